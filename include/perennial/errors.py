@@ -1,0 +1,77 @@
+"""What Perennial refuses, and how it says so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+MOST_PROBLEMS_SHOWN = 10
+
+
+class PerennialError(Exception):
+    """Something failed that we can name; a retry may mend it unless the class says otherwise."""
+
+    retryable = True
+
+
+class RefusedError(PerennialError):
+    """The input, the configuration or the request is wrong: a retry cannot mend it."""
+
+    retryable = False
+
+    def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "") -> None:
+        """Join what failed, every problem (at most ten are shown) and what to do into one text."""
+        self.what = what
+        self.problems = list(problems)
+        self.remedy = remedy
+        super().__init__(render(what, problems, remedy))
+
+
+class PipelineRefusedError(RefusedError):
+    """A pipeline.yaml or its SQL breaks the contract of a pipeline."""
+
+
+class DropRefusedError(RefusedError):
+    """A landed drop breaks its manifest or its contract; nothing of it reaches a table."""
+
+
+class DateRefusedError(RefusedError):
+    """A date outside the pipeline's start and end, or not a date."""
+
+
+class DropMissingError(PerennialError):
+    """A drop has not landed (yet)."""
+
+
+class LostRaceError(PerennialError):
+    """Another run won a conditional write; the message says who."""
+
+
+class OutcomeUnknownError(PerennialError):
+    """A commit timed out and its result could not be read back."""
+
+
+class ReleaseFailedError(RefusedError):
+    """A release did not pass stage, serve-check or soak; the previous one serves."""
+
+
+def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:
+    """Render an error: one line when there is one problem, a list when there are several."""
+    shown = list(problems[:MOST_PROBLEMS_SHOWN])
+    if len(problems) > MOST_PROBLEMS_SHOWN:
+        shown.append(f"and {len(problems) - MOST_PROBLEMS_SHOWN} more")
+    if not shown:
+        text = what
+    elif len(shown) == 1:
+        text = f"{what}: {shown[0]}"
+    else:
+        text = f"{what}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in shown)
+    if not remedy:
+        return text
+    return f"{text}\n{remedy}" if len(shown) > 1 else f"{text.rstrip('.')}. {remedy}"
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return ' Did you mean x?' for the allowed word nearest to `word`, or an empty string."""
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
