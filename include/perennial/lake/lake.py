@@ -1,0 +1,26 @@
+"""What a stage is handed: one pipeline, its place in the lake, and the means to read and write there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perennial.lake.layout import Layout, lake_root
+from perennial.lake.objects import Objects
+from perennial.lake.tables import Tables
+from perennial.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """One pipeline's part of the lake."""
+
+    pipeline: Pipeline
+    layout: Layout
+    objects: Objects
+    tables: Tables
+
+
+def open_lake(pipeline: Pipeline, space: str = "main") -> Lake:
+    """Open a pipeline's part of the lake; nothing is contacted before the first use."""
+    layout = Layout(lake_root(), space, pipeline.name)
+    return Lake(pipeline, layout, Objects(), Tables(layout.database))

@@ -1,0 +1,74 @@
+"""Where everything of a pipeline lives in the lake: one prefix for each (space, pipeline)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Addresses of one pipeline in one space; production's space is `main`."""
+
+    lake: str
+    space: str
+    pipeline: str
+
+    @property
+    def root(self) -> str:
+        """Return the prefix of everything, without a / at its end."""
+        return f"{self.lake}/{self.space}/{self.pipeline}"
+
+    @property
+    def database(self) -> str:
+        """Return the database of the pipeline's tables in the metastore."""
+        return f"{self.space}__{self.pipeline}"
+
+    @property
+    def warehouse(self) -> str:
+        """Return the folder of the tables."""
+        return f"{self.lake}/warehouse"
+
+    def raw(self, digest: str, suffix: str) -> str:
+        """Return the address of pinned bytes; the suffix (.csv, .csv.gz) tells Spark how to read them."""
+        return f"{self.root}/raw/{digest}{suffix}"
+
+    def drop(self, source: str, day: date | None, manifest_digest: str) -> str:
+        """Return the record of an accepted drop (day None: a reference)."""
+        return f"{self.root}/drops/{source}/{day or 'reference'}/{manifest_digest}.json"
+
+    def job(self, digest: str) -> str:
+        """Return the address of a job file."""
+        return f"{self.root}/jobs/{digest}.json"
+
+    def model_manifest(self, candidate: str, day: date, key: str) -> str:
+        """Return the manifest of one trained candidate; it is written last."""
+        return f"{self.root}/models/{candidate}/{day}/{key}.json"
+
+    def blob(self, digest: str) -> str:
+        """Return the address of a file named by its content."""
+        return f"{self.root}/blobs/{digest}"
+
+    def decision(self, day: date, digest: str) -> str:
+        """Return one decision object."""
+        return f"{self.root}/decisions/{day}/{digest}.json"
+
+    @property
+    def chain(self) -> str:
+        """Return the head of the chain of decisions and interventions."""
+        return f"{self.root}/decisions/chain.json"
+
+    def release(self, release: str) -> str:
+        """Return the manifest of a release."""
+        return f"{self.root}/releases/{release}.json"
+
+    @property
+    def active(self) -> str:
+        """Return the pointer to the release that serves."""
+        return f"{self.root}/endpoint/active.json"
+
+
+def lake_root() -> str:
+    """Return the address of the lake: PERENNIAL_LAKE, or s3://perennial."""
+    return os.environ.get("PERENNIAL_LAKE", "s3://perennial").rstrip("/")

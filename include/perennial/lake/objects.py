@@ -1,0 +1,143 @@
+"""Objects in S3: reads, and the conditional writes on which every commit outside a table rests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from perennial.errors import OutcomeUnknownError, PerennialError
+
+_MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The bytes of an object and the ETag that names exactly these bytes."""
+
+    body: bytes
+    etag: str
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of an s3:// address."""
+    if not uri.startswith("s3://") or "/" not in uri[5:]:
+        raise ValueError(f"{uri!r} is not an s3:// address with a key")
+    bucket, _, key = uri[5:].partition("/")
+    return bucket, key
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one encoding of a JSON value that digests are taken over: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256(body: bytes) -> str:
+    """Return the SHA-256 of bytes in hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+class Objects:
+    """Access to objects by s3:// address; credentials and endpoint come from boto3's own configuration chain."""
+
+    @cached_property
+    def client(self) -> Any:
+        """Return the boto3 client, made at the first use."""
+        import boto3
+        from botocore.config import Config
+
+        config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=16)
+        return boto3.session.Session().client("s3", config=config)
+
+    def read(self, uri: str) -> Stored | None:
+        """Return an object, or None when there is none."""
+        bucket, key = split_uri(uri)
+        try:
+            answer = self.client.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
+        return Stored(answer["Body"].read(), answer["ETag"])
+
+    def read_existing(self, uri: str) -> Stored:
+        """Return an object that must be there, or raise PerennialError."""
+        stored = self.read(uri)
+        if stored is None:
+            raise PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
+        return stored
+
+    def exists(self, uri: str) -> bool:
+        """Tell whether there is an object."""
+        bucket, key = split_uri(uri)
+        try:
+            self.client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return False
+            raise
+        return True
+
+    def create(self, uri: str, body: bytes) -> bool:
+        """Create an object once (If-None-Match: *); return False when there is one already, whoever wrote it."""
+        return self._put_if(uri, body, {"IfNoneMatch": "*"}) is not None
+
+    def replace(self, uri: str, body: bytes, etag: str | None) -> str | None:
+        """
+        Move a pointer: write `body` only if the object still has `etag` (None: only if there is none).
+
+        Returns the new ETag, or None when somebody else was first.
+        """
+        return self._put_if(uri, body, {"IfMatch": etag} if etag is not None else {"IfNoneMatch": "*"})
+
+    def list(self, prefix_uri: str) -> Iterator[str]:
+        """Yield the addresses of all objects under a prefix, in order of key."""
+        bucket, prefix = split_uri(prefix_uri)
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                yield f"s3://{bucket}/{item['Key']}"
+
+    def _put_if(self, uri: str, body: bytes, condition: dict[str, str]) -> str | None:
+        """
+        Write on a condition: the new ETag, or None when the condition failed.
+
+        A commit has a third outcome: a time-out after which the write may or may not have happened. Then the object is read
+        back: our bytes there means done. boto3's own retry of a put that had landed looks like a lost race, and is settled the
+        same way.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            return str(self.client.put_object(Bucket=bucket, Key=key, Body=body, **condition)["ETag"])
+        except ClientError as error:
+            if _code(error) not in _LOST and _status(error) < 500:
+                raise
+            cause: Exception = error
+        except BotoCoreError as error:
+            cause = error
+        try:
+            found = self.read(uri)
+        except (ClientError, BotoCoreError) as error:
+            raise OutcomeUnknownError(f"{uri}: the write was not confirmed ({cause}) and could not be read back") from error
+        if found is not None and found.body == body:
+            return found.etag
+        if isinstance(cause, ClientError) and _code(cause) in _LOST:
+            return None
+        raise OutcomeUnknownError(f"{uri}: the write was not confirmed ({cause}); another value stands there. Run it again.") from cause
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

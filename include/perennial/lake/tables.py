@@ -1,0 +1,127 @@
+"""Reading Iceberg tables without a JVM. Spark is the only writer; what it commits about each partition is read here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PROPERTY = "perennial."
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """What a commit says about one partition: the key of its inputs, the digest of its content, its rows."""
+
+    key: str
+    digest: str
+    rows: int
+    quarantined: int = 0
+
+    def property(self, day: str) -> tuple[str, str]:
+        """Return the snapshot property (name, value) that records this partition in a commit."""
+        return f"{PROPERTY}{day}", json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A table at one snapshot: its partitions by day (ISO date, or 'reference'), and how to read exactly these."""
+
+    name: str
+    metadata_location: str | None
+    snapshot_id: int | None
+    partitions: dict[str, Partition]
+
+    def get(self, day: date) -> Partition | None:
+        """Return what is recorded about a day, or None."""
+        return self.partitions.get(day.isoformat())
+
+
+class Tables:
+    """The tables of one pipeline, `<database>.<table>` in the Hive Metastore."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+
+    @cached_property
+    def _catalog(self) -> Any:
+        from pyiceberg.catalog import load_catalog
+
+        uri = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
+        return load_catalog("ice", type="hive", uri=uri, **file_io_properties())
+
+    def state(self, table: str) -> TableState:
+        """Return the state of a table; one that does not exist yet has no partitions."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        name = f"{self.database}.{table}"
+        try:
+            loaded = self._catalog.load_table(name)
+        except NoSuchTableError:
+            return TableState(name, None, None, {})
+        snapshot = loaded.current_snapshot()
+        if snapshot is None:
+            return TableState(name, loaded.metadata_location, None, {})
+        return TableState(name, loaded.metadata_location, snapshot.snapshot_id, _partitions(loaded, snapshot))
+
+
+def _partitions(table: Any, snapshot: Any) -> dict[str, Partition]:
+    """Walk the current snapshot's ancestors, newest first; the first word about a partition holds."""
+    found: dict[str, Partition] = {}
+    while snapshot is not None:
+        for name, value in (snapshot.summary.additional_properties if snapshot.summary else {}).items():
+            if name.startswith(PROPERTY):
+                found.setdefault(name.removeprefix(PROPERTY), Partition(**json.loads(value)))
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.metadata.snapshot_by_id(parent) if parent is not None else None
+    return found
+
+
+def file_io_properties() -> dict[str, str]:
+    """Return pyiceberg's file properties from boto3's own configuration chain."""
+    import boto3
+
+    session = boto3.session.Session()
+    properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", "s3.region": session.region_name or "us-east-1"}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
+    if endpoint:
+        properties["s3.endpoint"] = endpoint
+    credentials = session.get_credentials()
+    if credentials is not None:
+        frozen = credentials.get_frozen_credentials()
+        properties["s3.access-key-id"] = frozen.access_key
+        properties["s3.secret-access-key"] = frozen.secret_key
+        if frozen.token:
+            properties["s3.session-token"] = frozen.token
+    return properties
+
+
+def read_rows(
+    metadata_location: str,
+    snapshot_id: int,
+    days: Iterable[date],
+    columns: Sequence[str],
+    day_column: str = "date",
+) -> pa.Table:
+    """
+    Return the given columns of the given days at exactly one snapshot, unordered.
+
+    It needs no metastore, only the object store: this is how training pods read.
+    """
+    from pyiceberg.expressions import In
+    from pyiceberg.table import StaticTable
+
+    table = StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
+    wanted = sorted({day.isoformat() for day in days})
+    return table.scan(
+        row_filter=In(day_column, wanted),  # type: ignore[arg-type]
+        selected_fields=tuple(columns),
+        snapshot_id=snapshot_id,
+    ).to_arrow()

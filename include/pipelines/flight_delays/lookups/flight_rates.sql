@@ -1,0 +1,18 @@
+-- Flight numbers: how much later than the network as a whole, over the 28 days before as_of.
+-- Rates relative to the network hold from day to day; absolute ones follow the weather. 10 flights of prior weight.
+WITH counted AS (
+  SELECT d.as_of, f.carrier, f.flight, COUNT(*) AS flights, SUM(CAST(f.is_late AS BIGINT)) AS late
+  FROM dates d
+  JOIN flights f ON f.date >= DATE_SUB(d.as_of, 28) AND f.date < d.as_of
+  WHERE f.is_late IS NOT NULL
+  GROUP BY d.as_of, f.carrier, f.flight
+),
+network AS (
+  SELECT as_of, (SUM(late) + 1) / (SUM(flights) + 2) AS rate FROM counted GROUP BY as_of
+),
+smoothed AS (
+  SELECT c.*, n.rate AS network_rate, (c.late + 10 * n.rate) / (c.flights + 10) AS rate
+  FROM counted c JOIN network n ON c.as_of = n.as_of
+)
+SELECT as_of, carrier, flight, LN(rate / (1 - rate)) - LN(network_rate / (1 - network_rate)) AS late_logit
+FROM smoothed

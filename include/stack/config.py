@@ -1,0 +1,135 @@
+"""Where the embedded stack lives: folders, ports, and the environment that its processes share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack.errors import StackError
+
+REPO = Path(__file__).resolve().parents[2]
+
+PORTS = {
+    "airflow": 8080,
+    "airflow-scheduler-log": 8793,
+    "airflow-triggerer-log": 8794,
+    "endpoint": 8090,
+    "filer": 8334,
+    "filer-grpc": 8335,
+    "master": 8336,
+    "master-grpc": 8337,
+    "metastore": 9083,
+    "postgres": 5480,
+    "s3": 8333,
+    "s3-grpc": 8338,
+    "volume": 8339,
+    "volume-grpc": 8340,
+}
+"""Default port of each service; PERENNIAL_PORT_OFFSET is added to all of them."""
+
+BUCKETS = ("landing", "perennial")
+
+FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "PG", "PYSPARK_", "PYTHON", "SPARK_", "WEED_")
+"""Settings of the user's shell that would redirect a service, for example AWS keys of another account: dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """One embedded stack. Two of them run side by side when both `var` and `offset` differ."""
+
+    repo: Path
+    var: Path
+    offset: int = 0
+    pipelines: Path = field(default=REPO / "include" / "pipelines")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> StackConfig:
+        """Read PERENNIAL_VAR, PERENNIAL_PORT_OFFSET and PERENNIAL_PIPELINES; all have defaults."""
+        environment = os.environ if environment is None else environment
+        text = environment.get("PERENNIAL_PORT_OFFSET") or "0"
+        highest = 65535 - max(PORTS.values())
+        if not (text.isascii() and text.isdigit() and int(text) <= highest):
+            raise StackError(f"PERENNIAL_PORT_OFFSET is {text!r}, expected a whole number from 0 to {highest}. Set it or unset it.")
+        return cls(
+            repo=REPO,
+            var=Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve(),
+            offset=int(text),
+            pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
+        )
+
+    def port(self, service: str) -> int:
+        """Return the port of a service of `PORTS`, offset included."""
+        return PORTS[service] + self.offset
+
+    @property
+    def python(self) -> Path:
+        return self.repo / ".venv" / "bin" / "python"
+
+    @property
+    def secrets(self) -> Path:
+        return self.var / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        return self.var / "log"
+
+    @property
+    def run(self) -> Path:
+        return self.var / "run"
+
+    @property
+    def environment_file(self) -> Path:
+        return self.var / "stack.env"
+
+    @property
+    def spark_submit(self) -> Path:
+        return self.repo / ".spark" / "bin" / "perennial-spark-submit"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.port('airflow')}"
+
+    @property
+    def s3_url(self) -> str:
+        return f"http://127.0.0.1:{self.port('s3')}"
+
+    def pipeline_names(self) -> list[str]:
+        """Return the names of the pipeline folders, in the order that numbers the model servers' ports."""
+        return sorted(path.parent.name for path in self.pipelines.glob("*/pipeline.yaml"))
+
+    def shared_environment(self) -> dict[str, str]:
+        """Return what every process of the stack, and every client of it, finds in its environment: no secrets."""
+        return {
+            "AIRFLOW_HOME": str(self.var / "airflow"),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_S3": self.s3_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.secrets / "aws_credentials"),
+            "PERENNIAL_AIRFLOW_URL": self.airflow_url,
+            "PERENNIAL_ENDPOINT_PORT": str(self.port("endpoint")),
+            "PERENNIAL_LAKE": "s3://perennial",
+            "PERENNIAL_METASTORE_URI": f"thrift://127.0.0.1:{self.port('metastore')}",
+            "PERENNIAL_PIPELINES": str(self.pipelines),
+            "PERENNIAL_PORT_OFFSET": str(self.offset),
+            "PERENNIAL_SPARK_HOME": str(self.repo / ".spark/lib/python3.11/site-packages/pyspark"),
+            "PERENNIAL_SPARK_PYTHON": str(self.repo / ".spark/bin/python"),
+            "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
+            "PERENNIAL_VAR": str(self.var),
+        }
+
+    def process_environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the environment of a process of the stack: the user's without `FOREIGN`, the shared one, and `extra`."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+        # A proxy of the user's shell must not see what the stack says to itself.
+        for key in ("NO_PROXY", "no_proxy"):
+            inherited[key] = ",".join(part for part in (inherited.get(key, ""), "127.0.0.1", "localhost") if part)
+        return {**inherited, **self.shared_environment(), **(extra or {})}
+
+    def write_environment(self) -> None:
+        """Write `stack.env`, which `perennial.settings.load_environment` reads."""
+        self.var.mkdir(parents=True, exist_ok=True)
+        lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
+        self.environment_file.write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,211 @@
+"""Processes of the stack: start one detached, know it again later, stop it with all its children."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from stack.config import StackConfig
+from stack.errors import StackError
+
+MARK = "PERENNIAL_SERVICE"
+"""Environment variable that a service's children inherit, so that they are found when their parent is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One long-running process and how to tell that it works."""
+
+    name: str
+    argv: tuple[str, ...]
+    is_ready: Callable[[], bool]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    ready_seconds: float = 60.0
+    user: str | None = None
+    cwd: Path | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is written down about a started process; the start time tells it from a later one with the same number."""
+
+    pid: int
+    created: float
+
+    def process(self) -> psutil.Process | None:
+        """Return the process when it is still that one and alive."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) < 2.0
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def log_path(config: StackConfig, name: str) -> Path:
+    """Return the file that holds what a service printed."""
+    return config.logs / f"{name}.log"
+
+
+def recorded(config: StackConfig, name: str) -> Record | None:
+    """Return what `start` wrote down about a service, None when it was never started or was stopped."""
+    path = config.run / f"{name}.json"
+    if not path.exists():
+        return None
+    return Record(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def is_running(config: StackConfig, name: str) -> bool:
+    """Tell whether the process that `start` began is alive."""
+    record = recorded(config, name)
+    return record is not None and record.process() is not None
+
+
+def is_listening(port: int) -> bool:
+    """Tell whether something accepts connections on that port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def taken_port(port: int) -> str | None:
+    """Return who holds a port that a service needs, None when it is free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return _holder(port)
+    return None
+
+
+def start(config: StackConfig, service: Service) -> bool:
+    """Start a service and wait until it is ready; return False when it was running already."""
+    fresh = not is_running(config, service.name)
+    if fresh:
+        stop(config, service)  # children that outlived a killed parent still hold its ports
+        _require_free(service)
+        _launch(config, service)
+    _wait_ready(config, service)
+    return fresh
+
+
+def stop(config: StackConfig, service: Service) -> bool:
+    """Stop a service and everything it started; return False when nothing of it was running."""
+    record = recorded(config, service.name)
+    members = _members(config, service.name, record)
+    leader = record.process() if record else None
+    if leader:
+        _signal([leader], service.stop_signal)
+        psutil.wait_procs([leader], timeout=service.stop_seconds)
+    rest = {process.pid: process for process in [*members, *_members(config, service.name, record)]}
+    survivors = [process for process in rest.values() if process.is_running()]
+    _signal(survivors, signal.SIGTERM)
+    _, survivors = psutil.wait_procs(survivors, timeout=5)
+    _signal(survivors, signal.SIGKILL)
+    _, survivors = psutil.wait_procs(survivors, timeout=5)
+    if survivors:
+        raise StackError(f"Service {service.name}: {len(survivors)} processes outlive SIGKILL, first pid {survivors[0].pid}.")
+    (config.run / f"{service.name}.json").unlink(missing_ok=True)
+    return bool(members)
+
+
+def last_lines(path: Path, count: int = 8) -> str:
+    """Return the end of a log, for an error that explains itself."""
+    if not path.exists():
+        return ""
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+
+
+def _launch(config: StackConfig, service: Service) -> None:
+    config.run.mkdir(parents=True, exist_ok=True)
+    config.logs.mkdir(parents=True, exist_ok=True)
+    environment = config.process_environment({**service.env, MARK: service.name})
+    with log_path(config, service.name).open("ab") as log:
+        process = subprocess.Popen(
+            service.argv,
+            env=environment,
+            cwd=service.cwd or config.repo,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=service.user,
+            group=service.user,
+            extra_groups=[] if service.user else None,
+            umask=0o077,
+        )
+    record = Record(process.pid, psutil.Process(process.pid).create_time())
+    (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+
+
+def _wait_ready(config: StackConfig, service: Service) -> None:
+    deadline = time.monotonic() + service.ready_seconds
+    while not service.is_ready():
+        log = log_path(config, service.name)
+        if not is_running(config, service.name):
+            raise StackError(f"Service {service.name} ended while starting. The end of {log}:\n{last_lines(log)}")
+        if time.monotonic() > deadline:
+            raise StackError(f"Service {service.name} is not ready after {service.ready_seconds:.0f} s. See {log}.")
+        time.sleep(0.2)
+
+
+def _require_free(service: Service) -> None:
+    for port in service.ports:
+        if holder := taken_port(port):
+            raise StackError(
+                f"Service {service.name} needs port {port}, which is taken by {holder}. "
+                "Stop that program, or choose other ports with PERENNIAL_PORT_OFFSET=100."
+            )
+
+
+def _holder(port: int) -> str:
+    """Name the process that listens on a port, as far as this user may see it."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+        pids = [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid]
+        return f"{psutil.Process(pids[0]).name()} (pid {pids[0]})" if pids else "another program"
+    except psutil.Error:
+        return "another program"
+
+
+def _members(config: StackConfig, name: str, record: Record | None) -> list[psutil.Process]:
+    """Return every process of a service: its session, its descendants, and whoever inherited its mark."""
+    leader = record.process() if record else None
+    descendants = {process.pid for process in leader.children(recursive=True)} | {leader.pid} if leader else set()
+    # A number of a session in use is not given to a new process; a live process of that number that is not ours is.
+    sessions = record is not None and (leader is not None or not psutil.pid_exists(record.pid))
+    found = []
+    for process in psutil.process_iter():
+        try:
+            in_session = sessions and record is not None and os.getsid(process.pid) == record.pid
+            if process.pid in descendants or in_session or _is_marked(config, name, process):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
+            continue  # gone meanwhile, or of another user: not ours
+    return [process for process in found if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def _is_marked(config: StackConfig, name: str, process: psutil.Process) -> bool:
+    environment = process.environ()
+    return environment.get(MARK) == name and environment.get("PERENNIAL_VAR") == str(config.var)
+
+
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        try:
+            process.send_signal(number)
+        except psutil.NoSuchProcess:
+            continue

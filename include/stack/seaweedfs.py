@@ -1,0 +1,107 @@
+"""S3 of the embedded stack: SeaweedFS with keys, on 127.0.0.1, its inner ports closed to unsigned requests."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from stack.config import BUCKETS, StackConfig
+from stack.process import Service
+from stack.secrets import secret, write_private
+
+INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
+
+SECURITY = """
+[jwt.signing]
+key = "{signing}"
+[jwt.signing.read]
+key = "{signing_read}"
+[jwt.filer_signing]
+key = "{filer}"
+[jwt.filer_signing.read]
+key = "{filer_read}"
+[filer.expose_directory_metadata]
+enabled = false
+"""
+"""The four keys make filer and volume servers refuse HTTP requests that the S3 gateway did not sign."""
+
+
+def s3_service(config: StackConfig) -> Service:
+    """Return the object store as a service; `prepare_s3` comes before, `create_buckets` after its start."""
+    port = config.port
+    return Service(
+        name="s3",
+        argv=(
+            str(config.repo / ".venv" / "bin" / "weed"),
+            "server",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            f"-dir={_folder(config) / 'data'}",
+            f"-master.port={port('master')}",
+            f"-master.port.grpc={port('master-grpc')}",
+            "-master.telemetry=false",
+            "-master.volumeSizeLimitMB=1024",
+            f"-volume.port={port('volume')}",
+            f"-volume.port.grpc={port('volume-grpc')}",
+            "-volume.max=0",  # as many as the disk has room for
+            "-filer",
+            f"-filer.port={port('filer')}",
+            f"-filer.port.grpc={port('filer-grpc')}",
+            "-filer.disableDirListing",
+            f"-filer.localSocket={_folder(config) / 'filer.sock'}",
+            "-s3",
+            f"-s3.port={port('s3')}",
+            f"-s3.port.grpc={port('s3-grpc')}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            f"-s3.localSocket={_folder(config) / 's3.sock'}",
+            f"-s3.config={config.secrets / 's3.json'}",
+        ),
+        cwd=_folder(config),  # where it looks for security.toml
+        is_ready=lambda: _is_healthy(config),
+        ports=(port("s3"), *map(port, INNER_PORTS)),
+    )
+
+
+def prepare_s3(config: StackConfig) -> None:
+    """Make the keys, and the files in which the server and its clients find them."""
+    (_folder(config) / "data").mkdir(parents=True, exist_ok=True)
+    access = secret(config.secrets, "s3_access_key", lambda: secrets.token_hex(10).upper())
+    key = secret(config.secrets, "s3_secret_key")
+    credentials = [{"accessKey": access, "secretKey": key}]
+    identities = [{"name": "perennial", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]
+    write_private(config.secrets / "s3.json", json.dumps({"identities": identities}))
+    lines = ("[default]", f"aws_access_key_id = {access}", f"aws_secret_access_key = {key}", "")
+    write_private(config.secrets / "aws_credentials", "\n".join(lines))
+    names = ("signing", "signing_read", "filer", "filer_read")
+    keys = {name: secret(config.secrets, f"s3_jwt_{name}") for name in names}
+    write_private(_folder(config) / "security.toml", SECURITY.format(**keys))
+
+
+def create_buckets(config: StackConfig) -> None:
+    """Create the buckets that are missing."""
+    import boto3
+
+    key_id = secret(config.secrets, "s3_access_key")
+    session = boto3.session.Session(key_id, secret(config.secrets, "s3_secret_key"), region_name="us-east-1")
+    client = session.client("s3", endpoint_url=config.s3_url)
+    present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+    for name in BUCKETS:
+        if name not in present:
+            client.create_bucket(Bucket=name)
+
+
+def _folder(config: StackConfig) -> Path:
+    return config.var / "s3"
+
+
+def _is_healthy(config: StackConfig) -> bool:
+    try:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{config.s3_url}/healthz", timeout=2) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
