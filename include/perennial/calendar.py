@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from perennial.errors import DateRefusedError
@@ -111,6 +111,15 @@ class Split:
 def as_of(day: date) -> date:
     """Return the midnight (as its date) up to which a run of `day` knows data: the start of the next day."""
     return day + DAY
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """
+    Return the first instant of a local day, in UTC.
+
+    Where daylight saving skips midnight it is the moment of the change; where midnight comes twice, the first of them.
+    """
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def days(first: date, last: date) -> Iterator[date]:

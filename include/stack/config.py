@@ -13,8 +13,6 @@ REPO = Path(__file__).resolve().parents[2]
 
 PORTS = {
     "airflow": 8080,
-    "airflow-scheduler-log": 8793,
-    "airflow-triggerer-log": 8794,
     "endpoint": 8090,
     "filer": 8334,
     "filer-grpc": 8335,
@@ -51,7 +49,9 @@ class StackConfig:
         text = environment.get("PERENNIAL_PORT_OFFSET") or "0"
         highest = 65535 - max(PORTS.values())
         if not (text.isascii() and text.isdigit() and int(text) <= highest):
-            raise StackError(f"PERENNIAL_PORT_OFFSET is {text!r}, expected a whole number from 0 to {highest}. Set it or unset it.")
+            raise StackError(
+                f"PERENNIAL_PORT_OFFSET is {text!r}, expected a whole number from 0 to {highest}. Set it or unset it."
+            )
         return cls(
             repo=REPO,
             var=Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve(),

@@ -87,7 +87,13 @@ def _retrieve(folder: Path, java: Path, ivy: Path) -> None:
     # The cache stands in the target's folder: moving a jar into place is then a rename, and nothing is left in the home folder.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".ivy-") as cache:
         command = [
-            *(java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *network_options(os.environ), f"-Divy.default.ivy.user.dir={cache}"),
+            *(
+                java,
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC",
+                *network_options(os.environ),
+                f"-Divy.default.ivy.user.dir={cache}",
+            ),
             *("-jar", ivy, "-warn", "-settings", settings, "-ivy", COORDINATES, "-cache", cache),
             *("-retrieve", f"{cache}/retrieved/[artifact]-[revision].[ext]"),
         ]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection, encrypt_password
@@ -60,6 +61,7 @@ def prepare_postgres(config: StackConfig) -> None:
     home = _home(config)
     home.mkdir(parents=True, exist_ok=True)
     if _data(config).exists():
+        _forget_the_dead(_data(config))
         return
     if user and home != config.var / "postgres":
         shutil.copytree(_wheel(), home / "install", dirs_exist_ok=True)
@@ -70,10 +72,11 @@ def prepare_postgres(config: StackConfig) -> None:
         shutil.chown(home, user, user)
         shutil.chown(password_file, user, user)
         _require_reach(config, user)
+    initdb = str(_binary(config, "initdb"))
+    options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
     try:
         subprocess.run(
-            [_binary(config, "initdb"), "-D", scratch, "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password_file}"]
-            + ["--encoding=UTF8", "--no-locale", "--no-instructions"],
+            [initdb, "-D", str(scratch), "-U", "postgres", *options],
             check=True,
             capture_output=True,
             text=True,
@@ -130,7 +133,17 @@ def _create_user(user: str) -> None:
     except KeyError:
         try:
             subprocess.run(
-                ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", HOME, "--shell", "/usr/sbin/nologin", user],
+                [
+                    "useradd",
+                    "--system",
+                    "--user-group",
+                    "--no-create-home",
+                    "--home-dir",
+                    HOME,
+                    "--shell",
+                    "/usr/sbin/nologin",
+                    user,
+                ],
                 check=True,
                 capture_output=True,
                 text=True,
@@ -172,9 +185,32 @@ def _data(config: StackConfig) -> Path:
     return _home(config) / "data"
 
 
+def _forget_the_dead(data: Path) -> None:
+    """
+    Remove the lock file of a killed server that nobody has reaped: a container without an init process keeps such a
+    zombie for ever, and PostgreSQL takes it for another server. Its children must be gone first: they may still write.
+    """
+    lock = data / "postmaster.pid"
+    if not lock.exists():
+        return
+    pid = int(lock.read_text(encoding="ascii").split(maxsplit=1)[0])
+    if psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        _, alive = psutil.wait_procs([process for process in psutil.process_iter() if _works_in(process, data)], timeout=10)
+        if alive:
+            raise StackError(f"PostgreSQL: processes of a killed server still use {data}, first pid {alive[0].pid}. Try again.")
+        lock.unlink()
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return bool(process.cwd() == str(folder))
+    except psutil.Error:
+        return False  # ended, or of another user: the server's own children are always visible to who started them
+
+
 def _require_reach(config: StackConfig, user: str) -> None:
     try:
-        command = [_binary(config, "postgres"), "--version"]
+        command = [str(_binary(config, "postgres")), "--version"]
         subprocess.run(command, check=True, capture_output=True, cwd="/", user=user, group=user, extra_groups=[])
     except (OSError, subprocess.CalledProcessError) as error:
         raise StackError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import psutil
 
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.probe import taken_by
 
 MARK = "PERENNIAL_SERVICE"
 """Environment variable that a service's children inherit, so that they are found when their parent is gone."""
@@ -73,24 +73,6 @@ def is_running(config: StackConfig, name: str) -> bool:
     return record is not None and record.process() is not None
 
 
-def is_listening(port: int) -> bool:
-    """Tell whether something accepts connections on that port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def taken_port(port: int) -> str | None:
-    """Return who holds a port that a service needs, None when it is free."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return _holder(port)
-    return None
-
-
 def start(config: StackConfig, service: Service) -> bool:
     """Start a service and wait until it is ready; return False when it was running already."""
     fresh = not is_running(config, service.name)
@@ -131,7 +113,7 @@ def last_lines(path: Path, count: int = 8) -> str:
 
 def _launch(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
-    config.logs.mkdir(parents=True, exist_ok=True)
+    config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = config.process_environment({**service.env, MARK: service.name})
     with log_path(config, service.name).open("ab") as log:
         process = subprocess.Popen(
@@ -164,21 +146,11 @@ def _wait_ready(config: StackConfig, service: Service) -> None:
 
 def _require_free(service: Service) -> None:
     for port in service.ports:
-        if holder := taken_port(port):
+        if holder := taken_by(port):
             raise StackError(
                 f"Service {service.name} needs port {port}, which is taken by {holder}. "
                 "Stop that program, or choose other ports with PERENNIAL_PORT_OFFSET=100."
             )
-
-
-def _holder(port: int) -> str:
-    """Name the process that listens on a port, as far as this user may see it."""
-    try:
-        connections = psutil.net_connections(kind="tcp")
-        pids = [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid]
-        return f"{psutil.Process(pids[0]).name()} (pid {pids[0]})" if pids else "another program"
-    except psutil.Error:
-        return "another program"
 
 
 def _members(config: StackConfig, name: str, record: Record | None) -> list[psutil.Process]:

@@ -38,6 +38,10 @@ class Layout:
         """Return the record of an accepted drop (day None: a reference)."""
         return f"{self.root}/drops/{source}/{day or 'reference'}/{manifest_digest}.json"
 
+    def refusal(self, source: str, day: date | None, key: str) -> str:
+        """Return the record of why cleaning refused a drop (day None: a reference)."""
+        return f"{self.root}/refused/{source}/{day or 'reference'}/{key}.json"
+
     def job(self, digest: str) -> str:
         """Return the address of a job file."""
         return f"{self.root}/jobs/{digest}.json"

@@ -1,0 +1,96 @@
+# Perennial on one machine: `make demo` does everything, `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VAR := $(if $(PERENNIAL_VAR),$(PERENNIAL_VAR),var)
+STACK := .venv/bin/python -m stack
+
+# The first Python 3.11 on the PATH, as a real path: a venv made from a version manager's shim breaks when that one switches.
+FIND_PYTHON = for one in $(PYTHON) python3.11 python3 python; do \
+	"$$one" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null && break; done || true
+
+# A stamp carries the checksum of what it was made from, so that nothing is installed twice and nothing is missed.
+key = $(shell cat $(1) | cksum | cut -d' ' -f1)
+UV_STAMP := .uv/.locked-$(call key,requirements-uv.lock)
+VENV_STAMP := .venv/.locked-$(call key,requirements.lock requirements-dev.lock pyproject.toml)
+SPARK_STAMP := .spark/.locked-$(call key,requirements-spark.lock)
+
+# Runs a recipe line and says what it does and how long it took.
+timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
+
+.PHONY: help setup up down status clean distclean doctor lint format test test-unit demo lock
+
+help: ## Show what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Install everything into .venv and .spark (nothing to do: a second)
+	@begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP)"; \
+	ls $$stamps >/dev/null 2>&1 && fresh=false || fresh=true; \
+	$(MAKE) --silent $$stamps; $(STACK) prepare; \
+	seconds=$$(( $$(date +%s) - begin )); echo "✓ Set-up: $$seconds s"; \
+	if $$fresh; then mkdir -p "$(VAR)"; echo "$$seconds" > "$(VAR)/setup_seconds"; fi
+
+$(UV_STAMP): requirements-uv.lock
+	@python=$$($(FIND_PYTHON)); \
+	[ -n "$$python" ] || { echo "✗ Python 3.11 is not on the PATH. Install it (Debian: apt-get install python3.11-venv), or name it: make setup PYTHON=/path/to/python3.11"; exit 1; }; \
+	echo "▸ Fetching uv with $$python"; rm -rf .uv; \
+	"$$python" -m venv .uv || { echo "✗ $$python cannot make a virtual environment. Debian: apt-get install python3.11-venv"; exit 1; }; \
+	.uv/bin/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements-uv.lock; \
+	touch $@
+
+$(VENV_STAMP): $(UV_STAMP)
+	$(call timed,Installing the control plane into .venv (about 3 GB),\
+	[ -x .venv/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .venv; \
+	.uv/bin/uv pip sync --require-hashes --python .venv/bin/python requirements.lock requirements-dev.lock; \
+	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .; \
+	rm -f .venv/.locked-*; touch $@)
+
+$(SPARK_STAMP): $(UV_STAMP)
+	$(call timed,Installing Spark into .spark (about 0.6 GB),\
+	[ -x .spark/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .spark; \
+	.uv/bin/uv pip sync --require-hashes --python .spark/bin/python requirements-spark.lock; \
+	rm -f .spark/.locked-*; touch $@)
+
+up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers
+	@$(STACK) up
+
+down: ## Stop the stack; data is kept
+	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
+
+status: setup ## Show what runs
+	@$(STACK) status || true
+
+doctor: setup ## Show what would keep the stack from starting, with the fix
+	@$(STACK) doctor
+
+clean: ## Stop the stack and remove its data; the environments stay
+	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
+
+distclean: clean ## The same, and remove the environments as well
+	$(call timed,Removing .venv .spark .uv,rm -rf .venv .spark .uv)
+
+lint: setup ## Check style, types and the direction of imports
+	$(call timed,ruff check,.venv/bin/ruff check .)
+	$(call timed,ruff format,.venv/bin/ruff format --check .)
+	$(call timed,mypy,.venv/bin/mypy)
+	$(call timed,import contracts,.venv/bin/lint-imports --no-cache)
+
+format: setup ## Format the code and fix what can be fixed
+	$(call timed,ruff,.venv/bin/ruff check --fix . ; .venv/bin/ruff format .)
+
+test-unit: setup ## Run the unit tests: no stack, no network
+	$(call timed,Unit tests,.venv/bin/python -m pytest tests/unit)
+
+test: setup ## Run all tests; those of the whole stack start one of their own
+	$(call timed,All tests,.venv/bin/python -m pytest)
+
+demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
+	$(call timed,Demo,.venv/bin/python -m stack.demo)
+
+lock: $(UV_STAMP) ## Resolve requirements*.txt anew into requirements*.lock
+	$(call timed,Locking,\
+	for name in requirements requirements-dev requirements-spark requirements-uv; do \
+	.uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$name.txt --output-file $$name.lock; \
+	echo "  $$name.lock"; done)

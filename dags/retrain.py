@@ -1,0 +1,65 @@
+"""One DAG `retrain_<pipeline>` for each folder of include/pipelines: from the daily drop to the served model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, chain
+
+from perennial.calendar import midnight
+from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
+from perennial.pipeline import Pipeline
+from perennial.pipeline_file import load_pipeline, pipeline_names
+from perennial_airflow import tasks
+from perennial_airflow.doc import doc_md
+from perennial_airflow.operators.spark_stage import SparkStageOperator
+from perennial_airflow.operators.wait_for_drop import WaitForDropOperator
+from perennial_airflow.params import run_params
+from perennial_airflow.timetable import LocalDaysTimetable
+
+# Set once by the first task and kept by every retry and clear.
+DAY = "{{ ti.xcom_pull(task_ids='plan_run')['date'] }}"
+HOPELESS = RetryRule(exception=[RefusedError, DropMissingError], action=RetryAction.FAIL, reason="A retry cannot mend it")
+
+
+def retrain(pipeline: Pipeline) -> DAG:
+    """Wire the DAG of one pipeline."""
+    name = pipeline.name
+    with DAG(
+        dag_id=f"retrain_{name}",
+        description=pipeline.title,
+        doc_md=doc_md(pipeline),
+        schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end),
+        start_date=midnight(pipeline.start, pipeline.calendar.time_zone),
+        catchup=False,
+        max_active_runs=1,  # a run is judged against what the runs before it left
+        params=run_params(pipeline),
+        tags=["retrain", *pipeline.tags],
+        default_args={
+            "owner": pipeline.owner,
+            "retries": 2,
+            "retry_delay": timedelta(seconds=5),
+            "retry_exponential_backoff": 4,
+            "max_retry_delay": timedelta(minutes=5),
+            "retry_policy": ExceptionRetryPolicy(rules=[HOPELESS]),
+            "execution_timeout": timedelta(hours=3),
+        },
+    ) as dag:
+        chain(
+            tasks.plan_run(name),
+            WaitForDropOperator(task_id="wait_for_drop", pipeline=name, day=DAY, execution_timeout=timedelta(days=8)),
+            tasks.collect(name, DAY),
+            SparkStageOperator(task_id="clean", pipeline=name, stage="clean", day=DAY),
+            SparkStageOperator(task_id="analyse", pipeline=name, stage="analyse", day=DAY),
+            tasks.train.partial(pipeline=name, day=DAY).expand(candidate=pipeline.training.candidates),
+            tasks.evaluate(name, DAY),
+            tasks.deploy(name, DAY),
+        )
+    return dag
+
+
+for pipeline_name in pipeline_names():
+    try:
+        retrain(load_pipeline(pipeline_name))
+    except PipelineRefusedError:
+        continue  # refused_pipelines.py shows it: an error raised here would hide every other DAG

@@ -1,0 +1,73 @@
+"""Features and lookups: the columns that their SQL must yield, and the one join between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from perennial.errors import RefusedError
+from perennial.lake.spark_sql import NUMBERS, WHOLE, require_columns
+from perennial.lake.spark_tables import days_filter, table_name
+
+_TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
+    "number": (T.DoubleType(), NUMBERS),
+    "category": (T.StringType(), ()),
+    "time": (T.IntegerType(), WHOLE),
+    "date": (T.DateType(), ()),
+    "boolean": (T.BooleanType(), ()),
+}
+
+
+def lookup_rows(rows: DataFrame, lookup: dict[str, Any]) -> DataFrame:
+    """Return a lookup's rows: as_of, key (text), values (doubles). A key with a null in it could match nothing and is left out."""
+    expected: dict[str, T.DataType] = {"as_of": T.DateType()}
+    expected |= {name: T.StringType() for name in lookup["key"]}
+    expected |= {name: T.DoubleType() for name in lookup["values"]}
+    accepts = {name: NUMBERS for name in lookup["values"]}
+    return require_columns(rows, lookup["file"], expected, accepts).dropna(subset=lookup["key"])
+
+
+def feature_rows(rows: DataFrame, features: dict[str, Any]) -> DataFrame:
+    """Return the rows of features.sql: date, row key, request fields, label; a column that is in two roles stands once."""
+    found = {field.name: field.dataType for field in rows.schema}
+    expected: dict[str, T.DataType] = {"date": T.DateType()}
+    accepts = {}
+    request: dict[str, str] = dict(features["request"])
+    for name in dict.fromkeys([*features["row_key"], *request, features["label"]]):
+        if name in request and name != "date":
+            expected[name], accepts[name] = _TYPES[request[name]]
+        elif name != "date":
+            # A row key or a label that no request carries may be of any type, so whatever the query yields is right.
+            expected[name] = found.get(name, T.NullType())
+    return require_columns(rows, features["file"], expected, accepts)
+
+
+def join_lookups(spark: SparkSession, rows: DataFrame, features: dict[str, Any], database: str) -> DataFrame:
+    """Add `<lookup>__<value>` columns: what each lookup knew at the midnight that begins the row's date; unseen keys get null."""
+    days = sorted(features["days"])
+    for lookup in features["lookups"]:
+        known = spark.table(table_name(database, lookup["table"])).where(days_filter("as_of", days))
+        renamed = known.select(
+            F.col("as_of").alias("__as_of"),
+            *[F.col(name).alias(f"__{name}") for name in lookup["key"]],
+            *[F.col(name).alias(f"{lookup['name']}__{name}") for name in lookup["values"]],
+        )
+        matches = F.col("date") == F.col("__as_of")
+        for name in lookup["key"]:
+            matches &= F.col(name) == F.col(f"__{name}")
+        rows = rows.join(renamed, matches, "left").drop("__as_of", *[f"__{name}" for name in lookup["key"]])
+    return rows
+
+
+def refuse_undated(rows: DataFrame, file: str) -> DataFrame:
+    """Return the rows of an analysis, which must have a column `date`; the others are its own."""
+    found = {field.name: field.dataType for field in rows.schema}.get("date")
+    if not isinstance(found, T.DateType):
+        raise RefusedError(
+            f"{file}: expected a column date of type date, found {found.simpleString() if found else 'none'}",
+            remedy="Select date from the view dates.",
+        )
+    return rows

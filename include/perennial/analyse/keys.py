@@ -1,0 +1,97 @@
+"""The keys of what analyse makes: everything that decides a partition, and nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+from perennial.calendar import DAY, days
+from perennial.lake.keys import code_digest, make_key
+from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.tables import TableState
+from perennial.pipeline import Pipeline
+from perennial.runtime.spark import SPARK_VERSION
+
+_QUERIES = ("analyse/job.py", "analyse/views.py", "analyse/features.py", "analyse/partitions.py", "lake/digest.py", "lake/spark_sql.py")
+_PROFILE = ("analyse/day_profile.py", "analyse/partitions.py", "lake/digest.py")
+
+KeyOf = Callable[[date], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The digests of everything clean: {source: {day: digest}}, {reference: digest}."""
+
+    sources: Mapping[str, Mapping[date, str]]
+    references: Mapping[str, str]
+
+    @staticmethod
+    def of(pipeline: Pipeline, clean: Mapping[str, TableState]) -> Seen:
+        """Return what the states of the clean tables say."""
+        return Seen(
+            {
+                name: {date.fromisoformat(day): found.digest for day, found in clean[name].partitions.items()}
+                for name in pipeline.sources
+            },
+            {name: clean[name].partitions["reference"].digest for name in pipeline.references},
+        )
+
+    def digest(self, first: date, last: date) -> str:
+        """Return one digest of all that is visible from `first` to `last`, gaps included."""
+        span = list(days(first, last))
+        sources = {
+            name: {day.isoformat(): found[day] for day in span if day in found} for name, found in self.sources.items()
+        }
+        return sha256(canonical_json([sources, dict(self.references)]))
+
+
+class Keys:
+    """The keys of one pipeline's lookups, features, analyses and profiles, by day (for lookups: as_of)."""
+
+    def __init__(self, pipeline: Pipeline, seen: Seen) -> None:
+        self._pipeline = pipeline
+        self._lookback = pipeline.training.lookback_days
+        self._common = {"code": code_digest(*_QUERIES), "spark": SPARK_VERSION}
+        self._seen = cache(seen.digest)
+
+    def lookup(self, name: str) -> KeyOf:
+        """Return the key of a lookup by as_of: it sees the days before that midnight."""
+        fixed = {**self._common, "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"), "sql": self._sql(f"lookups/{name}.sql")}
+        return lambda midnight: make_key(
+            "lookup", name=name, as_of=midnight.isoformat(), seen=self._seen(midnight - DAY * self._lookback, midnight - DAY), **fixed
+        )
+
+    def features(self) -> KeyOf:
+        """Return the key of the features by date: their own SQL and that of the lookups they join."""
+        pipeline = self._pipeline
+        inputs = pipeline.inputs
+        fixed = {
+            **self._common,
+            "request": [[name, field.type] for name, field in inputs.request.items()],
+            "lookups": {
+                name: [spec.model_dump(mode="json"), self._sql(f"lookups/{name}.sql")] for name, spec in inputs.lookups.items()
+            },
+            "label": pipeline.label.column,
+            "row_key": pipeline.row_key,
+            "sql": self._sql("features.sql"),
+        }
+        return lambda day: make_key(
+            "features", date=day.isoformat(), seen=self._seen(day - DAY * self._lookback, day), **fixed
+        )
+
+    def analysis(self, name: str) -> KeyOf:
+        """Return the key of an analysis by date."""
+        fixed = {**self._common, "sql": self._sql(f"analysis/{name}.sql")}
+        return lambda day: make_key(
+            "analysis", name=name, date=day.isoformat(), seen=self._seen(day - DAY * self._lookback, day), **fixed
+        )
+
+    def profile(self) -> KeyOf:
+        """Return the key of the profile by date: it sees that date alone."""
+        fixed = {"code": code_digest(*_PROFILE), "spark": SPARK_VERSION}
+        return lambda day: make_key("profile", date=day.isoformat(), seen=self._seen(day, day), **fixed)
+
+    def _sql(self, path: str) -> str:
+        return sha256(self._pipeline.sql(path).encode())

@@ -1,0 +1,134 @@
+"""What the Spark job of analyse has to do for a run of D, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from perennial.analyse.keys import Keys, Seen
+from perennial.calendar import as_of
+from perennial.errors import PerennialError
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.tables import TableState
+from perennial.runtime.spark import SPARK_VERSION, SparkPlan, application
+
+Wanted = dict[str, dict[str, str]]
+"""By table, by day (for lookups: as_of): the key that its partition should have."""
+
+
+def plan_analyse(lake: Lake, day: date) -> SparkPlan:
+    """
+    Plan one job for everything that a run of `day` needs and whose inputs changed.
+
+    That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
+    that begin these dates and that end D.
+    """
+    clean = _clean_states(lake, day)
+    wanted = _wanted(lake, day, clean)
+    stale = {table: _stale(lake.tables.state(table), keys) for table, keys in wanted.items()}
+    todo = sum(len(days) for days in stale.values())
+    if todo == 0:
+        return SparkPlan(application("analyse"), None, 0)
+    body = canonical_json(_job(lake, clean, stale))
+    uri = lake.layout.job(sha256(body))
+    lake.objects.create(uri, body)
+    return SparkPlan(application("analyse"), uri, todo)
+
+
+def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
+    """Return what analyse made for `day`: rows and digest of D's partitions by table; raise when one of them is missing."""
+    wanted = _wanted(lake, day, _clean_states(lake, day))
+    rows, digests, missing = {}, {}, []
+    for table, keys in wanted.items():
+        state = lake.tables.state(table)
+        missing += [f"{table} of {text}" for text in _stale(state, keys)]
+        found = state.get(as_of(day) if table.startswith("lookup_") else day)
+        if found is not None:
+            rows[table], digests[table] = found.rows, found.digest
+    if missing:
+        raise PerennialError(
+            f"Pipeline {lake.pipeline.name!r}, {day}: {len(missing)} partitions are not there, {missing[0]} among them. "
+            "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
+        )
+    return {
+        "outcome": "done",
+        "date": day.isoformat(),
+        "feature_dates": len(wanted["features"]),
+        "rows": rows,
+        "digests": digests,
+    }
+
+
+def _clean_states(lake: Lake, day: date) -> dict[str, TableState]:
+    states = {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
+    for name, state in states.items():
+        if (day.isoformat() if name in lake.pipeline.sources else "reference") not in state.partitions:
+            raise PerennialError(f"Pipeline {lake.pipeline.name!r}: clean_{name} lacks {day}. Run clean for {day} first.")
+    return states
+
+
+def _wanted(lake: Lake, day: date, clean: dict[str, TableState]) -> Wanted:
+    """Return every partition that a run of `day` needs, with its key."""
+    pipeline = lake.pipeline
+    keys = Keys(pipeline, Seen.of(pipeline, clean))
+    sources = [clean[name] for name in pipeline.sources]
+    days = [d for d in pipeline.calendar.feature_dates(day) if all(state.get(d) for state in sources)]
+    midnights = [*days, as_of(day)]
+    return {
+        **{f"lookup_{name}": _by_day(midnights, keys.lookup(name)) for name in pipeline.inputs.lookups},
+        "features": _by_day(days, keys.features()),
+        **{f"analysis_{name}": _by_day(days, keys.analysis(name)) for name in pipeline.sql_files("analysis")},
+        "profile": _by_day(days, keys.profile()),
+    }
+
+
+def _by_day(days: Iterable[date], key: Any) -> dict[str, str]:
+    return {day.isoformat(): key(day) for day in days}
+
+
+def _stale(state: TableState, wanted: dict[str, str]) -> dict[str, str]:
+    """Return those of the wanted partitions that are not there with this key."""
+    partitions = state.partitions
+    return {day: key for day, key in wanted.items() if day not in partitions or partitions[day].key != key}
+
+
+def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> dict[str, Any]:
+    pipeline = lake.pipeline
+    inputs = pipeline.inputs
+    lookups = [
+        {"name": name, "table": f"lookup_{name}", "key": spec.key, "values": spec.values} for name, spec in inputs.lookups.items()
+    ]
+    features = {
+        "request": [[name, field.type] for name, field in inputs.request.items()],
+        "row_key": pipeline.row_key,
+        "label": pipeline.label.column,
+        "lookups": lookups,
+    }
+    return {
+        "format": 1,
+        "kind": "analyse",
+        "pipeline": pipeline.name,
+        "database": lake.layout.database,
+        "spark": SPARK_VERSION,
+        "lookback_days": pipeline.training.lookback_days,
+        "tables": {
+            name: {"table": f"clean_{name}", "snapshot_id": state.snapshot_id, "dated": name in pipeline.sources}
+            for name, state in clean.items()
+        },
+        "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale),
+        "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale),
+        "analysis": _pending(
+            [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")], stale
+        ),
+        "profile": _pending([{"table": "profile", "file": "the profile", "sources": list(pipeline.sources)}], stale),
+    }
+
+
+def _query(lake: Lake, file: str) -> dict[str, str]:
+    return {"file": file, "sql": lake.pipeline.sql(file)}
+
+
+def _pending(items: list[dict[str, Any]], stale: Wanted) -> list[dict[str, Any]]:
+    return [{**item, "days": stale[item["table"]]} for item in items if stale[item["table"]]]

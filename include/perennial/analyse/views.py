@@ -1,0 +1,73 @@
+"""What a query may see: the clean tables, cut to the dates of the work, and the view `dates`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from perennial.lake.spark_tables import table_name
+
+_DAY = timedelta(days=1)
+_DATES = T.StructType([T.StructField("date", T.DateType(), False), T.StructField("as_of", T.DateType(), False)])
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The rows of `dates`, and the first and the last clean date that may be seen."""
+
+    dates: tuple[tuple[date, date], ...]
+    first: date
+    last: date
+
+
+def sight_of_dates(days: Iterable[str], lookback_days: int) -> Sight:
+    """Return what analyses of these dates see: each knows its own data, so its as_of is the midnight after it."""
+    wanted = sorted(date.fromisoformat(day) for day in days)
+    return Sight(tuple((day, day + _DAY) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
+
+
+def sight_of_features(days: Iterable[str], lookback_days: int) -> Sight:
+    """Return what features of these dates see: their own data, and lookups as of the midnight before it."""
+    wanted = sorted(date.fromisoformat(day) for day in days)
+    return Sight(tuple((day, day) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
+
+
+def sight_of_lookups(as_ofs: Iterable[str], lookback_days: int) -> Sight:
+    """Return what lookups of these midnights see: the days before, and nothing of the day that begins."""
+    wanted = sorted(date.fromisoformat(as_of) for as_of in as_ofs)
+    return Sight(tuple((as_of - _DAY, as_of) for as_of in wanted), wanted[0] - _DAY * lookback_days, wanted[-1] - _DAY)
+
+
+class CleanTables:
+    """The clean tables at exactly the snapshots whose digests are in the keys, read once for all queries of the job."""
+
+    def __init__(self, spark: SparkSession, database: str, tables: dict[str, Any], sights: list[Sight]) -> None:
+        self._spark = spark
+        self._dated = {name: bool(table["dated"]) for name, table in tables.items()}
+        self._rows: dict[str, DataFrame] = {}
+        first, last = min(sight.first for sight in sights), max(sight.last for sight in sights)
+        for name, table in tables.items():
+            reader = spark.read.option("snapshot-id", str(table["snapshot_id"]))
+            rows = reader.table(table_name(database, table["table"]))
+            self._rows[name] = (_between(rows, first, last) if table["dated"] else rows).persist()
+
+    def show(self, sight: Sight) -> None:
+        """Replace the views that the next query sees."""
+        for name, rows in self._rows.items():
+            visible = _between(rows, sight.first, sight.last) if self._dated[name] else rows
+            visible.createOrReplaceTempView(name)
+        self._spark.createDataFrame(list(sight.dates), _DATES).createOrReplaceTempView("dates")
+
+    def of_days(self, name: str, days: Iterable[str]) -> DataFrame:
+        """Return the rows of some days of a source."""
+        return self._rows[name].where(F.col("date").isin([F.lit(day).cast("date") for day in days]))
+
+
+def _between(rows: DataFrame, first: date, last: date) -> DataFrame:
+    return rows.where(F.col("date").between(F.lit(first), F.lit(last)))

@@ -1,0 +1,95 @@
+"""From the text of a cell to a typed value: exact, so that what is not clearly of the type is null and can be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+# \z and not $, which would let a trailing line break pass.
+_INTEGER = r"\A[+-]?[0-9]{1,19}\z"
+_DOUBLE = r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\z"
+_DATE = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
+_TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\z"
+_TIMESTAMP = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})\z"
+_TRUE, _FALSE = ("true", "TRUE", "1"), ("false", "FALSE", "0")
+
+
+def present(text: Column, null_text: str | None) -> Column:
+    """Return the text of a cell, or null for an empty cell and for the text that stands for null."""
+    absent = text == "" if null_text is None else text.isin("", null_text)
+    return F.when(~absent, text)
+
+
+def typed(kind: str, text: Column) -> Column:
+    """Return the value of a cell's text; null when the text is not exactly of the type."""
+    return _READERS[kind](text)
+
+
+def _integer(text: Column) -> Column:
+    return F.when(text.rlike(_INTEGER), text.try_cast("bigint"))
+
+
+def _double(text: Column) -> Column:
+    value = F.when(text.rlike(_DOUBLE), text.try_cast("double"))
+    return F.when(F.abs(value) < float("inf"), value)
+
+
+def _boolean(text: Column) -> Column:
+    return F.when(text.isin(*_TRUE), F.lit(True)).when(text.isin(*_FALSE), F.lit(False))
+
+
+def _date(text: Column) -> Column:
+    return F.when(text.rlike(_DATE), text.try_cast("date"))
+
+
+def _time(text: Column) -> Column:
+    minutes = F.substring(text, 1, 2).try_cast("int") * 60 + F.substring(text, 4, 2).try_cast("int")
+    return F.when(text.rlike(_TIME), minutes)
+
+
+def _timestamp(text: Column) -> Column:
+    # Spark's own reader wants seconds before a zone.
+    full = F.regexp_replace(text, r"([T ][0-9]{2}:[0-9]{2})(Z|[+-])", "$1:00$2")
+    return F.when(text.rlike(_TIMESTAMP), full.try_cast("timestamp"))
+
+
+_READERS: dict[str, Callable[[Column], Column]] = {
+    "string": lambda text: text,
+    "integer": _integer,
+    "double": _double,
+    "boolean": _boolean,
+    "date": _date,
+    "time": _time,
+    "timestamp": _timestamp,
+}
+
+
+def broken_rule(name: str, contract: Mapping[str, Any], text: Column, value: Column) -> Column:
+    """
+    Return the first rule of the contract that a cell breaks (column, rule, value), or null.
+
+    :param text: the present text of the cell
+    :param value: its typed value
+    """
+    checks = [("type", text.isNotNull() & value.isNull())]
+    if contract["required"]:
+        checks.insert(0, ("required", text.isNull()))
+    if contract["range"] is not None:
+        low, high = contract["range"]
+        checks.append(("range", (value < low) | (value > high)))
+    if contract["enum"] is not None:
+        checks.append(("enum", ~value.isin(*contract["enum"])))
+    if contract["type"] == "string":
+        checks.append(("max_length", F.length(value) > contract["max_length"]))
+    return F.coalesce(*[F.when(check, broken(name, rule, text)) for rule, check in checks])
+
+
+_MOST_SHOWN = 200
+
+
+def broken(column: str, rule: str, value: Column) -> Column:
+    """Return the record of one broken rule; the offending text is cut."""
+    return F.struct(F.lit(column).alias("column"), F.lit(rule).alias("rule"), F.substring(value, 1, _MOST_SHOWN).alias("value"))

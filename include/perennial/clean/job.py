@@ -1,0 +1,145 @@
+"""The Spark job of the stage clean: raw drops of many dates become typed partitions; rows that break a rule are quarantined."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from perennial.clean.rows import read_rows
+from perennial.clean.verdict import EXAMPLES, Count, Example, Refusal, judge
+from perennial.errors import RefusedError
+from perennial.lake.digest import empty_content, partition_contents
+from perennial.lake.spark_job import run_job, write_text
+from perennial.lake.spark_sql import run_query
+from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name
+from perennial.lake.tables import Partition
+
+log = logging.getLogger("perennial.spark")
+QUARANTINE = "quarantine"
+
+
+def clean(spark: SparkSession, job: dict[str, Any]) -> None:
+    """Clean every table of the job, one after the other."""
+    open_database(spark, job["database"])
+    for table in job["tables"]:
+        _clean_table(spark, job["database"], table)
+
+
+def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> None:
+    watch = Stopwatch()
+    rows = read_rows(spark, table).persist()
+    quarantined = _refuse_or_count(spark, rows, table)
+    days = sorted(quarantined)
+    if days:
+        _write_quarantine(rows, database, table["name"], days, sum(quarantined.values()))
+        total = _write_accepted(spark, rows, database, table, quarantined)
+        log.info(
+            "%s: %s dates, %s rows, %s quarantined, %.1f s",
+            table["table"], len(days), f"{total:,}", f"{sum(quarantined.values()):,}", watch.seconds,
+        )  # fmt: skip
+    rows.unpersist()
+
+
+def _refuse_or_count(spark: SparkSession, rows: DataFrame, table: dict[str, Any]) -> dict[str, int]:
+    """Return the rows to quarantine of each accepted day; record the others as refused."""
+    counts: dict[str, list[Count]] = defaultdict(list)
+    for row in rows.groupBy(_day().alias("day"), "broken.column", "broken.rule").count().collect():
+        counts[row["day"]].append(Count(row["column"], row["rule"], row["count"]))
+    accepted = {}
+    for day, drop in table["days"].items():
+        expected = sum(file["rows"] for file in drop["files"])
+        quarantined, refusal = judge(counts[day], expected, table["max_quarantine_share"])
+        if refusal is None:
+            accepted[day] = quarantined
+        else:
+            refusal = replace(refusal, examples=_examples(rows, day))
+            write_text(spark, drop["refusal"], json.dumps(refusal.to_json(), sort_keys=True))
+            log.warning("%s: %s refused: %s", table["table"], day, refusal.cause())
+    return accepted
+
+
+def _day() -> Column:
+    return F.coalesce(F.date_format("date", "yyyy-MM-dd"), F.lit(REFERENCE))
+
+
+def _examples(rows: DataFrame, day: str) -> tuple[Example, ...]:
+    broken = rows.where((_day() == day) & F.col("broken").isNotNull()).select("file", "position", "broken.*")
+    return tuple(Example(**row.asDict()) for row in broken.orderBy("file", "position").limit(EXAMPLES).collect())
+
+
+def _write_quarantine(rows: DataFrame, database: str, source: str, days: list[str], quarantined: int) -> None:
+    """Replace the quarantine of these days; when there is nothing to write and nothing to remove, commit nothing."""
+    spark, name = rows.sparkSession, table_name(database, QUARANTINE)
+    replaces = _of_days(days) & (F.col("source") == source)
+    if quarantined == 0 and (
+        not spark.catalog.tableExists(name) or spark.table(name).where(replaces).limit(1).count() == 0
+    ):
+        return
+    broken = rows.where(F.col("broken").isNotNull() & _of_days(days)).select(
+        "date", F.lit(source).alias("source"), "file", "position", "broken.column", "broken.rule", "broken.value", "row"
+    )
+    commit(broken, name, replaces=replaces, partitioned_by=("date", "source"))
+
+
+def _of_days(days: list[str]) -> Column:
+    return F.col("date").isNull() if days == [REFERENCE] else days_filter("date", days)
+
+
+def _write_accepted(
+    spark: SparkSession, rows: DataFrame, database: str, table: dict[str, Any], quarantined: dict[str, int]
+) -> int:
+    """Shape the good rows by the source's SQL and commit all accepted days at once; return the number of rows."""
+    days = sorted(quarantined)
+    is_reference = days == [REFERENCE]
+    good = rows.where(F.col("broken").isNull() & _of_days(days))
+    date_column = [] if is_reference else ["date"]
+    drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table["columns"]])
+    shaped = drop
+    if table["sql"] is not None:
+        drop.createOrReplaceTempView("drop")
+        shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"])
+    _require_date(shaped, table["name"], is_reference)
+    shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
+    contents = partition_contents(shaped, None if is_reference else "date")
+    if not set(contents) <= set(days):
+        raise RefusedError(
+            f"sources/{table['name']}.sql: it yields rows of other dates than the drop's",
+            [str(day) for day in sorted(set(contents) - set(days), key=str)],
+            "Keep the column date of the view drop as it is.",
+        )
+    empty = empty_content(shaped.schema)
+    partitions = {
+        day: Partition(table["days"][day]["key"], found.digest, found.rows, quarantined[day])
+        for day in days
+        for found in [contents.get(day, empty)]
+    }
+    commit(
+        shaped,
+        table_name(database, table["table"]),
+        replaces=F.lit(True) if is_reference else days_filter("date", days),
+        partitioned_by=() if is_reference else ("date",),
+        partitions=partitions,
+    )
+    shaped.unpersist()
+    return sum(partition.rows for partition in partitions.values())
+
+
+def _require_date(shaped: DataFrame, name: str, is_reference: bool) -> None:
+    found = {field.name: field.dataType for field in shaped.schema}.get("date")
+    if not is_reference and not isinstance(found, T.DateType):
+        raise RefusedError(
+            f"sources/{name}.sql: expected a column date of type date, found {found.simpleString() if found else 'none'}",
+            remedy="Select date from the view drop.",
+        )
+
+
+if __name__ == "__main__":
+    run_job("clean", sys.argv[1:], clean)

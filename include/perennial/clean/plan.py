@@ -1,0 +1,157 @@
+"""What the Spark job of clean has to do for a run of D, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from perennial.clean.verdict import Refusal, read_refusal
+from perennial.collect.drops import Drop, pinned_drops, pinned_reference
+from perennial.errors import DropRefusedError, PerennialError
+from perennial.lake.keys import code_digest, make_key
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.tables import Partition
+from perennial.pipeline import Reference
+from perennial.runtime.spark import SPARK_VERSION, SparkPlan, application
+
+Days = dict[date | None, Drop]
+
+
+def plan_clean(lake: Lake, day: date) -> SparkPlan:
+    """
+    Plan one job for everything that a run of `day` needs and that is not clean yet: D, earlier dates, references.
+
+    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change.
+    """
+    tables = []
+    for name, drops in _pinned(lake, day).items():
+        todo = {}
+        partitions = lake.tables.state(f"clean_{name}").partitions
+        for key_day, drop in drops.items():
+            key = _key(lake, name, key_day, drop)
+            if not _is_current(partitions, key_day, key) and not lake.objects.exists(lake.layout.refusal(name, key_day, key)):
+                todo[_text(key_day)] = {
+                    "key": key,
+                    "refusal": lake.layout.refusal(name, key_day, key),
+                    "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
+                }
+        if todo:
+            tables.append(_table(lake, name, todo))
+    if not tables:
+        return SparkPlan(application("clean"), None, 0)
+    job = {
+        "format": 1, "kind": "clean", "pipeline": lake.pipeline.name, "database": lake.layout.database,
+        "spark": SPARK_VERSION, "tables": tables,
+    }  # fmt: skip
+    body = canonical_json(job)
+    uri = lake.layout.job(sha256(body))
+    lake.objects.create(uri, body)
+    return SparkPlan(application("clean"), uri, sum(len(table["days"]) for table in tables))
+
+
+def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
+    """
+    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, and the gaps before D.
+
+    Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
+    """
+    facts: dict[str, Any] = {"outcome": "done", "date": day.isoformat(), "rows": {}, "quarantined": {}, "digests": {}}
+    gaps: dict[str, str] = {}
+    for name, drops in _pinned(lake, day).items():
+        partitions = lake.tables.state(f"clean_{name}").partitions
+        for key_day, drop in drops.items():
+            key = _key(lake, name, key_day, drop)
+            if _is_current(partitions, key_day, key):
+                if key_day in (day, None):
+                    found = partitions[_text(key_day)]
+                    facts["rows"][name], facts["quarantined"][name] = found.rows, found.quarantined
+                    facts["digests"][name] = found.digest
+                continue
+            refusal = _refusal(lake, name, key_day, key)
+            if key_day in (day, None):
+                raise _refused(lake, name, key_day, refusal)
+            gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
+    return {**facts, "gaps": gaps}
+
+
+def _pinned(lake: Lake, day: date) -> dict[str, Days]:
+    """Return the accepted drops by table and day; D and every reference must be among them."""
+    calendar, found = lake.pipeline.calendar, {}
+    for name in lake.pipeline.sources:
+        drops: Days = {**pinned_drops(lake, name, calendar.needed_dates(day))}
+        if day not in drops:
+            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, drop {name} {day}: not collected. Run collect for {day} first.")
+        found[name] = drops
+    for name in lake.pipeline.references:
+        drop = pinned_reference(lake, name)
+        if drop is None:
+            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, reference {name}: not collected. Run collect for {day} first.")
+        found[name] = {None: drop}
+    return found
+
+
+def _table(lake: Lake, name: str, days: dict[str, Any]) -> dict[str, Any]:
+    spec = lake.pipeline.tables[name]
+    return {
+        "name": name,
+        "table": f"clean_{name}",
+        # Pairs: the order of columns is the order of the file's cells, and canonical JSON sorts names.
+        "columns": _columns(spec),
+        "key": spec.key,
+        "max_quarantine_share": spec.max_quarantine_share,
+        "sql": _sql(lake, name),
+        "days": days,
+    }
+
+
+def _columns(spec: Reference) -> list[list[Any]]:
+    return [[name, contract.model_dump(mode="json")] for name, contract in spec.columns.items()]
+
+
+def _sql(lake: Lake, name: str) -> str | None:
+    return lake.pipeline.sql_files("sources").get(name)
+
+
+def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> str:
+    """Return the key of a clean partition: exactly what decides its rows."""
+    spec: Reference = lake.pipeline.tables[name]
+    sql = _sql(lake, name)
+    return make_key(
+        "clean",
+        day=_text(day),
+        files=[[file.name, file.sha256] for file in drop.files],
+        columns=_columns(spec),
+        unique=spec.key,
+        max_quarantine_share=spec.max_quarantine_share,
+        sql=None if sql is None else sha256(sql.encode()),
+        code=code_digest("clean/cells.py", "clean/rows.py", "clean/job.py", "clean/verdict.py", "lake/digest.py"),
+        spark=SPARK_VERSION,
+    )
+
+
+def _is_current(partitions: dict[str, Partition], day: date | None, key: str) -> bool:
+    found = partitions.get(_text(day))
+    return found is not None and found.key == key
+
+
+def _text(day: date | None) -> str:
+    return day.isoformat() if day else "reference"
+
+
+def _refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:
+    stored = lake.objects.read(lake.layout.refusal(name, day, key))
+    if stored is None:
+        raise PerennialError(
+            f"Pipeline {lake.pipeline.name!r}: clean_{name} lacks {_text(day)}, and nothing says why. "
+            "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
+        )
+    return read_refusal(stored.json())
+
+
+def _refused(lake: Lake, name: str, day: date | None, refusal: Refusal) -> DropRefusedError:
+    return DropRefusedError(
+        f"Pipeline {lake.pipeline.name!r}, drop {name} {_text(day)}: {refusal.cause()}",
+        refusal.problems(),
+        f"Nothing of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
+    )

@@ -1,0 +1,162 @@
+"""Check one drop and pin its bytes: the only way from the landing zone into the lake."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from perennial.collect.content import Content, read_content
+from perennial.collect.drops import (
+    Drop,
+    DropFile,
+    check_manifest,
+    contract_problems,
+    manifest_bytes,
+    read_record,
+    version_of,
+    write_record,
+)
+from perennial.collect.header import header_problems
+from perennial.collect.landing import LandedFile, head, list_folder, pin, stream
+from perennial.collect.manifest import FILE, ListedFile, Manifest, is_file_name, suffix
+from perennial.errors import DropRefusedError
+from perennial.lake.keys import code_digest
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.pipeline import Reference
+
+
+def accept_drop(lake: Lake, source: str, day: date) -> tuple[Drop, bool] | None:
+    """
+    Return the accepted drop and whether it is newly accepted; None: it has not landed.
+
+    Bytes are read under the ETag that the listing gave, and copied within the store under the same ETag, so what is pinned is
+    what was checked. An object `raw/<sha256>` therefore exists only when its content was read and found to have that digest,
+    and two runs at once, or a file that upstream replaces meanwhile, cannot spoil it. A refused drop leaves nothing there.
+
+    :raises DropRefusedError: with everything that is wrong with the drop
+    """
+    body = manifest_bytes(lake, source, day)
+    if body is None:
+        return None
+    if (known := read_record(lake, source, day, sha256(body))) is not None:
+        return known, False
+    spec = lake.pipeline.sources[source]
+    manifest, problems = check_manifest(body, source, day)
+    if manifest is None:
+        raise _refusal(lake, f"{source} {day}", problems)
+    folder = list_folder(lake.objects, spec.drop_uri(day))
+    state = _state(manifest, folder, spec)
+    if (refused := lake.objects.read(lake.layout.drop(source, day, state))) is not None:
+        raise _refusal(lake, f"{source} {day}", refused.json()["refused"])
+    problems = _folder_problems(manifest, folder)
+    contents, found = _read_files(lake, manifest, folder, spec)
+    problems += found
+    if not problems:
+        rows = sum(content.rows for content in contents.values())
+        problems = contract_problems(spec.columns, rows, spec)
+    if problems:
+        # A later run must not read a refused drop again that is still the same; any change of it has another name.
+        lake.objects.create(lake.layout.drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
+        raise _refusal(lake, f"{source} {day}", problems)
+    files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
+    drop = Drop(source, day, manifest.digest, files, sum(file.rows for file in files), tuple(spec.columns))
+    return drop, write_record(lake, drop, manifest.digest)
+
+
+def accept_reference(lake: Lake, name: str) -> tuple[Drop, bool] | None:
+    """Return the accepted reference and whether this version is new; None: there is none. Raise DropRefusedError."""
+    spec = lake.pipeline.references[name]
+    landed = head(lake.objects, spec.uri)
+    if landed is None:
+        return None
+    version = version_of(landed)
+    if (known := read_record(lake, name, None, version)) is not None:
+        return known, False
+    file_name = spec.uri.rpartition("/")[2]
+    if not is_file_name(file_name):
+        raise _refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
+    if landed.size == 0:
+        raise _refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
+    content = read_content(stream(lake.objects, landed), compressed=suffix(file_name) == ".csv.gz", most_bytes=spec.max_bytes)
+    problems = [
+        f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec)
+    ]
+    if problems:
+        raise _refusal(lake, name, problems)
+    file = _pin(lake, landed, content)
+    drop = Drop(name, None, file.sha256, (file,), file.rows, content.columns)
+    return drop, write_record(lake, drop, version)
+
+
+def _folder_problems(manifest: Manifest, folder: dict[str, LandedFile]) -> list[str]:
+    """Compare the folder's listing with the manifest: missing, empty, truncated, too long, extra."""
+    problems = []
+    for file in manifest.files:
+        landed = folder.get(file.name)
+        if landed is None:
+            problems.append(f"half uploaded: {file.name} is in {FILE} and not in the folder")
+        elif landed.size == 0:
+            problems.append(f"{file.name} is empty (0 bytes)")
+        elif landed.size < file.size:
+            problems.append(f"{file.name} is truncated: {landed.size} of {file.size} bytes")
+        elif landed.size > file.size:
+            problems.append(f"{file.name} has {landed.size} bytes, {FILE} says {file.size}")
+    named = {FILE, *(file.name for file in manifest.files)}
+    problems.extend(f"extra file {name[:120]!r}: it is not in {FILE}" for name in folder if name not in named)
+    return problems
+
+
+def _read_files(
+    lake: Lake, manifest: Manifest, folder: dict[str, LandedFile], spec: Reference
+) -> tuple[dict[str, Content], list[str]]:
+    """Read every file whose size is right; `max_bytes` bounds the text of all of them together."""
+    contents: dict[str, Content] = {}
+    problems: list[str] = []
+    left = spec.max_bytes
+    for file in manifest.files:
+        landed = folder.get(file.name)
+        if landed is None or landed.size != file.size or landed.size == 0:
+            continue
+        if landed.size > spec.max_bytes:
+            problems.append(f"{file.name} has {landed.size} bytes, allowed are {spec.max_bytes} (max_bytes)")
+            continue
+        content = read_content(stream(lake.objects, landed), compressed=suffix(file.name) == ".csv.gz", most_bytes=left)
+        left = max(left - content.text_bytes, 0)
+        contents[file.name] = content
+        problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec))
+    return contents, problems
+
+
+def _content_problems(file: ListedFile, content: Content, spec: Reference) -> list[str]:
+    problems = []
+    if content.sha256 != file.sha256:
+        problems.append(f"sha256 is {content.sha256[:12]}…, {FILE} says {file.sha256[:12]}…")
+    if content.problems:
+        return problems + content.problems
+    problems += header_problems(content.columns, spec.columns)
+    if content.rows != file.rows:
+        problems.append(f"{content.rows} rows, {FILE} says {file.rows}")
+    return problems
+
+
+def _pin(lake: Lake, landed: LandedFile, content: Content) -> DropFile:
+    name = landed.uri.rpartition("/")[2]
+    uri = lake.layout.raw(content.sha256, suffix(name))
+    pin(lake.objects, landed, uri)
+    return DropFile(name, content.sha256, content.size, content.rows, uri)
+
+
+def _state(manifest: Manifest, folder: dict[str, LandedFile], spec: Reference) -> str:
+    """Name what a refusal rests on: the manifest, the folder as it stands, the contract and these checks."""
+    files = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
+    contract = {"columns": list(spec.columns), "min_rows": spec.min_rows, "max_bytes": spec.max_bytes}
+    parts = {"manifest": manifest.digest, "files": files, "contract": contract, "code": code_digest("collect")}
+    return f"refused-{sha256(canonical_json(parts))}"
+
+
+def _refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
+    return DropRefusedError(
+        f"Pipeline {lake.pipeline.name!r}, drop {drop} is refused",
+        problems,
+        "Nothing of it is used. Upstream must land it again; the contract is in pipeline.yaml.",
+    )

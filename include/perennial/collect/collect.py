@@ -1,0 +1,103 @@
+"""The stage `collect`: check and pin what has landed for a date and for the history that it needs."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from itertools import product
+from typing import Any
+
+from perennial.collect.accept import accept_drop, accept_reference
+from perennial.collect.drops import THREADS, Drop
+from perennial.errors import DropMissingError, DropRefusedError
+from perennial.lake.lake import Lake
+
+log = logging.getLogger(__name__)
+
+LONGEST_GAP = 300
+"""Characters of a gap's reason: the result is handed on through Airflow's database."""
+
+
+def collect(lake: Lake, day: date) -> dict[str, Any]:
+    """
+    Pin the drops of `day`, of every landed date that it needs, and the references.
+
+    An earlier date that has not landed or is refused is a gap, with its reason; what is wrong with `day` itself, or with a
+    reference, is an error.
+
+    :raises DropRefusedError: with the problems of all drops of `day`
+    :raises DropMissingError: when a drop of `day` or a reference has not landed
+    """
+    pipeline = lake.pipeline
+    pipeline.calendar.check(day)
+    needed = pipeline.calendar.needed_dates(day)
+    lake.objects.client  # noqa: B018 (made before the threads share it)
+    with ThreadPoolExecutor(THREADS) as pool:
+        wanted = [(source, d) for d, source in product(reversed(needed), pipeline.sources)]
+        drops = dict(zip(wanted, pool.map(lambda item: _outcome(lake, *item), wanted), strict=True))
+        references = dict(
+            zip(pipeline.references, pool.map(lambda name: _outcome(lake, name, None), pipeline.references), strict=True)
+        )
+    own = {source: drops[source, day] for source in pipeline.sources} | references
+    _require(lake, day, own)
+    gaps: dict[str, str] = {}
+    for d in needed[:-1]:
+        if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(drops[source, d]))]:
+            gaps[d.isoformat()] = "; ".join(reasons)[:LONGEST_GAP]
+    accepted = [outcome for outcome in (*drops.values(), *references.values()) if isinstance(outcome, tuple)]
+    new = sum(fresh for _, fresh in accepted)
+    log.info("Pinned %s of %s dates, %s new drops, %s gaps", len(needed) - len(gaps), len(needed), new, len(gaps))
+    return {
+        "outcome": "done" if new else "unchanged",
+        "date": day.isoformat(),
+        "rows_landed": {source: _rows(own[source]) for source in pipeline.sources},
+        "pinned": len(needed) - len(gaps),
+        "new": new,
+        "gaps": gaps,
+    }
+
+
+_Outcome = tuple[Drop, bool] | DropRefusedError | DropMissingError | None
+
+
+def _outcome(lake: Lake, name: str, day: date | None) -> _Outcome:
+    try:
+        return accept_reference(lake, name) if day is None else accept_drop(lake, name, day)
+    except (DropRefusedError, DropMissingError) as error:
+        return error
+
+
+def _require(lake: Lake, day: date, own: dict[str, _Outcome]) -> None:
+    refused = {name: outcome for name, outcome in own.items() if isinstance(outcome, DropRefusedError)}
+    if len(refused) == 1:
+        raise next(iter(refused.values()))
+    if refused:
+        problems = [f"{name}: {problem}" for name, error in refused.items() for problem in error.problems]
+        remedy = next(iter(refused.values())).remedy
+        raise DropRefusedError(f"Pipeline {lake.pipeline.name!r}, the drops of {day} are refused", problems, remedy)
+    for outcome in own.values():
+        if isinstance(outcome, DropMissingError):
+            raise outcome
+    if missing := [name for name, outcome in own.items() if outcome is None]:
+        raise DropMissingError(
+            f"Pipeline {lake.pipeline.name!r}, {day}: {', '.join(missing)} not landed. "
+            f"Wait for upstream, or look at {_where(lake, missing[0], day)}"
+        )
+
+
+def _where(lake: Lake, name: str, day: date) -> str:
+    source = lake.pipeline.sources.get(name)
+    return source.drop_uri(day) if source else lake.pipeline.references[name].uri
+
+
+def _gap(outcome: _Outcome) -> str | None:
+    if outcome is None:
+        return "not landed"
+    if isinstance(outcome, DropRefusedError):
+        return "refused: " + "; ".join(outcome.problems)
+    return str(outcome) if isinstance(outcome, DropMissingError) else None
+
+
+def _rows(outcome: _Outcome) -> int:
+    return outcome[0].rows if isinstance(outcome, tuple) else 0

@@ -1,0 +1,108 @@
+"""What stands in the landing zone now. Nothing here writes: the landing zone belongs to upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from perennial.errors import DropMissingError, PerennialError
+from perennial.lake.objects import Objects, split_uri
+
+_CHUNK = 1 << 20
+_MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
+_EXISTS_OR_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+
+
+@dataclass(frozen=True, slots=True)
+class LandedFile:
+    """One object of the landing zone, as a listing or a head request describes it."""
+
+    uri: str
+    size: int
+    etag: str
+
+
+def list_folder(objects: Objects, folder: str) -> dict[str, LandedFile]:
+    """Return the objects of a folder by their names relative to it; a marker of the folder itself is no file."""
+    bucket, prefix = split_uri(folder)
+    found = {}
+    for page in objects.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            if name := item["Key"][len(prefix) :]:
+                found[name] = LandedFile(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
+    return found
+
+
+def head(objects: Objects, uri: str) -> LandedFile | None:
+    """Return what is known of an object without reading it, or None when there is none."""
+    bucket, key = split_uri(uri)
+    try:
+        answer = objects.client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _code(error) in _MISSING:
+            return None
+        raise
+    return LandedFile(uri, answer["ContentLength"], answer["ETag"])
+
+
+def read_small(objects: Objects, uri: str, most_bytes: int) -> bytes | None:
+    """Return an object, at most one byte more than `most_bytes` of it, or None when there is none."""
+    bucket, key = split_uri(uri)
+    try:
+        body = objects.client.get_object(Bucket=bucket, Key=key)["Body"]
+    except ClientError as error:
+        if _code(error) in _MISSING:
+            return None
+        raise
+    with body:
+        return bytes(body.read(most_bytes + 1))
+
+
+def stream(objects: Objects, file: LandedFile) -> Iterator[bytes]:
+    """Yield the bytes of exactly the version that was listed."""
+    bucket, key = split_uri(file.uri)
+    try:
+        body: Any = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
+    except ClientError as error:
+        if _code(error) in _MISSING | _EXISTS_OR_CHANGED:
+            raise _changed(file) from error
+        raise
+    with body:
+        try:
+            yield from body.iter_chunks(_CHUNK)
+        except BotoCoreError as error:
+            raise PerennialError(f"{file.uri}: the object store broke off while it was read ({error}). Run it again.") from error
+
+
+def pin(objects: Objects, file: LandedFile, to: str) -> None:
+    """
+    Copy exactly the version that was listed, once, within the store; an object that stands at `to` already is left alone.
+
+    `to` is named by the digest of bytes that were read under the same ETag, so whoever came first copied the same bytes.
+    """
+    source_bucket, source_key = split_uri(file.uri)
+    bucket, key = split_uri(to)
+    try:
+        objects.client.copy_object(
+            Bucket=bucket,
+            Key=key,
+            CopySource={"Bucket": source_bucket, "Key": source_key},
+            CopySourceIfMatch=file.etag,
+            IfNoneMatch="*",
+        )
+    except ClientError as error:
+        if _code(error) not in _MISSING | _EXISTS_OR_CHANGED:
+            raise
+        if not objects.exists(to):
+            raise _changed(file) from error
+
+
+def _changed(file: LandedFile) -> PerennialError:
+    return DropMissingError(f"{file.uri} was replaced or removed while it was read. Run it again when upstream has finished.")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,116 @@
+"""The manifest of a drop: what upstream says it landed. It is written last, so that a drop with a manifest is whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from perennial.lake.objects import sha256
+
+FILE = "_MANIFEST.json"
+MOST_BYTES = 1_000_000
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """One file as the manifest describes it."""
+
+    name: str
+    size: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A drop as upstream describes it; `digest` is the SHA-256 of the manifest's own bytes."""
+
+    source: str
+    day: date
+    digest: str
+    files: tuple[ListedFile, ...]
+
+
+class _Text(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _FileText(_Text):
+    name: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
+    rows: Annotated[int, Field(ge=0)]
+
+
+class _ManifestText(_Text):
+    format: Literal[1]
+    source: str
+    date: str
+    files: list[_FileText]
+
+
+def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None, list[str]]:
+    """Return the manifest of `source` and `day`, or None, with everything that is wrong with it."""
+    try:
+        text = _ManifestText.model_validate(json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates))
+    except UnicodeDecodeError as error:
+        return None, [f"{FILE} is not UTF-8 at byte {error.start}"]
+    except ValidationError as error:
+        return None, [f"{FILE}: {_where(item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
+    except (ValueError, RecursionError) as error:
+        return None, [f"{FILE} is not valid JSON: {error}"]
+    problems = []
+    if text.source != source:
+        problems.append(f"{FILE} is of another source: {text.source!r}, expected {source!r}")
+    if text.date != day.isoformat():
+        problems.append(f"{FILE} is of another date: {text.date!r}, expected '{day}'")
+    if not text.files:
+        problems.append(f"{FILE} names no file: the drop is empty")
+    names = [file.name for file in text.files]
+    digests = [file.sha256 for file in text.files]
+    problems.extend(_name_problem(name) for name in dict.fromkeys(names) if not is_file_name(name))
+    problems.extend(
+        f"doubled: {FILE} names {name!r} {names.count(name)} times" for name in dict.fromkeys(names) if names.count(name) > 1
+    )
+    for digest in dict.fromkeys(digests):
+        same = list(dict.fromkeys(name for name, other in zip(names, digests, strict=True) if other == digest))
+        if len(same) > 1:
+            problems.append(f"doubled: {', '.join(map(repr, same))} are the same file under {len(same)} names")
+    if problems:
+        return None, problems
+    files = tuple(ListedFile(file.name, file.size, file.sha256, file.rows) for file in text.files)
+    return Manifest(source, day, sha256(body), files), []
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a file of a drop may be called this: no path, nothing hidden, plain ASCII, .csv or .csv.gz."""
+    return _FILE_NAME.fullmatch(name) is not None and ".." not in name
+
+
+def suffix(name: str) -> str:
+    """Return '.csv' or '.csv.gz'."""
+    return ".csv.gz" if name.endswith(".csv.gz") else ".csv"
+
+
+def _name_problem(name: str) -> str:
+    shown = name if len(name) <= 80 else name[:80] + "…"
+    return f"file name {shown!r} is not allowed: letters, digits, '.', '_' and '-', no folder, no leading dot, .csv or .csv.gz at its end"
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key!r} stands there twice")
+        found[key] = value
+    return found
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, loc)) or "the file"

@@ -1,0 +1,80 @@
+"""
+Golden requests: raw records with the answers that a release must give, computed on the way that training goes.
+
+The lookups are joined here with plain dictionaries, apart from the server's own code, so that the server is compared with
+something else than itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from perennial.deploy.lookups import FrozenLookup
+from perennial.pipeline import Inputs, RequestField
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Record = dict[str, Any]
+
+ROWS = 20
+UNSEEN = "~never seen~"
+"""A category that no data set has: too long for most, and with characters that codes do not use."""
+
+
+def golden_records(rows: Sequence[Mapping[str, Any]], inputs: Inputs, day: date) -> list[Record]:
+    """
+    Return about twenty records spread over the holdout, and what never occurs there: unseen keys, and nulls where allowed.
+
+    Today's rows may lack a field that an older champion needs; then a plain value of its type stands in.
+    """
+    step = max(1, len(rows) // ROWS)
+    records = [_record(row, inputs, day) for row in rows[::step][:ROWS]]
+    plain = records[0] if records else _record({}, inputs, day)
+    texts = inputs.texts
+    records += [{**plain, name: UNSEEN} for name in texts]
+    records.append({**plain, **dict.fromkeys(texts, UNSEEN)})
+    records.append({name: None if field.nullable else plain[name] for name, field in inputs.request.items()})
+    return records
+
+
+def model_table(records: Sequence[Record], inputs: Inputs, lookups: Mapping[str, FrozenLookup]) -> pa.Table:
+    """Return records as rows of a features table: fields in their column types, lookup values joined."""
+    import pyarrow as pa
+
+    columns: dict[str, pa.Array] = {}
+    types = {"number": pa.float64(), "category": pa.string(), "time": pa.int32(), "date": pa.date32(), "boolean": pa.bool_()}
+    for name, field in inputs.request.items():
+        columns[name] = pa.array([_column_value(record[name], field) for record in records], types[field.type])
+    for name, lookup in lookups.items():
+        found = [lookup.rows.get(tuple(record[column] for column in lookup.spec.key)) for record in records]
+        for index, value in enumerate(lookup.spec.values):
+            columns[f"{name}__{value}"] = pa.array([row[index] if row else None for row in found], pa.float64())
+    return pa.table(columns)
+
+
+def _record(row: Mapping[str, Any], inputs: Inputs, day: date) -> Record:
+    return {name: _raw(row.get(name), field, day) for name, field in inputs.request.items()}
+
+
+def _raw(value: Any, field: RequestField, day: date) -> Any:
+    """Return a features value as a caller would send it."""
+    missing = value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
+    if missing:
+        plain = {"number": 0.0, "category": UNSEEN, "time": "00:00", "date": day.isoformat(), "boolean": False}
+        return None if field.nullable else plain[field.type]
+    if field.type == "time":
+        return f"{value // 60:02d}:{value % 60:02d}"
+    return value.isoformat() if field.type == "date" else value
+
+
+def _column_value(value: Any, field: RequestField) -> Any:
+    if value is None:
+        return None
+    if field.type == "time":
+        hours, minutes = value.split(":")
+        return int(hours) * 60 + int(minutes)
+    return date.fromisoformat(value) if field.type == "date" else value

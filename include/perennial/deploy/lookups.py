@@ -1,0 +1,69 @@
+"""Lookups frozen into a release: the rows of as_of(D), as a file that is equal for equal content."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from perennial.calendar import as_of
+from perennial.errors import PerennialError, RefusedError
+from perennial.lake.lake import Lake
+from perennial.lake.tables import TableState, read_rows
+from perennial.pipeline import Inputs, Lookup
+
+Rows = Mapping[tuple[str, ...], list[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenLookup:
+    """One lookup of a release: its columns, and its values by key."""
+
+    spec: Lookup
+    rows: Rows
+
+    def document(self) -> dict[str, Any]:
+        """Return the file's content, sorted by key."""
+        rows = [[*key, *self.rows[key]] for key in sorted(self.rows)]
+        return {"key": self.spec.key, "values": self.spec.values, "rows": rows}
+
+
+def lookup_states(lake: Lake, day: date, inputs: Inputs) -> dict[str, TableState]:
+    """Return the tables of the lookups that a model needs; each must hold the rows of as_of(D)."""
+    states = {}
+    for name, spec in inputs.lookups.items():
+        today = lake.pipeline.inputs.lookups.get(name)
+        if today is None or today.key != spec.key or not set(spec.values) <= set(today.values):
+            raise RefusedError(
+                f"Pipeline {lake.pipeline.name!r}, {day}: the champion needs lookup {name!r} with key {spec.key} and values "
+                f"{spec.values}, pipeline.yaml has {'none' if today is None else f'key {today.key} and values {today.values}'}",
+                remedy="Keep the lookup until a model without it is champion.",
+            )
+        states[name] = lake.tables.state(f"lookup_{name}")
+        if states[name].get(as_of(day)) is None:
+            raise PerennialError(f"Lookup {name!r} has no rows as_of {as_of(day)}. Run analyse of {day} first.")
+    return states
+
+
+def freeze(state: TableState, day: date, spec: Lookup) -> FrozenLookup:
+    """Read one lookup's rows of as_of(D). A null key never joins in SQL, so it has no place in the file."""
+    if state.metadata_location is None or state.snapshot_id is None:
+        raise PerennialError(f"{state.name}: no snapshot to read. Run analyse of {day} first.")
+    table = read_rows(state.metadata_location, state.snapshot_id, [as_of(day)], [*spec.key, *spec.values], day_column="as_of")
+    columns = [table[name].to_pylist() for name in (*spec.key, *spec.values)]
+    width = len(spec.key)
+    rows: dict[tuple[str, ...], list[float | None]] = {}
+    for row in zip(*columns, strict=True):
+        key = row[:width]
+        if None in key:
+            continue
+        if key in rows:
+            raise RefusedError(f"{state.name}, as_of {as_of(day)}: the key {key} stands there twice")
+        rows[key] = [_number(value) for value in row[width:]]
+    return FrozenLookup(spec, rows)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

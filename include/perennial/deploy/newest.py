@@ -1,0 +1,38 @@
+"""Is a date the newest? Production follows the newest date only, so that a backfill never replaces a newer model."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from perennial.calendar import parse_date
+from perennial.collect.manifest import FILE
+from perennial.errors import DateRefusedError
+from perennial.evaluate.chain import Chain
+from perennial.lake.lake import Lake
+
+
+def why_not_newest(lake: Lake, chain: Chain, day: date) -> str | None:
+    """Return why `day` is not the newest date (a later decision, or a later complete drop), or None when it is."""
+    decided = [later for later in chain.days if later > day]
+    if decided:
+        return f"{day} is not the newest date: {decided[-1]} is decided"
+    landed = sorted(set.intersection(*(_landed(lake, source, day) for source in lake.pipeline.sources)))
+    return f"{day} is not the newest date: {landed[-1]} has landed" if landed else None
+
+
+def _landed(lake: Lake, source: str, after: date) -> set[date]:
+    """Return the dates after `after` whose manifest stands in the landing zone."""
+    before, _, behind = lake.pipeline.sources[source].uri.partition("{date}")
+    address = re.compile(re.escape(before) + "([0-9-]{10})" + re.escape(behind + FILE))
+    end = lake.pipeline.end
+    found = set()
+    for uri in lake.objects.list(before):
+        if named := address.fullmatch(uri):
+            try:
+                day = parse_date(named.group(1))
+            except DateRefusedError:
+                continue  # a folder that only looks like a date is nobody's drop
+            if day > after and (end is None or day <= end):
+                found.add(day)
+    return found

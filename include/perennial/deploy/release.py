@@ -1,0 +1,125 @@
+"""Releases: a champion's graph with the lookups of as_of(D), golden requests and their answers. Immutable, named by its inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from perennial.calendar import as_of
+from perennial.deploy.golden import golden_records, model_table
+from perennial.deploy.lookups import freeze, lookup_states
+from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.evaluate.chain import Chain, Model
+from perennial.evaluate.holdout import order_rows, read_file
+from perennial.lake.keys import code_digest, library_versions, make_key
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.scoring import score
+from perennial.lake.tables import TableState, read_rows
+from perennial.pipeline import Inputs
+from perennial.train.plan import read_model
+
+_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """What a release of D is made of. Two plans with one id make the same release."""
+
+    id: str
+    day: date
+    model: Model
+    manifest: Mapping[str, Any]
+    inputs: Inputs
+    lookups: Mapping[str, TableState]
+    decision: str
+
+
+def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePlan:
+    """Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows."""
+    manifest = read_model(lake, model.manifest)
+    inputs = Inputs.model_validate(manifest["inputs"])
+    states = lookup_states(lake, day, inputs)
+    entry = chain.get(day)
+    if entry is None:
+        raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
+    digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of(day)))}
+    key = make_key(
+        "release",
+        pipeline=lake.pipeline.name,
+        space=lake.layout.space,
+        date=day.isoformat(),
+        version=model.version,
+        files=manifest["files"],
+        lookups=digests,
+        p99_ms=lake.pipeline.deployment.p99_ms,
+        decision=entry.uri.removeprefix(lake.layout.root),
+        code=code_digest("deploy/release.py", "deploy/golden.py", "deploy/lookups.py", "lake/scoring.py"),
+        libraries=library_versions("onnxruntime"),
+    )
+    return ReleasePlan(f"{day}-{key[:12]}", day, model, manifest, inputs, states, entry.uri)
+
+
+def build_release(lake: Lake, plan: ReleasePlan) -> str:
+    """Write the release's files, then its manifest, once; return its id. One that is there already is left as it is."""
+    uri = lake.layout.release(plan.id)
+    if lake.objects.exists(uri):
+        return plan.id
+    lookups = {name: freeze(state, plan.day, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
+    records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
+    graph = read_file(lake, plan.manifest, "model.onnx")
+    probabilities = [float(p) for p in score(graph, model_table(records, plan.inputs, lookups), plan.inputs)]
+    golden = {"records": records, "probabilities": probabilities}
+    bodies = {f"lookups/{name}.json": canonical_json(lookup.document()) for name, lookup in lookups.items()}
+    bodies |= {"model.onnx": graph, "golden.json": canonical_json(golden)}
+    for body in bodies.values():
+        lake.objects.create(lake.layout.blob(sha256(body)), body)
+    manifest = {
+        "format": 1,
+        "release": plan.id,
+        "pipeline": lake.pipeline.name,
+        "space": lake.layout.space,
+        "date": plan.day.isoformat(),
+        "as_of": as_of(plan.day).isoformat(),
+        "version": plan.model.version,
+        "model": plan.model.manifest,
+        "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in bodies.items()},
+        "inputs": plan.inputs.model_dump(mode="json"),
+        "row_key": lake.pipeline.row_key,
+        "p99_ms": lake.pipeline.deployment.p99_ms,
+        "decision": plan.decision,
+    }
+    body = canonical_json(manifest)
+    if not lake.objects.create(uri, body) and lake.objects.read_existing(uri).body != body:
+        raise OutcomeUnknownError(f"Release {plan.id}: another run wrote other bytes under the same key. Compare {uri} and report it.")
+    return plan.id
+
+
+def read_release(lake: Lake, release: str) -> dict[str, Any]:
+    """Return the manifest of a release."""
+    if not _ID.fullmatch(release):
+        raise PerennialError(f"{release!r} is not the id of a release: expected a date, a dash and 12 hex digits")
+    body: dict[str, Any] = lake.objects.read_existing(lake.layout.release(release)).json()
+    return body
+
+
+def release_date(release: str) -> date:
+    """Return the date that a release was made for."""
+    return date.fromisoformat(release[:10])
+
+
+def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
+    """Return the newest features that the champion was judged on or after: real rows to ask for."""
+    state = lake.tables.state("features")
+    if state.metadata_location is None or state.snapshot_id is None:
+        return []
+    todays, row_key = lake.pipeline.inputs, lake.pipeline.row_key
+    same = [name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type]
+    columns = sorted({"date", *row_key, *same})
+    days = [day for day in lake.pipeline.calendar.feature_dates(plan.day) if state.get(day)]
+    table = read_rows(state.metadata_location, state.snapshot_id, days[-lake.pipeline.training.holdout_days :], columns)
+    rows: list[dict[str, Any]] = order_rows(table, row_key).table.to_pylist()
+    return rows

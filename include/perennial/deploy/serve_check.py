@@ -1,0 +1,113 @@
+"""Asking a model server what a release must answer: golden requests within 1e-5, and how long they take."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from perennial.deploy.latency import too_slow
+from perennial.errors import ReleaseFailedError
+
+TOLERANCE = 1e-5
+WARM_UP = 20
+REQUESTS = 200
+PAUSE_SECONDS = 0.05
+RELEASE_HEADER = "x-release"
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Requests with the answers that a release must give."""
+
+    release: str
+    records: Sequence[dict[str, Any]]
+    probabilities: Sequence[float]
+    p99_ms: float
+
+
+@dataclass(slots=True)
+class Observed:
+    """What a round of requests showed."""
+
+    latencies_ms: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def facts(self) -> dict[str, float | int]:
+        """Return the numbers that a report keeps."""
+        ordered = sorted(self.latencies_ms)
+        at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * share))] for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99)) if ordered}
+        return {"requests": len(ordered), "errors": len(self.errors), **{name: round(value, 3) for name, value in at.items()}}
+
+
+def serve_check(url: str, golden: Golden) -> Observed:
+    """Ask all golden requests at once, then one by one for the latency; raise ReleaseFailedError with what differed."""
+    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        problems = _ask(client, golden, range(len(golden.records)))
+        if problems:
+            raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", problems)
+        for index in range(WARM_UP):
+            _ask(client, golden, [index % len(golden.records)])
+        observed = Observed()
+        for index in range(REQUESTS):
+            _observe(client, golden, index % len(golden.records), observed)
+    return _judged(observed, golden, "serve-check")
+
+
+def soak(url: str, golden: Golden, seconds: float) -> Observed:
+    """Ask the endpoint gently for a while, as users do; raise ReleaseFailedError when answers or latency are not right."""
+    observed = Observed()
+    deadline = time.monotonic() + seconds
+    index = 0
+    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        while True:
+            _observe(client, golden, index % len(golden.records), observed)
+            index += 1
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(PAUSE_SECONDS)
+    return _judged(observed, golden, "soak")
+
+
+def _observe(client: httpx.Client, golden: Golden, index: int, observed: Observed) -> None:
+    started = time.perf_counter()
+    observed.errors += _ask(client, golden, [index])
+    observed.latencies_ms.append((time.perf_counter() - started) * 1000)
+
+
+def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
+    if observed.errors:
+        failed = f"{len(observed.errors)} of {len(observed.latencies_ms)} requests failed"
+        raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", observed.errors)
+    if slow := too_slow(observed.latencies_ms, golden.p99_ms):
+        raise ReleaseFailedError(f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound.")
+    return observed
+
+
+def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> list[str]:
+    """Send some golden records in one request; return what is wrong with the answer."""
+    asked = f"golden requests {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"golden request {indices[0]}"
+    try:
+        answer = client.post("/predict", json=[golden.records[index] for index in indices])
+    except httpx.TransportError as error:
+        return [f"{asked}: no answer ({type(error).__name__}: {error})"]
+    if answer.status_code != httpx.codes.OK:
+        return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
+    serving = answer.headers.get(RELEASE_HEADER)
+    if serving != golden.release:
+        return [f"{asked}: answered by release {serving}"]
+    try:
+        found = [float(item["probability"]) for item in answer.json()["predictions"]]
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"{asked}: not the answer of a model server ({type(error).__name__}: {error}): {answer.text[:200]}"]
+    if len(found) != len(indices):
+        return [f"{asked}: {len(found)} answers for {len(indices)} records"]
+    return [
+        f"golden request {index}: probability {ours:.6f}, expected {golden.probabilities[index]:.6f}, for {golden.records[index]}"
+        for index, ours in zip(indices, found, strict=True)
+        if not math.isclose(ours, golden.probabilities[index], rel_tol=0, abs_tol=TOLERANCE)
+    ]

@@ -1,0 +1,108 @@
+"""
+How sure a difference between two models is: a studentised bootstrap over days, paired row by row. Pure.
+
+A statistic is a smooth function of day weights (how often each day was drawn). It returns, for each set of weights, its
+estimate and its influence by day, from which the standard error follows: sqrt(D / (D - 1) * sum of squared influences).
+Rows of one day share weather and traffic, so the day, not the row, is what is drawn. See docs/adr/promotion-gate.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], tuple[Floats, Floats]]
+"""Day weights (rounds, days) → estimates (rounds,) and influences (rounds, days)."""
+
+ROUNDS = 4000
+CONFIDENCE = 0.90
+NO_SPREAD = 1e-12
+"""A standard error this small is rounding noise of equal days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its two-sided interval; a bound that the data cannot give is infinite."""
+
+    low: float
+    mid: float
+    high: float
+
+
+def mean_difference(sums: Floats, counts: Floats) -> Statistic:
+    """Return the statistic 'mean over all rows' from the sum and the count of each day."""
+
+    def statistic(weights: Floats) -> tuple[Floats, Floats]:
+        rows = weights @ counts
+        estimate = (weights @ sums) / rows
+        return estimate, (sums - estimate[:, None] * counts) / rows[:, None]
+
+    return statistic
+
+
+def auc_difference(wins: Floats, positives: Floats, negatives: Floats) -> Statistic:
+    """
+    Return the statistic 'difference of ROC AUC over all rows'.
+
+    :param wins: (days, days); how many more pairs (positive of day i, negative of day j) the one model orders right
+    :param positives: positives of each day
+    :param negatives: negatives of each day
+    """
+
+    def statistic(weights: Floats) -> tuple[Floats, Floats]:
+        p, n = weights @ positives, weights @ negatives
+        as_positive, as_negative = weights @ wins.T, weights @ wins
+        estimate = np.einsum("bd,bd->b", weights, as_positive) / (p * n)
+        expected = estimate[:, None] * (n[:, None] * positives + p[:, None] * negatives)
+        return estimate, (as_positive + as_negative - expected) / (p * n)[:, None]
+
+    return statistic
+
+
+def ordered_pairs(y: NDArray[np.int_], p: Floats, day: NDArray[np.int_], days: int) -> Floats:
+    """Return (days, days): pairs (positive of day i, negative of day j) that `p` orders right; a tie counts one half."""
+    wins = np.zeros((days, days))
+    positives = [p[(day == i) & (y == 1)] for i in range(days)]
+    for j in range(days):
+        negatives = np.sort(p[(day == j) & (y == 0)])
+        for i in range(days):
+            below = np.searchsorted(negatives, positives[i], side="left")
+            not_above = np.searchsorted(negatives, positives[i], side="right")
+            wins[i, j] = (below.sum() + not_above.sum()) / 2
+    return wins
+
+
+def interval(statistic: Statistic, days: int, seed: int, rounds: int = ROUNDS, confidence: float = CONFIDENCE) -> Interval:
+    """
+    Return the studentised bootstrap interval of a statistic over `days` days.
+
+    One day tells nothing about spread: both bounds are infinite. Equal days have no spread: both bounds are the estimate. A
+    draw in which the statistic is undefined (no positive drawn) counts against whoever wants a tight bound.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimates, influences = statistic(np.ones((1, days)))
+    mid, error = float(estimates[0]), float(_errors(np.ones((1, days)), influences, days)[0])
+    if days < 2 or not np.isfinite(error):
+        return Interval(-np.inf, mid, np.inf)
+    if error <= NO_SPREAD:
+        return Interval(mid, mid, mid)
+    weights = np.random.default_rng(seed).multinomial(days, np.full(days, 1 / days), size=rounds).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn, influences = statistic(weights)
+        errors = _errors(weights, influences, days)
+        shift = np.where(np.abs(drawn - mid) <= NO_SPREAD, 0.0, drawn - mid)
+        t = np.where(errors > NO_SPREAD, shift / errors, np.where(shift == 0, 0.0, np.sign(shift) * np.inf))
+    tail = (1 - confidence) / 2
+    upper = np.quantile(np.where(np.isnan(t), np.inf, t), 1 - tail, method="higher")
+    lower = np.quantile(np.where(np.isnan(t), -np.inf, t), tail, method="lower")
+    return Interval(mid - error * float(upper), mid, mid - error * float(lower))
+
+
+def _errors(weights: Floats, influences: Floats, days: int) -> Floats:
+    """Return the standard error of each draw: the spread of the influences of the drawn days."""
+    correction = days / (days - 1) if days > 1 else np.inf
+    return np.asarray(np.sqrt(correction * np.einsum("bd,bd->b", weights, influences**2)))

@@ -1,0 +1,118 @@
+"""Evaluate a date: judge its candidates, write the decision, and enter it into the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from perennial.errors import LostRaceError, PerennialError
+from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
+from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.evaluate.decision import Decided, Force, decide, decision_key, read_force
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.train.plan import TrainingPlan, plan_training
+
+ATTEMPTS = 3
+
+
+class _IncumbentMovedError(PerennialError):
+    """While a date was judged, an earlier date changed whom it must be judged against."""
+
+
+def evaluate(
+    lake: Lake, day: date, *, run_id: str, force_decision: str | None = None, force_reason: str | None = None
+) -> dict[str, Any]:
+    """
+    Judge the candidates of `day` and return the decision with every number.
+
+    Idempotent: an unchanged date keeps its decision, a forced one too; another force, or changed inputs, decide again.
+    """
+    force = read_force(force_decision, force_reason)
+    plans = _plans(lake, day)
+    if reason := _skipped(plans):
+        return {"outcome": "skipped", "date": day.isoformat(), "reason": reason}
+    for name, plan in plans.items():
+        if not plan.unchanged:
+            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}: candidate {name!r} is not trained on today's inputs. Train it first.")
+    for _ in range(ATTEMPTS):
+        chain = read_chain(lake)
+        key = decision_key(lake, day, chain, plans)
+        recorded = _recorded(lake, chain.get(day), key, force)
+        if recorded is not None:
+            return _result("unchanged", recorded)
+        decided = decide(lake, day, chain, plans, key, force)
+        try:
+            return _publish(lake, day, decided, key, run_id)
+        except _IncumbentMovedError:
+            continue
+    raise LostRaceError(
+        f"Pipeline {lake.pipeline.name!r}, {day}: earlier dates changed the incumbent {ATTEMPTS} times meanwhile. "
+        "Run it again when they are done."
+    )
+
+
+def is_current(lake: Lake, day: date) -> bool:
+    """Tell whether the recorded decision of `day` rests on the present inputs (or the date has too little history to judge)."""
+    plans = _plans(lake, day)
+    if _skipped(plans):
+        return True
+    chain = read_chain(lake)
+    entry = chain.get(day)
+    return entry is not None and entry.key == decision_key(lake, day, chain, plans)
+
+
+def _plans(lake: Lake, day: date) -> dict[str, TrainingPlan]:
+    return {name: plan_training(lake, day, name) for name in lake.pipeline.training.candidates}
+
+
+def _skipped(plans: Mapping[str, TrainingPlan]) -> str | None:
+    return next((plan.skipped for plan in plans.values() if plan.skipped), None)
+
+
+def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> dict[str, Any] | None:
+    """Return the standing decision when it rests on the same inputs and, where one is asked for, the same force."""
+    if entry is None or entry.key != key:
+        return None
+    body: dict[str, Any] = lake.objects.read_existing(entry.uri).json()
+    if force is not None and body["forced"] != {"decision": force.decision, "reason": force.reason}:
+        return None
+    return body
+
+
+def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> dict[str, Any]:
+    body = canonical_json(decided.body)
+    uri = lake.layout.decision(day, sha256(body))
+    lake.objects.create(uri, body)  # named by its content: whoever was first wrote the same
+    entry = Entry(
+        decision=decided.body["decision"],
+        uri=uri,
+        key=key,
+        champion=decided.champion,
+        incumbent=decided.incumbent,
+        anchor=decided.anchor,
+        sets_anchor=decided.sets_anchor,
+        run_id=run_id,
+        at=datetime.now(UTC).isoformat(timespec="microseconds"),
+    )
+    stood: list[bool] = []
+
+    def change(chain: Chain) -> Chain:
+        """Enter the decision, unless another run entered the same, or the incumbent is no longer the one it was judged against."""
+        current, base = incumbent(chain, day), anchor(chain, day)
+        if (current.version if current else None, base.version if base else None) != (decided.incumbent, decided.anchor):
+            raise _IncumbentMovedError(str(day))
+        standing = chain.get(day)
+        stood.append(standing is not None and standing.uri == uri)
+        return chain if stood[-1] else enter(chain, day, entry)
+
+    update_chain(lake, change)
+    return _result("unchanged" if stood[-1] else "done", decided.body)
+
+
+def _result(outcome: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the task hands on: the decision without the parts that only a report needs."""
+    candidates = [{k: v for k, v in item.items() if k != "comparisons"} for item in body["candidates"]]
+    keys = ("date", "decision", "reasons", "forced", "champion", "incumbent")
+    return {"outcome": outcome, **{key: body[key] for key in keys}, "candidates": candidates}

@@ -1,0 +1,134 @@
+"""The holdout of a date: its rows as the features table holds them, and every model's predictions matched to them by key."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perennial.errors import PerennialError, RefusedError
+from perennial.evaluate.bootstrap import Floats
+from perennial.lake.lake import Lake
+from perennial.lake.objects import sha256
+from perennial.lake.tables import read_rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutRows:
+    """The features of the holdout, ordered by (date, row key), each row once."""
+
+    table: pa.Table
+    keys: list[Key]
+    days: list[date]
+
+    @property
+    def day_index(self) -> NDArray[np.int_]:
+        """Return the index of each row's day in `days`."""
+        at = {day: index for index, day in enumerate(self.days)}
+        return np.array([at[key[0]] for key in self.keys], dtype=np.int_)
+
+
+def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> HoldoutRows:
+    """Read the rows that all candidates were to predict, at the very content that they were trained with."""
+    days = _common_holdout(lake, manifests)
+    state = lake.tables.state("features")
+    for name, manifest in manifests.items():
+        for day in days:
+            found, expected = state.get(day), manifest["digests"][day.isoformat()]
+            if found is None or found.digest != expected:
+                raise PerennialError(
+                    f"Candidate {name!r}: the features of {day} changed since it was trained "
+                    f"(digest {found.digest[:12] if found else 'none'}, expected {expected[:12]}). Run the date again from analyse."
+                )
+    if state.metadata_location is None or state.snapshot_id is None:
+        raise PerennialError(f"{state.name}: the table of features is empty. Run the date again from analyse.")
+    inputs, row_key = lake.pipeline.inputs, lake.pipeline.row_key
+    columns = sorted({"date", *row_key, *inputs.numbers, *inputs.texts})
+    return order_rows(read_rows(state.metadata_location, state.snapshot_id, days, columns), row_key)
+
+
+def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:
+    """Order rows by (date, row key); refuse a key that stands there twice."""
+    keys = row_keys(table, row_key)
+    order = sorted(range(len(keys)), key=lambda index: _sortable(keys[index]))
+    ordered = [keys[index] for index in order]
+    doubled = [keys[a] for a, b in zip(order, order[1:], strict=False) if keys[a] == keys[b]]
+    if doubled:
+        raise RefusedError(f"Holdout: {len(doubled)} rows of the features stand there twice", [_show(doubled[0], row_key)])
+    return HoldoutRows(table.take(order), ordered, sorted({key[0] for key in keys}))
+
+
+def read_predictions(lake: Lake, manifest: Mapping[str, Any]) -> pa.Table:
+    """Return the recorded holdout predictions of a candidate, verified against its manifest."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(io.BytesIO(read_file(lake, manifest, "predictions.parquet")))
+
+
+def read_file(lake: Lake, manifest: Mapping[str, Any], name: str) -> bytes:
+    """Return one file of a model or release, verified against the manifest that names it."""
+    expected = manifest["files"][name]["sha256"]
+    body = lake.objects.read_existing(lake.layout.blob(expected)).body
+    if sha256(body) != expected:
+        raise RefusedError(f"{manifest['version']}: {name} has digest {sha256(body)[:12]}, its manifest says {expected[:12]}")
+    return body
+
+
+def match(rows: HoldoutRows, predictions: pa.Table, row_key: Sequence[str], who: str) -> tuple[NDArray[np.int_], Floats]:
+    """Return (y, p) of the predictions in the order of the holdout rows; each row must be there exactly once."""
+    at: dict[Key, int] = {}
+    problems = []
+    for index, key in enumerate(row_keys(predictions, row_key)):
+        if key in at:
+            problems.append(f"predicted twice: {_show(key, row_key)}")
+        at[key] = index
+    wanted = set(rows.keys)
+    problems += [f"not predicted: {_show(key, row_key)}" for key in rows.keys if key not in at]
+    problems += [f"not in the holdout: {_show(key, row_key)}" for key in at if key not in wanted]
+    if problems:
+        raise RefusedError(f"Candidate {who!r}: its predictions do not fit the {len(rows.keys)} holdout rows", problems)
+    order = [at[key] for key in rows.keys]
+    y = predictions["y"].to_numpy()[order].astype(np.int_)
+    p = predictions["p"].to_numpy()[order].astype(np.float64)
+    if not (np.isin(y, (0, 1)).all() and np.isfinite(p).all() and ((p >= 0) & (p <= 1)).all()):
+        raise RefusedError(f"Candidate {who!r}: a label other than 0 and 1, or a probability outside 0..1")
+    return y, p
+
+
+def row_keys(table: pa.Table, row_key: Sequence[str]) -> list[Key]:
+    """Return (date, row key) of every row."""
+    return list(zip(*(table[name].to_pylist() for name in ("date", *row_key)), strict=True))
+
+
+def _common_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> list[date]:
+    """Return the dates that all candidates hold out; refuse a candidate that was trained on one of them."""
+    first = next(iter(manifests.values()))["holdout"]
+    for name, manifest in manifests.items():
+        if manifest["holdout"] != first:
+            raise PerennialError(f"Candidate {name!r}: holdout {manifest['holdout']}, others have {first}. Train all candidates again.")
+        leaked = sorted(set(manifest["window"]) & set(first))
+        if leaked:
+            raise RefusedError(
+                f"Pipeline {lake.pipeline.name!r}, candidate {manifest['version']}: trained on {len(leaked)} days of its own holdout",
+                leaked,
+                "A score on rows that the model has seen says nothing. Train it again.",
+            )
+    return [date.fromisoformat(day) for day in first]
+
+
+def _sortable(key: Key) -> tuple[tuple[bool, Any], ...]:
+    return tuple((value is None, "" if value is None else value) for value in key)
+
+
+def _show(key: Key, row_key: Sequence[str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in zip(("date", *row_key), key, strict=True))

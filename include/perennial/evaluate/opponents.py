@@ -1,0 +1,55 @@
+"""Incumbent and anchor on today's holdout: scored with their own graphs on the rows that the challengers are judged on."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+
+from perennial.evaluate.chain import Chain, Model, anchor, incumbent
+from perennial.evaluate.gate import Opponent
+from perennial.evaluate.holdout import HoldoutRows, read_file
+from perennial.lake.lake import Lake
+from perennial.lake.scoring import score
+from perennial.pipeline import Inputs
+from perennial.train.plan import read_model
+
+
+def opponents(lake: Lake, day: date, chain: Chain, rows: HoldoutRows) -> list[Opponent]:
+    """Return whom the challengers of `day` meet: the incumbent, and the anchor where it is another version."""
+    current, base = incumbent(chain, day), anchor(chain, day)
+    found = []
+    if current is not None:
+        found.append(_score(lake, day, "incumbent", current, rows))
+    if base is not None and base != current:
+        found.append(_score(lake, day, "anchor", base, rows))
+    return found
+
+
+def _score(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: Model, rows: HoldoutRows) -> Opponent:
+    manifest = read_model(lake, model.manifest)
+    inputs = Inputs.model_validate(manifest["inputs"])
+    age_days = (day - date.fromisoformat(manifest["date"])).days
+    problem = unfit(inputs, lake.pipeline.inputs) or _seen(manifest, rows)
+    if problem:
+        return Opponent(role, model.version, None, age_days, problem)
+    probabilities = score(read_file(lake, manifest, "model.onnx"), rows.table, inputs)
+    return Opponent(role, model.version, np.asarray(probabilities, dtype=np.float64), age_days)
+
+
+def unfit(theirs: Inputs, todays: Inputs) -> str:
+    """Return what a model needs that today's features lack, or an empty string."""
+    lacking = [
+        f"{name} ({wanted.type})"
+        for name, wanted in theirs.request.items()
+        if name not in todays.request or todays.request[name].type != wanted.type
+    ]
+    known = set(todays.numbers) | set(todays.texts)
+    lacking += [name for name in theirs.numbers if "__" in name and name not in known and name not in theirs.request]
+    return f"today's features lack {', '.join(lacking)}, which it needs" if lacking else ""
+
+
+def _seen(manifest: dict[str, Any], rows: HoldoutRows) -> str:
+    seen = sorted({day.isoformat() for day in rows.days} & set(manifest["window"]))
+    return f"it was trained on {len(seen)} days of this holdout ({', '.join(seen)})" if seen else ""

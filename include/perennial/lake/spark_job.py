@@ -1,0 +1,79 @@
+"""What every Spark job does first: open the session, read the one file that says everything about the work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from perennial.errors import PerennialError
+
+log = logging.getLogger("perennial.spark")
+
+
+def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[str, Any]], None]) -> None:
+    """Run a job and leave: what we can name ends with its text alone, anything else with its traceback."""
+    spark = None
+    try:
+        spark, job = open_job(kind, arguments)
+        work(spark, job)
+    except PerennialError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    finally:
+        if spark is not None:
+            spark.stop()
+
+
+def open_job(kind: str, arguments: list[str]) -> tuple[SparkSession, dict[str, Any]]:
+    """Open the session and read the job file whose address is the only argument."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("perennial").setLevel(logging.INFO)
+    # It writes a page of JSON for every error of a query, beside the error itself.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+    if len(arguments) != 1:
+        raise PerennialError(f"A {kind} job takes one argument, the address of its job file; found {len(arguments)}")
+    spark = SparkSession.builder.appName(f"perennial-{kind}").config("spark.log.level", "ERROR").getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    job = json.loads(read_text(spark, arguments[0]))
+    if (job["format"], job["kind"]) != (1, kind):
+        raise PerennialError(f"{arguments[0]}: expected a {kind} job of format 1, found {job['kind']} of {job['format']}")
+    if spark.version != job["spark"]:
+        raise PerennialError(
+            f"{arguments[0]}: planned for Spark {job['spark']}, found {spark.version}. "
+            "The version is part of every key: use that one, or change it in perennial/runtime/spark.py."
+        )
+    return spark, job
+
+
+def read_text(spark: SparkSession, uri: str) -> str:
+    """Return a small text object, through Hadoop's file system: the job's environment has no other S3 client."""
+    system, path = _path(spark, uri)
+    stream = system.open(path)
+    try:
+        return str(_jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+    finally:
+        stream.close()
+
+
+def write_text(spark: SparkSession, uri: str, text: str) -> None:
+    """Write a small text object whose content is decided by its address, so writing it again changes nothing."""
+    system, path = _path(spark, uri)
+    stream = system.create(path, True)
+    try:
+        stream.write(bytearray(text.encode()))
+    finally:
+        stream.close()
+
+
+def _path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
+    path = _jvm(spark).org.apache.hadoop.fs.Path(uri)
+    return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark.sparkContext._jvm

@@ -1,0 +1,187 @@
+"""The embedded runtime: training and model servers are child processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import httpx
+
+from perennial.errors import PerennialError, ReleaseFailedError
+from perennial.pipeline_file import pipeline_names
+from perennial.runtime.base import EndpointMissingError, StageFailedError
+
+log = logging.getLogger(__name__)
+
+FIRST_PORT = 8090
+READY_SECONDS = 60.0
+FOLLOW_SECONDS = 20.0
+STOP_SECONDS = 10.0
+LAST_LINES = 20
+RELEASE_HEADER = "x-release"
+
+
+def endpoint_url(pipeline: str) -> str:
+    """Return the address of a pipeline's model server: PERENNIAL_ENDPOINT_PORT plus the pipeline's place in the alphabet."""
+    first = int(os.environ.get("PERENNIAL_ENDPOINT_PORT") or FIRST_PORT)
+    return f"http://127.0.0.1:{first + pipeline_names().index(pipeline)}"
+
+
+def train(job_uri: str, on_line: Callable[[str], None] | None = None) -> None:
+    """
+    Train one job in a process of its own, passing on what it says line by line (default: to the log).
+
+    The process and whatever it starts end with this one, however this one ends.
+    """
+    say = on_line or (lambda line: log.info("%s", line))
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    with child("perennial.train", ["--job", job_uri]) as process:
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            say(line.rstrip())
+        code = process.wait()
+    if code != 0:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        raise PerennialError(f"Training of {job_uri} {how}. Its last lines:\n" + "\n".join(last))
+
+
+@contextmanager
+def child(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a module as a child in a session of its own; leaving the block ends it with all it started."""
+    command = [sys.executable, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End a child's whole process group: first politely, then not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # The group outlives its leader, and its id is not given away before the leader is waited for.
+        if process.returncode is None or number == signal.SIGKILL:
+            _signal_group(process.pid, number)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    if process.stdout:
+        process.stdout.close()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        log.debug("process group %s is gone", group)
+
+
+class ProcessRuntime:
+    """Model servers as processes: the staged one is a child of ours, the endpoint follows the pointer to the active release."""
+
+    def __init__(self, pipeline: str, space: str = "main", *, follow_seconds: float = FOLLOW_SECONDS) -> None:
+        self.pipeline = pipeline
+        self.space = space
+        self.follow_seconds = follow_seconds
+        self._staged: subprocess.Popen[str] | None = None
+        self._said: deque[str] = deque(maxlen=LAST_LINES)
+
+    def stage(self, release: str) -> str:
+        """Start the release on a free port and wait until it is ready."""
+        self.unstage()
+        self._said.clear()
+        port = _free_port()
+        arguments = ["--pipeline", self.pipeline, "--space", self.space, "--release", release, "--port", str(port)]
+        self._context = child("perennial.serve", arguments)
+        self._staged = process = self._context.__enter__()
+        threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + READY_SECONDS
+        with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+            while time.monotonic() < deadline:
+                if process.poll() is not None:
+                    raise StageFailedError(f"Release {release}: its server ended with {process.returncode} before it was ready", self.staged_log())
+                if _status(client, "/v2/health/ready") == httpx.codes.OK:
+                    return url
+                time.sleep(0.1)
+        raise StageFailedError(f"Release {release}: its server was not ready after {READY_SECONDS:.0f} s", self.staged_log())
+
+    def staged_log(self) -> list[str]:
+        """Return the last lines that the staged server said."""
+        return list(self._said)
+
+    def unstage(self) -> None:
+        """Stop the staged server, if there is one."""
+        if self._staged is not None:
+            self._context.__exit__(None, None, None)
+            self._staged = None
+
+    def switch(self, release: str) -> None:
+        """Wait until the model server, which polls the pointer, answers from `release`."""
+        deadline = time.monotonic() + self.follow_seconds
+        serving: str | None = None
+        answered = False
+        with httpx.Client(base_url=self.endpoint_url(), timeout=5, trust_env=False) as client:
+            while True:
+                try:
+                    answer = client.get(f"/v2/models/{self.pipeline}")
+                    answered, serving = True, answer.headers.get(RELEASE_HEADER)
+                except httpx.TransportError:
+                    answered = False
+                if serving == release and answered:
+                    return
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)
+        if not answered:
+            raise EndpointMissingError(
+                f"Release {release} is active, but no model server follows at {self.endpoint_url()} within {self.follow_seconds:.0f} s. "
+                "See `perennial status`; start it with `make up`, then run deploy again."
+            )
+        raise ReleaseFailedError(
+            f"Release {release}: the model server at {self.endpoint_url()} still answers from {serving or 'no release'} "
+            f"after {self.follow_seconds:.0f} s",
+            remedy="Its log and /metrics say why it refused the release.",
+        )
+
+    def endpoint_url(self) -> str:
+        """Return the address of the pipeline's model server."""
+        return endpoint_url(self.pipeline)
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        try:
+            for line in process.stdout or ():
+                self._said.append(line.rstrip())
+        except ValueError:  # closed by unstage
+            return
+
+
+def _status(client: httpx.Client, path: str) -> int | None:
+    try:
+        return client.get(path).status_code
+    except httpx.TransportError:
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,116 @@
+"""python -m perennial.serve: the model server of one pipeline."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from dataclasses import replace
+from types import FrameType
+
+import uvicorn
+
+from perennial.errors import PerennialError
+from perennial.lake.layout import Layout, lake_root
+from perennial.lake.objects import Objects
+from perennial.pipeline import NAME
+from perennial.serve.app import App
+from perennial.serve.follow import Follower
+from perennial.serve.limits import Limits
+from perennial.serve.metrics import Metrics
+from perennial.serve.protocol import bounded_protocol, sweep_connections
+from perennial.serve.release import load_release
+from perennial.settings import load_environment
+
+log = logging.getLogger("perennial.serve")
+
+
+def main() -> int:
+    """Serve until SIGTERM; return 1 when the release given with --release cannot serve."""
+    args = _arguments()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again once it has stopped
+        signal.signal(name, _leave)
+    load_environment()
+    limits = replace(Limits(), header_seconds=args.header_seconds, body_seconds=args.body_seconds)
+    objects, layout = Objects(), Layout(lake_root(), args.space, args.pipeline)
+    app = App(args.pipeline, Metrics(args.pipeline), limits)
+    follower: Follower | None = None
+    if args.release:
+        try:
+            app.switch(load_release(objects, layout, args.release, limits))
+        except PerennialError as error:
+            log.error("%s", error)  # noqa: TRY400
+            return 1
+    else:
+        follower = Follower(app, objects, layout, limits)
+        follower.start()
+    gc.freeze()  # what is loaded by now stays: no collection need walk it again
+    try:
+        _run(app, args.host, args.port, limits)
+    finally:
+        if follower is not None:
+            follower.stop()
+    return 0
+
+
+def _run(app: App, host: str, port: int, limits: Limits) -> None:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=bounded_protocol(limits),
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=int(limits.idle_seconds),
+        timeout_graceful_shutdown=limits.stop_seconds,
+    )
+    server = uvicorn.Server(config)
+
+    async def serve() -> None:
+        sweeper = asyncio.create_task(sweep_connections(server.server_state.connections))
+        try:
+            await server.serve()
+        finally:
+            sweeper.cancel()
+
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        log.info("Listening on http://%s:%s", host, port)
+        runner.run(serve())
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _arguments() -> argparse.Namespace:
+    limits = Limits()
+    parser = argparse.ArgumentParser(prog="python -m perennial.serve", description="Serve the model of one pipeline over HTTP.")
+    parser.add_argument("--pipeline", required=True, type=_name, help="name of the pipeline")
+    parser.add_argument("--space", default="main", type=_name, help="space of the release (default: main, production)")
+    parser.add_argument("--release", help="serve exactly this release (default: follow the active one)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--header-seconds", type=float, default=limits.header_seconds, help="deadline of a request's headers")
+    parser.add_argument("--body-seconds", type=float, default=limits.body_seconds, help="deadline of a request's body")
+    return parser.parse_args()
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name of a-z, 0-9 and _")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

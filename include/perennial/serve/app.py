@@ -1,0 +1,158 @@
+"""The model server as an ASGI application: routes in, JSON out, every bad request a 4xx."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from perennial.serve.body import BodyReader, ClientGoneError, Receive, Scope, has_body
+from perennial.serve.limits import Limits
+from perennial.serve.metrics import CONTENT_TYPE, Metrics
+from perennial.serve.refusal import Refusal
+from perennial.serve.release import Release
+from perennial.serve.routes import Route, find_route
+from perennial.serve.strict_json import read_json
+from perennial.serve.tensors import infer_answer, model_metadata, read_infer
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+log = logging.getLogger(__name__)
+
+_JSON = b"application/json"
+_LINGER_SECONDS = 1.0
+_SERVER = {"name": "perennial", "version": "1", "extensions": []}
+
+
+class Answer(NamedTuple):
+    """One response."""
+
+    status: int
+    body: bytes
+    headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - never changed
+    content_type: bytes = _JSON
+
+
+class App:
+    """Answers requests with the release that serves now; a request keeps the one it began with."""
+
+    def __init__(self, pipeline: str, metrics: Metrics, limits: Limits) -> None:
+        """Start without a release: live, not ready."""
+        self.release: Release | None = None
+        self.pipeline = pipeline
+        self.metrics = metrics
+        self._limits = limits
+        self._bodies = BodyReader(limits)
+        self._workers = ThreadPoolExecutor(limits.workers, thread_name_prefix="batch")
+        self._waiting = 0
+
+    def switch(self, release: Release) -> None:
+        """Serve a release from the next request on; one assignment, so every request sees exactly one."""
+        self.release = release
+        self.metrics.switched(release)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        began = perf_counter()
+        release = self.release
+        label = "other"
+        unread = True
+        try:
+            route = find_route(scope["method"], scope["path"], self.pipeline, release.id if release else None)
+            label = route.label
+            if route.kind in ("predict", "infer"):
+                body = await self._bodies.read(scope, receive)
+                unread = False
+                answer = await self._predict(route, release, body)
+            else:
+                answer = self._inform(route, release)
+        except Refusal as refusal:
+            label = refusal.route or label
+            answer = Answer(refusal.status, refusal.body(), refusal.headers)
+        except ClientGoneError:
+            self.metrics.count(label, 499, perf_counter() - began)
+            return
+        except asyncio.CancelledError:  # the stop's deadline: say so, and let the connection go
+            answer = Answer(503, b'{"error": "The server is stopping"}')
+        except Exception:
+            log.exception("Failed to answer %s", label)
+            answer = Answer(500, b'{"error": "The server failed to answer; its log says why"}')
+        self.metrics.count(label, answer.status, perf_counter() - began)
+        await _respond(scope, receive, send, answer, release, unread=unread and has_body(scope))
+
+    def _inform(self, route: Route, release: Release | None) -> Answer:
+        """Answer a GET route."""
+        if route.kind == "metrics":
+            return Answer(200, self.metrics.text(), content_type=CONTENT_TYPE)
+        if route.kind == "server":
+            return _json(200, _SERVER)
+        if route.kind == "live":
+            return _json(200, {"live": True})
+        if release is None:
+            return _json(503, {"ready": False, "error": "No release serves yet"})
+        if route.kind == "ready":
+            return _json(200, {"ready": True})
+        if route.kind == "model_ready":
+            return _json(200, {"name": self.pipeline, "ready": True})
+        return _json(200, model_metadata(self.pipeline, release))
+
+    async def _predict(self, route: Route, release: Release | None, body: bytes) -> Answer:
+        """Answer records or tensors: small bodies here, large ones on a worker, so that no batch holds up the others."""
+        if release is None:
+            raise Refusal(503, "No release serves yet. Try again when /v2/health/ready says 200", headers=[(b"retry-after", b"1")])
+        if len(body) <= self._limits.inline_bytes:
+            return self._compute(route, release, body)
+        if self._waiting >= self._limits.waiting:
+            raise Refusal(503, "Too many large requests wait already. Try again", headers=[(b"retry-after", b"1")])
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, self._compute, route, release, body)
+        finally:
+            self._waiting -= 1
+
+    def _compute(self, route: Route, release: Release, body: bytes) -> Answer:
+        request = read_json(body)
+        records = read_infer(request, release.model.inputs, self._limits) if route.kind == "infer" else request
+        answers = release.model.answer(records)
+        self.metrics.rows.inc(len(answers.probabilities))
+        self.metrics.count_unseen(answers.unseen)
+        if route.kind == "infer":
+            return _json(200, infer_answer(request, self.pipeline, release, answers))
+        predictions = ",".join(
+            f'{{"probability":{probability!r},"unseen":{json.dumps(fields) if fields else "[]"}}}'
+            for probability, fields in zip(answers.probabilities, answers.unseen, strict=True)
+        )
+        return Answer(200, f'{{"predictions":[{predictions}],{release.facts}}}'.encode())
+
+
+def _json(status: int, value: Any) -> Answer:
+    return Answer(status, json.dumps(value, allow_nan=False).encode())
+
+
+async def _respond(scope: Scope, receive: Receive, send: Send, answer: Answer, release: Release | None, *, unread: bool) -> None:
+    """
+    Send an answer. With a body still under way the connection closes, but not before the client could read the answer.
+
+    Closing a socket that has unread bytes resets it, and the client would lose the text that says why; so the rest is read
+    and dropped for a moment.
+    """
+    headers = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
+    if release is not None:
+        headers.append((b"x-release", release.id.encode()))
+    if unread:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if not unread:
+        await send({"type": "http.response.body", "body": answer.body})
+        return
+    await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (message := await receive())["type"] == "http.request" and message["more_body"]:
+                pass
+    except TimeoutError:
+        log.debug("A client still sent its refused body after %s seconds", _LINGER_SECONDS)
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,87 @@
+"""Following the pointer to the active release: load beside the running one, verify, then swap."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from perennial.errors import PerennialError, RefusedError
+from perennial.lake.layout import Layout
+from perennial.lake.objects import Objects
+from perennial.serve.app import App
+from perennial.serve.limits import Limits
+from perennial.serve.release import load_release
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.75
+_RETRY_SECONDS = 5.0
+
+
+class Follower(threading.Thread):
+    """A thread that keeps the application at the active release; while nothing can be loaded, the old one goes on serving."""
+
+    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits) -> None:
+        """Prepare; nothing is contacted before start()."""
+        super().__init__(name="follow", daemon=True)
+        self._app = app
+        self._objects = objects
+        self._layout = layout
+        self._limits = limits
+        self._stopping = threading.Event()
+        self._settled: str | None = None  # the pointer's ETag that needs no more work: served, or refused for good
+        self._unreachable = False
+
+    def run(self) -> None:
+        """Poll until stopped."""
+        while not self._stopping.wait(self.follow_once()):
+            pass
+
+    def stop(self) -> None:
+        """Ask the thread to end, and wait a moment for it."""
+        self._stopping.set()
+        self.join(timeout=1)
+
+    def follow_once(self) -> float:
+        """Look at the pointer and load what it names; return the seconds until the next look."""
+        try:
+            pointer = self._objects.read(self._layout.active)
+            if self._unreachable:
+                log.info("The store answers again")
+            self._unreachable = False
+            if pointer is None or pointer.etag == self._settled:
+                return POLL_SECONDS
+            self._load(pointer.body, pointer.etag)
+        except (BotoCoreError, ClientError, PerennialError) as error:
+            if not self._unreachable:
+                log.warning("Cannot read the active release, will try again: %s", error)
+            self._unreachable = True
+            return _RETRY_SECONDS
+        return POLL_SECONDS
+
+    def _load(self, pointer: bytes, etag: str) -> None:
+        try:
+            name = _release_name(pointer)
+            if self._app.release is None or self._app.release.id != name:
+                release = load_release(self._objects, self._layout, name, self._limits)
+                self._app.switch(release)
+                log.info("Release %s serves, model version %s", release.id, release.version)
+        except RefusedError as error:
+            self._app.metrics.load_failures.inc()
+            serving = self._app.release.id if self._app.release else "nothing"
+            log.error("The active release cannot serve, %s goes on serving: %s", serving, error)  # noqa: TRY400
+        self._settled = etag
+
+
+def _release_name(pointer: bytes) -> str:
+    import json
+
+    try:
+        document = json.loads(pointer)
+        if document["format"] != 1:
+            raise RefusedError(f"The pointer to the active release is of format {document['format']!r}, expected 1")
+        return str(document["release"])
+    except (ValueError, KeyError, TypeError):
+        raise RefusedError("The pointer to the active release is malformed") from None

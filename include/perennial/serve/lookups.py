@@ -1,0 +1,42 @@
+"""The lookups of a release: values by key, frozen with the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from perennial.errors import RefusedError
+from perennial.pipeline import Inputs
+from perennial.pipeline import Lookup as LookupSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One frozen table. `key_of` takes a record's texts to its key; an unseen key gives NaN for every value."""
+
+    fields: tuple[str, ...]
+    key_of: Callable[[list[str]], Any]
+    rows: dict[Any, list[float]]
+    unseen: list[float]
+
+
+def read_lookup(name: str, document: Any, spec: LookupSpec, inputs: Inputs) -> Lookup:
+    """Read a lookup file of a release, or raise RefusedError when it is not the table that the inputs declare."""
+    if not isinstance(document, dict) or document.get("key") != spec.key or document.get("values") != spec.values:
+        raise RefusedError(f"lookup {name!r}: expected key {spec.key} and values {spec.values}, found other columns")
+    width = len(spec.key)
+    rows: dict[Any, list[float]] = {}
+    for row in document["rows"]:
+        if len(row) != width + len(spec.values) or not all(isinstance(part, str | None) for part in row[:width]):
+            raise RefusedError(f"lookup {name!r}: row {len(rows)} does not fit its columns")
+        if not all(row[:width]):
+            continue  # null never joins in SQL, and a record's null is the empty text here
+        key = row[0] if width == 1 else tuple(row[:width])
+        if key in rows:
+            raise RefusedError(f"lookup {name!r}: the key {key!r} stands there twice")
+        rows[key] = [math.nan if value is None else float(value) for value in row[width:]]
+    texts = inputs.texts
+    return Lookup(tuple(spec.key), itemgetter(*(texts.index(column) for column in spec.key)), rows, [math.nan] * len(spec.values))

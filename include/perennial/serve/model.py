@@ -1,0 +1,99 @@
+"""A model that answers: the graph in ONNX Runtime, its inputs and its lookups."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from perennial.errors import RefusedError
+from perennial.pipeline import Inputs
+from perennial.serve.limits import Limits
+from perennial.serve.lookups import Lookup
+from perennial.serve.records import RecordReader
+from perennial.serve.refusal import Refusal
+
+_NONE: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """One probability a record, and the fields whose value the model has never seen."""
+
+    probabilities: list[float]
+    unseen: list[tuple[str, ...]]
+
+
+class Model:
+    """Answers records. Immutable after construction, and safe to use from several threads."""
+
+    def __init__(self, graph: bytes, inputs: Inputs, lookups: dict[str, Lookup], limits: Limits) -> None:
+        """Open the graph (already verified against its digest) and check that it takes what the inputs declare."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.inputs = inputs
+        self._takes = _check_signature(self._session, inputs)
+        self._lookups = [lookups[name] for name in inputs.lookups]
+        self._reader = RecordReader(inputs, limits)
+        self._known = _known_categories(self._session, inputs)
+
+    def answer(self, records: Any) -> Answers:
+        """Return the answers to records as parsed from JSON; raise Refusal when they do not fit the inputs."""
+        numbers, texts = self._reader.read(records)
+        unseen = [self._complete(number, text) for number, text in zip(numbers, texts, strict=True)]
+        feed: dict[str, Any] = {}
+        if "numbers" in self._takes:
+            feed["numbers"] = np.array(numbers, dtype=np.float32).reshape(len(numbers), -1)
+        if "texts" in self._takes:
+            feed["texts"] = np.array(texts, dtype=object).reshape(len(texts), -1)
+        probabilities = self._session.run(["probability"], feed)[0].ravel()
+        if not np.isfinite(probabilities).all():
+            index = int(np.flatnonzero(~np.isfinite(probabilities))[0])
+            raise Refusal(422, f"record {index}: the model has no answer to these values, its result is not a number")
+        return Answers(probabilities.tolist(), unseen)
+
+    def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
+        """Append the values of the lookups to a row, and return the fields that were never seen."""
+        unseen: list[str] | None = None
+        for lookup in self._lookups:
+            key = lookup.key_of(texts)
+            row = lookup.rows.get(key)
+            if row is None:
+                row = lookup.unseen
+                if key and (type(key) is str or all(key)):  # a null key is not an unseen one
+                    unseen = [*(unseen or ()), *lookup.fields]
+            numbers += row
+        for at, name, known in self._known:
+            if texts[at] and texts[at] not in known:
+                unseen = [*(unseen or ()), name]
+        return _NONE if unseen is None else tuple(dict.fromkeys(unseen))
+
+
+def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> frozenset[str]:
+    """Return the names of the graph's inputs, or raise RefusedError when it is not the graph of these inputs."""
+    wanted = {"numbers": ("tensor(float)", len(inputs.numbers)), "texts": ("tensor(string)", len(inputs.texts))}
+    problems = []
+    for found in session.get_inputs():
+        kind, width = wanted.get(found.name, (None, 0))
+        if kind is None:
+            problems.append(f"unknown input {found.name!r}, expected numbers and texts")
+        elif found.type != kind or len(found.shape) != 2 or (isinstance(found.shape[1], int) and found.shape[1] != width):
+            problems.append(f"input {found.name!r} is {found.type} {found.shape}, expected {kind} [N, {width}]")
+    if "probability" not in {found.name for found in session.get_outputs()}:
+        problems.append("no output 'probability'")
+    if problems:
+        raise RefusedError("model.onnx does not fit the inputs of its release", problems)
+    return frozenset(found.name for found in session.get_inputs())
+
+
+def _known_categories(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[tuple[int, str, frozenset[str]]]:
+    """Return (position, field, known values) of the categories that the trainer wrote into the graph's metadata, if it did."""
+    known = json.loads(session.get_modelmeta().custom_metadata_map.get("categories", "{}"))
+    return [(at, name, frozenset(known[name])) for at, name in enumerate(inputs.texts) if name in known]

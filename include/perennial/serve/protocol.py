@@ -1,0 +1,107 @@
+"""HTTP connections with deadlines: uvicorn itself waits for ever for headers, and for a client that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from perennial.serve.limits import Limits
+
+_SWEEP_SECONDS = 0.25
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """
+    One connection, bounded in headers and time.
+
+    `due` is when the headers under way must be complete (None: a request is being answered). A sweep over all connections
+    looks at it, which costs a request nothing but two readings of the loop's clock.
+    """
+
+    limits = Limits()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept a connection, or refuse it with 503 when there are too many."""
+        super().connection_made(transport)
+        self._begun = False
+        self._header_bytes = 0
+        self.due: float | None = self.loop.time() + self.limits.header_seconds
+        if len(self.connections) > self.limits.connections:
+            self._refuse(503, "Too many connections. Try again")
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and bound the bytes of one request's headers."""
+        super().data_received(data)
+        if self.due is None:
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > self.limits.header_bytes and not self.transport.is_closing():
+            self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+
+    def on_message_begin(self) -> None:
+        """Start the clock of a request's headers at their first byte."""
+        super().on_message_begin()
+        self._begun = True
+        self._header_bytes = 0
+        self.due = self.loop.time() + self.limits.header_seconds
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock, and refuse headers that came whole but too large in one piece."""
+        self._begun = False
+        self.due = None
+        size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
+        if size > self.limits.header_bytes:
+            self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+            return
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Start the clock of the next request's headers."""
+        super().on_response_complete()
+        if self.due is None:
+            self.due = self.loop.time() + self.limits.idle_seconds
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are not HTTP."""
+        self._refuse(400, "The request is not valid HTTP/1.1")
+
+    def sweep(self, now: float) -> None:
+        """End the connection when its time is up; called a few times a second."""
+        if self.transport.is_closing():
+            # Only unsent bytes keep it: a client that does not read them has had its time.
+            if self.due is None or now > self.due:
+                self.transport.abort()
+        elif self.due is not None and now > self.due and (self.cycle is None or self.cycle.response_complete):
+            self.due = now + self.limits.header_seconds
+            if self._begun:
+                self._refuse(408, f"The headers did not arrive within {self.limits.header_seconds:g} seconds")
+            else:
+                self.transport.close()
+
+    def _refuse(self, status: int, text: str) -> None:
+        """Answer below the application, and close."""
+        body = json.dumps({"error": text}).encode()
+        head = f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.app.metrics.count("connection", status, 0.0)  # type: ignore[attr-defined]
+        self.due = self.loop.time() + self.limits.header_seconds
+        self.transport.write(head.encode() + body)
+        self.transport.close()
+
+
+def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
+    """Return the protocol class with these limits; uvicorn makes one object of it for each connection."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
+
+
+async def sweep_connections(connections: set[Any]) -> None:
+    """Look after the deadlines of all connections until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        now = loop.time()
+        for connection in list(connections):
+            connection.sweep(now)

@@ -1,0 +1,168 @@
+"""Records of a request, checked field by field against the inputs of the release."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from perennial.calendar import parse_date
+from perennial.errors import MOST_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
+from perennial.pipeline import Inputs
+from perennial.serve.limits import Limits
+from perennial.serve.refusal import Refusal, quoted, shown
+
+Record = dict[str, Any]
+_LARGEST = 3.4028234663852886e38  # the largest float32: the graph computes in float32
+_EPOCH = date(1970, 1, 1).toordinal()
+_MINUTES = {f"{hour:02}:{minute:02}": 60.0 * hour + minute for hour in range(24) for minute in range(60)}
+_EXPECTED = {
+    "number": "a finite number within the range of a 32-bit float",
+    "time": "a time such as \"08:30\"",
+    "date": "a date such as \"2013-02-12\"",
+    "boolean": "true or false",
+}
+
+
+class _WrongValueError(Exception):
+    """A value that is not of its field's type; the text that the client sees is made when all problems are gathered."""
+
+
+class RecordReader:
+    """Turns records into the numbers and texts of the graph, in the order of the pipeline's inputs."""
+
+    def __init__(self, inputs: Inputs, limits: Limits) -> None:
+        """Prepare one check for each field, so that a record costs one call a field."""
+        self._most = limits.records
+        self._characters = limits.text_characters
+        self._types = {name: field.type for name, field in inputs.request.items()}
+        readers = {**_READERS, "category": _category_reader(limits.text_characters)}
+        self._numbers: list[tuple[str, Callable[[Any], float]]] = []
+        self._texts: list[tuple[str, Callable[[Any], str]]] = []
+        for name, field in inputs.request.items():
+            if field.type == "category":
+                self._texts.append((name, _or_null(readers["category"], "") if field.nullable else readers["category"]))
+            else:
+                read = readers[field.type]
+                self._numbers.append((name, _or_null(read, math.nan) if field.nullable else read))
+        self._nullable = {name for name, field in inputs.request.items() if field.nullable}
+        self._count = len(self._types)
+
+    def read(self, records: Any) -> tuple[list[list[float]], list[list[str]]]:
+        """Return the request's part of each row of `numbers` and `texts`, or raise Refusal with at most ten problems."""
+        self._check_list(records)
+        count, number_fields, text_fields = self._count, self._numbers, self._texts
+        numbers: list[list[float]] = []
+        texts: list[list[str]] = []
+        problems: list[str] = []
+        for index, record in enumerate(records):
+            try:
+                if type(record) is dict and len(record) == count:
+                    numbers.append([read(record[name]) for name, read in number_fields])
+                    texts.append([read(record[name]) for name, read in text_fields])
+                    continue
+            except (KeyError, _WrongValueError):
+                pass
+            problems.extend(self._problems(index, record))
+            if len(problems) >= MOST_PROBLEMS_SHOWN:
+                break
+        if problems:
+            raise Refusal(422, "The records do not fit the inputs of the model", problems)
+        return numbers, texts
+
+    def _check_list(self, records: Any) -> None:
+        if not isinstance(records, list):
+            raise Refusal(422, f"Expected a list of records, found {shown(records)}. Write [{{…}}] for one record")
+        if not records:
+            raise Refusal(422, "The list of records is empty, expected at least one")
+        if len(records) > self._most:
+            raise Refusal(413, f"{len(records)} records in one request, allowed are {self._most}. Send them in parts")
+
+    def _problems(self, index: int, record: Any) -> list[str]:
+        """Say everything that is wrong with one record, in the order of the fields."""
+        if not isinstance(record, dict):
+            return [f"record {index}: expected an object of {self._count} fields, found {shown(record)}"]
+        problems = []
+        checks: Sequence[tuple[str, Callable[[Any], Any]]] = [*self._numbers, *self._texts]
+        for name, read in sorted(checks, key=lambda check: list(self._types).index(check[0])):
+            if name not in record:
+                problems.append(f"record {index}: field '{name}' is missing, expected {self._expected(name)}")
+                continue
+            try:
+                read(record[name])
+            except _WrongValueError:
+                problems.append(f"record {index}: field '{name}': expected {self._expected(name)}, found {shown(record[name])}")
+        for name in record:
+            if name not in self._types:
+                near = did_you_mean(name[:80], self._types)
+                problems.append(f"record {index}: unknown field {quoted(name)}.{near or ' Take it out.'}")
+            if len(problems) >= MOST_PROBLEMS_SHOWN:
+                break
+        return problems
+
+    def _expected(self, name: str) -> str:
+        of_type = _EXPECTED.get(self._types[name], f"a text of 1 to {self._characters} characters")
+        return of_type + (" or null" if name in self._nullable else "")
+
+
+def _number(value: Any) -> float:
+    """Read a number; `type` and not isinstance, since true is an int to Python. NaN and 1e999 fail the comparison."""
+    if (type(value) is float or type(value) is int) and -_LARGEST <= value <= _LARGEST:
+        return float(value)
+    raise _WrongValueError
+
+
+def _time(value: Any) -> float:
+    if type(value) is str and value in _MINUTES:
+        return _MINUTES[value]
+    raise _WrongValueError
+
+
+def _boolean(value: Any) -> float:
+    if value is True or value is False:
+        return float(value)
+    raise _WrongValueError
+
+
+def _date(value: Any) -> float:
+    if type(value) is str and len(value) == len("2013-02-12"):
+        return _days(value)
+    raise _WrongValueError
+
+
+@lru_cache(maxsize=1024)
+def _days(text: str) -> float:
+    try:
+        return float(parse_date(text).toordinal() - _EPOCH)
+    except DateRefusedError:
+        raise _WrongValueError from None
+
+
+def _category_reader(most: int) -> Callable[[Any], str]:
+    def category(value: Any) -> str:
+        if type(value) is str and 0 < len(value) <= most and (value.isascii() or _is_unicode(value)):
+            return value
+        raise _WrongValueError
+
+    return category
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a text can be encoded: JSON's escapes can write half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _or_null(read: Callable[[Any], Any], null: Any) -> Callable[[Any], Any]:
+    def read_or_null(value: Any) -> Any:
+        return null if value is None else read(value)
+
+    return read_or_null
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"number": _number, "time": _time, "date": _date, "boolean": _boolean}

@@ -1,0 +1,59 @@
+"""How the server says no: one status, one bounded text, and never an echo of unbounded input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from perennial.errors import MOST_PROBLEMS_SHOWN
+
+_MOST_CHARACTERS = 40
+
+
+class Refusal(Exception):
+    """A request that the server answers with an error status."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        problems: Sequence[str] = (),
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        route: str | None = None,
+    ) -> None:
+        """Keep the status, what is wrong, at most ten problems, headers that belong to the status, and the route if it is known."""
+        self.route = route
+        self.status = status
+        self.text = text
+        self.problems = list(problems[:MOST_PROBLEMS_SHOWN])
+        self.headers = list(headers)
+        super().__init__(text)
+
+    def body(self) -> bytes:
+        """Return the JSON answer; pure ASCII, so that no text from a request can break it."""
+        answer: dict[str, Any] = {"error": ": ".join([self.text, *self.problems]) if len(self.problems) == 1 else self.text}
+        if self.problems:
+            answer["problems"] = self.problems
+        return json.dumps(answer).encode()
+
+
+def shown(value: Any) -> str:
+    """Describe a JSON value in at most some fifty characters."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, int | float):
+        return f"the number {value!r}"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return "an object"
+
+
+def quoted(text: str) -> str:
+    """Quote a text in ASCII, cut to forty characters."""
+    return json.dumps(text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…")

@@ -1,0 +1,117 @@
+"""A release: fetched, verified file by file against its manifest, opened, and asked its golden requests."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+
+from perennial.errors import RefusedError
+from perennial.lake.layout import Layout
+from perennial.lake.objects import Objects, sha256
+from perennial.pipeline import Inputs
+from perennial.serve.limits import Limits
+from perennial.serve.lookups import read_lookup
+from perennial.serve.model import Model
+from perennial.serve.refusal import Refusal
+
+RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
+_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Release:
+    """One immutable release that is ready to answer."""
+
+    id: str
+    version: str
+    as_of: str
+    model: Model
+
+    @cached_property
+    def facts(self) -> str:
+        """Return what every answer says about the release, as the members of a JSON object."""
+        return json.dumps({"model_version": self.version, "release": self.id, "as_of": self.as_of})[1:-1]
+
+
+def load_release(objects: Objects, layout: Layout, release: str, limits: Limits) -> Release:
+    """
+    Fetch and open a release; raise RefusedError when anything of it is not what its manifest says.
+
+    Nothing is opened before its size and SHA-256 are verified, and the golden requests are answered before anybody sees it.
+    """
+    if not RELEASE_ID.fullmatch(release):
+        raise RefusedError(f"{release[:80]!r} is not the name of a release")
+    manifest = _manifest(objects, layout, release)
+    try:
+        inputs = Inputs.model_validate(manifest["inputs"])
+    except ValidationError as error:
+        problems = [f"inputs: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise RefusedError(f"Release {release!r}", problems) from None
+    try:
+        files = manifest["files"]
+        lookups = {
+            name: read_lookup(name, json.loads(_blob(objects, layout, release, files, f"lookups/{name}.json")), spec, inputs)
+            for name, spec in inputs.lookups.items()
+        }
+        model = Model(_blob(objects, layout, release, files, "model.onnx"), inputs, lookups, limits)
+        golden = json.loads(_blob(objects, layout, release, files, "golden.json"))
+        _ask_golden(release, model, golden["records"], golden["probabilities"], limits)
+        return Release(release, str(manifest["version"]), str(manifest["as_of"]), model)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusedError(f"Release {release!r}: a file of it is malformed ({type(error).__name__}: {error})") from error
+
+
+def _manifest(objects: Objects, layout: Layout, release: str) -> dict[str, Any]:
+    stored = objects.read(layout.release(release))
+    if stored is None:
+        raise RefusedError(f"There is no release {release!r} of {layout.pipeline!r} in space {layout.space!r}")
+    try:
+        manifest = stored.json()
+    except ValueError:
+        raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != 1:
+        raise RefusedError(f"Release {release!r}: its manifest is not of format 1", remedy="Serve it with the version that wrote it.")
+    expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
+    problems = [f"{name} is {manifest.get(name)!r}, expected {value!r}" for name, value in expected.items() if manifest.get(name) != value]
+    problems += [f"{name} is missing" for name in ("version", "as_of", "inputs", "files") if name not in manifest]
+    if problems:
+        raise RefusedError(f"Release {release!r}: its manifest", problems)
+    return manifest
+
+
+def _blob(objects: Objects, layout: Layout, release: str, files: dict[str, dict[str, Any]], name: str) -> bytes:
+    """Return the bytes of one file of the release, verified; the address is made of the digest, so nothing else is fetched."""
+    if name not in files:
+        raise RefusedError(f"Release {release!r}: {name} is not among its files")
+    digest, size = str(files[name]["sha256"]), files[name]["size"]
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise RefusedError(f"Release {release!r}: {name} has no SHA-256 in the manifest")
+    body = objects.read_existing(layout.blob(digest)).body
+    if len(body) != size or sha256(body) != digest:
+        raise RefusedError(
+            f"Release {release!r}: {name} is {len(body)} bytes with SHA-256 {sha256(body)[:12]}…, expected {size} and {digest[:12]}…",
+            remedy="The stored file was changed or cut. Deploy the date again.",
+        )
+    return body
+
+
+def _ask_golden(release: str, model: Model, records: list[Any], expected: list[float], limits: Limits) -> None:
+    problems = []
+    for first in range(0, len(records), limits.records):
+        try:
+            found = model.answer(records[first : first + limits.records]).probabilities
+        except Refusal as refusal:
+            raise RefusedError(f"Release {release!r} refuses its own golden records", refusal.problems or [refusal.text]) from None
+        for index, (ours, theirs) in enumerate(zip(found, expected[first:], strict=False), start=first):
+            if not math.isclose(ours, theirs, rel_tol=0, abs_tol=_TOLERANCE):
+                problems.append(f"golden record {index}: {ours}, expected {theirs}")
+    if len(records) != len(expected) or not records:
+        problems.append(f"golden.json has {len(records)} records and {len(expected)} probabilities")
+    if problems:
+        raise RefusedError(f"Release {release!r} does not give the answers it was released with", problems)

@@ -1,0 +1,42 @@
+"""Reading JSON strictly: UTF-8, no duplicate keys, no NaN or Infinity, bounded depth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from perennial.serve.refusal import Refusal, quoted
+
+
+def read_json(body: bytes) -> Any:
+    """Return the JSON value of a body, or raise Refusal (400) that says where it breaks."""
+    try:
+        return _DECODER.decode(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"The body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
+    except json.JSONDecodeError as error:
+        if not body:
+            raise Refusal(400, "The body is empty, expected JSON") from None
+        if error.doc.startswith("\ufeff"):
+            raise Refusal(400, "The body begins with a byte order mark, which is not JSON. Send plain UTF-8") from None
+        raise Refusal(400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise Refusal(400, "The body is nested too deeply, expected a list of flat records") from None
+    except ValueError:  # the one other: Python converts integers up to 4,300 digits
+        raise Refusal(400, "The body holds an integer of more than 4300 digits") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise Refusal(400, f"The key {quoted(twice)} stands twice in one object. Keep one of them")
+    return found
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise Refusal(400, f"The body holds {constant}, which is not JSON. Write null where a field may be null")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_json)

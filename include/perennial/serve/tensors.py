@@ -1,0 +1,121 @@
+"""The Open Inference Protocol, version 2: one named tensor for each request field, one element a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perennial.errors import MOST_PROBLEMS_SHOWN, did_you_mean
+from perennial.pipeline import Inputs
+from perennial.serve.limits import Limits
+from perennial.serve.model import Answers
+from perennial.serve.refusal import Refusal, quoted, shown
+from perennial.serve.release import Release
+
+_DATATYPES = {"number": "FP64", "boolean": "BOOL", "time": "BYTES", "date": "BYTES", "category": "BYTES"}
+_NUMBERS = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+_OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
+_REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
+_TENSOR_KEYS = {"name", "shape", "datatype", "parameters", "data"}
+
+
+def model_metadata(pipeline: str, release: Release) -> dict[str, Any]:
+    """Return the answer to GET /v2/models/{name}."""
+    return {
+        "name": pipeline,
+        "versions": [release.id],
+        "platform": "onnxruntime_onnx",
+        "inputs": [
+            {"name": name, "datatype": _DATATYPES[field.type], "shape": [-1]}
+            | {"parameters": {"type": field.type, "nullable": field.nullable}}
+            for name, field in release.model.inputs.request.items()
+        ],
+        "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in _OUTPUTS.items()],
+        "parameters": {"model_version": release.version, "as_of": release.as_of},
+    }
+
+
+def read_infer(request: Any, inputs: Inputs, limits: Limits) -> list[dict[str, Any]]:
+    """Turn an infer request into records; their values are checked where those of /predict are."""
+    if not isinstance(request, dict):
+        raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
+    problems = [f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in request if key not in _REQUEST_KEYS]
+    if not isinstance(request.get("id", ""), str) or len(request.get("id", "")) > limits.text_characters:
+        problems.append(f"id: expected a text of at most {limits.text_characters} characters, found {shown(request['id'])}")
+    problems += _output_problems(request.get("outputs", []))
+    tensors = request.get("inputs")
+    if not isinstance(tensors, list):
+        problems.append(f"inputs: expected a list of tensors, found {shown(tensors)}" if "inputs" in request else "inputs is missing")
+        raise _refused(problems)
+    columns: dict[str, list[Any]] = {}
+    for index, tensor in enumerate(tensors):
+        problems += _read_tensor(index, tensor, inputs, columns)
+        if len(problems) >= MOST_PROBLEMS_SHOWN:
+            break
+    problems += [f"input '{name}' is missing" for name in inputs.request if name not in columns and not problems]
+    lengths = {len(data) for data in columns.values()}
+    if not problems and len(lengths) > 1:
+        problems.append(f"the inputs have different lengths: {', '.join(map(str, sorted(lengths)[:5]))}")
+    if problems:
+        raise _refused(problems)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def infer_answer(request: dict[str, Any], pipeline: str, release: Release, answers: Answers) -> dict[str, Any]:
+    """Return the answer to an infer request: the outputs asked for, or all."""
+    asked = [output["name"] for output in request.get("outputs", [])] or list(_OUTPUTS)
+    data = {"probability": answers.probabilities, "unseen": [",".join(fields) for fields in answers.unseen]}
+    rows = len(answers.probabilities)
+    answer = {
+        "model_name": pipeline,
+        "model_version": release.id,
+        "outputs": [{"name": name, "datatype": _OUTPUTS[name], "shape": [rows], "data": data[name]} for name in asked],
+        "parameters": {"model_version": release.version, "as_of": release.as_of},
+    }
+    return {"id": request["id"], **answer} if "id" in request else answer
+
+
+def _read_tensor(index: int, tensor: Any, inputs: Inputs, columns: dict[str, list[Any]]) -> list[str]:
+    """Put one tensor's elements into `columns`; return what is wrong with it."""
+    if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+        return [f"inputs[{index}]: expected an object with a name, found {shown(tensor)}"]
+    name = tensor["name"]
+    if name not in inputs.request:
+        return [f"inputs[{index}]: unknown input {quoted(name)}.{did_you_mean(name[:80], inputs.request)}"]
+    if name in columns:
+        return [f"inputs[{index}]: the input '{name}' stands there twice"]
+    unknown = [key for key in tensor if key not in _TENSOR_KEYS]
+    if unknown:
+        return [f"input '{name}': unknown key {quoted(unknown[0])}.{did_you_mean(unknown[0][:80], _TENSOR_KEYS)}"]
+    expected = _DATATYPES[inputs.request[name].type]
+    datatype = tensor.get("datatype")
+    if datatype != expected and not (expected == "FP64" and isinstance(datatype, str) and datatype in _NUMBERS):
+        return [f"input '{name}': expected datatype {expected}, found {shown(datatype)}"]
+    data, shape = tensor.get("data"), tensor.get("shape")
+    if not isinstance(data, list):
+        return [f"input '{name}': expected a list as data, found {shown(data)}"]
+    if not isinstance(shape, list) or not all(type(part) is int for part in shape) or shape not in ([len(data)], [len(data), 1]):
+        return [f"input '{name}': expected shape [{len(data)}] or [{len(data)}, 1] for its data, found {_shape(shape)}"]
+    if len(shape) == 2 and data and all(isinstance(row, list) and len(row) == 1 for row in data):
+        data = [row[0] for row in data]
+    columns[name] = data
+    return []
+
+
+def _output_problems(outputs: Any) -> list[str]:
+    if not isinstance(outputs, list):
+        return [f"outputs: expected a list, found {shown(outputs)}"]
+    names = [output.get("name") if isinstance(output, dict) else None for output in outputs[: len(_OUTPUTS) + 1]]
+    problems = [
+        f"outputs[{index}]: expected one of {', '.join(_OUTPUTS)}, found {shown(name)}"
+        for index, name in enumerate(names)
+        if not isinstance(name, str) or name not in _OUTPUTS
+    ]
+    return problems or (["outputs: each may stand there once"] if len(outputs) > len(set(names)) else [])
+
+
+def _shape(shape: Any) -> str:
+    return f"[{', '.join(shown(part).removeprefix('the number ') for part in shape[:3])}]" if isinstance(shape, list) else shown(shape)
+
+
+def _refused(problems: list[str]) -> Refusal:
+    return Refusal(422, "The request does not fit the inputs of the model", problems)

@@ -1,0 +1,37 @@
+"""The environment of a process: what the embedded stack wrote down about itself, under what the user has set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ENVIRONMENT_FILE = "stack.env"
+
+
+def var_folder() -> Path:
+    """Return the folder that holds all state: PERENNIAL_VAR, or var/ of this checkout."""
+    configured = os.environ.get("PERENNIAL_VAR")
+    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "var"
+
+
+def load_environment() -> bool:
+    """
+    Take the settings that `stack up` wrote into the environment, where the user has not set them; tell whether there were any.
+
+    The AWS settings go together: keys or a profile that the shell holds for another account would be sent to the stack's
+    own S3, so they are dropped unless the shell names its own endpoint.
+    """
+    file = var_folder() / ENVIRONMENT_FILE
+    if not file.is_file():
+        return False
+    if "AWS_ENDPOINT_URL_S3" not in os.environ:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+    for line in file.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition("=")
+        if value:
+            os.environ.setdefault(name, value)
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    return True

@@ -1,0 +1,65 @@
+"""The ONNX graph of a model, built node by node: the same description always gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper
+
+# What ONNX Runtime 1.32 and older servers both run; opset 17 is also what the conversion libraries default to.
+_OPSETS = {"": 17, "ai.onnx.ml": 3}
+_IR_VERSION = 8
+
+
+class GraphBuilder:
+    """Nodes and constants in the order in which they were added. Values are named by number; columns are [rows, 1]."""
+
+    def __init__(self, numbers: list[str], texts: list[str]) -> None:
+        self._numbers = numbers
+        self._texts = texts
+        self._nodes: list[Any] = []
+        self._constants: list[Any] = []
+
+    def constant(self, values: Any, dtype: type[Any] = np.float32) -> str:
+        """Add a constant and return its name."""
+        name = f"c{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.asarray(values, dtype=dtype), name))
+        return name
+
+    def op(self, kind: str, *args: str, output: str | None = None, domain: str = "", **attributes: Any) -> str:
+        """Add a node and return the name of its output."""
+        name = output or f"v{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(args), [name], name=f"{kind}_{len(self._nodes)}", domain=domain, **attributes))
+        return name
+
+    def number(self, name: str) -> str:
+        """Return one column of the float input."""
+        return self.columns("numbers", [self._numbers.index(name)])
+
+    def text(self, name: str) -> str:
+        """Return one column of the string input."""
+        return self.columns("texts", [self._texts.index(name)])
+
+    def columns(self, matrix: str, indices: list[int]) -> str:
+        """Return columns of a matrix, by position."""
+        return self.op("Gather", matrix, self.constant(indices, np.int64), axis=1)
+
+    def beside(self, *parts: str) -> str:
+        """Return matrices side by side."""
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
+
+    def model(self, output: str, shape: list[str | int], metadata: dict[str, Any] | None = None) -> bytes:
+        """Return the model that computes `output`; metadata values are written as JSON."""
+        inputs = [
+            helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["rows", len(self._numbers)]),
+            helper.make_tensor_value_info("texts", TensorProto.STRING, ["rows", len(self._texts)]),
+        ]
+        outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
+        graph = helper.make_graph(self._nodes, "perennial", inputs, outputs, self._constants)
+        opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
+        model = helper.make_model(graph, producer_name="perennial", opset_imports=opsets, ir_version=_IR_VERSION)
+        helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in sorted((metadata or {}).items())})
+        checker.check_model(model)
+        return bytes(model.SerializeToString(deterministic=True))

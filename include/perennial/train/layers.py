@@ -1,0 +1,39 @@
+"""A trained model as what it is: dense layers. Both candidates end as a list of these; the graph and the weights are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from perennial.train.graph import GraphBuilder
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """activation(x @ kernel + bias); kernel is [inputs, units]."""
+
+    kernel: np.ndarray[Any, np.dtype[np.float32]]
+    bias: np.ndarray[Any, np.dtype[np.float32]]
+    activation: Literal["relu", "sigmoid"]
+
+
+_NODES = {"relu": "Relu", "sigmoid": "Sigmoid"}
+
+
+def add_layers(graph: GraphBuilder, matrix: str, layers: list[Layer]) -> str:
+    """Add the layers' nodes and return the output `probability`, one number a row."""
+    value = matrix
+    for layer in layers:
+        value = graph.op("Gemm", value, graph.constant(layer.kernel), graph.constant(layer.bias))
+        value = graph.op(_NODES[layer.activation], value)
+    return graph.op("Reshape", value, graph.constant([-1], np.int64), output="probability")
+
+
+def to_safetensors(layers: list[Layer]) -> bytes:
+    """Return the weights as safetensors: data, no code; the same weights give the same bytes."""
+    from safetensors.numpy import save
+
+    arrays = {f"{index}.{part}": np.ascontiguousarray(getattr(layer, part)) for index, layer in enumerate(layers) for part in ("kernel", "bias")}
+    return save(arrays)

@@ -1,0 +1,27 @@
+"""The candidate `logistic`: logistic regression."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from perennial.lake.scoring import Numbers
+from perennial.train.layers import Layer
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("scikit-learn", "scipy")
+_C = 0.03
+"""Strength of the penalty: the best on the demo's walk-forward protocol."""
+
+
+def fit(matrix: Numbers, y: np.ndarray[Any, Any], seed: int) -> list[Layer]:
+    """Fit a logistic regression and return it as one layer."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=_C, max_iter=1000, random_state=seed)
+    model.fit(matrix.astype(np.float64), y)
+    log.info("Logistic regression: %s iterations", int(model.n_iter_[0]))
+    return [Layer(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32), "sigmoid")]

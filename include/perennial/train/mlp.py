@@ -1,0 +1,79 @@
+"""The candidate `mlp`: a Sequential network of 128, 64 and 32 units with ReLU and one sigmoid, trained by AdamW."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perennial.lake.scoring import Numbers
+from perennial.train.layers import Layer
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("keras", "tensorflow")
+_UNITS = (128, 64, 32)
+_DROPOUT = 0.2
+# Measured on the demo's walk-forward protocol: large batches and few epochs are as good as small ones, and ten times cheaper.
+_BATCH = 512
+_EPOCHS = 5
+_LEARNING_RATE = 1e-3
+_WEIGHT_DECAY = 0.3
+_STEPS_PER_EXECUTION = 16
+_THREADS = 2
+
+
+def fit(matrix: Numbers, y: np.ndarray[Any, Any], seed: int) -> list[Layer]:
+    """Train the network and return its layers; the same rows and seed give the same bits on one build and CPU family."""
+    keras = load_keras()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = build(matrix.shape[1], rows=len(matrix))
+    progress = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: log.info("epoch %s/%s: loss %.4f", epoch + 1, _EPOCHS, logs["loss"])
+    )
+    model.fit(matrix, y.astype(np.float32), batch_size=_BATCH, epochs=_EPOCHS, verbose=0, callbacks=[progress])
+    return layers_of(model)
+
+
+def build(columns: int, rows: int) -> Any:
+    """Return the compiled network; the learning rate falls along a cosine over all steps of `rows` rows."""
+    keras = load_keras()
+    dense = keras.layers.Dense
+    hidden = [layer for units in _UNITS for layer in (dense(units, activation="relu"), keras.layers.Dropout(_DROPOUT))]
+    model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid")])
+    steps = _EPOCHS * math.ceil(rows / _BATCH)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY),
+        loss="binary_crossentropy",
+        steps_per_execution=_STEPS_PER_EXECUTION,
+    )
+    return model
+
+
+def layers_of(model: Any) -> list[Layer]:
+    """Return the dense layers of a network; dropout is for training only."""
+    dense = [layer for layer in model.layers if layer.get_weights()]
+    return [Layer(*layer.get_weights(), activation=layer.activation.__name__) for layer in dense]
+
+
+@cache
+def load_keras() -> Any:
+    """Import Keras on TensorFlow, quietly and with a fixed number of threads; this must be the process's first import of it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if not Path("/dev/nvidiactl").exists():
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(_THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(_THREADS)
+    import keras
+
+    return keras

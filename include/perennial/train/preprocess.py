@@ -1,0 +1,113 @@
+"""Preprocessing: fitted on the window's rows, computed by the graph alone, so that training sees what serving will see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perennial.derived import parse_derived
+from perennial.errors import RefusedError
+from perennial.lake.scoring import Numbers, Texts, run_graph
+from perennial.pipeline import Inputs
+from perennial.train.derived_nodes import add_derived
+from perennial.train.graph import GraphBuilder
+
+CLIP = 5.0
+"""Standardised amounts end at ±5, so that one absurd value cannot move a prediction far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What the window's rows fix: medians for nulls, mean and scale of each amount, and the known classes."""
+
+    medians: list[float]
+    means: list[float]
+    scales: list[float]
+    nullable: list[int]
+    """Positions of amounts that had nulls in the window: the model is told where one was missing."""
+    number_classes: dict[str, list[float]]
+    text_classes: dict[str, list[str]]
+
+
+def amounts(inputs: Inputs) -> list[str]:
+    """
+    Return the inputs that the model sees as amounts, in order.
+
+    A raw date or time is not among them: tomorrow's date lies outside every window. Derived inputs speak for them.
+    """
+    clocks = {name for name, field in inputs.request.items() if field.type in {"date", "time"}}
+    seen = [name for name in inputs.numbers if name not in clocks]
+    return seen + [name for name in inputs.derived if name not in inputs.categories]
+
+
+def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preprocessing:
+    """Fit on the rows of the window; nulls are NaN and ""."""
+    columns = [*amounts(inputs), *inputs.categories]
+    raw = np.empty((len(numbers), 0), dtype=np.float32)
+    if columns:
+        graph = GraphBuilder(inputs.numbers, inputs.texts)
+        output = graph.op("Identity", _raw(graph, inputs, columns), output="raw")
+        raw = run_graph(graph.model(output, ["rows", len(columns)]), output, numbers, texts)
+    _refuse_infinite(columns, raw)
+    values = raw[:, : len(amounts(inputs))].astype(np.float64)
+    missing = np.isnan(values)
+    medians = [float(np.median(column[~np.isnan(column)])) if not np.isnan(column).all() else 0.0 for column in values.T]
+    filled = np.where(missing, medians, values)
+    scales = filled.std(axis=0)
+    return Preprocessing(
+        medians=medians,
+        means=[float(mean) for mean in filled.mean(axis=0)],
+        # A constant column carries nothing; scale 1 makes it zero instead of dividing by zero.
+        scales=[float(scale) if scale > 1e-6 * (1 + abs(median)) else 1.0 for scale, median in zip(scales, medians, strict=True)],
+        nullable=[index for index in range(values.shape[1]) if missing[:, index].any()],
+        number_classes={name: _classes(raw[:, columns.index(name)]) for name in inputs.categories},
+        text_classes={name: sorted(set(texts[:, inputs.texts.index(name)])) for name in inputs.one_hot},
+    )
+
+
+def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing) -> str:
+    """Add the nodes from raw inputs to the model's matrix and return the matrix; an unseen class is all zeros."""
+    parts = []
+    if fitted.means:
+        raw = _raw(graph, inputs, amounts(inputs))
+        null = graph.op("IsNaN", raw)
+        filled = graph.op("Where", null, graph.constant([fitted.medians]), raw)
+        scaled = graph.op("Div", graph.op("Sub", filled, graph.constant([fitted.means])), graph.constant([fitted.scales]))
+        parts.append(graph.op("Clip", scaled, graph.constant(-CLIP), graph.constant(CLIP)))
+        if fitted.nullable:
+            parts.append(graph.op("Cast", graph.columns(null, fitted.nullable), to=1))
+    for name, classes in fitted.number_classes.items():
+        if classes:
+            column = add_derived(graph, parse_derived(inputs.derived[name]))
+            parts.append(graph.op("Cast", graph.op("Equal", column, graph.constant([classes])), to=1))
+    for name, known in fitted.text_classes.items():
+        one_hot = graph.op("OneHotEncoder", graph.text(name), domain="ai.onnx.ml", cats_strings=known, zeros=1)
+        parts.append(graph.op("Reshape", one_hot, graph.constant([-1, len(known)], np.int64)))
+    return graph.beside(*parts)
+
+
+def matrix_of(inputs: Inputs, fitted: Preprocessing, numbers: Numbers, texts: Texts) -> Numbers:
+    """Return the model's matrix of rows, computed by the graph."""
+    graph = GraphBuilder(inputs.numbers, inputs.texts)
+    output = graph.op("Identity", add_preprocessing(graph, inputs, fitted), output="matrix")
+    return run_graph(graph.model(output, ["rows", "columns"]), output, numbers, texts)
+
+
+def _raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
+    """Add the wanted numbers and derived inputs side by side."""
+    direct = [inputs.numbers.index(name) for name in columns if name not in inputs.derived]
+    parts = [graph.columns("numbers", direct)] if direct else []
+    parts += [add_derived(graph, parse_derived(inputs.derived[name])) for name in columns if name in inputs.derived]
+    return graph.beside(*parts)
+
+
+def _classes(column: np.ndarray[Any, Any]) -> list[float]:
+    return [float(value) for value in np.unique(column[~np.isnan(column)])]
+
+
+def _refuse_infinite(columns: list[str], raw: Numbers) -> None:
+    infinite = [f"{name}: {count} rows" for name, count in zip(columns, np.isinf(raw).sum(axis=0), strict=True) if count]
+    if infinite:
+        raise RefusedError("Inputs that are infinite as 32-bit floats", infinite, "Give the column a range in pipeline.yaml.")

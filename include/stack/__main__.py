@@ -1,0 +1,166 @@
+"""`python -m stack up|down|status|clean|doctor|prepare`: the embedded stack from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+
+from stack import doctor, status
+from stack.config import REPO, StackConfig
+from stack.errors import StackError
+from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
+from stack.postgres import remove_postgres
+from stack.spark import prepare_spark
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 when all is well, 1 when something is not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stack", description="The embedded stack: S3, PostgreSQL, metastore, Airflow, servers."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name in ("up", "down", "status"):
+            command.add_argument("--only", default="", metavar="PART,PART", help="parts, for example s3,postgres or airflow")
+        if name in ("status", "doctor"):
+            command.add_argument("--json", action="store_true", help="machine-readable output")
+    options = parser.parse_args(arguments)
+    only = [word for word in getattr(options, "only", "").split(",") if word]
+    try:
+        config = StackConfig.from_environment()
+        if options.command == "up":
+            return up(config, only)
+        if options.command == "down":
+            return down(config, only)
+        if options.command == "status":
+            return show_status(config, only, options.json)
+        if options.command == "doctor":
+            return show_doctor(config, options.json)
+        return clean(config) if options.command == "clean" else prepare(config)
+    except StackError as error:
+        out.print(f"[red]✗[/] {error}", markup=True)
+        return 1
+
+
+COMMANDS = {
+    "up": "Start what is not running; print each part with its seconds.",
+    "down": "Stop everything; data is kept.",
+    "status": "Show what runs.",
+    "clean": "Stop everything and remove the stack's data.",
+    "doctor": "Show what would keep the stack from starting, with the fix.",
+    "prepare": "Fetch Spark's jars and make its launcher; a part of `make setup`.",
+}
+
+
+def up(config: StackConfig, only: Sequence[str]) -> int:
+    """Start the stack, or some parts with what they need."""
+    begin = time.monotonic()
+    parts = choose(plan(config), only)
+    ill = [finding for finding in doctor.examine(config, parts) if finding.fix]
+    if ill:
+        for finding in ill:
+            out.print(f"[red]✗[/] {finding.subject}: {finding.found}. {finding.fix}")
+        return 1
+    config.write_environment()
+    out.print(f"Starting {len(parts)} parts of the stack; logs in {config.logs}")
+    outcomes = bring_up(config, parts, _report)
+    bad = [outcome for outcome in outcomes if outcome.problem]
+    out.print(f"{'Not everything is up' if bad else 'The stack is up'}, after {time.monotonic() - begin:.1f} s")
+    if not bad:
+        _addresses(config, parts)
+    return 1 if bad else 0
+
+
+def down(config: StackConfig, only: Sequence[str]) -> int:
+    """Stop the stack, or some parts; what was down stays down."""
+    begin = time.monotonic()
+    every = plan(config)
+    parts = choose(every, only, with_needs=False)
+    stray = () if only else strays(config, every)
+    outcomes = bring_down(config, (*parts, *stray), _report)
+    bad = [outcome for outcome in outcomes if outcome.problem]
+    out.print(f"{'Not everything is down' if bad else 'Down'}, after {time.monotonic() - begin:.1f} s; data kept in {config.var}")
+    return 1 if bad else 0
+
+
+def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
+    """Print the state of every service."""
+    states = status.look(config, choose(plan(config), only, with_needs=False))
+    if as_json:
+        out.print_json(json.dumps([asdict(state) for state in states]))
+    else:
+        table = Table("service", "state", "pid", "port", "MB", "up", box=None)
+        for one in states:
+            colour = {"ready": "green", "down": "dim"}.get(one.state, "red")
+            cells = (one.pid, ", ".join(map(str, one.ports)), one.memory_mb, f"{one.up_seconds} s" if one.pid else None)
+            table.add_row(one.name, f"[{colour}]{one.state}[/]", *("" if cell is None else str(cell) for cell in cells))
+        out.print(table)
+    return 0 if all(state.state == "ready" for state in states) else 1
+
+
+def show_doctor(config: StackConfig, as_json: bool) -> int:
+    """Print every finding; those that need a hand say which."""
+    findings = doctor.examine(config, plan(config))
+    if as_json:
+        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            mark = "[red]✗[/]" if finding.fix else "[green]✓[/]"
+            out.print(f"{mark} {finding.subject}: {finding.found}{'. ' + finding.fix if finding.fix else ''}")
+    return 1 if any(finding.fix for finding in findings) else 0
+
+
+def clean(config: StackConfig) -> int:
+    """Stop the stack, say what goes, and remove it; the environments stay."""
+    if config.var != REPO / "var" and not config.environment_file.exists() and config.var.exists():
+        raise StackError(
+            f"{config.var} was not made by this stack (no stack.env in it): nothing is removed. Check PERENNIAL_VAR."
+        )
+    if down(config, ()):
+        return 1
+    remove_postgres(config)
+    for path in sorted(config.var.iterdir()) if config.var.exists() else ():
+        out.print(f"Removing {path}")
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return 0
+
+
+def prepare(config: StackConfig) -> int:
+    """Make ready what needs more than Python packages."""
+    prepare_spark(config)
+    return 0
+
+
+def _report(outcome: Outcome) -> None:
+    if outcome.state == "nothing to stop":
+        return
+    mark = "[red]✗[/]" if outcome.problem else "[green]✓[/]"
+    out.print(f"  {mark} {outcome.part.name:<24} {outcome.state:<9} {outcome.seconds:5.1f} s")
+    if outcome.problem:
+        out.print(f"    {outcome.problem}", markup=False)
+
+
+def _addresses(config: StackConfig, parts: Sequence[Part]) -> None:
+    names = {part.name for part in parts}
+    if "airflow-api" in names:
+        out.print(f"  Airflow   {config.airflow_url}  user admin, password in {config.secrets / 'airflow_admin'}")
+    for part in parts:
+        if part.service and part.name.startswith("server-"):
+            out.print(f"  {part.name.removeprefix('server-')}  http://127.0.0.1:{part.service.ports[0]}")
+    if "s3" in names:
+        out.print(f"  S3        {config.s3_url}  keys in {config.secrets / 'aws_credentials'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

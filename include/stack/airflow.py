@@ -1,0 +1,136 @@
+"""Airflow of the embedded stack: its configuration, its database, its four services."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import importlib.metadata
+import io
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.postgres import database_password
+from stack.probe import http_get
+from stack.process import Service, last_lines
+from stack.secrets import secret, write_private
+
+PARALLELISM = 4
+"""Task processes at a time; each idle worker costs memory and start-up time, and the stack is meant for two cores."""
+
+CONNECTIONS = {
+    "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # boto3's own chain finds address and keys
+    "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
+}
+"""They hold no secrets, so the environment may carry them."""
+
+
+def airflow_services(config: StackConfig) -> tuple[Service, ...]:
+    """
+    Return the four services; `prepare_airflow` and `migrate_airflow` come before.
+
+    Scheduler and triggerer do not serve logs: their log servers bind to every interface, and the API server reads the
+    files of this machine itself.
+    """
+    return (
+        _service(config, "airflow-api", ("api-server",), "metadatabase", ports=(config.port("airflow"),)),
+        _service(config, "airflow-scheduler", ("scheduler", "--skip-serve-logs"), "scheduler"),
+        _service(config, "airflow-dag-processor", ("dag-processor",), "dag_processor"),
+        _service(config, "airflow-triggerer", ("triggerer", "--skip-serve-logs"), "triggerer"),
+    )
+
+
+def prepare_airflow(config: StackConfig) -> None:
+    """Write airflow.cfg, which holds every setting and secret, and the password file of the UI."""
+    home = config.var / "airflow"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(_passwords_file(config), json.dumps({"admin": admin_password(config)}))
+    parser = configparser.RawConfigParser()
+    parser.read_dict(_settings(config))
+    text = io.StringIO()
+    parser.write(text)
+    # Airflow reads the file with interpolation: a lone % would be an error.
+    write_private(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
+
+
+def migrate_airflow(config: StackConfig) -> bool:
+    """Bring Airflow's tables to the installed version; return False when they were (a stamp says so: asking costs seconds)."""
+    stamp = config.var / "airflow" / "migrated"
+    version = importlib.metadata.version("apache-airflow")
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
+        return False
+    config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log = config.logs / "airflow-migrate.log"
+    with log.open("wb") as output:
+        command = [str(config.python), "-m", "airflow", "db", "migrate"]
+        environment = config.process_environment(CONNECTIONS)
+        done = subprocess.run(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=config.repo, check=False)
+    if done.returncode != 0:
+        raise StackError(f"Airflow: `airflow db migrate` ended with {done.returncode}. The end of {log}:\n{last_lines(log)}")
+    stamp.write_text(version, encoding="utf-8")
+    return True
+
+
+def admin_password(config: StackConfig) -> str:
+    """Return the password of the UI's and the API's user `admin`."""
+    return secret(config.secrets, "airflow_admin")
+
+
+def _service(config: StackConfig, name: str, command: tuple[str, ...], part: str, ports: tuple[int, ...] = ()) -> Service:
+    return Service(
+        name=name,
+        argv=(str(config.python), "-m", "airflow", *command),
+        env=CONNECTIONS,
+        ports=ports,
+        is_ready=lambda: _is_healthy(config, part),
+        ready_seconds=180,
+    )
+
+
+def _is_healthy(config: StackConfig, part: str) -> bool:
+    """Ask the API server, which sees the heartbeats of the other three."""
+    answer = http_get(f"{config.airflow_url}/api/v2/monitor/health")
+    return answer is not None and json.loads(answer)[part]["status"] == "healthy"
+
+
+def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
+    database = f"127.0.0.1:{config.port('postgres')}/airflow"
+    return {
+        "core": {
+            "dags_folder": str(config.repo / "dags"),
+            "plugins_folder": str(config.repo / "plugins"),
+            "executor": "LocalExecutor",
+            "parallelism": str(PARALLELISM),
+            "load_examples": "False",
+            "hostname_callable": "socket.gethostname",  # the default asks the name server
+            "fernet_key": secret(config.secrets, "airflow_fernet_key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode()),
+            "simple_auth_manager_users": "admin:admin",
+            "simple_auth_manager_passwords_file": str(_passwords_file(config)),
+            "execution_api_server_url": f"{config.airflow_url}/execution/",
+        },
+        "database": {"sql_alchemy_conn": f"postgresql+psycopg2://airflow:{database_password(config, 'airflow')}@{database}"},
+        "logging": {"base_log_folder": str(config.var / "airflow" / "logs")},
+        "api": {
+            "host": "127.0.0.1",
+            "port": str(config.port("airflow")),
+            "base_url": config.airflow_url,
+            "workers": "1",
+            "secret_key": secret(config.secrets, "airflow_api_secret_key"),
+        },
+        "api_auth": {"jwt_secret": secret(config.secrets, "airflow_jwt_secret")},
+        "scheduler": {"scheduler_idle_sleep_time": "0.1"},
+        "dag_processor": {
+            "dag_bundle_storage_path": str(config.var / "airflow" / "bundles"),
+            "refresh_interval": "10",
+            "parsing_processes": "1",
+        },
+        "usage_data_collection": {"enabled": "False"},
+    }
+
+
+def _passwords_file(config: StackConfig) -> Path:
+    return config.secrets / "airflow_passwords.json"

@@ -1,0 +1,170 @@
+"""The order in which the parts of the stack start: what needs nothing of each other starts at the same time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+from stack import airflow, postgres, seaweedfs, server
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.process import Service, start, stop
+
+try:
+    from stack.metastore import metastore_service, prepare_metastore
+except ImportError:
+    metastore_service = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of the stack: a service, or work that comes before services (then `service` is None)."""
+
+    name: str
+    service: Service | None = None
+    needs: tuple[str, ...] = ()
+    before: Callable[[StackConfig], object] | None = None
+    after: Callable[[StackConfig], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one part fared: started, running (it was up), done (work without a service), stopped, failed, …"""
+
+    part: Part
+    state: str
+    seconds: float
+    problem: str = ""
+
+
+def plan(config: StackConfig) -> tuple[Part, ...]:
+    """Return all parts of the stack; the order is the order in which they are shown."""
+    return (
+        Part(
+            name="s3",
+            service=seaweedfs.s3_service(config),
+            before=seaweedfs.prepare_s3,
+            after=seaweedfs.create_buckets,
+        ),
+        Part(
+            name="postgres",
+            service=postgres.postgres_service(config),
+            before=postgres.prepare_postgres,
+            after=postgres.create_databases,
+        ),
+        *(
+            ()
+            if metastore_service is None
+            else (Part(name="metastore", service=metastore_service(config), needs=("s3", "postgres"), before=prepare_metastore),)
+        ),
+        Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
+        *(Part(name=one.name, service=one, needs=("airflow-database",)) for one in airflow.airflow_services(config)),
+        *(Part(name=one.name, service=one, needs=("s3",)) for one in server.server_services(config)),
+    )
+
+
+def choose(parts: Sequence[Part], only: Collection[str], with_needs: bool = True) -> tuple[Part, ...]:
+    """Return the parts named (`airflow` and `server` name all of theirs), with everything that they need, or all of them."""
+    if not only:
+        return tuple(parts)
+    by_name = {part.name: part for part in parts}
+    chosen: set[str] = set()
+    for word in only:
+        found = {name for name in by_name if name == word or name.startswith(f"{word}-")}
+        if not found:
+            raise StackError(f"No part of the stack is named {word!r}. Parts: {', '.join(by_name)}.")
+        chosen |= found
+    while with_needs and (missing := {need for name in chosen for need in by_name[name].needs} - chosen):
+        chosen |= missing
+    return tuple(part for part in parts if part.name in chosen)
+
+
+def bring_up(config: StackConfig, parts: Sequence[Part], report: Callable[[Outcome], None]) -> list[Outcome]:
+    """Start parts as soon as what they need is up; a part that fails skips those that need it, and no others."""
+
+    def work(part: Part, earlier: Mapping[str, Outcome]) -> Outcome:
+        failed = [need for need in part.needs if earlier[need].state in ("failed", "skipped")]
+        return (
+            Outcome(part, "skipped", 0.0, f"needs {', '.join(failed)}") if failed else _timed(part, lambda: _start(config, part))
+        )
+
+    return _in_order(parts, {part.name: part.needs for part in parts}, work, report)
+
+
+def bring_down(config: StackConfig, parts: Sequence[Part], report: Callable[[Outcome], None]) -> list[Outcome]:
+    """Stop parts, those first that nothing running needs."""
+    users = {part.name: tuple(other.name for other in parts if part.name in other.needs) for part in parts}
+
+    def work(part: Part, _: Mapping[str, Outcome]) -> Outcome:
+        return _timed(part, lambda: _stop(config, part))
+
+    return _in_order(parts, users, work, report)
+
+
+def strays(config: StackConfig, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return services that were started once and are in no plan any more, such as the server of a removed pipeline."""
+    known = {part.name for part in parts}
+    names = sorted(path.stem for path in config.run.glob("*.json") if path.stem not in known)
+    return tuple(Part(name=name, service=Service(name=name, argv=(), is_ready=lambda: False)) for name in names)
+
+
+def _in_order(
+    parts: Sequence[Part],
+    needs: Mapping[str, Collection[str]],
+    work: Callable[[Part, Mapping[str, Outcome]], Outcome],
+    report: Callable[[Outcome], None],
+) -> list[Outcome]:
+    by_name = {part.name: part for part in parts}
+    order = TopologicalSorter(needs)
+    order.prepare()
+    outcomes: dict[str, Outcome] = {}
+    running: set[Future[Outcome]] = set()
+    with ThreadPoolExecutor(max_workers=len(parts) or 1) as pool:
+        while order.is_active():
+            running |= {pool.submit(work, by_name[name], dict(outcomes)) for name in order.get_ready()}
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                outcome = future.result()
+                outcomes[outcome.part.name] = outcome
+                report(outcome)
+                order.done(outcome.part.name)
+    return [outcomes[part.name] for part in parts]
+
+
+def _timed(part: Part, work: Callable[[], str]) -> Outcome:
+    begin = time.monotonic()
+    try:
+        state, problem = work(), ""
+    except StackError as error:
+        state, problem = "failed", str(error)
+    except Exception as error:
+        # A part that breaks in a way nobody foresaw must not hide how the others fared.
+        logging.getLogger(__name__).debug("Part %s", part.name, exc_info=True)
+        state, problem = "failed", f"{part.name}: {type(error).__name__}: {error}"
+    return Outcome(part, state, time.monotonic() - begin, problem)
+
+
+def _start(config: StackConfig, part: Part) -> str:
+    if part.before:
+        part.before(config)
+    state = "done"
+    if part.service:
+        state = "started" if start(config, part.service) else "running"
+    if part.after:
+        part.after(config)
+    return state
+
+
+def _stop(config: StackConfig, part: Part) -> str:
+    if part.service is None:
+        return "nothing to stop"
+    return "stopped" if stop(config, part.service) else "was down"
+
+
+def _prepare_airflow(config: StackConfig) -> None:
+    airflow.prepare_airflow(config)
+    airflow.migrate_airflow(config)

@@ -1,0 +1,23 @@
+"""The model servers of the embedded stack: one process for each pipeline, which follows the pipeline's active release."""
+
+from __future__ import annotations
+
+from stack.config import StackConfig
+from stack.probe import http_get
+from stack.process import Service
+
+
+def server_services(config: StackConfig) -> tuple[Service, ...]:
+    """Return one service for each pipeline folder, in alphabetical order, on ports that count up from the endpoint's."""
+    first = config.port("endpoint")
+    return tuple(_service(config, name, first + index) for index, name in enumerate(config.pipeline_names()))
+
+
+def _service(config: StackConfig, pipeline: str, port: int) -> Service:
+    return Service(
+        name=f"server-{pipeline}",
+        argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--port", str(port)),
+        ports=(port,),
+        # Liveness, not readiness: a server without a release yet lives and is not ready.
+        is_ready=lambda: http_get(f"http://127.0.0.1:{port}/v2/health/live") is not None,
+    )

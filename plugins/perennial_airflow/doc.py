@@ -1,0 +1,48 @@
+"""The page that a user reads beside the DAG."""
+
+from __future__ import annotations
+
+from perennial.pipeline import Pipeline
+
+
+def doc_md(pipeline: Pipeline) -> str:
+    """Return what the DAG does, from what, to what, and what to do when it fails."""
+    sources = "\n".join(
+        f"| `{name}` | one drop a day, due {source.deadline_hours:g} h after the day ends | `{source.uri}` |"
+        for name, source in pipeline.sources.items()
+    )
+    references = "\n".join(f"| `{name}` | reference table | `{table.uri}` |" for name, table in pipeline.references.items())
+    training = pipeline.training
+    return f"""\
+### {pipeline.title}
+
+Every local day of {pipeline.time_zone} from {pipeline.start} to {pipeline.end or "today"}, this DAG takes what upstream landed for
+one date, trains `{"`, `".join(training.candidates)}` on the {training.window_days} days before the last {training.holdout_days}, lets
+the promotion gate compare them with the model that serves, and releases the winner.
+
+| Task | Does |
+|---|---|
+| `plan_run` | settles the date; ends the run when nothing has changed |
+| `wait_for_drop` | waits for the manifest of every source |
+| `collect` | verifies the drops and pins their bytes |
+| `clean` | contract and quarantine, with Spark |
+| `analyse` | analyses, lookups and features, with Spark SQL |
+| `train` | one task a candidate; skipped with fewer than {training.min_days} days of history |
+| `evaluate` | PROMOTE, HOLD or REJECT, with reasons |
+| `deploy` | stage, check, switch, watch; back to the previous release if it fails |
+
+#### Inputs
+| Name | Lands as | Where |
+|---|---|---|
+{sources}
+{references}
+
+#### Outputs
+The tables of the database `main__{pipeline.name}`; models, decisions and releases in the lake; the endpoint that serves the label
+`{pipeline.label.column}`. Every task's result is its return value (tab *XCom*).
+
+#### When it fails
+The last lines of the failed task's log say what was found, what was expected and what to do. Clear the task once the cause is
+mended: every task may be run again, nothing is lost or doubled. `wait_for_drop` fails when a drop is not there at its deadline;
+`collect` and `clean` fail when a drop breaks its contract, and retries cannot mend that. More: `docs/runbooks/run-failed.md`.
+"""

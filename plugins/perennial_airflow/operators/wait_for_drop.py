@@ -1,0 +1,73 @@
+"""The operator that waits until upstream has landed a date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context, timezone
+
+from perennial.calendar import DAY, midnight
+from perennial.errors import DropMissingError
+from perennial.pipeline import Pipeline
+from perennial.pipeline_file import load_pipeline
+from perennial_airflow.triggers.manifests import ManifestsTrigger
+
+
+class WaitForDropOperator(BaseOperator):
+    """
+    Wait, deferred, for the manifest of every source of one date.
+
+    Each source has until the end of the local day plus its `deadline_hours`. A date whose deadline has passed is looked for
+    once: its drop is there, or the task fails at once.
+
+    :param pipeline: name of the pipeline
+    :param day: the date, YYYY-MM-DD (templated)
+    """
+
+    template_fields: Sequence[str] = ("day",)
+
+    def __init__(self, *, pipeline: str, day: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.day = day
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from perennial.lake.lake import open_lake
+
+        pipeline = load_pipeline(self.pipeline)
+        objects = open_lake(pipeline).objects
+        missing = {uri: until for uri, until in deadlines(pipeline, date.fromisoformat(self.day)).items() if not objects.exists(uri)}
+        if not missing:
+            return self._landed()
+        if min(missing.values()) <= timezone.utcnow().isoformat():
+            raise self._missing(sorted(missing), None)
+        for uri, until in missing.items():
+            self.log.info("Waiting until %s for %s", until, uri)
+        self.defer(trigger=ManifestsTrigger(deadlines=missing), method_name="execute_complete")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        if event["missing"]:
+            raise self._missing(event["missing"], event["problem"])
+        return self._landed()
+
+    def _landed(self) -> dict[str, Any]:
+        self.log.info("Every source of %s has landed", self.day)
+        return {"outcome": "done", "date": self.day}
+
+    def _missing(self, uris: list[str], problem: str | None) -> DropMissingError:
+        return DropMissingError(
+            f"Pipeline {self.pipeline!r}, {self.day}: not landed by the deadline: {', '.join(uris)}."
+            + (f" The store could not be reached ({problem})." if problem else "")
+            + " Ask upstream to land the drop (its manifest last), then clear this task."
+        )
+
+
+def deadlines(pipeline: Pipeline, day: date) -> dict[str, str]:
+    """Return, by address of each source's manifest of `day`, the instant (ISO, UTC) until which it may land."""
+    end_of_day = midnight(day + DAY, pipeline.calendar.time_zone)
+    return {
+        f"{source.drop_uri(day)}_MANIFEST.json": (end_of_day + timedelta(hours=source.deadline_hours)).isoformat()
+        for source in pipeline.sources.values()
+    }

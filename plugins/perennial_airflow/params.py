@@ -1,0 +1,43 @@
+"""The form that a user sees when triggering a run."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from perennial.pipeline import Pipeline
+from perennial_airflow.run_request import DECISIONS, MOST_REASON_CHARACTERS
+
+
+def run_params(pipeline: Pipeline) -> dict[str, Param]:
+    """Return the DAG's params; their values are checked once more, together, by the first task."""
+    last = f"{pipeline.end}, or yesterday if that is earlier" if pipeline.end else "yesterday"
+    return {
+        "date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Date",
+            description=f"The day to run, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}.",
+        ),
+        "recompute": Param(
+            False,
+            type="boolean",
+            title="Recompute",
+            description="Run every stage again although nothing changed. The results must come out the same.",
+        ),
+        "force_decision": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *DECISIONS],
+            title="Force a decision",
+            description="Overrule the promotion gate. Needs a reason; both are recorded with your name.",
+        ),
+        "force_reason": Param(
+            None,
+            type=["null", "string"],
+            minLength=1,
+            maxLength=MOST_REASON_CHARACTERS,
+            title="Reason of the forced decision",
+            description="Why the gate is overruled.",
+        ),
+    }

@@ -1,0 +1,55 @@
+"""What a user may ask of a run: the params of the DAG, and their check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from perennial.calendar import Calendar
+from perennial.errors import DateRefusedError, RefusedError, did_you_mean
+
+DECISIONS = ("PROMOTE", "HOLD", "REJECT")
+MOST_REASON_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """The date of a run, and what its user asked beyond it."""
+
+    day: date
+    recompute: bool
+    force_decision: str | None
+    force_reason: str | None
+
+
+def read_request(
+    calendar: Calendar,
+    *,
+    conf: Mapping[str, Any],
+    params: Mapping[str, Any],
+    interval_start: datetime | None,
+    run_after: datetime,
+    manual: bool,
+) -> RunRequest:
+    """
+    Return what a run is asked to do, or raise RefusedError with every problem.
+
+    Airflow checks declared params against their schema; keys of `conf` that are none of them pass it silently, so they are
+    refused here, and what no schema can say is checked.
+    """
+    problems = [f"unknown key {key!r}.{did_you_mean(key, params)}" for key in sorted(conf) if key not in params]
+    decision, reason = params["force_decision"], params["force_reason"]
+    if decision is not None and not (reason or "").strip():
+        problems.append("force_decision without force_reason: a forced decision says why")
+    if decision is None and reason is not None:
+        problems.append("force_reason without force_decision")
+    if problems:
+        raise RefusedError(f"Pipeline {calendar.pipeline!r}: the run's params", problems, f"There are: {', '.join(params)}.")
+    day = calendar.run_date(param=params["date"], interval_start=interval_start, run_after=run_after, manual=manual)
+    if day > calendar.local_date(run_after):
+        raise DateRefusedError(
+            f"Pipeline {calendar.pipeline!r}: {day} had not begun when the run was made", remedy="Choose an earlier date."
+        )
+    return RunRequest(day, bool(params["recompute"]), decision, reason)

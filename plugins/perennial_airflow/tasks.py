@@ -1,0 +1,94 @@
+"""The tasks of a run that are our own code; each opens the lake, calls its stage and returns a small result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from airflow.sdk import task
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+
+from perennial_airflow.run_request import read_request
+
+# Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light.
+
+
+@task
+def plan_run(pipeline: str, *, dag_run: Any = None, params: Mapping[str, Any] | None = None, ti: Any = None) -> dict[str, Any]:
+    """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
+    from perennial.unchanged import unchanged_stages
+
+    lake = _open(pipeline)
+    request = read_request(
+        lake.pipeline.calendar,
+        conf=dag_run.conf or {},
+        params=dict(params or {}),
+        interval_start=dag_run.data_interval_start,
+        run_after=dag_run.run_after,
+        manual=str(dag_run.run_type) == "manual",
+    )
+    plan = {"date": request.day.isoformat(), "outcome": "done"}
+    if request.recompute or request.force_decision:
+        return plan
+    stages = unchanged_stages(lake, request.day)
+    if stages is None:
+        return plan
+    ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged", "stages": stages})
+    raise DownstreamTasksSkipped(tasks=sorted(ti.task.downstream_task_ids))
+
+
+@task
+def collect(pipeline: str, day: str) -> dict[str, Any]:
+    """Verify the drops of the date and pin their bytes."""
+    from perennial.collect.collect import collect as collect_drops
+
+    return collect_drops(_open(pipeline), date.fromisoformat(day))
+
+
+@task(map_index_template="{{ task.op_kwargs['candidate'] }}")
+def train(pipeline: str, day: str, candidate: str, *, ti: Any = None) -> dict[str, Any]:
+    """Train one candidate in a process of its own; skip when there is too little history."""
+    from perennial.runtime.process import train as train_in_process
+    from perennial.train.plan import finish_training, plan_training
+
+    lake = _open(pipeline)
+    plan = plan_training(lake, date.fromisoformat(day), candidate)
+    if plan.skipped is not None:
+        ti.xcom_push(key="return_value", value={"outcome": "skipped", "reason": plan.skipped, "name": candidate})
+        raise AirflowSkipException(plan.skipped)
+    if plan.job_uri is not None:
+        train_in_process(plan.job_uri)
+    return finish_training(lake, plan)
+
+
+@task
+def evaluate(pipeline: str, day: str, *, dag_run: Any = None, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Judge the candidates against the incumbent and record the decision."""
+    from perennial.evaluate.evaluate import evaluate as judge
+
+    asked = params or {}
+    return judge(
+        _open(pipeline),
+        date.fromisoformat(day),
+        run_id=dag_run.run_id,
+        force_decision=asked["force_decision"],
+        force_reason=asked["force_reason"],
+    )
+
+
+@task
+def deploy(pipeline: str, day: str) -> dict[str, Any]:
+    """Release the champion with the newest lookups, when the date is the newest."""
+    from perennial.deploy.deploy import deploy as release
+    from perennial.runtime.process import ProcessRuntime
+
+    lake = _open(pipeline)
+    return release(lake, date.fromisoformat(day), ProcessRuntime(pipeline))
+
+
+def _open(pipeline: str) -> Any:
+    from perennial.lake.lake import open_lake
+    from perennial.pipeline_file import load_pipeline
+
+    return open_lake(load_pipeline(pipeline))

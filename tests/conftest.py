@@ -1,0 +1,152 @@
+"""What tests share: an object store that starts once, places of their own in it, and pipelines made from files."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from perennial.calendar import days
+from perennial.lake.lake import Lake, open_lake
+from perennial.lake.objects import Objects, split_uri
+from perennial.pipeline import Pipeline
+from perennial.pipeline_file import FILE, read_pipeline
+from stack.config import REPO, StackConfig
+from stack.probe import taken_by
+from stack.seaweedfs import create_buckets, prepare_s3, s3_service
+
+TEST_PIPELINES = REPO / "tests" / "pipelines"
+DEMO_PIPELINES = REPO / "include" / "pipelines"
+
+
+@dataclass(frozen=True, slots=True)
+class S3:
+    """One test's place in the object store."""
+
+    objects: Objects
+    landing: str
+    lake: str
+
+    def open_lake(self, pipeline: Pipeline) -> Lake:
+        """Open a pipeline's lake with the client that all tests share: to make one takes a quarter of a second."""
+        return replace(open_lake(pipeline), objects=self.objects)
+
+    def put(self, uri: str, body: bytes) -> None:
+        """Write an object, whatever stands there."""
+        bucket, key = split_uri(uri)
+        self.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def delete(self, uri: str) -> None:
+        """Delete an object."""
+        bucket, key = split_uri(uri)
+        self.objects.client.delete_object(Bucket=bucket, Key=key)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Start SeaweedFS with keys on free ports, once; yield the environment of its clients."""
+    config = _free_config(tmp_path_factory.mktemp("s3"))
+    prepare_s3(config)
+    service = s3_service(config)
+    with (config.var / "s3.log").open("wb") as log:
+        server = subprocess.Popen(service.argv, cwd=service.cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not service.is_ready():
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"SeaweedFS did not start: {(config.var / 's3.log').read_text()[-2000:]}")
+            time.sleep(0.1)
+        create_buckets(config)
+        yield {name: value for name, value in config.shared_environment().items() if name.startswith("AWS_")}
+    finally:
+        server.kill()  # its data is thrown away; an orderly stop takes 20 s
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_objects() -> Objects:
+    """Return the client that all tests share; it reads the settings at its first use."""
+    return Objects()
+
+
+@pytest.fixture
+def s3(s3_server: dict[str, str], s3_objects: Objects, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """Give a test empty places in landing zone and lake, and the settings that lead there."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    place = uuid.uuid4().hex[:12]
+    monkeypatch.setenv("PERENNIAL_LAKE", f"s3://perennial/{place}")
+    return S3(s3_objects, f"s3://landing/{place}", f"s3://perennial/{place}")
+
+
+@pytest.fixture
+def pipeline_factory(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Pipeline]:
+    """
+    Return a function that copies a pipeline into tmp_path/pipelines and reads it.
+
+    `edit` may change the YAML's document. With the fixture s3 in use, its landing addresses lie in the test's own place.
+    """
+
+    def make(edit: Callable[[dict[str, Any]], None] | None = None, name: str = "machine_faults") -> Pipeline:
+        source = next(root / name for root in (TEST_PIPELINES, DEMO_PIPELINES) if (root / name).is_dir())
+        folder = tmp_path / "pipelines" / name
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        text = (source / FILE).read_text()
+        if "s3" in request.fixturenames:
+            text = text.replace("s3://landing/", f"{request.getfixturevalue('s3').landing}/")
+        document = yaml.safe_load(text)
+        if edit is not None:
+            edit(document)
+        (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+        return read_pipeline(folder / FILE)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def machine_data() -> ModuleType:
+    """Return tests/pipelines/generate.py: the drops of machine_faults."""
+    spec = importlib.util.spec_from_file_location("machine_data", TEST_PIPELINES / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def land_drops(machine_data: ModuleType) -> Callable[..., None]:
+    """Return a function that lands the drops of machine_faults: land_drops(put, pipeline, first, last)."""
+
+    def land(put: Callable[[str, bytes], None], pipeline: Pipeline, first: date, last: date) -> None:
+        for day in days(first, last):
+            for name, body in machine_data.drop(day).items():
+                put(pipeline.sources[machine_data.SOURCE].drop_uri(day) + name, body)
+
+    return land
+
+
+def _free_config(var: Path) -> StackConfig:
+    """Return a stack whose object store finds its ports free, below the range that outgoing connections take theirs from."""
+    chance = random.SystemRandom()
+    for _ in range(50):
+        config = StackConfig(repo=REPO, var=var, offset=chance.randrange(2_000, 22_000))
+        if not any(taken_by(port) for port in s3_service(config).ports):
+            return config
+    raise RuntimeError("No free ports for SeaweedFS")

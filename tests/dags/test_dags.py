@@ -1,0 +1,212 @@
+"""The DAGs as Airflow reads them: all there, wired right, documented, light to parse."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+from perennial.errors import DropMissingError, DropRefusedError, PerennialError
+from perennial.pipeline_file import load_pipeline, pipeline_names
+from stack.config import REPO
+
+STAGES = ["plan_run", "wait_for_drop", "collect", "clean", "analyse", "train", "evaluate", "deploy"]
+HEAVY = ["pandas", "numpy", "tensorflow", "sklearn", "pyiceberg", "pyarrow", "boto3", "onnxruntime", "pyspark"]
+
+LOAD_ALL = f"""
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag({str(REPO / "dags")!r})
+json.dump([sorted(bag.dags), bag.import_errors, [name for name in {HEAVY} if name in sys.modules]], sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> DagBag:
+    """Load the DAG files over all pipelines of the repository, those for tests as well."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    for root in (REPO / "include/pipelines", REPO / "tests/pipelines"):
+        for file in root.glob("*/pipeline.yaml"):
+            shutil.copytree(file.parent, folder / file.parent.name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERENNIAL_PIPELINES", str(folder))
+        yield DagBag(REPO / "dags")
+
+
+def load_in_subprocess(pipelines: Path) -> tuple[list[str], dict[str, str], list[str]]:
+    environment = {**os.environ, "PERENNIAL_PIPELINES": str(pipelines), "PYTHONPATH": f"{REPO}/include:{REPO}/plugins"}
+    done = subprocess.run([sys.executable, "-c", LOAD_ALL], env=environment, capture_output=True, text=True, check=True)
+    return tuple(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_one_dag_for_each_pipeline(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dag_ids) == {"retrain_flight_delays", "retrain_machine_faults"}
+
+
+def test_demo_pipelines_are_those_of_the_folder() -> None:
+    assert pipeline_names(REPO / "include/pipelines") == ["flight_delays"]
+
+
+def test_parsing_imports_nothing_heavy_and_hides_no_pipeline() -> None:
+    assert load_in_subprocess(REPO / "include/pipelines") == (["retrain_flight_delays"], {}, [])
+
+
+def test_refused_pipeline_is_an_import_error_and_hides_no_other(tmp_path: Path) -> None:
+    for name in ("good", "bad", "worse"):
+        shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)
+        yaml = (tmp_path / name / "pipeline.yaml").read_text().replace("name: machine_faults", f"name: {name}")
+        (tmp_path / name / "pipeline.yaml").write_text(yaml if name == "good" else yaml.replace("title:", "titel:"))
+
+    dag_ids, errors, _ = load_in_subprocess(tmp_path)
+
+    assert dag_ids == ["retrain_good"]
+    ((file, text),) = errors.items()
+    assert file.endswith("refused_pipelines.py")
+    assert "Did you mean 'title'?" in text
+    assert f"{tmp_path}/bad/" in text
+    assert f"{tmp_path}/worse/" in text
+
+
+@pytest.fixture(params=["retrain_flight_delays", "retrain_machine_faults"])
+def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
+    return bag.dags[request.param]
+
+
+def test_stages_are_one_chain(dag: DAG) -> None:
+    assert [task.task_id for task in dag.topological_sort()] == STAGES
+    assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
+        task_id: STAGES[index + 1 : index + 2] for index, task_id in enumerate(STAGES)
+    }
+
+
+def test_no_task_can_make_a_failed_run_green(dag: DAG) -> None:
+    assert {task.trigger_rule for task in dag.tasks} == {"all_success"}
+
+
+def test_every_task_retries_and_has_a_time_limit(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert task.retries == 2, task.task_id
+        assert timedelta(0) < task.execution_timeout <= timedelta(days=8), task.task_id
+        assert task.owner == load_owner(dag), task.task_id
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (DropRefusedError("flights: no rows"), "fail"),
+        (DropMissingError("flights: not landed"), "fail"),
+        (PerennialError("the store did not answer"), "default"),
+        (ConnectionError("refused"), "default"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_only_what_a_retry_can_mend_is_retried(dag: DAG, error: Exception, action: str) -> None:
+    for task in dag.tasks:
+        policy = task.partial_kwargs["retry_policy"] if task.is_mapped else task.retry_policy
+        assert policy.evaluate(error, 1, 2).action.value == action, task.task_id
+
+
+def test_waiting_task_is_deferrable(dag: DAG) -> None:
+    from perennial_airflow.operators.wait_for_drop import WaitForDropOperator
+
+    waiting = [task for task in dag.tasks if "wait" in task.task_id]
+    assert [type(task) for task in waiting] == [WaitForDropOperator]
+
+
+def test_nothing_that_a_user_typed_reaches_a_templated_field(dag: DAG) -> None:
+    for task in dag.tasks:
+        fields = task.partial_kwargs if task.is_mapped else {name: getattr(task, name) for name in task.template_fields}
+        assert "params" not in str(fields.get("op_kwargs", fields)), task.task_id
+        assert "conf" not in task.template_fields, task.task_id
+
+
+def test_train_is_mapped_over_the_candidates(dag: DAG) -> None:
+    train = dag.get_task("train")
+
+    assert train.is_mapped
+    assert train.expand_input.value == {"candidate": load(dag).training.candidates}
+    assert "candidate" in train.partial_kwargs["map_index_template"]
+
+
+def test_one_run_at_a_time_from_the_first_day_without_catching_up(dag: DAG) -> None:
+    assert (dag.max_active_runs, dag.catchup, dag.end_date) == (1, False, None)
+    assert dag.start_date.astimezone(load(dag).calendar.time_zone).isoformat()[:19] == f"{load(dag).start}T00:00:00"
+
+
+def test_documented_tagged_and_owned(dag: DAG) -> None:
+    pipeline = load(dag)
+    for text in [*STAGES, *(s.uri for s in pipeline.sources.values()), "Inputs", "Outputs", "When it fails", "run-failed.md"]:
+        assert text in dag.doc_md
+    assert (dag.description, dag.owner) == (pipeline.title, pipeline.owner)
+    assert "retrain" in dag.tags
+
+
+def test_survives_serialisation_with_its_timetable(dag: DAG) -> None:
+    again = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+
+    assert again.timetable.summary == f"daily, {load(dag).time_zone}" + (f", until {load(dag).end}" if load(dag).end else "")
+    assert sorted(again.task_ids) == sorted(STAGES)
+
+
+def test_parsing_twice_gives_the_same_dag(bag: DagBag, dag: DAG) -> None:
+    # Airflow stores a new version of a DAG whose text changes from parse to parse.
+    before = DagSerialization.to_dict(dag)
+    bag.process_file(str(REPO / "dags/retrain.py"), only_if_updated=False)
+
+    assert DagSerialization.to_dict(bag.dags[dag.dag_id]) == before
+
+
+@pytest.mark.parametrize("name", ["date", "recompute", "force_decision", "force_reason"])
+def test_every_param_has_a_title_and_help(dag: DAG, name: str) -> None:
+    param = dag.params.get_param(name)
+
+    assert param.schema["title"]
+    assert len(param.description) > 20
+
+
+def test_defaults_are_valid(dag: DAG) -> None:
+    assert dag.params.validate() == {"date": None, "recompute": False, "force_decision": None, "force_reason": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("date", "2013-02-30"),
+        ("date", "2013-02-12\n"),
+        ("date", "12.02.2013"),
+        ("date", 20130212),
+        ("recompute", "yes"),
+        ("force_decision", "promote"),
+        ("force_reason", ""),
+        ("force_reason", "x" * 501),
+    ],
+)
+def test_impossible_value_is_refused_by_the_form(dag: DAG, name: str, value: Any) -> None:
+    params = ParamsDict({key: dag.params.get_param(key) for key in dag.params})
+
+    with pytest.raises(ParamValidationError):
+        params[name] = value
+        params.validate()
+
+
+def load(dag: DAG) -> Any:
+    name = dag.dag_id.removeprefix("retrain_")
+    root = next(root for root in (REPO / "include/pipelines", REPO / "tests/pipelines") if (root / name).is_dir())
+    return load_pipeline(name, root)
+
+
+def load_owner(dag: DAG) -> str:
+    return load(dag).owner

@@ -1,0 +1,147 @@
+"""The timetable: whole local days, in order, until the end, whatever the clocks do."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pendulum
+import pytest
+from airflow.timetables.base import DataInterval, TimeRestriction
+
+from perennial_airflow import timetable as module
+from perennial_airflow.timetable import LocalDaysTimetable
+
+NEW_YORK = "America/New_York"
+
+
+def restriction(earliest: datetime | None, *, catchup: bool = True, latest: datetime | None = None) -> TimeRestriction:
+    return TimeRestriction(earliest and pendulum.instance(earliest), latest and pendulum.instance(latest), catchup)
+
+
+def days(timetable: LocalDaysTimetable, first: datetime, count: int) -> list[DataInterval]:
+    """Return the first `count` data intervals from `first` on, as the scheduler asks for them: one after the other."""
+    found: list[DataInterval] = []
+    last = None
+    for _ in range(count):
+        info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction(first))
+        if info is None:
+            break
+        assert info.run_after == info.data_interval.end
+        found.append(info.data_interval)
+        last = info.data_interval
+    return found
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch):
+    def set_clock(text: str) -> None:
+        monkeypatch.setattr(module.timezone, "utcnow", lambda: pendulum.instance(datetime.fromisoformat(text)))
+
+    return set_clock
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "hours"),
+    [
+        pytest.param(NEW_YORK, "2013-03-09T05:00Z", [24, 23, 24], id="clocks go forward"),
+        pytest.param(NEW_YORK, "2013-11-02T04:00Z", [24, 25, 24], id="clocks go back"),
+        pytest.param("America/Sao_Paulo", "2018-11-03T03:00Z", [24, 23, 24], id="midnight does not exist"),
+        pytest.param("America/Havana", "2018-11-03T04:00Z", [24, 25, 24], id="clocks go back to midnight"),
+        pytest.param("Asia/Kolkata", "2024-01-01T18:30Z", [24, 24, 24], id="half an hour off"),
+        pytest.param("UTC", "2024-02-28T00:00Z", [24, 24, 24], id="leap day"),
+    ],
+)
+def test_interval_is_the_whole_local_day(zone: str, first: str, hours: list[int]) -> None:
+    intervals = days(LocalDaysTimetable(zone), datetime.fromisoformat(first), 3)
+
+    assert [(i.end - i.start).total_seconds() / 3600 for i in intervals] == hours
+    assert [a.end for a in intervals[:-1]] == [b.start for b in intervals[1:]]
+    assert [i.start.in_timezone(zone).date() for i in intervals] == [
+        intervals[0].start.in_timezone(zone).date() + timedelta(days=n) for n in range(3)
+    ]
+
+
+def test_first_day_is_the_first_that_begins_at_the_start_or_later() -> None:
+    (first,) = days(LocalDaysTimetable(NEW_YORK), datetime(2013, 1, 1, 12, tzinfo=UTC), 1)
+
+    assert first.start == datetime(2013, 1, 2, 5, tzinfo=UTC)
+
+
+def test_last_day_is_the_end() -> None:
+    intervals = days(LocalDaysTimetable(NEW_YORK, date(2013, 12, 31)), datetime(2013, 12, 30, 5, tzinfo=UTC), 9)
+
+    assert [i.start.in_timezone(NEW_YORK).date() for i in intervals] == [date(2013, 12, 30), date(2013, 12, 31)]
+
+
+def test_no_run_after_the_latest_of_the_dag() -> None:
+    latest = datetime(2013, 1, 1, 5, tzinfo=UTC)
+    timetable = LocalDaysTimetable(NEW_YORK)
+
+    assert timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction(latest, latest=latest))
+    later = restriction(latest + timedelta(seconds=1), latest=latest)
+    assert timetable.next_dagrun_info(last_automated_data_interval=None, restriction=later) is None
+
+
+def test_without_catchup_the_last_complete_day_runs_first(at) -> None:
+    at("2013-02-14T12:00:00+00:00")
+    start = restriction(datetime(2013, 1, 1, 5, tzinfo=UTC), catchup=False)
+
+    info = LocalDaysTimetable(NEW_YORK).next_dagrun_info(last_automated_data_interval=None, restriction=start)
+
+    assert info is not None
+    assert info.logical_date == datetime(2013, 2, 13, 5, tzinfo=UTC)
+
+
+def test_without_catchup_yesterday_runs_once(at) -> None:
+    at("2013-02-14T12:00:00+00:00")
+    start = restriction(datetime(2013, 1, 1, 5, tzinfo=UTC), catchup=False)
+    timetable = LocalDaysTimetable(NEW_YORK)
+    first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=start)
+
+    second = timetable.next_dagrun_info(last_automated_data_interval=first.data_interval, restriction=start)
+
+    assert second.run_after == datetime(2013, 2, 15, 5, tzinfo=UTC)
+
+
+def test_data_that_ended_long_ago_is_never_scheduled(at) -> None:
+    at("2026-11-23T12:00:00+00:00")
+    start = restriction(datetime(2013, 1, 1, 5, tzinfo=UTC), catchup=False)
+
+    timetable = LocalDaysTimetable(NEW_YORK, date(2013, 12, 31))
+
+    assert timetable.next_dagrun_info(last_automated_data_interval=None, restriction=start) is None
+
+
+def test_last_run_of_another_schedule_is_followed_by_the_next_whole_day() -> None:
+    noon = pendulum.datetime(2024, 1, 1, 12)
+    info = LocalDaysTimetable("UTC").next_dagrun_info(
+        last_automated_data_interval=DataInterval(noon, noon.add(hours=1)),
+        restriction=restriction(datetime(2023, 1, 1, tzinfo=UTC)),
+    )
+
+    assert info is not None
+    assert info.logical_date == datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def test_no_earliest_and_no_run_yet_means_no_run() -> None:
+    assert LocalDaysTimetable("UTC").next_dagrun_info(last_automated_data_interval=None, restriction=restriction(None)) is None
+
+
+def test_manual_run_covers_the_local_day_before() -> None:
+    interval = LocalDaysTimetable(NEW_YORK).infer_manual_data_interval(run_after=pendulum.datetime(2013, 3, 11, 4, 30))
+
+    assert (interval.start, interval.end) == (datetime(2013, 3, 10, 5, tzinfo=UTC), datetime(2013, 3, 11, 4, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("end", [None, date(2013, 12, 31)])
+def test_survives_serialisation(end: date | None) -> None:
+    timetable = LocalDaysTimetable(NEW_YORK, end)
+
+    again = LocalDaysTimetable.deserialize(timetable.serialize())
+
+    assert (again.time_zone, again.end, again.summary, again.description) == (
+        NEW_YORK,
+        end,
+        timetable.summary,
+        timetable.description,
+    )

@@ -1,0 +1,185 @@
+"""The stage collect: what it pins, what it leaves, and that running again, or twice at once, changes nothing."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+
+from perennial.collect import accept
+from perennial.collect.accept import accept_drop
+from perennial.collect.collect import collect
+from perennial.collect.drops import pinned_drop, pinned_drops, read_manifest
+from perennial.collect.landing import LandedFile, pin
+from perennial.errors import DateRefusedError, DropMissingError, DropRefusedError
+from perennial.lake.lake import Lake
+
+FIRST = date(2026, 3, 1)
+DAY = date(2026, 3, 4)
+
+
+@pytest.fixture
+def lake(s3, pipeline_factory) -> Lake:
+    return s3.open_lake(pipeline_factory())
+
+
+@pytest.fixture
+def land(lake: Lake, s3, land_drops) -> Callable[[date, date], None]:
+    return lambda first, last: land_drops(s3.put, lake.pipeline, first, last)
+
+
+def _replace(lake: Lake, s3, machine_data, day: date, files: dict[str, bytes]) -> None:
+    folder = lake.pipeline.sources["readings"].drop_uri(day)
+    for uri in list(s3.objects.list(folder)):
+        s3.delete(uri)
+    for name, body in {**files, "_MANIFEST.json": machine_data.manifest(day, files)}.items():
+        s3.put(folder + name, body)
+
+
+def test_pins_the_day_and_its_history(lake, land) -> None:
+    land(FIRST, DAY)
+    assert collect(lake, DAY) == {
+        "outcome": "done",
+        "date": "2026-03-04",
+        "rows_landed": {"readings": 200},
+        "pinned": 4,
+        "new": 4,
+        "gaps": {},
+    }
+
+
+def test_second_run_is_unchanged(lake, land) -> None:
+    land(FIRST, DAY)
+    first = collect(lake, DAY)
+    second = collect(lake, DAY)
+    assert second == {**first, "outcome": "unchanged", "new": 0}
+
+
+def test_pinned_bytes_are_those_that_landed(lake, s3, land, machine_data) -> None:
+    land(DAY, DAY)
+    collect(lake, DAY)
+    drop = pinned_drop(lake, "readings", DAY)
+    manifest = read_manifest(lake, "readings", DAY)
+    assert drop is not None
+    assert manifest is not None
+    assert drop.digest == manifest.digest
+    assert {file.name: s3.objects.read(file.uri).body for file in drop.files} == machine_data.files(DAY)
+    assert [file.uri for file in drop.files] == [
+        f"{lake.layout.root}/raw/{manifest.files[0].sha256}.csv",
+        f"{lake.layout.root}/raw/{manifest.files[1].sha256}.csv.gz",
+    ]
+
+
+def test_missing_and_refused_dates_before_are_gaps(lake, s3, land, machine_data) -> None:
+    land(FIRST, date(2026, 3, 2))
+    land(DAY, DAY)
+    _replace(lake, s3, machine_data, FIRST, {"a.csv": b""})
+    result = collect(lake, DAY)
+    assert result["gaps"] == {"2026-03-01": "readings: refused: a.csv is empty (0 bytes)", "2026-03-03": "readings: not landed"}
+    assert list(pinned_drops(lake, "readings", lake.pipeline.calendar.needed_dates(DAY))) == [date(2026, 3, 2), DAY]
+
+
+def test_replaced_drop_is_a_new_input(lake, s3, land, machine_data) -> None:
+    land(DAY, DAY)
+    collect(lake, DAY)
+    before = pinned_drop(lake, "readings", DAY)
+    _replace(lake, s3, machine_data, DAY, {"a.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
+    assert pinned_drop(lake, "readings", DAY) is None
+    assert collect(lake, DAY)["outcome"] == "done"
+    after = pinned_drop(lake, "readings", DAY)
+    assert (before.rows, after.rows) == (200, 120)
+    assert before.digest != after.digest
+
+
+def test_refused_drop_is_not_read_again_until_it_changes(lake, s3, land, machine_data, monkeypatch) -> None:
+    reads = []
+    stream = accept.stream
+    monkeypatch.setattr(accept, "stream", lambda objects, file: reads.append(file.uri) or stream(objects, file))
+    land(DAY, DAY)
+    bad = date(2026, 3, 3)
+    body = machine_data.csv_bytes(machine_data.rows(bad))
+    _replace(lake, s3, machine_data, bad, {"a.csv": body.replace(b"mode", b"modus", 1)})
+    assert "2026-03-03" in collect(lake, DAY)["gaps"]
+    reads.clear()
+    assert "renamed to 'modus'" in collect(lake, DAY)["gaps"]["2026-03-03"]
+    assert not reads
+    _replace(lake, s3, machine_data, bad, {"a.csv": body})
+    assert "2026-03-03" not in collect(lake, DAY)["gaps"]
+    assert len(reads) == 1
+
+
+def test_file_repaired_under_the_same_manifest_is_seen(lake, s3, machine_data) -> None:
+    files = machine_data.files(DAY)
+    folder = lake.pipeline.sources["readings"].drop_uri(DAY)
+    for name, body in {**files, "readings-1.csv": b"x" * len(files["readings-1.csv"])}.items():
+        s3.put(folder + name, body)
+    s3.put(folder + "_MANIFEST.json", machine_data.manifest(DAY, files))
+    with pytest.raises(DropRefusedError, match="sha256"):
+        collect(lake, DAY)
+    s3.put(folder + "readings-1.csv", files["readings-1.csv"])
+    assert collect(lake, DAY)["outcome"] == "done"
+
+
+def test_file_replaced_while_it_is_read_is_not_pinned(lake, s3, land, monkeypatch) -> None:
+    land(DAY, DAY)
+    folder = lake.pipeline.sources["readings"].drop_uri(DAY)
+
+    def replace_then_pin(objects, file: LandedFile, to: str) -> None:
+        s3.put(folder + "readings-1.csv", b"evil")
+        pin(objects, file, to)
+
+    monkeypatch.setattr(accept, "pin", replace_then_pin)
+    with pytest.raises(DropMissingError, match="was replaced or removed while it was read"):
+        accept_drop(lake, "readings", DAY)
+    assert pinned_drop(lake, "readings", DAY) is None
+    assert not [uri for uri in s3.objects.list(f"{lake.layout.root}/raw/") if s3.objects.read(uri).body == b"evil"]
+
+
+def test_two_runs_at_once_pin_one_drop(lake, s3, land) -> None:
+    land(FIRST, DAY)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: collect(lake, DAY), range(2)))
+    assert {result["pinned"] for result in results} == {4}
+    assert len(list(s3.objects.list(f"{lake.layout.root}/drops/"))) == 4
+    assert len(list(s3.objects.list(f"{lake.layout.root}/raw/"))) == 8
+
+
+def test_quotes_blank_lines_and_several_gzip_members_are_fine(lake, s3, machine_data) -> None:
+    lines = machine_data.rows(DAY)
+    text = machine_data.csv_bytes([*lines[:99], '1,"M\n""01"",",2026-03-04T00:00:00Z,1.0,2.0,idle,', "", "2,\0"])
+    body = gzip.compress(text[:700]) + gzip.compress(text[700:])
+    folder = lake.pipeline.sources["readings"].drop_uri(DAY)
+    s3.put(folder + "a.csv.gz", body)
+    listed = {"name": "a.csv.gz", "size": len(body), "sha256": accept.sha256(body), "rows": 101}
+    s3.put(folder + "_MANIFEST.json", machine_data.manifest(DAY, {}, files=[listed]))
+    assert collect(lake, DAY)["rows_landed"] == {"readings": 101}
+
+
+def test_accepted_drop_counts_only_while_it_fits_the_contract(lake, s3, land, pipeline_factory) -> None:
+    land(DAY, DAY)
+    collect(lake, DAY)
+
+    def add_column(document) -> None:
+        document["sources"]["readings"]["columns"]["humidity"] = {"type": "double"}
+
+    changed = s3.open_lake(pipeline_factory(add_column))
+    assert pinned_drop(changed, "readings", DAY) is None
+    with pytest.raises(DropRefusedError, match="column 'humidity' is missing"):
+        collect(changed, DAY)
+
+
+def test_date_outside_the_pipeline_is_refused(lake) -> None:
+    with pytest.raises(DateRefusedError):
+        collect(lake, date(2026, 2, 28))
+
+
+def test_large_file_is_read_in_bounded_time(lake, s3, machine_data) -> None:
+    lines = [f"{index},M01,2026-03-04T00:00:00Z,{index * 0.37 % 90:.2f},8,idle,true" for index in range(200_000)]
+    _replace(lake, s3, machine_data, DAY, {"a.csv.gz": gzip.compress(machine_data.csv_bytes(lines), 1)})
+    started = time.process_time()
+    assert collect(lake, DAY)["rows_landed"] == {"readings": 200_000}
+    assert time.process_time() - started < 5

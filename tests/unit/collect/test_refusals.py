@@ -1,0 +1,302 @@
+"""Every reason for which collect refuses a drop, one by one, against a real object store."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from datetime import date
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from perennial.collect.accept import accept_drop
+from perennial.collect.collect import collect
+from perennial.collect.drops import pinned_drop
+from perennial.collect.manifest import FILE
+from perennial.errors import DropMissingError, DropRefusedError
+from perennial.lake.lake import Lake
+
+DAY = date(2026, 3, 2)
+Files = dict[str, bytes]
+Problems = Callable[[Files], list[str]]
+
+
+@pytest.fixture
+def lake(s3, pipeline_factory) -> Lake:
+    return s3.open_lake(pipeline_factory())
+
+
+@pytest.fixture
+def problems(lake: Lake, s3, machine_data: ModuleType) -> Callable[..., list[str]]:
+    """Land files with a manifest that fits them unless one is given; return what collect says, and that nothing stays."""
+
+    def land(files: Files, manifest: bytes | None = None, /, **changes: Any) -> list[str]:
+        folder = lake.pipeline.sources["readings"].drop_uri(DAY)
+        body = machine_data.manifest(DAY, files, **changes) if manifest is None else manifest
+        for name, content in {**files, FILE: body}.items():
+            s3.put(folder + name, content)
+        before = _landed(s3)
+        with pytest.raises(DropRefusedError) as refused:
+            accept_drop(lake, "readings", DAY)
+        assert pinned_drop(lake, "readings", DAY) is None
+        assert not list(s3.objects.list(f"{lake.layout.root}/raw/"))
+        assert _landed(s3) == before
+        return refused.value.problems
+
+    return land
+
+
+def _landed(s3) -> list[tuple[str, bytes]]:
+    return [(uri, s3.objects.read(uri).body) for uri in s3.objects.list(s3.landing + "/")]
+
+
+def _plain(machine_data: ModuleType, count: int = 60) -> bytes:
+    return machine_data.csv_bytes(machine_data.rows(DAY)[:count])
+
+
+def _entry(name: str, body: bytes, **changes: Any) -> dict[str, Any]:
+    return {"name": name, "size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "rows": body.count(b"\n") - 1, **changes}
+
+
+def test_half_uploaded(problems, machine_data) -> None:
+    files = machine_data.files(DAY)
+    whole = machine_data.manifest(DAY, files)
+    del files["readings-2.csv.gz"]
+    assert problems(files, whole) == [f"half uploaded: readings-2.csv.gz is in {FILE} and not in the folder"]
+
+
+def test_empty_file(problems) -> None:
+    assert problems({"a.csv": b""}) == ["a.csv is empty (0 bytes)"]
+
+
+def test_empty_manifest(problems) -> None:
+    assert problems({}, files=[]) == [f"{FILE} names no file: the drop is empty"]
+
+
+def test_header_alone_has_too_few_rows(problems, machine_data) -> None:
+    assert problems({"a.csv": machine_data.csv_bytes([])}) == ["0 rows, expected at least 50 (min_rows)"]
+
+
+def test_truncated_file(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    whole = machine_data.manifest(DAY, {"a.csv": body})
+    assert problems({"a.csv": body[:-100]}, whole) == [f"a.csv is truncated: {len(body) - 100} of {len(body)} bytes"]
+
+
+def test_longer_than_its_manifest(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    whole = machine_data.manifest(DAY, {"a.csv": body})
+    assert problems({"a.csv": body + b"\n"}, whole) == [f"a.csv has {len(body) + 1} bytes, {FILE} says {len(body)}"]
+
+
+def test_wrong_digest(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    assert "sha256 is" in problems({"a.csv": body}, files=[_entry("a.csv", body, sha256="0" * 64)])[0]
+
+
+def test_wrong_row_count(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    assert problems({"a.csv": body}, files=[_entry("a.csv", body, rows=61)]) == [f"a.csv: 60 rows, {FILE} says 61"]
+
+
+def test_name_twice(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    assert problems({"a.csv": body}, files=[_entry("a.csv", body), _entry("a.csv", body, sha256="1" * 64)]) == [
+        f"doubled: {FILE} names 'a.csv' 2 times"
+    ]
+
+
+def test_same_file_under_two_names(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    assert problems({"a.csv": body, "b.csv": body}) == ["doubled: 'a.csv', 'b.csv' are the same file under 2 names"]
+
+
+def test_extra_file(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    found = problems({"a.csv": body, "b.csv": b"x"}, files=[_entry("a.csv", body)])
+    assert found == [f"extra file 'b.csv': it is not in {FILE}"]
+
+
+def test_extra_file_in_a_folder_below(problems, machine_data) -> None:
+    body = _plain(machine_data)
+    found = problems({"a.csv": body, "more/b.csv": b"x"}, files=[_entry("a.csv", body)])
+    assert found == [f"extra file 'more/b.csv': it is not in {FILE}"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../a.csv",
+        "/etc/a.csv",
+        "a/b.csv",
+        "a\\b.csv",
+        "a\0.csv",
+        ".a.csv",
+        "..csv",
+        "a\n.csv",
+        "\u202ea.csv",
+        "ä.csv",
+        "a.exe",
+        "",
+        "a" * 300,
+    ],
+    ids=["parent", "root", "folder", "backslash", "nul", "hidden", "dots", "newline", "bidi", "umlaut", "exe", "empty", "long"],
+)
+def test_file_name_tricks(problems, machine_data, name: str) -> None:
+    found = problems({}, files=[_entry(name, _plain(machine_data))])
+    assert len(found) == 1
+    assert "is not allowed" in found[0]
+
+
+HEADERS = {
+    "missing": (lambda h: h.replace(",pressure", ""), ["column 'pressure' is missing"]),
+    "extra": (lambda h: h + ",altitude", ["column 'altitude' is not in the contract"]),
+    "renamed": (lambda h: h.replace("pressure", "presure"), ["column 'pressure' was renamed to 'presure'"]),
+    "capitals": (lambda h: h.replace("mode", "Mode"), ["column 'mode' was renamed to 'Mode'"]),
+    "space": (lambda h: h.replace(",mode", ", mode"), ["column 'mode' was renamed to ' mode'"]),
+    "twice": (lambda h: h + ",mode", ["column 'mode' stands there 2 times"]),
+    "reordered": (
+        lambda h: h.replace("temperature,pressure", "pressure,temperature"),
+        ["columns in another order: column 4 is 'pressure', expected 'temperature'"],
+    ),
+    "absent": (lambda h: "", None),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_header(problems, machine_data, case: str) -> None:
+    change, expected = HEADERS[case]
+    body = _plain(machine_data)
+    header = machine_data.HEADER
+    found = problems({"a.csv": body.replace(header.encode(), change(header).encode(), 1)})
+    if expected is None:
+        assert any("is missing" in problem for problem in found)
+    else:
+        assert found == [f"a.csv: {text}" for text in expected]
+
+
+ENCODINGS = {
+    "utf-16": (lambda text: text.encode("utf-16"), "UTF-16"),
+    "utf-16 without mark": (lambda text: text.encode("utf-16-le"), "UTF-16"),
+    "utf-32": (lambda text: text.encode("utf-32"), "UTF-32"),
+    "byte order mark": (lambda text: text.encode("utf-8-sig"), "byte order mark"),
+    "latin-1": (lambda text: text.replace("normal", "n\u00f6rmal").encode("latin-1"), "byte 0xF6"),
+    "gzip inside": (lambda text: gzip.compress(text.encode()), "compressed, though"),
+}
+
+
+@pytest.mark.parametrize("case", ENCODINGS)
+def test_encoding(problems, machine_data, case: str) -> None:
+    encode, expected = ENCODINGS[case]
+    found = problems({"a.csv": encode(_plain(machine_data).decode())})
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_not_gzip(problems, machine_data) -> None:
+    assert "not gzip" in problems({"a.csv.gz": _plain(machine_data)})[0]
+
+
+def test_truncated_gzip(problems, machine_data) -> None:
+    assert "the gzip data ends early" in problems({"a.csv.gz": gzip.compress(_plain(machine_data))[:-9]})[0]
+
+
+def test_damaged_gzip(problems, machine_data) -> None:
+    body = bytearray(gzip.compress(_plain(machine_data)))
+    body[len(body) // 2] ^= 0xFF
+    assert "gzip data" in problems({"a.csv.gz": bytes(body)})[0]
+
+
+def test_garbage_after_gzip(problems, machine_data) -> None:
+    assert "garbage after" in problems({"a.csv.gz": gzip.compress(_plain(machine_data)) + b"PK\x03\x04garbage"})[0]
+
+
+def test_bomb_by_size(problems) -> None:
+    found = problems({"a.csv.gz": gzip.compress(b"x" * 30_000_000)})
+    assert len(found) == 1
+    assert "max_bytes" in found[0] or "a line of more than" in found[0] or "bomb" in found[0]
+
+
+def test_bomb_by_ratio(problems, machine_data) -> None:
+    line = machine_data.rows(DAY)[0]
+    assert "a compressed bomb" in problems({"a.csv.gz": gzip.compress(machine_data.csv_bytes([line] * 250_000))})[0]
+
+
+def test_more_text_than_allowed_over_all_files(problems, machine_data) -> None:
+    lines = [f"{index},M01,2026-03-02T00:00:00Z,{index * 0.37 % 90},8,idle,true{' ' * (index % 50)}" for index in range(320_000)]
+    bodies = {f"{part}.csv": machine_data.csv_bytes(lines[part::2]) for part in range(2)}
+    found = problems(bodies)
+    assert len(found) == 1
+    assert "max_bytes" in found[0]
+
+
+def test_a_line_without_end(problems, machine_data) -> None:
+    assert "a line of more than" in problems({"a.csv": _plain(machine_data) + b"y" * 3_000_000})[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"source": "weather"}, "of another source: 'weather'"),
+        ({"date": "2026-03-03"}, "of another date: '2026-03-03'"),
+        ({"format": 2}, "format"),
+        ({"surprise": 1}, "surprise"),
+        ({"files": [{"name": "a.csv"}]}, "Field required"),
+        ({"files": [{"name": "a.csv", "size": -1, "sha256": "0" * 64, "rows": 1}]}, "greater than"),
+        ({"files": [{"name": "a.csv", "size": "1", "sha256": "0" * 64, "rows": 1}]}, "valid integer"),
+        ({"files": [{"name": "a.csv", "size": 1, "sha256": "../x", "rows": 1}]}, "pattern"),
+    ],
+    ids=["source", "date", "format", "unknown key", "missing keys", "negative", "text for a number", "digest"],
+)
+def test_manifest_contents(problems, machine_data, changes: dict[str, Any], expected: str) -> None:
+    assert any(expected in problem for problem in problems(machine_data.files(DAY), **changes))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"[]", "the file"),
+        (b"\xff\xfe{}", "not UTF-8"),
+        (b'{"format":1,"format":1}', "'format' stands there twice"),
+        (b" " * 1_100_000, "has more than"),
+    ],
+    ids=["empty", "half", "deep", "list", "encoding", "duplicate key", "large"],
+)
+def test_manifest_text(problems, body: bytes, expected: str) -> None:
+    assert expected in problems({}, body)[0]
+
+
+def test_all_problems_at_once(problems, machine_data) -> None:
+    good = _plain(machine_data)
+    renamed = good.replace(b"pressure", b"presure", 1)
+    entries = [
+        _entry("a.csv", renamed, rows=9),
+        _entry("b.csv", good, size=len(good) + 5),
+        _entry("c.csv", good, sha256="2" * 64),
+    ]
+    found = problems({"a.csv": renamed, "b.csv": good, "d.csv": b"x"}, files=entries)
+    assert found == [
+        f"b.csv is truncated: {len(good)} of {len(good) + 5} bytes",
+        f"half uploaded: c.csv is in {FILE} and not in the folder",
+        f"extra file 'd.csv': it is not in {FILE}",
+        "a.csv: column 'pressure' was renamed to 'presure'",
+        f"a.csv: 60 rows, {FILE} says 9",
+    ]
+
+
+def test_missing_drop_of_the_day_is_an_error_that_a_retry_may_mend(lake) -> None:
+    with pytest.raises(DropMissingError, match="readings not landed"):
+        collect(lake, DAY)
+
+
+def test_refused_drop_of_the_day_names_pipeline_drop_and_remedy(lake, problems, machine_data) -> None:
+    problems({"a.csv": b""})
+    with pytest.raises(
+        DropRefusedError, match=r"'machine_faults', drop readings 2026-03-02 is refused: a\.csv is empty.*land it again"
+    ):
+        collect(lake, DAY)
