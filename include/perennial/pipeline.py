@@ -182,14 +182,18 @@ class Inputs(Contract):
 
     @property
     def numbers(self) -> list[str]:
-        """Return the columns of the graph's float input, in order: non-category request fields, then lookup values."""
-        request = [name for name, field in self.request.items() if field.type != "category"]
-        return request + [f"{lookup}__{value}" for lookup, spec in self.lookups.items() for value in spec.values]
+        """
+        Return the columns of the graph's float input: non-category request fields, then lookup values.
+
+        Both in order of name: the canonical JSON of manifests sorts keys, so the order of the YAML would not survive there.
+        """
+        request = sorted(name for name, field in self.request.items() if field.type != "category")
+        return request + [f"{lookup}__{value}" for lookup, spec in sorted(self.lookups.items()) for value in spec.values]
 
     @property
     def texts(self) -> list[str]:
-        """Return the columns of the graph's string input, in order: the request fields of type category."""
-        return [name for name, field in self.request.items() if field.type == "category"]
+        """Return the columns of the graph's string input: the request fields of type category, in order of name."""
+        return sorted(name for name, field in self.request.items() if field.type == "category")
 
     @property
     def one_hot(self) -> list[str]:

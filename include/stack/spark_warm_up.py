@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
         f"SELECT carrier, count(*), avg(delay), percentile(delay, 0.5), sum(CAST(delay AS DECIMAL(18, 6))) FROM {TABLE} GROUP BY carrier",  # noqa: S608
         f"SELECT t.*, d.as_of, r.rate FROM {TABLE} t JOIN dates d USING (date) LEFT JOIN (SELECT carrier, avg(CASE WHEN delay > 5 THEN"  # noqa: S608
         f" 1.0 ELSE 0.0 END) AS rate FROM {TABLE} GROUP BY carrier) r ON r.carrier = t.carrier ORDER BY t.date, t.number",
-        f"SELECT operation, summary FROM {TABLE}.snapshots ORDER BY committed_at DESC LIMIT 1",
+        f"SELECT operation, summary FROM {TABLE}.snapshots ORDER BY committed_at DESC LIMIT 1",  # noqa: S608
         f"SELECT date, count(DISTINCT digest), min(at), stddev(delay), collect_list(number) FROM {TABLE} GROUP BY date",  # noqa: S608
         f"SELECT sum(delay) OVER (PARTITION BY carrier ORDER BY date ROWS BETWEEN 28 PRECEDING AND 1 PRECEDING) FROM {TABLE}",  # noqa: S608
     )

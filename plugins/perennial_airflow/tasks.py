@@ -17,6 +17,7 @@ from perennial_airflow.run_request import read_request
 @task
 def plan_run(pipeline: str, *, dag_run: Any = None, params: Mapping[str, Any] | None = None, ti: Any = None) -> dict[str, Any]:
     """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
+    from perennial.runtime.process import ProcessRuntime
     from perennial.unchanged import unchanged_stages
 
     lake = _open(pipeline)
@@ -31,7 +32,7 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Mapping[str, Any] | 
     plan = {"date": request.day.isoformat(), "outcome": "done"}
     if request.recompute or request.force_decision:
         return plan
-    stages = unchanged_stages(lake, request.day)
+    stages = unchanged_stages(lake, request.day, ProcessRuntime(pipeline), dag_run.run_id)
     if stages is None:
         return plan
     ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged", "stages": stages})

@@ -137,7 +137,7 @@ def test_train_is_mapped_over_the_candidates(dag: DAG) -> None:
     train = dag.get_task("train")
 
     assert train.is_mapped
-    assert train.expand_input.value == {"candidate": load(dag).training.candidates}
+    assert train.op_kwargs_expand_input.value == {"candidate": load(dag).training.candidates}
     assert "candidate" in train.partial_kwargs["map_index_template"]
 
 
@@ -198,8 +198,7 @@ def test_impossible_value_is_refused_by_the_form(dag: DAG, name: str, value: Any
     params = ParamsDict({key: dag.params.get_param(key) for key in dag.params})
 
     with pytest.raises(ParamValidationError):
-        params[name] = value
-        params.validate()
+        params.update({name: value})
 
 
 def load(dag: DAG) -> Any:

@@ -19,7 +19,9 @@ def profile(tables: dict[str, DataFrame]) -> DataFrame:
 
 def _profile(table: str, rows: DataFrame) -> DataFrame:
     cells = F.array(*[_cell(field) for field in rows.schema if field.name != "date"])
-    counted = rows.select("date", F.inline(cells)).groupBy("date", "column", "type", "text", "number").agg(F.count("*").alias("n"))
+    counted = (
+        rows.select("date", F.inline(cells)).groupBy("date", "column", "type", "text", "number").agg(F.count("*").alias("n"))
+    )
     most_frequent = Window.partitionBy("date", "column", "type").orderBy(F.col("text").isNull(), F.col("n").desc(), "text")
     ranked = counted.withColumn("rank", F.row_number().over(most_frequent))
     is_top = (F.col("rank") <= TOP) & F.col("text").isNotNull()
@@ -37,8 +39,8 @@ def _profile(table: str, rows: DataFrame) -> DataFrame:
         ).alias("top"),
     )
     quantiles = [F.get("quantiles", F.lit(i)).alias(f"q{round(100 * q):02d}") for i, q in enumerate(QUANTILES)]
-    columns = ["rows", "nulls", "distinct", "min", "max", *quantiles, "top"]
-    return summary.select("date", F.lit(table).alias("table"), "column", "type", *columns)
+    facts = [F.col(name) for name in ("column", "type", "rows", "nulls", "distinct", "min", "max")]
+    return summary.select(F.col("date"), F.lit(table).alias("table"), *facts, *quantiles, F.col("top"))
 
 
 def _cell(field: T.StructField) -> Column:

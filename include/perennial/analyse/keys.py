@@ -14,7 +14,14 @@ from perennial.lake.tables import TableState
 from perennial.pipeline import Pipeline
 from perennial.runtime.spark import SPARK_VERSION
 
-_QUERIES = ("analyse/job.py", "analyse/views.py", "analyse/features.py", "analyse/partitions.py", "lake/digest.py", "lake/spark_sql.py")
+_QUERIES = (
+    "analyse/job.py",
+    "analyse/views.py",
+    "analyse/features.py",
+    "analyse/partitions.py",
+    "lake/digest.py",
+    "lake/spark_sql.py",
+)
 _PROFILE = ("analyse/day_profile.py", "analyse/partitions.py", "lake/digest.py")
 
 KeyOf = Callable[[date], str]
@@ -41,9 +48,7 @@ class Seen:
     def digest(self, first: date, last: date) -> str:
         """Return one digest of all that is visible from `first` to `last`, gaps included."""
         span = list(days(first, last))
-        sources = {
-            name: {day.isoformat(): found[day] for day in span if day in found} for name, found in self.sources.items()
-        }
+        sources = {name: {day.isoformat(): found[day] for day in span if day in found} for name, found in self.sources.items()}
         return sha256(canonical_json([sources, dict(self.references)]))
 
 
@@ -58,9 +63,17 @@ class Keys:
 
     def lookup(self, name: str) -> KeyOf:
         """Return the key of a lookup by as_of: it sees the days before that midnight."""
-        fixed = {**self._common, "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"), "sql": self._sql(f"lookups/{name}.sql")}
+        fixed = {
+            **self._common,
+            "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"),
+            "sql": self._sql(f"lookups/{name}.sql"),
+        }
         return lambda midnight: make_key(
-            "lookup", name=name, as_of=midnight.isoformat(), seen=self._seen(midnight - DAY * self._lookback, midnight - DAY), **fixed
+            "lookup",
+            name=name,
+            as_of=midnight.isoformat(),
+            seen=self._seen(midnight - DAY * self._lookback, midnight - DAY),
+            **fixed,
         )
 
     def features(self) -> KeyOf:
@@ -77,9 +90,7 @@ class Keys:
             "row_key": pipeline.row_key,
             "sql": self._sql("features.sql"),
         }
-        return lambda day: make_key(
-            "features", date=day.isoformat(), seen=self._seen(day - DAY * self._lookback, day), **fixed
-        )
+        return lambda day: make_key("features", date=day.isoformat(), seen=self._seen(day - DAY * self._lookback, day), **fixed)
 
     def analysis(self, name: str) -> KeyOf:
         """Return the key of an analysis by date."""

@@ -59,9 +59,7 @@ def _facts(content: Content) -> tuple[str, int]:
     return content.digest, content.rows
 
 
-def _refuse_doubled(
-    rows: DataFrame, file: str, day_column: str, unique: Sequence[str], contents: Mapping[str, Content]
-) -> None:
+def _refuse_doubled(rows: DataFrame, file: str, day_column: str, unique: Sequence[str], contents: Mapping[str, Content]) -> None:
     doubled = sorted(day for day, content in contents.items() if content.keys is not None and content.keys < content.rows)
     if not doubled:
         return

@@ -10,9 +10,8 @@ from perennial.analyse.keys import Keys, Seen
 from perennial.calendar import as_of
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.tables import TableState
-from perennial.runtime.spark import SPARK_VERSION, SparkPlan, application
+from perennial.runtime.spark import SparkPlan, plan_job
 
 Wanted = dict[str, dict[str, str]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
@@ -29,12 +28,7 @@ def plan_analyse(lake: Lake, day: date) -> SparkPlan:
     wanted = _wanted(lake, day, clean)
     stale = {table: _stale(lake.tables.state(table), keys) for table, keys in wanted.items()}
     todo = sum(len(days) for days in stale.values())
-    if todo == 0:
-        return SparkPlan(application("analyse"), None, 0)
-    body = canonical_json(_job(lake, clean, stale))
-    uri = lake.layout.job(sha256(body))
-    lake.objects.create(uri, body)
-    return SparkPlan(application("analyse"), uri, todo)
+    return plan_job(lake, "analyse", _job(lake, clean, stale) if todo else None, todo)
 
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
@@ -107,11 +101,7 @@ def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> dict[str, A
         "lookups": lookups,
     }
     return {
-        "format": 1,
-        "kind": "analyse",
-        "pipeline": pipeline.name,
         "database": lake.layout.database,
-        "spark": SPARK_VERSION,
         "lookback_days": pipeline.training.lookback_days,
         "tables": {
             name: {"table": f"clean_{name}", "snapshot_id": state.snapshot_id, "dated": name in pipeline.sources}
@@ -120,7 +110,8 @@ def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> dict[str, A
         "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale),
         "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale),
         "analysis": _pending(
-            [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")], stale
+            [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")],
+            stale,
         ),
         "profile": _pending([{"table": "profile", "file": "the profile", "sources": list(pipeline.sources)}], stale),
     }

@@ -53,7 +53,7 @@ class CleanTables:
         self._rows: dict[str, DataFrame] = {}
         first, last = min(sight.first for sight in sights), max(sight.last for sight in sights)
         for name, table in tables.items():
-            reader = spark.read.option("snapshot-id", str(table["snapshot_id"]))
+            reader = spark.read.option("versionAsOf", str(table["snapshot_id"]))
             rows = reader.table(table_name(database, table["table"]))
             self._rows[name] = (_between(rows, first, last) if table["dated"] else rows).persist()
 

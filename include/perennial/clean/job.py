@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.rows import read_rows
-from perennial.clean.verdict import EXAMPLES, Count, Example, Refusal, judge
+from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
 from perennial.lake.digest import empty_content, partition_contents
 from perennial.lake.spark_job import run_job, write_text
@@ -79,9 +79,7 @@ def _write_quarantine(rows: DataFrame, database: str, source: str, days: list[st
     """Replace the quarantine of these days; when there is nothing to write and nothing to remove, commit nothing."""
     spark, name = rows.sparkSession, table_name(database, QUARANTINE)
     replaces = _of_days(days) & (F.col("source") == source)
-    if quarantined == 0 and (
-        not spark.catalog.tableExists(name) or spark.table(name).where(replaces).limit(1).count() == 0
-    ):
+    if quarantined == 0 and (not spark.catalog.tableExists(name) or spark.table(name).where(replaces).limit(1).count() == 0):
         return
     broken = rows.where(F.col("broken").isNotNull() & _of_days(days)).select(
         "date", F.lit(source).alias("source"), "file", "position", "broken.column", "broken.rule", "broken.value", "row"

@@ -10,10 +10,10 @@ from perennial.collect.drops import Drop, pinned_drops, pinned_reference
 from perennial.errors import DropRefusedError, PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.objects import sha256
 from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
-from perennial.runtime.spark import SPARK_VERSION, SparkPlan, application
+from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 
 Days = dict[date | None, Drop]
 
@@ -38,16 +38,8 @@ def plan_clean(lake: Lake, day: date) -> SparkPlan:
                 }
         if todo:
             tables.append(_table(lake, name, todo))
-    if not tables:
-        return SparkPlan(application("clean"), None, 0)
-    job = {
-        "format": 1, "kind": "clean", "pipeline": lake.pipeline.name, "database": lake.layout.database,
-        "spark": SPARK_VERSION, "tables": tables,
-    }  # fmt: skip
-    body = canonical_json(job)
-    uri = lake.layout.job(sha256(body))
-    lake.objects.create(uri, body)
-    return SparkPlan(application("clean"), uri, sum(len(table["days"]) for table in tables))
+    job = {"database": lake.layout.database, "tables": tables} if tables else None
+    return plan_job(lake, "clean", job, sum(len(table["days"]) for table in tables))
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
@@ -77,18 +69,22 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
 
 def _pinned(lake: Lake, day: date) -> dict[str, Days]:
     """Return the accepted drops by table and day; D and every reference must be among them."""
-    calendar, found = lake.pipeline.calendar, {}
+    calendar, found = lake.pipeline.calendar, dict[str, Days]()
     for name in lake.pipeline.sources:
-        drops: Days = {**pinned_drops(lake, name, calendar.needed_dates(day))}
+        drops: Days = {landed: drop for landed, drop in pinned_drops(lake, name, calendar.needed_dates(day)).items()}
         if day not in drops:
-            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, drop {name} {day}: not collected. Run collect for {day} first.")
+            raise _not_collected(lake, f"drop {name} {day}", day)
         found[name] = drops
     for name in lake.pipeline.references:
         drop = pinned_reference(lake, name)
         if drop is None:
-            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, reference {name}: not collected. Run collect for {day} first.")
+            raise _not_collected(lake, f"reference {name}", day)
         found[name] = {None: drop}
     return found
+
+
+def _not_collected(lake: Lake, what: str, day: date) -> PerennialError:
+    return PerennialError(f"Pipeline {lake.pipeline.name!r}, {what}: not collected. Run collect for {day} first.")
 
 
 def _table(lake: Lake, name: str, days: dict[str, Any]) -> dict[str, Any]:

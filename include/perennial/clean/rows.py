@@ -67,9 +67,7 @@ def _checked(rows: DataFrame, columns: dict[str, Any], key: list[str]) -> DataFr
         F.col(f"cell_{_CORRUPT}").alias(_CORRUPT),
         *[cell.alias(f"text_{name}") for name, cell in cells.items()],
         *[typed(columns[name]["type"], cell).alias(f"value_{name}") for name, cell in cells.items()],
-        F.to_json(
-            F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}
-        ).alias("row"),
+        F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
     )
     rules = [
         F.when(F.col(_CORRUPT).isNotNull(), broken("", "cells", F.col(_CORRUPT))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import logging
@@ -57,6 +58,11 @@ def feed(lake: Lake, first: date, last: date, sources: Sequence[str] = ()) -> di
         rows[name] = sum(len(by_day.get(day, [])) for day in wanted)
         log.info("Landed %s: %s drops, %s rows", name, len(wanted), rows[name])
     return {"outcome": "done" if written else "unchanged", "from": str(first), "to": str(last), "written": written, "rows": rows}
+
+
+def drop_rows(source: str, day: date) -> list[dict[str, str]]:
+    """Return the rows that the drop of `day` holds, as text by column."""
+    return list(csv.DictReader([_header(source), *_by_day(source).get(day, [])]))
 
 
 def _land(lake: Lake, source: str, day: date, lines: list[str]) -> int:

@@ -19,7 +19,7 @@ from perennial.deploy.serve_check import Golden, serve_check, soak
 from perennial.errors import PerennialError, ReleaseFailedError
 from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
-from perennial.runtime.base import Runtime
+from perennial.runtime.base import Runtime, StageFailedError
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,7 @@ def bring_live(lake: Lake, runtime: Runtime, release: str, may_switch: Callable[
         facts["switch_seconds"] = round(time.monotonic() - started, 3)
         facts["soak"] = soak(runtime.endpoint_url(), golden, lake.pipeline.deployment.soak_seconds).facts()
     except ReleaseFailedError as error:
-        _go_back(lake, runtime, release, error)
-        raise
+        raise ReleaseFailedError(error.what, [*error.problems, _go_back(lake, runtime, release)], error.remedy) from error
     now = read_active(lake)
     if now.release == release and not now.soaked:
         move(lake, now, release, now.previous, soaked=True)
@@ -76,24 +75,25 @@ def _staged_check(runtime: Runtime, golden: Golden) -> dict[str, Any]:
         url = runtime.stage(golden.release)
         log.info("Staged release %s at %s", golden.release, url)
         return serve_check(url, golden).facts()
+    except StageFailedError:
+        raise  # it quotes the server's log already
     except ReleaseFailedError as error:
-        said = runtime.staged_log()
-        if said and "the staged server said" not in str(error):
-            error.add_note("the staged server said:\n" + "\n".join(said))
-        raise
+        said = "the staged server's last lines:\n    " + "\n    ".join(runtime.staged_log())
+        raise ReleaseFailedError(error.what, [*error.problems, said], error.remedy) from error
     finally:
         runtime.unstage()
 
 
-def _go_back(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedError) -> None:
-    """Return to the release before, users first: reports and the chain come after."""
+def _go_back(lake: Lake, runtime: Runtime, release: str) -> str:
+    """Return to the release before, users first: reports and the chain come after. Says where the endpoint is now."""
     now = read_active(lake)
     if now.release != release:
-        return  # another run has moved on already
-    log.warning("Going back from release %s to %s: %s", release, now.previous, cause)
+        return f"another run made release {now.release} active meanwhile"
     move(lake, now, now.previous, None, soaked=True)
-    if now.previous is not None:
-        try:
-            runtime.switch(now.previous)
-        except PerennialError as error:
-            cause.add_note(f"and the endpoint did not return to {now.previous}: {error}")
+    if now.previous is None:
+        return "there is no release to go back to: nothing serves"
+    try:
+        runtime.switch(now.previous)
+    except PerennialError as error:
+        return f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
+    return f"release {now.previous} serves again"

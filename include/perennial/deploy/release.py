@@ -94,7 +94,9 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     }
     body = canonical_json(manifest)
     if not lake.objects.create(uri, body) and lake.objects.read_existing(uri).body != body:
-        raise OutcomeUnknownError(f"Release {plan.id}: another run wrote other bytes under the same key. Compare {uri} and report it.")
+        raise OutcomeUnknownError(
+            f"Release {plan.id}: another run wrote other bytes under the same key. Compare {uri} and report it."
+        )
     return plan.id
 
 
@@ -117,7 +119,9 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
     if state.metadata_location is None or state.snapshot_id is None:
         return []
     todays, row_key = lake.pipeline.inputs, lake.pipeline.row_key
-    same = [name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type]
+    same = [
+        name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type
+    ]
     columns = sorted({"date", *row_key, *same})
     days = [day for day in lake.pipeline.calendar.feature_dates(plan.day) if state.get(day)]
     table = read_rows(state.metadata_location, state.snapshot_id, days[-lake.pipeline.training.holdout_days :], columns)

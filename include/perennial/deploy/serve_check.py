@@ -40,7 +40,11 @@ class Observed:
     def facts(self) -> dict[str, float | int]:
         """Return the numbers that a report keeps."""
         ordered = sorted(self.latencies_ms)
-        at = {name: ordered[min(len(ordered) - 1, int(len(ordered) * share))] for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99)) if ordered}
+        at = {
+            name: ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+            for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99))
+            if ordered
+        }
         return {"requests": len(ordered), "errors": len(self.errors), **{name: round(value, 3) for name, value in at.items()}}
 
 
@@ -84,7 +88,9 @@ def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
         failed = f"{len(observed.errors)} of {len(observed.latencies_ms)} requests failed"
         raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", observed.errors)
     if slow := too_slow(observed.latencies_ms, golden.p99_ms):
-        raise ReleaseFailedError(f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound.")
+        raise ReleaseFailedError(
+            f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound."
+        )
     return observed
 
 

@@ -85,8 +85,9 @@ def interval(statistic: Statistic, days: int, seed: int, rounds: int = ROUNDS, c
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         estimates, influences = statistic(np.ones((1, days)))
-    mid, error = float(estimates[0]), float(_errors(np.ones((1, days)), influences, days)[0])
-    if days < 2 or not np.isfinite(error):
+    mid = float(estimates[0])
+    error = float(_errors(np.ones((1, days)), influences, days)[0]) if days > 1 else np.inf
+    if not np.isfinite(error):
         return Interval(-np.inf, mid, np.inf)
     if error <= NO_SPREAD:
         return Interval(mid, mid, mid)
@@ -104,5 +105,4 @@ def interval(statistic: Statistic, days: int, seed: int, rounds: int = ROUNDS, c
 
 def _errors(weights: Floats, influences: Floats, days: int) -> Floats:
     """Return the standard error of each draw: the spread of the influences of the drawn days."""
-    correction = days / (days - 1) if days > 1 else np.inf
-    return np.asarray(np.sqrt(correction * np.einsum("bd,bd->b", weights, influences**2)))
+    return np.asarray(np.sqrt(days / (days - 1) * np.einsum("bd,bd->b", weights, influences**2)))

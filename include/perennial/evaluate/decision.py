@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,7 +11,9 @@ import numpy as np
 
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent
-from perennial.evaluate.gate import Challenger, Holdout, Judgement, Opponent, Verdict, choose, judge, overall, stored
+from perennial.evaluate.comparison import Holdout, Opponent
+from perennial.evaluate.force import Force, settle
+from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
 from perennial.evaluate.metrics import all_metrics
 from perennial.evaluate.opponents import opponents
@@ -19,17 +21,6 @@ from perennial.lake.keys import code_digest, library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.train.plan import TrainingPlan, read_model
-
-VERDICTS: tuple[Verdict, ...] = ("PROMOTE", "HOLD", "REJECT")
-REASON_LENGTH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Force:
-    """A decision that a person makes instead of the gate, and why. Who: the run that carried it, in the chain."""
-
-    decision: Verdict
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +32,6 @@ class Decided:
     incumbent: str | None
     anchor: str | None
     sets_anchor: bool
-
-
-def read_force(decision: str | None, reason: str | None) -> Force | None:
-    """Read the run's params; a forced decision without a reason is refused."""
-    if decision is None:
-        return None
-    if decision not in VERDICTS:
-        raise RefusedError(f"force_decision is {decision!r}", remedy=f"Give one of {', '.join(VERDICTS)}, or nothing.")
-    if not reason or not reason.strip() or len(reason) > REASON_LENGTH:
-        raise RefusedError(f"force_decision {decision} needs force_reason: 1 to {REASON_LENGTH} characters that say why")
-    return Force(decision, reason.strip())
 
 
 def decision_key(lake: Lake, day: date, chain: Chain, plans: Mapping[str, TrainingPlan]) -> str:
@@ -85,7 +65,9 @@ def decide(lake: Lake, day: date, chain: Chain, plans: Mapping[str, TrainingPlan
     y = next(iter(matched.values()))[0]
     for name, (labels, _) in matched.items():
         if not np.array_equal(labels, y):
-            raise RefusedError(f"Candidate {name!r}: its labels differ from the other candidates' on the same rows. Train all again.")
+            raise RefusedError(
+                f"Candidate {name!r}: its labels differ from the other candidates' on the same rows. Train all again."
+            )
     slices = {column: np.array(rows.table[column].to_pylist(), dtype=object) for column in gate.slices}
     holdout = Holdout(y, rows.day_index, len(rows.days), slices)
     met = opponents(lake, day, chain, rows)
@@ -121,20 +103,6 @@ def decide(lake: Lake, day: date, chain: Chain, plans: Mapping[str, TrainingPlan
         base.version if base else None,
         sets_anchor=winner is not None and winner.is_better,
     )
-
-
-def settle(judgements: Sequence[Judgement], force: Force | None) -> tuple[Verdict, Judgement | None, list[str]]:
-    """Return the decision of the date, the challenger to promote (None: the incumbent stays), and the reasons."""
-    verdict, winner = overall(judgements), choose(judgements)
-    reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
-    if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
-        reasons.append(f"{winner.name} has the lowest log loss of those that may be promoted: {winner.log_loss:.4f}")
-    if force is None:
-        return verdict, winner, reasons
-    reasons.insert(0, f"forced to {force.decision}: {force.reason} (the gate says {verdict})")
-    if force.decision != "PROMOTE":
-        return force.decision, None, reasons
-    return "PROMOTE", winner or min(judgements, key=lambda j: j.log_loss), reasons
 
 
 def _candidate(judgement: Judgement, metrics: Mapping[str, Any]) -> dict[str, Any]:

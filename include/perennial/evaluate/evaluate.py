@@ -9,7 +9,8 @@ from typing import Any
 from perennial.errors import LostRaceError, PerennialError
 from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.evaluate.decision import Decided, Force, decide, decision_key, read_force
+from perennial.evaluate.decision import Decided, decide, decision_key
+from perennial.evaluate.force import Force, read_force
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_training
@@ -35,7 +36,9 @@ def evaluate(
         return {"outcome": "skipped", "date": day.isoformat(), "reason": reason}
     for name, plan in plans.items():
         if not plan.unchanged:
-            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}: candidate {name!r} is not trained on today's inputs. Train it first.")
+            raise PerennialError(
+                f"Pipeline {lake.pipeline.name!r}, {day}: candidate {name!r} is not trained on today's inputs. Train it first."
+            )
     for _ in range(ATTEMPTS):
         chain = read_chain(lake)
         key = decision_key(lake, day, chain, plans)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:
     keys = row_keys(table, row_key)
     order = sorted(range(len(keys)), key=lambda index: _sortable(keys[index]))
     ordered = [keys[index] for index in order]
-    doubled = [keys[a] for a, b in zip(order, order[1:], strict=False) if keys[a] == keys[b]]
+    doubled = [keys[a] for a, b in pairwise(order) if keys[a] == keys[b]]
     if doubled:
         raise RefusedError(f"Holdout: {len(doubled)} rows of the features stand there twice", [_show(doubled[0], row_key)])
     return HoldoutRows(table.take(order), ordered, sorted({key[0] for key in keys}))
@@ -115,7 +116,9 @@ def _common_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> l
     first = next(iter(manifests.values()))["holdout"]
     for name, manifest in manifests.items():
         if manifest["holdout"] != first:
-            raise PerennialError(f"Candidate {name!r}: holdout {manifest['holdout']}, others have {first}. Train all candidates again.")
+            raise PerennialError(
+                f"Candidate {name!r}: holdout {manifest['holdout']}, others have {first}. Train all candidates again."
+            )
         leaked = sorted(set(manifest["window"]) & set(first))
         if leaked:
             raise RefusedError(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent
-from perennial.evaluate.gate import Opponent
+from perennial.evaluate.comparison import Opponent
 from perennial.evaluate.holdout import HoldoutRows, read_file
 from perennial.lake.lake import Lake
 from perennial.lake.scoring import score

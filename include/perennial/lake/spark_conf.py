@@ -15,9 +15,9 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
     :param warehouse: where new namespaces keep their tables; `s3://` is read as `s3a://`, Spark's only S3 client here
     :param s3_endpoint: address of an S3 that is not AWS's own; None for AWS
     """
-    warehouse = "s3a://" + warehouse.removeprefix("s3a://").removeprefix("s3://").rstrip("/")
+    warehouse = s3a_uri(warehouse)
     catalog = f"spark.sql.catalog.{CATALOG}"
-    conf = {
+    return {
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalog}.type": "hive",
@@ -27,6 +27,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         f"{catalog}.cache-enabled": "false",
         # The metastore compares the table's metadata pointer itself; its lock tables do not exist.
         "spark.hadoop.iceberg.engine.hive.lock-enabled": "false",
+        # Snapshot properties stay in the table's own metadata: the metastore's columns hold 4,000 characters.
+        "spark.hadoop.iceberg.hive.table-property-max-size": "0",
         "spark.sql.catalogImplementation": "hive",
         "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog",
         "spark.sql.catalog.spark_catalog.type": "hive",
@@ -38,7 +40,11 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         **s3a_conf(s3_endpoint, prefix="spark.hadoop."),
     }
-    return conf
+
+
+def s3a_uri(uri: str) -> str:
+    """Return an address of S3 in the spelling of Hadoop's client."""
+    return "s3a://" + uri.removeprefix("s3a://").removeprefix("s3://").rstrip("/")
 
 
 def s3a_conf(s3_endpoint: str | None, prefix: str = "") -> dict[str, str]:

@@ -118,7 +118,9 @@ class ProcessRuntime:
         with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
             while time.monotonic() < deadline:
                 if process.poll() is not None:
-                    raise StageFailedError(f"Release {release}: its server ended with {process.returncode} before it was ready", self.staged_log())
+                    raise StageFailedError(
+                        f"Release {release}: its server ended with {process.returncode} before it was ready", self.staged_log()
+                    )
                 if _status(client, "/v2/health/ready") == httpx.codes.OK:
                     return url
                 time.sleep(0.1)

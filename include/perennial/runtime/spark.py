@@ -6,10 +6,14 @@ import logging
 import os
 import subprocess
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from perennial.errors import PerennialError
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.spark_conf import iceberg_conf
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +26,32 @@ _LAST_LINES = 15
 
 @dataclass(frozen=True, slots=True)
 class SparkPlan:
-    """One Spark job: the script, the address of its job file (None: nothing to do), and how many partitions it makes."""
+    """
+    One Spark job.
+
+    :param application: the script to submit
+    :param job_uri: its only argument, the address of the job file; None: nothing to do
+    :param todo: how many partitions it makes
+    :param conf: Spark's settings that lead it to the lake
+    """
 
     application: str
     job_uri: str | None
     todo: int
+    conf: dict[str, str] = field(default_factory=dict)
 
 
-def application(stage: str) -> str:
-    """Return the script of a stage's Spark job."""
-    return str(_ROOM / stage / "job.py")
+def plan_job(lake: Lake, stage: str, job: dict[str, Any] | None, todo: int) -> SparkPlan:
+    """Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done."""
+    script = str(_ROOM / stage / "job.py")
+    if job is None:
+        return SparkPlan(script, None, 0)
+    body = canonical_json({"format": 1, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job})
+    uri = lake.layout.job(sha256(body))
+    lake.objects.create(uri, body)
+    metastore = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
+    conf = iceberg_conf(metastore, lake.layout.warehouse, os.environ.get("AWS_ENDPOINT_URL_S3"))
+    return SparkPlan(script, uri, todo, conf)
 
 
 def submit(plan: SparkPlan) -> bool:
@@ -42,7 +62,8 @@ def submit(plan: SparkPlan) -> bool:
     if not program:
         raise PerennialError("PERENNIAL_SPARK_SUBMIT is not set. Start the stack (make up), or name a spark-submit there.")
     last: deque[str] = deque(maxlen=_LAST_LINES)
-    command = [program, plan.application, plan.job_uri]
+    conf = [word for name, value in plan.conf.items() for word in ("--conf", f"{name}={value}")]
+    command = [program, *conf, plan.application, plan.job_uri]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
         for line in process.stdout or ():
             last.append(line.rstrip())

@@ -32,6 +32,7 @@ def main() -> int:
     """Serve until SIGTERM; return 1 when the release given with --release cannot serve."""
     args = _arguments()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again once it has stopped
         signal.signal(name, _leave)
     load_environment()
@@ -43,7 +44,7 @@ def main() -> int:
         try:
             app.switch(load_release(objects, layout, args.release, limits))
         except PerennialError as error:
-            log.error("%s", error)  # noqa: TRY400
+            log.error("%s", error)
             return 1
     else:
         follower = Follower(app, objects, layout, limits)

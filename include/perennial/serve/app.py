@@ -102,7 +102,9 @@ class App:
     async def _predict(self, route: Route, release: Release | None, body: bytes) -> Answer:
         """Answer records or tensors: small bodies here, large ones on a worker, so that no batch holds up the others."""
         if release is None:
-            raise Refusal(503, "No release serves yet. Try again when /v2/health/ready says 200", headers=[(b"retry-after", b"1")])
+            raise Refusal(
+                503, "No release serves yet. Try again when /v2/health/ready says 200", headers=[(b"retry-after", b"1")]
+            )
         if len(body) <= self._limits.inline_bytes:
             return self._compute(route, release, body)
         if self._waiting >= self._limits.waiting:

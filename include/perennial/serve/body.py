@@ -49,7 +49,9 @@ class BodyReader:
                 if size > self._limits.body_bytes:
                     raise _too_large(self._limits)
                 if self._held > self._limits.buffered_bytes:
-                    raise Refusal(503, "The server holds as many bytes of requests as it may. Try again", headers=[(b"retry-after", b"1")])
+                    raise Refusal(
+                        503, "The server holds as many bytes of requests as it may. Try again", headers=[(b"retry-after", b"1")]
+                    )
                 if not message["more_body"]:
                     return b"".join(parts)
                 message = await receive()
@@ -76,9 +78,17 @@ def check_headers(scope: Scope, limits: Limits) -> None:
         elif name == b"transfer-encoding":
             chunked = True
         elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise Refusal(415, f"Content-Encoding {_ascii(value)} is not supported. Send the body plain", headers=[(b"accept-encoding", b"identity")])
+            raise Refusal(
+                415,
+                f"Content-Encoding {_ascii(value)} is not supported. Send the body plain",
+                headers=[(b"accept-encoding", b"identity")],
+            )
     if content_type != b"application/json" and not _is_json(content_type):
-        raise Refusal(415, f"Content-Type is {_ascii(content_type)}, expected \"application/json\"", headers=[(b"accept", b"application/json")])
+        raise Refusal(
+            415,
+            f'Content-Type is {_ascii(content_type)}, expected "application/json"',
+            headers=[(b"accept", b"application/json")],
+        )
     if length is None and not chunked:
         raise Refusal(411, "Content-Length is missing. Send it, or a chunked body")
     if length is not None and int(length) > limits.body_bytes:
@@ -88,7 +98,8 @@ def check_headers(scope: Scope, limits: Limits) -> None:
 def has_body(scope: Scope) -> bool:
     """Tell whether a request announces a body."""
     return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"") for name, value in scope["headers"]
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"")
+        for name, value in scope["headers"]
     )
 
 

@@ -71,7 +71,7 @@ class Follower(threading.Thread):
         except RefusedError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            log.error("The active release cannot serve, %s goes on serving: %s", serving, error)  # noqa: TRY400
+            log.error("The active release cannot serve, %s goes on serving: %s", serving, error)
         self._settled = etag
 
 

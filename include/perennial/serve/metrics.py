@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from perennial.serve.release import Release
@@ -16,20 +16,32 @@ class Metrics:
 
     def __init__(self, pipeline: str) -> None:
         """Make a registry of its own, so that two servers in one process do not meet."""
+        disable_created_metrics()  # a second series for each counter that nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.pipeline = pipeline
         self._requests = Counter("perennial_requests", "Requests by route and status", ["route", "code"], registry=self.registry)
         self._seconds = Histogram(
-            "perennial_request_seconds", "Time from the headers to the answer", ["route"], buckets=_SECONDS, registry=self.registry
+            "perennial_request_seconds",
+            "Time from the headers to the answer",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
         self.rows = Counter("perennial_rows", "Records answered", registry=self.registry)
-        self._unseen = Counter("perennial_unseen", "Records with a value the model has not seen", ["field"], registry=self.registry)
+        self._unseen = Counter(
+            "perennial_unseen", "Records with a value the model has not seen", ["field"], registry=self.registry
+        )
         self._release = Gauge(
-            "perennial_release_info", "1 for the release that serves", ["pipeline", "release", "version", "as_of"], registry=self.registry
+            "perennial_release_info",
+            "1 for the release that serves",
+            ["pipeline", "release", "version", "as_of"],
+            registry=self.registry,
         )
         self.loads = Counter("perennial_release_loads", "Releases loaded and switched to", registry=self.registry)
-        self.load_failures = Counter("perennial_release_load_failures", "Releases that could not be loaded", registry=self.registry)
+        self.load_failures = Counter(
+            "perennial_release_load_failures", "Releases that could not be loaded", registry=self.registry
+        )
         self._requests_children: dict[tuple[str, int], Counter] = {}
         self._seconds_children: dict[str, Histogram] = {}
 

@@ -40,7 +40,7 @@ class Model:
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self.inputs = inputs
         self._takes = _check_signature(self._session, inputs)
-        self._lookups = [lookups[name] for name in inputs.lookups]
+        self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
         self._reader = RecordReader(inputs, limits)
         self._known = _known_categories(self._session, inputs)
 

@@ -72,8 +72,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """End the connection when its time is up; called a few times a second."""
         if self.transport.is_closing():
-            # Only unsent bytes keep it: a client that does not read them has had its time.
-            if self.due is None or now > self.due:
+            if self.due is None:
+                self.due = now + self.limits.header_seconds
+            elif now > self.due:  # only bytes that the client does not read keep it
                 self.transport.abort()
         elif self.due is not None and now > self.due and (self.cycle is None or self.cycle.response_complete):
             self.due = now + self.limits.header_seconds
@@ -84,9 +85,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer below the application, and close."""
+        if self.transport.is_closing():
+            return
         body = json.dumps({"error": text}).encode()
-        head = f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.app.metrics.count("connection", status, 0.0)  # type: ignore[attr-defined]
+        head = (
+            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.app.metrics.count("connection", status, 0.0)
         self.due = self.loop.time() + self.limits.header_seconds
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -20,8 +20,8 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _MINUTES = {f"{hour:02}:{minute:02}": 60.0 * hour + minute for hour in range(24) for minute in range(60)}
 _EXPECTED = {
     "number": "a finite number within the range of a 32-bit float",
-    "time": "a time such as \"08:30\"",
-    "date": "a date such as \"2013-02-12\"",
+    "time": 'a time such as "08:30"',
+    "date": 'a date such as "2013-02-12"',
     "boolean": "true or false",
 }
 
@@ -38,15 +38,14 @@ class RecordReader:
         self._most = limits.records
         self._characters = limits.text_characters
         self._types = {name: field.type for name, field in inputs.request.items()}
-        readers = {**_READERS, "category": _category_reader(limits.text_characters)}
-        self._numbers: list[tuple[str, Callable[[Any], float]]] = []
-        self._texts: list[tuple[str, Callable[[Any], str]]] = []
-        for name, field in inputs.request.items():
-            if field.type == "category":
-                self._texts.append((name, _or_null(readers["category"], "") if field.nullable else readers["category"]))
-            else:
-                read = readers[field.type]
-                self._numbers.append((name, _or_null(read, math.nan) if field.nullable else read))
+        readers: dict[str, Callable[[Any], Any]] = {**_READERS, "category": _category_reader(limits.text_characters)}
+
+        def reader(name: str, null: float | str) -> tuple[str, Callable[[Any], Any]]:
+            field = inputs.request[name]
+            return name, _or_null(readers[field.type], null) if field.nullable else readers[field.type]
+
+        self._numbers = [reader(name, math.nan) for name in inputs.numbers if name in inputs.request]
+        self._texts = [reader(name, "") for name in inputs.texts]
         self._nullable = {name for name, field in inputs.request.items() if field.nullable}
         self._count = len(self._types)
 
@@ -81,12 +80,11 @@ class RecordReader:
             raise Refusal(413, f"{len(records)} records in one request, allowed are {self._most}. Send them in parts")
 
     def _problems(self, index: int, record: Any) -> list[str]:
-        """Say everything that is wrong with one record, in the order of the fields."""
+        """Say everything that is wrong with one record."""
         if not isinstance(record, dict):
             return [f"record {index}: expected an object of {self._count} fields, found {shown(record)}"]
         problems = []
-        checks: Sequence[tuple[str, Callable[[Any], Any]]] = [*self._numbers, *self._texts]
-        for name, read in sorted(checks, key=lambda check: list(self._types).index(check[0])):
+        for name, read in [*self._numbers, *self._texts]:
             if name not in record:
                 problems.append(f"record {index}: field '{name}' is missing, expected {self._expected(name)}")
                 continue

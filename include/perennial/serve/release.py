@@ -76,9 +76,13 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> dict[str, Any]:
     except ValueError:
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
     if not isinstance(manifest, dict) or manifest.get("format") != 1:
-        raise RefusedError(f"Release {release!r}: its manifest is not of format 1", remedy="Serve it with the version that wrote it.")
+        raise RefusedError(
+            f"Release {release!r}: its manifest is not of format 1", remedy="Serve it with the version that wrote it."
+        )
     expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
-    problems = [f"{name} is {manifest.get(name)!r}, expected {value!r}" for name, value in expected.items() if manifest.get(name) != value]
+    problems = [
+        f"{name} is {manifest.get(name)!r}, expected {value!r}" for name, value in expected.items() if manifest.get(name) != value
+    ]
     problems += [f"{name} is missing" for name in ("version", "as_of", "inputs", "files") if name not in manifest]
     if problems:
         raise RefusedError(f"Release {release!r}: its manifest", problems)
@@ -107,7 +111,9 @@ def _ask_golden(release: str, model: Model, records: list[Any], expected: list[f
         try:
             found = model.answer(records[first : first + limits.records]).probabilities
         except Refusal as refusal:
-            raise RefusedError(f"Release {release!r} refuses its own golden records", refusal.problems or [refusal.text]) from None
+            raise RefusedError(
+                f"Release {release!r} refuses its own golden records", refusal.problems or [refusal.text]
+            ) from None
         for index, (ours, theirs) in enumerate(zip(found, expected[first:], strict=False), start=first):
             if not math.isclose(ours, theirs, rel_tol=0, abs_tol=_TOLERANCE):
                 problems.append(f"golden record {index}: {ours}, expected {theirs}")

@@ -41,7 +41,9 @@ def find_route(method: str, path: str, pipeline: str, release: str | None) -> Ro
     route = _FIXED.get(path) or _model_route(path, pipeline, release)
     if method not in route.methods:
         allow = ", ".join(route.methods)
-        raise Refusal(405, f"{route.label} takes {allow}, found {quoted(method)}", headers=[(b"allow", allow.encode())], route=route.label)
+        raise Refusal(
+            405, f"{route.label} takes {allow}, found {quoted(method)}", headers=[(b"allow", allow.encode())], route=route.label
+        )
     return route
 
 
@@ -52,5 +54,7 @@ def _model_route(path: str, pipeline: str, release: str | None) -> Route:
     if match["name"] != pipeline:
         raise Refusal(404, f"There is no model {quoted(match['name'])}. This server has '{pipeline}'")
     if match["version"] is not None and match["version"] != release:
-        raise Refusal(404, f"The release {quoted(match['version'])} does not serve here. {quoted(release) if release else 'None'} does")
+        raise Refusal(
+            404, f"The release {quoted(match['version'])} does not serve here. {quoted(release) if release else 'None'} does"
+        )
     return _OF_MODEL[match["action"]]

@@ -38,13 +38,17 @@ def read_infer(request: Any, inputs: Inputs, limits: Limits) -> list[dict[str, A
     """Turn an infer request into records; their values are checked where those of /predict are."""
     if not isinstance(request, dict):
         raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
-    problems = [f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in request if key not in _REQUEST_KEYS]
+    problems = [
+        f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in request if key not in _REQUEST_KEYS
+    ]
     if not isinstance(request.get("id", ""), str) or len(request.get("id", "")) > limits.text_characters:
         problems.append(f"id: expected a text of at most {limits.text_characters} characters, found {shown(request['id'])}")
     problems += _output_problems(request.get("outputs", []))
     tensors = request.get("inputs")
     if not isinstance(tensors, list):
-        problems.append(f"inputs: expected a list of tensors, found {shown(tensors)}" if "inputs" in request else "inputs is missing")
+        problems.append(
+            f"inputs: expected a list of tensors, found {shown(tensors)}" if "inputs" in request else "inputs is missing"
+        )
         raise _refused(problems)
     columns: dict[str, list[Any]] = {}
     for index, tensor in enumerate(tensors):
@@ -114,7 +118,11 @@ def _output_problems(outputs: Any) -> list[str]:
 
 
 def _shape(shape: Any) -> str:
-    return f"[{', '.join(shown(part).removeprefix('the number ') for part in shape[:3])}]" if isinstance(shape, list) else shown(shape)
+    return (
+        f"[{', '.join(shown(part).removeprefix('the number ') for part in shape[:3])}]"
+        if isinstance(shape, list)
+        else shown(shape)
+    )
 
 
 def _refused(problems: list[str]) -> Refusal:

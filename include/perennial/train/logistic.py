@@ -12,7 +12,6 @@ from perennial.train.layers import Layer
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("scikit-learn", "scipy")
 _C = 0.03
 """Strength of the penalty: the best on the demo's walk-forward protocol."""
 

@@ -16,7 +16,6 @@ from perennial.train.layers import Layer
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("keras", "tensorflow")
 _UNITS = (128, 64, 32)
 _DROPOUT = 0.2
 # Measured on the demo's walk-forward protocol: large batches and few epochs are as good as small ones, and ten times cheaper.
@@ -66,7 +65,6 @@ def layers_of(model: Any) -> list[Layer]:
 def load_keras() -> Any:
     """Import Keras on TensorFlow, quietly and with a fixed number of threads; this must be the process's first import of it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if not Path("/dev/nvidiactl").exists():
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")

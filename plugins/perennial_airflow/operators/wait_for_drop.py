@@ -38,7 +38,9 @@ class WaitForDropOperator(BaseOperator):
 
         pipeline = load_pipeline(self.pipeline)
         objects = open_lake(pipeline).objects
-        missing = {uri: until for uri, until in deadlines(pipeline, date.fromisoformat(self.day)).items() if not objects.exists(uri)}
+        missing = {
+            uri: until for uri, until in deadlines(pipeline, date.fromisoformat(self.day)).items() if not objects.exists(uri)
+        }
         if not missing:
             return self._landed()
         if min(missing.values()) <= timezone.utcnow().isoformat():

@@ -1,0 +1,88 @@
+"""The command line: every stage and every question from a shell."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+from typer._click.exceptions import (
+    ClickException,
+    NoSuchOption,
+)  # Typer carries its own click; it is pinned, and tests cover this
+
+from perennial.commands import doctor, feed, history, predict, run, status, validate
+from perennial.commands.output import problems
+from perennial.errors import PerennialError
+from perennial.settings import load_environment
+
+app = typer.Typer(
+    name="perennial",
+    help="Continuous training: from the daily drop to a served model.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command()(validate.validate)
+app.command()(feed.feed)
+app.command()(run.run)
+app.command()(status.status)
+app.command()(history.decisions)
+app.command()(history.releases)
+app.command()(history.rollback)
+app.command()(predict.predict)
+app.command()(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """
+    Run one command and return its exit code: 0 done, 1 refused or failed, 2 called wrongly.
+
+    With --json, standard output is exactly one JSON value, {"error": …} when the command did not succeed.
+    """
+    load_environment()
+    _log_to_stderr()
+    try:
+        return int(app(list(arguments), standalone_mode=False) or 0)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail(arguments, "Stopped.", 130)
+    except ClickException as error:
+        return _fail(arguments, _usage(error), error.exit_code)
+    except PerennialError as error:
+        return _fail(arguments, "\n".join([str(error), *getattr(error, "__notes__", [])]), 1)
+    except Exception as error:
+        if type(error).__module__.startswith("botocore"):
+            return _fail(arguments, f"The object store: {error}. Is the stack up? See `perennial doctor`.", 1)
+        problems.print(traceback.format_exc(), markup=False)
+        return _fail(arguments, f"{type(error).__name__}: {error}", 1)
+
+
+def _usage(error: ClickException) -> str:
+    if isinstance(error, NoSuchOption) and error.possibilities:
+        return f"{error.message}. Did you mean {' or '.join(map(repr, sorted(error.possibilities)))}?"
+    return error.format_message()
+
+
+def _fail(arguments: Sequence[str], text: str, code: int) -> int:
+    if "--json" in arguments:
+        typer.echo(json.dumps({"error": text}, ensure_ascii=False))
+    else:
+        problems.print(f"✗ {text}", markup=False, style="red")
+    return code
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("  %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("perennial").setLevel(logging.INFO)

@@ -1,0 +1,17 @@
+"""`perennial doctor`: what would keep the embedded stack from working."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import typer
+
+from perennial.commands.arguments import AsJson
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at this machine and at the stack: every problem at once, each with its fix."""
+    # The stack starts processes and knows this package; this package knows nothing of it, hence the process of its own.
+    command = [sys.executable, "-m", "stack", "doctor", *(["--json"] if as_json else [])]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)

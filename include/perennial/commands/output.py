@@ -1,0 +1,38 @@
+"""What commands print: one JSON value, or lines and tables for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+out = Console(highlight=False, soft_wrap=True)
+problems = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print the command's one JSON value."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def print_line(text: str, style: str = "") -> None:
+    """Print a line; square brackets in it are text, no markup."""
+    out.print(text, style=style, markup=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under column names; None is shown as a dash."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("-" if cell is None else _plain(str(cell)) for cell in row))
+    out.print(table)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,85 @@
+"""`perennial predict`: ask the live model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perennial.commands.arguments import AsJson, PipelineName, chosen_lake
+from perennial.commands.output import print_json, print_line
+from perennial.errors import PerennialError, RefusedError
+
+
+def predict(
+    pipeline: PipelineName = None,
+    record: Annotated[str | None, typer.Option(help="One record as JSON.")] = None,
+    file: Annotated[
+        str | None, typer.Option(help="File with a record or a list of records as JSON; - is standard input.")
+    ] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="Send a record from the golden requests of the active release.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send records to the endpoint and show the probabilities."""
+    if sum((record is not None, file is not None, example)) != 1:
+        raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
+    lake = chosen_lake(pipeline)
+    records = _example(lake) if example else _records(record if record is not None else _read(str(file)))
+    answer = _ask(lake.pipeline.name, records)
+    if as_json:
+        print_json(answer)
+        return
+    if example:
+        print_line(json.dumps(records[0]))
+    for prediction in answer["predictions"]:
+        unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
+        print_line(f"{prediction['probability']:.4f}{unseen}")
+    print_line(f"{answer['model_version']}, release {answer['release']}, data up to {answer['as_of']}", style="dim")
+
+
+def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:
+    import httpx
+
+    from perennial.runtime.process import endpoint_url
+
+    url = f"{endpoint_url(pipeline)}/predict"
+    try:
+        answer = httpx.Client(trust_env=False, timeout=30).post(url, json=records)
+    except httpx.TransportError as error:
+        raise PerennialError(f"{url} does not answer ({error}). Start the stack with `make up`.") from error
+    if answer.status_code != 200:
+        raise RefusedError(f"{url} answered {answer.status_code}", [answer.text])
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _example(lake: Any) -> list[Any]:
+    from perennial.deploy.active import read_active
+    from perennial.deploy.protocol import read_golden
+
+    active = read_active(lake)
+    if active.release is None:
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r} has no active release yet", remedy="Run a date first: `perennial run --date …`."
+        )
+    return [dict(read_golden(lake, active.release).records[0])]
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedError(f"{file} cannot be read", [str(error)]) from error
+
+
+def _records(text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("The records are not valid JSON", [str(error)]) from error
+    return value if isinstance(value, list) else [value]

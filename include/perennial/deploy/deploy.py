@@ -1,0 +1,132 @@
+"""Deploy a date: release its champion with the newest lookups, behind a serve-check, and fall back when it fails."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime
+from typing import Any
+
+from perennial.deploy.active import read_active
+from perennial.deploy.newest import why_not_newest
+from perennial.deploy.protocol import NoLongerNewestError, bring_live
+from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release, release_date
+from perennial.errors import PerennialError, ReleaseFailedError
+from perennial.evaluate.chain import Chain, Intervention, Model, champion, intervene
+from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.lake.lake import Lake
+from perennial.runtime.base import Runtime
+
+log = logging.getLogger(__name__)
+
+WHO = "deploy"
+REASON_LENGTH = 2000
+
+
+def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
+    """
+    Release champion(D) with the lookups of as_of(D), if D is the newest date; after HOLD and REJECT too.
+
+    Idempotent, and a killed one is finished by the next. A release that fails is recorded in the chain; its version is barred
+    unless it is the one that served before, and the champion that this leaves is released instead.
+
+    :raises ReleaseFailedError: what failed, and what serves now
+    :raises EndpointMissingError: the release is active, but nothing follows the pointer
+    """
+    chain = read_chain(lake)
+    model, reason = _to_release(lake, chain, day)
+    if model is None:
+        return {"outcome": "skipped", "date": day.isoformat(), "reason": reason, "released": None, "version": None, "as_of": None}
+    plan = plan_release(lake, chain, day, model)
+    active = read_active(lake)
+    if active.release == plan.id and active.soaked:
+        return _result(lake, "unchanged", plan, {})
+    try:
+        return _result(lake, "done", plan, _release(lake, runtime, plan))
+    except NoLongerNewestError as error:
+        return {**_result(lake, "skipped", plan, {}), "reason": str(error), "released": None}
+    except ReleaseFailedError as error:
+        raise _fall_back(lake, runtime, plan, active.good, error) from error
+
+
+def is_current(lake: Lake, day: date) -> bool:
+    """Tell whether a deploy of `day` would change nothing: its release serves, or there is none to make. Reads no rows."""
+    chain = read_chain(lake)
+    model, _ = _to_release(lake, chain, day)
+    if model is None:
+        return True
+    try:
+        planned = plan_release(lake, chain, day, model).id
+    except PerennialError as error:
+        log.info("The release of %s cannot be planned, deploy will say why: %s", day, error)
+        return False
+    active = read_active(lake)
+    return active.release == planned and active.soaked
+
+
+def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:
+    """Return the model to release, or None with the reason."""
+    if reason := why_not_newest(lake, chain, day):
+        return None, reason
+    if chain.get(day) is None:
+        return None, f"{day} has no decision"
+    active = read_active(lake)
+    if active.release is not None and release_date(active.release) > day:
+        return None, f"{day} is not the newest date: release {active.release} serves"
+    model = champion(chain, day)
+    return model, "" if model else "no version has passed the gate yet"
+
+
+def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> dict[str, Any]:
+    def may_switch() -> str | None:
+        chain = read_chain(lake)
+        model, reason = _to_release(lake, chain, plan.day)
+        return reason if model is None else None if model == plan.model else f"{model.version} is the champion of {plan.day} now"
+
+    return bring_live(lake, runtime, build_release(lake, plan), may_switch)
+
+
+def _fall_back(
+    lake: Lake, runtime: Runtime, plan: ReleasePlan, before: str | None, cause: ReleaseFailedError
+) -> ReleaseFailedError:
+    """Record the failure, release the champion that it leaves, and return the error that tells all of it."""
+    served = read_release(lake, before)["version"] if before else None
+    # A version that serves already did not get worse: its release failed, by its lookups or by the machine.
+    barred = plan.model.version if plan.model.version != served else None
+    chain = record_intervention(lake, plan.day, plan.id, barred, WHO, str(cause))
+    problems = [
+        *cause.problems,
+        f"version {barred} is barred" if barred else f"version {served} goes on serving as release {before}",
+    ]
+    model = champion(chain, plan.day) if barred else None
+    if model is not None:
+        fallback = plan_release(lake, chain, plan.day, model)
+        try:
+            _release(lake, runtime, fallback)
+            problems.append(f"version {model.version} serves instead, as release {fallback.id}")
+        except ReleaseFailedError as error:
+            # Twice in a row points at the machine or the lookups rather than at the models: bar no more of them.
+            record_intervention(lake, plan.day, fallback.id, None, WHO, str(error))
+            problems.append(f"version {model.version} did not pass instead either: {error}")
+        except PerennialError as error:
+            problems.append(f"version {model.version} could not be released instead: {error}")
+    return ReleaseFailedError(cause.what, problems, cause.remedy or "See docs/runbooks/release-failed.md.")
+
+
+def record_intervention(lake: Lake, day: date, release: str | None, barred: str | None, who: str, reason: str) -> Chain:
+    """Append an intervention to the chain."""
+    at = datetime.now(UTC).isoformat(timespec="microseconds")
+    item = Intervention(day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at)
+    return update_chain(lake, lambda chain: intervene(chain, item))
+
+
+def _result(lake: Lake, outcome: str, plan: ReleasePlan, facts: dict[str, Any]) -> dict[str, Any]:
+    manifest = read_release(lake, plan.id) if outcome != "skipped" else {"as_of": None}
+    return {
+        "outcome": outcome,
+        "date": plan.day.isoformat(),
+        "reason": "",
+        "released": plan.id,
+        "version": plan.model.version,
+        "as_of": manifest["as_of"],
+        **facts,
+    }

@@ -1,0 +1,97 @@
+"""The way back by hand: bar what serves, and release the last version that is not barred. And the list to choose from."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from perennial.deploy.active import read_active
+from perennial.deploy.deploy import record_intervention
+from perennial.deploy.protocol import bring_live
+from perennial.deploy.release import build_release, plan_release, read_release, release_date
+from perennial.errors import RefusedError, ReleaseFailedError
+from perennial.evaluate.chain import Chain, Intervention, champion, intervene, is_barred
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake
+from perennial.runtime.base import Runtime
+from perennial.runtime.process import ProcessRuntime
+
+LAST = 30
+
+
+def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> dict[str, Any]:
+    """
+    Go back from the release that serves, and bar its version so that no later run brings it back.
+
+    Without `to` the last version that is not barred is released with the lookups of the same date. With `to` that very release
+    serves again, and every champion since its version is barred. Can be repeated when it was interrupted.
+    """
+    name = lake.pipeline.name
+    if not reason.strip() or not who.strip():
+        raise RefusedError(f"Pipeline {name!r}: a rollback says who and why", remedy="Give a reason.")
+    active = read_active(lake)
+    if active.release is None:
+        raise RefusedError(f"Pipeline {name!r}: no release serves, so there is nothing to go back from")
+    if to == active.release:
+        raise RefusedError(f"Pipeline {name!r}: release {to} serves already")
+    day = release_date(active.release)
+    serving = read_release(lake, active.release)["version"]
+    chain = read_chain(lake)
+    wanted = read_release(lake, to)["version"] if to else None
+    bars = _versions_to_bar(chain, day, serving, wanted)
+    left = champion(_barred(chain, day, bars), day)
+    if left is None or (wanted is not None and left.version != wanted):
+        raise RefusedError(
+            f"Pipeline {name!r}: after {', '.join(bars)} there is no version {wanted or ''} left to go back to".replace(
+                "  ", " "
+            ),
+            remedy=f"`perennial releases` lists what has served: {', '.join(item['release'] for item in list_releases(lake, 5))}.",
+        )
+    for version in bars:
+        if not is_barred(chain, version, day):
+            chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
+    release = to or build_release(lake, plan_release(lake, chain, day, left))
+    try:
+        facts = bring_live(lake, runtime or ProcessRuntime(name, lake.layout.space), release, lambda: None)
+    except ReleaseFailedError as error:
+        remedy = "The version is barred. Go back further: `perennial rollback --to RELEASE`."
+        raise ReleaseFailedError(error.what, error.problems, remedy) from error
+    return {
+        "outcome": "done",
+        "from": active.release,
+        "released": release,
+        "version": left.version,
+        "barred": bars,
+        "reason": reason,
+        **facts,
+    }
+
+
+def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
+    """Return the newest releases, newest first: id, date, version, as_of, whether it serves and whether it is barred."""
+    active, chain = read_active(lake), read_chain(lake)
+    prefix = lake.layout.release("x").removesuffix("x.json")
+    names = sorted((uri.removeprefix(prefix).removesuffix(".json") for uri in lake.objects.list(prefix)), reverse=True)
+    found = []
+    for name in names[:last]:
+        manifest = read_release(lake, name)
+        facts = {key: manifest[key] for key in ("release", "date", "version", "as_of")}
+        barred = any(item.barred == manifest["version"] for item in chain.interventions)
+        found.append({**facts, "serves": name == active.release, "barred": barred})
+    return found
+
+
+def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) -> list[str]:
+    """Return what serves and, on the way to a wanted version, every champion in between; a wanted version itself is not barred."""
+    if wanted is None:
+        return [serving]
+    bars: list[str] = []
+    while (left := champion(_barred(chain, day, bars), day)) is not None and left.version != wanted:
+        bars.append(left.version)
+    return bars if serving in bars or serving == wanted else [serving, *bars]
+
+
+def _barred(chain: Chain, day: date, versions: list[str]) -> Chain:
+    for version in versions:
+        chain = intervene(chain, Intervention(day.isoformat(), None, version, "", "", ""))
+    return chain

@@ -1,0 +1,146 @@
+"""
+One challenger against one opponent, on the same rows: how much better, and how sure. Pure.
+
+Every difference is signed so that positive means 'the challenger is better': log loss as incumbent - challenger, ROC AUC as
+challenger - incumbent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.evaluate.bootstrap import Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
+from perennial.pipeline import Gate
+
+Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
+Integers = NDArray[np.int_]
+SMALLEST = float(np.finfo(np.float64).eps)
+"""Probabilities are kept this far from 0 and 1 before a logarithm, as scikit-learn's log_loss does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """The rows on which all are judged: label, index of the day, and the text columns to slice by."""
+
+    y: Integers
+    day: Integers
+    days: int
+    slices: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """The incumbent or the anchor; `p` is None when it cannot be judged on today's rows, and `why` says why."""
+
+    role: Literal["incumbent", "anchor"]
+    version: str
+    p: Floats | None
+    age_days: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found on all rows (slice '') or on one slice. UNKNOWN: it could not be judged, `why` says why."""
+
+    against: str
+    version: str
+    verdict: Verdict | Literal["UNKNOWN"]
+    log_loss: Interval | None = None
+    roc_auc: Interval | None = None
+    slice: str = ""
+    rows: int = 0
+    why: str = ""
+
+    def reason(self) -> str:
+        """Say it in one line."""
+        where = f" on {self.slice}" if self.slice else ""
+        if self.log_loss is None:
+            return f"the {self.against} {self.version} cannot be judged{where}: {self.why}"
+        text = f"against the {self.against} {self.version}{where}: log loss better by {_show(self.log_loss)}"
+        return text if self.roc_auc is None else f"{text}, ROC AUC by {_show(self.roc_auc)}"
+
+    def stored(self) -> dict[str, Any]:
+        """Return the form that a decision keeps."""
+        return {
+            "against": self.against,
+            "version": self.version,
+            "slice": self.slice or None,
+            "rows": self.rows,
+            "decision": self.verdict,
+            "log_loss": _numbers(self.log_loss),
+            "roc_auc": _numbers(self.roc_auc),
+            "why": self.why,
+        }
+
+
+def losses(y: Integers, p: Floats) -> Floats:
+    """Return the log loss of each row."""
+    clipped = np.clip(np.asarray(p, dtype=np.float64), SMALLEST, 1 - SMALLEST)
+    return np.asarray(-np.where(y == 1, np.log(clipped), np.log1p(-clipped)))
+
+
+def by_rule(found: Interval, margin: float) -> Verdict:
+    """Apply the one rule: not worse than the margin with 95 % confidence, worse than it with 95 %, or cannot be told."""
+    if found.low > -margin:
+        return "PROMOTE"
+    return "REJECT" if found.high < -margin else "HOLD"
+
+
+def compare(ours: Floats, opponent: Opponent, holdout: Holdout, gate: Gate, seed: int) -> list[Comparison]:
+    """Compare on all rows and, with the incumbent, on every slice; a slice with too few rows is unknown."""
+    if opponent.p is None:
+        return [Comparison(opponent.role, opponent.version, "UNKNOWN", why=opponent.why)]
+    found = [_compare(ours, opponent, opponent.p, holdout, gate, seed, np.ones(len(holdout.y), dtype=bool), "")]
+    for column, values in holdout.slices.items() if opponent.role == "incumbent" else ():
+        for value in sorted({str(v) for v in values if v is not None}):
+            chosen, label = np.asarray(values == value), f"{column}={value}"
+            if (rows := int(chosen.sum())) < gate.slice_min_rows:
+                why = f"{rows} rows, at least {gate.slice_min_rows} are needed"
+                found.append(Comparison(opponent.role, opponent.version, "UNKNOWN", slice=label, rows=rows, why=why))
+            else:
+                found.append(_compare(ours, opponent, opponent.p, holdout, gate, seed, chosen, label))
+    return found
+
+
+def _compare(
+    ours: Floats,
+    opponent: Opponent,
+    theirs: Floats,
+    holdout: Holdout,
+    gate: Gate,
+    seed: int,
+    chosen: NDArray[np.bool_],
+    label: str,
+) -> Comparison:
+    y, p, q = holdout.y[chosen], ours[chosen], theirs[chosen]
+    names, day = np.unique(holdout.day[chosen], return_inverse=True)
+    days = len(names)
+    rows = np.bincount(day, minlength=days).astype(np.float64)
+    gains = np.bincount(day, weights=losses(y, q) - losses(y, p), minlength=days).astype(np.float64)
+    log_loss = interval(mean_difference(gains, rows), days, seed)
+    verdict = by_rule(log_loss, gate.margin.log_loss)
+    roc_auc: Interval | None = None
+    positives = np.bincount(day[y == 1], minlength=days).astype(np.float64)
+    if 0 < positives.sum() < len(y):
+        wins = ordered_pairs(y, p, day, days) - ordered_pairs(y, q, day, days)
+        roc_auc = interval(auc_difference(wins, positives, rows - positives), days, seed)
+        if by_rule(roc_auc, gate.margin.roc_auc) == "REJECT":
+            verdict = "REJECT"
+    return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, len(y))
+
+
+def _show(found: Interval) -> str:
+    return f"{found.mid:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def _numbers(found: Interval | None) -> list[float | None] | None:
+    """Return [low, mid, high]; a bound that the data cannot give is null. Nine digits: the last bits are no information."""
+    if found is None:
+        return None
+    return [round(value, 9) if np.isfinite(value) else None for value in (found.low, found.mid, found.high)]

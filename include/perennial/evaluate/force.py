@@ -1,0 +1,46 @@
+"""A decision that a person makes instead of the gate, and how it and the gate's verdicts settle a date. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from perennial.errors import RefusedError
+from perennial.evaluate.comparison import Verdict
+from perennial.evaluate.gate import Judgement, choose, overall
+
+VERDICTS: tuple[Verdict, ...] = ("PROMOTE", "HOLD", "REJECT")
+REASON_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """A decision that a person makes instead of the gate, and why. Who: the run that carried it, in the chain."""
+
+    decision: Verdict
+    reason: str
+
+
+def read_force(decision: str | None, reason: str | None) -> Force | None:
+    """Read the run's params; a forced decision without a reason is refused."""
+    if decision is None:
+        return None
+    if decision not in VERDICTS:
+        raise RefusedError(f"force_decision is {decision!r}", remedy=f"Give one of {', '.join(VERDICTS)}, or nothing.")
+    if not reason or not reason.strip() or len(reason) > REASON_LENGTH:
+        raise RefusedError(f"force_decision {decision} needs force_reason: 1 to {REASON_LENGTH} characters that say why")
+    return Force(decision, reason.strip())
+
+
+def settle(judgements: Sequence[Judgement], force: Force | None) -> tuple[Verdict, Judgement | None, list[str]]:
+    """Return the decision of the date, the challenger to promote (None: the incumbent stays), and the reasons."""
+    verdict, winner = overall(judgements), choose(judgements)
+    reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
+    if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
+        reasons.append(f"{winner.name} has the lowest log loss of those that may be promoted: {winner.log_loss:.4f}")
+    if force is None:
+        return verdict, winner, reasons
+    reasons.insert(0, f"forced to {force.decision}: {force.reason} (the gate says {verdict})")
+    if force.decision != "PROMOTE":
+        return force.decision, None, reasons
+    return "PROMOTE", winner or min(judgements, key=lambda j: j.log_loss), reasons

@@ -1,0 +1,87 @@
+"""The trainer: `python -m perennial.train --job <address>`. It needs the object store and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+from perennial.errors import PerennialError, RefusedError
+from perennial.lake.keys import code_digest
+from perennial.lake.objects import Objects
+from perennial.lake.scoring import score
+from perennial.lake.tables import read_rows
+from perennial.settings import load_environment
+from perennial.train.artefacts import build_manifest, predictions_parquet, publish
+from perennial.train.candidates import versions_for
+from perennial.train.job import TrainingJob, read_job
+from perennial.train.model import train_model
+from perennial.train.plan import CODE
+from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
+
+log = logging.getLogger("perennial.train")
+
+REFUSED = 64
+"""Exit status of an error that a retry cannot mend."""
+
+
+def run_job(objects: Objects, uri: str) -> str:
+    """Run one training job and return the version of the model."""
+    started = time.process_time()
+    job = read_job(objects, uri)
+    _check_build(job)
+    features = job.features
+    columns = columns_to_read(job.inputs, job.label, job.row_key)
+    table = read_rows(features.metadata_location, features.snapshot_id, [*features.window, *features.holdout], columns)
+    check_rows(table, features.rows)
+    window = rows_of(table, features.window, job.row_key, job.label)
+    holdout = rows_of(table, features.holdout, job.row_key, job.label)
+    check_trainable(window, holdout)
+    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
+    model = train_model(job.candidate, job.inputs, window, job.seed)
+    p = score(model.onnx, holdout.table, job.inputs)
+    files = {
+        "model.onnx": model.onnx,
+        "weights.safetensors": model.safetensors,
+        "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
+    }
+    manifest = build_manifest(job, files, window, holdout, p)
+    publish(objects, job, files, manifest, {"cpu_seconds": round(time.process_time() - started, 2)})
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in manifest["metrics"].items() if value is not None)
+    log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), shown)
+    return str(manifest["version"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the given jobs one after another; several share one start of the libraries."""
+    parser = argparse.ArgumentParser(prog="python -m perennial.train", description="Train models from job files.")
+    parser.add_argument("--job", action="append", required=True, metavar="ADDRESS", help="s3:// address of a job file; may be repeated")
+    jobs = parser.parse_args(argv).job
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    load_environment()
+    objects = Objects()
+    try:
+        for job in jobs:
+            run_job(objects, job)
+    except RefusedError as error:
+        log.error("%s", error)
+        return REFUSED
+    except PerennialError as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+def _check_build(job: TrainingJob) -> None:
+    """Refuse a job whose key was computed for other libraries or other code than will run."""
+    found = versions_for(job.candidate)
+    differing = [f"{name} {found[name]}, the job says {version}" for name, version in job.versions.items() if found.get(name) != version]
+    if code_digest(*CODE) != job.code:
+        differing.append("the code of the trainer")
+    if differing:
+        raise RefusedError("This trainer is not the one the job was planned for", differing, "Use the image of the planner's release.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

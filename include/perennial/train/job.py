@@ -1,0 +1,66 @@
+"""The job file: everything that one training needs, so that the trainer reads nothing else but the features it names."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from perennial.errors import RefusedError
+from perennial.lake.objects import Objects, canonical_json, sha256
+from perennial.pipeline import Contract, Inputs, Label
+
+
+class Features(Contract):
+    """The features table at one snapshot, and what each date in it must hold."""
+
+    metadata_location: str
+    snapshot_id: int
+    window: Annotated[list[date], Field(min_length=1)]
+    holdout: Annotated[list[date], Field(min_length=1)]
+    digests: dict[date, str]
+    rows: dict[date, int]
+
+
+class Output(Contract):
+    """Where the result goes: the manifest, and the prefix of blobs named by their SHA-256."""
+
+    manifest: str
+    blobs: str
+
+
+class TrainingJob(Contract):
+    """One training of one candidate."""
+
+    format: Literal[1] = 1
+    pipeline: str
+    space: str
+    candidate: Literal["mlp", "logistic"]
+    date: date
+    key: str
+    seed: int
+    features: Features
+    inputs: Inputs
+    label: Label
+    row_key: list[str]
+    versions: dict[str, str]
+    code: str
+    output: Output
+
+    def encode(self) -> bytes:
+        """Return the bytes of the job file."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+def read_job(objects: Objects, uri: str) -> TrainingJob:
+    """Read a job file; one whose bytes are not those it is named by is refused."""
+    body = objects.read_existing(uri).body
+    name = uri.rsplit("/", 1)[-1].removesuffix(".json")
+    if sha256(body) != name:
+        raise RefusedError(f"Job {uri}: its bytes have SHA-256 {sha256(body)}, not the one in its name. Plan the training again.")
+    try:
+        return TrainingJob.model_validate_json(body)
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise RefusedError(f"Job {uri}", problems, "It was written by another version of Perennial; plan the training again.") from None

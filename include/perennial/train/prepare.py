@@ -1,0 +1,79 @@
+"""From the rows of a features table to the window and the holdout of one training: checked, sorted, with labels 0 and 1."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perennial.errors import RefusedError
+from perennial.pipeline import Inputs, Label
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows in order of (date, row key), and their labels."""
+
+    table: pa.Table
+    y: np.ndarray[Any, np.dtype[np.int8]]
+
+
+def columns_to_read(inputs: Inputs, label: Label, row_key: Sequence[str]) -> list[str]:
+    """Return the columns of the features table that a training needs, each once."""
+    return list(dict.fromkeys(["date", *row_key, *inputs.numbers, *inputs.texts, label.column]))
+
+
+def check_rows(table: pa.Table, expected: Mapping[date, int]) -> None:
+    """Refuse rows that are not as many for each date as the commit of that date recorded."""
+    found = Counter(table.column("date").to_pylist())
+    wrong = [f"{d}: {found[d]} rows, recorded are {rows}" for d, rows in expected.items() if found[d] != rows]
+    if wrong:
+        raise RefusedError("Features do not hold what their commit recorded", wrong, "Run analyse of these dates again.")
+
+
+def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label: Label) -> Rows:
+    """Return the rows of the given dates: in order of (date, row key), so that files and threads of the writer cannot matter."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    chosen = table.filter(pc.is_in(table.column("date"), value_set=pa.array(days, type=pa.date32())))
+    order = dict.fromkeys(["date", *row_key])
+    chosen = chosen.sort_by([(name, "ascending") for name in order]).combine_chunks()
+    return Rows(chosen, labels(chosen, label))
+
+
+def labels(table: pa.Table, label: Label) -> np.ndarray[Any, np.dtype[np.int8]]:
+    """Return 1 where the label's column has the positive value, else 0; a row without a label is an error."""
+    column = table.column(label.column)
+    if column.null_count:
+        raise RefusedError(
+            f"Label {label.column!r}: {column.null_count} of {table.num_rows} rows have none",
+            remedy="Leave them out in features.sql: WHERE … IS NOT NULL.",
+        )
+    values = column.to_pylist()
+    if values and type(values[0]) is not type(label.positive):
+        raise RefusedError(
+            f"Label {label.column!r}: the column holds {type(values[0]).__name__}, label.positive is {label.positive!r}",
+            remedy="Write label.positive as a value of the column.",
+        )
+    return np.array([value == label.positive for value in values], dtype=np.int8)
+
+
+def check_trainable(window: Rows, holdout: Rows) -> None:
+    """Refuse rows from which nothing can be learned or on which nothing can be judged."""
+    if not len(holdout.y):
+        raise RefusedError("The holdout has no rows", remedy="Check what features.sql selects for its dates.")
+    positives = int(window.y.sum())
+    if positives in (0, len(window.y)):
+        which = "positive" if positives else "negative"
+        raise RefusedError(
+            f"The training window has {len(window.y)} rows, all of them {which}: there is nothing to tell apart",
+            remedy="Check label.positive, or lengthen training.window_days.",
+        )

@@ -1,0 +1,154 @@
+"""A client of Airflow's REST API: what the demo and the integration tests do is what a user could do with curl."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from stack.errors import StackError
+
+FINISHED = {"success", "failed"}
+PARSE_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task of a run; `index` names the copy of a mapped task (a candidate)."""
+
+    task: str
+    index: str
+    state: str
+    seconds: float | None
+    map_index: int
+    try_number: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}[{self.index}]" if self.index else self.task
+
+
+class AirflowClient:
+    """Triggers runs and reads what came of them, as the user `admin`."""
+
+    def __init__(self, url: str, password: str, user: str = "admin") -> None:
+        self.url = url
+        self._credentials = {"username": user, "password": password}
+        # The user's proxy must not see what the stack says to itself.
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+
+    def __enter__(self) -> AirflowClient:
+        self._login()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def wait_for_dag(self, dag_id: str, seconds: float = PARSE_SECONDS) -> None:
+        """Wait until Airflow has read the DAG."""
+        deadline = time.monotonic() + seconds
+        while self._get(f"/dags/{dag_id}", missing_ok=True) is None:
+            if time.monotonic() > deadline:
+                errors = [error["stack_trace"] for error in (self._get("/importErrors") or {})["import_errors"]]
+                raise StackError(f"Airflow has not read the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
+            time.sleep(0.5)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG's runs start."""
+        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
+        """Trigger a manual run and return its id."""
+        run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """Return the DAG's runs, the newest first."""
+        return list((self._get(f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=100") or {})["dag_runs"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return the state of a run: queued, running, success or failed."""
+        return str((self._get(f"/dags/{dag_id}/dagRuns/{run_id}") or {})["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """Return the tasks of a run."""
+        found = (self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100") or {})["task_instances"]
+        return [
+            TaskState(
+                task=item["task_id"],
+                index=(item.get("rendered_map_index") or str(item["map_index"])) if item["map_index"] >= 0 else "",
+                state=item["state"] or "none",
+                seconds=item["duration"],
+                map_index=item["map_index"],
+                try_number=item["try_number"],
+            )
+            for item in found
+        ]
+
+    def wait(
+        self, dag_id: str, run_id: str, seconds: float, on_change: Callable[[TaskState], None] = lambda _: None
+    ) -> tuple[str, list[TaskState]]:
+        """Wait for the end of a run, telling of every change of a task's state; return its state and tasks."""
+        deadline = time.monotonic() + seconds
+        known: dict[tuple[str, int], str] = {}
+        while True:
+            state = self.run_state(dag_id, run_id)
+            tasks = self.tasks(dag_id, run_id)
+            for one in tasks:
+                if known.get((one.task, one.map_index)) != one.state:
+                    known[one.task, one.map_index] = one.state
+                    on_change(one)
+            if state in FINISHED:
+                return state, tasks
+            if time.monotonic() > deadline:
+                raise StackError(f"Run {run_id} of {dag_id} is {state} after {seconds:.0f} s. See {self.run_url(dag_id, run_id)}")
+            time.sleep(0.5)
+
+    def result(self, dag_id: str, run_id: str, task: str, map_index: int = -1) -> dict[str, Any] | None:
+        """Return what a task returned, or None when it returned nothing."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}&deserialize=true"
+        entry = self._get(path, missing_ok=True)
+        return None if entry is None else entry["value"]
+
+    def log(self, dag_id: str, run_id: str, task: TaskState) -> str:
+        """Return the log of a task's last try."""
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task}/logs/{task.try_number}?map_index={task.map_index}"
+        content = (self._get(path) or {}).get("content", [])
+        return "\n".join(_log_line(line) for line in content)
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the page of a run."""
+        return f"{self.url}/dags/{dag_id}/runs/{run_id}"
+
+    def _login(self) -> None:
+        answer = self._http.post("/auth/token", json=self._credentials)
+        if answer.status_code != httpx.codes.CREATED:
+            raise StackError(f"Airflow at {self.url} refused the login: {answer.status_code} {answer.text[:300]}")
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def _get(self, path: str, missing_ok: bool = False) -> dict[str, Any] | None:
+        answer = self._http.get(f"/api/v2{path}")
+        if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return self._checked(answer)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._checked(self._http.request(method, f"/api/v2{path}", json=body))
+
+    @staticmethod
+    def _checked(answer: httpx.Response) -> dict[str, Any]:
+        if answer.is_error:
+            raise StackError(f"Airflow: {answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}")
+        return dict(answer.json())
+
+
+def _log_line(line: Any) -> str:
+    if not isinstance(line, dict):
+        return str(line)
+    causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in line.get("error_detail") or ()]
+    return "\n".join([str(line.get("event", "")), *causes])

@@ -1,0 +1,152 @@
+"""`make demo`: real flights land, two dates retrain through Airflow, the live model answers, a summary says what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from perennial.calendar import DAY
+from perennial.errors import PerennialError
+from perennial.lake.lake import Lake, open_lake
+from perennial.pipeline_file import load_pipeline
+from perennial.runtime.process import endpoint_url
+from perennial.settings import load_environment
+from stack.__main__ import main as stack
+from stack.airflow import admin_password
+from stack.airflow_client import AirflowClient, TaskState
+from stack.config import StackConfig
+from stack.demo_flight import flight_record
+from stack.demo_report import print_report, run_report
+from stack.errors import StackError
+
+PIPELINE = "flight_delays"
+DAG = f"retrain_{PIPELINE}"
+FIRST, FIRST_RUN = date(2013, 1, 1), date(2013, 2, 12)
+SECOND_RUN = FIRST_RUN + DAY
+RUN_SECONDS = 1200
+
+out = Console(highlight=False, soft_wrap=True)
+MARKS = {"success": "[green]✓[/]", "skipped": "[yellow]-[/]", "failed": "[red]✗[/]", "up_for_retry": "[yellow]↻[/]"}
+
+
+def main() -> int:
+    """Run the demo; the exit code says whether everything in it succeeded."""
+    begin = time.monotonic()
+    config = StackConfig.from_environment()
+    if stack(["up"]) != 0:
+        return 1
+    load_environment()
+    lake = open_lake(load_pipeline(PIPELINE))
+    summary: dict[str, Any] = {
+        "pipeline": PIPELINE,
+        "setup_seconds": _setup_seconds(config),
+        "run_seconds": None,
+        "airflow_url": config.airflow_url,
+        "endpoint": endpoint_url(PIPELINE),
+        "runs": [],
+        "prediction": None,
+    }
+    file = config.var / "demo" / "summary.json"
+    try:
+        with AirflowClient(config.airflow_url, admin_password(config)) as airflow:
+            airflow.wait_for_dag(DAG)
+            airflow.unpause(DAG)
+            _feed(lake, FIRST, FIRST_RUN)
+            summary["runs"].append(_run(airflow, FIRST_RUN))
+            _feed(lake, SECOND_RUN, SECOND_RUN)
+            summary["runs"].append(_run(airflow, SECOND_RUN))
+            summary["prediction"] = _predict(endpoint_url(PIPELINE), flight_record(SECOND_RUN + DAY))
+            summary["run_seconds"] = round(time.monotonic() - begin, 1)
+            out.print("\n[bold]The same date once more[/]: nothing has changed, and the first task says so")
+            summary["runs"].append(_run(airflow, SECOND_RUN))
+    except (PerennialError, httpx.HTTPError) as error:
+        out.print(f"[red]✗[/] {error}", markup=True)
+        return 1
+    finally:
+        _write(file, summary)
+    print_report(out, summary, config, file)
+    return 0
+
+
+def _feed(lake: Lake, first: date, last: date) -> None:
+    from perennial.collect.feed import feed
+
+    begin = time.monotonic()
+    done = feed(lake, first, last)
+    rows = ", ".join(f"{count:,} {name}" for name, count in done["rows"].items())
+    span = f"{first}" if first == last else f"{first} to {last}"
+    out.print(f"\n[bold]Upstream lands {span}[/]: {rows} ({done['outcome']}, {time.monotonic() - begin:.1f} s)")
+
+
+def _run(airflow: AirflowClient, day: date) -> dict[str, Any]:
+    """Trigger the DAG for a date as a user does, show its tasks as they end, and return what came of it."""
+    out.print(f"\n[bold]Airflow runs {day}[/]")
+    begin = time.monotonic()
+    run_id = airflow.trigger(DAG, {"date": day.isoformat()}, f"demo__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
+    with out.status(f"{day}: waiting for the scheduler") as status:
+        state, tasks = airflow.wait(DAG, run_id, RUN_SECONDS, _show_change(status.update, begin))
+    seconds = round(time.monotonic() - begin, 1)
+    if state != "success":
+        raise StackError(_failure(airflow, run_id, tasks))
+    out.print(f"  {day} {state}, {seconds} s: {airflow.run_url(DAG, run_id)}")
+    return run_report(airflow, DAG, run_id, day, state, seconds, tasks)
+
+
+def _show_change(update: Callable[[str], None], begin: float) -> Callable[[TaskState], None]:
+    running: set[str] = set()
+
+    def show(task: TaskState) -> None:
+        (running.add if task.state in ("running", "deferred") else running.discard)(task.name)
+        if task.state in MARKS:
+            took = f"{task.seconds:6.1f} s" if task.seconds else ""
+            out.print(f"  {MARKS[task.state]} {task.name:<18} {task.state:<8} {took}")
+        update(f"{', '.join(sorted(running)) or 'between tasks'} · {time.monotonic() - begin:.0f} s")
+
+    return show
+
+
+def _failure(airflow: AirflowClient, run_id: str, tasks: list[TaskState]) -> str:
+    texts = [f"Run {run_id} failed. See {airflow.run_url(DAG, run_id)} and docs/runbooks/run-failed.md."]
+    for task in tasks:
+        if task.state == "failed":
+            texts.append(f"The end of the log of {task.name}:\n" + "\n".join(airflow.log(DAG, run_id, task).splitlines()[-15:]))
+    return "\n".join(texts)
+
+
+def _predict(endpoint: str, record: dict[str, Any]) -> dict[str, Any]:
+    with httpx.Client(base_url=endpoint, timeout=30, trust_env=False) as client:
+        client.get("/v2/health/ready").raise_for_status()  # opens the connection, so that the next line times the answer alone
+        begin = time.perf_counter()
+        answer = client.post("/predict", json=[record])
+        latency_ms = round((time.perf_counter() - begin) * 1000, 2)
+    if answer.is_error:
+        raise StackError(f"{endpoint}/predict answered {answer.status_code}: {answer.text[:500]}")
+    return {"request": [record], "response": answer.json(), "latency_ms": latency_ms}
+
+
+def _setup_seconds(config: StackConfig) -> float | None:
+    """Return how long `make setup` took when it last had something to do; the Makefile writes it down."""
+    with suppress(FileNotFoundError, ValueError):
+        return float((config.var / "setup_seconds").read_text(encoding="utf-8"))
+    return None
+
+
+def _write(file: Path, summary: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_suffix(".new")
+    scratch.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(scratch, file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The Hive metastore of the embedded stack: the service inside Spark's own jars, on PostgreSQL, on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import psycopg2
+from hive_metastore import ThriftHiveMetastore
+from psycopg2.extensions import connection
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+from thrift.Thrift import TException
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TBufferedTransport
+
+from perennial.lake.spark_conf import s3a_conf, s3a_uri
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.postgres import database_password
+from stack.probe import is_listening
+from stack.process import Service
+from stack.secrets import write_private
+from stack.spark import LEAN_JVM, spark_home
+
+DATABASE = "metastore"
+SCHEMA = "metastore"
+UNFINISHED = "metastore_unfinished"
+SOURCE = Path(__file__).with_name("LoopbackMetastore.java")
+
+
+def metastore_service(config: StackConfig) -> Service:
+    """Return the metastore as a service; `prepare_metastore` comes before its start."""
+    home, port = spark_home(config), config.port("metastore")
+    class_path = ":".join(map(str, [_conf(config), *home.class_path()]))
+    # Asynchronous logging needs a library that Spark does not ship.
+    options = ("-Xmx256m", *LEAN_JVM, "-Dhive.async.log.enabled=false", "-Djava.net.preferIPv4Stack=true")
+    compiler = "org.codehaus.janino.SimpleCompiler"
+    return Service(
+        name="metastore",
+        argv=(str(home.java), *options, "-cp", class_path, compiler, str(SOURCE), SOURCE.stem, str(port)),
+        is_ready=lambda: is_listening(port) and _answers(port),
+        ports=(port,),
+        ready_seconds=120.0,
+    )
+
+
+def prepare_metastore(config: StackConfig) -> None:
+    """Write the service's settings and create its tables once; a creation that was interrupted is done again."""
+    _conf(config).mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_private(_conf(config) / "hive-site.xml", hive_site(service_settings(config)))
+    database = _connect(config)
+    try:
+        with database, database.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,))
+            if cursor.fetchone():
+                return
+            cursor.execute(f"DROP SCHEMA IF EXISTS {UNFINISHED} CASCADE")
+            cursor.execute(f"CREATE SCHEMA {UNFINISHED}")
+        _create_tables(config)
+        with database, database.cursor() as cursor:
+            # The table of the identifiers: the tool leaves it to the running service, which may not create tables.
+            cursor.execute(
+                f'CREATE TABLE {UNFINISHED}."SEQUENCE_TABLE" '
+                '("SEQUENCE_NAME" varchar(255) PRIMARY KEY, "NEXT_VAL" bigint NOT NULL)'
+            )
+            # All tables appear under their name at once, or not at all.
+            cursor.execute(f"ALTER SCHEMA {UNFINISHED} RENAME TO {SCHEMA}")
+    finally:
+        database.close()
+
+
+def service_settings(config: StackConfig) -> dict[str, str]:
+    """Return the settings of the service: its database, and S3, where it makes the folders of new namespaces."""
+    return {
+        **_database_settings(config, SCHEMA),
+        "datanucleus.connectionPoolingType": "HikariCP",
+        # The service writes its version into the empty table at the first start, and checks nothing else.
+        "hive.metastore.schema.verification": "false",
+        "hive.metastore.warehouse.dir": s3a_uri("s3://perennial/warehouse/hive"),
+        **s3a_conf(config.s3_url),
+    }
+
+
+def hive_site(settings: Mapping[str, str]) -> str:
+    """Return settings as Hadoop reads them."""
+    root = Element("configuration")
+    for name, value in settings.items():
+        entry = SubElement(root, "property")
+        SubElement(entry, "name").text = name
+        SubElement(entry, "value").text = value
+    return tostring(root, encoding="unicode")
+
+
+def _create_tables(config: StackConfig) -> None:
+    """Let DataNucleus, the metastore's own mapper, create the tables of its mapping file: no SQL of Hive's is copied."""
+    home = spark_home(config)
+    with tempfile.TemporaryDirectory(dir=_conf(config)) as scratch:
+        mapping, settings = Path(scratch, "package.jdo"), Path(scratch, "database.properties")
+        with zipfile.ZipFile(next(home.spark.glob("jars/hive-metastore-*.jar"))) as jar:
+            mapping.write_bytes(jar.read(mapping.name))
+        lines = {**_database_settings(config, UNFINISHED), "datanucleus.identifierFactory": "datanucleus1"}
+        write_private(settings, "".join(f"{name}={value}\n" for name, value in lines.items()))
+        done = subprocess.run(
+            [
+                *(str(home.java), *LEAN_JVM, "-cp", ":".join(map(str, home.class_path()))),
+                *("org.datanucleus.store.schema.SchemaTool", "-create", "-api", "JDO", "-props", str(settings), str(mapping)),
+            ],
+            env=config.process_environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    if done.returncode:
+        raise StackError(
+            f"Metastore: its tables could not be created in PostgreSQL's database {DATABASE!r}: "
+            f"{(done.stdout + done.stderr).strip()[-400:]}. Run the command again."
+        )
+
+
+def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
+    address = f"127.0.0.1:{config.port('postgres')}"
+    return {
+        "javax.jdo.PersistenceManagerFactoryClass": "org.datanucleus.api.jdo.JDOPersistenceManagerFactory",
+        "javax.jdo.option.ConnectionDriverName": "org.postgresql.Driver",
+        "javax.jdo.option.ConnectionURL": f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}",
+        "javax.jdo.option.ConnectionUserName": DATABASE,
+        "javax.jdo.option.ConnectionPassword": database_password(config, DATABASE),
+    }
+
+
+def _connect(config: StackConfig) -> connection:
+    password = database_password(config, DATABASE)
+    return psycopg2.connect(
+        host="127.0.0.1", port=config.port("postgres"), dbname=DATABASE, user=DATABASE, password=password, connect_timeout=10
+    )
+
+
+def _answers(port: int) -> bool:
+    """Tell whether the service answers a question for which it has to ask its database."""
+    if not is_listening(port):
+        return False
+    socket = TSocket("127.0.0.1", port)
+    socket.setTimeout(5000)
+    transport = TBufferedTransport(socket)
+    try:
+        transport.open()
+        return "default" in ThriftHiveMetastore.Client(TBinaryProtocol(transport)).get_all_databases()
+    except (TException, OSError):
+        return False
+    finally:
+        transport.close()
+
+
+def _conf(config: StackConfig) -> Path:
+    return config.var / "metastore"

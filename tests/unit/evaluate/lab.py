@@ -1,0 +1,221 @@
+"""A lake with real tables and models, made in a moment: Iceberg files in the object store, tiny graphs, no Spark, no training."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from onnx import TensorProto, helper, numpy_helper
+from perennial.train.plan import TrainingPlan
+from pyiceberg.catalog.sql import SqlCatalog
+
+from perennial.calendar import as_of, days
+from perennial.evaluate.metrics import all_metrics
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.scoring import score
+from perennial.lake.tables import Partition, TableState, file_io_properties
+from perennial.pipeline import Pipeline
+
+START, LAST = date(2026, 3, 1), date(2026, 3, 14)
+ROWS = 120
+WINDOW, HOLDOUT = 4, 7
+MACHINES = [f"M{index:02d}" for index in range(8)]
+
+
+def with_lookup(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Return an edit of machine_faults: a week of holdout, one lookup, short soak."""
+
+    def edit(document: dict[str, Any]) -> None:
+        document["training"] = {
+            "window_days": WINDOW,
+            "holdout_days": HOLDOUT,
+            "min_days": 8,
+            "lookback_days": 0,
+            "candidates": ["mlp", "logistic"],
+        }
+        document["gate"] = {
+            "floors": {"roc_auc": 0.6, "rows": 100, "positives": 20},
+            "min_days": HOLDOUT,
+            "slices": ["mode"],
+            "slice_min_rows": 50,
+        }
+        document["inputs"]["lookups"] = {"machine_rates": {"key": ["machine"], "values": ["rate"]}}
+        document["deployment"] = {"p99_ms": 250, "soak_seconds": 0.3}
+        (folder / "lookups").mkdir(exist_ok=True)
+        (folder / "lookups" / "machine_rates.sql").write_text(
+            "SELECT d.as_of, r.machine, 0.1 AS rate FROM dates d JOIN readings r\n"
+        )
+
+    return edit
+
+
+@dataclass
+class FixedTables:
+    """The state of tables as the lab wrote them; rows are read from the object store as ever."""
+
+    states: dict[str, TableState] = field(default_factory=dict)
+
+    def state(self, table: str) -> TableState:
+        return self.states.get(table, TableState(table, None, None, {}))
+
+
+@dataclass
+class Lab:
+    """A lake, and the means to put rows and models into it."""
+
+    lake: Lake
+    catalog: SqlCatalog
+    plans: dict[str, TrainingPlan] = field(default_factory=dict)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.lake.pipeline
+
+    def write_table(self, name: str, table: pa.Table, day_column: str) -> None:
+        """Write a table anew and record a digest for each of its days."""
+        identifier = f"lab.{name}"
+        if self.catalog.table_exists(identifier):
+            self.catalog.drop_table(identifier)
+        written = self.catalog.create_table(identifier, table.schema)
+        written.append(table)
+        snapshot = written.current_snapshot()
+        assert snapshot is not None
+        partitions = {}
+        for day in sorted(set(table[day_column].to_pylist())):
+            rows = table.filter(pa.compute.equal(table[day_column], day))
+            partitions[day.isoformat()] = Partition("key", sha256(repr(rows.to_pylist()).encode()), rows.num_rows)
+        self.lake.tables.states[name] = TableState(name, written.metadata_location, snapshot.snapshot_id, partitions)  # type: ignore[attr-defined]
+
+    def features(self, day: date) -> pa.Table:
+        """Return the features of the dates that a run of `day` holds out."""
+        table = features_table()
+        wanted = [day - timedelta(days=back) for back in range(HOLDOUT)]
+        return table.filter(pa.compute.is_in(table["date"], pa.array(wanted)))
+
+    def train(
+        self,
+        candidate: str,
+        day: date,
+        weight: float,
+        *,
+        change: Callable[[pa.Table], pa.Table] = lambda table: table,
+        **manifest: Any,
+    ) -> str:
+        """Store a model of `day` whose graph weighs the temperature so, with its predictions; return its version."""
+        inputs = self.pipeline.inputs
+        graph = small_graph(weight, len(inputs.numbers), len(inputs.texts))
+        rows = self.features(day)
+        y = np.array(rows["fault"].to_pylist(), dtype=np.int_)
+        p = score(graph, rows, inputs)
+        predictions = change(pa.table({"date": rows["date"], "reading_id": rows["reading_id"], "y": y, "p": p}))
+        buffer = io.BytesIO()
+        pq.write_table(predictions, buffer)
+        files = {"model.onnx": graph, "predictions.parquet": buffer.getvalue()}
+        for body in files.values():
+            self.lake.objects.create(self.lake.layout.blob(sha256(body)), body)
+        holdout = [day - timedelta(days=back) for back in reversed(range(HOLDOUT))]
+        window = [holdout[0] - timedelta(days=back) for back in range(WINDOW, 0, -1)]
+        state = self.lake.tables.state("features")
+        key = sha256(f"{candidate}{day}{weight}{sorted(manifest)}".encode())
+        body = {
+            "format": 1,
+            "version": f"{candidate}-{day}-{key[:8]}",
+            "candidate": candidate,
+            "date": day.isoformat(),
+            "key": key,
+            "pipeline": self.pipeline.name,
+            "files": {name: {"sha256": sha256(content), "size": len(content)} for name, content in files.items()},
+            "window": [d.isoformat() for d in window],
+            "holdout": [d.isoformat() for d in holdout],
+            "inputs": inputs.model_dump(mode="json"),
+            "metrics": all_metrics(y, p),
+            "base_rate": 0.4,
+            "digests": {d.isoformat(): state.partitions[d.isoformat()].digest for d in holdout},
+            **manifest,
+        }
+        uri = self.lake.layout.model_manifest(candidate, day, key)
+        self.lake.objects.create(uri, canonical_json(body))
+        self.plans[candidate] = TrainingPlan(skipped=None, job_uri=None, manifest_uri=uri, unchanged=True)
+        return str(body["version"])
+
+    def plan(self, lake: Lake, day: date, candidate: str) -> TrainingPlan:
+        """Stand in for train.plan.plan_training: the models stored last."""
+        return self.plans[candidate]
+
+
+def build_lab(lake: Lake, folder: Path) -> Lab:
+    """Write features and lookups of all dates."""
+    catalog = SqlCatalog("lab", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"{lake.layout.root}/lab", **file_io_properties())
+    catalog.create_namespace("lab")
+    lab = Lab(replace(lake, tables=FixedTables()), catalog)  # type: ignore[arg-type]
+    lab.write_table("features", features_table(), "date")
+    rates = [
+        {"as_of": as_of(day), "machine": name, "rate": rate(name, as_of(day))} for day in days(START, LAST) for name in MACHINES
+    ]
+    lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rates), "as_of")
+    return lab
+
+
+def rate(machine: str, when: date) -> float:
+    """Return a lookup value that changes from day to day."""
+    return (int(machine[1:]) - 3.5) / 4 + when.day / 1000
+
+
+def features_table() -> pa.Table:
+    """Return the features of all dates: hot readings fault more often."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for day in days(START, LAST):
+        for index in range(ROWS):
+            temperature = float(rng.normal(60, 15))
+            machine = MACHINES[int(rng.integers(len(MACHINES)))]
+            logit = (temperature - 60) / 10 + rate(machine, day)
+            rows.append(
+                {
+                    "date": day,
+                    "reading_id": (day - START).days * 1000 + index,
+                    "temperature": temperature,
+                    "pressure": None if index % 7 == 0 else float(rng.normal(8, 2)),
+                    "machine": machine,
+                    "mode": ["idle", "normal", "boost"][int(rng.integers(3))],
+                    "fault": bool(rng.random() < 1 / (1 + np.exp(-logit))),
+                    "machine_rates__rate": rate(machine, day),
+                }
+            )
+    return pa.Table.from_pylist(rows)
+
+
+def small_graph(weight: float, numbers: int, texts: int) -> bytes:
+    """Return sigmoid(weight * (temperature - 60) + rate): the request's first number, and the lookup's value, the last."""
+    column = np.zeros((numbers, 1), np.float32)
+    column[0], column[-1] = weight, 1.0
+    constants = {"zero": np.float32(0), "w": column, "b": np.array([-60 * weight], np.float32), "flat": np.array([-1], np.int64)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("IsNaN", ["numbers"], ["missing"]),
+            helper.make_node("Where", ["missing", "zero", "numbers"], ["filled"]),
+            helper.make_node("Gemm", ["filled", "w", "b"], ["logit"]),
+            helper.make_node("Sigmoid", ["logit"], ["p"]),
+            helper.make_node("Reshape", ["p", "flat"], ["probability"]),
+        ],
+        "small",
+        [
+            helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["N", numbers]),
+            helper.make_tensor_value_info("texts", TensorProto.STRING, ["N", texts]),
+        ],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())

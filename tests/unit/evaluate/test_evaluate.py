@@ -1,0 +1,223 @@
+"""Evaluating dates on real tables and graphs: what is decided, recorded, repeated, and refused."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from lab import LAST, Lab
+from perennial.train.plan import TrainingPlan
+
+from perennial.errors import PerennialError, RefusedError
+from perennial.evaluate import evaluate as module
+from perennial.evaluate.chain import Intervention, intervene
+from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.evaluate.evaluate import evaluate, is_current
+from perennial.pipeline import Inputs
+
+DAY = LAST - timedelta(days=1)
+GOOD, OFF, BAD = 0.1, 0.02, -0.05
+DAY_BEFORE = DAY - timedelta(days=1)
+
+
+def both(lab: Lab, day: date, mlp: float = GOOD, logistic: float = 0.09) -> tuple[str, str]:
+    return lab.train("mlp", day, mlp), lab.train("logistic", day, logistic)
+
+
+def test_the_first_date_is_decided_by_the_floors(lab: Lab):
+    mlp, _ = both(lab, DAY)
+    assert not is_current(lab.lake, DAY)
+    found = evaluate(lab.lake, DAY, run_id="run-1")
+    assert found["outcome"] == "done"
+    assert (found["decision"], found["champion"], found["incumbent"]) == ("PROMOTE", mlp, None)
+    assert [c["name"] for c in found["candidates"]] == ["mlp", "logistic"]
+    assert set(found["candidates"][0]) >= {
+        "roc_auc",
+        "pr_auc",
+        "log_loss",
+        "accuracy",
+        "brier",
+        "calibration_error",
+        "delta",
+        "reasons",
+    }
+    assert is_current(lab.lake, DAY)
+
+
+def test_an_unchanged_date_is_not_judged_again(lab: Lab):
+    both(lab, DAY)
+    first = evaluate(lab.lake, DAY, run_id="run-1")
+    uri = read_chain(lab.lake).entries[str(DAY)].uri
+    again = evaluate(lab.lake, DAY, run_id="run-2")
+    assert again == {**first, "outcome": "unchanged"}
+    entry = read_chain(lab.lake).entries[str(DAY)]
+    assert (entry.uri, entry.run_id, entry.revision) == (uri, "run-1", 1)
+
+
+def test_the_next_date_is_judged_against_the_champion_and_says_by_how_much(lab: Lab):
+    first, _ = both(lab, DAY_BEFORE)
+    evaluate(lab.lake, DAY_BEFORE, run_id="run-1")
+    both(lab, DAY, mlp=OFF, logistic=BAD)
+    found = evaluate(lab.lake, DAY, run_id="run-2")
+    assert (found["decision"], found["champion"], found["incumbent"]) == ("REJECT", first, first)
+    low, mid, high = found["candidates"][0]["delta"]["log_loss"]
+    assert low < mid < high < 0
+    assert read_chain(lab.lake).entries[str(DAY)].champion == read_chain(lab.lake).entries[str(DAY_BEFORE)].champion
+
+
+def test_a_date_with_too_little_history_is_skipped_and_that_is_current(lab: Lab):
+    lab.plans = {
+        n: TrainingPlan(skipped="12 of 30 days", job_uri=None, manifest_uri="", unchanged=False) for n in ("mlp", "logistic")
+    }
+    assert evaluate(lab.lake, DAY, run_id="r")["reason"] == "12 of 30 days"
+    assert is_current(lab.lake, DAY)
+
+
+def test_a_candidate_that_is_not_trained_is_an_error(lab: Lab):
+    both(lab, DAY)
+    lab.plans["mlp"] = TrainingPlan(skipped=None, job_uri="s3://x/y", manifest_uri=lab.plans["mlp"].manifest_uri, unchanged=False)
+    with pytest.raises(PerennialError, match="'mlp' is not trained"):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_two_evaluations_at_once_end_with_one_decision(lab: Lab):
+    both(lab, DAY)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda run: evaluate(lab.lake, DAY, run_id=run), ("run-1", "run-2")))
+    assert {key: value for key, value in found[0].items() if key != "outcome"} == {
+        key: value for key, value in found[1].items() if key != "outcome"
+    }
+    assert sorted(item["outcome"] for item in found) in (["done", "unchanged"], ["done", "done"])
+    assert read_chain(lab.lake).entries[str(DAY)].revision == 1
+
+
+def test_an_incumbent_that_moves_meanwhile_is_judged_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    both(lab, DAY_BEFORE)
+    earlier = dict(lab.plans)
+    both(lab, DAY, mlp=OFF, logistic=BAD)
+    later, decide = dict(lab.plans), module.decide
+
+    def decide_while_the_day_before_is_decided(*args: Any) -> Any:
+        decided = decide(*args)
+        if not read_chain(lab.lake).entries:
+            monkeypatch.setattr(module, "decide", decide)
+            lab.plans = earlier
+            evaluate(lab.lake, DAY_BEFORE, run_id="other")
+            lab.plans = later
+        return decided
+
+    monkeypatch.setattr(module, "decide", decide_while_the_day_before_is_decided)
+    found = evaluate(lab.lake, DAY, run_id="ours")
+    assert found["incumbent"] is not None
+    assert not read_chain(lab.lake).entries[str(DAY)].stale
+
+
+def test_a_forced_decision_stands_and_another_force_replaces_it(lab: Lab):
+    both(lab, DAY)
+    held = evaluate(lab.lake, DAY, run_id="r1", force_decision="HOLD", force_reason="release freeze")
+    assert (held["decision"], held["champion"]) == ("HOLD", None)
+    assert held["reasons"][0].startswith("forced to HOLD: release freeze (the gate says PROMOTE)")
+    assert is_current(lab.lake, DAY)
+    assert evaluate(lab.lake, DAY, run_id="r2")["outcome"] == "unchanged", "a plain rerun does not undo what a person decided"
+    again = evaluate(lab.lake, DAY, run_id="r3", force_decision="HOLD", force_reason="release freeze")
+    assert again["outcome"] == "unchanged"
+    promoted = evaluate(lab.lake, DAY, run_id="r4", force_decision="PROMOTE", force_reason="the freeze is over")
+    assert promoted["decision"] == "PROMOTE"
+    entry = read_chain(lab.lake).entries[str(DAY)]
+    assert (entry.revision, entry.run_id) == (2, "r4")
+
+
+def test_a_rerun_of_an_old_date_that_decides_otherwise_marks_the_later_ones(lab: Lab):
+    both(lab, DAY_BEFORE)
+    evaluate(lab.lake, DAY_BEFORE, run_id="r1")
+    both(lab, DAY)
+    evaluate(lab.lake, DAY, run_id="r2")
+    later = dict(lab.plans)
+    both(lab, DAY_BEFORE, mlp=0.08, logistic=BAD)
+    evaluate(lab.lake, DAY_BEFORE, run_id="r3")
+    assert read_chain(lab.lake).entries[str(DAY)].stale
+    lab.plans = later
+    assert not is_current(lab.lake, DAY)
+
+
+def test_a_barred_version_is_not_the_incumbent(lab: Lab):
+    first, _ = both(lab, DAY_BEFORE)
+    evaluate(lab.lake, DAY_BEFORE, run_id="r1")
+    item = Intervention(DAY_BEFORE.isoformat(), "x", first, "ann", "it lied", "2026-03-14T00:00:00")
+    update_chain(lab.lake, lambda chain: intervene(chain, item))
+    both(lab, DAY)
+    assert evaluate(lab.lake, DAY, run_id="r2")["incumbent"] is None
+
+
+def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
+    both(lab, DAY)
+    lab.train("mlp", DAY, GOOD, window=[(DAY - timedelta(days=6)).isoformat()])
+    with pytest.raises(RefusedError, match="trained on 1 days of its own holdout"):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda table: table.slice(1), "not predicted: date="),
+        (lambda table: pa.concat_tables([table, table.slice(0, 1)]), "predicted twice: date="),
+        (
+            lambda table: table.set_column(1, "reading_id", pa.array([10**9 + i for i in range(len(table))])),
+            "not in the holdout: date=",
+        ),
+        (lambda table: table.set_column(3, "p", pa.array([float("nan")] * len(table))), "a probability outside"),
+    ],
+    ids=["missing row", "doubled row", "foreign rows", "not a probability"],
+)
+def test_predictions_must_fit_the_holdout_row_by_row(lab: Lab, change: Any, problem: str):
+    both(lab, DAY)
+    lab.train("mlp", DAY, GOOD, change=change, variant=problem)
+    with pytest.raises(RefusedError, match=problem):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_candidates_must_agree_on_the_labels(lab: Lab):
+    both(lab, DAY)
+    lab.train("logistic", DAY, GOOD, change=lambda t: t.set_column(2, "y", pa.array([0] * len(t))), variant="labels")
+    with pytest.raises(RefusedError, match="labels differ"):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_features_that_changed_since_training_are_noticed(lab: Lab):
+    both(lab, DAY)
+    lab.train("mlp", DAY, GOOD, digests={(DAY - timedelta(days=back)).isoformat(): "0" * 64 for back in range(7)})
+    with pytest.raises(PerennialError, match="changed since it was trained"):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_an_altered_file_of_a_model_is_noticed(lab: Lab, s3: Any):
+    both(lab, DAY)
+    manifest = lab.lake.objects.read_existing(lab.plans["mlp"].manifest_uri).json()
+    s3.put(lab.lake.layout.blob(manifest["files"]["predictions.parquet"]["sha256"]), b"other bytes")
+    with pytest.raises(RefusedError, match="predictions.parquet has digest"):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_an_incumbent_whose_inputs_are_gone_is_not_judged_and_holds(lab: Lab):
+    inputs = lab.pipeline.inputs.model_dump(mode="json")
+    inputs["request"]["vibration"] = {"type": "number", "nullable": True}
+    assert Inputs.model_validate(inputs)
+    lab.train("mlp", DAY_BEFORE, GOOD, inputs=inputs)
+    lab.train("logistic", DAY_BEFORE, OFF)
+    evaluate(lab.lake, DAY_BEFORE, run_id="r1")
+    both(lab, DAY)
+    found = evaluate(lab.lake, DAY, run_id="r2")
+    assert found["decision"] == "HOLD"
+    assert "cannot be judged: today's features lack vibration (number)" in found["reasons"][0]
+
+
+def test_another_gate_decides_again(lab: Lab, pipeline_factory: Any):
+    both(lab, DAY)
+    evaluate(lab.lake, DAY, run_id="r1")
+    stricter = lab.pipeline.gate.model_copy(update={"max_age_days": 3})
+    object.__setattr__(lab.pipeline, "gate", stricter)
+    assert not is_current(lab.lake, DAY)
+    assert evaluate(lab.lake, DAY, run_id="r2")["outcome"] == "done"

@@ -1,0 +1,39 @@
+"""What the embedded Spark is started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stack.metastore import hive_site
+from stack.spark import SparkHome, properties, submit_script
+from stack.spark_archive import archive_path
+
+
+def test_changed_jar_never_uses_a_stale_archive(tmp_path: Path) -> None:
+    java, jar = tmp_path / "runtime" / "bin" / "java", tmp_path / "one.jar"
+    java.parent.mkdir(parents=True)
+    (tmp_path / "runtime" / "release").write_text("21", encoding="utf-8")
+    jar.write_bytes(b"1")
+    before = archive_path(tmp_path, java, [jar])
+
+    jar.write_bytes(b"22")
+
+    assert archive_path(tmp_path, java, [jar]) != before
+
+
+def test_settings_of_the_machine_leave_the_lake_to_the_job() -> None:
+    text = properties(Path("/logging"), Path("/archive"))
+
+    assert "catalog" not in text
+    assert "fs.s3a" not in text
+
+
+def test_folder_with_a_blank_is_quoted() -> None:
+    script = submit_script(SparkHome(Path("/a b/.spark")), Path("/a b/include"))
+
+    assert "PYTHONPATH='/a b/include'" in script
+    assert "@'/a b/.spark/java.arguments'" in script
+
+
+def test_password_with_markup_stays_one_value() -> None:
+    assert "<value>&lt;&amp;&gt;</value>" in hive_site({"javax.jdo.option.ConnectionPassword": "<&>"})

