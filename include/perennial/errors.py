@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 MOST_PROBLEMS_SHOWN = 10
+REFUSED_EXIT_CODE = 65
+"""How a process of ours says that it ended with a RefusedError: the caller need not try again. (EX_DATAERR of sysexits.h)"""
 
 
 class PerennialError(Exception):

@@ -115,13 +115,14 @@ def _problem(path: Path, lines: dict[tuple[str, ...], int], item: dict[str, Any]
         return f"{where}: unknown key.{did_you_mean(at[-1], allowed)} Allowed: {', '.join(allowed)}"
     if item["type"] == "missing":
         return f"{where}: missing"
+    hint = ""
     if item["type"] == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(item["ctx"]["expected"]))
         message = f"expected {item['ctx']['expected']}"
-        if isinstance(item["input"], str):
-            message += f"{did_you_mean(item['input'], allowed)}"
+        hint = did_you_mean(str(item["input"]), allowed)
     found = item["input"]
-    return f"{where}: {message}" + (f", found {found!r}" if isinstance(found, str | int | float | bool | None) else "")
+    shown = f", found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
+    return f"{where}: {message}{shown}" + (f".{hint}" if hint else "")
 
 
 def _fields_at(at: tuple[str, ...]) -> list[str]:

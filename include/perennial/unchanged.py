@@ -9,9 +9,7 @@ from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import pinned_drop, pinned_reference
-from perennial.deploy import deploy
 from perennial.errors import RefusedError
-from perennial.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.runtime.base import Runtime
 from perennial.train.plan import finish_training, plan_training
@@ -58,6 +56,10 @@ def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[
             return {stage: {"outcome": "skipped", "reason": plan.skipped} for stage in ("train", "evaluate", "deploy")}
     if not all(plan.unchanged for plan in plans.values()):
         return None
+    # Imported here: they bring scikit-learn, and most runs have already found work to do.
+    from perennial.deploy import deploy
+    from perennial.evaluate import evaluate
+
     if not evaluate.is_current(lake, day) or not deploy.is_current(lake, day):
         return None
     return {

@@ -38,7 +38,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
     """
     return (
         _service(config, "airflow-api", ("api-server",), "metadatabase", ports=(config.port("airflow"),)),
-        _service(config, "airflow-scheduler", ("--skip-serve-logs",), "scheduler", module="stack.airflow_scheduler"),
+        _service(config, "airflow-scheduler", ("scheduler", "--skip-serve-logs"), "scheduler"),
         _service(config, "airflow-dag-processor", ("dag-processor",), "dag_processor"),
         _service(config, "airflow-triggerer", ("triggerer", "--skip-serve-logs"), "triggerer"),
     )
@@ -80,17 +80,10 @@ def admin_password(config: StackConfig) -> str:
     return secret(config.secrets, "airflow_admin")
 
 
-def _service(
-    config: StackConfig,
-    name: str,
-    command: tuple[str, ...],
-    part: str,
-    ports: tuple[int, ...] = (),
-    module: str = "airflow",
-) -> Service:
+def _service(config: StackConfig, name: str, command: tuple[str, ...], part: str, ports: tuple[int, ...] = ()) -> Service:
     return Service(
         name=name,
-        argv=(str(config.python), "-m", module, *command),
+        argv=(str(config.python), "-m", "airflow", *command),
         env=CONNECTIONS,
         ports=ports,
         is_ready=lambda: _is_healthy(config, part),

@@ -62,6 +62,13 @@ def prepare_metastore(config: StackConfig) -> None:
             cursor.execute(f"CREATE SCHEMA {UNFINISHED}")
         _create_tables(config)
         with database, database.cursor() as cursor:
+            # The tool takes tables of the same name in another schema for its own, and makes none.
+            cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename IN ('DBS', 'TBLS')", (UNFINISHED,))
+            if cursor.fetchone() != (2,):
+                raise StackError(
+                    f"Metastore: no tables were made in the database {DATABASE!r}; another schema in it holds a metastore's "
+                    "tables already. Remove that schema, or `make clean` for a fresh start."
+                )
             # The table of the identifiers: the tool leaves it to the running service, which may not create tables.
             cursor.execute(
                 f'CREATE TABLE {UNFINISHED}."SEQUENCE_TABLE" '

@@ -172,7 +172,7 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
 
 def _is_marked(config: StackConfig, name: str, process: psutil.Process) -> bool:
     environment = process.environ()
-    return environment.get(MARK) == name and environment.get("PERENNIAL_VAR") == str(config.var)
+    return bool(environment.get(MARK) == name and environment.get("PERENNIAL_VAR") == str(config.var))
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

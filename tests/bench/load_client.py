@@ -32,8 +32,7 @@ class _Connection(asyncio.Protocol):
         self._request, self._until, self._latencies, self._done = request, until, latencies, done
         self._buffer, self._wanted = b"", 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         self._send()
 
@@ -85,8 +84,10 @@ def run_load(port: int, request: bytes, connections: int, seconds: float) -> Loa
         for _ in range(connections):
             done: asyncio.Future[None] = loop.create_future()
             waits.append(done)
-            await loop.create_connection(lambda d=done: _Connection(request, began + seconds, load.latencies, d), "127.0.0.1", port)
-        await asyncio.gather(*waits)
+            await loop.create_connection(
+                lambda d=done: _Connection(request, began + seconds, load.latencies, d), "127.0.0.1", port
+            )
+        await asyncio.wait_for(asyncio.gather(*waits), timeout=seconds + 30)
         load.seconds = time.perf_counter() - began
         return load
 

@@ -28,10 +28,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     """Print rows under column names; None is shown as a dash."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*("-" if cell is None else _plain(str(cell)) for cell in row))
-    out.print(table)
+    # Names of models and releases are there to be copied: a narrow terminal may wrap a line, but no cell is cut.
+    out.print(table, width=max(out.width, out.measure(table, options=out.options.update_width(10_000)).maximum))
 
 
 def _plain(text: str) -> str:

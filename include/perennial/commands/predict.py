@@ -39,7 +39,7 @@ def predict(
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
         print_line(f"{prediction['probability']:.4f}{unseen}")
-    print_line(f"{answer['model_version']}, release {answer['release']}, data up to {answer['as_of']}", style="dim")
+    print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
 
 
 def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:

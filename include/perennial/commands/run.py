@@ -53,15 +53,15 @@ def _stages(lake: Any, day: date, force_decision: str | None, force_reason: str 
         from perennial.clean.plan import finish_clean, plan_clean
         from perennial.runtime.spark import submit
 
-        submit(plan_clean(lake, day))
-        return finish_clean(lake, day)
+        submitted = submit(plan_clean(lake, day))
+        return {**finish_clean(lake, day), "outcome": "done" if submitted else "unchanged"}
 
     def analyse() -> Facts:
         from perennial.analyse.plan import finish_analyse, plan_analyse
         from perennial.runtime.spark import submit
 
-        submit(plan_analyse(lake, day))
-        return finish_analyse(lake, day)
+        submitted = submit(plan_analyse(lake, day))
+        return {**finish_analyse(lake, day), "outcome": "done" if submitted else "unchanged"}
 
     def evaluate() -> Facts:
         from perennial.evaluate.evaluate import evaluate as judge

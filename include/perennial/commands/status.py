@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen
-from perennial.commands.output import print_json, print_table
+from perennial.commands.output import print_json, print_line
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
@@ -17,8 +17,10 @@ def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"pipelines": found})
         return
-    columns = ("pipeline", "decided", "last_date", "last_decision", "champion", "release", "endpoint", "ready")
-    print_table([column.replace("_", " ") for column in columns], ([one[column] for column in columns] for one in found))
+    for one in found:
+        print_line(one["pipeline"], style="bold")
+        for name in ("decided", "stale", "last_date", "last_decision", "champion", "release", "endpoint", "ready"):
+            print_line(f"  {name.replace('_', ' '):<14} {_shown(one[name])}")
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
@@ -45,6 +47,14 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "endpoint": url,
         "ready": _is_ready(url),
     }
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
 
 
 def _is_ready(url: str) -> bool:

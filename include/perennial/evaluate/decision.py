@@ -20,7 +20,7 @@ from perennial.evaluate.opponents import opponents
 from perennial.lake.keys import code_digest, library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
-from perennial.train.plan import TrainingPlan, read_model
+from perennial.train.plan import read_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,12 @@ class Decided:
     sets_anchor: bool
 
 
-def decision_key(lake: Lake, day: date, chain: Chain, plans: Mapping[str, TrainingPlan]) -> str:
-    """Return the key of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it."""
+def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> str:
+    """
+    Return the key of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it.
+
+    :param models: the address of each candidate's manifest, which ends in the key of its training
+    """
     root = lake.layout.root
 
     def place(uri: str) -> str:
@@ -46,7 +50,7 @@ def decision_key(lake: Lake, day: date, chain: Chain, plans: Mapping[str, Traini
         "evaluate",
         pipeline=lake.pipeline.name,
         date=day.isoformat(),
-        candidates=[[name, place(plan.manifest_uri)] for name, plan in plans.items()],
+        candidates=[[name, place(uri)] for name, uri in models.items()],
         incumbent=place(current.manifest) if current else None,
         anchor=place(base.manifest) if base else None,
         gate=lake.pipeline.gate.model_dump(mode="json"),
@@ -56,10 +60,10 @@ def decision_key(lake: Lake, day: date, chain: Chain, plans: Mapping[str, Traini
     )
 
 
-def decide(lake: Lake, day: date, chain: Chain, plans: Mapping[str, TrainingPlan], key: str, force: Force | None) -> Decided:
+def decide(lake: Lake, day: date, chain: Chain, models: Mapping[str, str], key: str, force: Force | None) -> Decided:
     """Judge all candidates of `day` against what the chain leaves before it."""
     pipeline, gate = lake.pipeline, lake.pipeline.gate
-    manifests = {name: read_model(lake, plan.manifest_uri) for name, plan in plans.items()}
+    manifests = {name: read_model(lake, uri) for name, uri in models.items()}
     rows = read_holdout(lake, manifests)
     matched = {name: match(rows, read_predictions(lake, m), pipeline.row_key, name) for name, m in manifests.items()}
     y = next(iter(matched.values()))[0]
@@ -78,7 +82,7 @@ def decide(lake: Lake, day: date, chain: Chain, plans: Mapping[str, TrainingPlan
     ]
     verdict, winner, reasons = settle(judgements, force)
     current, base = incumbent(chain, day), anchor(chain, day)
-    left = Model(winner.version, plans[winner.name].manifest_uri) if winner else current
+    left = Model(winner.version, models[winner.name]) if winner else current
     body = {
         "format": 1,
         "pipeline": pipeline.name,

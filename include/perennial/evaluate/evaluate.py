@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,6 +15,8 @@ from perennial.evaluate.force import Force, read_force
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_training
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 
@@ -34,18 +37,18 @@ def evaluate(
     plans = _plans(lake, day)
     if reason := _skipped(plans):
         return {"outcome": "skipped", "date": day.isoformat(), "reason": reason}
-    for name, plan in plans.items():
-        if not plan.unchanged:
-            raise PerennialError(
-                f"Pipeline {lake.pipeline.name!r}, {day}: candidate {name!r} is not trained on today's inputs. Train it first."
-            )
+    models = _trained(plans)
+    if missing := [plan.candidate for plan in plans if plan.candidate not in models]:
+        raise PerennialError(
+            f"Pipeline {lake.pipeline.name!r}, {day}: {', '.join(missing)} not trained on today's inputs. Train first."
+        )
     for _ in range(ATTEMPTS):
         chain = read_chain(lake)
-        key = decision_key(lake, day, chain, plans)
+        key = decision_key(lake, day, chain, models)
         recorded = _recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return _result("unchanged", recorded)
-        decided = decide(lake, day, chain, plans, key, force)
+        decided = decide(lake, day, chain, models, key, force)
         try:
             return _publish(lake, day, decided, key, run_id)
         except _IncumbentMovedError:
@@ -58,20 +61,29 @@ def evaluate(
 
 def is_current(lake: Lake, day: date) -> bool:
     """Tell whether the recorded decision of `day` rests on the present inputs (or the date has too little history to judge)."""
-    plans = _plans(lake, day)
+    try:
+        plans = _plans(lake, day)
+    except PerennialError as error:
+        log.info("The training of %s cannot be planned yet: %s", day, error)
+        return False
     if _skipped(plans):
         return True
-    chain = read_chain(lake)
+    models, chain = _trained(plans), read_chain(lake)
     entry = chain.get(day)
-    return entry is not None and entry.key == decision_key(lake, day, chain, plans)
+    return len(models) == len(plans) and entry is not None and entry.key == decision_key(lake, day, chain, models)
 
 
-def _plans(lake: Lake, day: date) -> dict[str, TrainingPlan]:
-    return {name: plan_training(lake, day, name) for name in lake.pipeline.training.candidates}
+def _plans(lake: Lake, day: date) -> list[TrainingPlan]:
+    return [plan_training(lake, day, name) for name in lake.pipeline.training.candidates]
 
 
-def _skipped(plans: Mapping[str, TrainingPlan]) -> str | None:
-    return next((plan.skipped for plan in plans.values() if plan.skipped), None)
+def _skipped(plans: Sequence[TrainingPlan]) -> str | None:
+    return next((plan.skipped for plan in plans if plan.skipped), None)
+
+
+def _trained(plans: Sequence[TrainingPlan]) -> dict[str, str]:
+    """Return the manifest of each candidate that is trained on the present inputs, in the order of the YAML."""
+    return {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri and plan.unchanged}
 
 
 def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> dict[str, Any] | None:

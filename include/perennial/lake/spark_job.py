@@ -10,7 +10,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from perennial.errors import PerennialError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 
 log = logging.getLogger("perennial.spark")
 
@@ -23,7 +23,7 @@ def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[
         work(spark, job)
     except PerennialError as error:
         log.error("%s", error)
-        sys.exit(1)
+        sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
     finally:
         if spark is not None:
             spark.stop()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from perennial.errors import PerennialError, ReleaseFailedError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseFailedError
 from perennial.pipeline_file import pipeline_names
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 
@@ -51,7 +51,8 @@ def train(job_uri: str, on_line: Callable[[str], None] | None = None) -> None:
         code = process.wait()
     if code != 0:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        raise PerennialError(f"Training of {job_uri} {how}. Its last lines:\n" + "\n".join(last))
+        problem = f"Training of {job_uri} {how}. Its last lines:\n" + "\n".join(last)
+        raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.keys import code_digest
 from perennial.lake.objects import Objects
 from perennial.lake.scoring import score
@@ -21,9 +21,6 @@ from perennial.train.plan import CODE
 from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
 
 log = logging.getLogger("perennial.train")
-
-REFUSED = 64
-"""Exit status of an error that a retry cannot mend."""
 
 
 def run_job(objects: Objects, uri: str) -> str:
@@ -56,7 +53,9 @@ def run_job(objects: Objects, uri: str) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the given jobs one after another; several share one start of the libraries."""
     parser = argparse.ArgumentParser(prog="python -m perennial.train", description="Train models from job files.")
-    parser.add_argument("--job", action="append", required=True, metavar="ADDRESS", help="s3:// address of a job file; may be repeated")
+    parser.add_argument(
+        "--job", action="append", required=True, metavar="ADDRESS", help="s3:// address of a job file; may be repeated"
+    )
     jobs = parser.parse_args(argv).job
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     load_environment()
@@ -66,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             run_job(objects, job)
     except RefusedError as error:
         log.error("%s", error)
-        return REFUSED
+        return REFUSED_EXIT_CODE
     except PerennialError as error:
         log.error("%s", error)
         return 1
@@ -76,11 +75,15 @@ def main(argv: list[str] | None = None) -> int:
 def _check_build(job: TrainingJob) -> None:
     """Refuse a job whose key was computed for other libraries or other code than will run."""
     found = versions_for(job.candidate)
-    differing = [f"{name} {found[name]}, the job says {version}" for name, version in job.versions.items() if found.get(name) != version]
+    differing = [
+        f"{name} {found[name]}, the job says {version}" for name, version in job.versions.items() if found.get(name) != version
+    ]
     if code_digest(*CODE) != job.code:
         differing.append("the code of the trainer")
     if differing:
-        raise RefusedError("This trainer is not the one the job was planned for", differing, "Use the image of the planner's release.")
+        raise RefusedError(
+            "This trainer is not the one the job was planned for", differing, "Use the image of the planner's release."
+        )
 
 
 if __name__ == "__main__":

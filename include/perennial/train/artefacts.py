@@ -30,7 +30,9 @@ def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> 
 
 def build_manifest(job: TrainingJob, files: dict[str, bytes], window: Rows, holdout: Rows, p: Probabilities) -> dict[str, Any]:
     """Return the manifest of a model: everything here is a function of the job."""
-    echoed = job.model_dump(mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "versions"})
+    echoed = job.model_dump(
+        mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "versions"}
+    )
     features = job.features.model_dump(mode="json")
     return {
         "format": 1,
@@ -46,7 +48,9 @@ def build_manifest(job: TrainingJob, files: dict[str, bytes], window: Rows, hold
     }
 
 
-def publish(objects: Objects, job: TrainingJob, files: dict[str, bytes], manifest: dict[str, Any], measured: dict[str, float]) -> bool:
+def publish(
+    objects: Objects, job: TrainingJob, files: dict[str, bytes], manifest: dict[str, Any], measured: dict[str, float]
+) -> bool:
     """
     Write the files, then the manifest; return False when the same model stood there already.
 

@@ -31,7 +31,9 @@ class GraphBuilder:
     def op(self, kind: str, *args: str, output: str | None = None, domain: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its output."""
         name = output or f"v{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, list(args), [name], name=f"{kind}_{len(self._nodes)}", domain=domain, **attributes))
+        self._nodes.append(
+            helper.make_node(kind, list(args), [name], name=f"{kind}_{len(self._nodes)}", domain=domain, **attributes)
+        )
         return name
 
     def number(self, name: str) -> str:

@@ -36,7 +36,7 @@ class TrainingJob(Contract):
     format: Literal[1] = 1
     pipeline: str
     space: str
-    candidate: Literal["mlp", "logistic"]
+    candidate: str
     date: date
     key: str
     seed: int
@@ -63,4 +63,6 @@ def read_job(objects: Objects, uri: str) -> TrainingJob:
         return TrainingJob.model_validate_json(body)
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
-        raise RefusedError(f"Job {uri}", problems, "It was written by another version of Perennial; plan the training again.") from None
+        raise RefusedError(
+            f"Job {uri}", problems, "It was written by another version of Perennial; plan the training again."
+        ) from None

@@ -35,5 +35,9 @@ def to_safetensors(layers: list[Layer]) -> bytes:
     """Return the weights as safetensors: data, no code; the same weights give the same bytes."""
     from safetensors.numpy import save
 
-    arrays = {f"{index}.{part}": np.ascontiguousarray(getattr(layer, part)) for index, layer in enumerate(layers) for part in ("kernel", "bias")}
+    arrays = {
+        f"{index}.{part}": np.ascontiguousarray(getattr(layer, part))
+        for index, layer in enumerate(layers)
+        for part in ("kernel", "bias")
+    }
     return save(arrays)

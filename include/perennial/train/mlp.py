@@ -48,7 +48,9 @@ def build(columns: int, rows: int) -> Any:
     model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid")])
     steps = _EPOCHS * math.ceil(rows / _BATCH)
     model.compile(
-        optimizer=keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY),
+        optimizer=keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps), weight_decay=_WEIGHT_DECAY
+        ),
         loss="binary_crossentropy",
         steps_per_execution=_STEPS_PER_EXECUTION,
     )
@@ -58,7 +60,8 @@ def build(columns: int, rows: int) -> Any:
 def layers_of(model: Any) -> list[Layer]:
     """Return the dense layers of a network; dropout is for training only."""
     dense = [layer for layer in model.layers if layer.get_weights()]
-    return [Layer(*layer.get_weights(), activation=layer.activation.__name__) for layer in dense]
+    weights = [(*layer.get_weights(), layer.activation.__name__) for layer in dense]
+    return [Layer(kernel, bias, activation) for kernel, bias, activation in weights]
 
 
 @cache

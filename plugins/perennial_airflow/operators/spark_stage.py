@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowException
+
+from perennial.errors import REFUSED_EXIT_CODE, RefusedError
 
 
 class SparkStageOperator(SparkSubmitOperator):
@@ -33,7 +36,6 @@ class SparkStageOperator(SparkSubmitOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from perennial.lake.lake import open_lake
-        from perennial.lake.spark_conf import iceberg_conf
         from perennial.pipeline_file import load_pipeline
 
         if self.stage == "clean":
@@ -51,9 +53,16 @@ class SparkStageOperator(SparkSubmitOperator):
             return {**finish(lake, day), "outcome": "unchanged"}
         self.application = plan.application
         self.application_args = [plan.job_uri]
-        self.conf = iceberg_conf(
-            os.environ["PERENNIAL_METASTORE_URI"], lake.layout.warehouse, os.environ.get("AWS_ENDPOINT_URL_S3")
-        )
+        self.conf = dict(plan.conf)
         self._spark_binary = os.environ.get("PERENNIAL_SPARK_SUBMIT")
-        super().execute(context)
+        self._submit(context)
         return finish(lake, day)
+
+    def _submit(self, context: Context) -> None:
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:
+                # The job said that a retry cannot mend it; its own words are the last lines of the log.
+                raise RefusedError(str(error).partition("Last spark-submit output:")[2].strip() or str(error)) from error
+            raise

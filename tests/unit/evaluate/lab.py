@@ -14,7 +14,6 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
-from perennial.train.plan import TrainingPlan
 from pyiceberg.catalog.sql import SqlCatalog
 
 from perennial.calendar import as_of, days
@@ -23,7 +22,8 @@ from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.scoring import score
 from perennial.lake.tables import Partition, TableState, file_io_properties
-from perennial.pipeline import Pipeline
+from perennial.pipeline import Inputs, Pipeline
+from perennial.train.plan import TrainingPlan
 
 START, LAST = date(2026, 3, 1), date(2026, 3, 14)
 ROWS = 120
@@ -112,7 +112,7 @@ class Lab:
     ) -> str:
         """Store a model of `day` whose graph weighs the temperature so, with its predictions; return its version."""
         inputs = self.pipeline.inputs
-        graph = small_graph(weight, len(inputs.numbers), len(inputs.texts))
+        graph = small_graph(weight, inputs)
         rows = self.features(day)
         y = np.array(rows["fault"].to_pylist(), dtype=np.int_)
         p = score(graph, rows, inputs)
@@ -144,7 +144,7 @@ class Lab:
         }
         uri = self.lake.layout.model_manifest(candidate, day, key)
         self.lake.objects.create(uri, canonical_json(body))
-        self.plans[candidate] = TrainingPlan(skipped=None, job_uri=None, manifest_uri=uri, unchanged=True)
+        self.plans[candidate] = TrainingPlan(candidate, skipped=None, job_uri=None, manifest_uri=uri, unchanged=True)
         return str(body["version"])
 
     def plan(self, lake: Lake, day: date, candidate: str) -> TrainingPlan:
@@ -194,10 +194,11 @@ def features_table() -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def small_graph(weight: float, numbers: int, texts: int) -> bytes:
-    """Return sigmoid(weight * (temperature - 60) + rate): the request's first number, and the lookup's value, the last."""
-    column = np.zeros((numbers, 1), np.float32)
-    column[0], column[-1] = weight, 1.0
+def small_graph(weight: float, inputs: Inputs) -> bytes:
+    """Return sigmoid(weight * (temperature - 60) + rate)."""
+    column = np.zeros((len(inputs.numbers), 1), np.float32)
+    column[inputs.numbers.index("temperature")] = weight
+    column[inputs.numbers.index("machine_rates__rate")] = 1.0
     constants = {"zero": np.float32(0), "w": column, "b": np.array([-60 * weight], np.float32), "flat": np.array([-1], np.int64)}
     graph = helper.make_graph(
         [
@@ -209,8 +210,8 @@ def small_graph(weight: float, numbers: int, texts: int) -> bytes:
         ],
         "small",
         [
-            helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["N", numbers]),
-            helper.make_tensor_value_info("texts", TensorProto.STRING, ["N", texts]),
+            helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["N", len(inputs.numbers)]),
+            helper.make_tensor_value_info("texts", TensorProto.STRING, ["N", len(inputs.texts)]),
         ],
         [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],

@@ -54,5 +54,5 @@ def test_whoever_loses_too_often_is_told_who_won(lake: Lake, monkeypatch: pytest
         lake.objects.replace(lake.layout.chain, body, stored.etag if stored else None)
         return enter(chain, day, entry("ours"))
 
-    with pytest.raises(LostRaceError, match="lost 2 races .* run 'other-1-1' of 2026-03-01"):
+    with pytest.raises(LostRaceError, match=r"lost 2 races .* run 'other-1-1' of 2026-03-01"):
         update_chain(lake, beaten)

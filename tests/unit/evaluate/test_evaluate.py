@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from lab import LAST, Lab
-from perennial.train.plan import TrainingPlan
 
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate import evaluate as module
@@ -17,13 +17,14 @@ from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, is_current
 from perennial.pipeline import Inputs
+from perennial.train.plan import TrainingPlan
 
 DAY = LAST - timedelta(days=1)
 GOOD, OFF, BAD = 0.1, 0.02, -0.05
 DAY_BEFORE = DAY - timedelta(days=1)
 
 
-def both(lab: Lab, day: date, mlp: float = GOOD, logistic: float = 0.09) -> tuple[str, str]:
+def both(lab: Lab, day: date, mlp: float = GOOD, logistic: float = 0.06) -> tuple[str, str]:
     return lab.train("mlp", day, mlp), lab.train("logistic", day, logistic)
 
 
@@ -32,7 +33,7 @@ def test_the_first_date_is_decided_by_the_floors(lab: Lab):
     assert not is_current(lab.lake, DAY)
     found = evaluate(lab.lake, DAY, run_id="run-1")
     assert found["outcome"] == "done"
-    assert (found["decision"], found["champion"], found["incumbent"]) == ("PROMOTE", mlp, None)
+    assert (found["decision"], found["champion"], found["incumbent"]) == ("PROMOTE", mlp, None), found["reasons"]
     assert [c["name"] for c in found["candidates"]] == ["mlp", "logistic"]
     assert set(found["candidates"][0]) >= {
         "roc_auc",
@@ -70,7 +71,7 @@ def test_the_next_date_is_judged_against_the_champion_and_says_by_how_much(lab: 
 
 def test_a_date_with_too_little_history_is_skipped_and_that_is_current(lab: Lab):
     lab.plans = {
-        n: TrainingPlan(skipped="12 of 30 days", job_uri=None, manifest_uri="", unchanged=False) for n in ("mlp", "logistic")
+        n: TrainingPlan(n, skipped="12 of 30 days", job_uri=None, manifest_uri=None, unchanged=False) for n in ("mlp", "logistic")
     }
     assert evaluate(lab.lake, DAY, run_id="r")["reason"] == "12 of 30 days"
     assert is_current(lab.lake, DAY)
@@ -78,8 +79,8 @@ def test_a_date_with_too_little_history_is_skipped_and_that_is_current(lab: Lab)
 
 def test_a_candidate_that_is_not_trained_is_an_error(lab: Lab):
     both(lab, DAY)
-    lab.plans["mlp"] = TrainingPlan(skipped=None, job_uri="s3://x/y", manifest_uri=lab.plans["mlp"].manifest_uri, unchanged=False)
-    with pytest.raises(PerennialError, match="'mlp' is not trained"):
+    lab.plans["mlp"] = replace(lab.plans["mlp"], job_uri="s3://x/y", unchanged=False)
+    with pytest.raises(PerennialError, match="mlp not trained"):
         evaluate(lab.lake, DAY, run_id="r")
 
 
@@ -165,7 +166,7 @@ def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
         (lambda table: table.slice(1), "not predicted: date="),
         (lambda table: pa.concat_tables([table, table.slice(0, 1)]), "predicted twice: date="),
         (
-            lambda table: table.set_column(1, "reading_id", pa.array([10**9 + i for i in range(len(table))])),
+            lambda table: pa.concat_tables([table, table.slice(0, 1).set_column(1, "reading_id", pa.array([-1]))]),
             "not in the holdout: date=",
         ),
         (lambda table: table.set_column(3, "p", pa.array([float("nan")] * len(table))), "a probability outside"),
@@ -197,7 +198,7 @@ def test_an_altered_file_of_a_model_is_noticed(lab: Lab, s3: Any):
     both(lab, DAY)
     manifest = lab.lake.objects.read_existing(lab.plans["mlp"].manifest_uri).json()
     s3.put(lab.lake.layout.blob(manifest["files"]["predictions.parquet"]["sha256"]), b"other bytes")
-    with pytest.raises(RefusedError, match="predictions.parquet has digest"):
+    with pytest.raises(RefusedError, match=r"predictions\.parquet has digest"):
         evaluate(lab.lake, DAY, run_id="r")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def lookups_of(inputs: Inputs, rows: int = 3) -> dict[str, dict[str, Any]]:
     """Return lookup files: `rows` keys each, N1 and (JFK, UA) among them; one value is null."""
     files = {}
     for name, spec in inputs.lookups.items():
-        keys = [["N1" if column == "tailnum" else RECORD.get(column, f"{column}0") for column in spec.key]]
+        keys = [[RECORD.get(column, f"{column}0") for column in spec.key]]
         keys += [[f"{column}{index}" for column in spec.key] for index in range(1, rows)]
         files[name] = {
             "key": spec.key,
@@ -69,7 +70,9 @@ def lookups_of(inputs: Inputs, rows: int = 3) -> dict[str, dict[str, Any]]:
     return files
 
 
-def small_graph(inputs: Inputs, bias: float, hidden: tuple[int, ...] = ()) -> bytes:
+def small_graph(
+    inputs: Inputs, bias: float, hidden: tuple[int, ...] = (), scale: float = 1e-4, categories: Sequence[str] = CARRIERS
+) -> bytes:
     """Return a graph: known carriers one-hot beside the numbers (NaN as 0, scaled), dense layers, sigmoid."""
     generator = np.random.default_rng(7)
     nodes, constants = [], []
@@ -85,15 +88,15 @@ def small_graph(inputs: Inputs, bias: float, hidden: tuple[int, ...] = ()) -> by
         helper.make_node("Where", ["missing", constant("zero", np.float32(0)), "numbers"], ["filled"]),
         helper.make_node(
             "Mul",
-            ["filled", constant("scale", np.array([[0.01 if "__" in name else 1e-4 for name in inputs.numbers]], np.float32))],
+            ["filled", constant("scale", np.array([[0.01 if "__" in name else scale for name in inputs.numbers]], np.float32))],
             ["scaled"],
         ),
         helper.make_node("Gather", ["texts", constant("column", np.array([column], np.int64))], ["picked"], axis=1),
-        helper.make_node("OneHotEncoder", ["picked"], ["hot"], domain="ai.onnx.ml", cats_strings=CARRIERS, zeros=1),
-        helper.make_node("Reshape", ["hot", constant("flat", np.array([-1, len(CARRIERS)], np.int64))], ["known"]),
+        helper.make_node("OneHotEncoder", ["picked"], ["hot"], domain="ai.onnx.ml", cats_strings=list(categories), zeros=1),
+        helper.make_node("Reshape", ["hot", constant("flat", np.array([-1, len(categories)], np.int64))], ["known"]),
         helper.make_node("Concat", ["scaled", "known"], ["layer0"], axis=1),
     ]
-    width, last = len(inputs.numbers) + len(CARRIERS), "layer0"
+    width, last = len(inputs.numbers) + len(categories), "layer0"
     for index, units in enumerate([*hidden, 1], start=1):
         weights = generator.normal(0, 0.3, (width, units)).astype(np.float32)
         bias_of = np.full(units, bias if units == 1 else 0.0, np.float32)
@@ -116,7 +119,7 @@ def small_graph(inputs: Inputs, bias: float, hidden: tuple[int, ...] = ()) -> by
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15), helper.make_opsetid("ai.onnx.ml", 2)])
     model.ir_version = 8
-    helper.set_model_props(model, {"categories": json.dumps({"carrier": CARRIERS})})
+    helper.set_model_props(model, {"categories": json.dumps({one_hot[0]: list(categories)})})
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
@@ -129,6 +132,8 @@ def build_release(
     name: str = "2013-02-12-0123456789ab",
     bias: float = 0.0,
     hidden: tuple[int, ...] = (),
+    scale: float = 1e-4,
+    categories: Sequence[str] = CARRIERS,
     lookup_rows: int = 3,
     record: dict[str, Any] | None = None,
     damage: dict[str, Any] | None = None,
@@ -140,7 +145,7 @@ def build_release(
     release must be refused.
     """
     layout, damage = Layout("s3://perennial", "main", pipeline), damage or {}
-    graph = small_graph(inputs, bias, hidden)
+    graph = small_graph(inputs, bias, hidden, scale, categories)
     tables = lookups_of(inputs, lookup_rows)
     record = record or RECORD
     files = {f"lookups/{lookup}.json": canonical_json(table) for lookup, table in tables.items()}

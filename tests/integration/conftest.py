@@ -1,0 +1,120 @@
+"""One whole stack for the integration tests, beside a user's: its own ports, its own state, small pipelines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from perennial.calendar import days
+from perennial.lake.lake import Lake, open_lake
+from perennial.lake.objects import split_uri
+from perennial.pipeline_file import FILE, read_pipeline
+from perennial.runtime.process import endpoint_url
+from stack.airflow import admin_password
+from stack.airflow_client import AirflowClient
+from stack.config import REPO, StackConfig
+from stack.plan import plan
+from stack.postgres import remove_postgres
+from stack.probe import taken_by
+
+SOURCE = REPO / "tests/pipelines/machine_faults"
+ENDED, LIVE = "machine_faults", "machine_faults_live"
+HISTORY_DAYS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The running stack, and a user of it."""
+
+    config: StackConfig
+    airflow: AirflowClient
+    generator: ModuleType
+
+    def lake(self, pipeline: str) -> Lake:
+        return open_lake(read_pipeline(self.config.pipelines / pipeline / FILE))
+
+    def endpoint(self, pipeline: str) -> str:
+        return endpoint_url(pipeline)
+
+    def put(self, lake: Lake, uri: str, body: bytes) -> None:
+        bucket, key = split_uri(uri)
+        lake.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def land(self, pipeline: str, first: date, last: date) -> None:
+        """Land the drops of some dates, the manifest of each last."""
+        lake = self.lake(pipeline)
+        for day in days(first, last):
+            for name, body in self.generator.drop(day).items():
+                self.put(lake, lake.pipeline.sources[self.generator.SOURCE].drop_uri(day) + name, body)
+
+
+@pytest.fixture(scope="session")
+def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfig]:
+    """Start a stack on free ports with two pipelines: one whose data has ended, one that goes on today."""
+    var = tmp_path_factory.mktemp("stack")
+    pipelines = tmp_path_factory.mktemp("pipelines")
+    _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
+    _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
+    config = next(one for offset in range(200, 1000, 20) if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
+    environment = {
+        **os.environ,
+        "PERENNIAL_VAR": str(var),
+        "PERENNIAL_PORT_OFFSET": str(config.offset),
+        "PERENNIAL_PIPELINES": str(pipelines),
+    }
+
+    def stack(command: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "stack", command]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+    started = stack("up")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield config
+    finally:
+        stopped = stack("down")
+        remove_postgres(config)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    assert _is_free(config)
+
+
+@pytest.fixture(scope="session")
+def airflow(running_stack: StackConfig) -> Iterator[AirflowClient]:
+    """Log in to the stack's Airflow."""
+    with AirflowClient(running_stack.airflow_url, admin_password(running_stack)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stack(running_stack: StackConfig, airflow: AirflowClient, machine_data: ModuleType) -> Iterator[Stack]:
+    """Give a module of tests the stack, and put the stack's addresses into this process's environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in running_stack.shared_environment().items():
+            patch.setenv(name, value)
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        yield Stack(running_stack, airflow, machine_data)
+
+
+def _write_pipeline(folder: Path, changes: dict[str, object]) -> None:
+    """Copy the test pipeline under another name; its drops may be two days late, so that a run of yesterday waits at any hour."""
+    shutil.copytree(SOURCE, folder)
+    text = (SOURCE / FILE).read_text().replace("s3://landing/machine_faults/", f"s3://landing/{folder.name}/")
+    document = {**yaml.safe_load(text), "name": folder.name, **changes}
+    document["sources"]["readings"]["deadline_hours"] = 48
+    (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _is_free(config: StackConfig) -> bool:
+    return not any(taken_by(port) for part in plan(config) if part.service for port in part.service.ports)

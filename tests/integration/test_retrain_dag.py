@@ -1,0 +1,145 @@
+"""The whole DAG on the real stack: from a landed drop to an endpoint that answers, as a user drives it through the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import httpx
+import pytest
+
+from stack.airflow_client import TaskState
+
+pytestmark = pytest.mark.stack
+
+PIPELINE = "machine_faults"
+DAG = f"retrain_{PIPELINE}"
+FIRST, SECOND = date(2026, 3, 6), date(2026, 3, 7)
+RUN_SECONDS = 600
+RECORD = {"temperature": 71.5, "pressure": 8.25, "machine": "M03", "mode": "boost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its state, and of each task the state, the tries and the result."""
+
+    state: str
+    tasks: dict[str, TaskState]
+    results: dict[str, dict[str, Any] | None]
+    logs: dict[str, str]
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: task.state for name, task in self.tasks.items()}
+
+
+def run(stack, **conf: Any) -> Run:
+    run_id = stack.airflow.trigger(DAG, conf)
+    state, tasks = stack.airflow.wait(DAG, run_id, RUN_SECONDS)
+    results = {task.name: stack.airflow.result(DAG, run_id, task.task, task.map_index) for task in tasks}
+    logs = {task.name: stack.airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
+    return Run(state, {task.name: task for task in tasks}, results, logs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unpaused(stack) -> None:
+    stack.airflow.wait_for_dag(DAG)
+    stack.airflow.unpause(DAG)
+
+
+@pytest.fixture(scope="module")
+def first(stack) -> Run:
+    stack.land(PIPELINE, date(2026, 3, 1), FIRST)
+    return run(stack, date=FIRST.isoformat())
+
+
+@pytest.fixture(scope="module")
+def second(stack, first: Run) -> Run:
+    stack.land(PIPELINE, SECOND, SECOND)
+    return run(stack, date=SECOND.isoformat())
+
+
+@pytest.fixture(scope="module")
+def again(stack, second: Run) -> Run:
+    return run(stack, date=SECOND.isoformat())
+
+
+def test_first_date_goes_from_its_drop_to_a_release(first: Run) -> None:
+    assert first.state == "success", first.logs
+    assert set(first.states) == {
+        "plan_run", "wait_for_drop", "collect", "clean", "analyse", "train[mlp]", "train[logistic]", "evaluate", "deploy",
+    }  # fmt: skip
+    assert set(first.states.values()) == {"success"}
+    assert first.results["collect"]["rows_landed"] == {"readings": 200}
+    assert first.results["clean"]["rows"] == {"readings": 200}
+    assert (first.results["evaluate"]["decision"], first.results["evaluate"]["incumbent"]) == ("PROMOTE", None)
+    assert first.results["deploy"]["outcome"] == "done"
+    assert first.results["deploy"]["version"] == first.results["evaluate"]["champion"]
+
+
+def test_second_date_is_judged_against_the_first(first: Run, second: Run) -> None:
+    assert second.state == "success", second.logs
+    assert second.results["evaluate"]["incumbent"] == first.results["evaluate"]["champion"]
+    assert second.results["collect"]["new"] == 1
+    assert second.results["deploy"]["as_of"] == "2026-03-08"
+
+
+def test_endpoint_answers_from_the_second_release(stack, second: Run) -> None:
+    answer = httpx.post(f"{stack.endpoint(PIPELINE)}/predict", json=[RECORD, {**RECORD, "machine": "M99"}], trust_env=False)
+
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["release"], body["as_of"]) == (second.results["deploy"]["released"], "2026-03-08")
+    assert [0 < one["probability"] < 1 for one in body["predictions"]] == [True, True]
+
+
+def test_same_date_again_is_unchanged_and_costs_one_task(second: Run, again: Run) -> None:
+    assert again.state == "success", again.logs
+    assert again.states.pop("plan_run") == "success"
+    assert {state for name, state in again.states.items() if name != "plan_run"} == {"skipped"}
+    plan = again.results["plan_run"]
+    assert plan["outcome"] == "unchanged"
+    assert {name: stage["outcome"] for name, stage in plan["stages"].items()} == dict.fromkeys(
+        ("collect", "clean", "analyse", "train", "evaluate", "deploy"), "unchanged"
+    )
+    assert plan["stages"]["clean"]["digests"] == second.results["clean"]["digests"]
+    assert plan["stages"]["evaluate"]["decision"] == second.results["evaluate"]["decision"]
+
+
+def test_too_little_history_skips_the_model_with_the_reason(stack, second: Run) -> None:
+    early = run(stack, date="2026-03-03")
+
+    assert early.state == "success", early.logs
+    assert {early.states[name] for name in ("train[mlp]", "train[logistic]", "evaluate", "deploy")} == {"skipped"}
+    assert early.results["train[mlp]"]["reason"] == "3 of 5 days"
+
+
+def test_missing_past_drop_fails_at_once(stack) -> None:
+    missing = run(stack, date="2026-03-20")
+
+    assert missing.state == "failed"
+    assert (missing.tasks["wait_for_drop"].state, missing.tasks["wait_for_drop"].try_number) == ("failed", 1)
+    assert "date=2026-03-20/_MANIFEST.json" in missing.logs["wait_for_drop"]
+    assert missing.states["collect"] == "upstream_failed"
+
+
+def test_unknown_key_is_refused_by_the_first_task(stack) -> None:
+    refused = run(stack, dat="2026-03-06")
+
+    assert (refused.tasks["plan_run"].state, refused.tasks["plan_run"].try_number) == ("failed", 1)
+    assert "Did you mean 'date'?" in refused.logs["plan_run"]
+
+
+def test_half_uploaded_drop_is_refused_by_collect(stack) -> None:
+    lake = stack.lake(PIPELINE)
+    day = date(2026, 3, 30)
+    for name, body in stack.generator.drop(day).items():
+        half = body[: len(body) // 2] if name == "readings-1.csv" else body
+        stack.put(lake, lake.pipeline.sources["readings"].drop_uri(day) + name, half)
+
+    refused = run(stack, date=day.isoformat())
+
+    assert (refused.tasks["collect"].state, refused.tasks["collect"].try_number) == ("failed", 1)
+    assert "readings-1.csv" in refused.logs["collect"]
+    assert refused.states["clean"] == "upstream_failed"

@@ -1,0 +1,58 @@
+"""Where a stack lives, and what its processes are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stack.config import PORTS, StackConfig
+from stack.errors import StackError
+
+
+def test_offset_moves_every_port(tmp_path: Path) -> None:
+    config = StackConfig.from_environment({"PERENNIAL_VAR": str(tmp_path), "PERENNIAL_PORT_OFFSET": "100"})
+    assert {config.port(name) - default for name, default in PORTS.items()} == {100}
+    assert config.shared_environment()["AWS_ENDPOINT_URL_S3"] == f"http://127.0.0.1:{PORTS['s3'] + 100}"
+
+
+def test_no_two_services_share_a_port() -> None:
+    assert len(set(PORTS.values())) == len(PORTS)
+
+
+@pytest.mark.parametrize("text", ["-1", "abc", "1e3", "60000", "٣", " 5"])
+def test_impossible_offset_is_refused_by_name(text: str) -> None:
+    with pytest.raises(StackError, match="PERENNIAL_PORT_OFFSET"):
+        StackConfig.from_environment({"PERENNIAL_PORT_OFFSET": text})
+
+
+def test_keys_of_the_users_shell_do_not_reach_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of another account")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "of another Airflow")
+    monkeypatch.setenv("SPARK_HOME", "of another Spark")
+    environment = StackConfig(repo=tmp_path, var=tmp_path).process_environment()
+    assert not {"AWS_ACCESS_KEY_ID", "AIRFLOW__CORE__EXECUTOR", "SPARK_HOME"} & set(environment)
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == str(tmp_path / "secrets" / "aws_credentials")
+
+
+def test_a_proxy_of_the_users_shell_is_not_asked_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "intranet")
+    environment = StackConfig(repo=tmp_path, var=tmp_path).process_environment()
+    assert environment["no_proxy"] == "intranet,127.0.0.1,localhost"
+    assert "127.0.0.1" in environment["NO_PROXY"]
+
+
+def test_environment_file_holds_addresses_and_no_secret(tmp_path: Path) -> None:
+    config = StackConfig(repo=tmp_path, var=tmp_path / "var")
+    config.write_environment()
+    lines = dict(line.split("=", 1) for line in config.environment_file.read_text(encoding="utf-8").splitlines())
+    assert lines == config.shared_environment()
+    assert not [key for key in lines if "SECRET" in key or "PASSWORD" in key]
+
+
+def test_pipelines_are_counted_in_alphabetical_order(tmp_path: Path) -> None:
+    for name in ("b", "a", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pipeline.yaml").touch()
+    (tmp_path / "no_pipeline").mkdir()
+    assert StackConfig(repo=tmp_path, var=tmp_path, pipelines=tmp_path).pipeline_names() == ["a", "b", "c"]

@@ -1,0 +1,50 @@
+"""Each check of the machine can fail, and then names the fix."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from stack import doctor
+from stack.config import StackConfig
+from stack.plan import Part
+from stack.process import Service
+
+
+def examine(tmp_path: Path, *parts: Part) -> dict[str, doctor.Finding]:
+    config = StackConfig(repo=tmp_path, var=tmp_path / "var", pipelines=tmp_path)
+    return {finding.subject: finding for finding in doctor.examine(config, parts)}
+
+
+def part(port: int) -> Part:
+    return Part(name="one", service=Service(name="one", argv=(), is_ready=lambda: True, ports=(port,)))
+
+
+def test_missing_tools_and_pipelines_all_show_at_once(tmp_path: Path) -> None:
+    findings = examine(tmp_path)
+    ill = {subject for subject, finding in findings.items() if finding.fix}
+    assert {"control plane", "object store", "spark", "spark-submit", "pipelines"} <= ill
+    assert "make setup" in findings["spark"].fix
+
+
+def test_taken_port_names_its_holder(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        finding = examine(tmp_path, part(server.getsockname()[1]))["ports of one"]
+    assert "is taken by" in finding.found
+    assert "PERENNIAL_PORT_OFFSET" in finding.fix
+
+
+def test_free_port_is_well(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert not examine(tmp_path, part(port))["ports of one"].fix
+
+
+@pytest.mark.parametrize(("name", "subject"), [("DISK_GB", "disk"), ("MEMORY_GB", "memory")], ids=["disk", "memory"])
+def test_too_little_is_said_in_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, subject: str) -> None:
+    monkeypatch.setattr(doctor, name, 10**9)
+    finding = examine(tmp_path)[subject]
+    assert "GB" in finding.found
+    assert finding.fix
