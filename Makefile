@@ -20,7 +20,7 @@ SPARK_STAMP := .spark/.locked-$(call key,requirements-spark.lock)
 # Runs a recipe line and says what it does and how long it took.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
 
-.PHONY: help setup up down status clean distclean doctor lint format test test-unit demo lock
+.PHONY: help setup up down status clean distclean doctor lint format test test-unit bench-serving demo lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ test-unit: setup ## Run the unit tests: no stack, no network
 
 test: setup ## Run all tests; those of the whole stack start one of their own
 	$(call timed,All tests,.venv/bin/python -m pytest)
+
+bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
+	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)

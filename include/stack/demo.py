@@ -69,8 +69,12 @@ def main() -> int:
             summary["run_seconds"] = round(time.monotonic() - begin, 1)
             out.print("\n[bold]The same date once more[/]: nothing has changed, and the first task says so")
             summary["runs"].append(_run(airflow, SECOND_RUN))
-    except (PerennialError, httpx.HTTPError) as error:
-        out.print(f"[red]✗[/] {error}", markup=True)
+    except PerennialError as error:
+        out.print("[red]✗[/]", end=" ")
+        out.print(str(error), markup=False)
+        return 1
+    except httpx.TransportError as error:
+        out.print(f"[red]✗[/] A service of the stack does not answer ({error}). `make status` shows which; logs are in {config.logs}")
         return 1
     finally:
         _write(file, summary)

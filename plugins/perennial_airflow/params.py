@@ -23,7 +23,7 @@ def run_params(pipeline: Pipeline) -> dict[str, Param]:
             False,
             type="boolean",
             title="Recompute",
-            description="Run every stage again although nothing changed. The results must come out the same.",
+            description="Clean, analyse and train again although nothing changed. The results must come out the same.",
         ),
         "force_decision": Param(
             None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -11,11 +10,12 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from perennial_airflow.run_request import read_request
 
-# Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light.
+# Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light. The keywords with
+# the default None are filled by Airflow from the run's context.
 
 
 @task
-def plan_run(pipeline: str, *, dag_run: Any = None, params: Mapping[str, Any] | None = None, ti: Any = None) -> dict[str, Any]:
+def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any = None) -> dict[str, Any]:
     """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
     from perennial.runtime.process import ProcessRuntime
     from perennial.unchanged import unchanged_stages
@@ -24,7 +24,7 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Mapping[str, Any] | 
     request = read_request(
         lake.pipeline.calendar,
         conf=dag_run.conf or {},
-        params=dict(params or {}),
+        params=params,
         interval_start=dag_run.data_interval_start,
         run_after=dag_run.run_after,
         manual=str(dag_run.run_type) == "manual",
@@ -48,13 +48,13 @@ def collect(pipeline: str, day: str) -> dict[str, Any]:
 
 
 @task(map_index_template="{{ task.op_kwargs['candidate'] }}")
-def train(pipeline: str, day: str, candidate: str, *, ti: Any = None) -> dict[str, Any]:
+def train(pipeline: str, day: str, candidate: str, *, params: Any = None, ti: Any = None) -> dict[str, Any]:
     """Train one candidate in a process of its own; skip when there is too little history."""
     from perennial.runtime.process import train as train_in_process
     from perennial.train.plan import finish_training, plan_training
 
     lake = _open(pipeline)
-    plan = plan_training(lake, date.fromisoformat(day), candidate)
+    plan = plan_training(lake, date.fromisoformat(day), candidate, recompute=params["recompute"])
     if plan.skipped is not None:
         ti.xcom_push(key="return_value", value={"outcome": "skipped", "reason": plan.skipped, "name": candidate})
         raise AirflowSkipException(plan.skipped)
@@ -64,17 +64,16 @@ def train(pipeline: str, day: str, candidate: str, *, ti: Any = None) -> dict[st
 
 
 @task
-def evaluate(pipeline: str, day: str, *, dag_run: Any = None, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def evaluate(pipeline: str, day: str, *, dag_run: Any = None, params: Any = None) -> dict[str, Any]:
     """Judge the candidates against the incumbent and record the decision."""
     from perennial.evaluate.evaluate import evaluate as judge
 
-    asked = params or {}
     return judge(
         _open(pipeline),
         date.fromisoformat(day),
         run_id=dag_run.run_id,
-        force_decision=asked["force_decision"],
-        force_reason=asked["force_reason"],
+        force_decision=params["force_decision"],
+        force_reason=params["force_reason"],
     )
 
 

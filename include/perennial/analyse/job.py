@@ -29,7 +29,7 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     for item, sight in lookups:
         tables.show(sight)
         rows = lookup_rows(run_query(spark, item["file"], item["sql"]), item)
-        store_days(rows, **_place(item, database), day_column="as_of", unique=["as_of", *item["key"]])
+        store_days(rows, **_place(item, database), day_column="as_of", unique=item["key"])
     for item, sight in features:
         tables.show(sight)
         rows = feature_rows(run_query(spark, item["file"], item["sql"]), item)

@@ -14,6 +14,7 @@ from perennial.lake.spark_tables import Stopwatch, commit, days_filter, table_na
 from perennial.lake.tables import Partition
 
 log = logging.getLogger("perennial.spark")
+EXAMPLES = 5
 
 
 def store_days(
@@ -34,13 +35,13 @@ def store_days(
     """
     watch = Stopwatch()
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
-    contents = partition_contents(rows, day_column, unique)
+    contents = partition_contents(rows, day_column)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
             f"{file}: it yields rows whose {day_column} was not asked for", foreign, f"Take {day_column} from the view dates."
         )
-    _refuse_doubled(rows, file, day_column, unique, contents)
+    _refuse_doubled(rows, file, day_column, unique)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     commit(
@@ -59,21 +60,15 @@ def _facts(content: Content) -> tuple[str, int]:
     return content.digest, content.rows
 
 
-def _refuse_doubled(rows: DataFrame, file: str, day_column: str, unique: Sequence[str], contents: Mapping[str, Content]) -> None:
-    doubled = sorted(day for day, content in contents.items() if content.keys is not None and content.keys < content.rows)
+def _refuse_doubled(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
+    """Refuse rows that share a key within a day: a lookup's would multiply the features they are joined to."""
+    if not unique:
+        return
+    doubled = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
     if not doubled:
         return
-    named = [F.coalesce(F.col(name).cast("string"), F.lit("null")) for name in unique]
-    found = (
-        rows.where(days_filter(day_column, doubled[:1]))
-        .groupBy(F.concat_ws(", ", *named).alias("key"))
-        .count()
-        .where("count > 1")
-        .orderBy("key")
-        .limit(5)
-    )
     raise RefusedError(
-        f"{file}: several rows of one ({', '.join(unique)}) in {len(doubled)} of {len(contents)} dates",
-        [f"{doubled[0]}: {row['key']} stands there {row['count']} times" for row in found.collect()],
+        f"{file}: several rows of one ({', '.join(unique)}) in a date",
+        sorted(f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in doubled),
         "Each may stand there once a date: aggregate, or add a column to the key in pipeline.yaml.",
     )

@@ -17,16 +17,16 @@ Wanted = dict[str, dict[str, str]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
 
 
-def plan_analyse(lake: Lake, day: date) -> SparkPlan:
+def plan_analyse(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
     """
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
     That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
-    that begin these dates and that end D.
+    that begin these dates and that end D. With `recompute` all of it is planned although it is there: it must come out the same.
     """
     clean = _clean_states(lake, day)
     wanted = _wanted(lake, day, clean)
-    stale = {table: _stale(lake.tables.state(table), keys) for table, keys in wanted.items()}
+    stale = wanted if recompute else {table: _stale(lake.tables.state(table), keys) for table, keys in wanted.items()}
     todo = sum(len(days) for days in stale.values())
     return plan_job(lake, "analyse", _job(lake, clean, stale) if todo else None, todo)
 

@@ -18,11 +18,12 @@ from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 Days = dict[date | None, Drop]
 
 
-def plan_clean(lake: Lake, day: date) -> SparkPlan:
+def plan_clean(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
     """
     Plan one job for everything that a run of `day` needs and that is not clean yet: D, earlier dates, references.
 
-    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change.
+    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. With `recompute`
+    D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
     for name, drops in _pinned(lake, day).items():
@@ -30,7 +31,8 @@ def plan_clean(lake: Lake, day: date) -> SparkPlan:
         partitions = lake.tables.state(f"clean_{name}").partitions
         for key_day, drop in drops.items():
             key = _key(lake, name, key_day, drop)
-            if not _is_current(partitions, key_day, key) and not lake.objects.exists(lake.layout.refusal(name, key_day, key)):
+            settled = _is_current(partitions, key_day, key) or lake.objects.exists(lake.layout.refusal(name, key_day, key))
+            if not settled or (recompute and key_day in (day, None)):
                 todo[_text(key_day)] = {
                     "key": key,
                     "refusal": lake.layout.refusal(name, key_day, key),

@@ -32,7 +32,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     for row in rows:
         table.add_row(*("-" if cell is None else _plain(str(cell)) for cell in row))
     # Names of models and releases are there to be copied: a narrow terminal may wrap a line, but no cell is cut.
-    out.print(table, width=max(out.width, out.measure(table, options=out.options.update_width(10_000)).maximum))
+    table.width = out.measure(table, options=out.options.update_width(10_000)).maximum
+    out.print(table)
 
 
 def _plain(text: str) -> str:

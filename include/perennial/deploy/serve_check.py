@@ -18,6 +18,7 @@ WARM_UP = 20
 REQUESTS = 200
 PAUSE_SECONDS = 0.05
 RELEASE_HEADER = "x-release"
+MOST_QUOTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def serve_check(url: str, golden: Golden) -> Observed:
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
         problems = _ask(client, golden, range(len(golden.records)))
         if problems:
-            raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", problems)
+            raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", _quoted(problems))
         for index in range(WARM_UP):
             _ask(client, golden, [index % len(golden.records)])
         observed = Observed()
@@ -86,12 +87,18 @@ def _observe(client: httpx.Client, golden: Golden, index: int, observed: Observe
 def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
     if observed.errors:
         failed = f"{len(observed.errors)} of {len(observed.latencies_ms)} requests failed"
-        raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", observed.errors)
+        raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", _quoted(observed.errors))
     if slow := too_slow(observed.latencies_ms, golden.p99_ms):
         raise ReleaseFailedError(
             f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound."
         )
     return observed
+
+
+def _quoted(problems: Sequence[str]) -> list[str]:
+    """Return the first few problems: there is more to say about a failed release than which requests differ."""
+    more = len(problems) - MOST_QUOTED
+    return [*problems[:MOST_QUOTED], *([f"and {more} more requests"] if more > 0 else [])]
 
 
 def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> list[str]:

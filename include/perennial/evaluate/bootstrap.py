@@ -3,7 +3,7 @@ How sure a difference between two models is: a studentised bootstrap over days, 
 
 A statistic is a smooth function of day weights (how often each day was drawn). It returns, for each set of weights, its
 estimate and its influence by day, from which the standard error follows: sqrt(D / (D - 1) * sum of squared influences).
-Rows of one day share weather and traffic, so the day, not the row, is what is drawn. See docs/adr/promotion-gate.md.
+Rows of one day share weather and traffic, so the day, not the row, is what is drawn. See docs/adr/0006-the-promotion-gate.md.
 """
 
 from __future__ import annotations

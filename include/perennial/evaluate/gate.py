@@ -1,7 +1,7 @@
 """
 The promotion gate: may a challenger replace the incumbent? Pure: predictions in, verdicts with every number out.
 
-docs/adr/promotion-gate.md says what each rule means and why it is as it is.
+docs/adr/0006-the-promotion-gate.md says what each rule means and why it is as it is.
 """
 
 from __future__ import annotations

@@ -65,4 +65,6 @@ def _number(table: pa.Table, name: str) -> Numbers:
         column = column.cast(pa.int32())
     elif pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
-    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float32)
+    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):  # beyond 32 bits is infinite: training refuses it by name
+        return np.asarray(values, dtype=np.float32)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from pyspark.sql import SparkSession
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
@@ -24,6 +26,12 @@ def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[
     except PerennialError as error:
         log.error("%s", error)
         sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
+    except Py4JJavaError as error:
+        # Java's stack traces are hundreds of lines of Spark's own; the causes are in those that name them.
+        causes = [line.strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%sSpark failed%s", where, "\n".join(dict.fromkeys(causes)))
+        sys.exit(1)
     finally:
         if spark is not None:
             spark.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -27,6 +26,10 @@ from perennial.settings import load_environment
 
 log = logging.getLogger("perennial.serve")
 
+# How long a worker may keep the interpreter while the event loop waits. With Python's 5 ms, single records beside batches of
+# 1,000 had a p99 five times as long as with this, at the same rows a second.
+_SWITCH_SECONDS = 0.0005
+
 
 def main() -> int:
     """Serve until SIGTERM; return 1 when the release given with --release cannot serve."""
@@ -35,6 +38,7 @@ def main() -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again once it has stopped
         signal.signal(name, _leave)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     load_environment()
     limits = replace(Limits(), header_seconds=args.header_seconds, body_seconds=args.body_seconds)
     objects, layout = Objects(), Layout(lake_root(), args.space, args.pipeline)
@@ -49,7 +53,6 @@ def main() -> int:
     else:
         follower = Follower(app, objects, layout, limits)
         follower.start()
-    gc.freeze()  # what is loaded by now stays: no collection need walk it again
     try:
         _run(app, args.host, args.port, limits)
     finally:

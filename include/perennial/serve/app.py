@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -53,6 +54,7 @@ class App:
         """Serve a release from the next request on; one assignment, so every request sees exactly one."""
         self.release = release
         self.metrics.switched(release)
+        gc.freeze()  # no later collection need walk the lookups; counting references still frees them
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

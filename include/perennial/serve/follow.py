@@ -64,7 +64,10 @@ class Follower(threading.Thread):
     def _load(self, pointer: bytes, etag: str) -> None:
         try:
             name = _release_name(pointer)
-            if self._app.release is None or self._app.release.id != name:
+            if name is None:  # the first release was withdrawn, and there is none before it
+                self._app.release = None
+                log.warning("No release is active")
+            elif self._app.release is None or self._app.release.id != name:
                 release = load_release(self._objects, self._layout, name, self._limits)
                 self._app.switch(release)
                 log.info("Release %s serves, model version %s", release.id, release.version)
@@ -75,13 +78,13 @@ class Follower(threading.Thread):
         self._settled = etag
 
 
-def _release_name(pointer: bytes) -> str:
+def _release_name(pointer: bytes) -> str | None:
     import json
 
     try:
         document = json.loads(pointer)
         if document["format"] != 1:
             raise RefusedError(f"The pointer to the active release is of format {document['format']!r}, expected 1")
-        return str(document["release"])
+        return None if document["release"] is None else str(document["release"])
     except (ValueError, KeyError, TypeError):
         raise RefusedError("The pointer to the active release is malformed") from None

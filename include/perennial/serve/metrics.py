@@ -16,7 +16,7 @@ class Metrics:
 
     def __init__(self, pipeline: str) -> None:
         """Make a registry of its own, so that two servers in one process do not meet."""
-        disable_created_metrics()  # a second series for each counter that nobody reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter that nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.pipeline = pipeline

@@ -27,7 +27,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or refuse it with 503 when there are too many."""
         super().connection_made(transport)
-        self._begun = False
+        self._begun = False  # headers have begun to arrive
+        self._in_message = False  # headers or body are under way
         self._header_bytes = 0
         self.due: float | None = self.loop.time() + self.limits.header_seconds
         if len(self.connections) > self.limits.connections:
@@ -45,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start the clock of a request's headers at their first byte."""
         super().on_message_begin()
-        self._begun = True
+        self._begun = self._in_message = True
         self._header_bytes = 0
         self.due = self.loop.time() + self.limits.header_seconds
 
@@ -59,10 +60,16 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """Note the end of a request; its answer may still be to come."""
+        super().on_message_complete()
+        self._in_message = False
+
     def on_response_complete(self) -> None:
-        """Start the clock of the next request's headers."""
+        """Start the clock of the next request's headers, unless a pipelined one is under way already."""
         super().on_response_complete()
-        if self.due is None:
+        if not self._in_message:
+            self._header_bytes = 0
             self.due = self.loop.time() + self.limits.idle_seconds
 
     def send_400_response(self, msg: str) -> None:

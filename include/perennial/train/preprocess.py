@@ -35,11 +35,12 @@ def amounts(inputs: Inputs) -> list[str]:
     """
     Return the inputs that the model sees as amounts, in order.
 
-    A raw date or time is not among them: tomorrow's date lies outside every window. Derived inputs speak for them.
+    A raw date or time is not among them: tomorrow's date lies outside every window. Derived inputs speak for them; they are
+    sorted, as the canonical JSON of a job file sorts them.
     """
     clocks = {name for name, field in inputs.request.items() if field.type in {"date", "time"}}
     seen = [name for name in inputs.numbers if name not in clocks]
-    return seen + [name for name in inputs.derived if name not in inputs.categories]
+    return seen + [name for name in sorted(inputs.derived) if name not in inputs.categories]
 
 
 def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preprocessing:
@@ -85,6 +86,8 @@ def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing
     for name, known in fitted.text_classes.items():
         one_hot = graph.op("OneHotEncoder", graph.text(name), domain="ai.onnx.ml", cats_strings=known, zeros=1)
         parts.append(graph.op("Reshape", one_hot, graph.constant([-1, len(known)], np.int64)))
+    if not parts:
+        raise RefusedError("The model sees no input", remedy="Declare a number, category or derived input that is no identifier.")
     return graph.beside(*parts)
 
 

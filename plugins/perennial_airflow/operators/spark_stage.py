@@ -47,7 +47,7 @@ class SparkStageOperator(SparkSubmitOperator):
 
         lake = open_lake(load_pipeline(self.pipeline))
         day = date.fromisoformat(self.day)
-        plan = make_plan(lake, day)
+        plan = make_plan(lake, day, recompute=context["params"]["recompute"])
         if plan.job_uri is None:
             self.log.info("Nothing to do: the tables hold %s", self.day)
             return {**finish(lake, day), "outcome": "unchanged"}

@@ -224,12 +224,17 @@ def test_bomb_by_ratio(problems, machine_data) -> None:
     assert "a compressed bomb" in problems({"a.csv.gz": gzip.compress(machine_data.csv_bytes([line] * 250_000))})[0]
 
 
-def test_more_text_than_allowed_over_all_files(problems, machine_data) -> None:
-    lines = [f"{index},M01,2026-03-02T00:00:00Z,{index * 0.37 % 90},8,idle,true{' ' * (index % 50)}" for index in range(320_000)]
-    bodies = {f"{part}.csv": machine_data.csv_bytes(lines[part::2]) for part in range(2)}
-    found = problems(bodies)
-    assert len(found) == 1
-    assert "max_bytes" in found[0]
+def test_more_text_than_allowed_over_all_files(s3, pipeline_factory, machine_data) -> None:
+    bodies = {f"{part}.csv": machine_data.csv_bytes(machine_data.rows(DAY)[part::2]) for part in range(2)}
+
+    def smaller(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["max_bytes"] = sum(map(len, bodies.values())) - 1
+
+    lake = s3.open_lake(pipeline_factory(smaller))
+    for name, body in {**bodies, FILE: machine_data.manifest(DAY, bodies)}.items():
+        s3.put(lake.pipeline.sources["readings"].drop_uri(DAY) + name, body)
+    with pytest.raises(DropRefusedError, match=r"1\.csv: more than \d+ bytes of text, all that max_bytes allows"):
+        accept_drop(lake, "readings", DAY)
 
 
 def test_a_line_without_end(problems, machine_data) -> None:

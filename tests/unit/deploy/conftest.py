@@ -11,8 +11,8 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "evaluate")]
 
-from lab import Lab, build_lab, with_lookup
-from scripted_runtime import ScriptedRuntime
+from lab import Lab, build_lab, with_lookup  # noqa: E402
+from scripted_runtime import ScriptedRuntime  # noqa: E402
 
 
 @pytest.fixture
@@ -25,6 +25,9 @@ def lab(s3: Any, pipeline_factory: Callable[..., Any], tmp_path: Path, monkeypat
 
 
 @pytest.fixture
-def runtime(lab: Lab) -> Iterator[ScriptedRuntime]:
+def runtime(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedRuntime]:
+    """A place where models serve that does as it is told; a few requests are enough to see that."""
+    monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 10)
+    monkeypatch.setattr("perennial.deploy.serve_check.WARM_UP", 1)
     with ScriptedRuntime(lab.lake) as found:
         yield found

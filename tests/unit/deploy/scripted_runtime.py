@@ -24,6 +24,7 @@ class Server:
         self.shift = 0.0
         self.delay_seconds = 0.0
         self.status = 200
+        self._known: dict[str, dict[str, float]] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,8 +45,11 @@ class Server:
 
     def answer(self, handler: BaseHTTPRequestHandler, records: list[dict[str, Any]]) -> None:
         assert self.release is not None
-        golden = read_golden(self.lake, self.release)
-        known = {json.dumps(record, sort_keys=True): p for record, p in zip(golden.records, golden.probabilities, strict=True)}
+        if self.release not in self._known:
+            golden = read_golden(self.lake, self.release)
+            pairs = zip(golden.records, golden.probabilities, strict=True)
+            self._known[self.release] = {json.dumps(record, sort_keys=True): p for record, p in pairs}
+        known = self._known[self.release]
         found = [{"probability": known[json.dumps(record, sort_keys=True)] + self.shift} for record in records]
         body = json.dumps({"predictions": found}).encode()
         time.sleep(self.delay_seconds)

@@ -146,7 +146,6 @@ def test_wrong_golden_answers_are_quoted_with_the_record_and_the_log(lab: Lab, r
 
 def test_a_slow_release_is_refused_with_what_was_found(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
-    monkeypatch.setattr("perennial.deploy.serve_check.WARM_UP", 1)
     forced(lab, D1)
     runtime.staged.delay_seconds = 0.3
     with pytest.raises(ReleaseFailedError, match="5 of 5 requests took longer than 250 ms"):

@@ -49,7 +49,7 @@ def with_lookup(folder: Path) -> Callable[[dict[str, Any]], None]:
             "slice_min_rows": 50,
         }
         document["inputs"]["lookups"] = {"machine_rates": {"key": ["machine"], "values": ["rate"]}}
-        document["deployment"] = {"p99_ms": 250, "soak_seconds": 0.3}
+        document["deployment"] = {"p99_ms": 250, "soak_seconds": 0.1}
         (folder / "lookups").mkdir(exist_ok=True)
         (folder / "lookups" / "machine_rates.sql").write_text(
             "SELECT d.as_of, r.machine, 0.1 AS rate FROM dates d JOIN readings r\n"

@@ -149,6 +149,14 @@ def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None
     assert found == pytest.approx([expected({**RECORD, "distance": distance}) for distance in distances], abs=1e-6)
 
 
+def test_pipelined_large_bodies_are_answered(server: ServerProcess) -> None:
+    message = request("POST", "/predict", json.dumps([RECORD] * 2_000).encode())
+    with server.connect() as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(message * 3)
+        assert [read_response(stream).status for _ in range(3)] == [200, 200, 200]
+
+
 def test_connection_stays_open_after_a_refusal(server: ServerProcess) -> None:
     with server.connect() as connection:
         stream = connection.makefile("rb")

@@ -1,0 +1,127 @@
+"""The embedded runtime with the real model server: deploy, follow, roll back; and children that never outlive their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from lab import LAST, Lab
+
+from perennial.deploy.deploy import deploy
+from perennial.deploy.protocol import read_golden
+from perennial.deploy.rollback import rollback
+from perennial.errors import PerennialError
+from perennial.evaluate.evaluate import evaluate
+from perennial.runtime import process
+from perennial.runtime.base import EndpointMissingError, StageFailedError
+from perennial.runtime.process import ProcessRuntime, endpoint_url, train
+
+D1, D2 = LAST - timedelta(days=2), LAST - timedelta(days=1)
+
+
+@pytest.fixture
+def runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessRuntime]:
+    """The runtime of a checkout with this one pipeline, its endpoint on a free port, nothing running."""
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(process._free_port()))
+    found = ProcessRuntime(lab.pipeline.name, follow_seconds=60)
+    yield found
+    found.unstage()
+
+
+def promote(lab: Lab, day: object, weight: float) -> str:
+    version = lab.train("mlp", day, weight)  # type: ignore[arg-type]
+    lab.train("logistic", day, -0.05)  # type: ignore[arg-type]
+    evaluate(lab.lake, day, run_id="run", force_decision="PROMOTE", force_reason="test")  # type: ignore[arg-type]
+    return version
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: ProcessRuntime):
+    port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
+    with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+        good = promote(lab, D1, 0.1)
+        first = deploy(lab.lake, D1, runtime)
+        promote(lab, D2, 0.12)
+        second = deploy(lab.lake, D2, runtime)
+        golden = read_golden(lab.lake, second["released"])
+        answer = httpx.post(f"{runtime.endpoint_url()}/predict", json=list(golden.records), trust_env=False)
+        assert answer.headers["x-release"] == second["released"] != first["released"]
+        found = [item["probability"] for item in answer.json()["predictions"]]
+        assert found == pytest.approx(list(golden.probabilities), abs=1e-5)
+        back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
+        assert back["version"] == good
+        assert httpx.get(f"{runtime.endpoint_url()}/v2", trust_env=False).headers["x-release"] == back["released"]
+
+
+def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(lab: Lab, runtime: ProcessRuntime):
+    runtime.follow_seconds = 0.5
+    promote(lab, D1, 0.1)
+    with pytest.raises(EndpointMissingError, match="start it with `make up`"):
+        deploy(lab.lake, D1, runtime)
+
+
+def test_a_release_that_the_server_refuses_is_quoted_from_its_log(lab: Lab, runtime: ProcessRuntime):
+    with pytest.raises(StageFailedError, match="There is no release '2026-03-12-aaaaaaaaaaaa'"):
+        runtime.stage("2026-03-12-aaaaaaaaaaaa")
+
+
+def test_a_training_that_fails_quotes_its_last_lines(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+    with pytest.raises(PerennialError, match="Its last lines:") as failure:
+        train("not an address", said.append)
+    assert said
+    assert said[-1] in str(failure.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_child_ends_with_its_parent(number: signal.Signals):
+    script = (
+        "import time\nfrom perennial.runtime.process import child\n"
+        "with child('http.server', ['0', '--bind', '127.0.0.1']) as process:\n    print(process.pid, flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        deadline = time.monotonic() + 20
+        while b"http.server" not in Path(f"/proc/{pid}/cmdline").read_bytes() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)  # until it has asked the kernel to end with its parent
+        assert is_alive(pid)
+        os.kill(parent.pid, number)
+        parent.wait(10)
+    deadline = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def test_leaving_the_block_ends_the_child():
+    with process.child("http.server", ["0", "--bind", "127.0.0.1"]) as started:
+        assert started.poll() is None
+    assert started.returncode is not None
+    assert not is_alive(started.pid)
+
+
+def test_the_address_counts_the_pipelines_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("beta", "alpha"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pipeline.yaml").write_text("")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9000")
+    assert [endpoint_url(name) for name in ("alpha", "beta")] == ["http://127.0.0.1:9000", "http://127.0.0.1:9001"]

@@ -1,0 +1,145 @@
+"""The exported graph against Keras and scikit-learn, reruns, and windows from which nothing can be learned."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from perennial.errors import RefusedError
+from perennial.lake.objects import sha256
+from perennial.lake.scoring import score, to_arrays
+from perennial.pipeline import Inputs, Label
+from perennial.train import logistic, mlp
+from perennial.train.model import Model, export, train_model
+from perennial.train.prepare import Rows, check_trainable, rows_of
+from perennial.train.preprocess import fit_preprocessing, matrix_of
+
+MakeRows = Callable[..., pa.Table]
+DAYS = [date(2024, 2, 26) + timedelta(days=i) for i in range(4)]
+LABEL = Label(column="failed", positive=True)
+ROW_KEY = ["machine", "slot"]
+
+
+def window_of(table: pa.Table) -> Rows:
+    return rows_of(table, DAYS, ROW_KEY, LABEL)
+
+
+def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows) -> None:
+    window = window_of(make_rows())
+    arrays = to_arrays(window.table, inputs)
+    fitted = fit_preprocessing(inputs, *arrays)
+    matrix = matrix_of(inputs, fitted, *arrays)
+    layers = mlp.fit(matrix, window.y, seed=3)
+    network = mlp.build(matrix.shape[1], len(matrix))
+    network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
+    expected = network.predict(matrix, verbose=0)[:, 0]
+    found = score(export(inputs, fitted, layers), window.table, inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found.std() > 0.01
+
+
+def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: MakeRows) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    window = window_of(make_rows())
+    arrays = to_arrays(window.table, inputs)
+    fitted = fit_preprocessing(inputs, *arrays)
+    matrix = matrix_of(inputs, fitted, *arrays)
+    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(matrix.astype(float), window.y).predict_proba(matrix)[:, 1]
+    found = score(export(inputs, fitted, logistic.fit(matrix, window.y, 0)), window.table, inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("candidate", ["mlp", "logistic"])
+def test_rerun_in_another_process_gives_the_same_bytes(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str
+) -> None:
+    table = make_rows()
+    pq.write_table(table, tmp_path / "rows.parquet")
+    (tmp_path / "inputs.json").write_text(json.dumps(inputs.model_dump(mode="json"), sort_keys=True))
+    command = [sys.executable, __file__, str(tmp_path), candidate]
+    other = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True
+    )
+    # The other order of the rows, and a model trained just before, must not matter.
+    train_model(candidate, inputs, window_of(make_rows(seed=8)), seed=4)
+    assert other.stdout.split() == digests(train_model(candidate, inputs, window_of(table.take(range(479, -1, -1))), seed=7))
+
+
+def digests_of(folder: str, candidate: str) -> list[str]:
+    """Train on the rows in a folder; what the other process runs."""
+    inputs = Inputs.model_validate_json((Path(folder) / "inputs.json").read_text())
+    return digests(train_model(candidate, inputs, window_of(pq.read_table(Path(folder) / "rows.parquet")), seed=7))
+
+
+def digests(model: Model) -> list[str]:
+    return [sha256(model.onnx), sha256(model.safetensors)]
+
+
+def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows) -> None:
+    model = train_model("logistic", inputs, window_of(make_rows()), seed=1)
+    nulls = {name: (lambda n: pa.array([None] * n, pa.float64())) for name in ("pressure", "machines__age")}
+    unseen = make_rows(site=lambda n: pa.array(["moon"] * n), shift=lambda n: pa.array([None] * n, pa.string()), **nulls)
+    p = score(model.onnx, unseen, inputs)
+    assert ((p > 0) & (p < 1)).all()
+
+
+def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows) -> None:
+    model = onnx.load_from_string(train_model("logistic", inputs, window_of(make_rows()), seed=1).onnx)
+    metadata = {item.key: json.loads(item.value) for item in model.metadata_props}
+    assert metadata == {"categories": {"shift": ["", "a", "b"], "site": ["north", "south", "west"]}}
+    assert [item.name for item in model.graph.input] == ["numbers", "texts"]
+    assert [item.name for item in model.graph.output] == ["probability"]
+
+
+@pytest.mark.parametrize("inputs_alone", [{"load": "number"}, {"site": "category"}], ids=["numbers", "texts"])
+def test_one_kind_of_input_is_enough(make_rows: MakeRows, inputs_alone: dict[str, str]) -> None:
+    inputs = Inputs.model_validate({"request": inputs_alone})
+    window = window_of(make_rows())
+    p = score(train_model("logistic", inputs, window, seed=1).onnx, window.table, inputs)
+    assert p.shape == (480,)
+    assert p[window.y == 1].mean() > p[window.y == 0].mean()
+
+
+def test_no_rows_and_one_row_are_scored(inputs: Inputs, make_rows: MakeRows) -> None:
+    table = make_rows()
+    model = train_model("logistic", inputs, window_of(table), seed=1)
+    assert score(model.onnx, table.slice(0, 0), inputs).shape == (0,)
+    np.testing.assert_allclose(score(model.onnx, table.slice(3, 1), inputs), score(model.onnx, table, inputs)[3:4], atol=1e-6)
+
+
+def test_progress_of_each_epoch_is_logged(inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="perennial.train.mlp"):
+        train_model("mlp", inputs, window_of(make_rows()), seed=1)
+    assert [message.split(":")[0] for message in caplog.messages] == [f"epoch {n}/5" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(("value", "word"), [(True, "positive"), (False, "negative")])
+def test_one_class_is_refused(make_rows: MakeRows, value: bool, word: str) -> None:
+    one = window_of(make_rows(failed=lambda n: pa.array([value] * n)))
+    with pytest.raises(RefusedError, match=f"480 rows, all of them {word}"):
+        check_trainable(one, one)
+
+
+def test_one_row_and_no_holdout_are_refused(make_rows: MakeRows) -> None:
+    both = window_of(make_rows())
+    with pytest.raises(RefusedError, match="1 rows"):
+        check_trainable(window_of(make_rows(days=1, per_day=1)), both)
+    with pytest.raises(RefusedError, match="holdout has no rows"):
+        check_trainable(both, window_of(make_rows().slice(0, 0)))
+
+
+if __name__ == "__main__":
+    print(*digests_of(*sys.argv[1:]))  # noqa: T201
