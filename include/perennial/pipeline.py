@@ -291,12 +291,16 @@ class Pipeline(Contract):
             problems.append(f"end {self.end} is before start {self.start}")
         problems.extend(f"{name!r} is both a source and a reference" for name in self.sources if name in self.references)
         problems.extend(
-            f"{name!r} is both a table and a lookup" for name in self.inputs.lookups if name in {**self.sources, **self.references}
+            f"{name!r} is both a table and a lookup"
+            for name in self.inputs.lookups
+            if name in {**self.sources, **self.references}
         )
         if self.label.column in self.inputs.request:
             problems.append(f"the label {self.label.column!r} is also a request field: the model would see the answer")
         problems.extend(
-            f"gate.slices: {name!r} is not a request field of type category" for name in self.gate.slices if name not in self.inputs.texts
+            f"gate.slices: {name!r} is not a request field of type category"
+            for name in self.gate.slices
+            if name not in self.inputs.texts
         )
         problems.extend(
             f"inputs.identifiers: {name!r} is not a request field of type category"

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 from rich.console import Console
+from rich.markup import escape
 
 from perennial.calendar import DAY
 from perennial.errors import PerennialError
@@ -35,7 +36,8 @@ FIRST, FIRST_RUN = date(2013, 1, 1), date(2013, 2, 12)
 SECOND_RUN = FIRST_RUN + DAY
 RUN_SECONDS = 1200
 
-out = Console(highlight=False, soft_wrap=True)
+# A file has no width of its own, and tables cut at 80 columns cannot be read.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 MARKS = {"success": "[green]✓[/]", "skipped": "[yellow]-[/]", "failed": "[red]✗[/]", "up_for_retry": "[yellow]↻[/]"}
 
 
@@ -74,7 +76,9 @@ def main() -> int:
         out.print(str(error), markup=False)
         return 1
     except httpx.TransportError as error:
-        out.print(f"[red]✗[/] A service of the stack does not answer ({error}). `make status` shows which; logs are in {config.logs}")
+        out.print(
+            f"[red]✗[/] A service of the stack does not answer ({error}). `make status` shows which; logs are in {config.logs}"
+        )
         return 1
     finally:
         _write(file, summary)
@@ -113,8 +117,8 @@ def _show_change(update: Callable[[str], None], begin: float) -> Callable[[TaskS
         (running.add if task.state in ("running", "deferred") else running.discard)(task.name)
         if task.state in MARKS:
             took = f"{task.seconds:6.1f} s" if task.seconds else ""
-            out.print(f"  {MARKS[task.state]} {task.name:<18} {task.state:<8} {took}")
-        update(f"{', '.join(sorted(running)) or 'between tasks'} · {time.monotonic() - begin:.0f} s")
+            out.print(f"  {MARKS[task.state]} {escape(f'{task.name:<18}')} {task.state:<8} {took}")
+        update(f"{escape(', '.join(sorted(running))) or 'between tasks'} · {time.monotonic() - begin:.0f} s")
 
     return show
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -65,13 +66,11 @@ def _outcome(tasks: Sequence[TaskState]) -> str:
 def print_report(out: Console, summary: Facts, config: StackConfig, file: Path) -> None:
     """Print the summary for a person."""
     runs = Table(title="Runs", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("date", "seconds", "stages", "landed", "clean", "quarantined", "decision", "released"):
-        runs.add_column(column, overflow="fold")
+    for column in ("date", "seconds", "stages", "landed", "clean", "bad", "decision", "released"):
+        runs.add_column(column, no_wrap=True)
     for run in summary["runs"]:
-        outcomes = {stage["outcome"] for stage in run["stages"].values()}
-        stages = (
-            "all unchanged" if outcomes == {"unchanged"} else ", ".join(f"{n} {s['outcome']}" for n, s in run["stages"].items())
-        )
+        outcomes = Counter(stage["outcome"] for stage in run["stages"].values())
+        stages = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
         rows = (f"{run['rows'][name]:,}" for name in ("landed", "clean", "quarantined"))
         runs.add_row(run["date"], f"{run['seconds']:.0f}", stages, *rows, str(run["decision"]), str(run["released"]))
     out.print()

@@ -56,7 +56,9 @@ class Objects:
         import boto3
         from botocore.config import Config
 
-        config = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=16)
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=16
+        )
         return boto3.session.Session().client("s3", config=config)
 
     def read(self, uri: str) -> Stored | None:
@@ -132,7 +134,9 @@ class Objects:
             return found.etag
         if isinstance(cause, ClientError) and _code(cause) in _LOST:
             return None
-        raise OutcomeUnknownError(f"{uri}: the write was not confirmed ({cause}); another value stands there. Run it again.") from cause
+        raise OutcomeUnknownError(
+            f"{uri}: the write was not confirmed ({cause}); another value stands there. Run it again."
+        ) from cause
 
 
 def _code(error: ClientError) -> str:

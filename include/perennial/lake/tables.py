@@ -121,7 +121,7 @@ def read_rows(
     table = StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
     wanted = sorted({day.isoformat() for day in days})
     return table.scan(
-        row_filter=In(day_column, wanted),  # type: ignore[arg-type]
+        row_filter=In(day_column, wanted),  # type: ignore[arg-type, call-arg]
         selected_fields=tuple(columns),
         snapshot_id=snapshot_id,
     ).to_arrow()

@@ -75,15 +75,15 @@ def child(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[st
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a child's whole process group: first politely, then not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        # The group outlives its leader, and its id is not given away before the leader is waited for.
-        if process.returncode is None or number == signal.SIGKILL:
-            _signal_group(process.pid, number)
+    """End a child's whole process group: first politely, then not; and at once what a child that has ended left behind."""
+    if process.poll() is None:
+        _signal_group(process.pid, signal.SIGTERM)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            continue
+            log.warning("Process %s did not stop within %.0f s and is killed", process.pid, STOP_SECONDS)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait(STOP_SECONDS)
     if process.stdout:
         process.stdout.close()
 

@@ -29,24 +29,27 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._begun = False  # headers have begun to arrive
         self._in_message = False  # headers or body are under way
+        self._messages = 0
         self._header_bytes = 0
         self.due: float | None = self.loop.time() + self.limits.header_seconds
         if len(self.connections) > self.limits.connections:
             self._refuse(503, "Too many connections. Try again")
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and bound the bytes of one request's headers."""
+        """Feed the parser, and bound the bytes of headers that do not end."""
+        under_way, begun = self._in_message, self._messages
         super().data_received(data)
-        if self.due is None:
-            return
-        self._header_bytes += len(data)
-        if self._header_bytes > self.limits.header_bytes and not self.transport.is_closing():
-            self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+        # A piece that also holds the end of an earlier, pipelined request is not counted: it is bounded by the socket's buffer.
+        if self._begun and (self._messages == begun or (self._messages == begun + 1 and not under_way)):
+            self._header_bytes += len(data)
+            if self._header_bytes > self.limits.header_bytes:
+                self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
 
     def on_message_begin(self) -> None:
         """Start the clock of a request's headers at their first byte."""
         super().on_message_begin()
         self._begun = self._in_message = True
+        self._messages += 1
         self._header_bytes = 0
         self.due = self.loop.time() + self.limits.header_seconds
 
@@ -69,7 +72,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the next request's headers, unless a pipelined one is under way already."""
         super().on_response_complete()
         if not self._in_message:
-            self._header_bytes = 0
             self.due = self.loop.time() + self.limits.idle_seconds
 
     def send_400_response(self, msg: str) -> None:

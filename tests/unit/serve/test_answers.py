@@ -157,6 +157,15 @@ def test_pipelined_large_bodies_are_answered(server: ServerProcess) -> None:
         assert [read_response(stream).status for _ in range(3)] == [200, 200, 200]
 
 
+def test_many_small_pipelined_requests_in_one_piece_are_answered(server: ServerProcess) -> None:
+    message = request("GET", "/v2/health/live", x_padding="a" * 900)
+    with server.connect() as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(message * 60 + message[:500])
+        connection.sendall(message[500:])
+        assert [read_response(stream).status for _ in range(61)] == [200] * 61
+
+
 def test_connection_stays_open_after_a_refusal(server: ServerProcess) -> None:
     with server.connect() as connection:
         stream = connection.makefile("rb")
