@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.evaluate.bootstrap import Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
-from perennial.pipeline import Gate
+from perennial.pipeline import Gate, Margin
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 Integers = NDArray[np.int_]
@@ -57,13 +57,13 @@ class Comparison:
     rows: int = 0
     why: str = ""
 
-    def reason(self) -> str:
+    def reason(self, margin: Margin) -> str:
         """Say it in one line."""
         where = f" on {self.slice}" if self.slice else ""
         if self.log_loss is None:
             return f"the {self.against} {self.version} cannot be judged{where}: {self.why}"
-        text = f"against the {self.against} {self.version}{where}: log loss better by {_show(self.log_loss)}"
-        return text if self.roc_auc is None else f"{text}, ROC AUC by {_show(self.roc_auc)}"
+        text = f"against the {self.against} {self.version}{where}: log loss {_show(self.log_loss, margin.log_loss)}"
+        return text if self.roc_auc is None else f"{text}, ROC AUC {_show(self.roc_auc, margin.roc_auc)}"
 
     def stored(self) -> dict[str, Any]:
         """Return the form that a decision keeps."""
@@ -135,8 +135,9 @@ def _compare(
     return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, len(y))
 
 
-def _show(found: Interval) -> str:
-    return f"{found.mid:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+def _show(found: Interval, margin: float) -> str:
+    word = "worse" if found.mid < 0 else "better"
+    return f"{word} by {abs(found.mid):.4f} ({found.low:+.4f} to {found.high:+.4f}, margin {margin:g})"
 
 
 def _numbers(found: Interval | None) -> list[float | None] | None:

@@ -48,7 +48,7 @@ def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdou
     rejected = [c for c in comparisons if c.verdict == "REJECT"]
     undecided = [c for c in comparisons if c.verdict in {"HOLD", "UNKNOWN"} and not c.slice]
     aged = [o for o in opponents if o.role == "incumbent" and o.age_days > gate.max_age_days]
-    reasons = [*unsupported, *failed, *(c.reason() for c in (*rejected, *undecided))]
+    reasons = [*unsupported, *failed, *(c.reason(gate.margin) for c in (*rejected, *undecided))]
     verdict: Verdict = "PROMOTE"
     if unsupported:
         verdict = "HOLD"
@@ -61,7 +61,7 @@ def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdou
     elif undecided:
         verdict = "HOLD"
     elif opponents:
-        reasons.extend(c.reason() for c in comparisons if not c.slice)
+        reasons.extend(c.reason(gate.margin) for c in comparisons if not c.slice)
     else:
         reasons.append("no incumbent: the floors alone decide")
     judged = [c.log_loss for c in comparisons if not c.slice and c.log_loss is not None]
