@@ -107,14 +107,6 @@ def test_same_date_again_is_unchanged_and_costs_one_task(second: Run, again: Run
     assert plan["stages"]["evaluate"]["decision"] == second.results["evaluate"]["decision"]
 
 
-def test_too_little_history_skips_the_model_with_the_reason(stack, second: Run) -> None:
-    early = run(stack, date="2026-03-03", recompute=True)
-
-    assert early.state == "success", early.logs
-    assert {early.states[name] for name in ("train[mlp]", "train[logistic]", "evaluate", "deploy")} == {"skipped"}
-    assert early.results["train[mlp]"]["reason"] == "3 of 5 days"
-
-
 def test_missing_past_drop_fails_at_once(stack) -> None:
     missing = run(stack, date="2026-03-20")
 
@@ -122,13 +114,6 @@ def test_missing_past_drop_fails_at_once(stack) -> None:
     assert (missing.tasks["wait_for_drop"].state, missing.tasks["wait_for_drop"].try_number) == ("failed", 1)
     assert "date=2026-03-20/_MANIFEST.json" in missing.logs["wait_for_drop"]
     assert missing.states["collect"] == "upstream_failed"
-
-
-def test_unknown_key_is_refused_by_the_first_task(stack) -> None:
-    refused = run(stack, dat="2026-03-06")
-
-    assert (refused.tasks["plan_run"].state, refused.tasks["plan_run"].try_number) == ("failed", 1)
-    assert "Did you mean 'date'?" in refused.logs["plan_run"]
 
 
 def test_half_uploaded_drop_is_refused_by_collect(stack) -> None:

@@ -75,7 +75,9 @@ def test_rerun_in_another_process_gives_the_same_bytes(
     )
     # The other order of the rows, and a model trained just before, must not matter.
     train_model(candidate, inputs, window_of(make_rows(seed=8)), seed=4)
-    assert other.stdout.split() == digests(train_model(candidate, inputs, window_of(table.take(list(range(479, -1, -1)))), seed=7))
+    assert other.stdout.split() == digests(
+        train_model(candidate, inputs, window_of(table.take(list(range(479, -1, -1)))), seed=7)
+    )
 
 
 def digests_of(folder: str, candidate: str) -> list[str]:
