@@ -75,13 +75,15 @@ def is_running(config: StackConfig, name: str) -> bool:
 
 def start(config: StackConfig, service: Service) -> bool:
     """Start a service and wait until it is ready; return False when it was running already."""
-    fresh = not is_running(config, service.name)
-    if fresh:
-        stop(config, service)  # children that outlived a killed parent still hold its ports
-        _require_free(service)
-        _launch(config, service)
-    _wait_ready(config, service)
-    return fresh
+    if is_running(config, service.name) and _becomes_ready(config, service):
+        return False
+    stop(config, service)  # children that outlived a killed parent still hold its ports
+    _require_free(service)
+    _launch(config, service)
+    if not _becomes_ready(config, service):
+        log = log_path(config, service.name)
+        raise StackError(f"Service {service.name} ended while starting. The end of {log}:\n{last_lines(log)}")
+    return True
 
 
 def stop(config: StackConfig, service: Service) -> bool:
@@ -133,15 +135,18 @@ def _launch(config: StackConfig, service: Service) -> None:
     (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
 
 
-def _wait_ready(config: StackConfig, service: Service) -> None:
+def _becomes_ready(config: StackConfig, service: Service) -> bool:
+    """Wait until a service is ready; return False when its process ends first."""
     deadline = time.monotonic() + service.ready_seconds
     while not service.is_ready():
-        log = log_path(config, service.name)
         if not is_running(config, service.name):
-            raise StackError(f"Service {service.name} ended while starting. The end of {log}:\n{last_lines(log)}")
+            return False
         if time.monotonic() > deadline:
-            raise StackError(f"Service {service.name} is not ready after {service.ready_seconds:.0f} s. See {log}.")
+            raise StackError(
+                f"Service {service.name} is not ready after {service.ready_seconds:.0f} s. See {log_path(config, service.name)}."
+            )
         time.sleep(0.2)
+    return True
 
 
 def _require_free(service: Service) -> None:
