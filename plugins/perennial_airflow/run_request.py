@@ -10,6 +10,7 @@ from typing import Any
 from perennial.calendar import Calendar
 from perennial.errors import DateRefusedError, RefusedError, did_you_mean
 
+KEYS = ("date", "recompute", "force_decision", "force_reason")
 DECISIONS = ("PROMOTE", "HOLD", "REJECT")
 MOST_REASON_CHARACTERS = 500
 
@@ -36,17 +37,17 @@ def read_request(
     """
     Return what a run is asked to do, or raise RefusedError with every problem.
 
-    Airflow checks declared params against their schema; keys of `conf` that are none of them pass it silently, so they are
-    refused here, and what no schema can say is checked.
+    Airflow checks declared params against their schema; keys of `conf` that are none of them become params silently, so they
+    are refused here, and what no schema can say is checked.
     """
-    problems = [f"unknown key {key!r}.{did_you_mean(key, params)}" for key in sorted(conf) if key not in params]
+    problems = [f"unknown key {key!r}.{did_you_mean(key, KEYS)}" for key in sorted(conf) if key not in KEYS]
     decision, reason = params["force_decision"], params["force_reason"]
     if decision is not None and not (reason or "").strip():
         problems.append("force_decision without force_reason: a forced decision says why")
     if decision is None and reason is not None:
         problems.append("force_reason without force_decision")
     if problems:
-        raise RefusedError(f"Pipeline {calendar.pipeline!r}: the run's params", problems, f"There are: {', '.join(params)}.")
+        raise RefusedError(f"Pipeline {calendar.pipeline!r}: the run's params", problems, f"There are: {', '.join(KEYS)}.")
     day = calendar.run_date(param=params["date"], interval_start=interval_start, run_after=run_after, manual=manual)
     if day > calendar.local_date(run_after):
         raise DateRefusedError(

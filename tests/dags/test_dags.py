@@ -20,6 +20,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError
 from perennial.pipeline_file import load_pipeline, pipeline_names
+from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 
 STAGES = ["plan_run", "wait_for_drop", "collect", "clean", "analyse", "train", "evaluate", "deploy"]
@@ -169,7 +170,7 @@ def test_parsing_twice_gives_the_same_dag(bag: DagBag, dag: DAG) -> None:
     assert DagSerialization.to_dict(bag.dags[dag.dag_id]) == before
 
 
-@pytest.mark.parametrize("name", ["date", "recompute", "force_decision", "force_reason"])
+@pytest.mark.parametrize("name", KEYS)
 def test_every_param_has_a_title_and_help(dag: DAG, name: str) -> None:
     param = dag.params.get_param(name)
 
@@ -179,6 +180,7 @@ def test_every_param_has_a_title_and_help(dag: DAG, name: str) -> None:
 
 def test_defaults_are_valid(dag: DAG) -> None:
     assert dag.params.validate() == {"date": None, "recompute": False, "force_decision": None, "force_reason": None}
+    assert tuple(dag.params) == KEYS
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ DEFAULTS = {"date": None, "recompute": False, "force_decision": None, "force_rea
 def request(calendar: Calendar = CALENDAR, *, conf: dict[str, Any] | None = None, **changes: Any) -> RunRequest:
     run: dict[str, Any] = {"interval_start": None, "run_after": datetime(2026, 11, 23, 4, tzinfo=UTC), "manual": True}
     run |= {key: changes.pop(key) for key in list(changes) if key in run}
-    return read_request(calendar, conf=conf or {}, params={**DEFAULTS, **changes}, **run)
+    return read_request(calendar, conf=conf or {}, params={**DEFAULTS, **changes, **(conf or {})}, **run)
 
 
 def test_defaults_take_the_end_of_data_that_has_ended() -> None:
