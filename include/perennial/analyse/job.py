@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
 from perennial.analyse.features import feature_rows, join_lookups, lookup_rows, refuse_undated
 from perennial.analyse.partitions import store_days
-from perennial.analyse.views import CleanTables, sight_of_dates, sight_of_features, sight_of_lookups
-from perennial.lake.spark_job import run_job
+from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_lookups
+from perennial.lake.spark_job import run_job, several_at_once
 from perennial.lake.spark_sql import run_query
 from perennial.lake.spark_tables import open_database
 
 
 def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
-    """Make everything the job names: lookups first, since features join them."""
+    """Make everything the job names, several tables at a time: lookups first, since features join them."""
     database, lookback = job["database"], job["lookback_days"]
     open_database(spark, database)
     lookups = [(lookup, sight_of_lookups(lookup["days"], lookback)) for lookup in job["lookups"]]
@@ -26,22 +28,31 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     profiles = [(item, sight_of_dates(item["days"], 0)) for item in job["profile"]]
     work = [*lookups, *features, *analyses, *profiles]
     tables = CleanTables(spark, database, job["tables"], [sight for _, sight in work])
-    for item, sight in lookups:
+
+    def query(item: dict[str, Any], sight: Sight) -> DataFrame:
+        """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
         tables.show(sight)
-        rows = lookup_rows(run_query(spark, item["file"], item["sql"]), item)
-        store_days(rows, **_place(item, database), day_column="as_of", unique=item["key"])
-    for item, sight in features:
-        tables.show(sight)
-        rows = feature_rows(run_query(spark, item["file"], item["sql"]), item)
-        rows = join_lookups(spark, rows, item, database)
-        store_days(rows, **_place(item, database), day_column="date", unique=item["row_key"])
-    for item, sight in analyses:
-        tables.show(sight)
-        rows = refuse_undated(run_query(spark, item["file"], item["sql"]), item["file"])
-        store_days(rows, **_place(item, database), day_column="date")
-    for item, _ in profiles:
-        rows = profile({name: tables.of_days(name, item["days"]) for name in item["sources"]})
-        store_days(rows, **_place(item, database), day_column="date", unique=["table", "column"])
+        return run_query(spark, item["file"], item["sql"])
+
+    with several_at_once() as pool:
+
+        def store(rows: DataFrame, item: dict[str, Any], day_column: str, unique: Sequence[str] = ()) -> Future[None]:
+            return pool.submit(store_days, rows, **_place(item, database), day_column=day_column, unique=unique)
+
+        stored = [store(lookup_rows(query(item, sight), item), item, "as_of", item["key"]) for item, sight in lookups]
+        for one in stored:
+            one.result()
+        stored = []
+        for item, sight in features:
+            rows = join_lookups(spark, feature_rows(query(item, sight), item), item, database)
+            stored.append(store(rows, item, "date", item["row_key"]))
+        for item, _ in profiles:
+            rows = profile({name: tables.of_days(name, item["days"]) for name in item["sources"]})
+            stored.append(store(rows, item, "date", ["table", "column"]))
+        for item, sight in analyses:
+            stored.append(store(refuse_undated(query(item, sight), item["file"]), item, "date"))
+        for one in stored:
+            one.result()
 
 
 def _place(item: dict[str, Any], database: str) -> dict[str, Any]:

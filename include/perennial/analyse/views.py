@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from perennial.lake.spark_sql import local_rows
 from perennial.lake.spark_tables import table_name
 
 _DAY = timedelta(days=1)
@@ -62,7 +63,7 @@ class CleanTables:
         for name, rows in self._rows.items():
             visible = _between(rows, sight.first, sight.last) if self._dated[name] else rows
             visible.createOrReplaceTempView(name)
-        self._spark.createDataFrame(list(sight.dates), _DATES).createOrReplaceTempView("dates")
+        local_rows(self._spark, sight.dates, _DATES).createOrReplaceTempView("dates")
 
     def of_days(self, name: str, days: Iterable[str]) -> DataFrame:
         """Return the rows of some days of a source."""

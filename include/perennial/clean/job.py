@@ -7,6 +7,7 @@ import logging
 import sys
 from collections import defaultdict
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -17,20 +18,23 @@ from perennial.clean.rows import read_rows
 from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
 from perennial.lake.digest import empty_content, partition_contents
-from perennial.lake.spark_job import run_job, write_text
+from perennial.lake.spark_job import run_job, several_at_once, write_text
 from perennial.lake.spark_sql import run_query
 from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name
 from perennial.lake.tables import Partition
 
 log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
+_one_at_a_time = Lock()
+"""Tables share the view `drop`, until the query over it is planned, and the table of quarantined rows."""
 
 
 def clean(spark: SparkSession, job: dict[str, Any]) -> None:
-    """Clean every table of the job, one after the other."""
+    """Clean every table of the job, several at a time."""
     open_database(spark, job["database"])
-    for table in job["tables"]:
-        _clean_table(spark, job["database"], table)
+    with several_at_once() as pool:
+        for cleaned in [pool.submit(_clean_table, spark, job["database"], table) for table in job["tables"]]:
+            cleaned.result()
 
 
 def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> None:
@@ -39,7 +43,8 @@ def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> N
     quarantined = _refuse_or_count(spark, rows, table)
     days = sorted(quarantined)
     if days:
-        _write_quarantine(rows, database, table["name"], days, sum(quarantined.values()))
+        with _one_at_a_time:
+            _write_quarantine(rows, database, table["name"], days, sum(quarantined.values()))
         total = _write_accepted(spark, rows, database, table, quarantined)
         log.info(
             "%s: %s dates, %s rows, %s quarantined, %.1f s",
@@ -102,8 +107,9 @@ def _write_accepted(
     drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table["columns"]])
     shaped = drop
     if table["sql"] is not None:
-        drop.createOrReplaceTempView("drop")
-        shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"])
+        with _one_at_a_time:
+            drop.createOrReplaceTempView("drop")
+            shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"])
     _require_date(shaped, table["name"], is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
     contents = partition_contents(shaped, None if is_reference else "date")

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.cells import broken, broken_rule, present, typed
+from perennial.lake.spark_sql import local_rows
 from perennial.lake.spark_tables import REFERENCE
 
 _CORRUPT = "__corrupt"
@@ -51,7 +52,7 @@ def read_rows(spark: SparkSession, table: dict[str, Any]) -> DataFrame:
         F.monotonically_increasing_id().alias("read_order"),
         *[F.col(name).alias(f"cell_{name}") for name in (*columns, _CORRUPT)],
     )
-    landed = F.broadcast(spark.createDataFrame(files, FILES))
+    landed = F.broadcast(local_rows(spark, files, FILES))
     dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
     position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
     return _checked(dated.withColumn("position", position), columns, table["key"])

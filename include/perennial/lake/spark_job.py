@@ -6,15 +6,20 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.lake.spark_sql import without_plan
 
 log = logging.getLogger("perennial.spark")
+_TABLES_AT_ONCE = 4
 
 
 def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[str, Any]], None]) -> None:
@@ -26,6 +31,9 @@ def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[
     except PerennialError as error:
         log.error("%s", error)
         sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
+    except AnalysisException as error:
+        log.error("%sSpark cannot plan it: %s", "".join(traceback.format_tb(error.__traceback__)), without_plan(error))
+        sys.exit(1)
     except Py4JJavaError as error:
         # Java's stack traces are hundreds of lines of Spark's own; the causes are in those that name them.
         causes = [line.strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
@@ -76,6 +84,20 @@ def write_text(spark: SparkSession, uri: str, text: str) -> None:
         stream.write(bytearray(text.encode()))
     finally:
         stream.close()
+
+
+@contextmanager
+def several_at_once() -> Iterator[ThreadPoolExecutor]:
+    """
+    Yield a pool for work on different tables, and wait for what was submitted to it; the first failure drops what has not begun.
+
+    A table of a day costs the driver more (planning, commits) than the executors: one after another would leave cores idle.
+    """
+    pool = ThreadPoolExecutor(_TABLES_AT_ONCE, thread_name_prefix="table")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _path(spark: SparkSession, uri: str) -> tuple[Any, Any]:

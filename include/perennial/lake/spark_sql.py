@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame, SparkSession
@@ -20,11 +21,13 @@ def run_query(spark: SparkSession, file: str, text: str) -> DataFrame:
     try:
         # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once.
         spark._jsparkSession.sessionState().sqlParser().parseQuery(text)
-        return spark.sql(text)
+        # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
+        # on to what was resolved now.
+        return spark.sql(text).select("*")
     except ParseException as error:
-        raise RefusedError(f"{file}: not a query", [_short(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
+        raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
     except AnalysisException as error:
-        raise RefusedError(f"{file}: Spark cannot run it", [_short(error)]) from None
+        raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
 
 
 def require_columns(
@@ -48,6 +51,21 @@ def require_columns(
     return rows.select(*[F.col(name).cast(kind).alias(name) for name, kind in expected.items()])
 
 
-def _short(error: AnalysisException) -> str:
+def without_plan(error: AnalysisException) -> str:
     """Return Spark's message without the query plan below it."""
     return " ".join(str(error).partition("\n'")[0].split())[:1000]
+
+
+def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: T.StructType) -> DataFrame:
+    """
+    Return a few rows as a table that Spark's planner knows entirely.
+
+    createDataFrame would start Python workers to read them, and hide from the planner how few they are.
+    """
+    width = ", ".join("?" for _ in schema)
+    names = ", ".join(field.name for field in schema)
+    values = [value for row in rows for value in row]
+    # The values are bound as parameters; the names are our own.
+    text = f"SELECT * FROM VALUES {', '.join(f'({width})' for _ in rows)} AS local({names})"  # noqa: S608
+    found = spark.sql(text, args=values)
+    return found.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema])
