@@ -20,7 +20,7 @@ SPARK_STAMP := .spark/.locked-$(call key,requirements-spark.lock)
 # Runs a recipe line and says what it does and how long it took.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
 
-.PHONY: help setup up down status clean distclean doctor lint format test test-unit bench-serving demo lock
+.PHONY: help setup up down status clean distclean doctor lint format test test-unit bench-serving bench-models demo lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)
+
+bench-models: setup ## Judge the candidates on twenty next-day dates of 2013 (some minutes; starts a small stack of its own)
+	$(call timed,Model benchmark,.venv/bin/python tests/bench/models.py)
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)

@@ -59,7 +59,7 @@ def train(pipeline: str, day: str, candidate: str, *, params: Any = None, ti: An
         ti.xcom_push(key="return_value", value={"outcome": "skipped", "reason": plan.skipped, "name": candidate})
         raise AirflowSkipException(plan.skipped)
     if plan.job_uri is not None:
-        train_in_process(plan.job_uri)
+        train_in_process([plan.job_uri])
     return finish_training(lake, plan)
 
 

@@ -18,6 +18,10 @@ Facts = dict[str, Any]
 def run(
     pipeline: PipelineName = None,
     day: Annotated[str, typer.Option("--date", help="The date to run, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    recompute: Annotated[
+        bool,
+        typer.Option("--recompute", help="Clean, analyse and train again although nothing changed; it must come out the same."),
+    ] = False,
     force_decision: Annotated[
         str | None, typer.Option(help="PROMOTE, HOLD or REJECT instead of the gate's own decision.")
     ] = None,
@@ -29,7 +33,7 @@ def run(
     chosen_day = lake.pipeline.calendar.check(chosen_date(day))
     began = time.monotonic()
     stages: dict[str, Facts] = {}
-    for name, stage in _stages(lake, chosen_day, force_decision, force_reason):
+    for name, stage in _stages(lake, chosen_day, recompute, force_decision, force_reason):
         started = time.monotonic()
         stages[name] = {**stage(), "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
@@ -41,7 +45,9 @@ def run(
         print_line(f"{lake.pipeline.name} {chosen_day}: {seconds} s")
 
 
-def _stages(lake: Any, day: date, force_decision: str | None, force_reason: str | None) -> list[tuple[str, Callable[[], Facts]]]:
+def _stages(
+    lake: Any, day: date, recompute: bool, force_decision: str | None, force_reason: str | None
+) -> list[tuple[str, Callable[[], Facts]]]:
     """Return the stages in order; each imports its room only when it begins."""
 
     def collect() -> Facts:
@@ -53,14 +59,14 @@ def _stages(lake: Any, day: date, force_decision: str | None, force_reason: str 
         from perennial.clean.plan import finish_clean, plan_clean
         from perennial.runtime.spark import submit
 
-        submitted = submit(plan_clean(lake, day))
+        submitted = submit(plan_clean(lake, day, recompute=recompute))
         return {**finish_clean(lake, day), "outcome": "done" if submitted else "unchanged"}
 
     def analyse() -> Facts:
         from perennial.analyse.plan import finish_analyse, plan_analyse
         from perennial.runtime.spark import submit
 
-        submitted = submit(plan_analyse(lake, day))
+        submitted = submit(plan_analyse(lake, day, recompute=recompute))
         return {**finish_analyse(lake, day), "outcome": "done" if submitted else "unchanged"}
 
     def evaluate() -> Facts:
@@ -75,17 +81,19 @@ def _stages(lake: Any, day: date, force_decision: str | None, force_reason: str 
 
         return release(lake, day, ProcessRuntime(lake.pipeline.name))
 
-    trained = [(f"train[{name}]", lambda name=name: _train(lake, day, name)) for name in lake.pipeline.training.candidates]
+    trained = [
+        (f"train[{name}]", lambda name=name: _train(lake, day, name, recompute)) for name in lake.pipeline.training.candidates
+    ]
     return [("collect", collect), ("clean", clean), ("analyse", analyse), *trained, ("evaluate", evaluate), ("deploy", deploy)]
 
 
-def _train(lake: Any, day: date, candidate: str) -> Facts:
+def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
     from perennial.runtime.process import train
     from perennial.train.plan import finish_training, plan_training
 
-    plan = plan_training(lake, day, candidate)
+    plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.skipped is None and plan.job_uri is not None:
-        train(plan.job_uri)
+        train([plan.job_uri])
     return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
 
 

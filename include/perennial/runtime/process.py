@@ -36,22 +36,24 @@ def endpoint_url(pipeline: str) -> str:
     return f"http://127.0.0.1:{first + pipeline_names().index(pipeline)}"
 
 
-def train(job_uri: str, on_line: Callable[[str], None] | None = None) -> None:
+def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None) -> None:
     """
-    Train one job in a process of its own, passing on what it says line by line (default: to the log).
+    Train jobs one after another in one process, passing on what it says line by line (default: to the log).
 
     The process and whatever it starts end with this one, however this one ends.
     """
     say = on_line or (lambda line: log.info("%s", line))
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with child("perennial.train", ["--job", job_uri]) as process:
+    with child("perennial.train", [word for uri in job_uris for word in ("--job", uri)]) as process:
         for line in process.stdout or ():
             last.append(line.rstrip())
             say(line.rstrip())
         code = process.wait()
     if code != 0:
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        problem = f"Training of {job_uri} {how}. Its last lines:\n" + "\n".join(last)
+        problem = (
+            f"Training of {', '.join(job_uris[:3])}{' …' if len(job_uris) > 3 else ''} {how}. Its last lines:\n" + "\n".join(last)
+        )
         raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
 
 

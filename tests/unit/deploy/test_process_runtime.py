@@ -84,7 +84,7 @@ def test_a_release_that_the_server_refuses_is_quoted_from_its_log(lab: Lab, runt
 def test_a_training_that_fails_quotes_its_last_lines(monkeypatch: pytest.MonkeyPatch):
     said: list[str] = []
     with pytest.raises(PerennialError, match="Its last lines:") as failure:
-        train("not an address", said.append)
+        train(["not an address"], said.append)
     assert said
     assert said[-1] in str(failure.value)
 
