@@ -28,7 +28,8 @@ from stack.postgres import remove_postgres
 from stack.probe import taken_by
 
 SOURCE = REPO / "tests/pipelines/machine_faults"
-ENDED, LIVE = "machine_faults", "machine_faults_live"
+ENDED, LIVE, KILLED = "machine_faults", "machine_faults_live", "machine_faults_killed"
+FLIGHTS = "flight_delays"
 HISTORY_DAYS = 8
 
 
@@ -60,10 +61,12 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfig]:
-    """Start a stack on free ports with two pipelines: one whose data has ended, one that goes on today."""
+    """Start a stack on free ports with small pipelines: data that has ended, data that goes on today, and real flights."""
     var = tmp_path_factory.mktemp("stack")
     pipelines = tmp_path_factory.mktemp("pipelines")
     _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
+    _write_pipeline(pipelines / KILLED, {"end": date(2026, 3, 31)})
+    _write_flights(pipelines / FLIGHTS)
     _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
     config = next(one for offset in range(200, 1000, 20) if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
     environment = {
@@ -113,6 +116,15 @@ def _write_pipeline(folder: Path, changes: dict[str, object]) -> None:
     text = (SOURCE / FILE).read_text().replace("s3://landing/machine_faults/", f"s3://landing/{folder.name}/")
     document = {**yaml.safe_load(text), "name": folder.name, **changes}
     document["sources"]["readings"]["deadline_hours"] = 48
+    (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _write_flights(folder: Path) -> None:
+    """Copy the demo's pipeline, with a short history: what its SQL and its lookups give does not depend on that."""
+    shutil.copytree(REPO / "include/pipelines" / FLIGHTS, folder)
+    document = yaml.safe_load((folder / FILE).read_text())
+    document["training"] |= {"window_days": 6, "holdout_days": 3, "min_days": 8}
+    document["gate"]["min_days"] = 3
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
 
 

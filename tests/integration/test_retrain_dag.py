@@ -128,3 +128,22 @@ def test_half_uploaded_drop_is_refused_by_collect(stack) -> None:
     assert (refused.tasks["collect"].state, refused.tasks["collect"].try_number) == ("failed", 1)
     assert "readings-1.csv" in refused.logs["collect"]
     assert refused.states["clean"] == "upstream_failed"
+
+
+def test_early_date_ends_with_the_reason_that_history_is_too_short(stack, first: Run) -> None:
+    """With recompute: without it an early date that the first run has cleaned already ends at its first task."""
+    early = run(stack, date="2026-03-03", recompute=True)
+
+    assert early.state == "success", early.logs
+    assert (early.states["clean"], early.states["analyse"]) == ("success", "success")
+    assert {early.states[name] for name in early.states if name.startswith("train")} == {"skipped"}
+    assert (early.states["evaluate"], early.states["deploy"]) == ("skipped", "skipped")
+    assert early.results["train[mlp]"]["reason"] == "3 of 5 days"
+
+
+def test_unknown_key_is_refused_by_the_first_task(stack) -> None:
+    refused = run(stack, dat="2026-03-06")
+
+    assert refused.state == "failed"
+    assert (refused.tasks["plan_run"].state, refused.tasks["plan_run"].try_number) == ("failed", 1)
+    assert "unknown key 'dat'. Did you mean 'date'?" in refused.logs["plan_run"]
