@@ -20,6 +20,9 @@ SPARK_STAMP := .spark/.locked-$(call key,requirements-spark.lock)
 # Runs a recipe line and says what it does and how long it took.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
 
+# Three at once keep two cores busy: many tests wait for a process or a timeout.
+BESIDE := --numprocesses 3 --dist loadfile
+
 .PHONY: help setup up down status clean distclean doctor lint format test test-unit bench-serving bench-models demo lock
 
 help: ## Show what each target does
@@ -81,10 +84,11 @@ format: setup ## Format the code and fix what can be fixed
 	$(call timed,ruff,.venv/bin/ruff check --fix . ; .venv/bin/ruff format .)
 
 test-unit: setup ## Run the unit tests: no stack, no network
-	$(call timed,Unit tests,.venv/bin/python -m pytest tests/unit)
+	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)
 
 test: setup ## Run all tests; those of the whole stack start one of their own
-	$(call timed,All tests,.venv/bin/python -m pytest)
+	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/dags tests/plugins)
+	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
 
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)
