@@ -93,7 +93,7 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)
 
-bench-models: setup ## Judge the candidates on twenty next-day dates of 2013 (some minutes; starts a small stack of its own)
+bench-models: setup ## Judge the candidates on forty-eight next-day dates of 2013 (some minutes; starts a small stack of its own)
 	$(call timed,Model benchmark,.venv/bin/python tests/bench/models.py)
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running

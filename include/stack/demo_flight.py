@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,6 +13,11 @@ from perennial.collect.feed import drop_rows
 
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 OBSERVED_BEFORE = timedelta(hours=3)
+RECENT_MINUTES = (360, 180)
+"""The departures by which an airport's punctuality is known three hours before a flight: those of the three hours before that."""
+
+LATE_MINUTES = 15
+FEWEST_DEPARTURES = 5
 
 Row = dict[str, str]
 Record = dict[str, Any]
@@ -30,6 +37,7 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
     flights = drop_rows("flights", day)
     in_day = Counter(row["origin"] for row in flights)
     in_hour = Counter((row["origin"], row["hour"]) for row in flights)
+    recent_late_share = _punctuality(flights)
     weather = {
         (row["origin"], datetime.fromisoformat(row["time_hour"])): row
         for observed in (day - DAY, day)
@@ -46,6 +54,7 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
                 "flights_same_hour": float(in_hour[row["origin"], row["hour"]]),
                 "flights_same_day": float(in_day[row["origin"]]),
                 **_observed(weather.get((row["origin"], datetime.fromisoformat(row["time_hour"]) - OBSERVED_BEFORE), {})),
+                "recent_late_share": recent_late_share(row),
                 **{name: row[name] for name in ("carrier", "origin", "dest", "flight")},
                 "tailnum": None if row["tailnum"] == "NA" else row["tailnum"],
             },
@@ -56,6 +65,29 @@ def flight_records(day: date) -> list[tuple[Row, Record]]:
 
 def _observed(row: Row) -> dict[str, float | None]:
     return {name: None if row.get(name, "NA") == "NA" else float(row[name]) for name in WEATHER}
+
+
+def _punctuality(flights: list[Row]) -> Callable[[Row], float | None]:
+    """Return the function from a flight to the share of late ones among its airport's recent departures."""
+    departures: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in flights:
+        if row["dep_delay"] != "NA":
+            departures[row["origin"]].append((_minute(row["sched_dep_time"]) + float(row["dep_delay"]), float(row["dep_delay"])))
+    for left in departures.values():
+        left.sort()
+    moments = {origin: [moment for moment, _ in left] for origin, left in departures.items()}
+
+    def share(row: Row) -> float | None:
+        origin, departure = row["origin"], _minute(row["sched_dep_time"])
+        begin, end = (bisect_right(moments.get(origin, []), departure - before) for before in RECENT_MINUTES)
+        delays = [delay for _, delay in departures[origin][begin:end]]
+        return sum(delay >= LATE_MINUTES for delay in delays) / len(delays) if len(delays) >= FEWEST_DEPARTURES else None
+
+    return share
+
+
+def _minute(hhmm: str) -> int:
+    return int(hhmm) // 100 * 60 + int(hhmm) % 100
 
 
 def _clock(hhmm: str) -> str:
