@@ -23,10 +23,17 @@ timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date
 # Three at once keep two cores busy: many tests wait for a process or a timeout.
 BESIDE := --numprocesses 3 --dist loadfile
 
-.PHONY: help setup up down status clean distclean doctor lint format test test-unit bench-serving bench-models demo lock
+IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
+# The tag tells what an image was made from, so that a node that has it need not ask a registry again.
+IMAGE_TAG = $(shell find include/perennial include/images -type f -not -name '*.pyc' | LC_ALL=C sort | xargs cat | cksum | cut -d' ' -f1)
+SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
+TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+.PHONY: help setup up down status clean distclean doctor lint format test test-unit test-kubernetes bench-serving bench-models demo images lock
 
 help: ## Show what each target does
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 setup: ## Install everything into .venv and .spark (nothing to do: a second)
 	@begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP)"; \
@@ -90,6 +97,12 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/dags tests/plugins)
 	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
 
+test-kubernetes: setup ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
+	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
+	@$(MAKE) images
+	$(if $(LOAD_IMAGES),$(call timed,Bringing the image to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE)))
+	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) .venv/bin/python -m pytest tests/integration/test_training_pods.py)
+
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)
 
@@ -99,8 +112,14 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)
 
+images: setup ## Build the images of the trainer and the model server with docker
+	$(call timed,Image of the model server,docker build --quiet --build-arg REVISION=$(REVISION) --tag $(SERVER_IMAGE) --file include/images/server/Dockerfile .)
+	$(call timed,Image of the trainer,docker build --quiet --build-arg REVISION=$(REVISION) --tag $(TRAINER_IMAGE) --file include/images/trainer/Dockerfile .)
+	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer):$(IMAGE_TAG)'
+
 lock: $(UV_STAMP) ## Resolve requirements*.txt anew into requirements*.lock
 	$(call timed,Locking,\
-	for name in requirements requirements-dev requirements-spark requirements-uv; do \
-	.uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$name.txt --output-file $$name.lock; \
+	for name in requirements requirements-dev requirements-spark requirements-uv $(IMAGE_LOCKS); do \
+	(cd "$$(dirname $$name)"; "$(CURDIR)/.uv/bin/uv" pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		"$$(basename $$name).txt" --output-file "$$(basename $$name).lock"); \
 	echo "  $$name.lock"; done)
