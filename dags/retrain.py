@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, chain
 
@@ -10,6 +11,7 @@ from perennial.calendar import midnight
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
+from perennial.runtime.base import runtime_of
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md
 from perennial_airflow.operators.spark_stage import SparkStageOperator
@@ -20,6 +22,20 @@ from perennial_airflow.timetable import LocalDaysTimetable
 # Set once by the first task and kept by every retry and clear.
 DAY = "{{ ti.xcom_pull(task_ids='plan_run')['date'] }}"
 HOPELESS = RetryRule(exception=[RefusedError, DropMissingError], action=RetryAction.FAIL, reason="A retry cannot mend it")
+
+
+def train(pipeline: Pipeline) -> Any:
+    """Return the mapped task that trains the candidates: in a process of the worker, or each in a pod."""
+    common = {"pipeline": pipeline.name, "day": DAY}
+    if runtime_of(pipeline) == "process":
+        return tasks.train.partial(**common).expand(candidate=pipeline.training.candidates)
+    # Its provider takes long to import, and only this runtime needs it.
+    from perennial_airflow.operators.train_pod import TrainPodOperator
+
+    named = "{{ task.candidate }}"
+    return TrainPodOperator.partial(task_id="train", map_index_template=named, **common).expand(
+        candidate=pipeline.training.candidates
+    )
 
 
 def retrain(pipeline: Pipeline) -> DAG:
@@ -51,7 +67,7 @@ def retrain(pipeline: Pipeline) -> DAG:
             tasks.collect(name, DAY),
             SparkStageOperator(task_id="clean", pipeline=name, stage="clean", day=DAY),
             SparkStageOperator(task_id="analyse", pipeline=name, stage="analyse", day=DAY),
-            tasks.train.partial(pipeline=name, day=DAY).expand(candidate=pipeline.training.candidates),
+            train(pipeline),
             tasks.evaluate(name, DAY),
             tasks.deploy(name, DAY),
         )

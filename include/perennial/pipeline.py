@@ -204,6 +204,34 @@ class Inputs(Contract):
     """Request fields of type category that serve as lookup keys only (a tail number): the model does not see them."""
 
 
+Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(m|Ki|Mi|Gi|Ti)?$")]
+
+
+class Toleration(Contract):
+    """A taint of nodes that the training's pod puts up with, in Kubernetes' own words."""
+
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+    operator: Literal["Exists", "Equal"] = "Exists"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Resources(Contract):
+    """What a training's pod asks of the cluster. Without a GPU here the pod asks for none."""
+
+    cpu: Quantity = "2"
+    memory: Quantity = "2Gi"
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    gpu_name: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")] = "nvidia.com/gpu"
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+    schedule_seconds: Annotated[int, Field(ge=10, le=86_400)] = 1800
+    """How long the pod may wait for a node: a cluster that adds GPU nodes on demand takes 10 to 20 minutes."""
+
+    start_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
+    """How long it may take to start once it has a node: pulling the image, mounting."""
+
+
 class Training(Contract):
     """How much history a model sees, and which candidates are trained."""
 
@@ -212,6 +240,7 @@ class Training(Contract):
     min_days: Positive = 30
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
     candidates: Annotated[list[Literal["mlp", "logistic"]], Field(min_length=1)] = ["mlp", "logistic"]
+    resources: Resources = Resources()
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:
@@ -276,6 +305,9 @@ class Pipeline(Contract):
     """Columns of features.sql that, with the date, name one row."""
     inputs: Inputs
     task: Literal["binary"] = "binary"
+    runtime: Literal["process", "kubernetes"] = "process"
+    """Where training runs, unless PERENNIAL_RUNTIME says otherwise."""
+
     training: Training = Training()
     gate: Gate = Gate()
     deployment: Deployment = Deployment()

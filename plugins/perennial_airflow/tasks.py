@@ -56,11 +56,16 @@ def train(pipeline: str, day: str, candidate: str, *, params: Any = None, ti: An
     lake = _open(pipeline)
     plan = plan_training(lake, date.fromisoformat(day), candidate, recompute=params["recompute"])
     if plan.skipped is not None:
-        ti.xcom_push(key="return_value", value={"outcome": "skipped", "reason": plan.skipped, "name": candidate})
-        raise AirflowSkipException(plan.skipped)
+        skip_training(ti, plan)
     if plan.job_uri is not None:
         train_in_process([plan.job_uri])
     return finish_training(lake, plan)
+
+
+def skip_training(ti: Any, plan: Any) -> None:
+    """End a training that has too little history as skipped, with the reason as its result."""
+    ti.xcom_push(key="return_value", value={"outcome": "skipped", "reason": plan.skipped, "name": plan.candidate})
+    raise AirflowSkipException(plan.skipped)
 
 
 @task

@@ -28,9 +28,10 @@ from stack.postgres import remove_postgres
 from stack.probe import taken_by
 
 SOURCE = REPO / "tests/pipelines/machine_faults"
-ENDED, LIVE, KILLED = "machine_faults", "machine_faults_live", "machine_faults_killed"
+ENDED, LIVE, KILLED, PODS = "machine_faults", "machine_faults_live", "machine_faults_killed", "machine_faults_pods"
 FLIGHTS = "flight_delays"
 HISTORY_DAYS = 8
+RELAY_OFFSET = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,14 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     pipelines = tmp_path_factory.mktemp("pipelines")
     _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
     _write_pipeline(pipelines / KILLED, {"end": date(2026, 3, 31)})
+    if os.environ.get("KUBECONFIG"):
+        _write_pipeline(pipelines / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"})
     _write_flights(pipelines / FLIGHTS)
     _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
     config = next(one for offset in range(200, 1000, 20) if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
     environment = {
         **os.environ,
+        **_pod_environment(config),
         "PERENNIAL_VAR": str(var),
         "PERENNIAL_PORT_OFFSET": str(config.offset),
         "PERENNIAL_PIPELINES": str(pipelines),
@@ -92,6 +96,12 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
 
 
 @pytest.fixture(scope="session")
+def pod_environment(running_stack: StackConfig) -> dict[str, str]:
+    """Return what pods need to know to reach the stack; empty without a cluster."""
+    return _pod_environment(running_stack)
+
+
+@pytest.fixture(scope="session")
 def airflow(running_stack: StackConfig) -> Iterator[AirflowClient]:
     """Log in to the stack's Airflow."""
     with AirflowClient(running_stack.airflow_url, admin_password(running_stack)) as client:
@@ -108,6 +118,19 @@ def stack(running_stack: StackConfig, airflow: AirflowClient, machine_data: Modu
             patch.setenv(name, value)
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         yield Stack(running_stack, airflow, machine_data)
+
+
+def _pod_environment(config: StackConfig) -> dict[str, str]:
+    """Return where the pods of the tests' cluster find the stack's S3: at the node, on the port after the last of the stack's."""
+    if not os.environ.get("KUBECONFIG"):
+        return {}
+    from kubernetes import client
+    from kubernetes.config import load_kube_config
+
+    load_kube_config()
+    addresses = client.CoreV1Api().list_node().items[0].status.addresses
+    node = next(one.address for one in addresses if one.type == "InternalIP")
+    return {"PERENNIAL_KUBERNETES_S3_ENDPOINT": f"http://{node}:{config.port('s3') + RELAY_OFFSET}"}
 
 
 def _write_pipeline(folder: Path, changes: dict[str, object]) -> None:

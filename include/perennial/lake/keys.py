@@ -36,9 +36,17 @@ def code_digest(*modules: str) -> str:
 @cache
 def library_versions(*names: str) -> dict[str, str]:
     """Return the installed versions of the libraries that decide a result."""
-    from importlib.metadata import version
+    return {name: _version(name) for name in sorted(names)}
 
-    return {name: version(name) for name in sorted(names)}
+
+def _version(name: str) -> str:
+    """Return a library's version; a CPU-only build of it goes by another name and computes the same."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return version(f"{name}-cpu")
 
 
 def make_key(stage: str, **parts: Any) -> str:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
-from perennial.errors import PerennialError, ReleaseFailedError
+from perennial.errors import PerennialError, RefusedError, ReleaseFailedError, did_you_mean
+from perennial.pipeline import Pipeline
+
+RUNTIMES = ("process", "kubernetes")
+
+
+def runtime_of(pipeline: Pipeline) -> str:
+    """Return where the pipeline's training runs: PERENNIAL_RUNTIME, or what its YAML says."""
+    chosen = os.environ.get("PERENNIAL_RUNTIME") or pipeline.runtime
+    if chosen not in RUNTIMES:
+        raise RefusedError(f"PERENNIAL_RUNTIME is {chosen!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(chosen, RUNTIMES)}")
+    return chosen
 
 
 class StageFailedError(ReleaseFailedError):

@@ -26,6 +26,7 @@ class TrainingPlan:
     job_uri: str | None
     manifest_uri: str | None
     unchanged: bool
+    key: str | None = None
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
@@ -60,7 +61,7 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
     )
     manifest_uri = layout.model_manifest(candidate, day, key)
     if not recompute and lake.objects.exists(manifest_uri):
-        return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True)
+        return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
     job = TrainingJob(
         pipeline=pipeline.name,
         space=layout.space,
@@ -86,7 +87,7 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
     body = job.encode()
     job_uri = layout.job(sha256(body))
     lake.objects.create(job_uri, body)
-    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False)
+    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key)
 
 
 def read_model(lake: Lake, manifest_uri: str) -> dict[str, Any]:

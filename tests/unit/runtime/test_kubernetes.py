@@ -1,0 +1,88 @@
+"""What a training's pod is, and what is said about one that failed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from perennial.errors import RefusedError
+from perennial.pipeline import Resources, Toleration
+from perennial.runtime.kubernetes import KubernetesSettings, pod_name, training_pod, why_failed
+
+KEY = "0123456789abcdef" * 4
+SETTINGS = KubernetesSettings("perennial-training", "perennial-trainer:1", "http://10.0.0.1:8333", "us-east-1")
+
+
+def pod(**resources: Any) -> dict[str, Any]:
+    return training_pod(SETTINGS, Resources(**resources), "train-x", "flights", "s3://perennial/jobs/1.json")
+
+
+@pytest.mark.parametrize("pipeline", ["a", "flight_delays", "x" * 63, "a_" * 31])
+def test_name_is_one_that_kubernetes_takes_and_tells_keys_apart(pipeline: str) -> None:
+    name = pod_name(pipeline, "mlp", KEY)
+
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name)
+    assert name == pod_name(pipeline, "mlp", KEY)
+    assert name != pod_name(pipeline, "mlp", "f" + KEY[1:])
+
+
+def test_pod_asks_for_no_gpu_unless_told() -> None:
+    assert "nvidia.com/gpu" not in str(pod())
+
+
+def test_gpus_memory_and_nodes_are_asked_for() -> None:
+    spec = pod(gpus=2, memory="16Gi", node_selector={"pool": "gpu"}, tolerations=[Toleration(key="gpu")])["spec"]
+
+    assert spec["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "16Gi", "nvidia.com/gpu": "2"}
+    assert spec["nodeSelector"] == {"pool": "gpu"}
+    assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+
+
+def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:
+    spec = pod()["spec"]
+
+    assert spec["automountServiceAccountToken"] is False
+    assert not [one["name"] for one in spec["containers"][0]["env"] if re.search("SECRET|KEY|TOKEN|PASSWORD", one["name"])]
+
+
+def test_image_must_be_named() -> None:
+    with pytest.raises(RefusedError, match="PERENNIAL_TRAINER_IMAGE"):
+        KubernetesSettings.from_environment({})
+
+
+FAILURES: dict[str, tuple[dict[str, Any], str]] = {
+    "memory": (
+        {"containerStatuses": [{"state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]},
+        "container ended with 137: OOMKilled at its memory limit of 2Gi",
+    ),
+    "image": (
+        {"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}]},
+        "container waits: ErrImagePull: not found",
+    ),
+    "no node": (
+        {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]},
+        "Unschedulable: 0/3 nodes",
+    ),
+    "evicted": ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "pod Failed: Evicted: low on memory"),
+}
+
+
+@pytest.mark.parametrize("status", FAILURES)
+def test_cause_is_quoted(status: str) -> None:
+    found, expected = FAILURES[status]
+
+    assert why_failed({**pod(), "status": found}, []) == [expected]
+
+
+def test_warnings_are_quoted_once() -> None:
+    warning = {"type": "Warning", "reason": "BackOff", "message": "pulling"}
+
+    assert why_failed({**pod(), "status": {}}, [warning, warning, {"type": "Normal", "reason": "Pulled", "message": "x"}]) == [
+        "event BackOff: pulling"
+    ]
+
+
+def test_finished_pod_has_nothing_to_say() -> None:
+    assert why_failed({**pod(), "status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 0}}}]}}, []) == []
