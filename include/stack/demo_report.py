@@ -108,4 +108,4 @@ def _print_prediction(out: Console, prediction: Facts) -> None:
     out.print(
         f"\n[bold]Prediction[/] {flight}: late with probability {probability:.3f}, answered in {prediction['latency_ms']} ms"
     )
-    out.print(f"  by {answer['model_version']}, release {answer['release']}, data up to {answer['as_of']}")
+    out.print(f"  by {answer['model_version']}, release {answer['release']}, data before {answer['as_of']}")
