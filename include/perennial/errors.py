@@ -45,14 +45,6 @@ class DropMissingError(PerennialError):
     """A drop has not landed (yet)."""
 
 
-class TrainingFailedError(PerennialError):
-    """A training did not end as it should; another try may."""
-
-    def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "") -> None:
-        """Join what failed, why and what to do into one text."""
-        super().__init__(render(what, problems, remedy))
-
-
 class LostRaceError(PerennialError):
     """Another run won a conditional write; the message says who."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
+from perennial_airflow.lake import lake_of
 from perennial_airflow.run_request import read_request
 
 # Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light. The keywords with
@@ -20,7 +21,7 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any 
     from perennial.runtime.process import ProcessRuntime
     from perennial.unchanged import unchanged_stages
 
-    lake = _open(pipeline)
+    lake = lake_of(pipeline)
     request = read_request(
         lake.pipeline.calendar,
         conf=dag_run.conf or {},
@@ -44,7 +45,7 @@ def collect(pipeline: str, day: str) -> dict[str, Any]:
     """Verify the drops of the date and pin their bytes."""
     from perennial.collect.collect import collect as collect_drops
 
-    return collect_drops(_open(pipeline), date.fromisoformat(day))
+    return collect_drops(lake_of(pipeline), date.fromisoformat(day))
 
 
 @task(map_index_template="{{ task.op_kwargs['candidate'] }}")
@@ -53,7 +54,7 @@ def train(pipeline: str, day: str, candidate: str, *, params: Any = None, ti: An
     from perennial.runtime.process import train as train_in_process
     from perennial.train.plan import finish_training, plan_training
 
-    lake = _open(pipeline)
+    lake = lake_of(pipeline)
     plan = plan_training(lake, date.fromisoformat(day), candidate, recompute=params["recompute"])
     if plan.skipped is not None:
         skip_training(ti, plan)
@@ -74,7 +75,7 @@ def evaluate(pipeline: str, day: str, *, dag_run: Any = None, params: Any = None
     from perennial.evaluate.evaluate import evaluate as judge
 
     return judge(
-        _open(pipeline),
+        lake_of(pipeline),
         date.fromisoformat(day),
         run_id=dag_run.run_id,
         force_decision=params["force_decision"],
@@ -88,12 +89,5 @@ def deploy(pipeline: str, day: str) -> dict[str, Any]:
     from perennial.deploy.deploy import deploy as release
     from perennial.runtime.process import ProcessRuntime
 
-    lake = _open(pipeline)
+    lake = lake_of(pipeline)
     return release(lake, date.fromisoformat(day), ProcessRuntime(pipeline))
-
-
-def _open(pipeline: str) -> Any:
-    from perennial.lake.lake import open_lake
-    from perennial.pipeline_file import load_pipeline
-
-    return open_lake(load_pipeline(pipeline))

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -179,19 +179,9 @@ async def _first(events: Any) -> dict[str, Any]:
 def test_pods_train_the_same_bits_as_the_worker(lake: Lake) -> None:
     decided = read_chain(lake).get(LAST)
     assert decided is not None
+    perennial = str(Path(sys.executable).with_name("perennial"))
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "perennial.cli",
-            "--json",
-            "run",
-            "--pipeline",
-            PIPELINE,
-            "--date",
-            LAST.isoformat(),
-            "--recompute",
-        ],
+        [perennial, "run", PIPELINE, "--date", LAST.isoformat(), "--recompute", "--json"],
         env={**os.environ, "PERENNIAL_RUNTIME": "process"},
         capture_output=True,
         text=True,
@@ -280,17 +270,15 @@ def test_date_with_too_little_history_is_skipped(lake: Lake, cluster: Cluster) -
 
 def _with_resources(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Let the operator see the pipeline with other resources."""
-    from perennial_airflow.operators.train_pod import TrainPodOperator
+    from perennial_airflow.operators import train_pod
 
-    original = TrainPodOperator._lake
+    original = train_pod.lake_of
 
-    def changed(self: TrainPodOperator) -> Lake:
-        from dataclasses import replace
-
-        lake = original(self)
+    def changed(name: str) -> Lake:
+        lake = original(name)
         training = lake.pipeline.training
         resources = training.resources.model_copy(update=changes)
         pipeline = lake.pipeline.model_copy(update={"training": training.model_copy(update={"resources": resources})})
         return replace(lake, pipeline=pipeline)
 
-    monkeypatch.setattr(TrainPodOperator, "_lake", changed)
+    monkeypatch.setattr(train_pod, "lake_of", changed)

@@ -12,6 +12,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
 
 from perennial.errors import REFUSED_EXIT_CODE, RefusedError
+from perennial_airflow.lake import lake_of
 
 
 class SparkStageOperator(SparkSubmitOperator):
@@ -35,9 +36,6 @@ class SparkStageOperator(SparkSubmitOperator):
         self.day = day
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from perennial.lake.lake import open_lake
-        from perennial.pipeline_file import load_pipeline
-
         if self.stage == "clean":
             from perennial.clean.plan import finish_clean as finish
             from perennial.clean.plan import plan_clean as make_plan
@@ -45,7 +43,7 @@ class SparkStageOperator(SparkSubmitOperator):
             from perennial.analyse.plan import finish_analyse as finish
             from perennial.analyse.plan import plan_analyse as make_plan
 
-        lake = open_lake(load_pipeline(self.pipeline))
+        lake = lake_of(self.pipeline)
         day = date.fromisoformat(self.day)
         plan = make_plan(lake, day, recompute=context["params"]["recompute"])
         if plan.job_uri is None:

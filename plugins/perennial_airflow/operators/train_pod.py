@@ -14,10 +14,11 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import ApiClient, V1DeleteOptions, V1Pod, V1Preconditions
 from kubernetes.client.exceptions import ApiException
 
-from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, TrainingFailedError
-from perennial.lake.lake import Lake
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
 from perennial.runtime.kubernetes import KubernetesSettings, pod_name, training_pod, why_failed
-from perennial.train.plan import finish_training, plan_training
+from perennial.train.plan import TrainingPlan, finish_training, plan_training
+from perennial_airflow.lake import lake_of
+from perennial_airflow.tasks import skip_training
 
 FOUND_SECONDS = 120
 MOST_RESTARTS = 5
@@ -58,9 +59,7 @@ class TrainPodOperator(KubernetesPodOperator):
         self.candidate = candidate
 
     def execute(self, context: Context) -> None:
-        from perennial_airflow.tasks import skip_training
-
-        lake = self._lake()
+        lake = lake_of(self.pipeline)
         plan = plan_training(lake, date.fromisoformat(self.day), self.candidate, recompute=context["params"]["recompute"])
         if plan.skipped is not None:
             skip_training(context["ti"], plan)
@@ -74,7 +73,6 @@ class TrainPodOperator(KubernetesPodOperator):
         self.startup_timeout_seconds = resources.start_seconds
         self.name = pod_name(self.pipeline, self.candidate, plan.key)
         self.pod_template_dict = training_pod(settings, resources, self.name, self.pipeline, plan.job_uri)
-        self.base_container_name = "base"
         self.trigger_kwargs = {"manifest": plan.manifest_uri, "restarts": 0, **(self.trigger_kwargs or {})}
         super().execute(context)
 
@@ -101,7 +99,7 @@ class TrainPodOperator(KubernetesPodOperator):
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
         """Take the result of the pod, make it again when its node failed it, or say why it did not do its work."""
-        lake = self._lake()
+        lake = lake_of(self.pipeline)
         manifest = event["manifest"]
         pod = self._read(event["name"], event["namespace"])
         exit_code, causes = self._why_failed(pod)
@@ -119,16 +117,13 @@ class TrainPodOperator(KubernetesPodOperator):
             else:
                 problems = causes or [str(event.get("message") or error)]
                 what = f"Training of {self.candidate} for {self.day} in pod {event['namespace']}/{event['name']}"
-                kind = RefusedError if exit_code == REFUSED_EXIT_CODE else TrainingFailedError
-                raise kind(what, problems, "See docs/runbooks/training-pod-failed.md.") from error
-        plan = plan_training(lake, date.fromisoformat(self.day), self.candidate)
-        self._report(context, {**finish_training(lake, plan), "outcome": "done"})
-
-    def _lake(self) -> Lake:
-        from perennial.lake.lake import open_lake
-        from perennial.pipeline_file import load_pipeline
-
-        return open_lake(load_pipeline(self.pipeline))
+                remedy = "See docs/runbooks/training-pod-failed.md."
+                if exit_code == REFUSED_EXIT_CODE:
+                    raise RefusedError(what, problems, remedy) from error
+                raise PerennialError(render(what, problems, remedy)) from error
+        # What was trained is what this pod was told, even where today's plan would be another by now.
+        done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=manifest, unchanged=False)
+        self._report(context, finish_training(lake, done))
 
     def _report(self, context: Context, result: dict[str, Any]) -> None:
         # KubernetesPodOperator's do_xcom_push means its sidecar; the result is small and comes from object storage.
