@@ -15,18 +15,18 @@ class PerennialError(Exception):
 
     retryable = True
 
-
-class RefusedError(PerennialError):
-    """The input, the configuration or the request is wrong: a retry cannot mend it."""
-
-    retryable = False
-
     def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "") -> None:
         """Join what failed, every problem (at most ten are shown) and what to do into one text."""
         self.what = what
         self.problems = list(problems)
         self.remedy = remedy
         super().__init__(render(what, problems, remedy))
+
+
+class RefusedError(PerennialError):
+    """The input, the configuration or the request is wrong: a retry cannot mend it."""
+
+    retryable = False
 
 
 class PipelineRefusedError(RefusedError):
@@ -54,7 +54,11 @@ class OutcomeUnknownError(PerennialError):
 
 
 class ReleaseFailedError(RefusedError):
-    """A release did not pass stage, serve-check or soak; the previous one serves."""
+    """A release was refused or answered wrongly or too slowly: its version is to blame. The previous one serves."""
+
+
+class ReleaseUnprovenError(PerennialError):
+    """A release could not be judged: its server was killed, nothing answered, the machine was slow. No version is to blame."""
 
 
 def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:

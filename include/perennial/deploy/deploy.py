@@ -8,9 +8,9 @@ from typing import Any
 
 from perennial.deploy.active import read_active
 from perennial.deploy.newest import why_not_newest
-from perennial.deploy.protocol import NoLongerNewestError, bring_live
+from perennial.deploy.protocol import SupersededError, bring_live
 from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release, release_date
-from perennial.errors import PerennialError, ReleaseFailedError
+from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
 from perennial.evaluate.chain import Chain, Intervention, Model, champion, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.lake.lake import Lake
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 WHO = "deploy"
 REASON_LENGTH = 2000
+SEE = "See docs/runbooks/release-failed.md."
 
 
 def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
     unless it is the one that served before, and the champion that this leaves is released instead.
 
     :raises ReleaseFailedError: what failed, and what serves now
+    :raises ReleaseUnprovenError: why it could not be judged; nothing is recorded, a rerun tries again
     :raises EndpointMissingError: the release is active, but nothing follows the pointer
     """
     chain = read_chain(lake)
@@ -42,8 +44,10 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
         return _result(lake, "unchanged", plan, {})
     try:
         return _result(lake, "done", plan, _release(lake, runtime, plan))
-    except NoLongerNewestError as error:
+    except SupersededError as error:
         return {**_result(lake, "skipped", plan, {}), "reason": str(error), "released": None}
+    except ReleaseUnprovenError as error:
+        raise ReleaseUnprovenError(error.what, [*error.problems, "nothing is barred"], error.remedy or SEE) from error
     except ReleaseFailedError as error:
         raise _fall_back(lake, runtime, plan, active.good, error) from error
 
@@ -95,7 +99,7 @@ def _fall_back(
     chain = record_intervention(lake, plan.day, plan.id, barred, WHO, str(cause))
     problems = [
         *cause.problems,
-        f"version {barred} is barred" if barred else f"version {served} goes on serving as release {before}",
+        f"version {barred} is barred" if barred else f"version {served} is not barred; release {before} stays active",
     ]
     model = champion(chain, plan.day) if barred else None
     if model is not None:
@@ -109,7 +113,7 @@ def _fall_back(
             problems.append(f"version {model.version} did not pass instead either: {error}")
         except PerennialError as error:
             problems.append(f"version {model.version} could not be released instead: {error}")
-    return ReleaseFailedError(cause.what, problems, cause.remedy or "See docs/runbooks/release-failed.md.")
+    return ReleaseFailedError(cause.what, problems, cause.remedy or SEE)
 
 
 def record_intervention(lake: Lake, day: date, release: str | None, barred: str | None, who: str, reason: str) -> Chain:

@@ -9,44 +9,54 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from perennial.deploy.active import move, read_active
+from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.release import read_release
-from perennial.deploy.serve_check import Golden, serve_check, soak
-from perennial.errors import PerennialError, ReleaseFailedError
+from perennial.deploy.serve_check import Golden, TooSlowError, serve_check, soak
+from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
+from perennial.evaluate.chain import is_barred
+from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
-from perennial.runtime.base import Runtime, StageFailedError
+from perennial.runtime.base import Runtime
 
 log = logging.getLogger(__name__)
 
 
-class NoLongerNewestError(PerennialError):
-    """Something newer came while a release was staged; it was not switched to."""
+class SupersededError(PerennialError):
+    """Something newer came: a later date before the switch, or another release that was made active in the soak."""
 
 
-def bring_live(lake: Lake, runtime: Runtime, release: str, may_switch: Callable[[], str | None]) -> dict[str, Any]:
+def bring_live(
+    lake: Lake, runtime: Runtime, release: str, may_switch: Callable[[], str | None], *, judge_latency: bool = True
+) -> dict[str, Any]:
     """
     Bring a built release live and return what each step showed.
 
     `may_switch` is asked right before the switch, after the pointer was read: a reason means no.
 
-    :raises ReleaseFailedError: it did not pass; the previous release serves
+    :raises ReleaseFailedError: its version is to blame; the previous release serves
+    :raises ReleaseUnprovenError: it could not be judged; the previous release serves
+    :raises SupersededError: something newer came
     :raises EndpointMissingError: it is active, but nothing follows the pointer
     """
     golden = read_golden(lake, release)
+    if not judge_latency:
+        golden = replace(golden, p99_ms=math.inf)
     facts: dict[str, Any] = {}
     active = read_active(lake)
     if active.release != release:
-        facts["serve_check"] = _staged_check(runtime, golden)
+        facts["serve_check"] = _staged_check(lake, runtime, golden)
         was = read_active(lake)
         if reason := may_switch():
-            raise NoLongerNewestError(f"Release {release} was not switched to: {reason}")
+            raise SupersededError(f"Release {release} was not switched to: {reason}")
         # Another run of this date may have switched meanwhile; then this one only watches.
-        active = was if was.release == release else move(lake, was, release, was.good, soaked=False)
+        active = was if was.release == release else move(lake, was, release, way_back(lake, was), soaked=False)
     if active.soaked and not facts:
         return facts
     log.info("Switched to release %s", release)
@@ -55,12 +65,19 @@ def bring_live(lake: Lake, runtime: Runtime, release: str, may_switch: Callable[
         runtime.switch(release)
         facts["switch_seconds"] = round(time.monotonic() - started, 3)
         facts["soak"] = soak(runtime.endpoint_url(), golden, lake.pipeline.deployment.soak_seconds).facts()
-    except ReleaseFailedError as error:
-        raise ReleaseFailedError(error.what, [*error.problems, _go_back(lake, runtime, release)], error.remedy) from error
-    now = read_active(lake)
-    if now.release == release and not now.soaked:
+    except (ReleaseFailedError, ReleaseUnprovenError) as error:
+        raise _withdraw(lake, runtime, release, error) from error
+    now = _still_active(lake, release)
+    if not now.soaked:
         move(lake, now, release, now.previous, soaked=True)
     return facts
+
+
+def way_back(lake: Lake, was: Active) -> str | None:
+    """Return the last release that passed its soak and whose version nobody has barred since, or None."""
+    chain = read_chain(lake)
+    candidates = [name for name in (was.good, was.previous) if name is not None]
+    return next((name for name in candidates if not is_barred(chain, read_release(lake, name)["version"])), None)
 
 
 def read_golden(lake: Lake, release: str) -> Golden:
@@ -70,30 +87,62 @@ def read_golden(lake: Lake, release: str) -> Golden:
     return Golden(release, golden["records"], golden["probabilities"], manifest["p99_ms"])
 
 
-def _staged_check(runtime: Runtime, golden: Golden) -> dict[str, Any]:
+def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> dict[str, Any]:
     try:
         url = runtime.stage(golden.release)
         log.info("Staged release %s at %s", golden.release, url)
-        return serve_check(url, golden).facts()
-    except StageFailedError:
-        raise  # it quotes the server's log already
-    except ReleaseFailedError as error:
-        said = "the staged server's last lines:\n    " + "\n    ".join(runtime.staged_log())
-        raise ReleaseFailedError(error.what, [*error.problems, said], error.remedy) from error
+        try:
+            return serve_check(url, golden).facts()
+        except (ReleaseFailedError, ReleaseUnprovenError) as error:
+            said = "the staged server's last lines:\n    " + "\n    ".join(runtime.staged_log())
+            raise _blame(lake, runtime, error, [*error.problems, said]) from error
     finally:
         runtime.unstage()
 
 
-def _go_back(lake: Lake, runtime: Runtime, release: str) -> str:
-    """Return to the release before, users first: reports and the chain come after. Says where the endpoint is now."""
-    now = read_active(lake)
-    if now.release != release:
-        return f"another run made release {now.release} active meanwhile"
+def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedError | ReleaseUnprovenError) -> PerennialError:
+    """Return to the release before, users first: reports and the chain come after. Returns the error that says all of it."""
+    now = _still_active(lake, release)
     move(lake, now, now.previous, None, soaked=True)
     if now.previous is None:
-        return "there is no release to go back to: nothing serves"
+        return _blame(lake, runtime, cause, [*cause.problems, "there is no release to go back to: nothing serves"])
     try:
         runtime.switch(now.previous)
+        said = f"release {now.previous} serves again"
     except PerennialError as error:
-        return f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
-    return f"release {now.previous} serves again"
+        said = f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
+    return _blame(lake, runtime, cause, [*cause.problems, said])
+
+
+def _still_active(lake: Lake, release: str) -> Active:
+    now = read_active(lake)
+    if now.release != release:
+        raise SupersededError(
+            f"Release {release} was replaced in its soak: {now.release or 'no release'} was made active meanwhile"
+        )
+    return now
+
+
+def _blame(
+    lake: Lake, runtime: Runtime, cause: ReleaseFailedError | ReleaseUnprovenError, problems: list[str]
+) -> ReleaseFailedError | ReleaseUnprovenError:
+    """
+    Return the failure with all its problems.
+
+    Slowness is the version's fault only where the release that serves keeps its own bound at this very time: else it is the
+    machine's, and with nothing to compare with nobody can tell.
+    """
+    if not isinstance(cause, TooSlowError):
+        return type(cause)(cause.what, problems, cause.remedy)
+    serving = read_active(lake).release
+    if serving is None:
+        excuse = "no release serves to compare with, so it may be the machine"
+    else:
+        try:
+            serve_check(runtime.endpoint_url(), read_golden(lake, serving))
+            return type(cause)(cause.what, problems, cause.remedy)
+        except (ReleaseFailedError, ReleaseUnprovenError) as error:
+            excuse = f"it may be the machine, the release that serves fails the same check now: {error}"
+    return ReleaseUnprovenError(
+        cause.what, [*problems, excuse], "Deploy again when the machine is calm, or raise deployment.p99_ms."
+    )

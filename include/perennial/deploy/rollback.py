@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from perennial.deploy.active import read_active
-from perennial.deploy.deploy import record_intervention
+from perennial.deploy.active import Active, read_active
+from perennial.deploy.deploy import WHO, record_intervention
 from perennial.deploy.protocol import bring_live
 from perennial.deploy.release import build_release, plan_release, read_release, release_date
 from perennial.errors import RefusedError, ReleaseFailedError
@@ -24,7 +24,8 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     Go back from the release that serves, and bar its version so that no later run brings it back.
 
     Without `to` the last version that is not barred is released with the lookups of the same date. With `to` that very release
-    serves again, and every champion since its version is barred. Can be repeated when it was interrupted.
+    serves again, and every champion since its version is barred. Latency is not judged: a busy machine must not hold up the way
+    back. Can be repeated when it was interrupted.
     """
     name = lake.pipeline.name
     if not reason.strip() or not who.strip():
@@ -32,11 +33,13 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     active = read_active(lake)
     if active.release is None:
         raise RefusedError(f"Pipeline {name!r}: no release serves, so there is nothing to go back from")
-    if to == active.release:
+    if to == active.release and active.soaked:
         raise RefusedError(f"Pipeline {name!r}: release {to} serves already")
     day = release_date(active.release)
     serving = read_release(lake, active.release)["version"]
     chain = read_chain(lake)
+    if to is None and _is_unfinished(chain, active, day, serving):
+        to = active.release
     wanted = read_release(lake, to)["version"] if to else None
     bars = _versions_to_bar(chain, day, serving, wanted)
     left = champion(_barred(chain, day, bars), day)
@@ -52,13 +55,13 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
     release = to or build_release(lake, plan_release(lake, chain, day, left))
     try:
-        facts = bring_live(lake, runtime or ProcessRuntime(name, lake.layout.space), release, lambda: None)
+        facts = bring_live(lake, runtime or ProcessRuntime(name, lake.layout.space), release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
         remedy = "The version is barred. Go back further: `perennial rollback --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error
     return {
         "outcome": "done",
-        "from": active.release,
+        "from": active.release if active.soaked else active.previous,
         "released": release,
         "version": left.version,
         "barred": bars,
@@ -76,9 +79,16 @@ def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
     for name in names[:last]:
         manifest = read_release(lake, name)
         facts = {key: manifest[key] for key in ("release", "date", "version", "as_of")}
-        barred = any(item.barred == manifest["version"] for item in chain.interventions)
-        found.append({**facts, "serves": name == active.release, "barred": barred})
+        found.append({**facts, "serves": name == active.release, "barred": is_barred(chain, manifest["version"])})
     return found
+
+
+def _is_unfinished(chain: Chain, active: Active, day: date, serving: str) -> bool:
+    """Tell whether a rollback made this release active and was killed in its soak: a person barred last, and another version."""
+    if active.soaked or not chain.interventions:
+        return False
+    last = chain.interventions[-1]
+    return last.who != WHO and last.barred not in (None, serving) and last.date >= day.isoformat()
 
 
 def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) -> list[str]:

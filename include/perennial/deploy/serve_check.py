@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from perennial.deploy.latency import too_slow
-from perennial.errors import ReleaseFailedError
+from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
 
 TOLERANCE = 1e-5
 WARM_UP = 20
@@ -19,6 +19,10 @@ REQUESTS = 200
 PAUSE_SECONDS = 0.05
 RELEASE_HEADER = "x-release"
 MOST_QUOTED = 3
+
+
+class TooSlowError(ReleaseFailedError):
+    """More requests took longer than the bound than chance allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,12 @@ class Observed:
 
 
 def serve_check(url: str, golden: Golden) -> Observed:
-    """Ask all golden requests at once, then one by one for the latency; raise ReleaseFailedError with what differed."""
+    """
+    Ask all golden requests at once, then one by one for the latency.
+
+    :raises ReleaseFailedError: the answers that differ; TooSlowError when only the latency is wrong
+    :raises ReleaseUnprovenError: the server does not answer, or not from this release
+    """
     with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
         problems = _ask(client, golden, range(len(golden.records)))
         if problems:
@@ -64,7 +73,7 @@ def serve_check(url: str, golden: Golden) -> Observed:
 
 
 def soak(url: str, golden: Golden, seconds: float) -> Observed:
-    """Ask the endpoint gently for a while, as users do; raise ReleaseFailedError when answers or latency are not right."""
+    """Ask the endpoint gently for a while, as users do; raises like serve_check."""
     observed = Observed()
     deadline = time.monotonic() + seconds
     index = 0
@@ -89,9 +98,7 @@ def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
         failed = f"{len(observed.errors)} of {len(observed.latencies_ms)} requests failed"
         raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", _quoted(observed.errors))
     if slow := too_slow(observed.latencies_ms, golden.p99_ms):
-        raise ReleaseFailedError(
-            f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound."
-        )
+        raise TooSlowError(f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound.")
     return observed
 
 
@@ -102,17 +109,19 @@ def _quoted(problems: Sequence[str]) -> list[str]:
 
 
 def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> list[str]:
-    """Send some golden records in one request; return what is wrong with the answer."""
+    """Send some golden records in one request; return what is wrong with the answer. No answer of this release says nothing about it."""
     asked = f"golden requests {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"golden request {indices[0]}"
     try:
         answer = client.post("/predict", json=[golden.records[index] for index in indices])
     except httpx.TransportError as error:
-        return [f"{asked}: no answer ({type(error).__name__}: {error})"]
+        reason = f"no answer ({type(error).__name__}: {error})"
+        raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason]) from error
+    serving = answer.headers.get(RELEASE_HEADER)
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or serving != golden.release:
+        reason = f"HTTP {answer.status_code} by release {serving}"
+        raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason])
     if answer.status_code != httpx.codes.OK:
         return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
-    serving = answer.headers.get(RELEASE_HEADER)
-    if serving != golden.release:
-        return [f"{asked}: answered by release {serving}"]
     try:
         found = [float(item["probability"]) for item in answer.json()["predictions"]]
     except (ValueError, KeyError, TypeError) as error:

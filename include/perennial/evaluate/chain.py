@@ -91,8 +91,8 @@ def anchor(chain: Chain, day: date) -> Model | None:
     return None
 
 
-def is_barred(chain: Chain, version: str, day: date) -> bool:
-    """Tell whether a version is barred on a date."""
+def is_barred(chain: Chain, version: str, day: date = date.max) -> bool:
+    """Tell whether a version is barred on a date; without one, whether it is barred at all."""
     return version in _barred(chain, day.isoformat(), inclusive=True)
 
 

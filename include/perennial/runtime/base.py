@@ -20,7 +20,7 @@ def runtime_of(pipeline: Pipeline) -> str:
 
 
 class StageFailedError(ReleaseFailedError):
-    """A release did not become ready beside the running one."""
+    """The staged server refused its release."""
 
 
 class EndpointMissingError(PerennialError):
@@ -31,7 +31,11 @@ class Runtime(Protocol):
     """What the release protocol asks of a place where models serve. All of it can be repeated after a crash."""
 
     def stage(self, release: str) -> str:
-        """Start a release beside the running one, wait until it is ready, and return its address; else StageFailedError."""
+        """
+        Start a release beside the running one, wait until it is ready, and return its address.
+
+        Raises StageFailedError when the server refuses the release, ReleaseUnprovenError when it ends or hangs otherwise.
+        """
 
     def staged_log(self) -> list[str]:
         """Return the last lines that the staged server said."""
@@ -43,7 +47,7 @@ class Runtime(Protocol):
         """
         Return when the endpoint answers from `release`, to which the pointer was just moved.
 
-        Raises EndpointMissingError when nothing answers there, ReleaseFailedError when it goes on with another release.
+        Raises EndpointMissingError when nothing answers there, ReleaseUnprovenError when it goes on with another release.
         """
 
     def endpoint_url(self) -> str:

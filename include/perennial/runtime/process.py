@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseFailedError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
 from perennial.pipeline_file import pipeline_names
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 
@@ -50,10 +50,8 @@ def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None)
             say(line.rstrip())
         code = process.wait()
     if code != 0:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        problem = (
-            f"Training of {', '.join(job_uris[:3])}{' …' if len(job_uris) > 3 else ''} {how}. Its last lines:\n" + "\n".join(last)
-        )
+        named = f"{', '.join(job_uris[:3])}{' …' if len(job_uris) > 3 else ''}"
+        problem = f"Training of {named} {_how_it_ended(code)}. Its last lines:\n" + "\n".join(last)
         raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
 
 
@@ -90,6 +88,10 @@ def stop(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
+def _how_it_ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+
 def _signal_group(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
@@ -120,14 +122,13 @@ class ProcessRuntime:
         deadline = time.monotonic() + READY_SECONDS
         with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
             while time.monotonic() < deadline:
-                if process.poll() is not None:
-                    raise StageFailedError(
-                        f"Release {release}: its server ended with {process.returncode} before it was ready", self.staged_log()
-                    )
+                if (code := process.poll()) is not None:
+                    kind = StageFailedError if code == REFUSED_EXIT_CODE else ReleaseUnprovenError
+                    raise kind(f"Release {release}: its server {_how_it_ended(code)} before it was ready", self.staged_log())
                 if _status(client, "/v2/health/ready") == httpx.codes.OK:
                     return url
                 time.sleep(0.1)
-        raise StageFailedError(f"Release {release}: its server was not ready after {READY_SECONDS:.0f} s", self.staged_log())
+        raise ReleaseUnprovenError(f"Release {release}: its server was not ready after {READY_SECONDS:.0f} s", self.staged_log())
 
     def staged_log(self) -> list[str]:
         """Return the last lines that the staged server said."""
@@ -161,7 +162,7 @@ class ProcessRuntime:
                 f"Release {release} is active, but no model server follows at {self.endpoint_url()} within {self.follow_seconds:.0f} s. "
                 "See `perennial status`; start it with `make up`, then run deploy again."
             )
-        raise ReleaseFailedError(
+        raise ReleaseUnprovenError(
             f"Release {release}: the model server at {self.endpoint_url()} still answers from {serving or 'no release'} "
             f"after {self.follow_seconds:.0f} s",
             remedy="Its log and /metrics say why it refused the release.",

@@ -12,7 +12,7 @@ from types import FrameType
 
 import uvicorn
 
-from perennial.errors import PerennialError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError
 from perennial.lake.layout import Layout, lake_root
 from perennial.lake.objects import Objects
 from perennial.pipeline import NAME
@@ -32,7 +32,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 def main() -> int:
-    """Serve until SIGTERM; return 1 when the release given with --release cannot serve."""
+    """Serve until SIGTERM; return 65 when the release given with --release is refused, 1 when it cannot be read."""
     args = _arguments()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -49,7 +49,7 @@ def main() -> int:
             app.switch(load_release(objects, layout, args.release, limits))
         except PerennialError as error:
             log.error("%s", error)
-            return 1
+            return 1 if error.retryable else REFUSED_EXIT_CODE
     else:
         follower = Follower(app, objects, layout, limits)
         follower.start()

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from perennial.deploy.protocol import read_golden
-from perennial.errors import ReleaseFailedError
+from perennial.errors import ReleaseUnprovenError
 from perennial.lake.lake import Lake
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 
@@ -23,7 +23,7 @@ class Server:
         self.release: str | None = None
         self.shift = 0.0
         self.delay_seconds = 0.0
-        self.status = 200
+        self.fails = ""
         self._known: dict[str, dict[str, float]] = {}
         outer = self
 
@@ -53,7 +53,10 @@ class Server:
         found = [{"probability": known[json.dumps(record, sort_keys=True)] + self.shift} for record in records]
         body = json.dumps({"predictions": found}).encode()
         time.sleep(self.delay_seconds)
-        handler.send_response(self.status)
+        if self.fails == "gone":  # as from a process that died in the middle of it
+            handler.close_connection = True
+            return
+        handler.send_response(503 if self.fails == "stopping" else 200)
         handler.send_header("content-length", str(len(body)))
         handler.send_header("x-release", self.release)
         handler.end_headers()
@@ -66,13 +69,16 @@ class Server:
 
 @dataclass
 class ScriptedRuntime:
-    """The seam `Runtime`, with knobs. `wrong_versions`: versions whose staged server, or endpoint, gives other answers."""
+    """The seam `Runtime`, with knobs: versions that are refused, ignored, wrong or slow, and a machine that kills or is missing."""
 
     lake: Lake
     refuses: set[str] = field(default_factory=set)
     ignores: set[str] = field(default_factory=set)
     wrong_when_live: set[str] = field(default_factory=set)
+    slow_versions: set[str] = field(default_factory=set)
+    slow_when_live: set[str] = field(default_factory=set)
     is_missing: bool = False
+    is_killed: bool = False
     staged_releases: list[str] = field(default_factory=list)
     before_switch: Any = None
 
@@ -90,8 +96,12 @@ class ScriptedRuntime:
     def stage(self, release: str) -> str:
         self.staged_releases.append(release)
         if self.version(release) in self.refuses:
-            raise StageFailedError(f"Release {release}: its server ended with 1", ["out of memory"])
+            raise StageFailedError(f"Release {release}: its server ended with 65", ["unknown input 'speed'"])
+        if self.is_killed:
+            raise ReleaseUnprovenError(f"Release {release}: its server was ended by SIGKILL before it was ready")
         self.staged.release = release
+        if self.slow_versions:
+            self.staged.delay_seconds = 0.3 if self.version(release) in self.slow_versions else 0.0
         return self.staged.url
 
     def staged_log(self) -> list[str]:
@@ -106,8 +116,10 @@ class ScriptedRuntime:
         if self.is_missing:
             raise EndpointMissingError("no model server follows; start it with `make up`")
         if self.version(release) in self.ignores:
-            raise ReleaseFailedError(f"Release {release}: the model server still answers from another")
+            raise ReleaseUnprovenError(f"Release {release}: the model server still answers from another")
         self.endpoint.release = release
+        if self.slow_when_live:
+            self.endpoint.delay_seconds = 0.3 if self.version(release) in self.slow_when_live else 0.0
         self.endpoint.shift = 0.5 if self.version(release) in self.wrong_when_live else 0.0
 
     def endpoint_url(self) -> str:

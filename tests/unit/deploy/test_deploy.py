@@ -16,7 +16,7 @@ from perennial.deploy import protocol
 from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.rollback import list_releases, rollback
-from perennial.errors import LostRaceError, RefusedError, ReleaseFailedError
+from perennial.errors import LostRaceError, RefusedError, ReleaseFailedError, ReleaseUnprovenError
 from perennial.evaluate.chain import champion, incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
@@ -117,10 +117,10 @@ def test_a_release_that_does_not_start_is_barred_and_the_one_before_is_released_
     first = deploy(lab.lake, D1, runtime)["released"]
     bad = forced(lab, D2, weight=0.11)
     runtime.refuses = {bad}
-    with pytest.raises(ReleaseFailedError, match="its server ended with 1") as failure:
+    with pytest.raises(ReleaseFailedError, match="its server ended with 65") as failure:
         deploy(lab.lake, D2, runtime)
     text = str(failure.value)
-    assert "out of memory" in text
+    assert "unknown input" in text
     assert f"version {bad} is barred" in text
     assert f"version {good} serves instead" in text
     chain, active = read_chain(lab.lake), read_active(lab.lake)
@@ -146,10 +146,97 @@ def test_wrong_golden_answers_are_quoted_with_the_record_and_the_log(lab: Lab, r
 
 def test_a_slow_release_is_refused_with_what_was_found(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
+    good = forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    bad = forced(lab, D2, weight=0.11)
+    runtime.slow_versions = {bad}
+    with pytest.raises(ReleaseFailedError, match="5 of 5 requests took longer than 250 ms") as failure:
+        deploy(lab.lake, D2, runtime)
+    assert f"version {bad} is barred" in str(failure.value)
+    assert runtime.version(str(runtime.endpoint.release)) == good
+
+
+def test_a_slow_machine_bars_no_version(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
     forced(lab, D1)
     runtime.staged.delay_seconds = 0.3
-    with pytest.raises(ReleaseFailedError, match="5 of 5 requests took longer than 250 ms"):
+    with pytest.raises(ReleaseUnprovenError, match="no release serves to compare with"):
         deploy(lab.lake, D1, runtime)
+    runtime.staged.delay_seconds = 0
+    first = deploy(lab.lake, D1, runtime)["released"]
+    forced(lab, D2, weight=0.11)
+    runtime.staged.delay_seconds = runtime.endpoint.delay_seconds = 0.3
+    with pytest.raises(ReleaseUnprovenError, match="the release that serves fails the same check now") as failure:
+        deploy(lab.lake, D2, runtime)
+    assert "nothing is barred" in str(failure.value)
+    assert not read_chain(lab.lake).interventions
+    assert read_active(lab.lake).release == first
+
+
+def test_a_release_that_is_slow_only_when_live_is_barred_unless_the_one_before_is_slow_too(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
+    monkeypatch.setattr("perennial.deploy.protocol.soak", lambda url, golden, seconds: protocol.serve_check(url, golden))
+    forced(lab, D1)
+    first = deploy(lab.lake, D1, runtime)["released"]
+    bad = forced(lab, D2, weight=0.11)
+    runtime.endpoint.delay_seconds = 0.3
+    with pytest.raises(ReleaseUnprovenError, match=f"release {first} serves again"):
+        deploy(lab.lake, D2, runtime)
+    assert not read_chain(lab.lake).interventions
+    runtime.endpoint.delay_seconds = 0
+    runtime.slow_when_live = {bad}
+    with pytest.raises(ReleaseFailedError, match=f"version {bad} is barred"):
+        deploy(lab.lake, D2, runtime)
+
+
+@pytest.mark.parametrize("server", ["staged", "endpoint"])
+@pytest.mark.parametrize("how", ["gone", "stopping"])
+def test_a_server_that_goes_away_bars_no_version(lab: Lab, runtime: ScriptedRuntime, server: str, how: str):
+    forced(lab, D1)
+    first = deploy(lab.lake, D1, runtime)["released"]
+    version = forced(lab, D2, weight=0.11)
+    getattr(runtime, server).fails = how
+    with pytest.raises(ReleaseUnprovenError, match="nothing is barred") as failure:
+        deploy(lab.lake, D2, runtime)
+    assert ("no answer" if how == "gone" else "HTTP 503") in str(failure.value)
+    assert not read_chain(lab.lake).interventions
+    active = read_active(lab.lake)
+    assert (active.release, active.soaked) == (first, True)
+    getattr(runtime, server).fails = ""
+    assert deploy(lab.lake, D2, runtime)["version"] == version
+
+
+def test_a_server_that_was_killed_while_it_was_staged_bars_no_version(lab: Lab, runtime: ScriptedRuntime):
+    version = forced(lab, D1)
+    runtime.is_killed = True
+    with pytest.raises(ReleaseUnprovenError, match="was ended by SIGKILL"):
+        deploy(lab.lake, D1, runtime)
+    runtime.is_killed = False
+    assert deploy(lab.lake, D1, runtime)["version"] == version
+
+
+def test_a_rollback_in_the_soak_of_a_deploy_is_no_failure_of_its_release(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    good = forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    bad = forced(lab, D2, weight=0.11)
+    real = protocol.soak
+
+    def interrupted(url: str, golden: Any, seconds: float) -> Any:
+        monkeypatch.setattr(protocol, "soak", real)
+        rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
+        return real(url, golden, seconds)
+
+    monkeypatch.setattr(protocol, "soak", interrupted)
+    found = deploy(lab.lake, D2, runtime)
+    assert (found["outcome"], found["released"]) == ("skipped", None)
+    assert "was made active meanwhile" in found["reason"]
+    assert [(item.barred, item.who) for item in read_chain(lab.lake).interventions] == [(bad, "ann")]
+    active = read_active(lab.lake)
+    assert (runtime.version(str(active.release)), active.soaked) == (good, True)
 
 
 def test_a_release_that_fails_its_soak_goes_back_at_once(lab: Lab, runtime: ScriptedRuntime):
@@ -169,9 +256,10 @@ def test_an_endpoint_that_refuses_the_release_goes_back(lab: Lab, runtime: Scrip
     deploy(lab.lake, D1, runtime)
     bad = forced(lab, D2, weight=0.11)
     runtime.ignores = {bad}
-    with pytest.raises(ReleaseFailedError, match="still answers from another"):
+    with pytest.raises(ReleaseUnprovenError, match="still answers from another"):
         deploy(lab.lake, D2, runtime)
     assert runtime.version(str(read_active(lab.lake).release)) != bad
+    assert not read_chain(lab.lake).interventions
 
 
 def test_the_first_release_that_fails_its_soak_leaves_nothing_active(lab: Lab, runtime: ScriptedRuntime):
@@ -188,7 +276,7 @@ def test_a_version_that_serves_is_not_barred_when_its_new_release_fails(lab: Lab
     runtime.staged.shift = 0.25
     with pytest.raises(ReleaseFailedError, match="golden requests") as failure:
         deploy(lab.lake, D2, runtime)
-    assert f"version {version} goes on serving as release {first}" in str(failure.value)
+    assert f"version {version} is not barred; release {first} stays active" in str(failure.value)
     chain = read_chain(lab.lake)
     assert [item.barred for item in chain.interventions] == [None]
     assert incumbent(chain, D3) == champion(chain, D1)
@@ -318,9 +406,38 @@ def test_rollback_to_an_earlier_release_of_the_same_version_bars_nothing(lab: La
     assert (found["released"], found["barred"]) == (target, [])
 
 
-def test_an_interrupted_rollback_is_finished_by_the_next(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
-    good = forced(lab, D1)
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("step", ["serve_check", "move", "soak"])
+def test_an_interrupted_rollback_is_finished_by_the_next(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch, step: str, named: bool
+):
+    forced(lab, D1)
     deploy(lab.lake, D1, runtime)
+    good = forced(lab, D2, weight=0.11)
+    target = deploy(lab.lake, D2, runtime)["released"] if named else None
+    forced(lab, D3, weight=0.12)
+    bad = deploy(lab.lake, D3, runtime)["released"]
+
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(protocol, step, kill)
+        with pytest.raises(Killed):
+            rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
+    assert read_active(lab.lake).previous != bad
+    found = rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
+    assert found["version"] == good
+    assert len(read_chain(lab.lake).interventions) == 1
+    active = read_active(lab.lake)
+    assert (active.release, active.soaked) == (found["released"], True)
+
+
+def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barred(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    forced(lab, D1)
+    good = deploy(lab.lake, D1, runtime)["released"]
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
 
@@ -328,11 +445,42 @@ def test_an_interrupted_rollback_is_finished_by_the_next(lab: Lab, runtime: Scri
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(protocol, "move", kill)
+        patched.setattr(protocol, "soak", kill)
         with pytest.raises(Killed):
             rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    runtime.wrong_when_live = {forced(lab, D3, weight=0.12)}
+    with pytest.raises(ReleaseFailedError, match=f"release {good} serves again"):
+        deploy(lab.lake, D3, runtime)
+
+
+def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+):
+    forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    middle = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    newest = forced(lab, D3, weight=0.12)
+
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(protocol, "soak", kill)
+        with pytest.raises(Killed):
+            deploy(lab.lake, D3, runtime)
+    assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime)["barred"] == [newest]
+    assert [item.barred for item in read_chain(lab.lake).interventions] == [middle, newest]
+
+
+def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: ScriptedRuntime):
+    good = forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    runtime.staged.delay_seconds = runtime.endpoint.delay_seconds = 0.3
     assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime)["version"] == good
-    assert len(read_chain(lab.lake).interventions) == 1
 
 
 def test_rollback_is_refused_where_there_is_no_way_back(lab: Lab, runtime: ScriptedRuntime):

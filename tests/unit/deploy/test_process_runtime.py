@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,7 +19,7 @@ from lab import LAST, Lab
 from perennial.deploy.deploy import deploy
 from perennial.deploy.protocol import read_golden
 from perennial.deploy.rollback import rollback
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, ReleaseUnprovenError
 from perennial.evaluate.evaluate import evaluate
 from perennial.runtime import process
 from perennial.runtime.base import EndpointMissingError, StageFailedError
@@ -78,6 +79,17 @@ def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_
 
 def test_a_release_that_the_server_refuses_is_quoted_from_its_log(lab: Lab, runtime: ProcessRuntime):
     with pytest.raises(StageFailedError, match="There is no release '2026-03-12-aaaaaaaaaaaa'"):
+        runtime.stage("2026-03-12-aaaaaaaaaaaa")
+
+
+def test_a_staged_server_that_is_killed_says_nothing_about_its_release(lab: Lab, runtime: ProcessRuntime):
+    def kill() -> None:
+        while runtime._staged is None:
+            time.sleep(0.01)
+        os.kill(runtime._staged.pid, signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    with pytest.raises(ReleaseUnprovenError, match="was ended by SIGKILL before it was ready"):
         runtime.stage("2026-03-12-aaaaaaaaaaaa")
 
 

@@ -170,7 +170,7 @@ def test_one_release_is_served_exactly_or_not_at_all(store: SmallS3) -> None:
         server.wait_ready()
         assert server.predict([RECORD]).json()["release"] == release
     with ServerProcess(store, "exact", "--release", "2013-09-09-000000000000") as server:
-        assert server.process.wait(timeout=30) == 1
+        assert server.process.wait(timeout=30) == 65
         assert "There is no release" in server.log()
 
 
