@@ -18,6 +18,7 @@ from stack.config import REPO, StackConfig
 from stack.errors import StackError
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
+from stack.server import keep_places
 from stack.spark import prepare_spark
 
 out = Console(highlight=False, soft_wrap=True)
@@ -73,6 +74,7 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
             out.print(f"[red]✗[/] {finding.subject}: {finding.found}. {finding.fix}")
         return 1
     config.write_environment()
+    keep_places(config)
     out.print(f"Starting {len(parts)} parts of the stack; logs in {config.logs}")
     outcomes = bring_up(config, parts, _report)
     bad = [outcome for outcome in outcomes if outcome.problem]

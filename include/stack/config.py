@@ -96,7 +96,7 @@ class StackConfig:
         return f"http://127.0.0.1:{self.port('s3')}"
 
     def pipeline_names(self) -> list[str]:
-        """Return the names of the pipeline folders, in the order that numbers the model servers' ports."""
+        """Return the names of the pipeline folders, in alphabetical order."""
         return sorted(path.parent.name for path in self.pipelines.glob("*/pipeline.yaml"))
 
     def shared_environment(self) -> dict[str, str]:

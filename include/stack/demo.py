@@ -20,7 +20,7 @@ from perennial.calendar import DAY
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
 from perennial.pipeline_file import load_pipeline
-from perennial.runtime.process import endpoint_url
+from perennial.runtime.endpoints import endpoint_url
 from perennial.settings import load_environment
 from stack.__main__ import main as stack
 from stack.airflow import admin_password

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from perennial.runtime.endpoints import read_places, with_places, write_places
 from stack.config import StackConfig
 from stack.probe import http_get
 from stack.process import Service
 
 
 def server_services(config: StackConfig) -> tuple[Service, ...]:
-    """Return one service for each pipeline folder, in alphabetical order, on ports that count up from the endpoint's."""
-    first = config.port("endpoint")
-    return tuple(_service(config, name, first + index) for index, name in enumerate(config.pipeline_names()))
+    """Return one service for each pipeline folder, each on the port of its place."""
+    names = config.pipeline_names()
+    places = with_places(read_places(config.var), names)
+    return tuple(_service(config, name, config.port("endpoint") + places[name]) for name in names)
+
+
+def keep_places(config: StackConfig) -> None:
+    """Write down which pipeline has which place, so that it keeps it."""
+    write_places(config.var, with_places(read_places(config.var), config.pipeline_names()))
 
 
 def _service(config: StackConfig, pipeline: str, port: int) -> Service:

@@ -19,7 +19,7 @@ from perennial.calendar import days
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.objects import split_uri
 from perennial.pipeline_file import FILE, read_pipeline
-from perennial.runtime.process import endpoint_url
+from perennial.runtime.endpoints import endpoint_url
 from stack.airflow import admin_password
 from stack.airflow_client import AirflowClient
 from stack.config import REPO, StackConfig

@@ -15,18 +15,22 @@ from perennial.analyse.partitions import store_days
 from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_lookups
 from perennial.lake.spark_job import run_job, several_at_once
 from perennial.lake.spark_sql import run_query
-from perennial.lake.spark_tables import open_database
+from perennial.lake.spark_tables import open_database, table_name, withdraw
 
 
 def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     """Make everything the job names, several tables at a time: lookups first, since features join them."""
     database, lookback = job["database"], job["lookback_days"]
     open_database(spark, database)
+    for table, days in job["withdraw"].items():
+        withdraw(spark, table_name(database, table), days)
     lookups = [(lookup, sight_of_lookups(lookup["days"], lookback)) for lookup in job["lookups"]]
     features = [(item, sight_of_features(item["days"], lookback)) for item in job["features"]]
     analyses = [(item, sight_of_dates(item["days"], lookback)) for item in job["analysis"]]
     profiles = [(item, sight_of_dates(item["days"], 0)) for item in job["profile"]]
     work = [*lookups, *features, *analyses, *profiles]
+    if not work:
+        return
     tables = CleanTables(spark, database, job["tables"], [sight for _, sight in work])
 
     def query(item: dict[str, Any], sight: Sight) -> DataFrame:

@@ -26,26 +26,30 @@ def plan_analyse(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan
     """
     clean = _clean_states(lake, day)
     wanted = _wanted(lake, day, clean)
-    stale = wanted if recompute else {table: _stale(lake.tables.state(table), keys) for table, keys in wanted.items()}
-    todo = sum(len(days) for days in stale.values())
-    return plan_job(lake, "analyse", _job(lake, clean, stale) if todo else None, todo)
+    states = {table: lake.tables.state(table) for table in wanted}
+    stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
+    gone = {table: days for table, keys in wanted.items() if (days := _gone(lake, day, states[table], keys))}
+    todo = sum(len(days) for days in (*stale.values(), *gone.values()))
+    return plan_job(lake, "analyse", {**_job(lake, clean, stale), "withdraw": gone} if todo else None, todo)
 
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     """Return what analyse made for `day`: rows and digest of D's partitions by table; raise when one of them is missing."""
     wanted = _wanted(lake, day, _clean_states(lake, day))
-    rows, digests, missing = {}, {}, []
+    rows, digests = {}, {}
+    missing: list[str] = []
+    left: list[str] = []
     for table, keys in wanted.items():
         state = lake.tables.state(table)
         missing += [f"{table} of {text}" for text in _stale(state, keys)]
+        left += [f"{table} of {text}" for text in _gone(lake, day, state, keys)]
         found = state.get(as_of(day) if table.startswith("lookup_") else day)
         if found is not None:
             rows[table], digests[table] = found.rows, found.digest
-    if missing:
-        raise PerennialError(
-            f"Pipeline {lake.pipeline.name!r}, {day}: {len(missing)} partitions are not there, {missing[0]} among them. "
-            "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
-        )
+    problems = [f"{name} is not there" for name in missing] + [f"{name} rests on a drop that was replaced" for name in left]
+    if problems:
+        remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
+        raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
     return {
         "outcome": "done",
         "date": day.isoformat(),
@@ -86,6 +90,14 @@ def _stale(state: TableState, wanted: dict[str, str]) -> dict[str, str]:
     """Return those of the wanted partitions that are not there with this key."""
     partitions = state.partitions
     return {day: key for day, key in wanted.items() if day not in partitions or partitions[day].key != key}
+
+
+def _gone(lake: Lake, day: date, state: TableState, wanted: dict[str, str]) -> list[str]:
+    """Return the dates of D's history that the table still holds although their clean rows were withdrawn."""
+    if state.name.rpartition(".")[2].startswith("lookup_"):
+        return []  # a lookup of a midnight is joined only to the features of that date
+    needed = [d.isoformat() for d in lake.pipeline.calendar.feature_dates(day)]
+    return [text for text in needed if text in state.partitions and text not in wanted]
 
 
 def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from perennial.errors import RefusedError
 from perennial.lake.digest import empty_content, partition_contents
 from perennial.lake.spark_job import run_job, several_at_once, write_text
 from perennial.lake.spark_sql import run_query
-from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name
+from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 from perennial.lake.tables import Partition
 
 log = logging.getLogger("perennial.spark")
@@ -38,6 +38,9 @@ def clean(spark: SparkSession, job: dict[str, Any]) -> None:
 
 
 def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> None:
+    if not table["days"]:
+        withdraw(spark, table_name(database, table["table"]), table["withdraw"])
+        return
     watch = Stopwatch()
     rows = read_rows(spark, table).persist()
     quarantined = _refuse_or_count(spark, rows, table)
@@ -50,6 +53,9 @@ def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> N
             "%s: %s dates, %s rows, %s quarantined, %.1f s",
             table["table"], len(days), f"{total:,}", f"{sum(quarantined.values()):,}", watch.seconds,
         )  # fmt: skip
+    withdrawn = sorted({*table["withdraw"], *(day for day in table["held"] if day not in quarantined and day != REFERENCE)})
+    if withdrawn:
+        withdraw(spark, table_name(database, table["table"]), withdrawn)
     rows.unpersist()
 
 

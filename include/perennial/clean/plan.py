@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from perennial.clean.verdict import Refusal, read_refusal
-from perennial.collect.drops import Drop, pinned_drops, pinned_reference
+from perennial.collect.drops import Drop, landed_drops, pinned_reference
 from perennial.errors import DropRefusedError, PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
@@ -15,46 +15,61 @@ from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 
-Days = dict[date | None, Drop]
+Days = dict[date | None, Drop | None]
 
 
 def plan_clean(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
     """
     Plan one job for everything that a run of `day` needs and that is not clean yet: D, earlier dates, references.
 
-    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. With `recompute`
-    D and the references are planned although they are clean: they must come out the same.
+    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
+    drop left in the table is withdrawn once a refused one stands in its place; a drop that is gone from the landing zone leaves
+    what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
     for name, drops in _pinned(lake, day).items():
-        todo = {}
+        todo, withdrawn = {}, []
         partitions = lake.tables.state(f"clean_{name}").partitions
         for key_day, drop in drops.items():
+            if drop is None:
+                withdrawn.append(_text(key_day))
+                continue
             key = _key(lake, name, key_day, drop)
-            settled = _is_current(partitions, key_day, key) or lake.objects.exists(lake.layout.refusal(name, key_day, key))
-            if not settled or (recompute and key_day in (day, None)):
+            is_current = _is_current(partitions, key_day, key)
+            is_refused = not is_current and lake.objects.exists(lake.layout.refusal(name, key_day, key))
+            if is_refused:
+                withdrawn.append(_text(key_day))
+            if not (is_current or is_refused) or (recompute and key_day in (day, None)):
                 todo[_text(key_day)] = {
                     "key": key,
                     "refusal": lake.layout.refusal(name, key_day, key),
                     "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
                 }
-        if todo:
-            tables.append(_table(lake, name, todo))
+        withdrawn = [text for text in withdrawn if text in partitions and text not in todo]
+        if todo or withdrawn:
+            held = [text for text in todo if text in partitions]
+            tables.append({**_table(lake, name), "days": todo, "held": held, "withdraw": withdrawn})
     job = {"database": lake.layout.database, "tables": tables} if tables else None
-    return plan_job(lake, "clean", job, sum(len(table["days"]) for table in tables))
+    return plan_job(lake, "clean", job, sum(len(table["days"]) + len(table["withdraw"]) for table in tables))
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     """
-    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, and the gaps before D.
+    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, and as `kept`
+    the dates whose drop has left the landing zone and that are used as they were.
 
     Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
     """
     facts: dict[str, Any] = {"outcome": "done", "date": day.isoformat(), "rows": {}, "quarantined": {}, "digests": {}}
     gaps: dict[str, str] = {}
+    kept: set[str] = set()
+    needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
     for name, drops in _pinned(lake, day).items():
         partitions = lake.tables.state(f"clean_{name}").partitions
+        kept |= (needed & set(partitions)) - {_text(key_day) for key_day in drops}
         for key_day, drop in drops.items():
+            if drop is None:
+                continue  # collect has named it as a gap
             key = _key(lake, name, key_day, drop)
             if _is_current(partitions, key_day, key):
                 if key_day in (day, None):
@@ -66,15 +81,15 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
             if key_day in (day, None):
                 raise _refused(lake, name, key_day, refusal)
             gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
-    return {**facts, "gaps": gaps}
+    return {**facts, "gaps": gaps, "kept": sorted(kept)}
 
 
 def _pinned(lake: Lake, day: date) -> dict[str, Days]:
-    """Return the accepted drops by table and day; D and every reference must be among them."""
+    """Return the landed drops by table and day (None: refused); D and every reference must be accepted."""
     calendar, found = lake.pipeline.calendar, dict[str, Days]()
     for name in lake.pipeline.sources:
-        drops: Days = {landed: drop for landed, drop in pinned_drops(lake, name, calendar.needed_dates(day)).items()}
-        if day not in drops:
+        drops: Days = {landed: drop for landed, drop in landed_drops(lake, name, calendar.needed_dates(day)).items()}
+        if drops.get(day) is None:
             raise _not_collected(lake, f"drop {name} {day}", day)
         found[name] = drops
     for name in lake.pipeline.references:
@@ -89,7 +104,7 @@ def _not_collected(lake: Lake, what: str, day: date) -> PerennialError:
     return PerennialError(f"Pipeline {lake.pipeline.name!r}, {what}: not collected. Run collect for {day} first.")
 
 
-def _table(lake: Lake, name: str, days: dict[str, Any]) -> dict[str, Any]:
+def _table(lake: Lake, name: str) -> dict[str, Any]:
     spec = lake.pipeline.tables[name]
     return {
         "name": name,
@@ -99,7 +114,6 @@ def _table(lake: Lake, name: str, days: dict[str, Any]) -> dict[str, Any]:
         "key": spec.key,
         "max_quarantine_share": spec.max_quarantine_share,
         "sql": _sql(lake, name),
-        "days": days,
     }
 
 

@@ -59,13 +59,15 @@ def pinned_drop(lake: Lake, source: str, day: date) -> Drop | None:
     return None if body is None else read_record(lake, source, day, sha256(body))
 
 
-def pinned_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, Drop]:
-    """Return the pinned drops of many dates, in order of date; dates without one are left out."""
+def landed_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, Drop | None]:
+    """Return the accepted drops of many dates, in order of date; None: what stands there is refused. Dates without a drop are left out."""
     dates = sorted(set(wanted))
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(lambda day: pinned_drop(lake, source, day), dates)
-        return {day: drop for day, drop in zip(dates, found, strict=True) if drop is not None}
+        bodies = pool.map(lambda day: manifest_bytes(lake, source, day), dates)
+        landed = {day: sha256(body) for day, body in zip(dates, bodies, strict=True) if body is not None}
+        drops = pool.map(lambda day: read_record(lake, source, day, landed[day]), landed)
+        return dict(zip(landed, drops, strict=True))
 
 
 def pinned_reference(lake: Lake, name: str) -> Drop | None:

@@ -45,11 +45,17 @@ def predict(
 def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:
     import httpx
 
-    from perennial.runtime.process import endpoint_url
+    from perennial.runtime.endpoints import endpoint_url
 
     url = f"{endpoint_url(pipeline)}/predict"
     try:
-        answer = httpx.Client(trust_env=False, timeout=30).post(url, json=records)
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            whose = client.get(f"{endpoint_url(pipeline)}/v2/models/{pipeline}")
+            if whose.status_code == httpx.codes.NOT_FOUND:
+                raise RefusedError(
+                    f"{url} is not the model server of {pipeline!r}", [whose.text], "Start its own with `make up`."
+                )
+            answer = client.post(url, json=records)
     except httpx.TransportError as error:
         raise PerennialError(f"{url} does not answer ({error}). Start the stack with `make up`.") from error
     if answer.status_code != 200:

@@ -28,7 +28,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.evaluate.chain import champion
     from perennial.evaluate.chain_store import read_chain
     from perennial.lake.lake import open_lake
-    from perennial.runtime.process import endpoint_url
+    from perennial.runtime.endpoints import endpoint_url
 
     lake = open_lake(pipeline)
     chain, active = read_chain(lake), read_active(lake)
@@ -45,7 +45,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "champion": left.version if left else None,
         "release": active.release,
         "endpoint": url,
-        "ready": _is_ready(url),
+        "ready": _is_ready(url, pipeline.name),
     }
 
 
@@ -57,10 +57,10 @@ def _shown(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(url: str, pipeline: str) -> bool:
     import httpx
 
     try:
-        return httpx.Client(trust_env=False, timeout=3).get(f"{url}/v2/health/ready").status_code == 200
+        return httpx.Client(trust_env=False, timeout=3).get(f"{url}/v2/models/{pipeline}/ready").status_code == 200
     except httpx.TransportError:
         return False

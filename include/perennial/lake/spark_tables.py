@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from perennial.errors import PerennialError
 from perennial.lake.spark_conf import CATALOG
-from perennial.lake.tables import Partition
+from perennial.lake.tables import WITHDRAWN, Partition
 
 log = logging.getLogger("perennial.spark")
 REFERENCE = "reference"
@@ -83,6 +83,13 @@ def commit(
             log.info("%s: another job created it first (%s)", name, error.getCondition())
     _evolve(spark, name, rows)
     _described(rows, name, partitions).overwrite(replaces)
+
+
+def withdraw(spark: SparkSession, name: str, days: list[str]) -> None:
+    """Take away the partitions of these days in one commit that says so."""
+    nothing = spark.table(name).where(F.lit(False))
+    _described(nothing, name, dict.fromkeys(days, WITHDRAWN)).overwrite(days_filter("date", days))
+    log.info("%s: withdrew %s", name, ", ".join(days))
 
 
 def _described(rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None) -> Any:

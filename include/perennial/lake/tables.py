@@ -30,6 +30,10 @@ class Partition:
         return f"{PROPERTY}{day}", json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
 
+WITHDRAWN = Partition("", "", 0)
+"""What a commit says about a partition that it took away: its drop was replaced by one that is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableState:
     """A table at one snapshot: its partitions by day (ISO date, or 'reference'), and how to read exactly these."""
@@ -81,7 +85,7 @@ def _partitions(table: Any, snapshot: Any) -> dict[str, Partition]:
                 found.setdefault(name.removeprefix(PROPERTY), Partition(**json.loads(value)))
         parent = snapshot.parent_snapshot_id
         snapshot = table.metadata.snapshot_by_id(parent) if parent is not None else None
-    return found
+    return {day: partition for day, partition in found.items() if partition != WITHDRAWN}
 
 
 def file_io_properties() -> dict[str, str]:

@@ -17,23 +17,16 @@ from contextlib import contextmanager
 import httpx
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
-from perennial.pipeline_file import pipeline_names
 from perennial.runtime.base import EndpointMissingError, StageFailedError
+from perennial.runtime.endpoints import endpoint_url
 
 log = logging.getLogger(__name__)
 
-FIRST_PORT = 8090
 READY_SECONDS = 60.0
 FOLLOW_SECONDS = 20.0
 STOP_SECONDS = 10.0
 LAST_LINES = 20
 RELEASE_HEADER = "x-release"
-
-
-def endpoint_url(pipeline: str) -> str:
-    """Return the address of a pipeline's model server: PERENNIAL_ENDPOINT_PORT plus the pipeline's place in the alphabet."""
-    first = int(os.environ.get("PERENNIAL_ENDPOINT_PORT") or FIRST_PORT)
-    return f"http://127.0.0.1:{first + pipeline_names().index(pipeline)}"
 
 
 def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None) -> None:
@@ -149,7 +142,8 @@ class ProcessRuntime:
             while True:
                 try:
                     answer = client.get(f"/v2/models/{self.pipeline}")
-                    answered, serving = True, answer.headers.get(RELEASE_HEADER)
+                    # 404: the server of another pipeline. 503: ours, without a release.
+                    answered, serving = answer.status_code != httpx.codes.NOT_FOUND, answer.headers.get(RELEASE_HEADER)
                 except httpx.TransportError:
                     answered = False
                 if serving == release and answered:
@@ -159,7 +153,7 @@ class ProcessRuntime:
                 time.sleep(0.1)
         if not answered:
             raise EndpointMissingError(
-                f"Release {release} is active, but no model server follows at {self.endpoint_url()} within {self.follow_seconds:.0f} s. "
+                f"Release {release} is active, but no model server of {self.pipeline!r} follows at {self.endpoint_url()} within {self.follow_seconds:.0f} s. "
                 "See `perennial status`; start it with `make up`, then run deploy again."
             )
         raise ReleaseUnprovenError(

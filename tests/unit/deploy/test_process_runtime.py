@@ -23,7 +23,8 @@ from perennial.errors import PerennialError, ReleaseUnprovenError
 from perennial.evaluate.evaluate import evaluate
 from perennial.runtime import process
 from perennial.runtime.base import EndpointMissingError, StageFailedError
-from perennial.runtime.process import ProcessRuntime, endpoint_url, train
+from perennial.runtime.endpoints import endpoint_url
+from perennial.runtime.process import ProcessRuntime, train
 
 D1, D2 = LAST - timedelta(days=2), LAST - timedelta(days=1)
 
@@ -130,10 +131,13 @@ def test_leaving_the_block_ends_the_child():
     assert not is_alive(started.pid)
 
 
-def test_the_address_counts_the_pipelines_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    for name in ("beta", "alpha"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "pipeline.yaml").write_text("")
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
-    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9000")
-    assert [endpoint_url(name) for name in ("alpha", "beta")] == ["http://127.0.0.1:9000", "http://127.0.0.1:9001"]
+def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab, runtime: ProcessRuntime):
+    runtime.follow_seconds = 1.0
+    port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
+    with process.child("perennial.serve", ["--pipeline", "another", "--port", port]):
+        deadline = time.monotonic() + 30
+        while process._status(httpx.Client(base_url=runtime.endpoint_url()), "/v2/health/live") is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' follows"):
+            runtime.switch("2026-03-12-aaaaaaaaaaaa")
