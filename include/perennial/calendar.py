@@ -36,6 +36,19 @@ class Calendar:
             )
         return day
 
+    def check_begun(self, day: date, now: datetime) -> date:
+        """
+        Return `day`, or raise DateRefusedError when it lies outside start..end or has not begun.
+
+        A decision of a future date would stand above those of all real ones.
+        """
+        if self.check(day) > self.local_date(now):
+            raise DateRefusedError(
+                f"Pipeline {self.pipeline!r}: {day} is in the future, today is {self.local_date(now)} in {self.time_zone}",
+                remedy="Choose a date that has ended.",
+            )
+        return day
+
     def needed_dates(self, day: date) -> list[date]:
         """Return, in order, every date whose clean data a run of `day` may use: window, holdout and their lookback."""
         first = day - DAY * (self.window_days + self.holdout_days + self.lookback_days - 1)
@@ -77,12 +90,12 @@ class Calendar:
         Return the date D that a run belongs to; the only place that computes it.
 
         Manual runs take the typed param `date`; without it min(end, the local day before `run_after`). Scheduled and backfill
-        runs take the local date of the start of their data interval. A D outside start..end is refused.
+        runs take the local date of the start of their data interval. A D outside start..end, or in the future, is refused.
         """
         if param is not None:
-            return self.check(parse_date(param))
+            return self.check_begun(parse_date(param), run_after)
         if not manual and interval_start is not None:
-            return self.check(self.local_date(interval_start))
+            return self.check_begun(self.local_date(interval_start), run_after)
         yesterday = self.local_date(run_after) - DAY
         return self.check(yesterday if self.end is None else min(self.end, yesterday))
 

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from perennial.calendar import Calendar
-from perennial.errors import DateRefusedError, RefusedError, did_you_mean
+from perennial.errors import RefusedError, did_you_mean
 
 KEYS = ("date", "recompute", "force_decision", "force_reason")
 DECISIONS = ("PROMOTE", "HOLD", "REJECT")
@@ -49,8 +49,4 @@ def read_request(
     if problems:
         raise RefusedError(f"Pipeline {calendar.pipeline!r}: the run's params", problems, f"There are: {', '.join(KEYS)}.")
     day = calendar.run_date(param=params["date"], interval_start=interval_start, run_after=run_after, manual=manual)
-    if day > calendar.local_date(run_after):
-        raise DateRefusedError(
-            f"Pipeline {calendar.pipeline!r}: {day} had not begun when the run was made", remedy="Choose an earlier date."
-        )
     return RunRequest(day, bool(params["recompute"]), decision, reason)

@@ -105,6 +105,13 @@ def test_manual_run_takes_its_param() -> None:
     assert _run_date(param="2013-02-12", manual=True) == date(2013, 2, 12)
 
 
+def test_a_date_that_has_not_begun_is_refused() -> None:
+    now = datetime(2013, 6, 2, 3, 59, tzinfo=UTC)  # 1 June still, in New York
+    assert _run_date(param="2013-06-01", manual=True, run_after=now) == date(2013, 6, 1)
+    with pytest.raises(DateRefusedError, match="2013-06-02 is in the future, today is 2013-06-01"):
+        _run_date(param="2013-06-02", manual=True, run_after=now)
+
+
 def test_manual_run_without_param_takes_yesterday_but_not_after_end() -> None:
     assert _run_date(manual=True, run_after=datetime(2026, 11, 1, tzinfo=UTC)) == END
     assert _run_date(manual=True, run_after=datetime(2013, 3, 2, 4, 59, tzinfo=UTC)) == date(2013, 2, 28)

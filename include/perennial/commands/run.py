@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Run the stages collect, clean, analyse, train, evaluate and deploy for one date; unchanged work is not done again."""
     lake = chosen_lake(pipeline)
-    chosen_day = lake.pipeline.calendar.check(chosen_date(day))
+    chosen_day = lake.pipeline.calendar.check_begun(chosen_date(day), datetime.now(UTC))
     began = time.monotonic()
     stages: dict[str, Facts] = {}
     for name, stage in _stages(lake, chosen_day, recompute, force_decision, force_reason):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -101,6 +101,15 @@ def test_a_later_drop_that_is_complete_makes_a_date_old(
     assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
     land_drops(s3.put, lab.pipeline, D2, D2)
     assert deploy(lab.lake, D1, runtime)["reason"] == f"{D1} is not the newest date: {D2} has landed"
+
+
+def test_a_drop_dated_in_the_future_keeps_no_deploy_from_happening(
+    lab: Lab, runtime: ScriptedRuntime, s3: Any, land_drops: Callable[..., None]
+):
+    decide(lab, D1)
+    future = datetime.now(UTC).date() + timedelta(days=30)
+    land_drops(s3.put, lab.pipeline, future, future)
+    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
 
 
 def test_what_became_newest_meanwhile_is_noticed_at_the_switch(lab: Lab, runtime: ScriptedRuntime):
