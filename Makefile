@@ -100,8 +100,8 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 test-kubernetes: setup ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
 	@$(MAKE) images
-	$(if $(LOAD_IMAGES),$(call timed,Bringing the image to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE)))
-	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) .venv/bin/python -m pytest tests/integration/test_training_pods.py)
+	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE)))
+	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_training_pods.py)
 
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)

@@ -11,7 +11,7 @@ from perennial.calendar import midnight
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
-from perennial.runtime.base import runtime_of
+from perennial.runtime.choice import runtime_of
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md
 from perennial_airflow.operators.spark_stage import SparkStageOperator

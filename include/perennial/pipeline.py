@@ -280,10 +280,20 @@ class Gate(Contract):
     slice_min_rows: Annotated[int, Field(gt=0)] = 200
 
 
+class Autoscaling(Contract):
+    """How many replicas more a release may get on Kubernetes, and when; `replicas` is the least."""
+
+    max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
+
+
 class Deployment(Contract):
     """How a release serves."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    autoscaling: Autoscaling | None = None
+    cpu: Quantity = "250m"
+    memory: Quantity = "512Mi"
     p99_ms: Annotated[float, Field(gt=0)] = 50
     soak_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
 

@@ -60,7 +60,7 @@ def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[
     from perennial.deploy import deploy
     from perennial.evaluate import evaluate
 
-    if not evaluate.is_current(lake, day) or not deploy.is_current(lake, day):
+    if not evaluate.is_current(lake, day) or not deploy.is_current(lake, day, runtime):
         return None
     return {
         "train": {"outcome": "unchanged", "candidates": {name: finish_training(lake, plan) for name, plan in plans.items()}},

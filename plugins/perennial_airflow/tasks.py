@@ -18,7 +18,7 @@ from perennial_airflow.run_request import read_request
 @task
 def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any = None) -> dict[str, Any]:
     """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
-    from perennial.runtime.process import ProcessRuntime
+    from perennial.runtime.choice import open_runtime
     from perennial.unchanged import unchanged_stages
 
     lake = lake_of(pipeline)
@@ -33,7 +33,7 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any 
     plan = {"date": request.day.isoformat(), "outcome": "done"}
     if request.recompute or request.force_decision:
         return plan
-    stages = unchanged_stages(lake, request.day, ProcessRuntime(pipeline), dag_run.run_id)
+    stages = unchanged_stages(lake, request.day, open_runtime(lake), dag_run.run_id)
     if stages is None:
         return plan
     ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged", "stages": stages})
@@ -87,7 +87,7 @@ def evaluate(pipeline: str, day: str, *, dag_run: Any = None, params: Any = None
 def deploy(pipeline: str, day: str) -> dict[str, Any]:
     """Release the champion with the newest lookups, when the date is the newest."""
     from perennial.deploy.deploy import deploy as release
-    from perennial.runtime.process import ProcessRuntime
+    from perennial.runtime.choice import open_runtime
 
     lake = lake_of(pipeline)
-    return release(lake, date.fromisoformat(day), ProcessRuntime(pipeline))
+    return release(lake, date.fromisoformat(day), open_runtime(lake))

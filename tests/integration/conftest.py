@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+from kube import node_address
 from perennial.calendar import days
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.objects import split_uri
@@ -124,13 +125,7 @@ def _pod_environment(config: StackConfig) -> dict[str, str]:
     """Return where the pods of the tests' cluster find the stack's S3: at the node, on the port after the last of the stack's."""
     if not os.environ.get("KUBECONFIG"):
         return {}
-    from kubernetes import client
-    from kubernetes.config import load_kube_config
-
-    load_kube_config()
-    addresses = client.CoreV1Api().list_node().items[0].status.addresses
-    node = next(one.address for one in addresses if one.type == "InternalIP")
-    return {"PERENNIAL_KUBERNETES_S3_ENDPOINT": f"http://{node}:{config.port('s3') + RELAY_OFFSET}"}
+    return {"PERENNIAL_KUBERNETES_S3_ENDPOINT": f"http://{node_address()}:{config.port('s3') + RELAY_OFFSET}"}
 
 
 def _write_pipeline(folder: Path, changes: dict[str, object]) -> None:

@@ -77,9 +77,9 @@ def _stages(
 
     def deploy() -> Facts:
         from perennial.deploy.deploy import deploy as release
-        from perennial.runtime.process import ProcessRuntime
+        from perennial.runtime.choice import open_runtime
 
-        return release(lake, day, ProcessRuntime(lake.pipeline.name))
+        return release(lake, day, open_runtime(lake))
 
     trained = [
         (f"train[{name}]", lambda name=name: _train(lake, day, name, recompute)) for name in lake.pipeline.training.candidates

@@ -40,7 +40,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
         return {"outcome": "skipped", "date": day.isoformat(), "reason": reason, "released": None, "version": None, "as_of": None}
     plan = plan_release(lake, chain, day, model)
     active = read_active(lake)
-    if active.release == plan.id and active.soaked:
+    if active.release == plan.id and active.soaked and runtime.follows(plan.id):
         return _result(lake, "unchanged", plan, {})
     try:
         return _result(lake, "done", plan, _release(lake, runtime, plan))
@@ -52,7 +52,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
         raise _fall_back(lake, runtime, plan, active.good, error) from error
 
 
-def is_current(lake: Lake, day: date) -> bool:
+def is_current(lake: Lake, day: date, runtime: Runtime) -> bool:
     """Tell whether a deploy of `day` would change nothing: its release serves, or there is none to make. Reads no rows."""
     chain = read_chain(lake)
     model, _ = _to_release(lake, chain, day)
@@ -64,7 +64,7 @@ def is_current(lake: Lake, day: date) -> bool:
         log.info("The release of %s cannot be planned, deploy will say why: %s", day, error)
         return False
     active = read_active(lake)
-    return active.release == planned and active.soaked
+    return active.release == planned and active.soaked and runtime.follows(planned)
 
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:

@@ -48,8 +48,18 @@ def bring_live(
     golden = read_golden(lake, release)
     if not judge_latency:
         golden = replace(golden, p99_ms=math.inf)
+    before = read_active(lake)
+    try:
+        return _bring_live(lake, runtime, golden, before, may_switch)
+    finally:
+        _tidy(lake, runtime, {release, before.release})
+
+
+def _bring_live(
+    lake: Lake, runtime: Runtime, golden: Golden, active: Active, may_switch: Callable[[], str | None]
+) -> dict[str, Any]:
+    release = golden.release
     facts: dict[str, Any] = {}
-    active = read_active(lake)
     if active.release != release:
         facts["serve_check"] = _staged_check(lake, runtime, golden)
         was = read_active(lake)
@@ -57,14 +67,14 @@ def bring_live(
             raise SupersededError(f"Release {release} was not switched to: {reason}")
         # Another run of this date may have switched meanwhile; then this one only watches.
         active = was if was.release == release else move(lake, was, release, way_back(lake, was), soaked=False)
-    if active.soaked and not facts:
+    if active.soaked and not facts and runtime.follows(release):
         return facts
     log.info("Switched to release %s", release)
     try:
         started = time.monotonic()
         runtime.switch(release)
         facts["switch_seconds"] = round(time.monotonic() - started, 3)
-        facts["soak"] = soak(runtime.endpoint_url(), golden, lake.pipeline.deployment.soak_seconds).facts()
+        facts["soak"] = soak(runtime.endpoint(), golden, lake.pipeline.deployment.soak_seconds).facts()
     except (ReleaseFailedError, ReleaseUnprovenError) as error:
         raise _withdraw(lake, runtime, release, error) from error
     now = _still_active(lake, release)
@@ -89,10 +99,10 @@ def read_golden(lake: Lake, release: str) -> Golden:
 
 def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> dict[str, Any]:
     try:
-        url = runtime.stage(golden.release)
-        log.info("Staged release %s at %s", golden.release, url)
+        server = runtime.stage(golden.release)
+        log.info("Staged release %s at %s", golden.release, server.base_url)
         try:
-            return serve_check(url, golden).facts()
+            return serve_check(server, golden).facts()
         except (ReleaseFailedError, ReleaseUnprovenError) as error:
             said = "the staged server's last lines:\n    " + "\n    ".join(runtime.staged_log())
             raise _blame(lake, runtime, error, [*error.problems, said]) from error
@@ -112,6 +122,17 @@ def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedEr
     except PerennialError as error:
         said = f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
     return _blame(lake, runtime, cause, [*cause.problems, said])
+
+
+def _tidy(lake: Lake, runtime: Runtime, releases: set[str | None]) -> None:
+    """Take away those of the releases that serve nobody now, and that nobody would go back to."""
+    now = read_active(lake)
+    needed = {None, now.release, None if now.soaked else now.previous}
+    for release in releases - needed:
+        try:
+            runtime.remove(str(release))
+        except PerennialError as error:
+            log.warning("Release %s is left on the cluster, `perennial janitor` removes it: %s", release, error)
 
 
 def _still_active(lake: Lake, release: str) -> Active:
@@ -139,7 +160,7 @@ def _blame(
         excuse = "no release serves to compare with, so it may be the machine"
     else:
         try:
-            serve_check(runtime.endpoint_url(), read_golden(lake, serving))
+            serve_check(runtime.endpoint(), read_golden(lake, serving))
             return type(cause)(cause.what, problems, cause.remedy)
         except (ReleaseFailedError, ReleaseUnprovenError) as error:
             excuse = f"it may be the machine, the release that serves fails the same check now: {error}"

@@ -14,7 +14,7 @@ from perennial.evaluate.chain import Chain, Intervention, champion, intervene, i
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.runtime.base import Runtime
-from perennial.runtime.process import ProcessRuntime
+from perennial.runtime.choice import open_runtime
 
 LAST = 30
 
@@ -55,7 +55,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
     release = to or build_release(lake, plan_release(lake, chain, day, left))
     try:
-        facts = bring_live(lake, runtime or ProcessRuntime(name, lake.layout.space), release, lambda: None, judge_latency=False)
+        facts = bring_live(lake, runtime or open_runtime(lake), release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
         remedy = "The version is barred. Go back further: `perennial rollback --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,15 +54,18 @@ class Observed:
         return {"requests": len(ordered), "errors": len(self.errors), **{name: round(value, 3) for name, value in at.items()}}
 
 
-def serve_check(url: str, golden: Golden) -> Observed:
+def serve_check(server: httpx.Client, golden: Golden) -> Observed:
     """
     Ask all golden requests at once, then one by one for the latency.
+
+    The latency is the one that the server states, where it does: the way to a staged server, through an API server for example,
+    is not the release's.
 
     :raises ReleaseFailedError: the answers that differ; TooSlowError when only the latency is wrong
     :raises ReleaseUnprovenError: the server does not answer, or not from this release
     """
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
-        problems = _ask(client, golden, range(len(golden.records)))
+    with server as client:
+        problems, _ = _ask(client, golden, range(len(golden.records)))
         if problems:
             raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", _quoted(problems))
         for index in range(WARM_UP):
@@ -72,12 +76,12 @@ def serve_check(url: str, golden: Golden) -> Observed:
     return _judged(observed, golden, "serve-check")
 
 
-def soak(url: str, golden: Golden, seconds: float) -> Observed:
+def soak(server: httpx.Client, golden: Golden, seconds: float) -> Observed:
     """Ask the endpoint gently for a while, as users do; raises like serve_check."""
     observed = Observed()
     deadline = time.monotonic() + seconds
     index = 0
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+    with server as client:
         while True:
             _observe(client, golden, index % len(golden.records), observed)
             index += 1
@@ -88,9 +92,9 @@ def soak(url: str, golden: Golden, seconds: float) -> Observed:
 
 
 def _observe(client: httpx.Client, golden: Golden, index: int, observed: Observed) -> None:
-    started = time.perf_counter()
-    observed.errors += _ask(client, golden, [index])
-    observed.latencies_ms.append((time.perf_counter() - started) * 1000)
+    errors, latency_ms = _ask(client, golden, [index])
+    observed.errors += errors
+    observed.latencies_ms.append(latency_ms)
 
 
 def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
@@ -108,18 +112,28 @@ def _quoted(problems: Sequence[str]) -> list[str]:
     return [*problems[:MOST_QUOTED], *([f"and {more} more requests"] if more > 0 else [])]
 
 
-def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> list[str]:
-    """Send some golden records in one request; return what is wrong with the answer. No answer of this release says nothing about it."""
+def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[list[str], float]:
+    """
+    Send some golden records in one request; return what is wrong with the answer, and its latency in ms.
+
+    No answer, or one of another release, says nothing about this one.
+    """
     asked = f"golden requests {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"golden request {indices[0]}"
+    started = time.perf_counter()
     try:
         answer = client.post("/predict", json=[golden.records[index] for index in indices])
     except httpx.TransportError as error:
         reason = f"no answer ({type(error).__name__}: {error})"
         raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason]) from error
+    passed_ms = (time.perf_counter() - started) * 1000
     serving = answer.headers.get(RELEASE_HEADER)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or serving != golden.release:
-        reason = f"HTTP {answer.status_code} by release {serving}"
+        reason = f"HTTP {answer.status_code} by release {serving}: {answer.text[:300]}"
         raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason])
+    return _wrong(answer, golden, indices, asked), _stated_ms(answer) or passed_ms
+
+
+def _wrong(answer: httpx.Response, golden: Golden, indices: Sequence[int], asked: str) -> list[str]:
     if answer.status_code != httpx.codes.OK:
         return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
     try:
@@ -133,3 +147,9 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> list[s
         for index, ours in zip(indices, found, strict=True)
         if not math.isclose(ours, golden.probabilities[index], rel_tol=0, abs_tol=TOLERANCE)
     ]
+
+
+def _stated_ms(answer: httpx.Response) -> float | None:
+    """Return how long the server says that it took (Server-Timing, in ms)."""
+    found = re.search(r"(?:^|,)\s*app;dur=([0-9.]+)", answer.headers.get("server-timing", ""))
+    return float(found[1]) if found else None

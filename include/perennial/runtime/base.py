@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from perennial.errors import PerennialError, RefusedError, ReleaseFailedError, did_you_mean
-from perennial.pipeline import Pipeline
+from perennial.errors import PerennialError, ReleaseFailedError
 
-RUNTIMES = ("process", "kubernetes")
-
-
-def runtime_of(pipeline: Pipeline) -> str:
-    """Return where the pipeline's training runs: PERENNIAL_RUNTIME, or what its YAML says."""
-    chosen = os.environ.get("PERENNIAL_RUNTIME") or pipeline.runtime
-    if chosen not in RUNTIMES:
-        raise RefusedError(f"PERENNIAL_RUNTIME is {chosen!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(chosen, RUNTIMES)}")
-    return chosen
+if TYPE_CHECKING:
+    import httpx
 
 
 class StageFailedError(ReleaseFailedError):
@@ -30,9 +21,9 @@ class EndpointMissingError(PerennialError):
 class Runtime(Protocol):
     """What the release protocol asks of a place where models serve. All of it can be repeated after a crash."""
 
-    def stage(self, release: str) -> str:
+    def stage(self, release: str) -> httpx.Client:
         """
-        Start a release beside the running one, wait until it is ready, and return its address.
+        Start a release beside the running one, wait until it is ready, and return a client of exactly it.
 
         Raises StageFailedError when the server refuses the release, ReleaseUnprovenError when it ends or hangs otherwise.
         """
@@ -41,7 +32,7 @@ class Runtime(Protocol):
         """Return the last lines that the staged server said."""
 
     def unstage(self) -> None:
-        """Stop what was staged, if anything."""
+        """Stop what served the check alone, if anything."""
 
     def switch(self, release: str) -> None:
         """
@@ -50,5 +41,11 @@ class Runtime(Protocol):
         Raises EndpointMissingError when nothing answers there, ReleaseUnprovenError when it goes on with another release.
         """
 
-    def endpoint_url(self) -> str:
-        """Return the address that users call."""
+    def follows(self, release: str) -> bool:
+        """Tell whether the endpoint is set to `release`, or will get there without us."""
+
+    def remove(self, release: str) -> None:
+        """Take away what is left of a release that serves nobody any more."""
+
+    def endpoint(self) -> httpx.Client:
+        """Return a client of what users call."""

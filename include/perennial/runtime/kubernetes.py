@@ -1,23 +1,24 @@
-"""The Kubernetes runtime: what a training's pod is. Nothing here talks to a cluster."""
+"""What every pod of ours has in common: where it runs, what it reaches, what it may do. Nothing here talks to a cluster."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from perennial.errors import RefusedError
 from perennial.lake.layout import lake_root
-from perennial.pipeline import Resources
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"
 CREDENTIALS_KEY = "aws_credentials"
-LABELS = {"app.kubernetes.io/managed-by": "perennial", "app.kubernetes.io/component": "training"}
+MANAGED_BY = "perennial"
 USER = 10001
-MOST_LABEL_CHARACTERS = 63
+
+TRAINING, SERVING = "training", "serving"
+_IMAGES = {TRAINING: "PERENNIAL_TRAINER_IMAGE", SERVING: "PERENNIAL_SERVER_IMAGE"}
+_NAMESPACES = {TRAINING: "PERENNIAL_KUBERNETES_NAMESPACE", SERVING: "PERENNIAL_KUBERNETES_SERVING_NAMESPACE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,105 +26,79 @@ class KubernetesSettings:
     """Where pods run and what they reach; KUBECONFIG, or the pod that this process runs in, says which cluster."""
 
     namespace: str
-    trainer_image: str
+    image: str
     s3_endpoint: str | None
     region: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> KubernetesSettings:
-        """Read PERENNIAL_TRAINER_IMAGE, PERENNIAL_KUBERNETES_NAMESPACE and PERENNIAL_KUBERNETES_S3_ENDPOINT."""
-        image = environment.get("PERENNIAL_TRAINER_IMAGE")
+    def read(cls, work: str, environment: Mapping[str, str] = os.environ) -> KubernetesSettings:
+        """Read the settings of one kind of work (training, serving) from the environment; docs/how-to/run-on-kubernetes.md lists them."""
+        image = environment.get(_IMAGES[work])
         if not image:
             raise RefusedError(
-                "Training in pods needs PERENNIAL_TRAINER_IMAGE, the image of the trainer",
+                f"Pods for {work} need an image, and {_IMAGES[work]} is not set",
                 remedy="`make images` builds it and prints its name; push it to where the cluster pulls from.",
             )
         return cls(
-            namespace=environment.get("PERENNIAL_KUBERNETES_NAMESPACE") or "perennial-training",
-            trainer_image=image,
+            namespace=environment.get(_NAMESPACES[work]) or f"perennial-{work}",
+            image=image,
             s3_endpoint=environment.get("PERENNIAL_KUBERNETES_S3_ENDPOINT") or environment.get("AWS_ENDPOINT_URL_S3"),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
         )
 
+    def variables(self) -> dict[str, str]:
+        """Return the environment of a container: where the lake is. The credentials are files of a Secret."""
+        return {
+            "AWS_SHARED_CREDENTIALS_FILE": f"{STORAGE_FOLDER}/{CREDENTIALS_KEY}",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
+            "PERENNIAL_LAKE": lake_root(),
+            "HOME": "/tmp",  # noqa: S108  the pod's own
+        }
 
-def pod_name(pipeline: str, candidate: str, key: str) -> str:
+
+def restricted_pod(container: dict[str, Any]) -> dict[str, Any]:
     """
-    Return the one name of the pod of one training: the API server then refuses a second one.
+    Return the spec of a pod with one container that Pod Security *restricted* admits.
 
-    It is made of the training's key, never of a try or a run: whoever wants this model finds this pod.
+    There is no service-account token, the root file system is read-only, and storage credentials come from a Secret as files.
     """
-    readable = re.sub("[^a-z0-9]+", "-", f"train-{pipeline}-{candidate}".lower()).strip("-")
-    return f"{readable[: MOST_LABEL_CHARACTERS - 17].rstrip('-')}-{key[:16]}"
-
-
-def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uri: str) -> dict[str, Any]:
-    """
-    Return the manifest of a training's pod, admitted by Pod Security *restricted*.
-
-    Storage credentials come from a Secret as files, never from the environment; there is no service-account token.
-    """
-    limits: dict[str, Any] = {"cpu": resources.cpu, "memory": resources.memory}
-    if resources.gpus:
-        limits[resources.gpu_name] = str(resources.gpus)
-    environment = {
-        "AWS_SHARED_CREDENTIALS_FILE": f"{STORAGE_FOLDER}/{CREDENTIALS_KEY}",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_REGION": settings.region,
-        "AWS_DEFAULT_REGION": settings.region,
-        **({"AWS_ENDPOINT_URL_S3": settings.s3_endpoint} if settings.s3_endpoint else {}),
-        "PERENNIAL_LAKE": lake_root(),
-        "HOME": "/tmp",  # noqa: S108  the pod's own
-    }
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": settings.namespace,
-            "labels": {**LABELS, "app.kubernetes.io/name": name, "perennial/pipeline": pipeline},
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "nodeSelector": resources.node_selector,
-            "tolerations": [one.model_dump(exclude_none=True) for one in resources.tolerations],
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "base",
-                    "image": settings.trainer_image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "args": ["--job", job_uri],
-                    "env": [{"name": key, "value": value} for key, value in environment.items()],
-                    "resources": {"requests": limits, "limits": limits},
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                    "volumeMounts": [
-                        {"name": "storage", "mountPath": STORAGE_FOLDER, "readOnly": True},
-                        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": "storage", "secret": {"secretName": STORAGE_SECRET, "defaultMode": 0o440}},
-                {"name": "tmp", "emptyDir": {}},
-            ],
-        },
+        "containers": [
+            {
+                "imagePullPolicy": "IfNotPresent",
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [
+                    {"name": "storage", "mountPath": STORAGE_FOLDER, "readOnly": True},
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+                ],
+                **container,
+            }
+        ],
+        "volumes": [
+            {"name": "storage", "secret": {"secretName": STORAGE_SECRET, "defaultMode": 0o440}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
     }
 
 
-def why_failed(pod: Mapping[str, Any], events: list[Mapping[str, Any]]) -> list[str]:
+def why_failed(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the cluster says about a pod that did not do its work: its container, its conditions, its events."""
     status = pod.get("status") or {}
     found = []

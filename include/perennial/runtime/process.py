@@ -102,8 +102,8 @@ class ProcessRuntime:
         self._staged: subprocess.Popen[str] | None = None
         self._said: deque[str] = deque(maxlen=LAST_LINES)
 
-    def stage(self, release: str) -> str:
-        """Start the release on a free port and wait until it is ready."""
+    def stage(self, release: str) -> httpx.Client:
+        """Start the release on a free port, wait until it is ready, and return a client of it."""
         self.unstage()
         self._said.clear()
         port = _free_port()
@@ -119,7 +119,7 @@ class ProcessRuntime:
                     kind = StageFailedError if code == REFUSED_EXIT_CODE else ReleaseUnprovenError
                     raise kind(f"Release {release}: its server {_how_it_ended(code)} before it was ready", self.staged_log())
                 if _status(client, "/v2/health/ready") == httpx.codes.OK:
-                    return url
+                    return _client(url)
                 time.sleep(0.1)
         raise ReleaseUnprovenError(f"Release {release}: its server was not ready after {READY_SECONDS:.0f} s", self.staged_log())
 
@@ -138,7 +138,7 @@ class ProcessRuntime:
         deadline = time.monotonic() + self.follow_seconds
         serving: str | None = None
         answered = False
-        with httpx.Client(base_url=self.endpoint_url(), timeout=5, trust_env=False) as client:
+        with self.endpoint() as client:
             while True:
                 try:
                     answer = client.get(f"/v2/models/{self.pipeline}")
@@ -153,17 +153,28 @@ class ProcessRuntime:
                 time.sleep(0.1)
         if not answered:
             raise EndpointMissingError(
-                f"Release {release} is active, but no model server of {self.pipeline!r} follows at {self.endpoint_url()} within {self.follow_seconds:.0f} s. "
+                f"Release {release} is active, but no model server of {self.pipeline!r} follows at {self._url} within {self.follow_seconds:.0f} s. "
                 "See `perennial status`; start it with `make up`, then run deploy again."
             )
         raise ReleaseUnprovenError(
-            f"Release {release}: the model server at {self.endpoint_url()} still answers from {serving or 'no release'} "
+            f"Release {release}: the model server at {self._url} still answers from {serving or 'no release'} "
             f"after {self.follow_seconds:.0f} s",
             remedy="Its log and /metrics say why it refused the release.",
         )
 
-    def endpoint_url(self) -> str:
-        """Return the address of the pipeline's model server."""
+    def follows(self, release: str) -> bool:
+        """Return True: the model server follows the pointer by itself, whether or not it runs now."""
+        return True
+
+    def remove(self, release: str) -> None:
+        """Do nothing: a release that serves nobody is no process."""
+
+    def endpoint(self) -> httpx.Client:
+        """Return a client of the pipeline's model server."""
+        return _client(self._url)
+
+    @property
+    def _url(self) -> str:
         return endpoint_url(self.pipeline)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -172,6 +183,10 @@ class ProcessRuntime:
                 self._said.append(line.rstrip())
         except ValueError:  # closed by unstage
             return
+
+
+def _client(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=10, trust_env=False)
 
 
 def _status(client: httpx.Client, path: str) -> int | None:

@@ -82,7 +82,10 @@ class App:
         except Exception:
             log.exception("Failed to answer %s", label)
             answer = Answer(500, b'{"error": "The server failed to answer; its log says why"}')
-        self.metrics.count(label, answer.status, perf_counter() - began)
+        seconds = perf_counter() - began
+        self.metrics.count(label, answer.status, seconds)
+        timing = (b"server-timing", b"app;dur=%.3f" % (seconds * 1000))
+        answer = answer._replace(headers=[*answer.headers, timing])
         await _respond(scope, receive, send, answer, release, unread=unread and has_body(scope))
 
     def _inform(self, route: Route, release: Release | None) -> Answer:

@@ -15,7 +15,8 @@ from kubernetes.client import ApiClient, V1DeleteOptions, V1Pod, V1Preconditions
 from kubernetes.client.exceptions import ApiException
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
-from perennial.runtime.kubernetes import KubernetesSettings, pod_name, training_pod, why_failed
+from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
+from perennial.runtime.training_pod import pod_name, training_pod
 from perennial.train.plan import TrainingPlan, finish_training, plan_training
 from perennial_airflow.lake import lake_of
 from perennial_airflow.tasks import skip_training
@@ -66,7 +67,7 @@ class TrainPodOperator(KubernetesPodOperator):
         if plan.job_uri is None or plan.key is None:
             self._report(context, finish_training(lake, plan))
             return
-        settings = KubernetesSettings.from_environment()
+        settings = KubernetesSettings.read(TRAINING)
         resources = lake.pipeline.training.resources
         self.namespace = settings.namespace
         self.schedule_timeout_seconds = resources.schedule_seconds

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import httpx
+
 from perennial.deploy.protocol import read_golden
 from perennial.errors import ReleaseUnprovenError
 from perennial.lake.lake import Lake
@@ -79,21 +81,23 @@ class ScriptedRuntime:
     slow_when_live: set[str] = field(default_factory=set)
     is_missing: bool = False
     is_killed: bool = False
+    has_drifted: bool = False
+    removed: list[str] = field(default_factory=list)
     staged_releases: list[str] = field(default_factory=list)
     before_switch: Any = None
 
     def __enter__(self) -> Self:
-        self.staged, self.endpoint = Server(self.lake), Server(self.lake)
+        self.staged, self.live = Server(self.lake), Server(self.lake)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.staged.close()
-        self.endpoint.close()
+        self.live.close()
 
     def version(self, release: str) -> str:
         return str(self.lake.objects.read_existing(self.lake.layout.release(release)).json()["version"])
 
-    def stage(self, release: str) -> str:
+    def stage(self, release: str) -> httpx.Client:
         self.staged_releases.append(release)
         if self.version(release) in self.refuses:
             raise StageFailedError(f"Release {release}: its server ended with 65", ["unknown input 'speed'"])
@@ -102,7 +106,7 @@ class ScriptedRuntime:
         self.staged.release = release
         if self.slow_versions:
             self.staged.delay_seconds = 0.3 if self.version(release) in self.slow_versions else 0.0
-        return self.staged.url
+        return httpx.Client(base_url=self.staged.url, trust_env=False)
 
     def staged_log(self) -> list[str]:
         return ["a line of the staged server"]
@@ -117,10 +121,16 @@ class ScriptedRuntime:
             raise EndpointMissingError("no model server follows; start it with `make up`")
         if self.version(release) in self.ignores:
             raise ReleaseUnprovenError(f"Release {release}: the model server still answers from another")
-        self.endpoint.release = release
+        self.live.release = release
         if self.slow_when_live:
-            self.endpoint.delay_seconds = 0.3 if self.version(release) in self.slow_when_live else 0.0
-        self.endpoint.shift = 0.5 if self.version(release) in self.wrong_when_live else 0.0
+            self.live.delay_seconds = 0.3 if self.version(release) in self.slow_when_live else 0.0
+        self.live.shift = 0.5 if self.version(release) in self.wrong_when_live else 0.0
 
-    def endpoint_url(self) -> str:
-        return self.endpoint.url
+    def follows(self, release: str) -> bool:
+        return not self.has_drifted
+
+    def remove(self, release: str) -> None:
+        self.removed.append(release)
+
+    def endpoint(self) -> httpx.Client:
+        return httpx.Client(base_url=self.live.url, trust_env=False)

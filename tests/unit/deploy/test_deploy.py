@@ -47,14 +47,14 @@ def forced(lab: Lab, day: date, weight: float = 0.1) -> str:
 
 def test_the_champion_of_the_newest_date_goes_live(lab: Lab, runtime: ScriptedRuntime):
     version = decide(lab, D1)
-    assert not is_current(lab.lake, D1)
+    assert not is_current(lab.lake, D1, runtime)
     found = deploy(lab.lake, D1, runtime)
     assert (found["outcome"], found["version"], found["as_of"]) == ("done", version, str(as_of(D1)))
-    assert runtime.endpoint.release == found["released"]
+    assert runtime.live.release == found["released"]
     active = read_active(lab.lake)
     assert (active.release, active.previous, active.soaked) == (found["released"], None, True)
     assert found["serve_check"]["errors"] == found["soak"]["errors"] == 0
-    assert is_current(lab.lake, D1)
+    assert is_current(lab.lake, D1, runtime)
 
 
 def test_an_active_release_is_not_deployed_again(lab: Lab, runtime: ScriptedRuntime):
@@ -79,7 +79,7 @@ def test_without_a_decision_or_a_champion_there_is_nothing_to_release(lab: Lab, 
     assert deploy(lab.lake, D1, runtime)["reason"] == f"{D1} has no decision"
     decide(lab, D1, weight=-0.05)
     assert deploy(lab.lake, D1, runtime)["reason"] == "no version has passed the gate yet"
-    assert is_current(lab.lake, D1)
+    assert is_current(lab.lake, D1, runtime)
     assert read_active(lab.lake).release is None
 
 
@@ -89,7 +89,7 @@ def test_an_older_date_never_reaches_the_endpoint(lab: Lab, runtime: ScriptedRun
     decide(lab, D1)
     found = deploy(lab.lake, D1, runtime)
     assert (found["outcome"], found["reason"]) == ("skipped", f"{D1} is not the newest date: {D2} is decided")
-    assert is_current(lab.lake, D1)
+    assert is_current(lab.lake, D1, runtime)
     assert read_active(lab.lake).release == live
 
 
@@ -162,7 +162,7 @@ def test_a_slow_release_is_refused_with_what_was_found(lab: Lab, runtime: Script
     with pytest.raises(ReleaseFailedError, match="5 of 5 requests took longer than 250 ms") as failure:
         deploy(lab.lake, D2, runtime)
     assert f"version {bad} is barred" in str(failure.value)
-    assert runtime.version(str(runtime.endpoint.release)) == good
+    assert runtime.version(str(runtime.live.release)) == good
 
 
 def test_a_slow_machine_bars_no_version(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
@@ -174,7 +174,7 @@ def test_a_slow_machine_bars_no_version(lab: Lab, runtime: ScriptedRuntime, monk
     runtime.staged.delay_seconds = 0
     first = deploy(lab.lake, D1, runtime)["released"]
     forced(lab, D2, weight=0.11)
-    runtime.staged.delay_seconds = runtime.endpoint.delay_seconds = 0.3
+    runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
     with pytest.raises(ReleaseUnprovenError, match="the release that serves fails the same check now") as failure:
         deploy(lab.lake, D2, runtime)
     assert "nothing is barred" in str(failure.value)
@@ -190,17 +190,17 @@ def test_a_release_that_is_slow_only_when_live_is_barred_unless_the_one_before_i
     forced(lab, D1)
     first = deploy(lab.lake, D1, runtime)["released"]
     bad = forced(lab, D2, weight=0.11)
-    runtime.endpoint.delay_seconds = 0.3
+    runtime.live.delay_seconds = 0.3
     with pytest.raises(ReleaseUnprovenError, match=f"release {first} serves again"):
         deploy(lab.lake, D2, runtime)
     assert not read_chain(lab.lake).interventions
-    runtime.endpoint.delay_seconds = 0
+    runtime.live.delay_seconds = 0
     runtime.slow_when_live = {bad}
     with pytest.raises(ReleaseFailedError, match=f"version {bad} is barred"):
         deploy(lab.lake, D2, runtime)
 
 
-@pytest.mark.parametrize("server", ["staged", "endpoint"])
+@pytest.mark.parametrize("server", ["staged", "live"])
 @pytest.mark.parametrize("how", ["gone", "stopping"])
 def test_a_server_that_goes_away_bars_no_version(lab: Lab, runtime: ScriptedRuntime, server: str, how: str):
     forced(lab, D1)
@@ -256,7 +256,7 @@ def test_a_release_that_fails_its_soak_goes_back_at_once(lab: Lab, runtime: Scri
     with pytest.raises(ReleaseFailedError, match="soak") as failure:
         deploy(lab.lake, D2, runtime)
     assert "requests failed" in str(failure.value)
-    assert runtime.version(str(runtime.endpoint.release)) == good
+    assert runtime.version(str(runtime.live.release)) == good
     assert runtime.version(str(read_active(lab.lake).release)) == good
 
 
@@ -311,11 +311,11 @@ def test_without_a_model_server_the_release_is_active_and_the_error_says_what_to
     assert active.release is not None
     assert not active.soaked
     assert not read_chain(lab.lake).interventions
-    assert not is_current(lab.lake, D1)
+    assert not is_current(lab.lake, D1, runtime)
     runtime.is_missing = False
     assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
     assert len(runtime.staged_releases) == 1, "the rest of the protocol is made up, not all of it"
-    assert is_current(lab.lake, D1)
+    assert is_current(lab.lake, D1, runtime)
 
 
 @pytest.mark.parametrize("step", ["read_golden", "serve_check", "move", "soak"])
@@ -382,7 +382,7 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     deploy(lab.lake, D2, runtime)
     found = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
     assert (found["version"], found["barred"]) == (good, [bad])
-    assert runtime.version(str(runtime.endpoint.release)) == good
+    assert runtime.version(str(runtime.live.release)) == good
     chain = read_chain(lab.lake)
     assert (chain.interventions[0].who, chain.interventions[0].reason) == ("ann", "it flags every machine")
     assert incumbent(chain, D3) == champion(chain, D1)
@@ -488,7 +488,7 @@ def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: Scripted
     deploy(lab.lake, D1, runtime)
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
-    runtime.staged.delay_seconds = runtime.endpoint.delay_seconds = 0.3
+    runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
     assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime)["version"] == good
 
 
@@ -511,5 +511,5 @@ def test_changed_lookups_of_the_same_date_make_it_not_current(lab: Lab, runtime:
     deploy(lab.lake, D1, runtime)
     rows = [{"as_of": as_of(D1), "machine": name, "rate": 0.5} for name in MACHINES]
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rows), "as_of")
-    assert not is_current(lab.lake, D1)
+    assert not is_current(lab.lake, D1, runtime)
     assert deploy(lab.lake, D1, runtime)["outcome"] == "done"

@@ -62,13 +62,13 @@ def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: Proc
         promote(lab, D2, 0.12)
         second = deploy(lab.lake, D2, runtime)
         golden = read_golden(lab.lake, second["released"])
-        answer = httpx.post(f"{runtime.endpoint_url()}/predict", json=list(golden.records), trust_env=False)
+        answer = httpx.post(f"{runtime._url}/predict", json=list(golden.records), trust_env=False)
         assert answer.headers["x-release"] == second["released"] != first["released"]
         found = [item["probability"] for item in answer.json()["predictions"]]
         assert found == pytest.approx(list(golden.probabilities), abs=1e-5)
         back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
         assert back["version"] == good
-        assert httpx.get(f"{runtime.endpoint_url()}/v2", trust_env=False).headers["x-release"] == back["released"]
+        assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back["released"]
 
 
 def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(lab: Lab, runtime: ProcessRuntime):
@@ -136,7 +136,7 @@ def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab,
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     with process.child("perennial.serve", ["--pipeline", "another", "--port", port]):
         deadline = time.monotonic() + 30
-        while process._status(httpx.Client(base_url=runtime.endpoint_url()), "/v2/health/live") is None:
+        while process._status(httpx.Client(base_url=runtime._url), "/v2/health/live") is None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' follows"):

@@ -1,0 +1,31 @@
+"""Which runtime a pipeline has."""
+
+from __future__ import annotations
+
+import os
+
+from perennial.errors import RefusedError, did_you_mean
+from perennial.lake.lake import Lake
+from perennial.pipeline import Pipeline
+from perennial.runtime.base import Runtime
+
+RUNTIMES = ("process", "kubernetes")
+
+
+def runtime_of(pipeline: Pipeline) -> str:
+    """Return where the pipeline trains and serves: PERENNIAL_RUNTIME, or what its YAML says."""
+    chosen = os.environ.get("PERENNIAL_RUNTIME") or pipeline.runtime
+    if chosen not in RUNTIMES:
+        raise RefusedError(f"PERENNIAL_RUNTIME is {chosen!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(chosen, RUNTIMES)}")
+    return chosen
+
+
+def open_runtime(lake: Lake) -> Runtime:
+    """Return the place where the pipeline's releases serve; nothing is contacted before the first use."""
+    if runtime_of(lake.pipeline) == "process":
+        from perennial.runtime.process import ProcessRuntime
+
+        return ProcessRuntime(lake.pipeline.name, lake.layout.space)
+    from perennial.runtime.kubernetes_serving import KubernetesRuntime
+
+    return KubernetesRuntime(lake.pipeline, lake.layout.space)

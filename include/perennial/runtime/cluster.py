@@ -1,0 +1,170 @@
+"""Talking to the cluster that KUBECONFIG names, or in which this process runs: apply, look, delete, and HTTP through the API."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import httpx
+from kubernetes import client, config, dynamic
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
+from urllib3.exceptions import HTTPError
+
+from perennial.errors import PerennialError, RefusedError
+
+FIELD_MANAGER = "perennial"
+ANSWER_SECONDS = 10.0
+GONE = 404
+Body = dict[str, Any]
+
+
+class Cluster:
+    """One namespace of a cluster. Every method raises PerennialError when the API server refuses or does not answer."""
+
+    def __init__(self, namespace: str) -> None:
+        """Prepare; nothing is contacted before the first use."""
+        self.namespace = namespace
+
+    def apply(self, body: Body, *, dry_run: bool = False) -> Body:
+        """Apply an object on the server's side as our field manager, and return it as it then stands."""
+        options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
+        with _named(f"apply {_title(body)}"):
+            found = self._resource(body).server_side_apply(
+                body=body, namespace=self.namespace, field_manager=FIELD_MANAGER, force_conflicts=True, **options
+            )
+            return dict(found.to_dict())
+
+    def read(self, body: Body) -> Body | None:
+        """Return an object as it stands, or None."""
+        with _named(f"read {_title(body)}"):
+            try:
+                found = self._resource(body).get(name=body["metadata"]["name"], namespace=self.namespace)
+            except DynamicApiError as error:
+                if error.status == GONE:
+                    return None
+                raise
+            return dict(found.to_dict())
+
+    def delete(self, body: Body) -> None:
+        """Delete an object and what it owns; one that is gone is fine."""
+        with _named(f"delete {_title(body)}"):
+            try:
+                self._resource(body).delete(
+                    name=body["metadata"]["name"], namespace=self.namespace, body={"propagationPolicy": "Background"}
+                )
+            except DynamicApiError as error:
+                if error.status != GONE:
+                    raise
+
+    def labelled(self, api_version: str, kind: str, labels: Mapping[str, str]) -> list[Body]:
+        """Return the objects of a kind that bear these labels."""
+        chosen = ",".join(f"{name}={value}" for name, value in labels.items())
+        with _named(f"list {kind}"):
+            found = self._dynamic.resources.get(api_version=api_version, kind=kind).get(
+                namespace=self.namespace, label_selector=chosen
+            )
+            return [dict(item) for item in found.to_dict()["items"]]
+
+    def events(self, name: str) -> list[Body]:
+        """Return the events about the object of that name."""
+        with _named(f"read the events of {name}"):
+            found = client.CoreV1Api(self._api).list_namespaced_event(
+                self.namespace, field_selector=f"involvedObject.name={name}"
+            )
+            return list(self._api.sanitize_for_serialization(found)["items"])
+
+    def log(self, pod: str, lines: int) -> list[str]:
+        """Return the last lines that a pod said; none when it has said nothing yet."""
+        try:
+            said = client.CoreV1Api(self._api).read_namespaced_pod_log(pod, self.namespace, tail_lines=lines)
+        except (ApiException, HTTPError):
+            return []
+        return str(said).splitlines()
+
+    def diff(self, body: Body) -> list[str]:
+        """Return what applying an object would change, found out by a dry run on the server, as a unified diff."""
+        before, after = self.read(body), self.apply(body, dry_run=True)
+        title = _title(body)
+        lines = difflib.unified_diff(
+            _lines(before), _lines(after), f"{title} as it is", f"{title} as it will be", n=2, lineterm=""
+        )
+        return list(lines)
+
+    def http(self, path: str) -> httpx.Client:
+        """Return a client of something behind the API server's proxy: pods/NAME:PORT/proxy or services/NAME:PORT/proxy."""
+        settings = self._api.configuration
+        tls: ssl.SSLContext | bool = settings.verify_ssl
+        if settings.host.startswith("https") and settings.verify_ssl:
+            tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+            if settings.cert_file:
+                tls.load_cert_chain(settings.cert_file, settings.key_file)
+
+        def signed(request: httpx.Request) -> httpx.Request:
+            # Asked anew each time: tokens of a cloud's clusters expire.
+            if token := settings.get_api_key_with_prefix("authorization"):
+                request.headers["authorization"] = token
+            return request
+
+        base = f"{settings.host}/api/v1/namespaces/{self.namespace}/{path}"
+        return httpx.Client(base_url=base, verify=tls, auth=signed, timeout=ANSWER_SECONDS, trust_env=False)
+
+    @cached_property
+    def _api(self) -> Any:
+        found = client.Configuration()
+        try:
+            config.load_config(client_configuration=found)
+        except config.ConfigException as error:
+            raise RefusedError(
+                f"No cluster is named: {error}", remedy="Set KUBECONFIG to the file of the cluster that is meant."
+            ) from error
+        found.retries = False
+        return client.ApiClient(found)
+
+    @cached_property
+    def _dynamic(self) -> Any:
+        with _named("ask what it knows"):
+            return dynamic.DynamicClient(self._api)
+
+    def _resource(self, body: Body) -> Any:
+        return self._dynamic.resources.get(api_version=body["apiVersion"], kind=body["kind"])
+
+
+@contextmanager
+def _named(work: str) -> Iterator[None]:
+    try:
+        yield
+    except (DynamicApiError, ApiException) as error:
+        raise PerennialError(f"The cluster refused to {work}: {error.status} {error.reason}: {_message(error)}") from error
+    except HTTPError as error:
+        raise PerennialError(f"The cluster does not answer (to {work}): {error}") from error
+
+
+def _message(error: Any) -> str:
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body)
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body[:500]
+
+
+def _title(body: Body) -> str:
+    return f"{body['kind']} {body['metadata']['name']}"
+
+
+def _lines(body: Body | None) -> list[str]:
+    """Return an object as lines, without what the server keeps about it."""
+    if body is None:
+        return []
+    metadata = {
+        name: value
+        for name, value in body["metadata"].items()
+        if name not in ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp")
+    }
+    shown = {name: value for name, value in body.items() if name != "status"} | {"metadata": metadata}
+    return json.dumps(shown, indent=1, sort_keys=True, default=str).splitlines()

@@ -1,0 +1,208 @@
+"""Serving on Kubernetes: a Deployment for each release, and the selector of one Service as the switch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from perennial.errors import REFUSED_EXIT_CODE, ReleaseUnprovenError
+from perennial.pipeline import Pipeline
+from perennial.runtime.base import StageFailedError
+from perennial.runtime.cluster import Body, Cluster
+from perennial.runtime.kubernetes import SERVING, KubernetesSettings, why_failed
+from perennial.runtime.serving_objects import (
+    PIPELINE_LABEL,
+    PORT,
+    RELEASE_LABEL,
+    labels,
+    pipeline_objects,
+    release_objects,
+    selector,
+    service,
+    service_name,
+)
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 45.0
+FOLLOW_SECONDS = 20.0
+POLL_SECONDS = 0.5
+STEADY_ANSWERS = 20
+"""So many answers in a row from the new release show that the Service's proxies have followed its selector."""
+
+LEFT_OVER = timedelta(hours=1)
+"""A release that serves nobody and is this old was left by a deploy that was killed."""
+
+LAST_LINES = 20
+HOPELESS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+}
+CRASHED = {"CrashLoopBackOff"}
+
+
+class KubernetesRuntime:
+    """The release protocol's place on a cluster. What it made can be found by label; nothing is kept here between calls."""
+
+    def __init__(self, pipeline: Pipeline, space: str = "main") -> None:
+        """Prepare; nothing is contacted before the first use."""
+        self.pipeline = pipeline
+        self.space = space
+        self.settings = KubernetesSettings.read(SERVING)
+        self.cluster = Cluster(self.settings.namespace)
+        self._staged: str | None = None
+
+    def plan(self, release: str) -> list[str]:
+        """Return what serving a release would change on the cluster, as a diff; everything was tried by the server, nothing made."""
+        lines = [line for body in self._objects(release) for line in self.cluster.diff(body)]
+        return [*lines, *self.cluster.diff(service(self.settings, self.pipeline.name, release))]
+
+    def stage(self, release: str) -> httpx.Client:
+        """Make the release's Deployment beside what serves, wait until all of it is ready, and return a client of one of its pods."""
+        self._sweep(release)
+        objects = self._objects(release)
+        for line in [line for body in objects for line in self.cluster.diff(body)]:
+            log.info("%s", line)
+        self._bring(release, objects)
+        pod = next(pod for pod in self._pods(release) if _is_ready(pod))
+        self._staged = pod["metadata"]["name"]
+        return self.cluster.http(f"pods/{self._staged}:{PORT}/proxy/")
+
+    def staged_log(self) -> list[str]:
+        """Return the last lines that the staged server said."""
+        return self.cluster.log(self._staged, LAST_LINES) if self._staged else []
+
+    def unstage(self) -> None:
+        """Do nothing: what was staged is what will serve, or is removed."""
+
+    def switch(self, release: str) -> None:
+        """Make sure that the release is up, set the Service to it, and wait until its answers come from nowhere else."""
+        self._bring(release, self._objects(release))
+        self.cluster.apply(service(self.settings, self.pipeline.name, release))
+        deadline = time.monotonic() + FOLLOW_SECONDS
+        steady, serving = 0, "nothing"
+        with self.endpoint() as client:
+            while steady < STEADY_ANSWERS:
+                if time.monotonic() > deadline:
+                    raise ReleaseUnprovenError(
+                        f"Release {release}: the Service {service_name(self.pipeline.name)} still answers from {serving} "
+                        f"after {FOLLOW_SECONDS:.0f} s"
+                    )
+                try:
+                    serving = client.get("v2").headers.get("x-release", "nothing")
+                except httpx.TransportError as error:
+                    serving = f"nothing ({type(error).__name__})"
+                steady = steady + 1 if serving == release else 0
+                time.sleep(0 if steady else 0.1)
+
+    def follows(self, release: str) -> bool:
+        """Tell whether the Service is set to the release."""
+        found = self.cluster.read(service(self.settings, self.pipeline.name, release))
+        return found is not None and found["spec"].get("selector") == selector(self.pipeline.name, release)
+
+    def remove(self, release: str) -> None:
+        """Delete what belongs to the release alone; a release that the Service is set to stays."""
+        if self.follows(release):
+            log.warning("Release %s is what the Service is set to: it stays", release)
+            return
+        for body in reversed(self._own(release)):
+            self.cluster.delete(body)
+
+    def endpoint(self) -> httpx.Client:
+        """Return a client of the Service through the API server, which picks a ready pod for each request."""
+        return self.cluster.http(f"services/{service_name(self.pipeline.name)}:http/proxy/")
+
+    def leftovers(self) -> list[str]:
+        """Return the releases that serve nobody and are too old to be under way."""
+        found = []
+        for one in self.cluster.labelled("apps/v1", "Deployment", labels(self.pipeline.name)):
+            release = one["metadata"]["labels"][RELEASE_LABEL]
+            age = datetime.now(UTC) - datetime.fromisoformat(one["metadata"]["creationTimestamp"])
+            if age > LEFT_OVER and not self.follows(release):
+                found.append(release)
+        return found
+
+    def _sweep(self, release: str) -> None:
+        for left in self.leftovers():
+            if left != release:
+                log.warning("Release %s was left by a deploy that was interrupted: it is removed", left)
+                self.remove(left)
+
+    def _objects(self, release: str) -> list[Body]:
+        return [*pipeline_objects(self.settings, self.pipeline.name), *self._own(release)]
+
+    def _own(self, release: str) -> list[Body]:
+        return release_objects(self.settings, self.pipeline.deployment, self.pipeline.name, self.space, release)
+
+    def _bring(self, release: str, objects: list[Body]) -> None:
+        """Apply the objects and wait until every replica of the Deployment is available."""
+        for body in objects:
+            self.cluster.apply(body, dry_run=True)
+        for body in objects:
+            self.cluster.apply(body)
+        deployment = next(body for body in objects if body["kind"] == "Deployment")
+        name = deployment["metadata"]["name"]
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            found = self.cluster.read(deployment) or {}
+            if _is_available(found):
+                return
+            pods = self._pods(release)
+            for pod in pods:
+                self._raise_if_hopeless(release, pod)
+            if time.monotonic() > deadline:
+                causes = [cause for pod in pods for cause in self._causes(pod)] or self._deployment_causes(found, name)
+                raise ReleaseUnprovenError(f"Release {release}: its pods were not ready after {READY_SECONDS:.0f} s", causes)
+            time.sleep(POLL_SECONDS)
+
+    def _raise_if_hopeless(self, release: str, pod: Body) -> None:
+        for container in pod.get("status", {}).get("containerStatuses") or []:
+            state, last = container.get("state") or {}, container.get("lastState") or {}
+            reason = (state.get("waiting") or {}).get("reason")
+            ended = state.get("terminated") or last.get("terminated") or {}
+            if ended.get("exitCode") == REFUSED_EXIT_CODE:
+                raise StageFailedError(f"Release {release}: its server refused it", self._causes(pod))
+            if reason in HOPELESS or reason in CRASHED or container.get("restartCount", 0) >= 2:
+                raise ReleaseUnprovenError(
+                    f"Release {release}: its pod {pod['metadata']['name']} does not start", self._causes(pod)
+                )
+
+    def _causes(self, pod: Body) -> list[str]:
+        return why_failed(pod, self.cluster.events(pod["metadata"]["name"]))
+
+    def _deployment_causes(self, deployment: Body, name: str) -> list[str]:
+        conditions = deployment.get("status", {}).get("conditions") or []
+        said = [
+            f"{one.get('reason')}: {one.get('message')}"
+            for one in conditions
+            if one.get("status") != "True" or one["type"] == "ReplicaFailure"
+        ]
+        return said or [f"Deployment {name} has no pods"]
+
+    def _pods(self, release: str) -> list[Body]:
+        chosen = {PIPELINE_LABEL: self.pipeline.name, RELEASE_LABEL: release}
+        found = self.cluster.labelled("v1", "Pod", chosen)
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _is_available(deployment: Body) -> bool:
+    status: dict[str, Any] = deployment.get("status") or {}
+    wanted = deployment.get("spec", {}).get("replicas", 1)
+    seen = status.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 1)
+    return (
+        bool(seen)
+        and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == status.get("replicas", 0) == wanted
+    )
+
+
+def _is_ready(pod: Body) -> bool:
+    conditions: list[dict[str, Any]] = pod.get("status", {}).get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

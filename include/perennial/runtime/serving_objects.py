@@ -1,0 +1,154 @@
+"""What a release is on Kubernetes: the objects that serve it. Nothing here talks to a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from perennial.pipeline import Deployment
+from perennial.runtime.kubernetes import MANAGED_BY, KubernetesSettings, restricted_pod
+
+PORT = 8080
+DRAIN_SECONDS = 5
+"""How long a pod goes on answering after it was told to stop: endpoints are removed while SIGTERM is delivered already."""
+
+RELEASE_LABEL = "perennial/release"
+PIPELINE_LABEL = "perennial/pipeline"
+Body = dict[str, Any]
+
+
+def service_name(pipeline: str) -> str:
+    """Return the name of the Service that users call; pipeline names are letters, digits and underscores."""
+    return pipeline.replace("_", "-").strip("-")
+
+
+def release_name(pipeline: str, release: str) -> str:
+    """Return the name of what belongs to one release."""
+    return f"{service_name(pipeline)}-{release}"
+
+
+def labels(pipeline: str, release: str | None = None) -> dict[str, str]:
+    """Return the labels of an object of a pipeline, or of one of its releases."""
+    return {
+        "app": "model",
+        "app.kubernetes.io/managed-by": MANAGED_BY,
+        "app.kubernetes.io/component": "serving",
+        PIPELINE_LABEL: pipeline,
+        **({RELEASE_LABEL: release} if release else {}),
+    }
+
+
+def selector(pipeline: str, release: str) -> dict[str, str]:
+    """Return what selects the pods of one release: the Service's selector is the switch."""
+    return {"app": "model", PIPELINE_LABEL: pipeline, RELEASE_LABEL: release}
+
+
+def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
+    """Return what all releases of a pipeline share, all but the Service."""
+    chosen = {"matchLabels": {"app": "model", PIPELINE_LABEL: pipeline}}
+    return [
+        {**_head(settings, "v1", "ServiceAccount", service_name(pipeline), pipeline), "automountServiceAccountToken": False},
+        {
+            # With one replica it allows one to be away: a drain must never be blocked.
+            **_head(settings, "policy/v1", "PodDisruptionBudget", service_name(pipeline), pipeline),
+            "spec": {"maxUnavailable": 1, "selector": chosen},
+        },
+        {
+            **_head(settings, "networking.k8s.io/v1", "NetworkPolicy", service_name(pipeline), pipeline),
+            "spec": {
+                "podSelector": chosen,
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
+                "egress": [
+                    {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+                    {"ports": [{"port": _storage_port(settings), "protocol": "TCP"}]},
+                ],
+            },
+        },
+    ]
+
+
+def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: str, space: str, release: str) -> list[Body]:
+    """Return what belongs to one release alone: ConfigMap, Deployment and, where it scales, HorizontalPodAutoscaler."""
+    name = release_name(pipeline, release)
+    container = {
+        "name": "server",
+        "image": settings.image,
+        "args": ["--pipeline", pipeline, "--space", space, "--release", release],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "envFrom": [{"configMapRef": {"name": name}}],
+        "resources": {
+            "requests": {"cpu": spec.cpu, "memory": spec.memory},
+            "limits": {"memory": spec.memory},
+        },
+        "startupProbe": {**_probe("/v2/health/ready"), "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {**_probe("/v2/health/ready"), "periodSeconds": 2, "failureThreshold": 3},
+        "livenessProbe": {**_probe("/v2/health/live"), "periodSeconds": 10, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+    }
+    deployment = {
+        **_head(settings, "apps/v1", "Deployment", name, pipeline, release),
+        "spec": {
+            **({} if spec.autoscaling else {"replicas": spec.replicas}),
+            "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": 60,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": selector(pipeline, release)},
+            "template": {
+                "metadata": {"labels": labels(pipeline, release)},
+                "spec": {
+                    "serviceAccountName": service_name(pipeline),
+                    "terminationGracePeriodSeconds": 30,
+                    **restricted_pod(container),
+                },
+            },
+        },
+    }
+    config = {**_head(settings, "v1", "ConfigMap", name, pipeline, release), "data": settings.variables()}
+    if spec.autoscaling is None:
+        return [config, deployment]
+    scaler = {
+        **_head(settings, "autoscaling/v2", "HorizontalPodAutoscaler", name, pipeline, release),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": spec.replicas,
+            "maxReplicas": spec.autoscaling.max_replicas,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "averageUtilization": spec.autoscaling.cpu_percent},
+                    },
+                }
+            ],
+        },
+    }
+    return [config, deployment, scaler]
+
+
+def service(settings: KubernetesSettings, pipeline: str, release: str) -> Body:
+    """Return the Service, set to one release."""
+    return {
+        **_head(settings, "v1", "Service", service_name(pipeline), pipeline),
+        "spec": {
+            "selector": selector(pipeline, release),
+            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def _head(
+    settings: KubernetesSettings, api_version: str, kind: str, name: str, pipeline: str, release: str | None = None
+) -> Body:
+    metadata = {"name": name, "namespace": settings.namespace, "labels": labels(pipeline, release)}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _probe(path: str) -> Body:
+    return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 3}
+
+
+def _storage_port(settings: KubernetesSettings) -> int:
+    parts = urlsplit(settings.s3_endpoint or "https://s3.amazonaws.com")
+    return parts.port or (80 if parts.scheme == "http" else 443)

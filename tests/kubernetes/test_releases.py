@@ -1,0 +1,254 @@
+"""Releases on a real cluster under traffic: good ones come, bad ones go, and users do not notice."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from lab import LAST, Lab
+from traffic import Traffic, traffic
+
+from kube import kubectl
+from perennial.deploy import deploy as deploying
+from perennial.deploy import protocol
+from perennial.deploy.active import read_active
+from perennial.deploy.deploy import deploy
+from perennial.deploy.protocol import read_golden
+from perennial.deploy.release import read_release
+from perennial.deploy.rollback import rollback
+from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
+from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.evaluate import evaluate
+from perennial.lake.lake import Lake
+from perennial.runtime import kubernetes_serving
+from perennial.runtime.kubernetes_serving import KubernetesRuntime
+
+NAMESPACE, SERVICE = "perennial-serving", "machine-faults"
+D1, D2 = LAST - timedelta(days=1), LAST
+BACK_SECONDS = 60
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+def promote(lab: Lab, day: date, weight: float) -> str:
+    version = lab.train("mlp", day, weight)
+    lab.train("logistic", day, -0.05)
+    evaluate(lab.lake, day, run_id="run", force_decision="PROMOTE", force_reason="test")
+    return version
+
+
+def deployments() -> set[str]:
+    found = json.loads(kubectl("-n", NAMESPACE, "get", "deployments", "-l", "app=model", "-o", "json"))
+    return {one["metadata"]["labels"]["perennial/release"] for one in found["items"]}
+
+
+def served(lab: Lab) -> dict[str, Any]:
+    release = read_active(lab.lake).release
+    assert release is not None
+    return {"release": release, "version": read_release(lab.lake, release)["version"]}
+
+
+def users_of(lab: Lab) -> Any:
+    record = read_golden(lab.lake, served(lab)["release"]).records[0]
+    return traffic(NAMESPACE, SERVICE, dict(record))
+
+
+def assert_nobody_noticed(users: Traffic) -> None:
+    assert users.failed == {}
+    assert len(users.answers) > 50
+
+
+Break = Callable[[Lab, pytest.MonkeyPatch], Lake]
+"""Makes the next release a bad one; returns the lake to deploy from."""
+
+
+def image_missing(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    patch.setenv("PERENNIAL_SERVER_IMAGE", "perennial-server:never-built")
+    return lab.lake
+
+
+def crash_at_start(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    patch.setenv("PERENNIAL_KUBERNETES_S3_ENDPOINT", "http://127.0.0.1:1")  # nothing listens there, in a pod
+    return lab.lake
+
+
+def never_ready(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    patch.setattr(kubernetes_serving, "READY_SECONDS", 15.0)
+    patch.setenv("PERENNIAL_KUBERNETES_S3_ENDPOINT", "http://192.0.2.1:9")  # a network for documentation: no answer at all
+    return lab.lake
+
+
+def wrong_golden_answers(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    def shifted(lake: Lake, release: str) -> Any:
+        golden = read_golden(lake, release)
+        if read_release(lake, release)["date"] != D2.isoformat() or "mlp" not in read_release(lake, release)["version"]:
+            return golden
+        return replace(golden, probabilities=[p + 0.25 for p in golden.probabilities])
+
+    patch.setattr(protocol, "read_golden", shifted)
+    return lab.lake
+
+
+def too_slow(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    deployment = lab.pipeline.deployment.model_copy(update={"p99_ms": 0.001})
+    return replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": deployment}))
+
+
+def out_of_memory(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    deployment = lab.pipeline.deployment.model_copy(update={"memory": "24Mi"})
+    return replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": deployment}))
+
+
+def _after_build(patch: pytest.MonkeyPatch, spoil: Callable[[Lake, dict[str, Any]], None]) -> None:
+    real = deploying.build_release
+
+    def build(lake: Lake, plan: Any) -> str:
+        release = real(lake, plan)
+        spoil(lake, read_release(lake, release))
+        return release
+
+    patch.setattr(deploying, "build_release", build)
+
+
+def lookup_file_missing(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    def spoil(lake: Lake, manifest: dict[str, Any]) -> None:
+        bucket, _, key = lake.layout.blob(manifest["files"]["lookups/machine_rates.json"]["sha256"])[5:].partition("/")
+        lake.objects.client.delete_object(Bucket=bucket, Key=key)
+
+    _after_build(patch, spoil)
+    return lab.lake
+
+
+def tampered_weights(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    def spoil(lake: Lake, manifest: dict[str, Any]) -> None:
+        bucket, _, key = lake.layout.blob(manifest["files"]["model.onnx"]["sha256"])[5:].partition("/")
+        body = bytearray(lake.objects.client.get_object(Bucket=bucket, Key=key)["Body"].read())
+        body[len(body) // 2] ^= 1
+        lake.objects.client.put_object(Bucket=bucket, Key=key, Body=bytes(body))
+
+    _after_build(patch, spoil)
+    return lab.lake
+
+
+def bad_configuration(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
+    patch.setattr(kubernetes_serving, "READY_SECONDS", 10.0)
+    deployment = lab.pipeline.deployment.model_copy(update={"cpu": "1000"})
+    return replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": deployment}))
+
+
+BAD: list[tuple[Break, type[PerennialError], str]] = [
+    (image_missing, ReleaseUnprovenError, r"perennial-server:never-built"),
+    (crash_at_start, ReleaseUnprovenError, r"container ended with 1[\s\S]*127\.0\.0\.1:1"),
+    (never_ready, ReleaseUnprovenError, r"not ready after 15 s[\s\S]*Startup probe failed"),
+    (wrong_golden_answers, ReleaseFailedError, r"golden request 0: probability 0\.\d+, expected"),
+    (too_slow, ReleaseFailedError, r"took longer than 0\.001 ms"),
+    (out_of_memory, ReleaseUnprovenError, r"OOMKilled at its memory limit of 24Mi"),
+    (lookup_file_missing, PerennialError, r"does not start|refused it"),
+    (tampered_weights, ReleaseFailedError, r"SHA-256"),
+    (bad_configuration, ReleaseUnprovenError, r"exceeded quota: perennial-serving"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "error", "cause"), BAD, ids=[spoil.__name__ for spoil, _, _ in BAD])
+def test_a_bad_release_fails_no_request(
+    lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch, spoil: Break, error: type[PerennialError], cause: str
+) -> None:
+    good = promote(lab, D1, 0.1)
+    deploy(lab.lake, D1, runtime)
+    bad = promote(lab, D2, 0.11)
+    first = served(lab)
+    with users_of(lab) as users:
+        lake = spoil(lab, monkeypatch)
+        began = time.monotonic()
+        with pytest.raises(error, match=cause) as failure:
+            deploy(lake, D2, KubernetesRuntime(lake.pipeline))
+        seconds = time.monotonic() - began
+    assert_nobody_noticed(users)
+    assert seconds < BACK_SECONDS, f"{seconds:.0f} s"
+    assert served(lab)["version"] == good
+    assert bad not in {served(lab)["version"]}
+    is_barred = isinstance(failure.value, ReleaseFailedError)
+    assert [item.barred for item in read_chain(lab.lake).interventions][:1] == ([bad] if is_barred else [])
+    assert deployments() == {served(lab)["release"]}
+    assert users.releases[0] == first["release"]
+
+
+def test_a_deploy_killed_while_switching_is_finished_by_the_next(
+    lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(lab, D1, 0.1)
+    deploy(lab.lake, D1, runtime)
+    version = promote(lab, D2, 0.11)
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with users_of(lab) as users:
+        with monkeypatch.context() as patched:
+            patched.setattr(KubernetesRuntime, "switch", kill)
+            patched.setattr(protocol, "_tidy", kill)
+            with pytest.raises(Killed):
+                deploy(lab.lake, D2, runtime)
+        assert not read_active(lab.lake).soaked
+        found = deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline))
+    assert (found["outcome"], found["version"]) == ("done", version)
+    assert_nobody_noticed(users)
+    assert len(users.releases) == 2
+    assert served(lab)["release"] in deployments()
+
+
+def test_a_service_that_was_set_back_by_hand_is_set_right_by_the_next(lab: Lab, runtime: KubernetesRuntime) -> None:
+    promote(lab, D1, 0.1)
+    found = deploy(lab.lake, D1, runtime)
+    assert deploy(lab.lake, D1, runtime)["outcome"] == "unchanged"
+    kubectl("-n", NAMESPACE, "patch", "service", SERVICE, "-p", '{"spec":{"selector":{"perennial/release":"another"}}}')
+    again = deploy(lab.lake, D1, runtime)
+    assert (again["outcome"], again["released"]) == ("done", found["released"])
+    assert runtime.follows(found["released"])
+
+
+def test_pods_that_vanish_in_the_soak_bring_the_release_before_back(
+    lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = promote(lab, D1, 0.1)
+    deploy(lab.lake, D1, runtime)
+    promote(lab, D2, 0.11)
+    real = protocol.soak
+
+    def vanish(server: Any, golden: Any, seconds: float) -> Any:
+        kubectl("-n", NAMESPACE, "scale", "deployment", f"{SERVICE}-{golden.release}", "--replicas=0")
+        return real(server, golden, 30)
+
+    monkeypatch.setattr(protocol, "soak", vanish)
+    with users_of(lab) as users:
+        began = time.monotonic()
+        with pytest.raises(ReleaseUnprovenError, match="serves again"):
+            deploy(lab.lake, D2, runtime)
+        seconds = time.monotonic() - began
+    assert seconds < BACK_SECONDS
+    assert served(lab)["version"] == good
+    # The release was live when its pods went away: what users saw of that is counted, and it is short.
+    assert sum(users.failed.values()) < 0.1 * len(users.answers)
+    assert len(users.releases) == 3
+    assert not read_chain(lab.lake).interventions
+
+
+def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, runtime: KubernetesRuntime) -> None:
+    promote(lab, D1, 0.1)
+    deploy(lab.lake, D1, runtime)
+    with users_of(lab) as users:
+        released = [served(lab)["release"]]
+        for index in range(10):
+            promote(lab, D2, 0.1 + (index + 1) / 1000)
+            released.append(deploy(lab.lake, D2, runtime)["released"])
+        back = rollback(lab.lake, reason="test", who="tests", runtime=runtime)
+    assert_nobody_noticed(users)
+    assert users.releases == [*released, back["released"]]
+    assert deployments() == {back["released"]}

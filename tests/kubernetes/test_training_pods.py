@@ -1,0 +1,155 @@
+"""Trainings in pods: the lab's models, and what becomes of pods that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lab import LAST, START, Lab
+
+from kubernetes import client, config
+from perennial.errors import PerennialError
+from perennial.runtime.training_pod import pod_name
+from perennial.train.plan import plan_training
+from perennial_airflow.operators import train_pod
+from perennial_airflow.operators.train_pod import TrainPodOperator
+
+NAMESPACE = "perennial-training"
+DAG = "retrain_machine_faults"
+CANDIDATE = "logistic"
+
+
+@dataclass
+class Cluster:
+    api: Any
+
+    def pods(self) -> dict[str, Any]:
+        found = self.api.list_namespaced_pod(NAMESPACE, label_selector="app.kubernetes.io/managed-by=perennial").items
+        return {pod.metadata.name: pod for pod in found if pod.metadata.deletion_timestamp is None}
+
+
+@pytest.fixture
+def cluster(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The cluster, its operator reading the lab's lake."""
+    _lake(monkeypatch, lab)
+    config.load_kube_config()
+    return Cluster(client.CoreV1Api())
+
+
+def _lake(monkeypatch: pytest.MonkeyPatch, lab: Lab, **resources: Any) -> None:
+    """Let the operator see the lab's pipeline, with other resources."""
+    training = lab.pipeline.training
+    changed = training.model_copy(update={"resources": training.resources.model_copy(update=resources)})
+    lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"training": changed}))
+    monkeypatch.setattr(train_pod, "lake_of", lambda _: lake)
+
+
+@dataclass
+class Driven:
+    """A training's operator, driven as Airflow drives it: execute, the trigger, then back, in this process."""
+
+    pushed: dict[str, Any] = field(default_factory=dict)
+    before_trigger: Callable[[], None] = lambda: None
+
+    def run(self, candidate: str, day: date = LAST, *, recompute: bool = True) -> dict[str, Any]:
+        from airflow.sdk.exceptions import TaskDeferred
+
+        operator = TrainPodOperator(task_id="train", pipeline="machine_faults", day=day.isoformat(), candidate=candidate)
+        operator.poll_interval, operator.startup_check_interval_seconds = 0.5, 1
+        context = {"params": {"recompute": recompute}, "ti": self._task_instance(), "run_id": "driven", "dag": SimpleNamespace()}
+        step: Callable[[], None] = lambda: operator.execute(context)  # noqa: E731
+        while True:
+            try:
+                step()
+            except TaskDeferred as deferred:
+                self.before_trigger()
+                event = asyncio.run(_first(deferred.trigger.run()))
+                step = lambda: operator.trigger_reentry(context, event)  # noqa: E731, B023
+            else:
+                return self.pushed["return_value"]
+
+    def _task_instance(self) -> Any:
+        push = lambda key, value: self.pushed.update({key: value})  # noqa: E731
+        return SimpleNamespace(
+            dag_id=DAG, task_id="train", run_id="driven", map_index=0, try_number=1, start_date=datetime.now(UTC), xcom_push=push
+        )
+
+
+async def _first(events: Any) -> dict[str, Any]:
+    async for event in events:
+        return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def test_deleted_pod_is_made_again(lab: Lab, cluster: Cluster) -> None:
+    name = pod_name("machine_faults", "mlp", str(plan_training(lab.lake, LAST, "mlp").key))
+    deleted: list[str] = []
+
+    def delete_once() -> None:
+        if not deleted:
+            deleted.append(cluster.pods()[name].metadata.uid)
+            cluster.api.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
+
+    result = Driven(before_trigger=delete_once).run("mlp")
+
+    assert result["outcome"] == "done"
+    assert len(deleted) == 1
+    assert cluster.pods() == {}
+
+
+def test_second_task_of_one_training_follows_the_same_pod(lab: Lab, cluster: Cluster) -> None:
+    results: list[dict[str, Any]] = []
+    seen: set[str] = set()
+
+    def note() -> None:
+        seen.update(pod.metadata.uid for pod in cluster.pods().values())
+
+    threads = [threading.Thread(target=lambda: results.append(Driven(before_trigger=note).run("logistic"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join(timeout=120)
+
+    assert [one["outcome"] for one in results] == ["done", "done"]
+    assert len(seen) == 1
+    assert cluster.pods() == {}
+
+
+def test_missing_image_is_quoted(lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_TRAINER_IMAGE", "perennial-trainer:never-built")
+    _lake(monkeypatch, lab, start_seconds=10)
+
+    with pytest.raises(PerennialError, match=r"perennial-trainer:never-built"):
+        Driven().run("logistic")
+    assert cluster.pods() == {}
+
+
+def test_memory_limit_is_quoted(lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    _lake(monkeypatch, lab, memory="64Mi")
+
+    with pytest.raises(PerennialError, match=r"OOMKilled at its memory limit of 64Mi"):
+        Driven().run("mlp")
+    assert cluster.pods() == {}
+
+
+def test_pod_that_no_node_takes_is_explained(lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    _lake(monkeypatch, lab, gpus=1, schedule_seconds=10)
+
+    with pytest.raises(PerennialError, match=r"Insufficient nvidia.com/gpu"):
+        Driven().run("logistic")
+    assert cluster.pods() == {}
+
+
+def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> None:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    with pytest.raises(AirflowSkipException, match="3 of 8 days"):
+        Driven().run("mlp", START + timedelta(days=2))
