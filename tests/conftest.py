@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -140,6 +141,19 @@ def land_drops(machine_data: ModuleType) -> Callable[..., None]:
                 put(pipeline.sources[machine_data.SOURCE].drop_uri(day) + name, body)
 
     return land
+
+
+@pytest.fixture(scope="session")
+def documented() -> Callable[[str, str], list[str]]:
+    """Return a function that gives the fenced blocks of a language in a document, without the indentation of their list."""
+
+    def blocks(document: str, language: str) -> list[str]:
+        text = (REPO / document).read_text()
+        found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
+        assert found, f"{document} has no {language}"
+        return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
+
+    return blocks
 
 
 def _free_config(var: Path) -> StackConfig:

@@ -14,7 +14,7 @@ from typer._click.exceptions import (
     NoSuchOption,
 )  # Typer carries its own click; it is pinned, and tests cover this
 
-from perennial.commands import doctor, feed, history, predict, run, status, validate
+from perennial.commands import doctor, feed, history, land, predict, run, status, validate
 from perennial.commands.output import problems
 from perennial.errors import PerennialError
 from perennial.settings import load_environment
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(validate.validate)
 app.command()(feed.feed)
+app.command()(land.land)
 app.command()(run.run)
 app.command()(status.status)
 app.command()(history.decisions)

@@ -75,6 +75,7 @@ def test_validate_says_what_is_wrong_and_fails(
         (["run", "machine_fault", "--date", "2026-03-01"], 1, "Did you mean 'machine_faults'?"),
         (["run", "--date", "2026-3-1"], 1, "Write it as YYYY-MM-DD"),
         (["run", "--date", "2026-02-01"], 1, "outside its dates"),
+        (["run", "--date", "2999-01-01"], 1, "is in the future"),
         (["predict"], 1, "Give one of --record, --file and --example"),
         (["predict", "--record", "{"], 1, "not valid JSON"),
         (["predict", "--file", "/no/such/file"], 1, "cannot be read"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
 
 Facts = dict[str, Any]
@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Run the stages collect, clean, analyse, train, evaluate and deploy for one date; unchanged work is not done again."""
     lake = chosen_lake(pipeline)
-    chosen_day = lake.pipeline.calendar.check_begun(chosen_date(day), datetime.now(UTC))
+    chosen_day = day_of(lake.pipeline, day)
     began = time.monotonic()
     stages: dict[str, Facts] = {}
     for name, stage in _stages(lake, chosen_day, recompute, force_decision, force_reason):

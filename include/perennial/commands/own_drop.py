@@ -1,0 +1,97 @@
+"""Landing files of one's own as a drop: checked as `collect` will check them, the manifest last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from perennial.collect.content import read_content
+from perennial.collect.drops import check_manifest, contract_problems, manifest_bytes
+from perennial.collect.header import header_problems
+from perennial.collect.landing import list_folder
+from perennial.collect.manifest import FILE, ListedFile, is_file_name
+from perennial.errors import RefusedError, did_you_mean
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json, split_uri
+from perennial.pipeline import Source
+
+_CHUNK = 1 << 20
+
+
+def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> dict[str, Any]:
+    """
+    Land files as the drop of `source` and `day`; what `collect` would refuse is refused before anything is written.
+
+    The manifest comes last, and goes first when a drop is replaced: nobody ever sees half a drop as a whole one.
+    """
+    known = lake.pipeline.sources
+    if source not in known:
+        there_are = did_you_mean(source, known).strip() or f"There are: {', '.join(known)}."
+        raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
+    files = _listed(known[source], paths)
+    folder = known[source].drop_uri(day)
+    result = {
+        "outcome": "done",
+        "pipeline": lake.pipeline.name,
+        "source": source,
+        "date": day.isoformat(),
+        "folder": folder,
+        "rows": sum(file.rows for file in files),
+        "files": [asdict(file) for file in files],
+    }
+    names = {file.name for file in files}
+    standing, present = manifest_bytes(lake, source, day), set(list_folder(lake.objects, folder))
+    if present == {*names, FILE} and standing and _is_of(standing, source, day, files):
+        return {**result, "outcome": "unchanged"}
+    # Files of the same names and no manifest are what an interrupted landing left.
+    other = present if standing else present - names
+    if other and not replace:
+        raise RefusedError(
+            f"{folder} holds something else: {', '.join(sorted(other)[:5])}", remedy="Use --replace to land these files instead."
+        )
+    bucket, prefix = split_uri(folder)
+    for name in sorted(other, key=lambda name: name != FILE):
+        lake.objects.client.delete_object(Bucket=bucket, Key=prefix + name)
+    for path in paths:
+        lake.objects.client.upload_file(str(path), bucket, prefix + path.name)
+    manifest = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
+    if not lake.objects.create(folder + FILE, canonical_json(manifest)):
+        raise RefusedError(f"{folder}: another drop landed meanwhile", remedy="Look at it before you land yours again.")
+    return result
+
+
+def _listed(spec: Source, paths: Iterable[Path]) -> list[ListedFile]:
+    """Return what the manifest says of each file, or raise RefusedError with everything that is wrong with them."""
+    files: list[ListedFile] = []
+    problems: list[str] = []
+    for path in paths:
+        if not path.is_file():
+            problems.append(f"{path}: no such file")
+            continue
+        content = read_content(_chunks(path), compressed=path.suffix == ".gz", most_bytes=spec.max_bytes)
+        if not is_file_name(path.name):
+            problems.append(f"{path}: its name may hold letters, digits, '.', '_' and '-', and ends in .csv or .csv.gz")
+        if any(path.name == file.name or content.sha256 == file.sha256 for file in files):
+            problems.append(f"{path}: doubled, by its name or by its content")
+        problems.extend(f"{path}: {problem}" for problem in content.problems or header_problems(content.columns, spec.columns))
+        files.append(ListedFile(path.name, content.size, content.sha256, content.rows))
+    if not problems:
+        problems = contract_problems(spec.columns, sum(file.rows for file in files), spec)
+    if problems:
+        raise RefusedError("Nothing was landed", problems, "The contract is in pipeline.yaml.")
+    return files
+
+
+def _is_of(manifest: bytes, source: str, day: date, files: Sequence[ListedFile]) -> bool:
+    """Tell whether a manifest, whoever wrote it, names exactly these files."""
+    known, _ = check_manifest(manifest, source, day)
+    return known is not None and set(known.files) == set(files)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
