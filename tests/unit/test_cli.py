@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -170,14 +171,16 @@ def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> No
     assert "readings not landed" in found["error"]
 
 
-def test_predict_passes_on_what_the_server_says(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [(200, b'{"predictions":[{"probability":0.5,"unseen":[]}]}'), (422, b'{"error":"field mode is missing"}')]
-    seen = []
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Any], list[tuple[int, bytes]]]]:
+    """Serve scripted answers as the pipeline's endpoint; yield what was asked, and the answers."""
+    seen: list[Any] = []
+    answers: list[tuple[int, bytes]] = []
 
     class Server(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             seen.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            status, body = answers[len(seen) - 1]
+            status, body = answers.pop(0)
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -189,12 +192,31 @@ def test_predict_passes_on_what_the_server_says(call: Call, monkeypatch: pytest.
     server = HTTPServer(("127.0.0.1", 0), Server)
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(server.server_port))
+    yield seen, answers
+    server.shutdown()
+
+
+def test_predict_passes_on_what_the_server_says(call: Call, endpoint) -> None:
+    seen, answers = endpoint
+    answers += [(200, b'{"predictions":[{"probability":0.5,"unseen":[]}]}'), (422, b'{"error":"field mode is missing"}')]
     assert call("predict", "--record", '{"mode": "idle"}')[1]["predictions"][0]["probability"] == 0.5
     code, found = call("predict", "--record", '[{"mode": 1}]')
-    server.shutdown()
     assert (code, seen) == (1, [[{"mode": "idle"}], [{"mode": 1}]])
     assert "answered 422" in found["error"]
     assert "field mode is missing" in found["error"]
+
+
+def test_example_is_printed_as_a_command_for_the_shell(
+    endpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen, answers = endpoint
+    answers.append((200, b'{"predictions":[{"probability":0.5,"unseen":[]}],"model_version":"m","release":"r","as_of":"d"}'))
+    monkeypatch.setattr("perennial.commands.predict._example", lambda _: [{"mode": "it's"}])
+    assert run_command(["predict", "--example"]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[0])
+    assert words[0] == "curl"
+    assert "content-type: application/json" in words
+    assert [json.loads(words[-1])] == seen
 
 
 def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,8 @@ def predict(
         str | None, typer.Option(help="File with a record or a list of records as JSON; - is standard input.")
     ] = None,
     example: Annotated[
-        bool, typer.Option("--example", help="Send a record from the golden requests of the active release.")
+        bool,
+        typer.Option("--example", help="Send a record that the active release knows; print the curl command that does it too."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,11 +37,18 @@ def predict(
         print_json(answer)
         return
     if example:
-        print_line(json.dumps(records[0]))
+        print_line(_curl(lake.pipeline.name, records))
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
         print_line(f"{prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
+
+
+def _curl(pipeline: str, records: list[Any]) -> str:
+    from perennial.runtime.process import endpoint_url
+
+    words = ["curl", f"{endpoint_url(pipeline)}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)]
+    return shlex.join(words)
 
 
 def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class BodyReader:
         self._held = 0
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """Return the body of a JSON request, or raise Refusal (408, 411, 413, 415, 503)."""
+        """Return the body of a JSON request, or raise Refusal (408, 411, 413, 415, 501, 503)."""
         check_headers(scope, self._limits)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -76,6 +76,8 @@ def check_headers(scope: Scope, limits: Limits) -> None:
         elif name == b"content-length":
             length = value
         elif name == b"transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise Refusal(501, f"Transfer-Encoding {_ascii(value)} is not supported. Send the body plain, or chunked")
             chunked = True
         elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise Refusal(

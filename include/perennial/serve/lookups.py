@@ -15,12 +15,24 @@ from perennial.pipeline import Lookup as LookupSpec
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One frozen table. `key_of` takes a record's texts to its key; an unseen key gives NaN for every value."""
+    """
+    One frozen table. `key_of` takes a record's texts to its key; an unseen key gives NaN for every value.
+
+    `seen` holds the values of each key column, where there are several.
+    """
 
     fields: tuple[str, ...]
     key_of: Callable[[list[str]], Any]
     rows: dict[Any, list[float]]
     unseen: list[float]
+    seen: tuple[frozenset[str], ...] = ()
+
+    def unseen_fields(self, key: Any) -> tuple[str, ...]:
+        """Return the fields of an unseen key whose value was never seen; all of them when only their combination is new."""
+        if not self.seen:
+            return self.fields
+        never = [field for field, value, seen in zip(self.fields, key, self.seen, strict=True) if value not in seen]
+        return tuple(never) or self.fields
 
 
 def read_lookup(name: str, document: Any, spec: LookupSpec, inputs: Inputs) -> Lookup:
@@ -39,4 +51,6 @@ def read_lookup(name: str, document: Any, spec: LookupSpec, inputs: Inputs) -> L
             raise RefusedError(f"lookup {name!r}: the key {key!r} stands there twice")
         rows[key] = [math.nan if value is None else float(value) for value in row[width:]]
     texts = inputs.texts
-    return Lookup(tuple(spec.key), itemgetter(*(texts.index(column) for column in spec.key)), rows, [math.nan] * len(spec.values))
+    key_of = itemgetter(*(texts.index(column) for column in spec.key))
+    seen = tuple(map(frozenset, zip(*rows, strict=True))) if width > 1 and rows else ()
+    return Lookup(tuple(spec.key), key_of, rows, [math.nan] * len(spec.values), seen)

@@ -68,7 +68,7 @@ class Model:
             if row is None:
                 row = lookup.unseen
                 if key and (type(key) is str or all(key)):  # a null key is not an unseen one
-                    unseen = [*(unseen or ()), *lookup.fields]
+                    unseen = [*(unseen or ()), *lookup.unseen_fields(key)]
             numbers += row
         for at, name, known in self._known:
             if texts[at] and texts[at] not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from perennial.errors import MOST_PROBLEMS_SHOWN, did_you_mean
@@ -12,7 +13,12 @@ from perennial.serve.refusal import Refusal, quoted, shown
 from perennial.serve.release import Release
 
 _DATATYPES = {"number": "FP64", "boolean": "BOOL", "time": "BYTES", "date": "BYTES", "category": "BYTES"}
-_NUMBERS = {"FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+_INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)} | {
+    f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)
+}
+"""The least and the largest value of each integer type."""
+_LARGEST_FLOAT = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": math.inf}
+_NUMBERS = {*_INTEGERS, *_LARGEST_FLOAT}
 _OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
 _TENSOR_KEYS = {"name", "shape", "datatype", "parameters", "data"}
@@ -101,8 +107,20 @@ def _read_tensor(index: int, tensor: Any, inputs: Inputs, columns: dict[str, lis
         return [f"input '{name}': expected shape [{len(data)}] or [{len(data)}, 1] for its data, found {_shape(shape)}"]
     if len(shape) == 2 and data and all(isinstance(row, list) and len(row) == 1 for row in data):
         data = [row[0] for row in data]
+    if datatype in _NUMBERS and (wrong := next((value for value in data if not _fits(value, datatype)), None)) is not None:
+        return [f"input '{name}': {shown(wrong)} is no {datatype}"]
     columns[name] = data
     return []
+
+
+def _fits(value: Any, datatype: str) -> bool:
+    """Tell whether a number is one of its declared type; what is no number at all is the record reader's to refuse."""
+    if type(value) is not int and type(value) is not float:
+        return True
+    if datatype in _INTEGERS:
+        least, most = _INTEGERS[datatype]
+        return type(value) is int and least <= value <= most
+    return abs(value) <= _LARGEST_FLOAT[datatype]
 
 
 def _output_problems(outputs: Any) -> list[str]:

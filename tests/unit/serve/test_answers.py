@@ -23,11 +23,12 @@ def expected(record: dict[str, object]) -> float:
         ({}, []),
         ({"tailnum": "N999"}, ["tailnum"]),
         ({"tailnum": None}, []),
-        ({"carrier": "AA"}, ["origin", "carrier"]),
-        ({"carrier": "QQ", "tailnum": "Ñ'\"; DROP"}, ["origin", "carrier", "tailnum"]),
+        ({"carrier": "AA"}, ["carrier"]),
+        ({"origin": "origin1"}, ["origin", "carrier"]),
+        ({"carrier": "QQ", "tailnum": "Ñ'\"; DROP"}, ["carrier", "tailnum"]),
         ({"temp": -12.5, "is_holiday": True, "distance": 7, "dep_time": "00:00", "date": "1969-12-31"}, []),
     ],
-    ids=["seen", "unseen tail", "null tail", "unseen route", "unseen category", "other values"],
+    ids=["seen", "unseen tail", "null tail", "unseen carrier", "unseen combination", "unseen category", "other values"],
 )
 def test_probability_is_the_graphs_and_unseen_values_are_flagged(
     server: ServerProcess, changes: dict[str, object], unseen: list[str]
@@ -72,6 +73,28 @@ def test_infer_gives_the_same_answer_as_predict(server: ServerProcess) -> None:
     assert [output["name"] for output in answer["outputs"]] == ["probability"]
     assert answer["outputs"][0]["shape"] == [1]
     assert answer["outputs"][0]["data"][0] == server.predict([RECORD]).json()["predictions"][0]["probability"]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("INT8", -128),
+        ("INT16", 32767),
+        ("UINT8", 255),
+        ("INT64", 7),
+        ("FP16", 1089.5),
+        ("FP32", 1e30),
+        ("FP64", 1e30),
+        ("INT8", None),
+    ],
+)
+def test_infer_takes_what_its_number_types_hold(server: ServerProcess, datatype: str, value: float | None) -> None:
+    field = "temp" if value is None else "distance"
+    tensors = [item | {"datatype": datatype, "data": [value]} if item["name"] == field else item for item in infer()["inputs"]]
+
+    answer = server.exchange(request("POST", "/v2/models/small/infer", json.dumps({"inputs": tensors}).encode()))
+
+    assert answer.status == 200, answer.body
 
 
 def test_infer_takes_columns_of_shape_n_1(server: ServerProcess) -> None:
