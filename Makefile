@@ -53,14 +53,14 @@ $(UV_STAMP): requirements-uv.lock
 $(VENV_STAMP): $(UV_STAMP)
 	$(call timed,Installing the control plane into .venv (about 3 GB),\
 	[ -x .venv/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .venv; \
-	.uv/bin/uv pip sync --require-hashes --python .venv/bin/python requirements.lock requirements-dev.lock; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock requirements-dev.lock; \
 	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .; \
 	rm -f .venv/.locked-*; touch $@)
 
 $(SPARK_STAMP): $(UV_STAMP)
 	$(call timed,Installing Spark into .spark (about 0.6 GB),\
 	[ -x .spark/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .spark; \
-	.uv/bin/uv pip sync --require-hashes --python .spark/bin/python requirements-spark.lock; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements-spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
 
 up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers
@@ -69,8 +69,9 @@ up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model
 down: ## Stop the stack; data is kept
 	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
 
-status: setup ## Show what runs
+status: setup ## Show what runs, and where each pipeline stands
 	@$(STACK) status || true
+	@.venv/bin/perennial status || true
 
 doctor: setup ## Show what would keep the stack from starting, with the fix
 	@$(STACK) doctor

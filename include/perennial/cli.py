@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,7 +14,9 @@ from typer._click.exceptions import (
 )  # Typer carries its own click; it is pinned, and tests cover this
 
 from perennial.commands import doctor, feed, history, land, predict, run, status, validate
+from perennial.commands.arguments import STACK_IS_DOWN
 from perennial.commands.output import problems
+from perennial.commands.progress import show_progress
 from perennial.errors import PerennialError
 from perennial.settings import load_environment
 
@@ -50,7 +51,7 @@ def run_command(arguments: Sequence[str]) -> int:
     With --json, standard output is exactly one JSON value, {"error": …} when the command did not succeed.
     """
     load_environment()
-    _log_to_stderr()
+    show_progress()
     try:
         return int(app(list(arguments), standalone_mode=False) or 0)
     except typer.Exit as stop:
@@ -62,10 +63,22 @@ def run_command(arguments: Sequence[str]) -> int:
     except PerennialError as error:
         return _fail(arguments, "\n".join([str(error), *getattr(error, "__notes__", [])]), 1)
     except Exception as error:
-        if type(error).__module__.startswith("botocore"):
-            return _fail(arguments, f"The object store: {error}. Is the stack up? See `perennial doctor`.", 1)
+        if text := _unreachable(error):
+            return _fail(arguments, text, 1)
         problems.print(traceback.format_exc(), markup=False)
         return _fail(arguments, f"{type(error).__name__}: {error}", 1)
+
+
+def _unreachable(error: Exception) -> str | None:
+    """Say which part of the stack did not answer, if that is what the error means."""
+    library, name = type(error).__module__.partition(".")[0], type(error).__name__
+    if name == "NoCredentialsError":
+        return STACK_IS_DOWN  # the stack writes them down when it starts
+    if library == "botocore":
+        return f"The object store: {error}. See `make status`."
+    if library == "thrift":
+        return f"The metastore does not answer ({error}). See `make status`."
+    return None
 
 
 def _usage(error: ClickException) -> str:
@@ -80,10 +93,3 @@ def _fail(arguments: Sequence[str], text: str, code: int) -> int:
     else:
         problems.print(f"✗ {text}", markup=False, style="red")
     return code
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("  %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("perennial").setLevel(logging.INFO)

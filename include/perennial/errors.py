@@ -74,7 +74,9 @@ def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:
         text = f"{what}: {len(problems)} problems\n" + "\n".join(f"  - {problem}" for problem in shown)
     if not remedy:
         return text
-    return f"{text}\n{remedy}" if len(shown) > 1 else f"{text.rstrip('.')}. {remedy}"
+    if len(shown) > 1:
+        return f"{text}\n{remedy}"
+    return f"{text} {remedy}" if text.endswith(("?", "!")) else f"{text.rstrip('.')}. {remedy}"
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

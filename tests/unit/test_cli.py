@@ -17,8 +17,13 @@ from typing import Any
 import pytest
 
 from perennial.cli import app, run_command
+from perennial.commands import run
+from perennial.commands.output import STALE
+from perennial.deploy.active import move, read_active
+from perennial.errors import PerennialError
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
+from perennial.runtime.base import EndpointMissingError
 from perennial.settings import load_environment
 from stack.config import REPO
 
@@ -97,15 +102,54 @@ def test_errors_for_people_go_to_standard_error(capsys: pytest.CaptureFixture[st
     assert "'[red]' is not a date" in found.err
 
 
-def test_object_store_that_does_not_answer(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+COMMANDS = ["status", "decisions", "releases", "rollback --reason x", "predict --example", "run --date 2026-03-01"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_stack_that_is_down_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)  # the pauses between its attempts
+    assert call(*command.split()) == (1, {"error": "The stack is down: `make up`."})
+
+
+def test_without_keys_the_stack_never_ran(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert call("decisions") == (1, {"error": "The stack is down: `make up`."})
+
+
+def test_object_store_that_fails_is_named(call: Call, lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     code, found = call("decisions")
     assert code == 1
-    assert "Is the stack up?" in found["error"]
+    assert found["error"].startswith("The object store: ")
+
+
+def test_no_model_server_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    assert call("predict", "--record", "{}") == (
+        1,
+        {"error": "No model server answers at http://127.0.0.1:9/predict: `make up`."},
+    )
+
+
+def test_progress_is_a_line_on_standard_error_and_children_are_quiet() -> None:
+    code = """
+import logging
+from perennial.commands.progress import show_children, show_progress
+show_progress()
+for every_line in (False, True):
+    show_children(every_line)
+    logging.getLogger("perennial.runtime.spark").info("line of Spark")
+    logging.getLogger("perennial.collect.collect").info("[1] pinned")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "  [1] pinned\n  line of Spark\n  [1] pinned\n")
 
 
 def test_every_command_is_documented() -> None:
@@ -113,6 +157,13 @@ def test_every_command_is_documented() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names
     assert [name for name in names if f"## `perennial {name}" not in text] == []
+
+
+def test_help_cuts_no_description(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--help"]) == 0
+    commands = capsys.readouterr().out.partition("Commands:")[2].splitlines()[1:]
+    assert len(commands) == len(app.registered_commands)
+    assert [line for line in commands if "..." in line] == []
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -135,6 +186,7 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
     assert code == 0
     assert found["pipelines"][0] == {
         "pipeline": "machine_faults",
+        "landed": {"readings": None},
         "decided": 0,
         "stale": [],
         "last_date": None,
@@ -162,13 +214,50 @@ def test_decisions_and_interventions(call: Call, lake, capsys: pytest.CaptureFix
     assert call("decisions", "--date", "2026-03-09")[1]["decision"] == "PROMOTE"
     assert "There are decisions of 2026-03-09" in call("decisions", "--date", "2026-03-10")[1]["error"]
     assert run_command(["decisions"]) == 0
-    assert "[too slow]" in capsys.readouterr().out
+    assert "2026-03-10 01:00 UTC, for 2026-03-09: me barred version mlp-1 (release r): [too slow]" in (capsys.readouterr().out)
+
+
+def test_stale_decisions_are_explained(lake, capsys: pytest.CaptureFixture[str]) -> None:
+    day = date(2026, 3, 9)
+    entry = Entry("HOLD", "s3://d", "k", None, "mlp-0", None, False, "run-1", "2026-03-10T00:00:00Z")
+    update_chain(lake, lambda chain: enter(chain, day, entry))
+    for command in ("decisions", "status"):
+        assert run_command([command]) == 0
+        assert STALE in capsys.readouterr().out
+
+
+def test_empty_lists_say_what_makes_an_entry(lake, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("decisions", "releases"):
+        assert run_command([command]) == 0
+        assert capsys.readouterr().out.startswith("None yet. ")
+
+
+def test_active_release_without_a_server_does_not_serve(
+    call: Call, lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = {"release": "r", "date": "2026-03-09", "version": "mlp-1", "as_of": "2026-03-10", "serves": True, "barred": False}
+    monkeypatch.setattr("perennial.deploy.rollback.list_releases", lambda _: [listed])
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    assert call("releases") == (0, {"releases": [{**listed, "active": True, "serves": False}]})
+    assert run_command(["releases"]) == 0
+    assert "active; no server follows it yet: make up" in capsys.readouterr().out
+
+
+def test_run_without_a_server_says_that_the_release_is_active(call: Call, lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody_there(*_: Any) -> None:
+        move(lake, read_active(lake), "r", None, soaked=False)
+        raise EndpointMissingError("no model server follows")
+
+    monkeypatch.setattr("perennial.deploy.deploy.deploy", nobody_there)
+    stages = run._stages(lake, date(2026, 3, 9), False, None, None)
+    with pytest.raises(PerennialError, match=r"Release r is active; no server follows it yet\. Start one with `make up`"):
+        dict(stages)["deploy"]()
 
 
 def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> None:
     code, found = call("run", "--date", "2026-03-02")
     assert code == 1
-    assert "readings not landed" in found["error"]
+    assert f"not landed: {lake.pipeline.sources['readings'].drop_uri(date(2026, 3, 2))}_MANIFEST.json." in found["error"]
 
 
 @pytest.fixture

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from perennial.calendar import parse_date
-from perennial.errors import DateRefusedError, RefusedError, did_you_mean
+from perennial.errors import DateRefusedError, PerennialError, RefusedError, did_you_mean
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names, pipelines_folder
 
 PipelineName = Annotated[
     str | None, typer.Argument(metavar="[PIPELINE]", help="Name of the pipeline; not needed when there is only one.")
 ]
+STACK_IS_DOWN = "The stack is down: `make up`."
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON value.")]
 
 
@@ -33,9 +37,20 @@ def chosen(name: str | None) -> Pipeline:
 
 def chosen_lake(name: str | None) -> Any:
     """Open the lake of the pipeline that was named, or of the only one there is."""
+    return lake_of(chosen(name))
+
+
+def lake_of(pipeline: Pipeline) -> Any:
+    """Open the lake of a pipeline; say at once when the stack of this machine is down."""
     from perennial.lake.lake import open_lake
 
-    return open_lake(chosen(name))
+    store = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3", ""))
+    if store.hostname in ("127.0.0.1", "localhost") and store.port:
+        with socket.socket() as probe:
+            probe.settimeout(5)
+            if probe.connect_ex((store.hostname, store.port)):
+                raise PerennialError(STACK_IS_DOWN)
+    return open_lake(pipeline)
 
 
 def day_of(pipeline: Pipeline, text: str) -> date:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import getpass
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
-from perennial.commands.output import print_json, print_line, print_table
+from perennial.commands.endpoint import Endpoint, look
+from perennial.commands.output import STALE, print_json, print_line, print_table
 from perennial.errors import RefusedError
+
+if TYPE_CHECKING:
+    from perennial.evaluate.chain import Intervention
 
 
 def decisions(
@@ -18,7 +22,7 @@ def decisions(
     date: Annotated[str | None, typer.Option(help="Show all of one date's decision.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the chain of decisions and interventions, in order of date; or one decision with every number."""
+    """List decisions and interventions, or show one decision."""
     from perennial.evaluate.chain_store import read_chain
 
     lake = chosen_lake(pipeline)
@@ -41,22 +45,33 @@ def decisions(
     if as_json:
         print_json({"decisions": entries, "interventions": interventions})
         return
+    if not entries and not interventions:
+        print_line("None yet. A run makes one: `perennial run --date DATE`, or the DAG in Airflow.")
+        return
     columns = ("date", "decision", "champion", "incumbent", "run_id")
     print_table([*columns, ""], ([*(e[c] for c in columns), "stale" if e["stale"] else ""] for e in entries))
-    for item in interventions:
-        print_line(f"{item['date']}  {item['who']} barred {item['barred'] or 'nothing'}: {item['reason']}", style="yellow")
+    if any(entry["stale"] for entry in entries):
+        print_line(f"stale: {STALE}", style="dim")
+    for item in chain.interventions:
+        print_line(_intervention(item), style="yellow")
 
 
 def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """List the newest releases, newest first."""
     from perennial.deploy.rollback import list_releases
 
-    found = list_releases(chosen_lake(pipeline))
+    lake = chosen_lake(pipeline)
+    found = list_releases(lake)
+    endpoint = look(lake.pipeline.name)
+    # The pointer names the active release; whether it serves, only the endpoint knows.
+    listed = [{**one, "active": one["serves"], "serves": one["release"] == endpoint.release} for one in found]
     if as_json:
-        print_json({"releases": found})
-        return
-    rows = ([r["release"], r["version"], r["as_of"], "serves" if r["serves"] else "barred" if r["barred"] else ""] for r in found)
-    print_table(["release", "version", "as of", ""], rows)
+        print_json({"releases": listed})
+    elif not listed:
+        print_line("None yet. A run whose model passes the gate makes one; `perennial decisions` says what the gate said.")
+    else:
+        rows = ([one["release"], one["version"], one["as_of"], _standing(one, endpoint)] for one in listed)
+        print_table(["release", "version", "as of", ""], rows)
 
 
 def rollback(
@@ -65,7 +80,11 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="Release to go back to; the last good one when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bar the version that serves and go back to the one before, or to a release that you name."""
+    """
+    Go back to an earlier release, and bar the version that serves.
+
+    Without --to it is the last version that is not barred.
+    """
     from perennial.deploy.rollback import rollback as go_back
 
     result = go_back(chosen_lake(pipeline), reason=reason, who=getpass.getuser(), to=to)
@@ -73,6 +92,20 @@ def rollback(
         print_json(result)
     else:
         print_line(f"✓ {result['released']} ({result['version']}) serves; barred: {', '.join(result['barred'])}", style="green")
+
+
+def _intervention(item: Intervention) -> str:
+    """Say who did what, when and why, in one line."""
+    barred = f"barred version {item.barred}" if item.barred else "barred no version"
+    of_release = f" (release {item.release})" if item.release else ""
+    first_line = (item.reason.splitlines() or [""])[0]
+    return f"{item.at[:16].replace('T', ' ')} UTC, for {item.date}: {item.who} {barred}{of_release}: {first_line}"
+
+
+def _standing(one: dict[str, Any], endpoint: Endpoint) -> str:
+    if one["active"]:
+        return endpoint.about(one["release"])
+    return "serves" if one["serves"] else "barred" if one["barred"] else ""
 
 
 def _show_decision(body: dict[str, Any], as_json: bool) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
+STALE = "judged against a version that is no longer the one before; run the date again to judge it anew"
+
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

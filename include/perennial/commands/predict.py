@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
 from perennial.commands.output import print_json, print_line
 from perennial.errors import PerennialError, RefusedError
 
@@ -30,14 +30,14 @@ def predict(
     """Send records to the endpoint and show the probabilities."""
     if sum((record is not None, file is not None, example)) != 1:
         raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
-    lake = chosen_lake(pipeline)
-    records = _example(lake) if example else _records(record if record is not None else _read(str(file)))
-    answer = _ask(lake.pipeline.name, records)
+    name = chosen(pipeline).name
+    records = _example(chosen_lake(name)) if example else _records(record if record is not None else _read(str(file)))
+    answer = _ask(name, records)
     if as_json:
         print_json(answer)
         return
     if example:
-        print_line(_curl(lake.pipeline.name, records))
+        print_line(_curl(name, records))
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
         print_line(f"{prediction['probability']:.4f}{unseen}")
@@ -66,7 +66,7 @@ def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:
                 )
             answer = client.post(url, json=records)
     except httpx.TransportError as error:
-        raise PerennialError(f"{url} does not answer ({error}). Start the stack with `make up`.") from error
+        raise PerennialError(f"No model server answers at {url}: `make up`.") from error
     if answer.status_code != 200:
         raise RefusedError(f"{url} answered {answer.status_code}", [answer.text])
     found: dict[str, Any] = answer.json()

@@ -11,6 +11,8 @@ import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
+from perennial.commands.progress import at_work, show_children
+from perennial.errors import DropMissingError, PerennialError
 
 Facts = dict[str, Any]
 
@@ -26,16 +28,24 @@ def run(
         str | None, typer.Option(help="PROMOTE, HOLD or REJECT instead of the gate's own decision.")
     ] = None,
     force_reason: Annotated[str | None, typer.Option(help="Why the decision is forced.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of Spark and of the trainings.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the stages collect, clean, analyse, train, evaluate and deploy for one date; unchanged work is not done again."""
+    """
+    Run all stages of one date, without Airflow.
+
+    They are collect, clean, analyse, train, evaluate and deploy; unchanged work is not done again.
+    """
+    show_children(verbose)
     lake = chosen_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
     began = time.monotonic()
     stages: dict[str, Facts] = {}
     for name, stage in _stages(lake, chosen_day, recompute, force_decision, force_reason):
         started = time.monotonic()
-        stages[name] = {**stage(), "seconds": round(time.monotonic() - started, 2)}
+        with at_work(name):
+            facts = stage()
+        stages[name] = {**facts, "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
             print_line(_line(name, stages[name]), style="green" if stages[name]["outcome"] == "done" else "")
     seconds = round(time.monotonic() - began, 2)
@@ -52,8 +62,17 @@ def _stages(
 
     def collect() -> Facts:
         from perennial.collect.collect import collect as collect_drops
+        from perennial.commands.landed import missing
 
-        return collect_drops(lake, day)
+        try:
+            return collect_drops(lake, day)
+        except DropMissingError as error:
+            if not (uris := missing(lake, day)):
+                raise
+            raise DropMissingError(
+                f"Pipeline {lake.pipeline.name!r}, {day}: not landed: {', '.join(uris)}. "
+                "Land them (docs/how-to/land-a-drop.md), or wait for upstream."
+            ) from error
 
     def clean() -> Facts:
         from perennial.clean.plan import finish_clean, plan_clean
@@ -76,6 +95,7 @@ def _stages(
         return judge(lake, day, run_id=run_id, force_decision=force_decision, force_reason=force_reason)
 
     def deploy() -> Facts:
+        from perennial.deploy.active import read_active
         from perennial.deploy.deploy import deploy as release
         from perennial.runtime.choice import open_runtime
 

@@ -1,66 +1,65 @@
-"""`perennial status`: each pipeline's newest decision, champion and release, and whether its endpoint answers."""
+"""`perennial status`: what has landed for each pipeline, what was decided, and what serves."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen
-from perennial.commands.output import print_json, print_line
+from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
+from perennial.commands.output import STALE, print_json, print_line
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
 
 def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
-    """Show where the pipelines stand; `make status` shows the processes of the stack."""
+    """Show what landed, was decided and serves."""
     chosen_ones = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
     found = [_status(one) for one in chosen_ones]
     if as_json:
-        print_json({"pipelines": found})
+        print_json({"pipelines": [{key: value for key, value in one.items() if key != "serving"} for one in found]})
         return
     for one in found:
         print_line(one["pipeline"], style="bold")
-        for name in ("decided", "stale", "last_date", "last_decision", "champion", "release", "endpoint", "ready"):
-            print_line(f"  {name.replace('_', ' '):<14} {_shown(one[name])}")
+        for name, text in _lines(one):
+            print_line(f"  {name:<10} {text}")
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
+    from perennial.commands.endpoint import look
+    from perennial.commands.landed import newest_landed
     from perennial.deploy.active import read_active
     from perennial.evaluate.chain import champion
     from perennial.evaluate.chain_store import read_chain
-    from perennial.lake.lake import open_lake
-    from perennial.runtime.endpoints import endpoint_url
 
-    lake = open_lake(pipeline)
-    chain, active = read_chain(lake), read_active(lake)
+    lake = lake_of(pipeline)
+    chain, active, endpoint = read_chain(lake), read_active(lake), look(pipeline.name)
+    newest = {source: newest_landed(lake, source) for source in pipeline.sources}
     last = chain.days[-1] if chain.days else None
     entry = chain.get(last) if last else None
     left = champion(chain, last) if last else None
-    url = endpoint_url(pipeline.name)
     return {
         "pipeline": pipeline.name,
+        "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
         "last_date": last.isoformat() if last else None,
         "last_decision": entry.decision if entry else None,
         "champion": left.version if left else None,
         "release": active.release,
-        "endpoint": url,
-        "ready": _is_ready(url, pipeline.name),
+        "endpoint": endpoint.url,
+        "ready": endpoint.release is not None,
+        "serving": endpoint.about(active.release) if active.release else None,
     }
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(value) or "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
-
-
-def _is_ready(url: str, pipeline: str) -> bool:
-    import httpx
-
-    try:
-        return httpx.Client(trust_env=False, timeout=3).get(f"{url}/v2/models/{pipeline}/ready").status_code == 200
-    except httpx.TransportError:
-        return False
+def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what a person is shown, by name."""
+    landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
+    decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
+    lines = [
+        ("landed", f"{landed} (newest)"),
+        ("last run", decided),
+        ("champion", one["champion"] or "none yet"),
+        ("release", f"{one['release']}: {one['serving']}" if one["release"] else "none yet"),
+        ("endpoint", one["endpoint"]),
+    ]
+    return [*lines, ("stale", f"{', '.join(one['stale'])}: {STALE}")] if one["stale"] else lines

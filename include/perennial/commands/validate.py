@@ -16,7 +16,7 @@ def validate(
     pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Names; all when none is given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check pipeline.yaml and the SQL files beside it: every problem at once, with its line."""
+    """Check pipeline.yaml and its SQL files; list every problem."""
     names = pipelines or pipeline_names()
     if not names:
         raise RefusedError(f"No pipeline in {pipelines_folder()}", remedy="A pipeline is a folder with a pipeline.yaml.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack import doctor
-from stack.config import StackConfig
+from stack.config import REPO, StackConfig
 from stack.plan import Part
 from stack.process import Service
 
@@ -20,6 +20,10 @@ def examine(tmp_path: Path, *parts: Part) -> dict[str, doctor.Finding]:
 
 def part(port: int) -> Part:
     return Part(name="one", service=Service(name="one", argv=(), is_ready=lambda: True, ports=(port,)))
+
+
+def test_readme_asks_for_what_doctor_asks_for() -> None:
+    assert f"{doctor.DISK_GB} GB of disk and {doctor.MEMORY_GB} GB of memory" in (REPO / "README.md").read_text()
 
 
 def test_missing_tools_and_pipelines_all_show_at_once(tmp_path: Path) -> None:

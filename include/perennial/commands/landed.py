@@ -1,0 +1,41 @@
+"""What has landed, as far as a person at a shell wants to know."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from perennial.calendar import parse_date
+from perennial.collect.manifest import FILE
+from perennial.errors import DateRefusedError
+from perennial.lake.lake import Lake
+from perennial.lake.objects import split_uri
+
+LOOKED_AT = 10
+"""Folders without a manifest that are passed over, newest first: upstream may be at work on one of them."""
+
+
+def newest_landed(lake: Lake, source: str) -> date | None:
+    """Return the newest date whose drop is whole; it lists folders, not files, so it costs a request a thousand dates."""
+    bucket, prefix = split_uri(lake.pipeline.sources[source].uri.partition("{date}")[0])
+    pages = lake.objects.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+    found = (_date(folder.removeprefix(prefix)) for folder in sorted(folders, reverse=True)[:LOOKED_AT])
+    return next((day for day in found if day and lake.objects.exists(_manifest(lake, source, day))), None)
+
+
+def missing(lake: Lake, day: date) -> list[str]:
+    """Return the addresses of the manifests and references that a run of `day` needs and that are not there."""
+    wanted = [_manifest(lake, source, day) for source in lake.pipeline.sources]
+    wanted += [reference.uri for reference in lake.pipeline.references.values()]
+    return [uri for uri in wanted if not lake.objects.exists(uri)]
+
+
+def _manifest(lake: Lake, source: str, day: date) -> str:
+    return lake.pipeline.sources[source].drop_uri(day) + FILE
+
+
+def _date(folder: str) -> date | None:
+    try:
+        return parse_date(folder[:10])
+    except DateRefusedError:
+        return None  # somebody else's folder

@@ -1,0 +1,27 @@
+"""What `status` and `releases` say of the active release: it serves only when the endpoint answers from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from perennial.commands.endpoint import Endpoint, look
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        (Endpoint("http://e", True, "r2"), "serves"),
+        (Endpoint("http://e", False, None), "active; no server follows it yet: make up"),
+        (Endpoint("http://e", True, "r1"), "active; its server answers from r1, see its log in var/log"),
+        (Endpoint("http://e", True, None), "active; its server answers from no release, see its log in var/log"),
+    ],
+    ids=["serves", "no server", "another release", "no release"],
+)
+def test_standing_of_the_active_release(endpoint: Endpoint, text: str) -> None:
+    assert endpoint.about("r2") == text
+
+
+def test_nothing_at_the_endpoint(monkeypatch: pytest.MonkeyPatch, pipeline_factory, tmp_path) -> None:
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(pipeline_factory().folder.parent))
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    assert look("machine_faults") == Endpoint("http://127.0.0.1:9", False, None)

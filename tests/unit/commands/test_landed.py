@@ -1,0 +1,40 @@
+"""What has landed: the newest whole drop, and what a date still lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+
+from perennial.commands.landed import missing, newest_landed
+from perennial.lake.lake import Lake
+
+FIRST, LAST = date(2026, 3, 1), date(2026, 3, 3)
+
+
+@pytest.fixture
+def lake(s3, pipeline_factory) -> Lake:
+    return s3.open_lake(pipeline_factory())
+
+
+@pytest.fixture
+def land(lake: Lake, s3, land_drops) -> Callable[[date, date], None]:
+    return lambda first, last: land_drops(s3.put, lake.pipeline, first, last)
+
+
+def test_nothing_has_landed(lake: Lake) -> None:
+    assert newest_landed(lake, "readings") is None
+
+
+def test_newest_is_the_last_with_a_manifest(lake: Lake, s3, land) -> None:
+    land(FIRST, LAST)
+    s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 4)) + "half.csv", b"x")
+    s3.put(lake.pipeline.sources["readings"].uri.replace("{date}", "no-date") + "_MANIFEST.json", b"{}")
+    assert newest_landed(lake, "readings") == LAST
+
+
+def test_missing_are_the_manifests_of_the_date(lake: Lake, land) -> None:
+    land(FIRST, FIRST)
+    assert missing(lake, FIRST) == []
+    assert missing(lake, LAST) == [lake.pipeline.sources["readings"].drop_uri(LAST) + "_MANIFEST.json"]
