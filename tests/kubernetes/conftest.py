@@ -14,9 +14,9 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "unit" / "evaluate")]
 
+from kube import install, kubectl, node_address, relayed  # noqa: E402
 from lab import Lab, build_lab, with_lookup  # noqa: E402
 
-from kube import install, kubectl, node_address, relayed  # noqa: E402
 from perennial.runtime.kubernetes_serving import KubernetesRuntime  # noqa: E402
 
 NAMESPACE = "perennial-serving"

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-
 from kube import KUBECTL
 
 PER_SECOND = 50

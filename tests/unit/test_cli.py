@@ -287,12 +287,16 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Any], list[
 
 def test_predict_passes_on_what_the_server_says(call: Call, endpoint) -> None:
     seen, answers = endpoint
-    answers += [(200, b'{"predictions":[{"probability":0.5,"unseen":[]}]}'), (422, b'{"error":"field mode is missing"}')]
+    answers += [
+        (200, b'{"predictions":[{"probability":0.5,"unseen":[]}]}'),
+        (422, b'{"error":"e","problems":["a","field mode is missing"]}'),
+        (502, b"<html>"),
+    ]
     assert call("predict", "--record", '{"mode": "idle"}')[1]["predictions"][0]["probability"] == 0.5
     code, found = call("predict", "--record", '[{"mode": 1}]')
     assert (code, seen) == (1, [[{"mode": "idle"}], [{"mode": 1}]])
-    assert "answered 422" in found["error"]
-    assert "field mode is missing" in found["error"]
+    assert found["error"].endswith("answered 422: 2 problems\n  - a\n  - field mode is missing")
+    assert "answered 502: <html>" in call("predict", "--record", "{}")[1]["error"]
 
 
 def test_example_is_printed_as_a_command_for_the_shell(

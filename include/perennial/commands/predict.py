@@ -68,9 +68,18 @@ def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:
     except httpx.TransportError as error:
         raise PerennialError(f"No model server answers at {url}: `make up`.") from error
     if answer.status_code != 200:
-        raise RefusedError(f"{url} answered {answer.status_code}", [answer.text])
+        raise _refusal(f"{url} answered {answer.status_code}", answer.text)
     found: dict[str, Any] = answer.json()
     return found
+
+
+def _refusal(what: str, body: str) -> RefusedError:
+    """Return what the server says is wrong, each problem in a line of its own."""
+    try:
+        said = json.loads(body)
+        return RefusedError(what, said.get("problems") or [said["error"]])
+    except (ValueError, KeyError, AttributeError):
+        return RefusedError(what, [body[:500]])
 
 
 def _example(lake: Any) -> list[Any]:

@@ -12,7 +12,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
-from perennial.errors import DropMissingError, PerennialError
+from perennial.errors import DropMissingError
 
 Facts = dict[str, Any]
 
@@ -95,7 +95,6 @@ def _stages(
         return judge(lake, day, run_id=run_id, force_decision=force_decision, force_reason=force_reason)
 
     def deploy() -> Facts:
-        from perennial.deploy.active import read_active
         from perennial.deploy.deploy import deploy as release
         from perennial.runtime.choice import open_runtime
 
