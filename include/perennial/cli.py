@@ -13,7 +13,7 @@ from typer._click.exceptions import (
     NoSuchOption,
 )  # Typer carries its own click; it is pinned, and tests cover this
 
-from perennial.commands import doctor, feed, history, land, predict, run, status, validate
+from perennial.commands import cluster, doctor, feed, history, land, predict, run, status, validate
 from perennial.commands.arguments import STACK_IS_DOWN
 from perennial.commands.output import problems
 from perennial.commands.progress import show_progress
@@ -35,7 +35,9 @@ app.command()(status.status)
 app.command()(history.decisions)
 app.command()(history.releases)
 app.command()(history.rollback)
+app.command()(cluster.plan)
 app.command()(predict.predict)
+app.command()(cluster.janitor)
 app.command()(doctor.doctor)
 
 

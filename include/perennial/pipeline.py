@@ -231,6 +231,9 @@ class Resources(Contract):
     start_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
     """How long it may take to start once it has a node: pulling the image, mounting."""
 
+    run_seconds: Annotated[int, Field(ge=60, le=604_800)] = 21_600
+    """How long it may run: the cluster ends a pod that nobody follows any more."""
+
 
 class Training(Contract):
     """How much history a model sees, and which candidates are trained."""

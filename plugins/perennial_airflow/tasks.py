@@ -33,7 +33,7 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any 
     plan = {"date": request.day.isoformat(), "outcome": "done"}
     if request.recompute or request.force_decision:
         return plan
-    stages = unchanged_stages(lake, request.day, open_runtime(lake), dag_run.run_id)
+    stages = unchanged_stages(lake, request.day, open_runtime(lake.pipeline), dag_run.run_id)
     if stages is None:
         return plan
     ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged", "stages": stages})
@@ -90,4 +90,4 @@ def deploy(pipeline: str, day: str) -> dict[str, Any]:
     from perennial.runtime.choice import open_runtime
 
     lake = lake_of(pipeline)
-    return release(lake, date.fromisoformat(day), open_runtime(lake))
+    return release(lake, date.fromisoformat(day), open_runtime(lake.pipeline))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,22 +12,24 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from kube import KUBECTL, kubectl, node_address
 from lab import LAST, Lab
 from traffic import Traffic, traffic
 
-from kube import kubectl
 from perennial.deploy import deploy as deploying
 from perennial.deploy import protocol
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.protocol import read_golden
-from perennial.deploy.release import read_release
+from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.deploy.rollback import rollback
 from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
+from perennial.evaluate.chain import champion
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.runtime import kubernetes_serving
+from perennial.runtime.janitor import clean_up
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
 NAMESPACE, SERVICE = "perennial-serving", "machine-faults"
@@ -81,8 +85,13 @@ def crash_at_start(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
 
 def never_ready(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
     patch.setattr(kubernetes_serving, "READY_SECONDS", 15.0)
-    patch.setenv("PERENNIAL_KUBERNETES_S3_ENDPOINT", "http://192.0.2.1:9")  # a network for documentation: no answer at all
+    silent = socket.create_server((node_address(), 0))  # takes connections, and never answers
+    _open.append(silent)
+    patch.setenv("PERENNIAL_KUBERNETES_S3_ENDPOINT", "http://{}:{}".format(*silent.getsockname()))
     return lab.lake
+
+
+_open: list[socket.socket] = []
 
 
 def wrong_golden_answers(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
@@ -252,3 +261,88 @@ def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, run
     assert_nobody_noticed(users)
     assert users.releases == [*released, back["released"]]
     assert deployments() == {back["released"]}
+
+
+def test_what_is_left_over_is_found_by_age_and_taken_away(
+    lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(lab, D1, 0.1)
+    live = deploy(lab.lake, D1, runtime)["released"]
+    promote(lab, D2, 0.11)
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(protocol, "serve_check", kill)
+        patched.setattr(protocol, "_tidy", kill)
+        with pytest.raises(Killed):
+            deploy(lab.lake, D2, runtime)
+    (left,) = deployments() - {live}
+    assert clean_up([lab.pipeline]) == []  # it may still be under way
+    monkeypatch.setattr(kubernetes_serving, "LEFT_OVER", timedelta(0))
+    time.sleep(1)
+    assert [one.name for one in clean_up([lab.pipeline], dry_run=True)] == [f"machine_faults {left}"]
+    assert deployments() == {live, left}
+    clean_up([lab.pipeline])
+    assert deployments() == {live}
+    assert clean_up([lab.pipeline]) == []
+
+
+def test_the_plan_says_what_would_change_and_makes_nothing(lab: Lab, runtime: KubernetesRuntime) -> None:
+    promote(lab, D1, 0.1)
+    live = deploy(lab.lake, D1, runtime)["released"]
+    assert runtime.plan(live) == []
+    promote(lab, D2, 0.11)
+    lake = lab.lake
+    model = champion(read_chain(lake), D2)
+    assert model is not None
+    release = build_release(lake, plan_release(lake, read_chain(lake), D2, model))
+    lines = "\n".join(runtime.plan(release))
+    assert f'-  "perennial/release": "{live}"' in lines
+    assert f'+  "perennial/release": "{release}"' in lines
+    assert deployments() == {live}
+
+
+DENIED = [
+    ("launcher", "training", "get", "secrets"),
+    ("launcher", "training", "create", "pods/exec"),
+    ("launcher", "training", "create", "deployments.apps"),
+    ("launcher", "training", "create", "rolebindings.rbac.authorization.k8s.io"),
+    ("launcher", "serving", "create", "pods"),
+    ("launcher", "serving", "get", "pods"),
+    ("launcher", "default", "create", "pods"),
+    ("deployer", "serving", "get", "secrets"),
+    ("deployer", "serving", "create", "pods"),
+    ("deployer", "serving", "create", "pods/exec"),
+    ("deployer", "serving", "create", "rolebindings.rbac.authorization.k8s.io"),
+    ("deployer", "training", "get", "pods"),
+    ("deployer", "training", "patch", "deployments.apps"),
+    ("deployer", "kube-system", "patch", "services"),
+]
+ALLOWED = [
+    ("launcher", "training", "create", "pods"),
+    ("launcher", "training", "delete", "pods"),
+    ("launcher", "training", "get", "pods/log"),
+    ("deployer", "serving", "patch", "deployments.apps"),
+    ("deployer", "serving", "patch", "services"),
+    ("deployer", "serving", "create", "services/proxy"),
+]
+
+
+@pytest.mark.parametrize(("case", "answer"), [*((case, "no") for case in DENIED), *((case, "yes") for case in ALLOWED)])
+def test_roles_allow_what_is_needed_and_nothing_else(cluster_s3: str, case: tuple[str, str, str, str], answer: str) -> None:
+    who, where, verb, what = case
+    home = {"launcher": "perennial-training", "deployer": "perennial-serving"}[who]
+    namespace = f"perennial-{where}" if where in ("training", "serving") else where
+    account = f"system:serviceaccount:{home}:perennial-{who}"
+    resource, _, subresource = what.partition("/")
+    words = ["auth", "can-i", verb, resource, "-n", namespace, "--as", account]
+    done = subprocess.run(
+        [*KUBECTL, *words, *([f"--subresource={subresource}"] if subresource else [])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.strip().startswith(answer), done.stdout + done.stderr

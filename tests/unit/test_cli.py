@@ -17,13 +17,9 @@ from typing import Any
 import pytest
 
 from perennial.cli import app, run_command
-from perennial.commands import run
 from perennial.commands.output import STALE
-from perennial.deploy.active import move, read_active
-from perennial.errors import PerennialError
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
-from perennial.runtime.base import EndpointMissingError
 from perennial.settings import load_environment
 from stack.config import REPO
 
@@ -134,7 +130,7 @@ def test_no_model_server_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
     assert call("predict", "--record", "{}") == (
         1,
-        {"error": "No model server answers at http://127.0.0.1:9/predict: `make up`."},
+        {"error": "No model server answers at http://127.0.0.1:9: `make up`."},
     )
 
 
@@ -241,17 +237,6 @@ def test_active_release_without_a_server_does_not_serve(
     assert call("releases") == (0, {"releases": [{**listed, "active": True, "serves": False}]})
     assert run_command(["releases"]) == 0
     assert "active; no server follows it yet: make up" in capsys.readouterr().out
-
-
-def test_run_without_a_server_says_that_the_release_is_active(call: Call, lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody_there(*_: Any) -> None:
-        move(lake, read_active(lake), "r", None, soaked=False)
-        raise EndpointMissingError("no model server follows")
-
-    monkeypatch.setattr("perennial.deploy.deploy.deploy", nobody_there)
-    stages = run._stages(lake, date(2026, 3, 9), False, None, None)
-    with pytest.raises(PerennialError, match=r"Release r is active; no server follows it yet\. Start one with `make up`"):
-        dict(stages)["deploy"]()
 
 
 def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from perennial.calendar import parse_date
-from perennial.errors import DateRefusedError, PerennialError, RefusedError, did_you_mean
+from perennial.errors import PerennialError, RefusedError, did_you_mean
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names, pipelines_folder
 
@@ -55,14 +55,7 @@ def lake_of(pipeline: Pipeline) -> Any:
 
 def day_of(pipeline: Pipeline, text: str) -> date:
     """Read a date of the pipeline as it is typed; refuse one that it does not have, or not yet."""
-    calendar = pipeline.calendar
-    day = calendar.check(parse_date(text))
-    if day > (today := calendar.local_date(datetime.now(UTC))):
-        raise DateRefusedError(
-            f"Pipeline {pipeline.name!r}: {day} is in the future; in {calendar.time_zone} it is {today}",
-            remedy="Choose an earlier date.",
-        )
-    return day
+    return pipeline.calendar.check_begun(parse_date(text), datetime.now(UTC))
 
 
 def chosen_date(text: str) -> date:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perennial.pipeline import Pipeline
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -22,15 +24,18 @@ class Endpoint:
         return f"active; its server answers from {self.release or 'no release'}, see its log in var/log"
 
 
-def look(pipeline: str) -> Endpoint:
+def look(pipeline: Pipeline) -> Endpoint:
     """Ask the endpoint of a pipeline."""
     import httpx
 
-    from perennial.runtime.process import RELEASE_HEADER, endpoint_url
+    from perennial.runtime.choice import open_runtime
+    from perennial.runtime.process import RELEASE_HEADER
 
-    url = endpoint_url(pipeline)
-    try:
-        answer = httpx.Client(trust_env=False, timeout=3).get(f"{url}/v2/health/ready")
-    except httpx.TransportError:
-        return Endpoint(url, False, None)
-    return Endpoint(url, True, answer.headers.get(RELEASE_HEADER))
+    with open_runtime(pipeline).endpoint() as client:
+        url = str(client.base_url).rstrip("/")
+        try:
+            answer = client.get(f"/v2/models/{pipeline.name}")
+        except httpx.TransportError:
+            return Endpoint(url, False, None)
+    # 404: the server of another pipeline, or a Service that is not there yet.
+    return Endpoint(url, answer.status_code != httpx.codes.NOT_FOUND, answer.headers.get(RELEASE_HEADER))

@@ -62,7 +62,7 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 
     lake = chosen_lake(pipeline)
     found = list_releases(lake)
-    endpoint = look(lake.pipeline.name)
+    endpoint = look(lake.pipeline)
     # The pointer names the active release; whether it serves, only the endpoint knows.
     listed = [{**one, "active": one["serves"], "serves": one["release"] == endpoint.release} for one in found]
     if as_json:

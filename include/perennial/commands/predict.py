@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
+from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
 from perennial.errors import PerennialError, RefusedError
+from perennial.pipeline import Pipeline
 
 
 def predict(
@@ -30,45 +32,42 @@ def predict(
     """Send records to the endpoint and show the probabilities."""
     if sum((record is not None, file is not None, example)) != 1:
         raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
-    name = chosen(pipeline).name
-    records = _example(chosen_lake(name)) if example else _records(record if record is not None else _read(str(file)))
-    answer = _ask(name, records)
+    asked = chosen(pipeline)
+    records = _example(chosen_lake(asked.name)) if example else _records(record if record is not None else _read(str(file)))
+    answer = _ask(asked, records)
     if as_json:
         print_json(answer)
         return
     if example:
-        print_line(_curl(name, records))
+        print_line(_curl(look(asked).url, records))
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
         print_line(f"{prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
 
 
-def _curl(pipeline: str, records: list[Any]) -> str:
-    from perennial.runtime.process import endpoint_url
-
-    words = ["curl", f"{endpoint_url(pipeline)}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)]
-    return shlex.join(words)
+def _curl(url: str, records: list[Any]) -> str:
+    return shlex.join(["curl", f"{url}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)])
 
 
-def _ask(pipeline: str, records: list[Any]) -> dict[str, Any]:
+def _ask(pipeline: Pipeline, records: list[Any]) -> dict[str, Any]:
     import httpx
 
-    from perennial.runtime.endpoints import endpoint_url
+    from perennial.runtime.choice import open_runtime
 
-    url = f"{endpoint_url(pipeline)}/predict"
-    try:
-        with httpx.Client(trust_env=False, timeout=30) as client:
-            whose = client.get(f"{endpoint_url(pipeline)}/v2/models/{pipeline}")
+    with open_runtime(pipeline).endpoint() as client:
+        url = str(client.base_url).rstrip("/")
+        try:
+            whose = client.get(f"/v2/models/{pipeline.name}")
             if whose.status_code == httpx.codes.NOT_FOUND:
                 raise RefusedError(
-                    f"{url} is not the model server of {pipeline!r}", [whose.text], "Start its own with `make up`."
+                    f"{url} is not the model server of {pipeline.name!r}", [whose.text], "Start its own: `make up`."
                 )
-            answer = client.post(url, json=records)
-    except httpx.TransportError as error:
-        raise PerennialError(f"No model server answers at {url}: `make up`.") from error
+            answer = client.post("/predict", json=records)
+        except httpx.TransportError as error:
+            raise PerennialError(f"No model server answers at {url}: `make up`.") from error
     if answer.status_code != 200:
-        raise _refusal(f"{url} answered {answer.status_code}", answer.text)
+        raise _refusal(f"{url}/predict answered {answer.status_code}", answer.text)
     found: dict[str, Any] = answer.json()
     return found
 

@@ -98,7 +98,7 @@ def _stages(
         from perennial.deploy.deploy import deploy as release
         from perennial.runtime.choice import open_runtime
 
-        return release(lake, day, open_runtime(lake))
+        return release(lake, day, open_runtime(lake.pipeline))
 
     trained = [
         (f"train[{name}]", lambda name=name: _train(lake, day, name, recompute)) for name in lake.pipeline.training.candidates

@@ -31,7 +31,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.evaluate.chain_store import read_chain
 
     lake = lake_of(pipeline)
-    chain, active, endpoint = read_chain(lake), read_active(lake), look(pipeline.name)
+    chain, active, endpoint = read_chain(lake), read_active(lake), look(pipeline)
     newest = {source: newest_landed(lake, source) for source in pipeline.sources}
     last = chain.days[-1] if chain.days else None
     entry = chain.get(last) if last else None

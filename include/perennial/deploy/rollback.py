@@ -55,7 +55,9 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
     release = to or build_release(lake, plan_release(lake, chain, day, left))
     try:
-        facts = bring_live(lake, runtime or open_runtime(lake), release, lambda: None, judge_latency=False)
+        facts = bring_live(
+            lake, runtime or open_runtime(lake.pipeline, lake.layout.space), release, lambda: None, judge_latency=False
+        )
     except ReleaseFailedError as error:
         remedy = "The version is barred. Go back further: `perennial rollback --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error

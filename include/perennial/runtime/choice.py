@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from perennial.errors import RefusedError, did_you_mean
-from perennial.lake.lake import Lake
 from perennial.pipeline import Pipeline
 from perennial.runtime.base import Runtime
 
@@ -20,12 +19,12 @@ def runtime_of(pipeline: Pipeline) -> str:
     return chosen
 
 
-def open_runtime(lake: Lake) -> Runtime:
+def open_runtime(pipeline: Pipeline, space: str = "main") -> Runtime:
     """Return the place where the pipeline's releases serve; nothing is contacted before the first use."""
-    if runtime_of(lake.pipeline) == "process":
+    if runtime_of(pipeline) == "process":
         from perennial.runtime.process import ProcessRuntime
 
-        return ProcessRuntime(lake.pipeline.name, lake.layout.space)
+        return ProcessRuntime(pipeline.name, space)
     from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
-    return KubernetesRuntime(lake.pipeline, lake.layout.space)
+    return KubernetesRuntime(pipeline, space)

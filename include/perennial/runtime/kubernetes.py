@@ -26,25 +26,28 @@ class KubernetesSettings:
     """Where pods run and what they reach; KUBECONFIG, or the pod that this process runs in, says which cluster."""
 
     namespace: str
-    image: str
     s3_endpoint: str | None
     region: str
+    image: str | None = None
 
     @classmethod
     def read(cls, work: str, environment: Mapping[str, str] = os.environ) -> KubernetesSettings:
         """Read the settings of one kind of work (training, serving) from the environment; docs/how-to/run-on-kubernetes.md lists them."""
-        image = environment.get(_IMAGES[work])
-        if not image:
-            raise RefusedError(
-                f"Pods for {work} need an image, and {_IMAGES[work]} is not set",
-                remedy="`make images` builds it and prints its name; push it to where the cluster pulls from.",
-            )
         return cls(
             namespace=environment.get(_NAMESPACES[work]) or f"perennial-{work}",
-            image=image,
+            image=environment.get(_IMAGES[work]) or None,
             s3_endpoint=environment.get("PERENNIAL_KUBERNETES_S3_ENDPOINT") or environment.get("AWS_ENDPOINT_URL_S3"),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
         )
+
+    def named_image(self) -> str:
+        """Return the image, or raise RefusedError: only who starts pods needs one."""
+        if self.image is None:
+            raise RefusedError(
+                f"Pods in {self.namespace} need an image: set {' or '.join(_IMAGES.values())}",
+                remedy="`make images` builds both and prints their names; push them to where the cluster pulls from.",
+            )
+        return self.image
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a container: where the lake is. The credentials are files of a Secret."""
@@ -108,10 +111,10 @@ def why_failed(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> l
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             found.append(f"{condition.get('reason')}: {condition.get('message')}")
     for container in status.get("containerStatuses") or []:
-        state = container.get("state") or {}
+        state, before = container.get("state") or {}, container.get("lastState") or {}
         if waiting := state.get("waiting"):
             found.append(f"container waits: {waiting.get('reason')}: {waiting.get('message') or ''}".rstrip(": "))
-        if (ended := state.get("terminated")) and ended.get("exitCode") != 0:
+        if (ended := state.get("terminated") or before.get("terminated")) and ended.get("exitCode") != 0:
             limit = pod["spec"]["containers"][0].get("resources", {}).get("limits", {}).get("memory")
             hit = f" at its memory limit of {limit}" if ended.get("reason") == "OOMKilled" else ""
             found.append(f"container ended with {ended.get('exitCode')}: {ended.get('reason')}{hit}")

@@ -20,6 +20,7 @@ from perennial.runtime.serving_objects import (
     RELEASE_LABEL,
     labels,
     pipeline_objects,
+    release_heads,
     release_objects,
     selector,
     service,
@@ -113,7 +114,7 @@ class KubernetesRuntime:
         if self.follows(release):
             log.warning("Release %s is what the Service is set to: it stays", release)
             return
-        for body in reversed(self._own(release)):
+        for body in release_heads(self.settings, self.pipeline.name, release):
             self.cluster.delete(body)
 
     def endpoint(self) -> httpx.Client:
@@ -137,10 +138,9 @@ class KubernetesRuntime:
                 self.remove(left)
 
     def _objects(self, release: str) -> list[Body]:
-        return [*pipeline_objects(self.settings, self.pipeline.name), *self._own(release)]
-
-    def _own(self, release: str) -> list[Body]:
-        return release_objects(self.settings, self.pipeline.deployment, self.pipeline.name, self.space, release)
+        name = self.pipeline.name
+        own = release_objects(self.settings, self.pipeline.deployment, name, self.space, release)
+        return [*pipeline_objects(self.settings, name), *own]
 
     def _bring(self, release: str, objects: list[Body]) -> None:
         """Apply the objects and wait until every replica of the Deployment is available."""

@@ -73,7 +73,7 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
     name = release_name(pipeline, release)
     container = {
         "name": "server",
-        "image": settings.image,
+        "image": settings.named_image(),
         "args": ["--pipeline", pipeline, "--space", space, "--release", release],
         "ports": [{"name": "http", "containerPort": PORT}],
         "envFrom": [{"configMapRef": {"name": name}}],
@@ -125,6 +125,13 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
         },
     }
     return [config, deployment, scaler]
+
+
+def release_heads(settings: KubernetesSettings, pipeline: str, release: str) -> list[Body]:
+    """Return the names of all that a release may have: what to delete."""
+    name = release_name(pipeline, release)
+    kinds = (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment"), ("v1", "ConfigMap"))
+    return [_head(settings, api_version, kind, name, pipeline, release) for api_version, kind in kinds]
 
 
 def service(settings: KubernetesSettings, pipeline: str, release: str) -> Body:

@@ -28,7 +28,7 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
         limits[resources.gpu_name] = str(resources.gpus)
     container = {
         "name": "base",
-        "image": settings.image,
+        "image": settings.named_image(),
         "args": ["--job", job_uri],
         "env": [{"name": key, "value": value} for key, value in settings.variables().items()],
         "resources": {"requests": limits, "limits": limits},
@@ -45,6 +45,7 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
         "metadata": {"name": name, "namespace": settings.namespace, "labels": labels},
         "spec": {
             "restartPolicy": "Never",
+            "activeDeadlineSeconds": resources.run_seconds,
             "nodeSelector": resources.node_selector,
             "tolerations": [one.model_dump(exclude_none=True) for one in resources.tolerations],
             **restricted_pod(container),

@@ -22,6 +22,7 @@ def test_standing_of_the_active_release(endpoint: Endpoint, text: str) -> None:
 
 
 def test_nothing_at_the_endpoint(monkeypatch: pytest.MonkeyPatch, pipeline_factory, tmp_path) -> None:
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(pipeline_factory().folder.parent))
+    pipeline = pipeline_factory()
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(pipeline.folder.parent))
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
-    assert look("machine_faults") == Endpoint("http://127.0.0.1:9", False, None)
+    assert look(pipeline) == Endpoint("http://127.0.0.1:9", False, None)

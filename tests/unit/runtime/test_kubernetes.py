@@ -13,7 +13,7 @@ from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_faile
 from perennial.runtime.training_pod import pod_name, training_pod
 
 KEY = "0123456789abcdef" * 4
-SETTINGS = KubernetesSettings("perennial-training", "perennial-trainer:1", "http://10.0.0.1:8333", "us-east-1")
+SETTINGS = KubernetesSettings("perennial-training", "http://10.0.0.1:8333", "us-east-1", "perennial-trainer:1")
 
 
 def pod(**resources: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:
 
 def test_image_must_be_named() -> None:
     with pytest.raises(RefusedError, match="PERENNIAL_TRAINER_IMAGE"):
-        KubernetesSettings.read(TRAINING, {})
+        KubernetesSettings.read(TRAINING, {}).named_image()
 
 
 FAILURES: dict[str, tuple[dict[str, Any], str]] = {

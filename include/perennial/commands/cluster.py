@@ -1,0 +1,68 @@
+"""`perennial plan` and `janitor`: what a deploy would change on the cluster, and what interrupted work left there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
+from perennial.commands.output import print_json, print_line
+from perennial.errors import RefusedError
+from perennial.pipeline import Pipeline
+from perennial.pipeline_file import load_pipeline, pipeline_names
+
+
+def plan(
+    pipeline: PipelineName = None,
+    release: Annotated[str | None, typer.Option(help="The release; the active one when not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what serving a release would change on Kubernetes; nothing is made."""
+    from perennial.deploy.active import read_active
+    from perennial.deploy.release import read_release
+    from perennial.runtime.kubernetes_serving import KubernetesRuntime
+
+    lake = chosen_lake(pipeline)
+    _require_kubernetes(lake.pipeline)
+    wanted = release or read_active(lake).release
+    if wanted is None:
+        raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no active release yet", remedy="Run a date, or name a release.")
+    read_release(lake, wanted)
+    lines = KubernetesRuntime(lake.pipeline, lake.layout.space).plan(wanted)
+    if as_json:
+        print_json({"release": wanted, "diff": lines})
+        return
+    for line in lines:
+        print_line(line, style={"+": "green", "-": "red"}.get(line[:1], ""))
+    print_line("" if lines else f"Release {wanted}: nothing would change.")
+
+
+def janitor(
+    pipeline: PipelineName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what is left over.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take away what interrupted trainings and deploys left on Kubernetes."""
+    from perennial.runtime.choice import runtime_of
+    from perennial.runtime.janitor import clean_up
+
+    meant = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
+    found = clean_up([one for one in meant if runtime_of(one) == "kubernetes"], dry_run=dry_run)
+    if as_json:
+        print_json({"removed": not dry_run, "orphans": [asdict(one) for one in found]})
+        return
+    for one in found:
+        print_line(f"{'found' if dry_run else 'removed'} {one.kind} {one.name}: {one.why}")
+    print_line("" if found else "Nothing is left over.")
+
+
+def _require_kubernetes(pipeline: Pipeline) -> None:
+    from perennial.runtime.choice import runtime_of
+
+    if runtime_of(pipeline) != "kubernetes":
+        raise RefusedError(
+            f"Pipeline {pipeline.name!r} serves from a process of this machine",
+            remedy="`runtime: kubernetes` in pipeline.yaml, or PERENNIAL_RUNTIME=kubernetes, says otherwise.",
+        )
