@@ -51,6 +51,7 @@ def retrain(pipeline: Pipeline) -> DAG:
         max_active_runs=1,  # a run is judged against what the runs before it left
         params=run_params(pipeline),
         tags=["retrain", *pipeline.tags],
+        auto_register=False,  # refused_pipelines.py builds the same DAGs, and must not have them
         default_args={
             "owner": pipeline.owner,
             "retries": 2,
@@ -74,8 +75,13 @@ def retrain(pipeline: Pipeline) -> DAG:
     return dag
 
 
+refused: list[str] = []
 for pipeline_name in pipeline_names():
+    # Whatever is wrong with one pipeline: raised here it would hide the DAG of every other. refused_pipelines.py shows it.
     try:
-        retrain(load_pipeline(pipeline_name))
-    except PipelineRefusedError:
-        continue  # refused_pipelines.py shows it: an error raised here would hide every other DAG
+        built = retrain(load_pipeline(pipeline_name))
+        globals()[built.dag_id] = built
+    except PipelineRefusedError as error:
+        refused.append(str(error))
+    except Exception as error:
+        refused.append(f"{pipeline_name}: its DAG cannot be built. {type(error).__name__}: {error}")

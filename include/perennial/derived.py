@@ -9,6 +9,7 @@ from datetime import date
 from perennial.errors import did_you_mean
 
 _CALL = re.compile(r"\s*([a-z_]+)\s*\(([^()]*)\)\s*")
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 # name: (columns it takes, constants: None or what kind)
 FUNCTIONS: dict[str, tuple[int, str | None]] = {
@@ -48,4 +49,13 @@ def parse_derived(text: str) -> Derived:
         return Derived(function, tuple(args))
     if len(args) <= columns:
         raise ValueError(f"{function} takes {columns} columns and at least one date")
-    return Derived(function, tuple(args[:columns]), tuple(date.fromisoformat(arg) for arg in args[columns:]))
+    return Derived(function, tuple(args[:columns]), tuple(_date(arg) for arg in args[columns:]))
+
+
+def _date(text: str) -> date:
+    try:
+        if _ISO_DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"expected a date, YYYY-MM-DD, that the calendar has, found {text!r}")

@@ -1,22 +1,25 @@
-"""Reading pipeline.yaml: every problem at once, each with its line, what was found and the nearest right word."""
+"""Reading a pipeline's folder: every problem at once, in the order of the lines, with what was found and what to do."""
 
 from __future__ import annotations
 
 import os
-import re
-import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from perennial.errors import PipelineRefusedError, did_you_mean
 from perennial.pipeline import Pipeline
+from perennial.pipeline_problems import contract_problems, unknown_key
+from perennial.pipeline_text import read_sql, read_text, shown, sql_names
+from perennial.pipeline_values import NAME
+from perennial.pipeline_yaml import Document, parse_yaml
 
 FILE = "pipeline.yaml"
-MOST_BYTES = 1_000_000
-_SQL_FOLDERS = ("sources", "lookups", "analysis")
+SQL_FOLDERS = ("sources", "lookups", "analysis")
+_LAST = 10**9
+T = TypeVar("T")
 
 
 def pipelines_folder() -> Path:
@@ -26,137 +29,100 @@ def pipelines_folder() -> Path:
 
 
 def pipeline_names(folder: Path | None = None) -> list[str]:
-    """Return the names of all pipelines: the folders that hold a pipeline.yaml."""
-    return sorted(path.parent.name for path in (folder or pipelines_folder()).glob(f"*/{FILE}"))
+    """Return the names of all pipelines: the folders that hold a pipeline.yaml, and those that cannot be looked into."""
+    root = folder or pipelines_folder()
+    try:
+        names = os.listdir(root)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in names if not name.startswith(".") and _is_pipeline(root / name))
+
+
+def _is_pipeline(path: Path) -> bool:
+    if path.is_symlink() and not path.exists():
+        return True
+    return os.path.lexists(path / FILE) or (path.is_dir() and not os.access(path, os.X_OK))
 
 
 def load_pipeline(name: str, folder: Path | None = None) -> Pipeline:
     """Load one pipeline by name; raise PipelineRefusedError with all its problems."""
     root = folder or pipelines_folder()
-    if name not in pipeline_names(root):
+    names = pipeline_names(root)
+    if name not in names:
         raise PipelineRefusedError(
             f"No pipeline {name!r} in {root}",
-            remedy=f"There are: {', '.join(pipeline_names(root)) or 'none'}.{did_you_mean(name, pipeline_names(root))}",
+            remedy=f"There are: {', '.join(names) or 'none'}.{did_you_mean(name, names)}",
         )
     return read_pipeline(root / name / FILE)
 
 
 def read_pipeline(path: Path) -> Pipeline:
     """Read one pipeline.yaml and check it together with the SQL files beside it."""
-    text = _read(path)
-    document, lines = _parse(path, text)
+    if path.parent.is_symlink() and not path.parent.exists():
+        raise PipelineRefusedError(
+            f"{shown(path.parent)}: a link to {os.readlink(path.parent)!r}, where nothing is", remedy="Mend or remove the link."
+        )
+    document = parse_yaml(shown(path), read_text(path))
+    problems = list(document.problems)
+    pipeline = None
+    if "folder" in document.value:
+        problems.append(unknown_key(("folder",), document))
     try:
-        pipeline = Pipeline.model_validate({**document, "folder": path.parent})
+        pipeline = Pipeline.model_validate({**document.value, "folder": path.parent})
     except ValidationError as error:
-        problems = [_problem(path, lines, dict(item)) for item in error.errors(include_url=False)]
-        raise PipelineRefusedError(f"{path}", problems, "See docs/reference/pipeline.md for every key.") from None
-    problems = _file_problems(path, pipeline, lines)
-    if problems:
-        raise PipelineRefusedError(f"{path}", problems)
+        problems.extend(contract_problems(error, document))
+    problems.extend(_file_problems(path.parent, document))
+    if pipeline is None or problems:
+        told = [text if line == _LAST else f"line {line}: {text}" for line, text in sorted(problems, key=lambda item: item[0])]
+        raise PipelineRefusedError(shown(path), told, "See docs/reference/pipeline.md for every key.")
     return pipeline
 
 
-def _read(path: Path) -> str:
+def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
+    """Yield what does not fit between the YAML and the files beside it, whatever else is wrong with the YAML."""
+    name, lookups = document.value.get("name"), _keys(document.value, "inputs", "lookups")
+    if isinstance(name, str) and name != folder.name:
+        yield document.line(("name",)), f"name {name!r}, but the folder is {shown(Path(folder.name))!r}"
+    if not os.path.lexists(folder / "features.sql"):
+        yield _LAST, "features.sql is missing: it selects the request fields, the row key and the label"
+    else:
+        yield from _tried(folder, lambda: read_sql(folder, "features.sql"))[1]
+    files: dict[str, list[str]] = {}
+    for below in SQL_FOLDERS:
+        found, problems = _tried(folder, lambda below=below: sql_names(folder, below))  # type: ignore[misc]
+        yield from problems
+        files[below] = found or []
+        for stem in files[below]:
+            yield from _sql_problems(folder, f"{below}/{stem}.sql", stem)
+    for lookup in lookups:
+        if lookup not in files["lookups"]:
+            yield document.line(("inputs", "lookups", lookup)), f"lookup {lookup!r} has no file lookups/{lookup}.sql"
+    tables = [*_keys(document.value, "sources"), *_keys(document.value, "references")]
+    for below, allowed in (("lookups", lookups), ("sources", tables)):
+        for stem in files[below]:
+            if NAME.fullmatch(stem) and stem not in allowed:
+                yield _LAST, f"{below}/{stem}.sql belongs to nothing in the YAML.{did_you_mean(stem, allowed)}"
+
+
+def _sql_problems(folder: Path, file: str, stem: str) -> Iterator[tuple[int, str]]:
+    yield from _tried(folder, lambda: read_sql(folder, file))[1]
+    if not NAME.fullmatch(stem):
+        yield (
+            _LAST,
+            f"{shown(Path(file))}: a file name is a-z, 0-9 and _, at most 40 characters, and begins with a letter. Rename it",
+        )
+
+
+def _tried(folder: Path, read: Callable[[], T]) -> tuple[T | None, list[tuple[int, str]]]:
+    """Return what a reading gives, or its refusal as a problem that names the file within the folder."""
     try:
-        raw = path.read_bytes()
-        if len(raw) > MOST_BYTES:
-            raise PipelineRefusedError(f"{path}: {len(raw)} bytes, allowed are {MOST_BYTES}")
-        return raw.decode("utf-8")
-    except FileNotFoundError:
-        raise PipelineRefusedError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise PipelineRefusedError(f"{path}: not UTF-8 at byte {error.start}") from None
+        return read(), []
+    except PipelineRefusedError as error:
+        return None, [(_LAST, str(error).removeprefix(f"{shown(folder)}/"))]
 
 
-def _parse(path: Path, text: str) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """Return the document and the line of every key; refuse duplicate keys, aliases and anything but a mapping."""
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise PipelineRefusedError(f"{path}: aliases (*name) are not allowed", remedy="Write the value out.")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PipelineRefusedError(f"{path}: not valid YAML", [" ".join(str(error).split())]) from None
-    if not isinstance(document, dict) or root is None:
-        raise PipelineRefusedError(f"{path}: expected a mapping of keys, found {type(document).__name__}")
-    lines: dict[tuple[str, ...], int] = {}
-    duplicates: list[str] = []
-    _collect_lines(root, (), lines, duplicates)
-    if duplicates:
-        raise PipelineRefusedError(f"{path}", duplicates, "Keep one of each.")
-    return document, lines
-
-
-def _collect_lines(node: yaml.Node, at: tuple[str, ...], lines: dict[tuple[str, ...], int], duplicates: list[str]) -> None:
-    lines[at] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = str(key.value)
-            if name in seen:
-                duplicates.append(f"line {key.start_mark.line + 1}: {'.'.join((*at, name))} stands there twice")
-            seen.add(name)
-            _collect_lines(value, (*at, name), lines, duplicates)
-            lines[(*at, name)] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _collect_lines(value, (*at, str(index)), lines, duplicates)
-
-
-def _problem(path: Path, lines: dict[tuple[str, ...], int], item: dict[str, Any]) -> str:
-    at = tuple(str(part) for part in item["loc"] if part != "[key]")
-    known = at
-    while known not in lines:
-        known = known[:-1]
-    where = f"line {lines[known]}: {'.'.join(at) or 'the file'}"
-    message = re.sub(r"^(Value error, |Input should be )", lambda m: "expected " if "Input" in m.group() else "", item["msg"])
-    if item["type"] == "extra_forbidden":
-        allowed = _fields_at(at[:-1])
-        return f"{where}: unknown key.{did_you_mean(at[-1], allowed)} Allowed: {', '.join(allowed)}"
-    if item["type"] == "missing":
-        return f"{where}: missing"
-    hint = ""
-    if item["type"] == "literal_error":
-        allowed = re.findall(r"'([^']*)'", str(item["ctx"]["expected"]))
-        message = f"expected {item['ctx']['expected']}"
-        hint = did_you_mean(str(item["input"]), allowed)
-    found = item["input"]
-    shown = f", found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
-    return f"{where}: {message}{shown}" + (f".{hint}" if hint else "")
-
-
-def _fields_at(at: tuple[str, ...]) -> list[str]:
-    """Return the keys that the contract allows at a path, following the models' annotations."""
-    current: Any = Pipeline
-    for part in at:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(part)
-            current = field.annotation if field else None
-        elif typing.get_origin(current) is dict:
-            current = typing.get_args(current)[1]
-        while typing.get_origin(current) is typing.Annotated:
-            current = typing.get_args(current)[0]
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return [name for name in current.model_fields if name != "folder"]
-    return []
-
-
-def _file_problems(path: Path, pipeline: Pipeline, lines: dict[tuple[str, ...], int]) -> list[str]:
-    """Return what does not fit between the YAML and the files beside it."""
-    problems = []
-    if path.parent.name != pipeline.name:
-        problems.append(f"line {lines[('name',)]}: name {pipeline.name!r}, but the folder is {path.parent.name!r}")
-    if not (path.parent / "features.sql").is_file():
-        problems.append("features.sql is missing: it selects the request fields, the row key and the label")
-    for name in pipeline.inputs.lookups:
-        if not (path.parent / "lookups" / f"{name}.sql").is_file():
-            problems.append(f"line {lines[('inputs', 'lookups', name)]}: lookup {name!r} has no file lookups/{name}.sql")
-    for folder, allowed in (("lookups", list(pipeline.inputs.lookups)), ("sources", list(pipeline.tables))):
-        for file in pipeline.sql_files(folder):
-            if file not in allowed:
-                problems.append(f"{folder}/{file}.sql belongs to nothing in the YAML.{did_you_mean(file, allowed)}")
-    for folder in _SQL_FOLDERS:
-        for stem in pipeline.sql_files(folder):
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", stem):
-                problems.append(f"{folder}/{stem}.sql: a file name is a-z, 0-9 and _, at most 40 characters")
-    return problems
+def _keys(value: Any, *place: str) -> list[str]:
+    """Return the keys of a mapping below the document; none when something else stands there."""
+    for part in place:
+        value = value.get(part) if isinstance(value, dict) else None
+    return list(value) if isinstance(value, dict) else []

@@ -97,7 +97,9 @@ class StackConfig:
 
     def pipeline_names(self) -> list[str]:
         """Return the names of the pipeline folders, in alphabetical order."""
-        return sorted(path.parent.name for path in self.pipelines.glob("*/pipeline.yaml"))
+        from perennial.pipeline_file import pipeline_names
+
+        return pipeline_names(self.pipelines)
 
     def shared_environment(self) -> dict[str, str]:
         """Return what every process of the stack, and every client of it, finds in its environment: no secrets."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError
+from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
@@ -79,6 +82,95 @@ def test_refused_pipeline_is_an_import_error_and_hides_no_other(tmp_path: Path) 
     assert "Did you mean 'title'?" in text
     assert f"{tmp_path}/bad/" in text
     assert f"{tmp_path}/worse/" in text
+
+
+def set_value(key: str, value: str) -> Callable[[Path], object]:
+    """Return what gives a top-level key of a folder's pipeline.yaml another value."""
+
+    def change(folder: Path) -> None:
+        text = (folder / "pipeline.yaml").read_text()
+        (folder / "pipeline.yaml").write_text(re.sub(f"^{key}: .*$", f"{key}: {value}", text, flags=re.MULTILINE))
+
+    return change
+
+
+def replace_by(make: Callable[[Path], object], name: str) -> Callable[[Path], object]:
+    """Return what puts something else in the place of a file."""
+
+    def change(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
+
+    return change
+
+
+def replace_folder(target: str) -> Callable[[Path], object]:
+    """Return what puts a symbolic link in the place of the folder."""
+
+    def change(folder: Path) -> None:
+        shutil.rmtree(folder)
+        folder.symlink_to(target)
+
+    return change
+
+
+BAD: dict[str, tuple[Callable[[Path], object], str]] = {
+    "long_tag": (set_value("tags", f"[{'x' * 101}]"), "tags: expected at most 100 characters"),
+    "first_day": (set_value("start", "0001-01-01\ntime_zone: Asia/Tokyo"), "start: expected a date from 1970-01-01"),
+    "latin_features": (
+        replace_by(lambda file: file.write_bytes(b"-- \xe9"), "features.sql"),
+        "features.sql: not UTF-8: byte 0xE9",
+    ),
+    "latin_analysis": (replace_by(lambda file: file.write_bytes(b"-- \xe9"), "analysis/x.sql"), "analysis/x.sql: not UTF-8"),
+    "latin_lookup": (replace_by(lambda file: file.write_bytes(b"\xff"), "lookups/x.sql"), "lookups/x.sql: not UTF-8"),
+    "latin_yaml": (replace_by(lambda file: file.write_bytes(b"\xff"), "pipeline.yaml"), "latin_yaml/pipeline.yaml: not UTF-8"),
+    "editors_lock": (
+        replace_by(lambda file: file.symlink_to("me@host.1"), "analysis/.#x.sql"),
+        "analysis/.#x.sql: a link to 'me@host.1'",
+    ),
+    "folder_of_sql": (replace_by(lambda file: file.mkdir(), "analysis/x.sql"), "analysis/x.sql: not a file but a folder"),
+    "file_as_folder": (replace_by(lambda file: file.write_text(""), "lookups"), "lookups: cannot be read as a folder"),
+    "folder_as_yaml": (replace_by(lambda file: file.mkdir(), "pipeline.yaml"), "pipeline.yaml: not a file but a folder"),
+    "pipe": (replace_by(os.mkfifo, "features.sql"), "features.sql: not a file"),
+    "dangling_yaml": (replace_by(lambda file: file.symlink_to("gone"), "pipeline.yaml"), "pipeline.yaml: a link to 'gone'"),
+    "dangling_folder": (replace_folder("gone"), "dangling_folder: a link to 'gone', where nothing is. Mend or remove the link."),
+    "looping_folder": (replace_folder("looping_folder"), "looping_folder: a link to 'looping_folder'"),
+}
+
+
+def test_whatever_is_wrong_with_a_folder_is_an_import_error_and_hides_no_other(tmp_path: Path) -> None:
+    for name in ("good", *BAD):
+        shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)
+        set_value("name", name)(tmp_path / name)
+    for name, (change, _) in BAD.items():
+        change(tmp_path / name)
+
+    dag_ids, errors, _ = load_in_subprocess(tmp_path)
+
+    assert dag_ids == ["retrain_good"]
+    ((file, text),) = errors.items()
+    assert file.endswith("refused_pipelines.py")
+    assert [expected for _, expected in BAD.values() if expected not in text] == []
+    assert {name for name in ("good", *BAD) if f"{tmp_path}/{name}" in text} == set(BAD)
+
+
+def test_dag_that_cannot_be_built_is_an_import_error_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bad", "good"):
+        shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)
+        set_value("name", name)(tmp_path / name)
+
+    def broken(pipeline: Pipeline) -> str:
+        return str(1 // (pipeline.name != "bad"))
+
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    monkeypatch.setattr("perennial_airflow.doc.doc_md", broken)
+    found = DagBag(REPO / "dags")
+
+    assert found.dag_ids == ["retrain_good"]
+    ((file, text),) = found.import_errors.items()
+    assert file.endswith("refused_pipelines.py")
+    assert "bad: its DAG cannot be built. ZeroDivisionError: integer division or modulo by zero" in text
 
 
 @pytest.fixture(params=["retrain_flight_delays", "retrain_machine_faults"])

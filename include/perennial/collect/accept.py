@@ -17,12 +17,13 @@ from perennial.collect.drops import (
 )
 from perennial.collect.header import header_problems
 from perennial.collect.landing import LandedFile, head, list_folder, pin, stream
-from perennial.collect.manifest import FILE, ListedFile, Manifest, is_file_name, suffix
+from perennial.collect.manifest import FILE, ListedFile, Manifest, suffix
 from perennial.errors import DropRefusedError
 from perennial.lake.keys import code_digest
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.pipeline import Reference
+from perennial.pipeline_values import is_file_name
 
 
 def accept_drop(lake: Lake, source: str, day: date) -> tuple[Drop, bool] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -11,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from perennial.lake.objects import sha256
+from perennial.pipeline_values import is_file_name
 
 FILE = "_MANIFEST.json"
 MOST_BYTES = 1_000_000
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +85,6 @@ def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
         return None, problems
     files = tuple(ListedFile(file.name, file.size, file.sha256, file.rows) for file in text.files)
     return Manifest(source, day, sha256(body), files), []
-
-
-def is_file_name(name: str) -> bool:
-    """Tell whether a file of a drop may be called this: no path, nothing hidden, plain ASCII, .csv or .csv.gz."""
-    return _FILE_NAME.fullmatch(name) is not None and ".." not in name
 
 
 def suffix(name: str) -> str:

@@ -15,7 +15,7 @@ import uvicorn
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError
 from perennial.lake.layout import Layout, lake_root
 from perennial.lake.objects import Objects
-from perennial.pipeline import NAME
+from perennial.pipeline_values import NAME
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits

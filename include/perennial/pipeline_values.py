@@ -1,0 +1,191 @@
+"""The values of a pipeline.yaml: names, texts, numbers, dates and addresses, each with its bounds and what to write instead."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from datetime import date
+from typing import Annotated, Any, TypeVar
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+COLUMN = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2200, 12, 31)
+"""Of start and end. Within them no time zone and no lookback leaves the dates that Python, Spark and Airflow can compute with."""
+
+VIEWS = {"dates": "the view of the dates that are asked for", "drop": "the view of a source's typed rows"}
+"""Names that SQL files already know."""
+
+_OWN_COLUMNS = {"date", "as_of", "_metadata"}
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Control characters, halves of surrogate pairs, and marks that reorder or break the line they are shown in.
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST_URI = 1000
+_INT64 = 2**63
+
+T = TypeVar("T")
+H = TypeVar("H", bound=Hashable)
+Problem = tuple[tuple[str | int, ...], str]
+"""Where below the value, and what is wrong there."""
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise what pydantic takes for errors of the values at these places, unless there is none."""
+    details = [
+        InitErrorDetails(type=PydanticCustomError("refused", "{text}", {"text": text}), loc=at, input=None)
+        for at, text in problems
+    ]
+    if details:
+        raise ValidationError.from_exception_data("pipeline", details)
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a landed file may be called this: no path, nothing hidden, plain ASCII, .csv or .csv.gz."""
+    return _FILE_NAME.fullmatch(name) is not None and ".." not in name
+
+
+def read_day(text: str) -> date:
+    """Return the date of exactly YYYY-MM-DD within the years that a pipeline may have; raise ValueError."""
+    try:
+        day = date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise ValueError(f"expected a date, YYYY-MM-DD, that the calendar has, found {text!r}")
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"expected a date from {FIRST_DAY} to {LAST_DAY}, found {text}")
+    return day
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(f"a name is 1 to 40 characters of a-z, 0-9 and _, and begins with a letter, found {value[:60]!r}")
+    return value
+
+
+def _table(value: str) -> str:
+    if value in VIEWS:
+        raise ValueError(f"{value!r} is Perennial's own: {VIEWS[value]}. Choose another name")
+    return value
+
+
+def _column(value: str) -> str:
+    if not COLUMN.fullmatch(value):
+        raise ValueError(f"a column is 1 to 63 lower-case letters, digits and _, found {value[:80]!r}")
+    if value in _OWN_COLUMNS or value.startswith("__"):
+        raise ValueError(
+            f"{value!r} is Perennial's own, as are date, as_of, _metadata and what begins with __. Choose another name"
+        )
+    return value
+
+
+def _field(value: str) -> str:
+    return value if value == "date" else _column(value)
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("no such time zone; use an IANA name such as America/New_York")
+    return value
+
+
+def _s3(value: str) -> str:
+    if not _S3.fullmatch(value) or ".." in value or len(value) > _LONGEST_URI or re.search("[{}]", value.replace("{date}", "")):
+        raise ValueError("expected an S3 address such as s3://bucket/folder/date={date}/")
+    return value
+
+
+def _line(value: str) -> str:
+    if value.strip() != value or not value:
+        raise ValueError("expected text that neither begins nor ends with a blank, and is not empty")
+    if found := _UNSHOWABLE.search(value):
+        raise ValueError(f"the character {found.group()!a} cannot be shown; write plain text on one line")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Return a whole number that 64 bits hold or a finite one; bool is neither."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("expected a number")
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise ValueError("expected a number of at most 64 bits")
+    if not math.isfinite(value):
+        raise ValueError("expected a number that is not infinite")
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, str):
+        if len(value) > 1000:
+            raise ValueError(f"expected at most 1000 characters, found {len(value)}")
+        return value
+    if isinstance(value, bool) or (isinstance(value, int) and -_INT64 <= value < _INT64):
+        return value
+    raise ValueError("expected text, a whole number of at most 64 bits, true or false")
+
+
+def _text_or_whole(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected text or a whole number; put text in quotes")
+    return _scalar(value)
+
+
+def _day(value: Any) -> Any:
+    return read_day(value) if isinstance(value, str) else value
+
+
+def doubled(values: Iterable[H]) -> Iterator[tuple[int, H]]:
+    """Yield the place and the value of everything that stands in a list a second time; 1 is not true."""
+    seen = set()
+    for index, value in enumerate(values):
+        if (type(value), value) in seen:
+            yield index, value
+        seen.add((type(value), value))
+
+
+def _distinct(values: list[T]) -> list[T]:
+    refuse(((index,), f"{value!r} stands there twice") for index, value in doubled(values))
+    return values
+
+
+def _ordered(values: list[T]) -> list[T]:
+    if isinstance(values, Sequence) and len(values) == 2 and values[0] > values[1]:  # type: ignore[operator]
+        raise ValueError(f"range {values}: the first number is greater than the second")
+    return values
+
+
+Name = Annotated[str, AfterValidator(_name)]
+TableName = Annotated[str, AfterValidator(_name), AfterValidator(_table)]
+Column = Annotated[str, AfterValidator(_column)]
+FieldName = Annotated[str, AfterValidator(_field)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Uri = Annotated[str, AfterValidator(_s3)]
+Day = Annotated[date, BeforeValidator(_day)]
+
+Title = Annotated[str, Field(max_length=200), AfterValidator(_line)]
+Owner = Annotated[str, Field(max_length=80), AfterValidator(_line)]
+Tag = Annotated[str, Field(max_length=100), AfterValidator(_line)]
+"""Airflow's table of tags holds 100 characters."""
+Text = Annotated[str, Field(max_length=1000)]
+Expression = Annotated[str, Field(max_length=4000)]
+KubernetesName = Annotated[str, Field(max_length=253), AfterValidator(_line)]
+Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(m|Ki|Mi|Gi|Ti)?$", max_length=20)]
+
+Positive = Annotated[int, Field(gt=0, le=3660)]
+Count = Annotated[int, Field(gt=0, le=10**12)]
+CountOrNone = Annotated[int, Field(ge=0, le=10**12)]
+Bytes = Annotated[int, Field(gt=0, le=2**50)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float | int, BeforeValidator(_number)]
+Scalar = Annotated[bool | int | str, BeforeValidator(_scalar)]
+TextOrWhole = Annotated[str | int, BeforeValidator(_text_or_whole)]
+
+Distinct = Annotated[list[T], AfterValidator(_distinct)]
+Some = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
+Range = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
