@@ -54,7 +54,7 @@ def lake(s3, pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def test_validate(call: Call) -> None:
-    assert call("validate") == (0, {"pipelines": [{"name": "machine_faults", "valid": True, "problem": None}]})
+    assert call("validate") == (0, {"pipelines": [{"name": "machine_faults", "valid": True, "problem": None, "doubts": []}]})
 
 
 def test_validate_says_what_is_wrong_and_fails(

@@ -36,7 +36,7 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     def query(item: dict[str, Any], sight: Sight) -> DataFrame:
         """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
         tables.show(sight)
-        return run_query(spark, item["file"], item["sql"])
+        return run_query(spark, item["file"], item["sql"], tables.views)
 
     with several_at_once() as pool:
 

@@ -20,6 +20,7 @@ _QUERIES = (
     "analyse/features.py",
     "analyse/partitions.py",
     "lake/digest.py",
+    "lake/spark_relations.py",
     "lake/spark_sql.py",
 )
 _PROFILE = ("analyse/day_profile.py", "analyse/partitions.py", "lake/digest.py")

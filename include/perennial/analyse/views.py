@@ -15,6 +15,7 @@ from perennial.lake.spark_sql import local_rows
 from perennial.lake.spark_tables import table_name
 
 _DAY = timedelta(days=1)
+DATES = "dates"
 _DATES = T.StructType([T.StructField("date", T.DateType(), False), T.StructField("as_of", T.DateType(), False)])
 
 
@@ -58,12 +59,17 @@ class CleanTables:
             rows = reader.table(table_name(database, table["table"]))
             self._rows[name] = (_between(rows, first, last) if table["dated"] else rows).persist()
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Return the names that a query may read."""
+        return (DATES, *self._rows)
+
     def show(self, sight: Sight) -> None:
         """Replace the views that the next query sees."""
         for name, rows in self._rows.items():
             visible = _between(rows, sight.first, sight.last) if self._dated[name] else rows
             visible.createOrReplaceTempView(name)
-        local_rows(self._spark, sight.dates, _DATES).createOrReplaceTempView("dates")
+        local_rows(self._spark, sight.dates, _DATES).createOrReplaceTempView(DATES)
 
     def of_days(self, name: str, days: Iterable[str]) -> DataFrame:
         """Return the rows of some days of a source."""

@@ -25,6 +25,7 @@ from perennial.lake.tables import Partition
 
 log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
+DROP = "drop"
 _one_at_a_time = Lock()
 """Tables share the view `drop`, until the query over it is planned, and the table of quarantined rows."""
 
@@ -114,8 +115,8 @@ def _write_accepted(
     shaped = drop
     if table["sql"] is not None:
         with _one_at_a_time:
-            drop.createOrReplaceTempView("drop")
-            shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"])
+            drop.createOrReplaceTempView(DROP)
+            shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"], (DROP,))
     _require_date(shaped, table["name"], is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
     contents = partition_contents(shaped, None if is_reference else "date")

@@ -20,19 +20,35 @@ def validate(
     names = pipelines or pipeline_names()
     if not names:
         raise RefusedError(f"No pipeline in {pipelines_folder()}", remedy="A pipeline is a folder with a pipeline.yaml.")
-    found = {name: _problem(name) for name in names}
+    found = {name: _look(name) for name in names}
     if as_json:
-        print_json({"pipelines": [{"name": name, "valid": text is None, "problem": text} for name, text in found.items()]})
+        print_json(
+            {
+                "pipelines": [
+                    {"name": name, "valid": problem is None, "problem": problem, "doubts": doubts}
+                    for name, (problem, doubts) in found.items()
+                ]
+            }
+        )
     else:
-        for name, text in found.items():
-            print_line(f"✓ {name}" if text is None else f"✗ {text}", style="green" if text is None else "red")
-    if any(found.values()):
+        for name, (problem, doubts) in found.items():
+            print_line(f"✓ {name}" if problem is None else f"✗ {problem}", style="green" if problem is None else "red")
+            for doubt in doubts:
+                print_line(f"? {name}: {doubt}. Spark may still understand it; this check knows less", style="yellow")
+    if any(problem for problem, _ in found.values()):
         raise typer.Exit(1)
 
 
-def _problem(name: str) -> str | None:
+def _look(name: str) -> tuple[str | None, list[str]]:
+    """Return what is wrong with a pipeline, and what of its SQL could not be looked into."""
+    from perennial.sql_check.check import check_sql
+
     try:
-        load_pipeline(name)
+        pipeline = load_pipeline(name)
+        findings = check_sql(pipeline)
     except PipelineRefusedError as error:
-        return str(error)
-    return None
+        return str(error), []
+    if not findings.problems:
+        return None, findings.doubts
+    refusal = PipelineRefusedError(f"{pipeline.folder}", findings.problems, "See docs/reference/pipeline.md, SQL files.")
+    return str(refusal), findings.doubts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pyspark.errors import AnalysisException, ParseException
@@ -11,16 +11,21 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
+from perennial.lake.spark_relations import foreign_relations
 
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
-def run_query(spark: SparkSession, file: str, text: str) -> DataFrame:
-    """Return the result of one of the pipeline's SQL files; anything but a single query is refused."""
+def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
+    """Return the result of one of the pipeline's SQL files; anything but a single query over `views` is refused."""
     try:
         # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once.
-        spark._jsparkSession.sessionState().sqlParser().parseQuery(text)
+        plan = spark._jsparkSession.sessionState().sqlParser().parseQuery(text)
+        if foreign := foreign_relations(plan, views):
+            raise RefusedError(
+                f"{file}: it reads what a query may not see", foreign, f"Read only {', '.join(sorted(views))}, by these names."
+            )
         # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
         # on to what was resolved now.
         return spark.sql(text).select("*")

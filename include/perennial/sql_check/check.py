@@ -1,0 +1,82 @@
+"""Looking into a pipeline's SQL without Spark: what would certainly fail is told before a job is started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from perennial.errors import did_you_mean
+from perennial.pipeline import Pipeline
+from perennial.sql_check.columns import Views, look_at_columns
+from perennial.sql_check.finding import Doubt, Problem
+from perennial.sql_check.parse import parse_query
+from perennial.sql_check.tables import table_problems
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong for sure, and what could not be looked into."""
+
+    problems: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The columns that a file must yield; `only`: and no others."""
+
+    columns: tuple[str, ...]
+    only: bool
+
+
+def check_sql(pipeline: Pipeline) -> Findings:
+    """Return what is found in all SQL files of a pipeline. What is not sure is no problem: Spark has the last word."""
+    findings = Findings()
+    clean: dict[str, list[str] | None] = {}
+    shaped = pipeline.sql_files("sources")
+    for name, table in pipeline.tables.items():
+        dated = ["date"] if name in pipeline.sources else []
+        columns: list[str] | None = [*dated, *table.columns]
+        if name in shaped:
+            columns = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": columns}, Expected(tuple(dated), only=False))
+        clean[name] = columns
+    views: Views = {"dates": ["date", "as_of"], **clean}
+    inputs = pipeline.inputs
+    wanted = dict.fromkeys(("date", *pipeline.row_key, *inputs.request, pipeline.label.column))
+    _check(findings, "features.sql", pipeline.sql("features.sql"), views, Expected(tuple(wanted), only=True))
+    for name, text in pipeline.sql_files("lookups").items():
+        lookup = inputs.lookups[name]
+        _check(findings, f"lookups/{name}.sql", text, views, Expected(("as_of", *lookup.key, *lookup.values), only=True))
+    for name, text in pipeline.sql_files("analysis").items():
+        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False))
+    return findings
+
+
+def _check(findings: Findings, file: str, text: str, views: Views, expected: Expected) -> list[str] | None:
+    """Add what is found in one file; return the columns that it yields, None where that is not sure."""
+    try:
+        tree = parse_query(file, text)
+    except Problem as problem:
+        findings.problems.append(str(problem))
+        return None
+    except Doubt as doubt:
+        findings.doubts.append(str(doubt))
+        return None
+    unknown, yielded = look_at_columns(tree, views)
+    found = sorted({*table_problems(tree, views), *unknown})
+    findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
+    if yielded is not None:
+        findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))
+    return yielded
+
+
+def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
+    extra = [name for name in dict.fromkeys(yielded) if name not in expected.columns]
+    for name in expected.columns:
+        if name not in yielded:
+            yield f"column {name!r} is missing in what it selects.{did_you_mean(name, extra)}"
+    for name in dict.fromkeys(yielded):
+        if yielded.count(name) > 1:
+            yield f"column {name!r} stands twice in what it selects"
+    if expected.only:
+        yield from (f"column {name!r} is not declared in pipeline.yaml" for name in extra)

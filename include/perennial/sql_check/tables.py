@@ -1,0 +1,48 @@
+"""The tables that a query reads: only the views that its stage offers, by their plain names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sqlglot import exp
+
+from perennial.errors import did_you_mean
+
+
+def table_problems(tree: exp.Expr, views: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every table that is neither one of `views` nor named by a WITH around it."""
+    for table in tree.find_all(exp.Table):
+        if table.find_ancestor(exp.Hint):
+            continue
+        line = line_of(table)
+        named = table.this
+        if table.args.get("db"):
+            name = ".".join(part.name for part in table.parts)
+            yield line, f"{name!r} is a full name or a path; a query sees only {_list(views)}, by these names"
+        elif isinstance(named, exp.Anonymous) and named.name.upper() == "IDENTIFIER":
+            yield line, f"IDENTIFIER(…) as a table; name one of {_list(views)}"
+        elif isinstance(named, exp.Identifier) and named.name.lower() not in {*views, *_named_around(table)}:
+            hint = did_you_mean(named.name.lower(), views)
+            yield line, f"there is no table or view {named.name!r}.{hint} There are {_list(views)}"
+        elif table.args.get("version"):
+            yield line, f"{named.name!r} is a view and has no other versions; take the dates that you need by a condition"
+
+
+def line_of(node: exp.Expr) -> int:
+    """Return the line on which a part of a query begins, 0 when it is not known."""
+    return min((part.meta["line"] for part in node.find_all(exp.Identifier, exp.Anonymous) if "line" in part.meta), default=0)
+
+
+def _named_around(table: exp.Table) -> set[str]:
+    names = set()
+    around = table.parent
+    while around is not None:
+        # A part of a WITH lies below it, and sees the parts before it; that one of the later is meant is for Spark to say.
+        held = around if isinstance(around, exp.With) else around.args.get("with_") or around.args.get("with")
+        names |= {part.alias.lower() for part in held.expressions} if isinstance(held, exp.With) else set()
+        around = around.parent
+    return names
+
+
+def _list(views: Collection[str]) -> str:
+    return ", ".join(sorted(views))

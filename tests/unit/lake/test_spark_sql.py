@@ -1,0 +1,95 @@
+"""Running a pipeline's SQL in Spark: a query sees the views that it is offered, and nothing beside them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from stack.config import REPO
+
+SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
+READS_WHAT_IT_MAY = [
+    "SELECT a FROM v",
+    "SELECT a FROM V WHERE a IN (SELECT max(w.a) FROM w)",
+    "WITH c AS (SELECT a FROM v), d AS (SELECT a FROM c) SELECT * FROM c JOIN d USING (a)",
+    "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r",
+    "SELECT v.a, x FROM v LATERAL VIEW explode(array(1, 2)) AS x",
+    "SELECT l.b FROM v, LATERAL (SELECT w.a AS b FROM w WHERE w.a = v.a) l",
+    "SELECT id FROM range(3) UNION ALL SELECT col1 FROM VALUES (1)",
+    "FROM v |> JOIN w USING (a) |> SELECT a",
+    "TABLE v",
+]
+READS_MORE = {
+    "SELECT a FROM spark_catalog.default.v": "spark_catalog.default.v",
+    "SELECT a FROM default.other": "default.other",
+    "SELECT a FROM other": "other",
+    "SELECT * FROM text.`/etc/passwd`": "text./etc/passwd",
+    "SELECT a FROM v WHERE a IN (SELECT value FROM text.`/etc/passwd`)": "text./etc/passwd",
+    "SELECT (SELECT max(value) FROM text.`/etc/passwd`) AS x FROM v": "text./etc/passwd",
+    "WITH c AS (SELECT * FROM x.y) SELECT * FROM c": "x.y",
+    "SELECT * FROM (WITH c AS (SELECT a FROM v) SELECT a FROM c) JOIN c USING (a)": "c",
+    "SELECT l.b FROM v, LATERAL (SELECT value AS b FROM csv.`s3a://x/y`) l": "csv.s3a://x/y",
+    "SELECT a FROM v UNION ALL SELECT a FROM x.y": "x.y",
+    "FROM v |> JOIN x.y USING (a)": "x.y",
+    "SELECT a FROM IDENTIFIER('x.y')": "IDENTIFIER(…) as a table",
+    "SELECT a FROM v VERSION AS OF 1": "another version of a table (AS OF)",
+    "TABLE x.y": "x.y",
+}
+JOB = """
+import json, sys
+from pyspark.sql import SparkSession
+from perennial.errors import RefusedError
+from perennial.lake.spark_sql import run_query
+
+spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
+for view in ("v", "w", "other"):
+    spark.range(1).selectExpr("id AS a").createOrReplaceTempView(view)
+said = {}
+for query in json.loads(sys.argv[1]):
+    try:
+        said[query] = [str(run_query(spark, "x.sql", query, ("v", "w")).count())]
+    except RefusedError as error:
+        said[query] = [str(error), *error.problems]
+print("SAID " + json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
+    folder = tmp_path_factory.mktemp("spark")
+    (folder / "job.py").write_text(JOB)
+    queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, "DROP TABLE v", "SELECT nothing FROM v"])
+    done = subprocess.run(
+        [SUBMIT, folder / "job.py", queries],
+        cwd=folder,
+        env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("SAID ")), None)
+    assert line is not None, done.stdout + done.stderr
+    return json.loads(line.removeprefix("SAID "))
+
+
+@pytest.mark.parametrize("query", READS_WHAT_IT_MAY)
+def test_offered_views_are_read(said: dict[str, list[str]], query: str) -> None:
+    assert said[query][0].isdigit()
+
+
+@pytest.mark.parametrize("query", READS_MORE)
+def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+
+    assert text.startswith("x.sql: it reads what a query may not see")
+    assert text.endswith("Read only v, w, by these names.")
+    assert problems == [READS_MORE[query]]
+
+
+def test_statement_and_unknown_column_are_refused_as_before(said: dict[str, list[str]]) -> None:
+    assert "x.sql: not a query" in said["DROP TABLE v"][0]
+    assert "x.sql: Spark cannot run it" in said["SELECT nothing FROM v"][0]
