@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 LONGEST_LINE = 1_000_000
+LONGEST_RECORD = 4_000_000
+"""Characters of a record, line breaks in quotes included. One quote that nothing closes would make a record of the whole file."""
 MOST_RATIO = 200
 """Decompressed by compressed size. Real CSV reaches 5 to 30; a gzip bomb comes close to 1,000."""
 RATIO_FREE_BYTES = 10_000_000
@@ -60,7 +62,9 @@ def read_content(chunks: Iterable[bytes], *, compressed: bool, most_bytes: int) 
     except _BrokenError as error:
         found.problems.append(str(error))
     except csv.Error as error:
-        found.problems.append(f"not readable as CSV after row {found.rows}: {error}")
+        too_long = "field larger" in str(error)
+        said = f"a cell of more than {csv.field_size_limit():,} characters: is a quote not closed?" if too_long else str(error)
+        found.problems.append(f"not readable as CSV after row {found.rows}: {said}")
     for _ in raw:
         pass
     found.sha256 = digest.hexdigest()
@@ -151,7 +155,22 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _count(lines: Iterator[str], found: Content) -> None:
-    records = (record for record in csv.reader(lines) if record)  # blank lines are no records; Spark skips them too
-    found.columns = tuple(next(records, ()))
-    for _ in records:
-        found.rows += 1
+    taken = 0
+
+    def bounded() -> Iterator[str]:
+        nonlocal taken
+        for line in lines:
+            taken += len(line)
+            if taken > LONGEST_RECORD:
+                after = f"the record after row {found.rows}" if found.columns else "the header"
+                raise _BrokenError(f"{after} has more than {LONGEST_RECORD:,} characters: is a quote not closed?")
+            yield line
+
+    for record in csv.reader(bounded()):
+        taken = 0
+        if not record:  # blank lines are no records; Spark skips them too
+            continue
+        if found.columns:
+            found.rows += 1
+        else:
+            found.columns = tuple(record)

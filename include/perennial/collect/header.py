@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+
+MOST_PROBLEMS = 20
+"""Of one header: they are stored, and a file of a million columns has as many."""
+
+_MOST_COMPARED = 100
+"""Names that are looked for under another spelling: each is compared with every missing one."""
 
 
 def header_problems(found: Sequence[str], expected: Iterable[str]) -> list[str]:
-    """Return every difference between a header and the contract's columns, by name."""
+    """Return the differences between a header and the contract's columns, by name; at most MOST_PROBLEMS and how many more."""
     wanted = list(expected)
     if not found:
         return ["empty: there is no header"]
-    problems = [
-        f"column {_cut(name)} stands there {found.count(name)} times" for name in dict.fromkeys(found) if found.count(name) > 1
-    ]
-    missing = [name for name in wanted if name not in found]
-    for name in dict.fromkeys(found):
-        if name in wanted:
-            continue
-        near = difflib.get_close_matches(name.strip().lower(), missing, n=1, cutoff=0.6)
+    known, counts = set(wanted), Counter(found)
+    problems = [f"column {_cut(name)} stands there {count} times" for name, count in counts.items() if count > 1]
+    missing = dict.fromkeys(name for name in wanted if name not in counts)
+    for index, name in enumerate(name for name in counts if name not in known):
+        near = difflib.get_close_matches(name.strip().lower()[:100], missing, n=1, cutoff=0.6) if index < _MOST_COMPARED else []
         if near:
-            missing.remove(near[0])
+            del missing[near[0]]
             problems.append(f"column {near[0]!r} was renamed to {_cut(name)}")
         else:
             problems.append(f"column {_cut(name)} is not in the contract")
     problems.extend(f"column {name!r} is missing" for name in missing)
     if not problems and list(found) != wanted:
         first = next(index for index, (a, b) in enumerate(zip(found, wanted, strict=True)) if a != b)
-        problems.append(f"columns in another order: column {first + 1} is {found[first]!r}, expected {wanted[first]!r}")
+        problems.append(f"columns in another order: column {first + 1} is {_cut(found[first])}, expected {wanted[first]!r}")
+    if len(problems) > MOST_PROBLEMS:
+        return [*problems[:MOST_PROBLEMS], f"and {len(problems) - MOST_PROBLEMS} more of the header"]
     return problems
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from perennial.lake.objects import sha256
 from perennial.pipeline_values import is_file_name
@@ -47,8 +48,14 @@ class _FileText(_Text):
     rows: Annotated[int, Field(ge=0)]
 
 
+def _format(value: object) -> object:
+    if isinstance(value, bool | float):  # true == 1 == 1.0
+        raise ValueError(f"expected the number 1, found {json.dumps(value)}")
+    return value
+
+
 class _ManifestText(_Text):
-    format: Literal[1]
+    format: Annotated[Literal[1], BeforeValidator(_format)]
     source: str
     date: str
     files: list[_FileText]
@@ -61,7 +68,10 @@ def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
     except UnicodeDecodeError as error:
         return None, [f"{FILE} is not UTF-8 at byte {error.start}"]
     except ValidationError as error:
-        return None, [f"{FILE}: {_where(item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
+        return None, [
+            f"{FILE}: {_where(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False)
+        ]
     except (ValueError, RecursionError) as error:
         return None, [f"{FILE} is not valid JSON: {error}"]
     problems = []
@@ -71,16 +81,17 @@ def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
         problems.append(f"{FILE} is of another date: {text.date!r}, expected '{day}'")
     if not text.files:
         problems.append(f"{FILE} names no file: the drop is empty")
-    names = [file.name for file in text.files]
-    digests = [file.sha256 for file in text.files]
-    problems.extend(_name_problem(name) for name in dict.fromkeys(names) if not is_file_name(name))
+    names = Counter(file.name for file in text.files)
+    same: dict[str, dict[str, None]] = defaultdict(dict)
+    for file in text.files:
+        same[file.sha256][file.name] = None
+    problems.extend(_name_problem(name) for name in names if not is_file_name(name))
+    problems.extend(f"doubled: {FILE} names {name!r} {count} times" for name, count in names.items() if count > 1)
     problems.extend(
-        f"doubled: {FILE} names {name!r} {names.count(name)} times" for name in dict.fromkeys(names) if names.count(name) > 1
+        f"doubled: {', '.join(map(repr, called))} are the same file under {len(called)} names"
+        for called in same.values()
+        if len(called) > 1
     )
-    for digest in dict.fromkeys(digests):
-        same = list(dict.fromkeys(name for name, other in zip(names, digests, strict=True) if other == digest))
-        if len(same) > 1:
-            problems.append(f"doubled: {', '.join(map(repr, same))} are the same file under {len(same)} names")
     if problems:
         return None, problems
     files = tuple(ListedFile(file.name, file.size, file.sha256, file.rows) for file in text.files)

@@ -247,13 +247,26 @@ def test_a_line_without_end(problems, machine_data) -> None:
         ({"source": "weather"}, "of another source: 'weather'"),
         ({"date": "2026-03-03"}, "of another date: '2026-03-03'"),
         ({"format": 2}, "format"),
+        ({"format": True}, "format: expected the number 1, found true"),
+        ({"format": 1.0}, "format: expected the number 1, found 1.0"),
         ({"surprise": 1}, "surprise"),
         ({"files": [{"name": "a.csv"}]}, "Field required"),
         ({"files": [{"name": "a.csv", "size": -1, "sha256": "0" * 64, "rows": 1}]}, "greater than"),
         ({"files": [{"name": "a.csv", "size": "1", "sha256": "0" * 64, "rows": 1}]}, "valid integer"),
         ({"files": [{"name": "a.csv", "size": 1, "sha256": "../x", "rows": 1}]}, "pattern"),
     ],
-    ids=["source", "date", "format", "unknown key", "missing keys", "negative", "text for a number", "digest"],
+    ids=[
+        "source",
+        "date",
+        "format",
+        "true for one",
+        "1.0 for one",
+        "unknown key",
+        "missing keys",
+        "negative",
+        "text for a number",
+        "digest",
+    ],
 )
 def test_manifest_contents(problems, machine_data, changes: dict[str, Any], expected: str) -> None:
     assert any(expected in problem for problem in problems(machine_data.files(DAY), **changes))
