@@ -14,8 +14,8 @@ from types import ModuleType
 
 import pytest
 import yaml
-
 from kube import node_address
+
 from perennial.calendar import days
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.objects import split_uri

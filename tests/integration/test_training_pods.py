@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
 from kube import install, kubectl, relayed
+
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 

@@ -19,7 +19,7 @@ def plan(
     release: Annotated[str | None, typer.Option(help="The release; the active one when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what serving a release would change on Kubernetes; nothing is made."""
+    """Show what serving a release would change on Kubernetes."""
     from perennial.deploy.active import read_active
     from perennial.deploy.release import read_release
     from perennial.runtime.kubernetes_serving import KubernetesRuntime
@@ -44,7 +44,7 @@ def janitor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what is left over.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take away what interrupted trainings and deploys left on Kubernetes."""
+    """Take away what interrupted work left on Kubernetes."""
     from perennial.runtime.choice import runtime_of
     from perennial.runtime.janitor import clean_up
 

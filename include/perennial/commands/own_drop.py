@@ -12,11 +12,12 @@ from perennial.collect.content import read_content
 from perennial.collect.drops import check_manifest, contract_problems, manifest_bytes
 from perennial.collect.header import header_problems
 from perennial.collect.landing import list_folder
-from perennial.collect.manifest import FILE, ListedFile, is_file_name
+from perennial.collect.manifest import FILE, ListedFile
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, split_uri
 from perennial.pipeline import Source
+from perennial.pipeline_values import is_file_name
 
 _CHUNK = 1 << 20
 

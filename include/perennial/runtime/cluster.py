@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Any
 
 import httpx
-from kubernetes import client, config, dynamic
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 
+from kubernetes import client, config, dynamic
 from perennial.errors import PerennialError, RefusedError
 
 FIELD_MANAGER = "perennial"
