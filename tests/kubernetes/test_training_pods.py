@@ -16,8 +16,9 @@ from lab import LAST, START, Lab
 
 from kubernetes import client, config
 from perennial.errors import PerennialError
+from perennial.runtime.pod_training import train_in_pod
 from perennial.runtime.training_pod import pod_name
-from perennial.train.plan import plan_training
+from perennial.train.plan import finish_training, plan_training
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
 
@@ -153,3 +154,30 @@ def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> 
 
     with pytest.raises(AirflowSkipException, match="3 of 8 days"):
         Driven().run("mlp", START + timedelta(days=2))
+
+
+def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    plan = plan_training(lab.lake, LAST, CANDIDATE)
+    assert plan.job_uri is not None
+    with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
+        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.job_uri)
+    assert finish_training(lab.lake, plan)["outcome"] == "done"
+    assert "Training logistic of" in caplog.text
+    wait_for_none(cluster)
+
+
+def test_the_command_line_quotes_a_pod_that_fails(lab: Lab, cluster: Cluster) -> None:
+    plan = plan_training(lab.lake, LAST, CANDIDATE)
+    training = lab.pipeline.training
+    small = training.model_copy(update={"resources": training.resources.model_copy(update={"memory": "64Mi"})})
+    pipeline = lab.pipeline.model_copy(update={"training": small})
+    with pytest.raises(PerennialError, match="OOMKilled at its memory limit of 64Mi"):
+        train_in_pod(pipeline, CANDIDATE, str(plan.key), str(plan.job_uri))
+    wait_for_none(cluster)
+
+
+def wait_for_none(cluster: Cluster) -> None:
+    deadline = time.monotonic() + 60
+    while cluster.pods():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

@@ -107,12 +107,18 @@ def _stages(
 
 
 def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
+    from perennial.runtime.choice import runtime_of
     from perennial.runtime.process import train
     from perennial.train.plan import finish_training, plan_training
 
     plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.skipped is None and plan.job_uri is not None:
-        train([plan.job_uri])
+        if runtime_of(lake.pipeline) == "process":
+            train([plan.job_uri])
+        else:
+            from perennial.runtime.pod_training import train_in_pod
+
+            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.job_uri)
     return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
 
 

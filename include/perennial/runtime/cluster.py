@@ -51,13 +51,12 @@ class Cluster:
                 raise
             return dict(found.to_dict())
 
-    def delete(self, body: Body) -> None:
-        """Delete an object and what it owns; one that is gone is fine."""
+    def delete(self, body: Body, *, now: bool = False) -> None:
+        """Delete an object and what it owns; one that is gone is fine. `now` gives a pod no time to stop."""
+        options: dict[str, Any] = {"propagationPolicy": "Background", **({"gracePeriodSeconds": 0} if now else {})}
         with _named(f"delete {_title(body)}"):
             try:
-                self._resource(body).delete(
-                    name=body["metadata"]["name"], namespace=self.namespace, body={"propagationPolicy": "Background"}
-                )
+                self._resource(body).delete(name=body["metadata"]["name"], namespace=self.namespace, body=options)
             except DynamicApiError as error:
                 if error.status != GONE:
                     raise
@@ -79,10 +78,11 @@ class Cluster:
             )
             return list(self._api.sanitize_for_serialization(found)["items"])
 
-    def log(self, pod: str, lines: int) -> list[str]:
-        """Return the last lines that a pod said; none when it has said nothing yet."""
+    def log(self, pod: str, lines: int | None = None) -> list[str]:
+        """Return the (last) lines that a pod said; none when it has said nothing yet."""
+        options = {} if lines is None else {"tail_lines": lines}
         try:
-            said = client.CoreV1Api(self._api).read_namespaced_pod_log(pod, self.namespace, tail_lines=lines)
+            said = client.CoreV1Api(self._api).read_namespaced_pod_log(pod, self.namespace, **options)
         except (ApiException, HTTPError):
             return []
         return str(said).splitlines()
