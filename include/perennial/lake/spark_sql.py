@@ -20,19 +20,30 @@ WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; anything but a single query over `views` is refused."""
     try:
-        # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once.
-        plan = spark._jsparkSession.sessionState().sqlParser().parseQuery(text)
+        # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once. By Spark's own parser: the
+        # session's is Iceberg's, whose parseQuery takes statements too.
+        query = without_last_semicolon(text)
+        plan = _jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
         if foreign := foreign_relations(plan, views):
             raise RefusedError(
                 f"{file}: it reads what a query may not see", foreign, f"Read only {', '.join(sorted(views))}, by these names."
             )
         # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
         # on to what was resolved now.
-        return spark.sql(text).select("*")
+        return spark.sql(query).select("*")
     except ParseException as error:
         raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
     except AnalysisException as error:
         raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
+
+
+def without_last_semicolon(text: str) -> str:
+    """Return a query without the semicolons at its end, which a habit leaves there."""
+    return text.rstrip("; \t\n")
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark.sparkContext._jvm
 
 
 def require_columns(

@@ -50,6 +50,7 @@ class _Columns:
 
     def problems(self) -> Iterator[tuple[int, str]]:
         """Yield line and text of every column that none of the tables at its place has."""
+        hinted = {id(column) for hint in self._root.expression.find_all(exp.Hint) for column in hint.find_all(exp.Column)}
         for scope in self._root.traverse():
             if not isinstance(scope.expression, exp.Select):
                 continue
@@ -59,7 +60,7 @@ class _Columns:
             names = {name for columns in visible.values() for name in columns}
             named_here = _aliases(scope)
             for column in scope.find_all(exp.Column):
-                if not column.find_ancestor(exp.Hint) and (text := _unknown(column, visible, names, named_here)):
+                if id(column) not in hinted and (text := _unknown(column, visible, names, named_here)):
                     yield line_of(column), text
 
     def _visible(self, scope: Scope) -> dict[str, list[str]] | None:

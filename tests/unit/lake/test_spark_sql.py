@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from perennial.lake.spark_conf import iceberg_conf
 from stack.config import REPO
 
 SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
@@ -20,6 +21,7 @@ READS_WHAT_IT_MAY = [
     "SELECT id FROM range(3) UNION ALL SELECT col1 FROM VALUES (1)",
     "FROM v |> JOIN w USING (a) |> SELECT a",
     "TABLE v",
+    "SELECT a FROM v;\n",
 ]
 READS_MORE = {
     "SELECT a FROM spark_catalog.default.v": "spark_catalog.default.v",
@@ -37,6 +39,17 @@ READS_MORE = {
     "SELECT a FROM v VERSION AS OF 1": "another version of a table (AS OF)",
     "TABLE x.y": "x.y",
 }
+STATEMENTS = [
+    "DROP VIEW v",
+    "CREATE TABLE x AS SELECT 1",
+    "INSERT INTO v SELECT 1",
+    "WITH c AS (SELECT 1) INSERT INTO v SELECT * FROM c",
+    "FROM v INSERT INTO w SELECT a INSERT INTO w SELECT a + 1",
+    "SELECT a FROM v; DROP VIEW v",
+    "CALL ice.system.expire_snapshots('x.y')",
+    "SET spark.sql.ansi.enabled = false",
+    "",
+]
 JOB = """
 import json, sys
 from pyspark.sql import SparkSession
@@ -61,9 +74,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
     folder = tmp_path_factory.mktemp("spark")
     (folder / "job.py").write_text(JOB)
-    queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, "DROP TABLE v", "SELECT nothing FROM v"])
+    queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, *STATEMENTS, "SELECT nothing FROM v"])
+    # As in a job: Iceberg brings a parser of its own.
+    extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
     done = subprocess.run(
-        [SUBMIT, folder / "job.py", queries],
+        [SUBMIT, "--conf", f"spark.sql.extensions={extensions}", folder / "job.py", queries],
         cwd=folder,
         env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -90,6 +105,10 @@ def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> N
     assert problems == [READS_MORE[query]]
 
 
-def test_statement_and_unknown_column_are_refused_as_before(said: dict[str, list[str]]) -> None:
-    assert "x.sql: not a query" in said["DROP TABLE v"][0]
+@pytest.mark.parametrize("query", STATEMENTS)
+def test_statement_is_refused_and_not_run(said: dict[str, list[str]], query: str) -> None:
+    assert "x.sql: not a query" in said[query][0]
+
+
+def test_unknown_column_is_refused(said: dict[str, list[str]]) -> None:
     assert "x.sql: Spark cannot run it" in said["SELECT nothing FROM v"][0]
