@@ -303,3 +303,13 @@ def load(dag: DAG) -> Any:
 
 def load_owner(dag: DAG) -> str:
     return load(dag).owner
+
+
+def test_the_janitor_is_there_where_a_pipeline_runs_on_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
+    bag = DagBag(REPO / "dags")
+    assert bag.import_errors == {}
+    assert set(bag.dag_ids) == {"retrain_flight_delays", "perennial_janitor"}
+    (task,) = bag.dags["perennial_janitor"].tasks
+    assert task.task_id == "clean_up"
+    assert task.op_args == (["flight_delays"],)

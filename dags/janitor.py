@@ -1,0 +1,40 @@
+"""The DAG `perennial_janitor`: every hour, takes away what interrupted trainings and deploys left on Kubernetes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from perennial.errors import PerennialError
+from perennial.pipeline_file import load_pipeline, pipeline_names
+from perennial.runtime.choice import runtime_of
+from perennial_airflow import tasks
+
+
+def on_kubernetes() -> list[str]:
+    """Return the pipelines that train and serve on a cluster; a refused one is shown by refused_pipelines.py."""
+    found = []
+    for name in pipeline_names():
+        try:
+            if runtime_of(load_pipeline(name)) == "kubernetes":
+                found.append(name)
+        except PerennialError:
+            continue
+    return found
+
+
+if names := on_kubernetes():
+    with DAG(
+        dag_id="perennial_janitor",
+        description="Takes away what interrupted work left on Kubernetes",
+        doc_md="Removes training pods that ended an hour ago and releases that serve nobody. `perennial janitor` does the same.",
+        schedule=timedelta(hours=1),
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        tags=["maintenance"],
+        default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    ):
+        tasks.clean_up(names)
