@@ -49,10 +49,8 @@ def load_pipeline(name: str, folder: Path | None = None) -> Pipeline:
     root = folder or pipelines_folder()
     names = pipeline_names(root)
     if name not in names:
-        raise PipelineRefusedError(
-            f"No pipeline {name!r} in {root}",
-            remedy=f"There are: {', '.join(names) or 'none'}.{did_you_mean(name, names)}",
-        )
+        remedy = did_you_mean(name, names).strip() or f"There are: {', '.join(names) or 'none'}."
+        raise PipelineRefusedError(f"No pipeline {name!r} in {root}", remedy=remedy)
     return read_pipeline(root / name / FILE)
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from perennial.calendar import parse_date
-from perennial.errors import PerennialError, RefusedError, did_you_mean
+from perennial.errors import PerennialError, RefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names, pipelines_folder
 
@@ -24,11 +24,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON val
 
 def chosen(name: str | None) -> Pipeline:
     """Load the pipeline that was named, or the only one there is."""
-    names = pipeline_names()
     if name is not None:
-        if name not in names and (near := did_you_mean(name, names)):
-            raise RefusedError(f"There is no pipeline {name!r}", remedy=near.strip())
         return load_pipeline(name)
+    names = pipeline_names()
     if len(names) != 1:
         found = ", ".join(names) or "none"
         raise RefusedError(f"{len(names)} pipelines in {pipelines_folder()}: {found}", remedy="Name the one you mean.")
