@@ -16,6 +16,7 @@ key = $(shell cat $(1) | cksum | cut -d' ' -f1)
 UV_STAMP := .uv/.locked-$(call key,requirements-uv.lock)
 VENV_STAMP := .venv/.locked-$(call key,requirements.lock requirements-dev.lock pyproject.toml)
 SPARK_STAMP := .spark/.locked-$(call key,requirements-spark.lock)
+MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements-manifests.lock)
 
 # Runs a recipe line and says what it does and how long it took.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
@@ -30,7 +31,7 @@ SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint format test test-unit test-kubernetes bench-serving bench-models demo images lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes bench-serving bench-models demo images lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -80,13 +81,24 @@ clean: ## Stop the stack and remove its data; the environments stay
 	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
 
 distclean: clean ## The same, and remove the environments as well
-	$(call timed,Removing .venv .spark .uv,rm -rf .venv .spark .uv)
+	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests)
 
 lint: setup ## Check style, types and the direction of imports
 	$(call timed,ruff check,.venv/bin/ruff check .)
 	$(call timed,ruff format,.venv/bin/ruff format --check .)
 	$(call timed,mypy,.venv/bin/mypy)
 	$(call timed,import contracts,.venv/bin/lint-imports --no-cache)
+
+lint-manifests: setup $(MANIFESTS_STAMP) ## Check the Dockerfiles and everything that is applied to a cluster
+	$(call timed,hadolint,.manifests/bin/hadolint include/images/*/Dockerfile)
+	@mkdir -p $(VAR)/manifests; PYTHONPATH=include .venv/bin/python tests/support/render_manifests.py > $(VAR)/manifests/rendered.yaml; cp include/deploy/namespaces.yaml include/deploy/training.yaml include/deploy/serving.yaml $(VAR)/manifests/
+	$(call timed,checkov,.manifests/bin/checkov --config-file include/deploy/checkov.yaml --directory $(VAR)/manifests --directory include/images)
+
+$(MANIFESTS_STAMP): $(UV_STAMP)
+	$(call timed,Installing checkov and hadolint into .manifests,\
+	[ -x .manifests/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .manifests; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .manifests/bin/python requirements-manifests.lock; \
+	rm -f .manifests/.locked-*; touch $@)
 
 format: setup ## Format the code and fix what can be fixed
 	$(call timed,ruff,.venv/bin/ruff check --fix . ; .venv/bin/ruff format .)
@@ -98,7 +110,7 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/dags tests/plugins)
 	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
 
-test-kubernetes: setup ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
+test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
 	@$(MAKE) images
 	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE)))
@@ -120,7 +132,7 @@ images: setup ## Build the images of the trainer and the model server with docke
 
 lock: $(UV_STAMP) ## Resolve requirements*.txt anew into requirements*.lock
 	$(call timed,Locking,\
-	for name in requirements requirements-dev requirements-spark requirements-uv $(IMAGE_LOCKS); do \
+	for name in requirements requirements-dev requirements-spark requirements-uv requirements-manifests $(IMAGE_LOCKS); do \
 	(cd "$$(dirname $$name)"; "$(CURDIR)/.uv/bin/uv" pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		"$$(basename $$name).txt" --output-file "$$(basename $$name).lock"); \
 	echo "  $$name.lock"; done)

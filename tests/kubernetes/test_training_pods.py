@@ -27,6 +27,10 @@ DAG = "retrain_machine_faults"
 CANDIDATE = "logistic"
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
 @dataclass
 class Cluster:
     api: Any
@@ -121,6 +125,21 @@ def test_second_task_of_one_training_follows_the_same_pod(lab: Lab, cluster: Clu
 
     assert [one["outcome"] for one in results] == ["done", "done"]
     assert len(seen) == 1
+    assert cluster.pods() == {}
+
+
+def test_what_a_killed_task_started_is_followed_by_its_next_try(lab: Lab, cluster: Cluster) -> None:
+    seen: list[str] = []
+
+    def kill() -> None:
+        seen.extend(pod.metadata.uid for pod in cluster.pods().values())
+        raise Killed
+
+    with pytest.raises(Killed):
+        Driven(before_trigger=kill).run("logistic")
+    followed = Driven(before_trigger=lambda: seen.extend(pod.metadata.uid for pod in cluster.pods().values()))
+    assert followed.run("logistic")["outcome"] == "done"
+    assert len(set(seen)) == 1
     assert cluster.pods() == {}
 
 

@@ -1,0 +1,35 @@
+"""Prints every kind of object that Perennial applies to a cluster, as YAML: python tests/support/render_manifests.py > FILE."""
+
+from __future__ import annotations
+
+import sys
+
+import yaml
+
+from perennial.pipeline import Autoscaling, Deployment, Resources
+from perennial.runtime.kubernetes import KubernetesSettings
+from perennial.runtime.serving_objects import Body, pipeline_objects, release_objects, service
+from perennial.runtime.training_pod import training_pod
+
+PIPELINE, RELEASE = "flight_delays", "2013-02-12-0123456789ab"
+SERVING = KubernetesSettings(
+    "perennial-serving", "https://s3.example.com", "us-east-1", "registry.example.com/perennial-server:1"
+)
+TRAINING = KubernetesSettings("perennial-training", None, "us-east-1", "registry.example.com/perennial-trainer:1")
+
+
+def all_objects() -> list[Body]:
+    """Return the objects of a release that scales, and the pod of a training with a GPU."""
+    scaled = Deployment(autoscaling=Autoscaling(max_replicas=3))
+    return [
+        *pipeline_objects(SERVING, PIPELINE),
+        *release_objects(SERVING, scaled, PIPELINE, "main", RELEASE),
+        service(SERVING, PIPELINE, RELEASE),
+        training_pod(
+            TRAINING, Resources(gpus=1), "train-flight-delays", PIPELINE, "s3://perennial/main/flight_delays/jobs/1.json"
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    yaml.safe_dump_all(all_objects(), sys.stdout)

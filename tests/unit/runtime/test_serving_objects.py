@@ -1,0 +1,89 @@
+"""What a release is on Kubernetes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from perennial.errors import RefusedError
+from perennial.pipeline import Autoscaling, Deployment
+from perennial.runtime.kubernetes import KubernetesSettings
+from perennial.runtime.serving_objects import pipeline_objects, release_heads, release_objects, selector, service, service_name
+
+SETTINGS = KubernetesSettings("perennial-serving", "http://10.0.0.1:8333", "us-east-1", "perennial-server:1")
+RELEASE = "2026-03-14-0123456789ab"
+
+
+def objects(**deployment: Any) -> dict[str, dict[str, Any]]:
+    bodies = release_objects(SETTINGS, Deployment(**deployment), "flight_delays", "main", RELEASE)
+    return {body["kind"]: body for body in bodies}
+
+
+def container(**deployment: Any) -> dict[str, Any]:
+    (found,) = objects(**deployment)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def test_a_pipeline_that_says_nothing_gets_one_replica_on_port_8080() -> None:
+    body = objects()["Deployment"]
+    assert body["spec"]["replicas"] == 1
+    assert body["metadata"]["namespace"] == "perennial-serving"
+    assert body["metadata"]["labels"]["app"] == "model"
+    assert container()["ports"] == [{"name": "http", "containerPort": 8080}]
+    assert container()["args"] == ["--pipeline", "flight_delays", "--space", "main", "--release", RELEASE]
+
+
+def test_what_scales_has_no_replicas_of_ours() -> None:
+    found = objects(replicas=2, autoscaling=Autoscaling(max_replicas=5, cpu_percent=60))
+    assert "replicas" not in found["Deployment"]["spec"]
+    scaler = found["HorizontalPodAutoscaler"]["spec"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 5)
+    assert scaler["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
+    assert "HorizontalPodAutoscaler" not in objects()
+
+
+def test_the_service_selects_the_pods_of_one_release() -> None:
+    chosen = service(SETTINGS, "flight_delays", RELEASE)["spec"]["selector"]
+    labels = objects()["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert chosen == selector("flight_delays", RELEASE)
+    assert chosen.items() <= labels.items()
+    assert not selector("flight_delays", "2026-03-15-0123456789ab").items() <= labels.items()
+
+
+def test_a_drain_is_never_blocked() -> None:
+    (budget,) = [body for body in pipeline_objects(SETTINGS, "flight_delays") if body["kind"] == "PodDisruptionBudget"]
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert "minAvailable" not in budget["spec"]
+
+
+def test_pods_may_call_the_object_store_and_names_alone() -> None:
+    (policy,) = [body for body in pipeline_objects(SETTINGS, "flight_delays") if body["kind"] == "NetworkPolicy"]
+    ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    assert ports == [53, 53, 8333]
+
+
+def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:
+    spec = objects()["Deployment"]["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert not [
+        name for name in objects()["ConfigMap"]["data"] if any(word in name for word in ("SECRET", "ACCESS_KEY", "TOKEN"))
+    ]
+
+
+def test_all_that_a_release_may_have_is_deleted() -> None:
+    made = {(body["kind"], body["metadata"]["name"]) for body in objects(autoscaling=Autoscaling(max_replicas=2)).values()}
+    assert {(body["kind"], body["metadata"]["name"]) for body in release_heads(SETTINGS, "flight_delays", RELEASE)} == made
+
+
+@pytest.mark.parametrize("pipeline", ["flight_delays", "a", "x" * 40])
+def test_the_service_has_a_name_that_kubernetes_takes(pipeline: str) -> None:
+    assert len(service_name(pipeline)) <= 63
+    assert "_" not in service_name(pipeline)
+
+
+def test_an_image_is_needed_to_serve_and_not_to_look() -> None:
+    nameless = KubernetesSettings("perennial-serving", None, "us-east-1")
+    assert service(nameless, "flight_delays", RELEASE)
+    with pytest.raises(RefusedError, match="PERENNIAL_SERVER_IMAGE"):
+        release_objects(nameless, Deployment(), "flight_delays", "main", RELEASE)
