@@ -114,7 +114,7 @@ test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBEC
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
 	@$(MAKE) images
 	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE)))
-	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_training_pods.py)
+	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_on_kubernetes.py)
 
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)

@@ -1,0 +1,92 @@
+"""Whole runs with trainings in pods and models served by the cluster that KUBECONFIG names: the same bits as on the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from kube import install, kubectl, relayed
+
+from perennial.deploy.active import read_active
+from perennial.deploy.protocol import read_golden
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake
+from perennial.runtime.choice import open_runtime
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(not os.environ.get("KUBECONFIG"), reason="KUBECONFIG names no cluster: make test-kubernetes says more"),
+]
+
+PIPELINE = "machine_faults_pods"
+DAG = f"retrain_{PIPELINE}"
+FIRST, LAST, NEXT = date(2026, 3, 1), date(2026, 3, 6), date(2026, 3, 7)
+RUN_SECONDS = 600
+
+
+@pytest.fixture(scope="module")
+def cluster(stack, pod_environment: dict[str, str]) -> Iterator[None]:
+    """Install what a user's administrator would, and let pods reach the stack's S3."""
+    install(Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]))
+    address = urlsplit(pod_environment["PERENNIAL_KUBERNETES_S3_ENDPOINT"])
+    with (
+        relayed((str(address.hostname), int(address.port or 0)), ("127.0.0.1", stack.config.port("s3"))),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in pod_environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lake(stack, cluster: None) -> Iterator[Lake]:
+    """Run two dates through Airflow, trained in pods and served by the cluster."""
+    stack.airflow.wait_for_dag(DAG)
+    stack.airflow.unpause(DAG)
+    for first, last in ((FIRST, LAST), (NEXT, NEXT)):
+        stack.land(PIPELINE, first, last)
+        run_id = stack.airflow.trigger(DAG, {"date": last.isoformat()})
+        state, tasks = stack.airflow.wait(DAG, run_id, RUN_SECONDS)
+        assert state == "success", {task.name: stack.airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
+    yield stack.lake(PIPELINE)
+    kubectl(
+        "-n", "perennial-serving", "delete", "deployment,service,configmap,pdb,networkpolicy,serviceaccount", "-l", "app=model"
+    )
+
+
+def test_pods_train_the_same_bits_as_the_worker(lake: Lake) -> None:
+    decided = read_chain(lake).entries
+    assert list(decided) == [LAST.isoformat(), NEXT.isoformat()]
+    perennial = str(Path(sys.executable).with_name("perennial"))
+    for day in decided:
+        done = subprocess.run(
+            [perennial, "run", PIPELINE, "--date", day, "--recompute", "--json"],
+            env={**os.environ, "PERENNIAL_RUNTIME": "process"},
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+        # A training whose files differ from those that stand at its key is refused.
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)
+    assert read_chain(lake).entries == decided
+    assert kubectl("-n", "perennial-training", "get", "pods", "-o", "name") == ""
+
+
+def test_the_cluster_serves_what_the_last_date_released(lake: Lake) -> None:
+    active = read_active(lake)
+    assert active.release is not None
+    assert active.release.startswith(NEXT.isoformat())
+    runtime = open_runtime(lake.pipeline)
+    assert runtime.follows(active.release)
+    with runtime.endpoint() as client:
+        answer = client.post("/predict", json=list(read_golden(lake, active.release).records))
+    assert (answer.status_code, answer.headers["x-release"]) == (200, active.release)
