@@ -29,6 +29,7 @@ IMAGE_LOCKS := include/images/server/requirements include/images/trainer/require
 IMAGE_TAG = $(shell find include/perennial include/images -type f -not -name '*.pyc' | LC_ALL=C sort | xargs cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
+FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes bench-serving bench-models demo images lock
@@ -113,8 +114,9 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
 	@$(MAKE) images
-	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE)))
-	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_on_kubernetes.py)
+	$(call timed,Image of a model server with faults,docker build --quiet --build-arg SERVER=$(SERVER_IMAGE) --tag $(FAULTY_IMAGE) tests/support/faulty_server)
+	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE) $(FAULTY_IMAGE)))
+	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) PERENNIAL_FAULTY_IMAGE=$(FAULTY_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_on_kubernetes.py)
 
 bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -30,6 +31,7 @@ from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.runtime import kubernetes_serving
 from perennial.runtime.janitor import clean_up
+from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
 NAMESPACE, SERVICE = "perennial-serving", "machine-faults"
@@ -247,6 +249,43 @@ def test_pods_that_vanish_in_the_soak_bring_the_release_before_back(
     assert sum(users.failed.values()) < 0.1 * len(users.answers)
     assert len(users.releases) == 3
     assert not read_chain(lab.lake).interventions
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "cause"),
+    [
+        ("slow", ReleaseFailedError, r"soak, \d+ of \d+ requests took longer than 250 ms"),
+        ("leak", ReleaseUnprovenError, r"no answer|HTTP 50"),
+    ],
+)
+def test_what_shows_only_in_the_soak_is_bounded_and_reported(
+    lab: Lab,
+    runtime: KubernetesRuntime,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    error: type[PerennialError],
+    cause: str,
+) -> None:
+    good = promote(lab, D1, 0.1)
+    deploy(lab.lake, D1, runtime)
+    promote(lab, D2, 0.11)
+    variables = KubernetesSettings.variables
+    with users_of(lab) as users:
+        with monkeypatch.context() as patched:
+            patched.setenv("PERENNIAL_SERVER_IMAGE", os.environ["PERENNIAL_FAULTY_IMAGE"])
+            patched.setattr(KubernetesSettings, "variables", lambda self: {**variables(self), "FAULT": fault})
+            deployment = lab.pipeline.deployment.model_copy(update={"soak_seconds": 15})
+            lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": deployment}))
+            began = time.monotonic()
+            with pytest.raises(error, match=cause) as failure:
+                deploy(lake, D2, KubernetesRuntime(lake.pipeline))
+            seconds = time.monotonic() - began
+    assert "serves again" in str(failure.value)
+    assert seconds < BACK_SECONDS
+    assert served(lab)["version"] == good
+    print(f"{fault}: {dict(users.failed)} of {len(users.answers)} requests failed")
+    assert sum(users.failed.values()) < 0.2 * len(users.answers)
+    assert users.answers[-1][1] == 200
 
 
 def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, runtime: KubernetesRuntime) -> None:

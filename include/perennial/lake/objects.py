@@ -102,6 +102,11 @@ class Objects:
         """
         return self._put_if(uri, body, {"IfMatch": etag} if etag is not None else {"IfNoneMatch": "*"})
 
+    def delete(self, uri: str) -> None:
+        """Delete an object that is nobody's result; one that is gone is fine."""
+        bucket, key = split_uri(uri)
+        self.client.delete_object(Bucket=bucket, Key=key)
+
     def list(self, prefix_uri: str) -> Iterator[str]:
         """Yield the addresses of all objects under a prefix, in order of key."""
         bucket, prefix = split_uri(prefix_uri)

@@ -15,6 +15,7 @@ from perennial.lake.tables import read_rows
 from perennial.settings import load_environment
 from perennial.train.artefacts import build_manifest, predictions_parquet, publish
 from perennial.train.candidates import versions_for
+from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import train_model
 from perennial.train.plan import CODE
@@ -36,7 +37,8 @@ def run_job(objects: Objects, uri: str) -> str:
     holdout = rows_of(table, features.holdout, job.row_key, job.label)
     check_trainable(window, holdout)
     log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
-    model = train_model(job.candidate, job.inputs, window, job.seed)
+    checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
+    model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints)
     p = score(model.onnx, holdout.table, job.inputs)
     files = {
         "model.onnx": model.onnx,
@@ -45,6 +47,7 @@ def run_job(objects: Objects, uri: str) -> str:
     }
     manifest = build_manifest(job, files, window, holdout, p)
     publish(objects, job, files, manifest, {"cpu_seconds": round(time.process_time() - started, 2)})
+    checkpoints.clear()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in manifest["metrics"].items() if value is not None)
     log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), shown)
     return str(manifest["version"])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from perennial.lake.scoring import Numbers
+    from perennial.train.checkpoints import Checkpoints
     from perennial.train.layers import Layer
 
 _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "scikit-learn")
@@ -27,12 +28,14 @@ def seed_for(pipeline: str, day: str, candidate: str) -> int:
     return int(sha256(canonical_json([pipeline, day, candidate]))[:8], 16) % 2**31
 
 
-def fit_candidate(candidate: str, matrix: Numbers, y: np.ndarray[Any, Any], seed: int) -> list[Layer]:
-    """Fit a candidate and return its layers; only the libraries that it needs are imported."""
+def fit_candidate(
+    candidate: str, matrix: Numbers, y: np.ndarray[Any, Any], seed: int, checkpoints: Checkpoints | None = None
+) -> list[Layer]:
+    """Fit a candidate and return its layers; only the libraries that it needs are imported. Logistic is done in one step."""
     if candidate == "mlp":
         from perennial.train import mlp
 
-        return mlp.fit(matrix, y, seed)
+        return mlp.fit(matrix, y, seed, checkpoints)
     if candidate == "logistic":
         from perennial.train import logistic
 

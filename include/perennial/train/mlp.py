@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from perennial.lake.scoring import Numbers
+from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer
 
 log = logging.getLogger(__name__)
@@ -27,17 +28,45 @@ _STEPS_PER_EXECUTION = 16
 _THREADS = 2
 
 
-def fit(matrix: Numbers, y: np.ndarray[Any, Any], seed: int) -> list[Layer]:
-    """Train the network and return its layers; the same rows and seed give the same bits on one build and CPU family."""
+def fit(matrix: Numbers, y: np.ndarray[Any, Any], seed: int, checkpoints: Checkpoints | None = None) -> list[Layer]:
+    """
+    Train the network and return its layers; the same rows and seed give the same bits on one build and CPU family.
+
+    That holds for a training that goes on from a checkpoint too: an epoch's order of rows is drawn from the seed and the epoch
+    alone, and all else that changes (weights, the optimizer's moments, the state of dropout) is in the checkpoint.
+    """
     keras = load_keras()
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     model = build(matrix.shape[1], rows=len(matrix))
-    progress = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: log.info("epoch %s/%s: loss %.4f", epoch + 1, _EPOCHS, logs["loss"])
-    )
-    model.fit(matrix, y.astype(np.float32), batch_size=_BATCH, epochs=_EPOCHS, verbose=0, callbacks=[progress])
+    target = y.astype(np.float32)
+    first = _go_on(model, checkpoints)
+    for epoch in range(first, _EPOCHS):
+        order = np.random.default_rng([seed, epoch]).permutation(len(target))
+        done = model.fit(
+            matrix[order], target[order], batch_size=_BATCH, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0
+        )
+        log.info("epoch %s/%s: loss %.4f", epoch + 1, _EPOCHS, done.history["loss"][0])
+        if checkpoints is not None:
+            checkpoints.save(epoch + 1, {name: keras.ops.convert_to_numpy(one) for name, one in _state(model).items()})
     return layers_of(model)
+
+
+def _go_on(model: Any, checkpoints: Checkpoints | None) -> int:
+    """Bring the model to its last checkpoint; return how many epochs are done."""
+    model.optimizer.build(model.trainable_variables)
+    found = checkpoints.load() if checkpoints is not None else None
+    if found is None:
+        return 0
+    epochs, arrays = found
+    for name, variable in _state(model).items():
+        variable.assign(arrays[name])
+    return epochs
+
+
+def _state(model: Any) -> dict[str, Any]:
+    """Return everything that training changes, by its place: the seeds of dropout are among the model's variables."""
+    return {str(place): variable for place, variable in enumerate([*model.variables, *model.optimizer.variables])}
 
 
 def build(columns: int, rows: int) -> Any:

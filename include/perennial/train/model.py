@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from perennial.lake.scoring import to_arrays
 from perennial.pipeline import Inputs
 from perennial.train.candidates import fit_candidate
+from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.layers import Layer, add_layers, to_safetensors
 from perennial.train.prepare import Rows
@@ -21,11 +22,11 @@ class Model:
     safetensors: bytes
 
 
-def train_model(candidate: str, inputs: Inputs, window: Rows, seed: int) -> Model:
-    """Fit preprocessing and candidate on the window and return the model."""
+def train_model(candidate: str, inputs: Inputs, window: Rows, seed: int, checkpoints: Checkpoints | None = None) -> Model:
+    """Fit preprocessing and candidate on the window and return the model; a long training goes on from its last checkpoint."""
     numbers, texts = to_arrays(window.table, inputs)
     fitted = fit_preprocessing(inputs, numbers, texts)
-    layers = fit_candidate(candidate, matrix_of(inputs, fitted, numbers, texts), window.y, seed)
+    layers = fit_candidate(candidate, matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints)
     return Model(export(inputs, fitted, layers), to_safetensors(layers))
 
 

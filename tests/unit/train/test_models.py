@@ -22,6 +22,7 @@ from perennial.lake.objects import sha256
 from perennial.lake.scoring import score, to_arrays
 from perennial.pipeline import Inputs, Label
 from perennial.train import logistic, mlp
+from perennial.train.checkpoints import Checkpoints
 from perennial.train.model import Model, export, train_model
 from perennial.train.prepare import Rows, check_trainable, rows_of
 from perennial.train.preprocess import fit_preprocessing, matrix_of
@@ -60,6 +61,39 @@ def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: Make
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(matrix.astype(float), window.y).predict_proba(matrix)[:, 1]
     found = score(export(inputs, fitted, logistic.fit(matrix, window.y, 0)), window.table, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+class Lost(Exception):
+    """Stands for the loss of a node."""
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(
+    inputs: Inputs, make_rows: MakeRows, s3, epochs: int
+) -> None:
+    class LosingNode(Checkpoints):
+        def save(self, epoch: int, arrays) -> None:
+            super().save(epoch, arrays)
+            if epoch == epochs:
+                raise Lost
+
+    window = window_of(make_rows())
+    whole = digests(train_model("mlp", inputs, window, seed=7))
+    prefix = f"{s3.lake}/models/x.checkpoints/"
+    with pytest.raises(Lost):
+        train_model("mlp", inputs, window, 7, LosingNode(s3.objects, prefix, seconds=0))
+    mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
+    again = Checkpoints(s3.objects, prefix, seconds=0)
+    assert digests(train_model("mlp", inputs, window, 7, again)) == whole
+    assert len(list(s3.objects.list(prefix))) == 5
+    again.clear()
+    assert list(s3.objects.list(prefix)) == []
+
+
+def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRows, s3) -> None:
+    prefix = f"{s3.lake}/models/x.checkpoints/"
+    train_model("mlp", inputs, window_of(make_rows()), 7, Checkpoints(s3.objects, prefix))
+    assert list(s3.objects.list(prefix)) == []
 
 
 @pytest.mark.parametrize("candidate", ["mlp", "logistic"])
