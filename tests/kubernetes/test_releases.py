@@ -262,6 +262,7 @@ def test_what_shows_only_in_the_soak_is_bounded_and_reported(
     lab: Lab,
     runtime: KubernetesRuntime,
     monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
     fault: str,
     error: type[PerennialError],
     cause: str,
@@ -283,7 +284,7 @@ def test_what_shows_only_in_the_soak_is_bounded_and_reported(
     assert "serves again" in str(failure.value)
     assert seconds < BACK_SECONDS
     assert served(lab)["version"] == good
-    print(f"{fault}: {dict(users.failed)} of {len(users.answers)} requests failed")
+    record_property(f"failed requests, {fault}", f"{dict(users.failed)} of {len(users.answers)}")
     assert sum(users.failed.values()) < 0.2 * len(users.answers)
     assert users.answers[-1][1] == 200
 
