@@ -26,13 +26,13 @@ BESIDE := --numprocesses 3 --dist loadfile
 
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
 # The tag tells what an image was made from, so that a node that has it need not ask a registry again.
-IMAGE_TAG = $(shell find include/perennial include/images -type f -not -name '*.pyc' | LC_ALL=C sort | xargs cat | cksum | cut -d' ' -f1)
+IMAGE_TAG = $(shell find include/perennial include/stack include/images plugins dags requirements*.lock -type f -not -name '*.pyc' | LC_ALL=C sort | xargs cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes bench-serving bench-models demo images lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes test-compose bench-serving bench-models demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -113,7 +113,7 @@ test: setup ## Run all tests; those of the whole stack start one of their own
 
 test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
-	@$(MAKE) images
+	@$(MAKE) image-server image-trainer
 	$(call timed,Image of a model server with faults,docker build --quiet --build-arg SERVER=$(SERVER_IMAGE) --tag $(FAULTY_IMAGE) tests/support/faulty_server)
 	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE) $(FAULTY_IMAGE)))
 	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) PERENNIAL_FAULTY_IMAGE=$(FAULTY_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_on_kubernetes.py)
@@ -127,10 +127,26 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)
 
-images: setup ## Build the images of the trainer and the model server with docker
-	$(call timed,Image of the model server,docker build --quiet --build-arg REVISION=$(REVISION) --tag $(SERVER_IMAGE) --file include/images/server/Dockerfile .)
-	$(call timed,Image of the trainer,docker build --quiet --build-arg REVISION=$(REVISION) --tag $(TRAINER_IMAGE) --file include/images/trainer/Dockerfile .)
-	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer):$(IMAGE_TAG)'
+images: image-server image-trainer image-spark image-airflow ## Build the four images with docker
+	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer|spark|airflow):$(IMAGE_TAG)'
+
+build = $(call timed,Image perennial-$(1),docker build --quiet --build-arg REVISION=$(REVISION) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(1)/Dockerfile .)
+
+image-server image-trainer image-spark:
+	$(call build,$(@:image-%=%),)
+
+image-airflow: image-spark
+	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG))
+
+compose-up: image-server image-airflow ## Start the full stack in containers and wait until every part is healthy
+	$(call timed,Starting the containers,PERENNIAL_TAG=$(IMAGE_TAG) docker compose up --detach --wait --wait-timeout 600)
+	@echo "  Airflow   http://127.0.0.1:$${PERENNIAL_AIRFLOW_PORT:-8080}  user admin, password: docker compose exec airflow-api cat /var/lib/perennial/secrets/airflow_admin"
+
+compose-down: ## Stop the containers; data stays in the volume
+	$(call timed,Stopping the containers,PERENNIAL_TAG=$(IMAGE_TAG) docker compose down)
+
+test-compose: setup image-server image-airflow ## The demo's DAG for two dates in containers: up, run, down
+	$(call timed,Tests in containers,PERENNIAL_TAG=$(IMAGE_TAG) .venv/bin/python -m pytest tests/compose)
 
 lock: $(UV_STAMP) ## Resolve requirements*.txt anew into requirements*.lock
 	$(call timed,Locking,\

@@ -16,6 +16,7 @@ from rich.table import Table
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
+from stack.foreground import is_healthy, run_part
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
 from stack.process import is_running
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("--only", default="", metavar="PART,PART", help="parts, for example s3,postgres or airflow")
         if name in ("status", "doctor"):
             command.add_argument("--json", action="store_true", help="machine-readable output")
+        if name in ("run", "healthy"):
+            command.add_argument("part", help="one part, for example s3")
     options = parser.parse_args(arguments)
     only = [word for word in getattr(options, "only", "").split(",") if word]
     try:
@@ -45,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return up(config, only)
         if options.command == "down":
             return down(config, only)
+        if options.command == "run":
+            return run_part(config, options.part)
+        if options.command == "healthy":
+            return 0 if is_healthy(config, options.part) else 1
         if options.command == "status":
             return show_status(config, only, options.json)
         if options.command == "doctor":
@@ -61,6 +68,8 @@ COMMANDS = {
     "status": "Show what runs.",
     "clean": "Stop everything and remove the stack's data.",
     "doctor": "Show what would keep the stack from starting, with the fix.",
+    "run": "Run one part in the foreground, as a container does.",
+    "healthy": "Exit with 0 when a part answers, 1 when it does not.",
     "prepare": "Fetch Spark's jars and make its launcher; a part of `make setup`.",
 }
 

@@ -24,7 +24,9 @@ PARALLELISM = 4
 
 CONNECTIONS = {
     "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # boto3's own chain finds address and keys
-    "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": "local[2]"}),
+    "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(
+        {"conn_type": "spark", "host": os.environ.get("PERENNIAL_SPARK_MASTER") or "local[2]"}
+    ),
 }
 """They hold no secrets, so the environment may carry them."""
 
@@ -115,7 +117,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
         "database": {"sql_alchemy_conn": f"postgresql+psycopg2://airflow:{database_password(config, 'airflow')}@{database}"},
         "logging": {"base_log_folder": str(config.var / "airflow" / "logs")},
         "api": {
-            "host": "127.0.0.1",
+            "host": config.bind,
             "port": str(config.port("airflow")),
             "base_url": config.airflow_url,
             "workers": "1",

@@ -41,6 +41,8 @@ class StackConfig:
     var: Path
     offset: int = 0
     pipelines: Path = field(default=REPO / "include" / "pipelines")
+    bind: str = "127.0.0.1"
+    """What users call listens here: in a container on all of its addresses, of which docker publishes one of this machine."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> StackConfig:
@@ -57,6 +59,7 @@ class StackConfig:
             var=Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve(),
             offset=int(text),
             pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
+            bind=environment.get("PERENNIAL_BIND") or "127.0.0.1",
         )
 
     def port(self, service: str) -> int:

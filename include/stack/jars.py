@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 import urllib.parse
 from collections.abc import Mapping
@@ -112,3 +114,14 @@ def _reason(output: str) -> str:
     lines = [line.strip() for line in output.splitlines()]
     causes = [line for line in lines if "error" in line.lower() or "exception" in line.lower() or "not found" in line]
     return " | ".join((causes or lines)[:3])
+
+
+def main(root: Path) -> None:
+    """Fetch the jars beside a Spark environment, with the Java of the machine."""
+    spark = root / "lib" / "python3.11" / "site-packages" / "pyspark"
+    java = Path(shutil.which("java") or "java")
+    fetch_jars(root / "jars-extra", java, next(spark.glob("jars/ivy-*.jar")))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -23,7 +23,7 @@ def keep_places(config: StackConfig) -> None:
 def _service(config: StackConfig, pipeline: str, port: int) -> Service:
     return Service(
         name=f"server-{pipeline}",
-        argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--port", str(port)),
+        argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
         ports=(port,),
         # Liveness, not readiness: a server without a release yet lives and is not ready.
         is_ready=lambda: http_get(f"http://127.0.0.1:{port}/v2/health/live") is not None,

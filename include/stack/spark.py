@@ -81,7 +81,7 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
     class_path = home.class_path()
     archive = archive_path(home.root, home.java, class_path)
-    _write(home.properties, properties(LOGGING, archive))
+    _write(home.properties, properties(LOGGING, archive, home.extra_jars))
     arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
     _write(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
     _write(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
@@ -90,14 +90,17 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     ensure_archive(archive, home.java, class_path, config.spark_submit)
 
 
-def properties(logging: Path, archive: Path) -> str:
-    """Return the settings of a Spark that lives in one JVM of this machine; a job's `--conf` holds those of the lake."""
+def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
+    """Return the settings of a Spark on this machine; a job's `--conf` holds those of the lake."""
     options = [*LEAN_JVM, *QUIET_JVM, f"-XX:SharedArchiveFile={archive}", f"-Dlog4j2.configurationFile={logging}"]
     settings = {
         "spark.master": "local[2]",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
+        # Of use where the master is not local: executors find our jars at the same place, and take no more than a worker has.
+        "spark.executor.extraClassPath": f"{extra_jars}/*",
+        "spark.executor.memory": "1g",
         "spark.driver.defaultJavaOptions": " ".join(f'"{option}"' for option in options),
         # 200, the default, are 200 tasks for a few thousand rows.
         "spark.sql.shuffle.partitions": "4",

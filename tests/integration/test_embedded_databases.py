@@ -91,7 +91,9 @@ def test_killed_services_come_back_with_their_data(config: StackConfig) -> None:
         record = recorded(config, name)
         assert record is not None
         os.kill(record.pid, signal.SIGKILL)
-    assert {outcome.part.name: outcome.state for outcome in start(config)} == {"s3": "started", "postgres": "started"}
+    outcomes = start(config)
+    assert [outcome.problem for outcome in outcomes] == ["", ""]
+    assert {outcome.part.name: outcome.state for outcome in outcomes} == {"s3": "started", "postgres": "started"}
     assert client(config).get_object(Bucket="perennial", Key="kept")["Body"].read() == b"kept"
     assert {outcome.state for outcome in start(config)} == {"running"}
 

@@ -1,0 +1,75 @@
+"""The full stack in containers: it comes up healthy, runs the demo's DAG for two dates, answers, and goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import httpx
+import pytest
+
+from stack.airflow_client import AirflowClient
+from stack.config import REPO
+from stack.demo_flight import flight_record
+
+pytestmark = pytest.mark.skipif(not os.environ.get("PERENNIAL_TAG"), reason="make test-compose builds the images and names them")
+
+DAG = "retrain_flight_delays"
+FIRST, SECOND = date(2013, 2, 12), date(2013, 2, 13)
+PROJECT = "perennial-test"
+AIRFLOW_PORT, ENDPOINT_PORT = "18080", "18090"
+RUN_SECONDS = 900
+
+
+def compose(*arguments: str, seconds: float = 900) -> str:
+    environment = {**os.environ, "PERENNIAL_AIRFLOW_PORT": AIRFLOW_PORT, "PERENNIAL_ENDPOINT_PORT": ENDPOINT_PORT}
+    command = ["docker", "compose", "--project-name", PROJECT, *arguments]
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, f"{' '.join(arguments)}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def stack(record_testsuite_property: Callable[[str, object], None]) -> Iterator[AirflowClient]:
+    """Start the containers under a project name of their own, with a fresh volume, and log in to Airflow."""
+    sizes = subprocess.run(
+        ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    record_testsuite_property("images", [line for line in sizes if f":{os.environ['PERENNIAL_TAG']} " in line])
+    began = time.monotonic()
+    try:
+        compose("up", "--detach", "--wait", "--wait-timeout", "600")
+        record_testsuite_property("seconds to healthy", round(time.monotonic() - began))
+        password = compose("exec", "-T", "airflow-api", "cat", "/var/lib/perennial/secrets/airflow_admin").strip()
+        with AirflowClient(f"http://127.0.0.1:{AIRFLOW_PORT}", password) as client:
+            yield client
+    finally:
+        compose("down", "--volumes", "--timeout", "40")
+
+
+def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowClient) -> None:
+    parts = [json.loads(line) for line in compose("ps", "--format", "json").splitlines()]
+    assert {part["Service"]: part["Health"] for part in parts if part["Service"] != "net"} == dict.fromkeys(
+        ["s3", "postgres", "metastore", "spark-master", "spark-worker", "airflow-api", "airflow-scheduler",
+         "airflow-dag-processor", "airflow-triggerer", "server"],
+        "healthy",
+    )  # fmt: skip
+    published = {one["URL"] for part in parts for one in part["Publishers"] or [] if one["PublishedPort"]}
+    assert published == {"127.0.0.1"}
+
+
+def test_the_demo_runs_green_for_two_dates_and_the_model_answers(stack: AirflowClient) -> None:
+    stack.wait_for_dag(DAG)
+    stack.unpause(DAG)
+    for first, last in ((date(2013, 1, 1), FIRST), (SECOND, SECOND)):
+        compose("exec", "-T", "airflow-scheduler", "perennial", "feed", "--from", str(first), "--to", str(last))
+        run_id = stack.trigger(DAG, {"date": last.isoformat()})
+        state, tasks = stack.wait(DAG, run_id, RUN_SECONDS)
+        assert state == "success", {task.name: stack.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
+    answer = httpx.post(f"http://127.0.0.1:{ENDPOINT_PORT}/predict", json=[flight_record(SECOND)], trust_env=False)
+    assert answer.status_code == 200
+    assert answer.headers["x-release"].startswith(SECOND.isoformat())
