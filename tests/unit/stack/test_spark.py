@@ -22,7 +22,7 @@ def test_changed_jar_never_uses_a_stale_archive(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_machine_leave_the_lake_to_the_job() -> None:
-    text = properties(Path("/logging"), Path("/archive"))
+    text = properties(Path("/logging"), Path("/archive"), Path("/jars"))
 
     assert "catalog" not in text
     assert "fs.s3a" not in text
