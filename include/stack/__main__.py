@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from perennial.errors import PipelineRefusedError
+from perennial.pipeline_file import load_pipeline
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
@@ -93,6 +96,11 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     out.print(f"{'Not everything is up' if bad else 'The stack is up'}, after {time.monotonic() - begin:.1f} s")
     if not bad:
         _addresses(config, parts)
+    for name in config.pipeline_names():
+        try:
+            load_pipeline(name, config.pipelines)
+        except PipelineRefusedError as error:
+            out.print(f"[red]✗[/] Pipeline {name} has no DAG: {escape(str(error))}")
     return 1 if bad else 0
 
 

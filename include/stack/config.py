@@ -34,6 +34,30 @@ FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "PG", "PYSPAR
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """An object store of the user's, in place of the stack's own. `endpoint` None: AWS."""
+
+    credentials: Path
+    lake: str
+    endpoint: str | None
+    region: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Store | None:
+        """Read PERENNIAL_STORE_CREDENTIALS, which says that there is one, PERENNIAL_STORE_ENDPOINT, _REGION and PERENNIAL_LAKE."""
+        named = environment.get("PERENNIAL_STORE_CREDENTIALS")
+        if not named:
+            return None
+        lake = environment.get("PERENNIAL_LAKE") or ""
+        if not Path(named).is_file():
+            raise StackError(f"PERENNIAL_STORE_CREDENTIALS names {named}, which is no file. Name one in the format of AWS's own.")
+        if not lake.startswith("s3://"):
+            raise StackError(f"PERENNIAL_LAKE is {lake!r}, expected s3://BUCKET: with a store of yours, say where the lake is.")
+        region = environment.get("PERENNIAL_STORE_REGION") or "us-east-1"
+        return cls(Path(named).resolve(), lake.rstrip("/"), environment.get("PERENNIAL_STORE_ENDPOINT") or None, region)
+
+
+@dataclass(frozen=True, slots=True)
 class StackConfig:
     """One embedded stack. Two of them run side by side when both `var` and `offset` differ."""
 
@@ -41,6 +65,7 @@ class StackConfig:
     var: Path
     offset: int = 0
     pipelines: Path = field(default=REPO / "include" / "pipelines")
+    store: Store | None = None
     bind: str = "127.0.0.1"
     """What users call listens here: in a container on all of its addresses, of which docker publishes one of this machine."""
 
@@ -59,6 +84,7 @@ class StackConfig:
             var=Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve(),
             offset=int(text),
             pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
+            store=Store.from_environment(environment),
             bind=environment.get("PERENNIAL_BIND") or "127.0.0.1",
         )
 
@@ -95,6 +121,11 @@ class StackConfig:
         return f"http://127.0.0.1:{self.port('airflow')}"
 
     @property
+    def s3_endpoint(self) -> str | None:
+        """Return the address of the object store; None: AWS."""
+        return self.store.endpoint if self.store else self.s3_url
+
+    @property
     def s3_url(self) -> str:
         return f"http://127.0.0.1:{self.port('s3')}"
 
@@ -106,16 +137,17 @@ class StackConfig:
 
     def shared_environment(self) -> dict[str, str]:
         """Return what every process of the stack, and every client of it, finds in its environment: no secrets."""
+        region = self.store.region if self.store else "us-east-1"
         return {
             "AIRFLOW_HOME": str(self.var / "airflow"),
-            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ENDPOINT_URL_S3": self.s3_url,
-            "AWS_REGION": "us-east-1",
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.secrets / "aws_credentials"),
+            **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
+            "AWS_REGION": region,
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.store.credentials if self.store else self.secrets / "aws_credentials"),
             "PERENNIAL_AIRFLOW_URL": self.airflow_url,
             "PERENNIAL_ENDPOINT_PORT": str(self.port("endpoint")),
-            "PERENNIAL_LAKE": "s3://perennial",
+            "PERENNIAL_LAKE": self.store.lake if self.store else "s3://perennial",
             "PERENNIAL_METASTORE_URI": f"thrift://127.0.0.1:{self.port('metastore')}",
             "PERENNIAL_PIPELINES": str(self.pipelines),
             "PERENNIAL_PORT_OFFSET": str(self.offset),

@@ -87,8 +87,8 @@ def service_settings(config: StackConfig) -> dict[str, str]:
         "datanucleus.connectionPoolingType": "HikariCP",
         # The service writes its version into the empty table at the first start, and checks nothing else.
         "hive.metastore.schema.verification": "false",
-        "hive.metastore.warehouse.dir": s3a_uri("s3://perennial/warehouse/hive"),
-        **s3a_conf(config.s3_url),
+        "hive.metastore.warehouse.dir": s3a_uri(f"{config.shared_environment()['PERENNIAL_LAKE']}/warehouse/hive"),
+        **s3a_conf(config.s3_endpoint),
     }
 
 

@@ -38,24 +38,22 @@ class Outcome:
 
 
 def plan(config: StackConfig) -> tuple[Part, ...]:
-    """Return all parts of the stack; the order is the order in which they are shown."""
+    """Return all parts of the stack; the order is the order in which they are shown. With a store of the user's, S3 is no part."""
+    service = None if config.store else seaweedfs.s3_service(config)
+    s3 = () if config.store else (Part(name="s3", service=service, before=seaweedfs.prepare_s3, after=seaweedfs.create_buckets),)
+    stored = tuple(part.name for part in s3)
     return (
-        Part(
-            name="s3",
-            service=seaweedfs.s3_service(config),
-            before=seaweedfs.prepare_s3,
-            after=seaweedfs.create_buckets,
-        ),
+        *s3,
         Part(
             name="postgres",
             service=postgres.postgres_service(config),
             before=postgres.prepare_postgres,
             after=postgres.create_databases,
         ),
-        Part(name="metastore", service=metastore_service(config), needs=("s3", "postgres"), before=prepare_metastore),
+        Part(name="metastore", service=metastore_service(config), needs=(*stored, "postgres"), before=prepare_metastore),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(Part(name=one.name, service=one, needs=("airflow-database",)) for one in airflow.airflow_services(config)),
-        *(Part(name=one.name, service=one, needs=("s3",)) for one in server.server_services(config)),
+        *(Part(name=one.name, service=one, needs=stored) for one in server.server_services(config)),
     )
 
 

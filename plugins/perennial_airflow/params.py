@@ -10,14 +10,14 @@ from perennial_airflow.run_request import DECISIONS, MOST_REASON_CHARACTERS
 
 def run_params(pipeline: Pipeline) -> dict[str, Param]:
     """Return the DAG's params; their values are checked once more, together, by the first task."""
-    last = f"{pipeline.end}, or yesterday if that is earlier" if pipeline.end else "yesterday"
+    last = "the day before the Logical Date" + (f", at most {pipeline.end}" if pipeline.end else "")
     return {
         "date": Param(
             None,
             type=["null", "string"],
             format="date",
             title="Date",
-            description=f"The day to run, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}.",
+            description=f"The date of the data, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}.",
         ),
         "recompute": Param(
             False,

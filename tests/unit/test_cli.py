@@ -318,3 +318,11 @@ def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.Monkey
 
 def test_no_environment_file_changes_nothing() -> None:
     assert not load_environment()
+
+
+def test_a_bad_force_is_refused_before_anything_runs(call: Call, lake) -> None:
+    code, found = call("run", "--date", "2026-03-02", "--force-decision", "PROMOTE")
+    assert code == 1
+    assert "needs force_reason" in found["error"]
+    code, found = call("run", "--date", "2026-03-02", "--force-decision", "promote", "--force-reason", "why")
+    assert "Give one of PROMOTE, HOLD, REJECT" in found["error"]

@@ -10,6 +10,8 @@ from typing import Any
 
 from perennial.collect.accept import accept_drop, accept_reference
 from perennial.collect.drops import THREADS, Drop
+from perennial.collect.landing import list_folder
+from perennial.collect.manifest import FILE
 from perennial.errors import DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
 
@@ -81,14 +83,20 @@ def _require(lake: Lake, day: date, own: dict[str, _Outcome]) -> None:
             raise outcome
     if missing := [name for name, outcome in own.items() if outcome is None]:
         raise DropMissingError(
-            f"Pipeline {lake.pipeline.name!r}, {day}: {', '.join(missing)} not landed. "
-            f"Wait for upstream, or look at {_where(lake, missing[0], day)}"
+            f"Pipeline {lake.pipeline.name!r}, {day}: not landed",
+            [_missing(lake, name, day) for name in missing],
+            "Land them (docs/how-to/land-a-drop.md), or wait for upstream.",
         )
 
 
-def _where(lake: Lake, name: str, day: date) -> str:
+def _missing(lake: Lake, name: str, day: date) -> str:
+    """Return the address at which something is missing, and what stands beside it."""
     source = lake.pipeline.sources.get(name)
-    return source.drop_uri(day) if source else lake.pipeline.references[name].uri
+    if source is None:
+        return lake.pipeline.references[name].uri
+    beside = sorted(list_folder(lake.objects, source.drop_uri(day)))
+    hint = f" (the folder holds {', '.join(map(repr, beside[:5]))}, and the manifest makes it a drop)" if beside else ""
+    return f"{source.drop_uri(day)}{FILE}{hint}"
 
 
 def _gap(outcome: _Outcome) -> str | None:

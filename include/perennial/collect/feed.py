@@ -46,6 +46,8 @@ def feed(lake: Lake, first: date, last: date, sources: Sequence[str] = ()) -> di
         )
     if outside := [day for day in (first, last) if day.year != YEAR]:
         raise RefusedError(f"The demo's data is of {YEAR}; there is none of {outside[0]}")
+    if last < first:
+        raise RefusedError(f"The demo's feed: {first} to {last} is no range", remedy="Give the earlier date first.")
     wanted = list(days(first, last))
     written, rows = 0, {}
     for name in names:
@@ -53,10 +55,10 @@ def feed(lake: Lake, first: date, last: date, sources: Sequence[str] = ()) -> di
             written += _put(lake.objects, lake.pipeline.references[name].uri, (_folder() / REFERENCES[name]).read_bytes())
             continue
         by_day = _by_day(name)
-        for day in wanted:
-            written += _land(lake, name, day, by_day.get(day, []))  # no weather was recorded on 2013-12-31
+        new = sum(_land(lake, name, day, by_day.get(day, [])) for day in wanted)  # no weather was recorded on 2013-12-31
+        written += new
         rows[name] = sum(len(by_day.get(day, [])) for day in wanted)
-        log.info("Landed %s: %s drops, %s rows", name, len(wanted), rows[name])
+        log.info("%s: dates %s to %s, %s rows, %s objects written", name, first, last, rows[name], new)
     return {"outcome": "done" if written else "unchanged", "from": str(first), "to": str(last), "written": written, "rows": rows}
 
 

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from perennial.lake.objects import sha256
 from perennial.pipeline_values import is_file_name
@@ -64,21 +65,20 @@ class _ManifestText(_Text):
 def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None, list[str]]:
     """Return the manifest of `source` and `day`, or None, with everything that is wrong with it."""
     try:
-        text = _ManifestText.model_validate(json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates))
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except UnicodeDecodeError as error:
         return None, [f"{FILE} is not UTF-8 at byte {error.start}"]
-    except ValidationError as error:
-        return None, [
-            f"{FILE}: {_where(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors(include_url=False)
-        ]
     except (ValueError, RecursionError) as error:
         return None, [f"{FILE} is not valid JSON: {error}"]
     problems = []
-    if text.source != source:
-        problems.append(f"{FILE} is of another source: {text.source!r}, expected {source!r}")
-    if text.date != day.isoformat():
-        problems.append(f"{FILE} is of another date: {text.date!r}, expected '{day}'")
+    for name, expected in (("source", source), ("date", day.isoformat())):
+        found = value.get(name) if isinstance(value, dict) else None
+        if isinstance(found, str) and found != expected:
+            problems.append(f"{FILE} is of another {name}: {found[:80]!r}, expected {expected!r}")
+    try:
+        text = _ManifestText.model_validate(value)
+    except ValidationError as error:
+        return None, [*problems, *(f"{FILE}: {_where(item['loc'])}: {_wrong(item)}" for item in error.errors(include_url=False))]
     if not text.files:
         problems.append(f"{FILE} names no file: the drop is empty")
     names = Counter(file.name for file in text.files)
@@ -106,6 +106,13 @@ def suffix(name: str) -> str:
 def _name_problem(name: str) -> str:
     shown = name if len(name) <= 80 else name[:80] + "…"
     return f"file name {shown!r} is not allowed: letters, digits, '.', '_' and '-', no folder, no leading dot, .csv or .csv.gz at its end"
+
+
+def _wrong(item: ErrorDetails) -> str:
+    """Say what was expected and what stands there."""
+    if item["type"] == "string_pattern_mismatch":
+        return f"expected 64 hex digits in lower case, found {json.dumps(item['input'])[:80]}"
+    return item["msg"].removeprefix("Value error, ")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

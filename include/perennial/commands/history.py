@@ -23,6 +23,7 @@ def decisions(
     as_json: AsJson = False,
 ) -> None:
     """List decisions and interventions, or show one decision."""
+    from perennial.evaluate.chain import is_barred
     from perennial.evaluate.chain_store import read_chain
 
     lake = chosen_lake(pipeline)
@@ -41,6 +42,7 @@ def decisions(
     entries = [{"date": day, **asdict(entry)} for day, entry in sorted(chain.entries.items())]
     for entry_json in entries:
         entry_json["champion"] = entry_json["champion"]["version"] if entry_json["champion"] else None
+        entry_json["barred"] = entry_json["champion"] is not None and is_barred(chain, entry_json["champion"])
     interventions = [asdict(item) for item in chain.interventions]
     if as_json:
         print_json({"decisions": entries, "interventions": interventions})
@@ -49,7 +51,8 @@ def decisions(
         print_line("None yet. A run makes one: `perennial run --date DATE`, or the DAG in Airflow.")
         return
     columns = ("date", "decision", "champion", "incumbent", "run_id")
-    print_table([*columns, ""], ([*(e[c] for c in columns), "stale" if e["stale"] else ""] for e in entries))
+    marks = [", ".join(mark for mark in ("stale", "barred") if entry[mark]) for entry in entries]
+    print_table([*columns, ""], ([*(e[c] for c in columns), mark] for e, mark in zip(entries, marks, strict=True)))
     if any(entry["stale"] for entry in entries):
         print_line(f"stale: {STALE}", style="dim")
     for item in chain.interventions:

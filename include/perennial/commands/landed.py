@@ -23,13 +23,6 @@ def newest_landed(lake: Lake, source: str) -> date | None:
     return next((day for day in found if day and lake.objects.exists(_manifest(lake, source, day))), None)
 
 
-def missing(lake: Lake, day: date) -> list[str]:
-    """Return the addresses of the manifests and references that a run of `day` needs and that are not there."""
-    wanted = [_manifest(lake, source, day) for source in lake.pipeline.sources]
-    wanted += [reference.uri for reference in lake.pipeline.references.values()]
-    return [uri for uri in wanted if not lake.objects.exists(uri)]
-
-
 def _manifest(lake: Lake, source: str, day: date) -> str:
     return lake.pipeline.sources[source].drop_uri(day) + FILE
 

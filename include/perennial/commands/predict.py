@@ -67,7 +67,7 @@ def _ask(pipeline: Pipeline, records: list[Any]) -> dict[str, Any]:
         except httpx.TransportError as error:
             raise PerennialError(f"No model server answers at {url}: `make up`.") from error
     if answer.status_code != 200:
-        raise _refusal(f"{url}/predict answered {answer.status_code}", answer.text)
+        raise _refusal(f"{url}/predict answered {answer.status_code} (it names ten problems at most)", answer.text)
     found: dict[str, Any] = answer.json()
     return found
 

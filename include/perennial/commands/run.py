@@ -12,7 +12,6 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
-from perennial.errors import DropMissingError
 
 Facts = dict[str, Any]
 
@@ -36,7 +35,10 @@ def run(
 
     They are collect, clean, analyse, train, evaluate and deploy; unchanged work is not done again.
     """
+    from perennial.evaluate.force import read_force
+
     show_children(verbose)
+    read_force(force_decision, force_reason)  # a mistake here is told now, and not after the training
     lake = chosen_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
     began = time.monotonic()
@@ -62,17 +64,8 @@ def _stages(
 
     def collect() -> Facts:
         from perennial.collect.collect import collect as collect_drops
-        from perennial.commands.landed import missing
 
-        try:
-            return collect_drops(lake, day)
-        except DropMissingError as error:
-            if not (uris := missing(lake, day)):
-                raise
-            raise DropMissingError(
-                f"Pipeline {lake.pipeline.name!r}, {day}: not landed: {', '.join(uris)}. "
-                "Land them (docs/how-to/land-a-drop.md), or wait for upstream."
-            ) from error
+        return collect_drops(lake, day)
 
     def clean() -> Facts:
         from perennial.clean.plan import finish_clean, plan_clean
@@ -140,6 +133,7 @@ _SHOWN = (
     "decision",
     "champion",
     "released",
+    "version",
 )
 
 

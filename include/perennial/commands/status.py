@@ -6,21 +6,32 @@ from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
 from perennial.commands.output import STALE, print_json, print_line
+from perennial.errors import PipelineRefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
 
 def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """Show what landed, was decided and serves."""
-    chosen_ones = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
-    found = [_status(one) for one in chosen_ones]
+    found = [_status(chosen(pipeline))] if pipeline else [_status_or_refusal(name) for name in pipeline_names()]
     if as_json:
         print_json({"pipelines": [{key: value for key, value in one.items() if key != "serving"} for one in found]})
         return
     for one in found:
         print_line(one["pipeline"], style="bold")
+        if "refused" in one:
+            print_line(f"  refused: {one['refused']}", style="red")
+            continue
         for name, text in _lines(one):
             print_line(f"  {name:<10} {text}")
+
+
+def _status_or_refusal(name: str) -> dict[str, Any]:
+    """Return the status of a pipeline; one that is refused does not hide the others."""
+    try:
+        return _status(load_pipeline(name))
+    except PipelineRefusedError as error:
+        return {"pipeline": name, "refused": str(error)}
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _compare(
 
 def _show(found: Interval, margin: float) -> str:
     word = "worse" if found.mid < 0 else "better"
-    return f"{word}, by {found.mid:+.4f} ({found.low:+.4f} to {found.high:+.4f}, margin {margin:g})"
+    return f"{abs(found.mid):.4f} {word} ({found.low:+.4f} to {found.high:+.4f}; up to {margin:g} worse is allowed)"
 
 
 def _numbers(found: Interval | None) -> list[float | None] | None:

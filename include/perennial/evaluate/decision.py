@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.evaluate.chain import Chain, Model, anchor, incumbent
+from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
 from perennial.evaluate.comparison import Holdout, Opponent
 from perennial.evaluate.force import Force, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
@@ -80,7 +80,8 @@ def decide(lake: Lake, day: date, chain: Chain, models: Mapping[str, str], key: 
         judge(Challenger(n, m["version"], matched[n][1], m["metrics"], m["base_rate"]), met, holdout, gate, seed)
         for n, m in manifests.items()
     ]
-    verdict, winner, reasons = settle(judgements, force)
+    barred = {j.version for j in judgements if is_barred(chain, j.version, day)}
+    verdict, winner, reasons = settle(judgements, force, barred)
     current, base = incumbent(chain, day), anchor(chain, day)
     left = Model(winner.version, models[winner.name]) if winner else current
     body = {

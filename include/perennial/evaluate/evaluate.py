@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from perennial.errors import LostRaceError, PerennialError
-from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
+from perennial.evaluate.chain import Chain, Entry, anchor, champion, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
@@ -47,7 +47,7 @@ def evaluate(
         key = decision_key(lake, day, chain, models)
         recorded = _recorded(lake, chain.get(day), key, force)
         if recorded is not None:
-            return _result("unchanged", recorded)
+            return _result("unchanged", recorded, chain)
         decided = decide(lake, day, chain, models, key, force)
         try:
             return _publish(lake, day, decided, key, run_id)
@@ -122,12 +122,14 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
         stood.append(standing is not None and standing.uri == uri)
         return chain if stood[-1] else enter(chain, day, entry)
 
-    update_chain(lake, change)
-    return _result("unchanged" if stood[-1] else "done", decided.body)
+    chain = update_chain(lake, change)
+    return _result("unchanged" if stood[-1] else "done", decided.body, chain)
 
 
-def _result(outcome: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the task hands on: the decision without the parts that only a report needs."""
+def _result(outcome: str, body: Mapping[str, Any], chain: Chain) -> dict[str, Any]:
+    """Return what the task hands on: the decision without the parts that only a report needs, and the champion that it leaves now."""
+    left = champion(chain, date.fromisoformat(body["date"]))
+    body = {**body, "champion": left.version if left else None}
     candidates = [{k: v for k, v in item.items() if k != "comparisons"} for item in body["candidates"]]
     keys = ("date", "decision", "reasons", "forced", "champion", "incumbent")
     return {"outcome": outcome, **{key: body[key] for key in keys}, "candidates": candidates}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from perennial.errors import RefusedError
 from perennial.evaluate.comparison import Verdict
@@ -32,8 +32,18 @@ def read_force(decision: str | None, reason: str | None) -> Force | None:
     return Force(decision, reason.strip())
 
 
-def settle(judgements: Sequence[Judgement], force: Force | None) -> tuple[Verdict, Judgement | None, list[str]]:
-    """Return the decision of the date, the challenger to promote (None: the incumbent stays), and the reasons."""
+def settle(
+    judgements: Sequence[Judgement], force: Force | None, barred: Collection[str] = ()
+) -> tuple[Verdict, Judgement | None, list[str]]:
+    """
+    Return the decision of the date, the challenger to promote (None: the incumbent stays), and the reasons.
+
+    A version that is barred is promoted by nobody.
+    """
+    judgements = [
+        replace(j, verdict="REJECT", reasons=("the version is barred", *j.reasons)) if j.version in barred else j
+        for j in judgements
+    ]
     verdict, winner = overall(judgements), choose(judgements)
     reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
     if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
@@ -43,4 +53,10 @@ def settle(judgements: Sequence[Judgement], force: Force | None) -> tuple[Verdic
     reasons.insert(0, f"forced to {force.decision}: {force.reason} (the gate says {verdict})")
     if force.decision != "PROMOTE":
         return force.decision, None, reasons
-    return "PROMOTE", winner or min(judgements, key=lambda j: j.log_loss), reasons
+    allowed = [j for j in judgements if j.version not in barred]
+    if not allowed:
+        raise RefusedError(
+            f"force_decision PROMOTE: {', '.join(j.version for j in judgements)} are barred, and nothing else was trained",
+            remedy="Change what the model learns from (the SQL, the YAML, a repaired drop): that makes another version.",
+        )
+    return "PROMOTE", winner or min(allowed, key=lambda j: j.log_loss), reasons

@@ -154,7 +154,7 @@ class ProcessRuntime:
         if not answered:
             raise EndpointMissingError(
                 f"Release {release} is active, but no model server of {self.pipeline!r} follows at {self._url} within {self.follow_seconds:.0f} s. "
-                "See `perennial status`; start it with `make up`, then run deploy again."
+                "Start it with `make up`, then run the date again or clear the task deploy: only the check of the release is left."
             )
         raise ReleaseUnprovenError(
             f"Release {release}: the model server at {self._url} still answers from {serving or 'no release'} "

@@ -308,7 +308,7 @@ def test_all_problems_at_once(problems, machine_data) -> None:
 
 
 def test_missing_drop_of_the_day_is_an_error_that_a_retry_may_mend(lake) -> None:
-    with pytest.raises(DropMissingError, match="readings not landed"):
+    with pytest.raises(DropMissingError, match=r"not landed: s3://.*_MANIFEST\.json\. Land them"):
         collect(lake, DAY)
 
 

@@ -131,6 +131,18 @@ def test_a_forced_decision_stands_and_another_force_replaces_it(lab: Lab):
     assert (entry.revision, entry.run_id) == (2, "r4")
 
 
+def test_after_a_rollback_the_result_names_the_champion_that_is_left_and_a_force_takes_another(lab: Lab):
+    both(lab, DAY)
+    first = evaluate(lab.lake, DAY, run_id="r1")
+    item = Intervention(str(DAY), None, first["champion"], "ann", "it flags every machine", "2026-03-12T00:00:00")
+    update_chain(lab.lake, lambda chain: intervene(chain, item))
+    again = evaluate(lab.lake, DAY, run_id="r2")
+    assert (again["outcome"], again["champion"]) == ("unchanged", None)
+    forced = evaluate(lab.lake, DAY, run_id="r3", force_decision="PROMOTE", force_reason="better than nothing")
+    assert forced["decision"] == "PROMOTE"
+    assert forced["champion"] not in (None, first["champion"])
+
+
 def test_a_rerun_of_an_old_date_that_decides_otherwise_marks_the_later_ones(lab: Lab):
     both(lab, DAY_BEFORE)
     evaluate(lab.lake, DAY_BEFORE, run_id="r1")

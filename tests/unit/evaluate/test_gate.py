@@ -194,6 +194,19 @@ def test_a_forced_decision_overrules_the_gate_and_says_so():
     assert (verdict, winner) == ("HOLD", None)
 
 
+def test_nobody_promotes_a_version_that_is_barred():
+    found = [judgement("mlp", "PROMOTE", 0.4), judgement("logistic", "REJECT", 0.5)]
+    best, other = found[0].version, found[1].version
+    verdict, winner, reasons = settle(found, None, {best})
+    assert (verdict, winner) == ("REJECT", None)
+    assert "mlp: the version is barred" in reasons
+    force = read_force("PROMOTE", "better than nothing")
+    verdict, winner, _ = settle(found, force, {best})
+    assert (verdict, winner.version if winner else None) == ("PROMOTE", other)
+    with pytest.raises(RefusedError, match="are barred, and nothing else was trained"):
+        settle(found, force, {best, other})
+
+
 @pytest.mark.parametrize(("decision", "reason"), [("PROMOTE", None), ("HOLD", "  "), ("MAYBE", "why"), ("REJECT", "x" * 501)])
 def test_a_force_without_a_reason_or_with_another_word_is_refused(decision: str, reason: str | None):
     with pytest.raises(RefusedError):

@@ -8,6 +8,7 @@ import pytest
 
 from stack.config import PORTS, StackConfig
 from stack.errors import StackError
+from stack.plan import plan
 
 
 def test_offset_moves_every_port(tmp_path: Path) -> None:
@@ -56,3 +57,32 @@ def test_pipelines_are_counted_in_alphabetical_order(tmp_path: Path) -> None:
         (tmp_path / name / "pipeline.yaml").touch()
     (tmp_path / "no_pipeline").mkdir()
     assert StackConfig(repo=tmp_path, var=tmp_path, pipelines=tmp_path).pipeline_names() == ["a", "b", "c"]
+
+
+def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("[default]\n")
+    environment = {
+        "PERENNIAL_VAR": str(tmp_path / "var"),
+        "PERENNIAL_STORE_CREDENTIALS": str(tmp_path / "keys"),
+        "PERENNIAL_LAKE": "s3://team-lake/",
+    }
+    config = StackConfig.from_environment(environment)
+    told = config.shared_environment()
+    assert "AWS_ENDPOINT_URL_S3" not in told  # AWS
+    assert (told["PERENNIAL_LAKE"], told["AWS_SHARED_CREDENTIALS_FILE"]) == ("s3://team-lake", str(tmp_path / "keys"))
+    parts = {part.name: part for part in plan(config)}
+    assert "s3" not in parts
+    assert parts["metastore"].needs == ("postgres",)
+    other = StackConfig.from_environment({**environment, "PERENNIAL_STORE_ENDPOINT": "https://s3.example.com"})
+    assert other.shared_environment()["AWS_ENDPOINT_URL_S3"] == "https://s3.example.com"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [({"PERENNIAL_STORE_CREDENTIALS": "/nowhere"}, "is no file"), ({"PERENNIAL_LAKE": "team-lake"}, "expected s3://BUCKET")],
+)
+def test_a_store_without_keys_or_lake_is_refused(tmp_path: Path, changes: dict[str, str], problem: str) -> None:
+    (tmp_path / "keys").touch()
+    environment = {"PERENNIAL_STORE_CREDENTIALS": str(tmp_path / "keys"), "PERENNIAL_LAKE": "s3://team-lake", **changes}
+    with pytest.raises(StackError, match=problem):
+        StackConfig.from_environment(environment)
