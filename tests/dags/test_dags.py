@@ -307,6 +307,7 @@ def load_owner(dag: DAG) -> str:
 
 def test_the_janitor_is_there_where_a_pipeline_runs_on_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "include/pipelines"))
     bag = DagBag(REPO / "dags")
     assert bag.import_errors == {}
     assert set(bag.dag_ids) == {"retrain_flight_delays", "perennial_janitor"}

@@ -13,7 +13,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
 from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import MOST_PROBLEMS_SHOWN, PerennialError, RefusedError
 from perennial.pipeline import Pipeline
 
 
@@ -67,7 +67,7 @@ def _ask(pipeline: Pipeline, records: list[Any]) -> dict[str, Any]:
         except httpx.TransportError as error:
             raise PerennialError(f"No model server answers at {url}: `make up`.") from error
     if answer.status_code != 200:
-        raise _refusal(f"{url}/predict answered {answer.status_code} (it names ten problems at most)", answer.text)
+        raise _refusal(f"{url}/predict answered {answer.status_code}", answer.text)
     found: dict[str, Any] = answer.json()
     return found
 
@@ -76,7 +76,9 @@ def _refusal(what: str, body: str) -> RefusedError:
     """Return what the server says is wrong, each problem in a line of its own."""
     try:
         said = json.loads(body)
-        return RefusedError(what, said.get("problems") or [said["error"]])
+        problems = said.get("problems") or [said["error"]]
+        more = " (it names ten problems at most)" if len(problems) >= MOST_PROBLEMS_SHOWN else ""
+        return RefusedError(f"{what}{more}", problems)
     except (ValueError, KeyError, AttributeError):
         return RefusedError(what, [body[:500]])
 

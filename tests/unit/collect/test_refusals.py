@@ -253,7 +253,10 @@ def test_a_line_without_end(problems, machine_data) -> None:
         ({"files": [{"name": "a.csv"}]}, "Field required"),
         ({"files": [{"name": "a.csv", "size": -1, "sha256": "0" * 64, "rows": 1}]}, "greater than"),
         ({"files": [{"name": "a.csv", "size": "1", "sha256": "0" * 64, "rows": 1}]}, "valid integer"),
-        ({"files": [{"name": "a.csv", "size": 1, "sha256": "../x", "rows": 1}]}, "pattern"),
+        (
+            {"files": [{"name": "a.csv", "size": 1, "sha256": "../x", "rows": 1}]},
+            'expected 64 hex digits in lower case, found "../x"',
+        ),
     ],
     ids=[
         "source",

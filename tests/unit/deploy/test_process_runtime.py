@@ -74,7 +74,7 @@ def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: Proc
 def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(lab: Lab, runtime: ProcessRuntime):
     runtime.follow_seconds = 0.5
     promote(lab, D1, 0.1)
-    with pytest.raises(EndpointMissingError, match="start it with `make up`"):
+    with pytest.raises(EndpointMissingError, match="Start it with `make up`"):
         deploy(lab.lake, D1, runtime)
 
 
