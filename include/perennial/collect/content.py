@@ -155,11 +155,12 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _count(lines: Iterator[str], found: Content) -> None:
-    taken = 0
+    taken, last, first_ending = 0, "", ""
 
     def bounded() -> Iterator[str]:
-        nonlocal taken
+        nonlocal taken, last
         for line in lines:
+            last = line
             taken += len(line)
             if taken > LONGEST_RECORD:
                 after = f"the record after row {found.rows}" if found.columns else "the header"
@@ -170,7 +171,11 @@ def _count(lines: Iterator[str], found: Content) -> None:
         taken = 0
         if not record:  # blank lines are no records; Spark skips them too
             continue
+        ending = "CRLF" if last.endswith("\r\n") else "LF"
         if found.columns:
             found.rows += 1
+            # Spark settles on the first line's: another one's carriage return would stay in the row's last cell.
+            if ending != first_ending and last.endswith("\n"):
+                raise _BrokenError(f"line endings differ: the header ends in {first_ending}, row {found.rows} in {ending}")
         else:
-            found.columns = tuple(record)
+            found.columns, first_ending = tuple(record), ending

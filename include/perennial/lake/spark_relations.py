@@ -1,9 +1,16 @@
-"""What a query reads, from Spark's own reading of it: a full name or a path would see beyond the dates that it is asked for."""
+"""
+What a query reads and calls, from Spark's own reading of it.
+
+A full name or a path would see beyond the dates that it is asked for; some functions would make another result each time, or
+run code.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from typing import Any
+
+from perennial.sql_functions import TRANSFORM, WITHOUT_PARENTHESES, why_refused
 
 
 def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
@@ -13,6 +20,20 @@ def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
     :param plan: Spark's logical plan before analysis, in the JVM: nothing is resolved, so names stand as they were written
     """
     return list(dict.fromkeys(_foreign(plan, frozenset(name.lower() for name in views))))
+
+
+def refused_calls(plan: Any) -> list[str]:
+    """Return every function in a parsed plan that no query may call, and why."""
+    return list(dict.fromkeys(_calls_of(plan)))
+
+
+def _calls_of(node: Any) -> Iterator[str]:
+    if node.nodeName() == "ScriptTransformation":
+        yield TRANSFORM
+    for expression in _nodes(node.expressions()):
+        yield from _refused_calls(expression)
+    for below in (*_nodes(node.children()), *_nodes(node.innerChildren())):
+        yield from _calls_of(below)
 
 
 def _foreign(node: Any, known: frozenset[str]) -> Iterator[str]:
@@ -29,9 +50,27 @@ def _foreign(node: Any, known: frozenset[str]) -> Iterator[str]:
     # The parts of a WITH and subqueries in expressions are inner children.
     inner = list(_nodes(node.innerChildren()))
     if kind == "UnresolvedWith":
-        known |= {part.alias().lower() for part in inner if part.nodeName() == "SubqueryAlias"}
+        # A part sees those before it, and itself only where it says RECURSIVE: else its name is a table's.
+        for part in inner:
+            name = part.alias().lower()
+            yield from _foreign(part, known | {name} if node.allowRecursion() else known)
+            known |= {name}
+        inner = []
     for below in (*_nodes(node.children()), *inner):
         yield from _foreign(below, known)
+
+
+def _refused_calls(expression: Any) -> Iterator[str]:
+    kind = expression.nodeName()
+    if kind == "UnresolvedFunction":
+        name = _strings(expression.nameParts())[-1]
+        if why := why_refused(name, expression.children().size()):
+            yield f"the function {name}: {why}"
+    elif kind == "UnresolvedAttribute" and len(parts := _strings(expression.nameParts())) == 1:
+        if parts[0].lower() in WITHOUT_PARENTHESES:
+            yield f"the function {parts[0]}: {why_refused(parts[0], 0)}"
+    for below in _nodes(expression.children()):
+        yield from _refused_calls(below)
 
 
 def _nodes(sequence: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
-from perennial.lake.spark_relations import foreign_relations
+from perennial.lake.spark_relations import foreign_relations, refused_calls
 
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
@@ -28,6 +28,8 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
             raise RefusedError(
                 f"{file}: it reads what a query may not see", foreign, f"Read only {', '.join(sorted(views))}, by these names."
             )
+        if calls := refused_calls(plan):
+            raise RefusedError(f"{file}: it calls what a query may not", calls, "A result follows from the rows alone.")
         # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
         # on to what was resolved now.
         return spark.sql(query).select("*")

@@ -9,6 +9,7 @@ from perennial.errors import did_you_mean
 from perennial.pipeline import Pipeline
 from perennial.sql_check.columns import Views, look_at_columns
 from perennial.sql_check.finding import Doubt, Problem
+from perennial.sql_check.functions import function_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
 
@@ -63,7 +64,7 @@ def _check(findings: Findings, file: str, text: str, views: Views, expected: Exp
         findings.doubts.append(str(doubt))
         return None
     unknown, yielded = look_at_columns(tree, views)
-    found = sorted({*table_problems(tree, views), *unknown})
+    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown})
     findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
     if yielded is not None:
         findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))

@@ -34,13 +34,19 @@ def line_of(node: exp.Expr) -> int:
 
 
 def _named_around(table: exp.Table) -> set[str]:
-    names = set()
+    """Return the names that WITH gives where a table stands: a part sees those before it, itself only where it says RECURSIVE."""
+    names: set[str] = set()
+    below: exp.Expr = table
     around = table.parent
     while around is not None:
-        # A part of a WITH lies below it, and sees the parts before it; that one of the later is meant is for Spark to say.
-        held = around if isinstance(around, exp.With) else around.args.get("with_") or around.args.get("with")
-        names |= {part.alias.lower() for part in held.expressions} if isinstance(held, exp.With) else set()
-        around = around.parent
+        held = around.args.get("with_") or around.args.get("with")
+        if isinstance(around, exp.With):
+            place = next(index for index, part in enumerate(around.expressions) if part is below)
+            seen = around.expressions[: place + 1 if around.args.get("recursive") else place]
+            names |= {part.alias.lower() for part in seen}
+        elif isinstance(held, exp.With) and held is not below:
+            names |= {part.alias.lower() for part in held.expressions}
+        below, around = around, around.parent
     return names
 
 

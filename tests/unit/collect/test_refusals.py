@@ -13,6 +13,7 @@ import pytest
 
 from perennial.collect.accept import accept_drop
 from perennial.collect.collect import collect
+from perennial.collect.content import read_content
 from perennial.collect.drops import pinned_drop
 from perennial.collect.manifest import FILE
 from perennial.errors import DropMissingError, DropRefusedError
@@ -235,6 +236,19 @@ def test_more_text_than_allowed_over_all_files(s3, pipeline_factory, machine_dat
         s3.put(lake.pipeline.sources["readings"].drop_uri(DAY) + name, body)
     with pytest.raises(DropRefusedError, match=r"1\.csv: more than \d+ bytes of text, all that max_bytes allows"):
         accept_drop(lake, "readings", DAY)
+
+
+@pytest.mark.parametrize(("head", "row"), [("\n", "\r\n"), ("\r\n", "\n")])
+def test_line_endings_that_differ(problems, machine_data, head: str, row: str) -> None:
+    lines = machine_data.rows(DAY)
+    text = machine_data.HEADER + head + "".join(line + row for line in lines)
+    (said,) = problems({"a.csv": text.encode()})
+    assert "line endings differ: the header ends in" in said
+
+
+def test_line_breaks_in_quotes_and_a_last_line_without_end_are_no_other_ending() -> None:
+    found = read_content([b'a,b\r\n1,"x\ny"\r\n2,z'], compressed=False, most_bytes=1000)
+    assert (found.rows, found.problems) == (2, [])
 
 
 def test_a_line_without_end(problems, machine_data) -> None:

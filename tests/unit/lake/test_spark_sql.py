@@ -22,6 +22,7 @@ READS_WHAT_IT_MAY = [
     "FROM v |> JOIN w USING (a) |> SELECT a",
     "TABLE v",
     "SELECT a FROM v;\n",
+    "SELECT unix_timestamp('2026-03-01', 'yyyy-MM-dd') AS a, hash(a) AS b, transform(array(a), x -> x + 1) AS c FROM v",
 ]
 READS_MORE = {
     "SELECT a FROM spark_catalog.default.v": "spark_catalog.default.v",
@@ -38,6 +39,20 @@ READS_MORE = {
     "SELECT a FROM IDENTIFIER('x.y')": "IDENTIFIER(…) as a table",
     "SELECT a FROM v VERSION AS OF 1": "another version of a table (AS OF)",
     "TABLE x.y": "x.y",
+    "WITH other AS (SELECT * FROM other) SELECT * FROM other": "other",
+}
+CALLS_WHAT_IT_MAY_NOT = {
+    "SELECT a + rand() AS a FROM v": "rand",
+    "SELECT a FROM v WHERE a < (SELECT max(uuid()) FROM w)": "uuid",
+    "SELECT current_timestamp AS a FROM v": "current_timestamp",
+    "SELECT CURRENT_DATE() AS a FROM v": "CURRENT_DATE",
+    "WITH c AS (SELECT unix_timestamp() AS a FROM v) SELECT a FROM c": "unix_timestamp",
+    "SELECT reflect('java.lang.System', 'getenv') AS a FROM v": "reflect",
+    "SELECT builtin.java_method('java.lang.System', 'getenv', 'HOME') AS a FROM v": "java_method",
+    "SELECT a FROM v ORDER BY try_reflect('java.lang.Math', 'random')": "try_reflect",
+    "SELECT TRANSFORM(a) USING 'id' AS (x string) FROM v": "TRANSFORM",
+    "FROM (MAP a USING 'id' AS x FROM v) SELECT x": "TRANSFORM",
+    "SELECT input_file_name() AS a FROM v": "input_file_name",
 }
 STATEMENTS = [
     "DROP VIEW v",
@@ -74,7 +89,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
     folder = tmp_path_factory.mktemp("spark")
     (folder / "job.py").write_text(JOB)
-    queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, *STATEMENTS, "SELECT nothing FROM v"])
+    queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, *CALLS_WHAT_IT_MAY_NOT, *STATEMENTS, "SELECT nothing FROM v"])
     # As in a job: Iceberg brings a parser of its own.
     extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
     done = subprocess.run(
@@ -103,6 +118,14 @@ def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> N
     assert text.startswith("x.sql: it reads what a query may not see")
     assert text.endswith("Read only v, w, by these names.")
     assert problems == [READS_MORE[query]]
+
+
+@pytest.mark.parametrize("query", CALLS_WHAT_IT_MAY_NOT)
+def test_what_makes_another_result_or_runs_code_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+    assert text.startswith("x.sql: it calls what a query may not")
+    assert len(problems) == 1
+    assert CALLS_WHAT_IT_MAY_NOT[query] in problems[0]
 
 
 @pytest.mark.parametrize("query", STATEMENTS)

@@ -13,6 +13,7 @@ from perennial.pipeline_file import load_pipeline, pipeline_names
 from perennial.sql_check.check import Findings, check_sql
 from perennial.sql_check.columns import look_at_columns
 from perennial.sql_check.finding import Doubt, Problem
+from perennial.sql_check.functions import function_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
 from stack.config import REPO
@@ -102,11 +103,48 @@ def test_right_query_is_let_pass(query: str) -> None:
         ("SELECT a FROM t WHERE a IN (SELECT z FROM csv.`s3a://x/y`)", ["'csv.s3a://x/y' is a full name or a path; a query sees only dates, hidden, t, u, by these names"]),
         ("SELECT a FROM `ice.db.t`", ["there is no table or view 'ice.db.t'. There are dates, hidden, t, u"]),
         ("SELECT a FROM IDENTIFIER('t')", ["IDENTIFIER(…) as a table; name one of dates, hidden, t, u"]),
+        ("WITH x AS (SELECT a FROM x) SELECT a FROM x", ["there is no table or view 'x'. There are dates, hidden, t, u"]),
         ("SELECT a FROM t VERSION AS OF 1", ["'t' is a view and has no other versions; take the dates that you need by a condition"]),
     ],
 )  # fmt: skip
 def test_wrong_name_is_told(query: str, expected: list[str]) -> None:
     assert found_in(query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("SELECT a + rand() AS a FROM t", "rand"),
+        ("SELECT a FROM t WHERE a < (SELECT max(uuid()) FROM u)", "uuid"),
+        ("SELECT current_timestamp AS a FROM t", "current_timestamp"),
+        ("SELECT CURRENT_DATE AS a FROM t", "current_date"),
+        ("SELECT now() AS a FROM t", "now"),
+        ("SELECT unix_timestamp() AS a FROM t", "depends on the time"),
+        ("SELECT reflect('java.lang.System', 'getenv') AS a FROM t", "reflect"),
+        ("SELECT java_method('java.lang.System', 'getenv', 'HOME') AS a FROM t", "java_method"),
+        ("SELECT TRANSFORM(a) USING 'id' AS (x string) FROM t", "TRANSFORM"),
+        ("SELECT input_file_name() AS a FROM t", "input_file_name"),
+    ],
+)
+def test_a_call_that_makes_another_result_or_runs_code_is_told(query: str, name: str) -> None:
+    (said,) = called_in(query)
+    assert name in said
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT unix_timestamp('2026-03-01') AS a FROM t",
+        "SELECT hash(a) AS a FROM t",
+        "SELECT transform(arr, x -> x + 1) AS a FROM t",
+    ],
+)
+def test_other_calls_pass(query: str) -> None:
+    assert called_in(query) == []
+
+
+def called_in(query: str) -> list[str]:
+    return [text for _, text in function_problems(parse_query("x.sql", query))]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+"""The functions that a query calls: none whose result is another each time, and none that runs code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from perennial.sql_check.tables import line_of
+from perennial.sql_functions import REFUSED, TRANSFORM, WITHOUT_PARENTHESES, why_refused
+
+
+def function_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every call that is refused."""
+    for call in tree.find_all(exp.Func):
+        names = [call.name] if isinstance(call, exp.Anonymous) else [name.lower() for name in call.sql_names()]
+        given = len(call.expressions) + sum(isinstance(call.args.get(part), exp.Expr) for part in ("this", "expression"))
+        arguments = given - (1 if isinstance(call, exp.Anonymous) else 0)
+        name = next((name for name in names if why_refused(name, max(arguments, 0))), None)
+        if name is not None:
+            yield line_of(call), f"the function {name.lower()}: {why_refused(name, max(arguments, 0))}"
+    for column in tree.find_all(exp.Column):
+        if not column.table and column.name.lower() in WITHOUT_PARENTHESES:
+            yield line_of(column), f"the function {column.name.lower()}: {REFUSED[column.name.lower()]}"
+    for _ in tree.find_all(exp.QueryTransform):
+        yield 0, TRANSFORM

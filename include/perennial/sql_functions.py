@@ -1,0 +1,55 @@
+"""What a pipeline's SQL may not call: a result must follow from the rows alone, and a query reaches nothing but rows."""
+
+from __future__ import annotations
+
+_TIME = "its result depends on the time; take dates from the view dates"
+_CHANCE = "its result is another each time; derive what you need from the rows, for example with hash()"
+_PLACE = "its result depends on how Spark reads the rows"
+_WHO = "its result depends on who runs it and where"
+_OUT = "it runs code outside of the query"
+
+REFUSED = {
+    **dict.fromkeys(("current_date", "curdate", "current_timestamp", "now", "localtimestamp", "current_time"), _TIME),
+    **dict.fromkeys(("rand", "randn", "random", "randstr", "uniform", "uuid", "shuffle"), _CHANCE),
+    **dict.fromkeys(
+        (
+            "monotonically_increasing_id",
+            "spark_partition_id",
+            "input_file_name",
+            "input_file_block_start",
+            "input_file_block_length",
+        ),
+        _PLACE,
+    ),
+    **dict.fromkeys(
+        ("current_user", "session_user", "current_catalog", "current_database", "current_schema", "current_timezone", "version"),
+        _WHO,
+    ),
+    **dict.fromkeys(("reflect", "java_method", "try_reflect"), _OUT),
+}
+"""Function by name, and why it is refused."""
+
+WITHOUT_ARGUMENTS = {"unix_timestamp": _TIME}
+"""Refused when called without arguments."""
+
+WITHOUT_PARENTHESES = frozenset(
+    (
+        "current_date",
+        "current_timestamp",
+        "localtimestamp",
+        "current_time",
+        "current_user",
+        "session_user",
+        "current_catalog",
+        "current_database",
+    )
+)
+"""Those that SQL takes without parentheses, unless a column has the name."""
+
+TRANSFORM = "TRANSFORM … USING: it runs a program"
+
+
+def why_refused(name: str, arguments: int) -> str | None:
+    """Return why a function may not be called, or None."""
+    lowered = name.lower()
+    return REFUSED.get(lowered) or (WITHOUT_ARGUMENTS.get(lowered) if arguments == 0 else None)
