@@ -60,7 +60,7 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
 
 
 def _place(item: dict[str, Any], database: str) -> dict[str, Any]:
-    return {"file": item["file"], "database": database, "table": item["table"], "keys": item["days"]}
+    return {"file": item["file"], "database": database, "table": item["table"], "keys": item["days"], "held": item["held"]}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from perennial.errors import RefusedError
 from perennial.lake.digest import Content, empty_content, partition_contents
 from perennial.lake.spark_tables import Stopwatch, commit, days_filter, table_name
-from perennial.lake.tables import Partition
+from perennial.lake.tables import Partition, refuse_changed
 
 log = logging.getLogger("perennial.spark")
 EXAMPLES = 5
@@ -25,12 +25,14 @@ def store_days(
     table: str,
     day_column: str,
     keys: Mapping[str, str],
+    held: Mapping[str, str],
     unique: Sequence[str] = (),
 ) -> None:
     """
     Replace the partitions of `keys` (day to key) by `rows` in one commit; days without rows become empty.
 
     :param file: where the rows come from, for errors
+    :param held: digests that stand there under these very keys: what is made again must be the same
     :param unique: columns that name a row within its day; rows that share them are refused
     """
     watch = Stopwatch()
@@ -44,6 +46,7 @@ def store_days(
     _refuse_doubled(rows, file, day_column, unique)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
+    refuse_changed(held, partitions, file)
     commit(
         rows,
         table_name(database, table),

@@ -30,7 +30,13 @@ def plan_analyse(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan
     stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
     gone = {table: days for table, keys in wanted.items() if (days := _gone(lake, day, states[table], keys))}
     todo = sum(len(days) for days in (*stale.values(), *gone.values()))
-    return plan_job(lake, "analyse", {**_job(lake, clean, stale), "withdraw": gone} if todo else None, todo)
+    held = {
+        table: {
+            day: found.digest for day, key in keys.items() if (found := states[table].partitions.get(day)) and found.key == key
+        }
+        for table, keys in stale.items()
+    }
+    return plan_job(lake, "analyse", {**_job(lake, clean, stale, held), "withdraw": gone} if todo else None, todo)
 
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def _gone(lake: Lake, day: date, state: TableState, wanted: dict[str, str]) -> l
     return [text for text in needed if text in state.partitions and text not in wanted]
 
 
-def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> dict[str, Any]:
+def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Wanted) -> dict[str, Any]:
     pipeline = lake.pipeline
     inputs = pipeline.inputs
     lookups = [
@@ -119,13 +125,14 @@ def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> dict[str, A
             name: {"table": f"clean_{name}", "snapshot_id": state.snapshot_id, "dated": name in pipeline.sources}
             for name, state in clean.items()
         },
-        "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale),
-        "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale),
+        "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale, held),
+        "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale, held),
         "analysis": _pending(
             [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")],
             stale,
+            held,
         ),
-        "profile": _pending([{"table": "profile", "file": "the profile", "sources": list(pipeline.sources)}], stale),
+        "profile": _pending([{"table": "profile", "file": "the profile", "sources": list(pipeline.sources)}], stale, held),
     }
 
 
@@ -133,5 +140,5 @@ def _query(lake: Lake, file: str) -> dict[str, str]:
     return {"file": file, "sql": lake.pipeline.sql(file)}
 
 
-def _pending(items: list[dict[str, Any]], stale: Wanted) -> list[dict[str, Any]]:
-    return [{**item, "days": stale[item["table"]]} for item in items if stale[item["table"]]]
+def _pending(items: list[dict[str, Any]], stale: Wanted, held: Wanted) -> list[dict[str, Any]]:
+    return [{**item, "days": stale[item["table"]], "held": held[item["table"]]} for item in items if stale[item["table"]]]

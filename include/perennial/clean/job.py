@@ -21,7 +21,7 @@ from perennial.lake.digest import empty_content, partition_contents
 from perennial.lake.spark_job import run_job, several_at_once, write_text
 from perennial.lake.spark_sql import run_query
 from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
-from perennial.lake.tables import Partition
+from perennial.lake.tables import Partition, refuse_changed
 
 log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
@@ -132,6 +132,7 @@ def _write_accepted(
         for day in days
         for found in [contents.get(day, empty)]
     }
+    refuse_changed(table["same"], partitions, f"clean_{table['name']}")
     commit(
         shaped,
         table_name(database, table["table"]),

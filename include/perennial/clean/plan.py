@@ -48,7 +48,8 @@ def plan_clean(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
         withdrawn = [text for text in withdrawn if text in partitions and text not in todo]
         if todo or withdrawn:
             held = [text for text in todo if text in partitions]
-            tables.append({**_table(lake, name), "days": todo, "held": held, "withdraw": withdrawn})
+            same = {text: partitions[text].digest for text in held if partitions[text].key == todo[text]["key"]}
+            tables.append({**_table(lake, name), "days": todo, "held": held, "same": same, "withdraw": withdrawn})
     job = {"database": lake.layout.database, "tables": tables} if tables else None
     return plan_job(lake, "clean", job, sum(len(table["days"]) + len(table["withdraw"]) for table in tables))
 

@@ -88,6 +88,12 @@ def check_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
     return parse_manifest(body, source, day)
 
 
+def is_landed(lake: Lake, source: str, day: date) -> bool:
+    """Tell whether a manifest stands there that names files of this source and date; the files are looked at by collect."""
+    body = manifest_bytes(lake, source, day)
+    return body is not None and check_manifest(body, source, day)[0] is not None
+
+
 def version_of(landed: LandedFile) -> str:
     """Name a reference's version without reading it: it has no manifest whose digest could name it."""
     return sha256(canonical_json([landed.etag, landed.size]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from perennial.calendar import parse_date
-from perennial.collect.manifest import FILE
+from perennial.collect.drops import is_landed
 from perennial.errors import DateRefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.objects import split_uri
@@ -20,11 +20,7 @@ def newest_landed(lake: Lake, source: str) -> date | None:
     pages = lake.objects.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
     found = (_date(folder.removeprefix(prefix)) for folder in sorted(folders, reverse=True)[:LOOKED_AT])
-    return next((day for day in found if day and lake.objects.exists(_manifest(lake, source, day))), None)
-
-
-def _manifest(lake: Lake, source: str, day: date) -> str:
-    return lake.pipeline.sources[source].drop_uri(day) + FILE
+    return next((day for day in found if day and is_landed(lake, source, day)), None)
 
 
 def _date(folder: str) -> date | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perennial.errors import LostRaceError, PerennialError
+from perennial.errors import DAMAGED, NEWER, LostRaceError, PerennialError
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
 
@@ -36,10 +36,13 @@ def read_active(lake: Lake) -> Active:
     stored = lake.objects.read(lake.layout.active)
     if stored is None:
         return Active(None, None, True, None)
-    body = stored.json()
-    if body.get("format") != FORMAT:
-        raise PerennialError(f"{lake.layout.active}: format {body.get('format')!r}, expected {FORMAT}")
-    return Active(body["release"], body["previous"], body.get("soaked", True), stored.etag)
+    try:
+        body = stored.json()
+        if body["format"] != FORMAT:
+            raise PerennialError(f"{lake.layout.active}: format {body['format']!r}, expected {FORMAT}", remedy=NEWER)
+        return Active(body["release"], body["previous"], body.get("soaked", True), stored.etag)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PerennialError(f"{lake.layout.active} is damaged ({type(error).__name__}: {error})", remedy=DAMAGED) from error
 
 
 def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, soaked: bool) -> Active:

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime
 
 from perennial.calendar import parse_date
+from perennial.collect.drops import is_landed
 from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
@@ -21,8 +22,12 @@ def why_not_newest(lake: Lake, chain: Chain, day: date) -> str | None:
     decided = [later for later in chain.days if later > day]
     if decided:
         return f"{day} is not the newest date: {decided[-1]} is decided"
-    landed = sorted(set.intersection(*(_landed(lake, source, day) for source in lake.pipeline.sources)))
-    return f"{day} is not the newest date: {landed[-1]} has landed" if landed else None
+    named = set.intersection(*(_landed(lake, source, day) for source in lake.pipeline.sources))
+    for later in sorted(named, reverse=True):
+        # What only has the name of a manifest is nobody's drop: it would keep every deploy from happening.
+        if all(is_landed(lake, source, later) for source in lake.pipeline.sources):
+            return f"{day} is not the newest date: {later} has landed"
+    return None
 
 
 def _landed(lake: Lake, source: str, after: date) -> set[date]:

@@ -64,10 +64,12 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePl
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
-    """Write the release's files, then its manifest, once; return its id. One that is there already is left as it is."""
+    """Write the release's files, then its manifest, once; return its id. What is there already is left as it is, what is lost comes back."""
     uri = lake.layout.release(plan.id)
-    if lake.objects.exists(uri):
-        return plan.id
+    if (stored := lake.objects.read(uri)) is not None:
+        files = stored.json()["files"].values()
+        if all(lake.objects.exists(lake.layout.blob(file["sha256"])) for file in files):
+            return plan.id
     lookups = {name: freeze(state, plan.day, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
@@ -110,7 +112,10 @@ def read_release(lake: Lake, release: str) -> dict[str, Any]:
 
 def release_date(release: str) -> date:
     """Return the date that a release was made for."""
-    return date.fromisoformat(release[:10])
+    try:
+        return date.fromisoformat(release[:10])
+    except ValueError:
+        raise PerennialError(f"{release!r} is not the id of a release: expected a date, a dash and 12 hex digits") from None
 
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +30,25 @@ class Partition:
     def property(self, day: str) -> tuple[str, str]:
         """Return the snapshot property (name, value) that records this partition in a commit."""
         return f"{PROPERTY}{day}", json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+def refuse_changed(held: Mapping[str, str], made: Mapping[str, Partition], what: str) -> None:
+    """
+    Refuse partitions that come out otherwise than before although nothing that decides them has changed.
+
+    :param held: by day, the digest that stands there under the very key that is made again
+    """
+    changed = [
+        f"{day}: digest {made[day].digest[:12]}, it was {digest[:12]}"
+        for day, digest in sorted(held.items())
+        if day in made and made[day].digest != digest
+    ]
+    if changed:
+        raise RefusedError(
+            f"{what}: the same inputs give another result",
+            changed,
+            "It stays as it was. Look for what is not decided by the rows alone: the order of rows, first(), a sample.",
+        )
 
 
 WITHDRAWN = Partition("", "", 0)

@@ -42,7 +42,7 @@ class Runtime(Protocol):
         """
 
     def follows(self, release: str) -> bool:
-        """Tell whether the endpoint is set to `release`, or will get there without us."""
+        """Tell whether the endpoint answers from `release`, is set to it, or will be once it runs."""
 
     def remove(self, release: str) -> None:
         """Take away what is left of a release that serves nobody any more."""

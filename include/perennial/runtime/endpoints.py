@@ -13,6 +13,7 @@ from perennial.settings import var_folder
 
 FILE = "endpoints.json"
 FIRST_PORT = 8090
+MOST_PLACES = 10_000
 
 
 def endpoint_url(pipeline: str) -> str:
@@ -29,7 +30,10 @@ def read_places(var: Path) -> dict[str, int]:
     file = var / FILE
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {str(name): int(place) for name, place in found.items()}
+        places = {str(name): int(place) for name, place in found.items()}
+        if len(set(places.values())) != len(places) or not all(0 <= place < MOST_PLACES for place in places.values()):
+            raise ValueError("two pipelines at one place, or a place that is none")
+        return places
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError, TypeError) as error:

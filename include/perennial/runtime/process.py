@@ -163,8 +163,13 @@ class ProcessRuntime:
         )
 
     def follows(self, release: str) -> bool:
-        """Return True: the model server follows the pointer by itself, whether or not it runs now."""
-        return True
+        """Return False when the model server answers from something else; one that does not run will follow the pointer when it does."""
+        with self.endpoint() as client:
+            try:
+                answer = client.get(f"/v2/models/{self.pipeline}")
+            except httpx.TransportError:
+                return True
+        return answer.status_code == httpx.codes.NOT_FOUND or answer.headers.get(RELEASE_HEADER) == release
 
     def remove(self, release: str) -> None:
         """Do nothing: a release that serves nobody is no process."""

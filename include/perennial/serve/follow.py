@@ -31,7 +31,8 @@ class Follower(threading.Thread):
         self._layout = layout
         self._limits = limits
         self._stopping = threading.Event()
-        self._settled: str | None = None  # the pointer's ETag that needs no more work: served, or refused for good
+        self._settled: str | None = None  # the pointer's ETag that needs no more work
+        self._refused: str | None = None
         self._unreachable = False
 
     def run(self) -> None:
@@ -53,15 +54,14 @@ class Follower(threading.Thread):
             self._unreachable = False
             if pointer is None or pointer.etag == self._settled:
                 return POLL_SECONDS
-            self._load(pointer.body, pointer.etag)
+            return self._load(pointer.body, pointer.etag)
         except (BotoCoreError, ClientError, PerennialError) as error:
             if not self._unreachable:
                 log.warning("Cannot read the active release, will try again: %s", error)
             self._unreachable = True
             return _RETRY_SECONDS
-        return POLL_SECONDS
 
-    def _load(self, pointer: bytes, etag: str) -> None:
+    def _load(self, pointer: bytes, etag: str) -> float:
         try:
             name = _release_name(pointer)
             if name is None:  # the first release was withdrawn, and there is none before it
@@ -74,8 +74,12 @@ class Follower(threading.Thread):
         except RefusedError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            log.error("The active release cannot serve, %s goes on serving: %s", serving, error)
+            if self._refused != etag:
+                log.error("The active release cannot serve, %s goes on serving: %s", serving, error)
+            self._refused = etag
+            return _RETRY_SECONDS  # a deploy may bring a lost file back under the same name
         self._settled = etag
+        return POLL_SECONDS
 
 
 def _release_name(pointer: bytes) -> str | None:

@@ -61,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     jobs = parser.parse_args(argv).job
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for name in ("botocore", "pyiceberg"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     load_environment()
     objects = Objects()
     try:

@@ -16,7 +16,7 @@ from perennial.deploy import protocol
 from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.rollback import list_releases, rollback
-from perennial.errors import LostRaceError, RefusedError, ReleaseFailedError, ReleaseUnprovenError
+from perennial.errors import LostRaceError, PerennialError, RefusedError, ReleaseFailedError, ReleaseUnprovenError
 from perennial.evaluate.chain import champion, incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
@@ -101,6 +101,29 @@ def test_a_later_drop_that_is_complete_makes_a_date_old(
     assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
     land_drops(s3.put, lab.pipeline, D2, D2)
     assert deploy(lab.lake, D1, runtime)["reason"] == f"{D1} is not the newest date: {D2} has landed"
+
+
+def test_what_only_has_the_name_of_a_manifest_keeps_no_deploy_from_happening(lab: Lab, runtime: ScriptedRuntime, s3: Any):
+    decide(lab, D1)
+    s3.put(lab.pipeline.sources["readings"].drop_uri(D2) + "_MANIFEST.json", b"oops")
+    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"format": 1}', b'{"format": 1, "entries": {"x": {"y": 1}}}'])
+@pytest.mark.parametrize("which", ["chain", "active"])
+def test_a_damaged_chain_or_pointer_is_named(lab: Lab, s3: Any, which: str, body: bytes):
+    address = getattr(lab.lake.layout, which)
+    s3.put(address, body)
+    with pytest.raises(PerennialError, match=f"{address} is damaged"):
+        (read_chain if which == "chain" else read_active)(lab.lake)
+
+
+@pytest.mark.parametrize("which", ["chain", "active"])
+def test_a_chain_or_pointer_of_another_format_is_named(lab: Lab, s3: Any, which: str):
+    address = getattr(lab.lake.layout, which)
+    s3.put(address, b'{"format": 2}')
+    with pytest.raises(PerennialError, match=f"{address}: format 2, expected 1"):
+        (read_chain if which == "chain" else read_active)(lab.lake)
 
 
 def test_a_drop_dated_in_the_future_keeps_no_deploy_from_happening(

@@ -141,3 +141,22 @@ def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab,
             time.sleep(0.1)
         with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' follows"):
             runtime.switch("2026-03-12-aaaaaaaaaaaa")
+
+
+def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, runtime: ProcessRuntime):
+    port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
+    promote(lab, D1, 0.1)
+    with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+        released = deploy(lab.lake, D1, runtime)["released"]
+        assert deploy(lab.lake, D1, runtime)["outcome"] == "unchanged"
+    files = lab.lake.objects.read_existing(lab.lake.layout.release(released)).json()["files"]
+    lab.lake.objects.delete(lab.lake.layout.blob(files["lookups/machine_rates.json"]["sha256"]))
+    with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+        deadline = time.monotonic() + 30
+        while process._status(httpx.Client(base_url=runtime._url), "/v2/health/ready") != 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not runtime.follows(released)
+        again = deploy(lab.lake, D1, runtime)
+        assert (again["outcome"], again["released"]) == ("done", released)
+        assert runtime.follows(released)

@@ -47,7 +47,7 @@ def test_places_come_back_as_they_were_written(tmp_path: Path):
     assert [path.name for path in (tmp_path / "var").iterdir()] == [FILE]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"delays": "first"}', '{"delays": null}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"delays": "first"}', '{"delays": null}', '{"a": 0, "b": 0}', '{"a": 99999}'])
 def test_a_damaged_file_is_named(tmp_path: Path, text: str):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(PerennialError, match=f"{FILE} is damaged"):
