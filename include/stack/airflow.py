@@ -10,13 +10,14 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.postgres import database_password
 from stack.probe import http_get
-from stack.process import Service, last_lines
+from stack.process import Service, last_lines, recorded
 from stack.secrets import secret, write_private
 
 PARALLELISM = 4
@@ -88,15 +89,21 @@ def _service(config: StackConfig, name: str, command: tuple[str, ...], part: str
         argv=(str(config.python), "-m", "airflow", *command),
         env=CONNECTIONS,
         ports=ports,
-        is_ready=lambda: _is_healthy(config, part),
+        is_ready=lambda: _is_healthy(config, name, part),
         ready_seconds=180,
     )
 
 
-def _is_healthy(config: StackConfig, part: str) -> bool:
-    """Ask the API server, which sees the heartbeats of the other three."""
+def _is_healthy(config: StackConfig, name: str, part: str) -> bool:
+    """Ask the API server, which sees the heartbeats of the other three; one from before the process began is its predecessor's."""
     answer = http_get(f"{config.airflow_url}/api/v2/monitor/health")
-    return answer is not None and json.loads(answer)[part]["status"] == "healthy"
+    if answer is None:
+        return False
+    said = json.loads(answer)[part]
+    heartbeat, record = said.get(f"latest_{part}_heartbeat"), recorded(config, name)
+    if heartbeat and record and datetime.fromisoformat(heartbeat).timestamp() < record.created:
+        return False
+    return bool(said["status"] == "healthy")
 
 
 def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
@@ -124,7 +131,8 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "secret_key": secret(config.secrets, "airflow_api_secret_key"),
         },
         "api_auth": {"jwt_secret": secret(config.secrets, "airflow_jwt_secret")},
-        "scheduler": {"scheduler_idle_sleep_time": "0.1"},
+        # A task whose supervisor was killed is tried again after this many seconds; on one machine the default of 300 is long.
+        "scheduler": {"scheduler_idle_sleep_time": "0.1", "task_instance_heartbeat_timeout": "120"},
         "dag_processor": {
             "dag_bundle_storage_path": str(config.var / "airflow" / "bundles"),
             "refresh_interval": "10",

@@ -23,6 +23,9 @@ class Part:
     name: str
     service: Service | None = None
     needs: tuple[str, ...] = ()
+    clings_to: tuple[str, ...] = ()
+    """Services whose restart it does not survive for long: when they were started, it is started anew as well."""
+
     before: Callable[[StackConfig], object] | None = None
     after: Callable[[StackConfig], object] | None = None
 
@@ -50,11 +53,32 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
             before=postgres.prepare_postgres,
             after=postgres.create_databases,
         ),
-        Part(name="metastore", service=metastore_service(config), needs=(*stored, "postgres"), before=prepare_metastore),
+        Part(
+            name="metastore",
+            service=metastore_service(config),
+            needs=(*stored, "postgres"),
+            clings_to=("postgres",),
+            before=prepare_metastore,
+        ),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
-        *(Part(name=one.name, service=one, needs=("airflow-database",)) for one in airflow.airflow_services(config)),
+        *(
+            Part(name=one.name, service=one, needs=_needs(one.name, stored), clings_to=("postgres",))
+            for one in airflow.airflow_services(config)
+        ),
         *(Part(name=one.name, service=one, needs=stored) for one in server.server_services(config)),
     )
+
+
+def _needs(service: str, stored: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    Return what a service of Airflow needs.
+
+    Tasks begin as soon as the scheduler runs, and go on until it has stopped: it starts after all that they call, and stops
+    before. A task that cannot reach them would use up one of its tries.
+    """
+    if service == "airflow-scheduler":
+        return ("airflow-api", "metastore", *stored)
+    return ("airflow-api", *stored) if service == "airflow-triggerer" else ("airflow-database",)
 
 
 def choose(parts: Sequence[Part], only: Collection[str], with_needs: bool = True) -> tuple[Part, ...]:
@@ -77,6 +101,8 @@ def bring_up(config: StackConfig, parts: Sequence[Part], report: Callable[[Outco
     """Start parts as soon as what they need is up; a part that fails skips those that need it, and no others."""
 
     def work(part: Part, earlier: Mapping[str, Outcome]) -> Outcome:
+        if part.service and any(name in earlier and earlier[name].state == "started" for name in part.clings_to):
+            stop(config, part.service)
         failed = [need for need in part.needs if earlier[need].state in ("failed", "skipped")]
         return (
             Outcome(part, "skipped", 0.0, f"needs {', '.join(failed)}") if failed else _timed(part, lambda: _start(config, part))
