@@ -1,4 +1,4 @@
-"""What has landed: the newest whole drop, and what a date still lacks."""
+"""What has landed: the newest whole drop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 
-from perennial.commands.landed import missing, newest_landed
+from perennial.commands.landed import newest_landed
 from perennial.lake.lake import Lake
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 3)
@@ -34,7 +34,7 @@ def test_newest_is_the_last_with_a_manifest(lake: Lake, s3, land) -> None:
     assert newest_landed(lake, "readings") == LAST
 
 
-def test_missing_are_the_manifests_of_the_date(lake: Lake, land) -> None:
-    land(FIRST, FIRST)
-    assert missing(lake, FIRST) == []
-    assert missing(lake, LAST) == [lake.pipeline.sources["readings"].drop_uri(LAST) + "_MANIFEST.json"]
+def test_what_only_has_the_name_of_a_manifest_has_not_landed(lake: Lake, s3, land) -> None:
+    land(FIRST, LAST)
+    s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 4)) + "_MANIFEST.json", b"oops")
+    assert newest_landed(lake, "readings") == LAST
