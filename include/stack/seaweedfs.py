@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 from stack.config import BUCKETS, StackConfig
+from stack.errors import StackError
 from stack.probe import http_get
 from stack.process import Service
 from stack.secrets import secret, write_private
 
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
+
+PROBE = ".readable"
+DATA_SECONDS = 60.0
 
 SECURITY = """
 [jwt.signing]
@@ -83,7 +89,7 @@ def prepare_s3(config: StackConfig) -> None:
 
 
 def create_buckets(config: StackConfig) -> None:
-    """Create the buckets that are missing."""
+    """Create the buckets that are missing, and wait until what was stored before can be read."""
     import boto3
 
     key_id = secret(config.secrets, "s3_access_key")
@@ -93,6 +99,30 @@ def create_buckets(config: StackConfig) -> None:
     for name in BUCKETS:
         if name not in present:
             client.create_bucket(Bucket=name)
+    _await_data(client)
+
+
+def _await_data(client: Any) -> None:
+    """
+    Read an object of the stack's own, which is written at the first start.
+
+    The gateway is well before the volumes have reported to the master; until then every read ends in an internal error.
+    """
+    from botocore.exceptions import ClientError
+
+    deadline = time.monotonic() + DATA_SECONDS
+    while True:
+        try:
+            client.get_object(Bucket=BUCKETS[-1], Key=PROBE)["Body"].read()
+            return
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                client.put_object(Bucket=BUCKETS[-1], Key=PROBE, Body=b"readable\n")
+            elif time.monotonic() > deadline:
+                raise StackError(
+                    f"The object store does not give back what it holds after {DATA_SECONDS:.0f} s: {error}"
+                ) from error
+            time.sleep(0.5)
 
 
 def _folder(config: StackConfig) -> Path:
