@@ -66,6 +66,10 @@ class ReleaseUnprovenError(PerennialError):
     """A release could not be judged: its server was killed, nothing answered, the machine was slow. No version is to blame."""
 
 
+class ReleaseWithdrawnError(ReleaseUnprovenError, RefusedError):
+    """A release could not be judged while it was live, and was withdrawn: trying again at once would be at the users' expense."""
+
+
 def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:
     """Render an error: one line when there is one problem, a list when there are several."""
     shown = list(problems[:MOST_PROBLEMS_SHOWN])

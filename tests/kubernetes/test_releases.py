@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kube import KUBECTL, kubectl, node_address
 from lab import LAST, Lab
-from traffic import Traffic, traffic
+from traffic import PER_SECOND, Traffic, traffic
 
 from perennial.deploy import deploy as deploying
 from perennial.deploy import protocol
@@ -24,7 +24,7 @@ from perennial.deploy.deploy import deploy
 from perennial.deploy.protocol import read_golden
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.deploy.rollback import rollback
-from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
+from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError, ReleaseWithdrawnError
 from perennial.evaluate.chain import champion
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
@@ -37,6 +37,7 @@ from perennial.runtime.kubernetes_serving import KubernetesRuntime
 NAMESPACE, SERVICE = "perennial-serving", "machine-faults"
 D1, D2 = LAST - timedelta(days=1), LAST
 BACK_SECONDS = 60
+MOST_SECONDS_DOWN = 10
 
 
 class Killed(BaseException):
@@ -254,8 +255,9 @@ def test_pods_that_vanish_in_the_soak_bring_the_release_before_back(
 @pytest.mark.parametrize(
     ("fault", "error", "cause"),
     [
-        ("slow", ReleaseFailedError, r"soak, \d+ of \d+ requests took longer than 250 ms"),
-        ("leak", ReleaseUnprovenError, r"no answer|HTTP 50"),
+        # Too slow for this traffic, it loses its place among the Service's endpoints before the soak has counted enough.
+        ("slow", PerennialError, r"soak, \d+ of \d+ requests took longer than 250 ms|no answer|HTTP 503"),
+        ("leak", ReleaseWithdrawnError, r"no answer|HTTP 50"),
     ],
 )
 def test_what_shows_only_in_the_soak_is_bounded_and_reported(
@@ -285,7 +287,7 @@ def test_what_shows_only_in_the_soak_is_bounded_and_reported(
     assert seconds < BACK_SECONDS
     assert served(lab)["version"] == good
     record_property(f"failed requests, {fault}", f"{dict(users.failed)} of {len(users.answers)}")
-    assert sum(users.failed.values()) < 0.2 * len(users.answers)
+    assert sum(users.failed.values()) < PER_SECOND * MOST_SECONDS_DOWN
     assert users.answers[-1][1] == 200
 
 
@@ -339,8 +341,8 @@ def test_the_plan_says_what_would_change_and_makes_nothing(lab: Lab, runtime: Ku
     assert model is not None
     release = build_release(lake, plan_release(lake, read_chain(lake), D2, model))
     lines = "\n".join(runtime.plan(release))
-    assert f'-  "perennial/release": "{live}"' in lines
-    assert f'+  "perennial/release": "{release}"' in lines
+    assert f'-   "perennial/release": "{live}"' in lines
+    assert f'+   "perennial/release": "{release}"' in lines
     assert deployments() == {live}
 
 

@@ -47,7 +47,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
     except SupersededError as error:
         return {**_result(lake, "skipped", plan, {}), "reason": str(error), "released": None}
     except ReleaseUnprovenError as error:
-        raise ReleaseUnprovenError(error.what, [*error.problems, "nothing is barred"], error.remedy or SEE) from error
+        raise type(error)(error.what, [*error.problems, "nothing is barred"], error.remedy or SEE) from error
     except ReleaseFailedError as error:
         raise _fall_back(lake, runtime, plan, active.good, error) from error
 

@@ -18,7 +18,7 @@ from typing import Any
 from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.release import read_release
 from perennial.deploy.serve_check import Golden, TooSlowError, serve_check, soak
-from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
+from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError, ReleaseWithdrawnError
 from perennial.evaluate.chain import is_barred
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.holdout import read_file
@@ -115,13 +115,17 @@ def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedEr
     now = _still_active(lake, release)
     move(lake, now, now.previous, None, soaked=True)
     if now.previous is None:
-        return _blame(lake, runtime, cause, [*cause.problems, "there is no release to go back to: nothing serves"])
-    try:
-        runtime.switch(now.previous)
-        said = f"release {now.previous} serves again"
-    except PerennialError as error:
-        said = f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
-    return _blame(lake, runtime, cause, [*cause.problems, said])
+        said = "there is no release to go back to: nothing serves"
+    else:
+        try:
+            runtime.switch(now.previous)
+            said = f"release {now.previous} serves again"
+        except PerennialError as error:
+            said = f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
+    blamed = _blame(lake, runtime, cause, [*cause.problems, said])
+    if isinstance(blamed, ReleaseUnprovenError):
+        return ReleaseWithdrawnError(blamed.what, blamed.problems, blamed.remedy)
+    return blamed
 
 
 def _tidy(lake: Lake, runtime: Runtime, releases: set[str | None]) -> None:

@@ -82,10 +82,12 @@ class Cluster:
         """Return the (last) lines that a pod said; none when it has said nothing yet."""
         options = {} if lines is None else {"tail_lines": lines}
         try:
-            said = client.CoreV1Api(self._api).read_namespaced_pod_log(pod, self.namespace, **options)
+            # As bytes: the client makes text of them by repr().
+            said = client.CoreV1Api(self._api).read_namespaced_pod_log(pod, self.namespace, _preload_content=False, **options)
         except (ApiException, HTTPError):
             return []
-        return str(said).splitlines()
+        text: str = said.data.decode(errors="replace")
+        return text.splitlines()
 
     def diff(self, body: Body) -> list[str]:
         """Return what applying an object would change, found out by a dry run on the server, as a unified diff."""

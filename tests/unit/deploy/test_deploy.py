@@ -233,6 +233,9 @@ def test_a_server_that_goes_away_bars_no_version(lab: Lab, runtime: ScriptedRunt
     with pytest.raises(ReleaseUnprovenError, match="nothing is barred") as failure:
         deploy(lab.lake, D2, runtime)
     assert ("no answer" if how == "gone" else "HTTP 503") in str(failure.value)
+    # What was live is not tried again at once: users would pay for it.
+    assert failure.value.retryable == (server == "staged")
+    assert isinstance(failure.value, RefusedError) == (server == "live")
     assert not read_chain(lab.lake).interventions
     active = read_active(lab.lake)
     assert (active.release, active.soaked) == (first, True)
