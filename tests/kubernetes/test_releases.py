@@ -37,7 +37,7 @@ from perennial.runtime.kubernetes_serving import KubernetesRuntime
 NAMESPACE, SERVICE = "perennial-serving", "machine-faults"
 D1, D2 = LAST - timedelta(days=1), LAST
 BACK_SECONDS = 60
-MOST_SECONDS_DOWN = 10
+MOST_SECONDS_DOWN = 20
 
 
 class Killed(BaseException):
