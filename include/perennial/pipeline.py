@@ -67,7 +67,7 @@ class Toleration(Contract):
 class Resources(Contract):
     """What a training's pod asks of the cluster. Without a GPU here the pod asks for none."""
 
-    cpu: Quantity = "2"
+    cpu: Quantity = "1"
     memory: Quantity = "2Gi"
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     gpu_name: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", max_length=253)] = "nvidia.com/gpu"

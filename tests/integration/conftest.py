@@ -69,7 +69,9 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
     _write_pipeline(pipelines / KILLED, {"end": date(2026, 3, 31)})
     if os.environ.get("KUBECONFIG"):
-        _write_pipeline(pipelines / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"})
+        # Small enough that both candidates find room beside the server on a node of two cores.
+        small = {"cpu": "500m", "memory": "1500Mi"}
+        _write_pipeline(pipelines / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"}, small)
     _write_flights(pipelines / FLIGHTS)
     _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
     config = next(one for offset in range(200, 1000, 20) if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
@@ -128,12 +130,14 @@ def _pod_environment(config: StackConfig) -> dict[str, str]:
     return {"PERENNIAL_KUBERNETES_S3_ENDPOINT": f"http://{node_address()}:{config.port('s3') + RELAY_OFFSET}"}
 
 
-def _write_pipeline(folder: Path, changes: dict[str, object]) -> None:
+def _write_pipeline(folder: Path, changes: dict[str, object], resources: dict[str, str] | None = None) -> None:
     """Copy the test pipeline under another name; its drops may be two days late, so that a run of yesterday waits at any hour."""
     shutil.copytree(SOURCE, folder)
     text = (SOURCE / FILE).read_text().replace("s3://landing/machine_faults/", f"s3://landing/{folder.name}/")
     document = {**yaml.safe_load(text), "name": folder.name, **changes}
     document["sources"]["readings"]["deadline_hours"] = 48
+    if resources:
+        document["training"]["resources"] = resources
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
 
 

@@ -36,7 +36,7 @@ def test_pod_asks_for_no_gpu_unless_told() -> None:
 def test_gpus_memory_and_nodes_are_asked_for() -> None:
     spec = pod(gpus=2, memory="16Gi", node_selector={"pool": "gpu"}, tolerations=[Toleration(key="gpu")])["spec"]
 
-    assert spec["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "16Gi", "nvidia.com/gpu": "2"}
+    assert spec["containers"][0]["resources"]["limits"] == {"cpu": "1", "memory": "16Gi", "nvidia.com/gpu": "2"}
     assert spec["nodeSelector"] == {"pool": "gpu"}
     assert spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
 
