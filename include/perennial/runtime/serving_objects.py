@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from perennial.lake.objects import canonical_json, sha256
 from perennial.pipeline import Deployment
 from perennial.runtime.kubernetes import MANAGED_BY, KubernetesSettings, restricted_pod
 
@@ -95,7 +96,8 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": selector(pipeline, release)},
             "template": {
-                "metadata": {"labels": labels(pipeline, release)},
+                # A changed ConfigMap alone would reach no pod.
+                "metadata": {"labels": labels(pipeline, release), "annotations": {"perennial/settings": _digest(settings)}},
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
@@ -150,6 +152,10 @@ def _head(
 ) -> Body:
     metadata = {"name": name, "namespace": settings.namespace, "labels": labels(pipeline, release)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _digest(settings: KubernetesSettings) -> str:
+    return sha256(canonical_json(settings.variables()))[:12]
 
 
 def _probe(path: str) -> Body:

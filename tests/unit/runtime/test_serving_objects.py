@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,3 +88,16 @@ def test_an_image_is_needed_to_serve_and_not_to_look() -> None:
     assert service(nameless, "flight_delays", RELEASE)
     with pytest.raises(RefusedError, match="PERENNIAL_SERVER_IMAGE"):
         release_objects(nameless, Deployment(), "flight_delays", "main", RELEASE)
+
+
+def test_changed_settings_make_new_pods() -> None:
+    def noted(endpoint: str) -> str:
+        settings = replace(SETTINGS, s3_endpoint=endpoint)
+        (deployment,) = [
+            body
+            for body in release_objects(settings, Deployment(), "flight_delays", "main", RELEASE)
+            if body["kind"] == "Deployment"
+        ]
+        return str(deployment["spec"]["template"]["metadata"]["annotations"])
+
+    assert noted("http://10.0.0.1:8333") == noted("http://10.0.0.1:8333") != noted("http://10.0.0.2:8333")
