@@ -10,11 +10,6 @@ REFUSED_EXIT_CODE = 65
 """How a process of ours says that it ended with a RefusedError: the caller need not try again. (EX_DATAERR of sysexits.h)"""
 
 
-DAMAGED = "Put the version before back, from the store's history or a backup: nothing is decided or deployed until then."
-NEWER = "Another version of Perennial wrote it: use that one."
-"""What to do about an object of ours that cannot be read."""
-
-
 class PerennialError(Exception):
     """Something failed that we can name; a retry may mend it unless the class says otherwise."""
 

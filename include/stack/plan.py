@@ -42,11 +42,12 @@ class Outcome:
 
 def plan(config: StackConfig) -> tuple[Part, ...]:
     """Return all parts of the stack; the order is the order in which they are shown. With a store of the user's, S3 is no part."""
-    service = None if config.store else seaweedfs.s3_service(config)
-    s3 = () if config.store else (Part(name="s3", service=service, before=seaweedfs.prepare_s3, after=seaweedfs.create_buckets),)
-    stored = tuple(part.name for part in s3)
+    stored = () if config.store else ("s3",)
     return (
-        *s3,
+        *(
+            Part(name=name, service=seaweedfs.s3_service(config), before=seaweedfs.prepare_s3, after=seaweedfs.create_buckets)
+            for name in stored
+        ),
         Part(
             name="postgres",
             service=postgres.postgres_service(config),

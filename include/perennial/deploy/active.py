@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perennial.errors import DAMAGED, NEWER, LostRaceError, PerennialError
+from perennial.errors import LostRaceError
+from perennial.lake.heads import parse_head
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
 
@@ -36,13 +37,12 @@ def read_active(lake: Lake) -> Active:
     stored = lake.objects.read(lake.layout.active)
     if stored is None:
         return Active(None, None, True, None)
-    try:
-        body = stored.json()
-        if body["format"] != FORMAT:
-            raise PerennialError(f"{lake.layout.active}: format {body['format']!r}, expected {FORMAT}", remedy=NEWER)
-        return Active(body["release"], body["previous"], body.get("soaked", True), stored.etag)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PerennialError(f"{lake.layout.active} is damaged ({type(error).__name__}: {error})", remedy=DAMAGED) from error
+    return parse_head(
+        lake.layout.active,
+        stored,
+        FORMAT,
+        lambda body: Active(body["release"], body["previous"], body.get("soaked", True), stored.etag),
+    )
 
 
 def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, soaked: bool) -> Active:

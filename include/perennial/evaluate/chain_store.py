@@ -6,8 +6,9 @@ import random
 import time
 from collections.abc import Callable
 
-from perennial.errors import DAMAGED, NEWER, LostRaceError, OutcomeUnknownError, PerennialError
+from perennial.errors import LostRaceError, OutcomeUnknownError
 from perennial.evaluate.chain import FORMAT, Chain, from_json, to_json
+from perennial.lake.heads import parse_head
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
 
@@ -50,13 +51,7 @@ def _read(lake: Lake) -> tuple[Chain, str | None]:
     stored = lake.objects.read(lake.layout.chain)
     if stored is None:
         return Chain(), None
-    try:
-        body = stored.json()
-        if body["format"] != FORMAT:
-            raise PerennialError(f"{lake.layout.chain}: format {body['format']!r}, expected {FORMAT}", remedy=NEWER)
-        return from_json(body), stored.etag
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PerennialError(f"{lake.layout.chain} is damaged ({type(error).__name__}: {error})", remedy=DAMAGED) from error
+    return parse_head(lake.layout.chain, stored, FORMAT, from_json), stored.etag
 
 
 def _last_writer(chain: Chain) -> str:

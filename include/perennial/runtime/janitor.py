@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from perennial.pipeline import Pipeline
 from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import MANAGED_BY, TRAINING, KubernetesSettings
+from perennial.runtime.kubernetes import TRAINING, KubernetesSettings
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
+from perennial.runtime.training_pod import TRAININGS
 
 ENDED_FOR = timedelta(hours=1)
 """A pod that ended so long ago was never read: a task takes its pod away within seconds."""
-
-TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,8 @@ HOPELESS = {
     "ErrImageNeverPull",
     "CreateContainerConfigError",
     "CreateContainerError",
+    "CrashLoopBackOff",
 }
-CRASHED = {"CrashLoopBackOff"}
 
 
 class KubernetesRuntime:
@@ -170,7 +170,7 @@ class KubernetesRuntime:
             ended = state.get("terminated") or last.get("terminated") or {}
             if ended.get("exitCode") == REFUSED_EXIT_CODE:
                 raise StageFailedError(f"Release {release}: its server refused it", self._causes(pod))
-            if reason in HOPELESS or reason in CRASHED or container.get("restartCount", 0) >= 2:
+            if reason in HOPELESS or container.get("restartCount", 0) >= 2:
                 raise ReleaseUnprovenError(
                     f"Release {release}: its pod {pod['metadata']['name']} does not start", self._causes(pod)
                 )

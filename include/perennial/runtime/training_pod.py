@@ -9,6 +9,8 @@ from perennial.pipeline import Resources
 from perennial.runtime.kubernetes import MANAGED_BY, KubernetesSettings, restricted_pod
 
 MOST_LABEL_CHARACTERS = 63
+TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}
+"""The labels of every training's pod."""
 
 
 def pod_name(pipeline: str, candidate: str, key: str) -> str:
@@ -33,12 +35,7 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
         "env": [{"name": key, "value": value} for key, value in settings.variables().items()],
         "resources": {"requests": limits, "limits": limits},
     }
-    labels = {
-        "app.kubernetes.io/managed-by": MANAGED_BY,
-        "app.kubernetes.io/component": "training",
-        "app.kubernetes.io/name": name,
-        "perennial/pipeline": pipeline,
-    }
+    labels = {**TRAININGS, "app.kubernetes.io/name": name, "perennial/pipeline": pipeline}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -84,9 +84,7 @@ class App:
             answer = Answer(500, b'{"error": "The server failed to answer; its log says why"}')
         seconds = perf_counter() - began
         self.metrics.count(label, answer.status, seconds)
-        timing = (b"server-timing", b"app;dur=%.3f" % (seconds * 1000))
-        answer = answer._replace(headers=[*answer.headers, timing])
-        await _respond(scope, receive, send, answer, release, unread=unread and has_body(scope))
+        await _respond(scope, receive, send, answer, release, seconds, unread=unread and has_body(scope))
 
     def _inform(self, route: Route, release: Release | None) -> Answer:
         """Answer a GET route."""
@@ -139,14 +137,21 @@ def _json(status: int, value: Any) -> Answer:
     return Answer(status, json.dumps(value, allow_nan=False).encode())
 
 
-async def _respond(scope: Scope, receive: Receive, send: Send, answer: Answer, release: Release | None, *, unread: bool) -> None:
+async def _respond(
+    scope: Scope, receive: Receive, send: Send, answer: Answer, release: Release | None, seconds: float, *, unread: bool
+) -> None:
     """
     Send an answer. With a body still under way the connection closes, but not before the client could read the answer.
 
     Closing a socket that has unread bytes resets it, and the client would lose the text that says why; so the rest is read
     and dropped for a moment.
     """
-    headers = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
+    headers = [
+        (b"content-type", answer.content_type),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"server-timing", b"app;dur=%.3f" % (seconds * 1000)),
+        *answer.headers,
+    ]
     if release is not None:
         headers.append((b"x-release", release.id.encode()))
     if unread:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -27,6 +28,19 @@ D1, D2, D3 = LAST - timedelta(days=3), LAST - timedelta(days=2), LAST - timedelt
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
+
+
+@contextmanager
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: str) -> Iterator[None]:
+    """Run the block until the protocol reaches a step, and require that it does."""
+
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(protocol, step, kill)
+        with pytest.raises(Killed):
+            yield
 
 
 def decide(lab: Lab, day: date, weight: float = 0.1) -> str:
@@ -352,13 +366,8 @@ def test_a_deploy_killed_at_any_step_is_finished_by_the_next(
     deploy(lab.lake, D1, runtime)
     version = forced(lab, D2, weight=0.11)
 
-    def kill(*args: Any, **kwargs: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(protocol, step, kill)
-        with pytest.raises(Killed):
-            deploy(lab.lake, D2, runtime)
+    with killed_at(monkeypatch, step):
+        deploy(lab.lake, D2, runtime)
     found = deploy(lab.lake, D2, runtime)
     assert (found["outcome"], found["version"]) == ("done", version)
     active = read_active(lab.lake)
@@ -372,13 +381,8 @@ def test_a_release_whose_deploy_was_killed_is_not_what_the_next_date_goes_back_t
     good = deploy(lab.lake, D1, runtime)["released"]
     forced(lab, D2, weight=0.11)
 
-    def kill(*args: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(protocol, "soak", kill)
-        with pytest.raises(Killed):
-            deploy(lab.lake, D2, runtime)
+    with killed_at(monkeypatch, "soak"):
+        deploy(lab.lake, D2, runtime)
     forced(lab, D3, weight=0.12)
     deploy(lab.lake, D3, runtime)
     assert read_active(lab.lake).previous == good
@@ -453,13 +457,8 @@ def test_an_interrupted_rollback_is_finished_by_the_next(
     forced(lab, D3, weight=0.12)
     bad = deploy(lab.lake, D3, runtime)["released"]
 
-    def kill(*args: Any, **kwargs: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(protocol, step, kill)
-        with pytest.raises(Killed):
-            rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
+    with killed_at(monkeypatch, step):
+        rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
     assert read_active(lab.lake).previous != bad
     found = rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
     assert found["version"] == good
@@ -476,13 +475,8 @@ def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barr
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
 
-    def kill(*args: Any, **kwargs: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(protocol, "soak", kill)
-        with pytest.raises(Killed):
-            rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    with killed_at(monkeypatch, "soak"):
+        rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     runtime.wrong_when_live = {forced(lab, D3, weight=0.12)}
     with pytest.raises(ReleaseFailedError, match=f"release {good} serves again"):
         deploy(lab.lake, D3, runtime)
@@ -498,13 +492,8 @@ def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
     rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     newest = forced(lab, D3, weight=0.12)
 
-    def kill(*args: Any, **kwargs: Any) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(protocol, "soak", kill)
-        with pytest.raises(Killed):
-            deploy(lab.lake, D3, runtime)
+    with killed_at(monkeypatch, "soak"):
+        deploy(lab.lake, D3, runtime)
     assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime)["barred"] == [newest]
     assert [item.barred for item in read_chain(lab.lake).interventions] == [middle, newest]
 

@@ -51,7 +51,7 @@ def test_jar_of_another_version_is_removed(tmp_path: Path) -> None:
 
 
 def test_proxy_of_the_environment_reaches_java() -> None:
-    options = network_options({"HTTPS_PROXY": "http://proxy.example:3128"})
+    options = network_options({"HTTPS_PROXY": "http://127.0.0.1:3128"})
 
-    assert "-Dhttps.proxyHost=proxy.example" in options
+    assert "-Dhttps.proxyHost=127.0.0.1" in options
     assert "-Dhttps.proxyPort=3128" in options
