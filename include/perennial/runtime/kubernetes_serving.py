@@ -145,8 +145,6 @@ class KubernetesRuntime:
     def _bring(self, release: str, objects: list[Body]) -> None:
         """Apply the objects and wait until every replica of the Deployment is available."""
         for body in objects:
-            self.cluster.apply(body, dry_run=True)
-        for body in objects:
             self.cluster.apply(body)
         deployment = next(body for body in objects if body["kind"] == "Deployment")
         name = deployment["metadata"]["name"]
