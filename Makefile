@@ -130,10 +130,14 @@ demo: setup ## Land real flights, retrain for two dates, ask the live model; lea
 images: image-server image-trainer image-spark image-airflow ## Build the four images with docker
 	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer|spark|airflow):$(IMAGE_TAG)'
 
-build = $(call timed,Image perennial-$(1),docker build --quiet --build-arg REVISION=$(REVISION) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(1)/Dockerfile .)
+build = $(call timed,Image perennial-$(1),docker build --quiet --build-arg REVISION=$(or $(3),$(REVISION)) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(1)/Dockerfile .)
 
-image-server image-trainer image-spark:
+image-server image-trainer:
 	$(call build,$(@:image-%=%),)
+
+# Its revision is that of its own sources: the Airflow image stands on it, and would be built anew with every commit.
+image-spark:
+	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements-spark.lock 'include/stack/jars*' 2>/dev/null))
 
 image-airflow: image-spark
 	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG))

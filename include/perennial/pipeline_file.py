@@ -17,6 +17,7 @@ from perennial.pipeline_values import NAME
 from perennial.pipeline_yaml import Document, parse_yaml
 
 FILE = "pipeline.yaml"
+NEAR_MISS = "pipeline.yml"
 SQL_FOLDERS = ("sources", "lookups", "analysis")
 _LAST = 10**9
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def pipelines_folder() -> Path:
 
 
 def pipeline_names(folder: Path | None = None) -> list[str]:
-    """Return the names of all pipelines: the folders that hold a pipeline.yaml, and those that cannot be looked into."""
+    """Return the names of all pipelines: the folders that hold a pipeline.yaml (or .yml, to be told), and those that cannot be looked into."""
     root = folder or pipelines_folder()
     try:
         names = os.listdir(root)
@@ -41,7 +42,7 @@ def pipeline_names(folder: Path | None = None) -> list[str]:
 def _is_pipeline(path: Path) -> bool:
     if path.is_symlink() and not path.exists():
         return True
-    return os.path.lexists(path / FILE) or (path.is_dir() and not os.access(path, os.X_OK))
+    return any(os.path.lexists(path / name) for name in (FILE, NEAR_MISS)) or (path.is_dir() and not os.access(path, os.X_OK))
 
 
 def load_pipeline(name: str, folder: Path | None = None) -> Pipeline:
@@ -60,6 +61,8 @@ def read_pipeline(path: Path) -> Pipeline:
         raise PipelineRefusedError(
             f"{shown(path.parent)}: a link to {os.readlink(path.parent)!r}, where nothing is", remedy="Mend or remove the link."
         )
+    if not os.path.lexists(path) and os.path.lexists(path.parent / NEAR_MISS):
+        raise PipelineRefusedError(f"{shown(path.parent / NEAR_MISS)}: the file is called {FILE}", remedy="Rename it.")
     document = parse_yaml(shown(path), read_text(path))
     problems = list(document.problems)
     pipeline = None

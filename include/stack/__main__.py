@@ -91,7 +91,9 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     idle = [part.name for part in parts if part.service and not is_running(config, part.name)]
     what = f"Starting {len(idle)} service{'s' if len(idle) > 1 else ''}" if idle else "Every service runs already"
     out.print(f"{what}; logs in {config.logs}")
-    outcomes = bring_up(config, parts, _report)
+    # What a pipeline that is gone left running: nobody else would stop it before `down`.
+    gone = () if only else bring_down(config, strays(config, parts), _report)
+    outcomes = [*gone, *bring_up(config, parts, _report)]
     bad = [outcome for outcome in outcomes if outcome.problem]
     out.print(f"{'Not everything is up' if bad else 'The stack is up'}, after {time.monotonic() - begin:.1f} s")
     if not bad:

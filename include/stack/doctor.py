@@ -15,7 +15,7 @@ from stack.plan import Part
 from stack.probe import taken_by
 from stack.process import is_running
 
-DISK_GB = 12
+DISK_GB = 4
 MEMORY_GB = 6
 
 

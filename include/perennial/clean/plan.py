@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.drops import Drop, landed_drops, pinned_reference
-from perennial.errors import DropRefusedError, PerennialError
+from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
@@ -80,7 +81,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
                 continue
             refusal = _refusal(lake, name, key_day, key)
             if key_day in (day, None):
-                raise _refused(lake, name, key_day, refusal)
+                raise drop_refused(lake.pipeline, name, _text(key_day), refusal)
             gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
     return {**facts, "gaps": gaps, "kept": sorted(kept)}
 
@@ -160,11 +161,3 @@ def _refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:
             "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
         )
     return read_refusal(stored.json())
-
-
-def _refused(lake: Lake, name: str, day: date | None, refusal: Refusal) -> DropRefusedError:
-    return DropRefusedError(
-        f"Pipeline {lake.pipeline.name!r}, drop {name} {_text(day)}: {refusal.cause()}",
-        refusal.problems(),
-        f"Nothing of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
-    )

@@ -38,18 +38,6 @@ class Refusal:
         share, most = 100 * self.quarantined / self.rows, 100 * self.max_quarantine_share
         return f"{self.quarantined} of {self.rows} rows break the contract ({share:.1f} %), allowed are {most:.1f} %"
 
-    def problems(self) -> list[str]:
-        """Return the counts by rule, the most frequent first, then the examples."""
-        counts = [f"{rule}: {count} rows" for rule, count in sorted(self.rules.items(), key=lambda item: (-item[1], item[0]))]
-        shown = [
-            f"for example {item.file}, row {item.position}: {item.column or 'the row'} breaks {item.rule}, found {item.value!r}"
-            for item in self.examples
-        ]
-        room = 10 - len(shown)
-        if len(counts) > room:
-            counts = [*counts[: room - 1], f"and {len(counts) - room + 1} other rules"]
-        return counts + shown
-
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
         return {"format": 1, **asdict(self)}

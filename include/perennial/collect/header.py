@@ -18,6 +18,8 @@ def header_problems(found: Sequence[str], expected: Iterable[str]) -> list[str]:
     wanted = list(expected)
     if not found:
         return ["empty: there is no header"]
+    if separator := _other_separator(found, wanted):
+        return [f"the columns are separated by {separator!r}, expected ','"]
     known, counts = set(wanted), Counter(found)
     problems = [f"column {_cut(name)} stands there {count} times" for name, count in counts.items() if count > 1]
     missing = dict.fromkeys(name for name in wanted if name not in counts)
@@ -35,6 +37,13 @@ def header_problems(found: Sequence[str], expected: Iterable[str]) -> list[str]:
     if len(problems) > MOST_PROBLEMS:
         return [*problems[:MOST_PROBLEMS], f"and {len(problems) - MOST_PROBLEMS} more of the header"]
     return problems
+
+
+def _other_separator(found: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return what separates the names of a header that reads as one column, where most of them are then known."""
+    if len(found) != 1:
+        return None
+    return next((one for one in ";\t|" if len(set(found[0].split(one)) & set(wanted)) > max(1, len(wanted) // 2)), None)
 
 
 def _cut(name: str) -> str:

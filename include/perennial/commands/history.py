@@ -48,7 +48,7 @@ def decisions(
         print_json({"decisions": entries, "interventions": interventions})
         return
     if not entries and not interventions:
-        print_line("None yet. A run makes one: `perennial run --date DATE`, or the DAG in Airflow.")
+        print_line(f"None yet. A run makes one: `perennial run {lake.pipeline.name} --date DATE`, or the DAG in Airflow.")
         return
     columns = ("date", "decision", "champion", "incumbent", "run_id")
     marks = [", ".join(mark for mark in ("stale", "barred") if entry[mark]) for entry in entries]
@@ -71,7 +71,8 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"releases": listed})
     elif not listed:
-        print_line("None yet. A run whose model passes the gate makes one; `perennial decisions` says what the gate said.")
+        said = f"`perennial decisions {lake.pipeline.name}` says what the gate said."
+        print_line(f"None yet. A run whose model passes the gate makes one; {said}")
     else:
         rows = ([one["release"], one["version"], one["as_of"], _standing(one, endpoint)] for one in listed)
         print_table(["release", "version", "as of", ""], rows)

@@ -90,7 +90,8 @@ def _example(lake: Any) -> list[Any]:
     active = read_active(lake)
     if active.release is None:
         raise RefusedError(
-            f"Pipeline {lake.pipeline.name!r} has no active release yet", remedy="Run a date first: `perennial run --date …`."
+            f"Pipeline {lake.pipeline.name!r} has no active release yet",
+            remedy=f"Run a date first: `perennial run {lake.pipeline.name} --date DATE`.",
         )
     return [dict(read_golden(lake, active.release).records[0])]
 

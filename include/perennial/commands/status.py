@@ -62,12 +62,30 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def _undecided(one: dict[str, Any]) -> str | None:
+    """Return the newest date that has landed from every source, when the last decision is of an earlier one."""
+    newest: list[str | None] = list(one["landed"].values())
+    complete = min((day for day in newest if day), default=None) if all(newest) else None
+    return complete if complete and one["last_date"] and complete > one["last_date"] else None
+
+
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
     decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
+    waits = _undecided(one)
     lines = [
         ("landed", f"{landed} (newest)"),
+        *(
+            [
+                (
+                    "waits",
+                    f"{waits} has landed and is not decided: until its run has, or its drop is repaired, no date before it deploys",
+                )
+            ]
+            if waits
+            else []
+        ),
         ("last run", decided),
         ("champion", one["champion"] or "none yet"),
         ("release", f"{one['release']}: {one['serving']}" if one["release"] else "none yet"),

@@ -41,6 +41,13 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     if to is None and _is_unfinished(chain, active, day, serving):
         to = active.release
     wanted = read_release(lake, to)["version"] if to else None
+    choice = f"`perennial releases {name}` lists what has served: {', '.join(item['release'] for item in list_releases(lake, 5) if not item['barred'])}."
+    if wanted is not None and is_barred(chain, wanted):
+        by = next(item for item in reversed(chain.interventions) if item.barred == wanted)
+        raise RefusedError(
+            f"Pipeline {name!r}: release {to} is of version {wanted}, which {by.who} barred on {by.date}: {by.reason}",
+            remedy=choice,
+        )
     bars = _versions_to_bar(chain, day, serving, wanted)
     left = champion(_barred(chain, day, bars), day)
     if left is None or (wanted is not None and left.version != wanted):
@@ -48,7 +55,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             f"Pipeline {name!r}: after {', '.join(bars)} there is no version {wanted or ''} left to go back to".replace(
                 "  ", " "
             ),
-            remedy=f"`perennial releases` lists what has served: {', '.join(item['release'] for item in list_releases(lake, 5))}.",
+            remedy=choice,
         )
     for version in bars:
         if not is_barred(chain, version, day):
@@ -59,7 +66,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             lake, runtime or open_runtime(lake.pipeline, lake.layout.space), release, lambda: None, judge_latency=False
         )
     except ReleaseFailedError as error:
-        remedy = "The version is barred. Go back further: `perennial rollback --to RELEASE`."
+        remedy = f"The version is barred. Go back further: `perennial rollback {name} --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error
     return {
         "outcome": "done",

@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx
 
-from perennial.deploy.latency import too_slow
+from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
 
 TOLERANCE = 1e-5
 WARM_UP = 20
 REQUESTS = 200
 PAUSE_SECONDS = 0.05
+SOAK_ANSWER_SECONDS = 3.0
 RELEASE_HEADER = "x-release"
 MOST_QUOTED = 3
 
@@ -77,15 +78,22 @@ def serve_check(server: httpx.Client, golden: Golden) -> Observed:
 
 
 def soak(server: httpx.Client, golden: Golden, seconds: float) -> Observed:
-    """Ask the endpoint gently for a while, as users do; raises like serve_check."""
+    """
+    Ask the endpoint gently for a while, as users do; raises like serve_check, and as soon as it is sure: users wait meanwhile.
+
+    The latency is looked at after each request, so that its chance to refuse a good release is shared out among all of them.
+    """
     observed = Observed()
     deadline = time.monotonic() + seconds
+    looks = 1 + math.ceil(seconds / PAUSE_SECONDS)
+    server.timeout = httpx.Timeout(SOAK_ANSWER_SECONDS)
     index = 0
     with server as client:
         while True:
             _observe(client, golden, index % len(golden.records), observed)
             index += 1
-            if time.monotonic() >= deadline:
+            is_sure = observed.errors or too_slow(observed.latencies_ms, golden.p99_ms, CHANCE / looks)
+            if is_sure or time.monotonic() >= deadline:
                 break
             time.sleep(PAUSE_SECONDS)
     return _judged(observed, golden, "soak")

@@ -33,7 +33,11 @@ READY_SECONDS = 45.0
 FOLLOW_SECONDS = 20.0
 POLL_SECONDS = 0.5
 STEADY_ANSWERS = 20
-"""So many answers in a row from the new release show that the Service's proxies have followed its selector."""
+STEADY_SECONDS = 2.0
+"""So many answers in a row from the new release, or answers for so long, show that the Service's proxies follow its selector."""
+
+OUTAGE_SECONDS = 3.0
+"""A Service that answered and then does not for so long has lost the release: users are waiting."""
 
 LEFT_OVER = timedelta(hours=1)
 """A release that serves nobody and is this old was left by a deploy that was killed."""
@@ -85,24 +89,37 @@ class KubernetesRuntime:
         """Do nothing: what was staged is what will serve, or is removed."""
 
     def switch(self, release: str) -> None:
-        """Make sure that the release is up, set the Service to it, and wait until its answers come from nowhere else."""
-        self._bring(release, self._objects(release))
+        """
+        Make sure that the release is up, set the Service to it, and wait until its answers come from nowhere else.
+
+        What is up stays as it is: on the way back, the settings of today may be what the release in front failed by.
+        """
+        objects = self._objects(release)
+        if not _is_available(self.cluster.read(_deployment_of(objects)) or {}):
+            self._bring(release, objects)
         self.cluster.apply(service(self.settings, self.pipeline.name, release))
-        deadline = time.monotonic() + FOLLOW_SECONDS
-        steady, serving = 0, "nothing"
         with self.endpoint() as client:
-            while steady < STEADY_ANSWERS:
-                if time.monotonic() > deadline:
-                    raise ReleaseUnprovenError(
-                        f"Release {release}: the Service {service_name(self.pipeline.name)} still answers from {serving} "
-                        f"after {FOLLOW_SECONDS:.0f} s"
-                    )
-                try:
-                    serving = client.get("v2").headers.get("x-release", "nothing")
-                except httpx.TransportError as error:
-                    serving = f"nothing ({type(error).__name__})"
-                steady = steady + 1 if serving == release else 0
-                time.sleep(0 if steady else 0.1)
+            self._follow(client, release)
+
+    def _follow(self, client: httpx.Client, release: str) -> None:
+        """Wait until the Service's answers come from the release alone."""
+        began = time.monotonic()
+        answered = since = None
+        steady = 0
+        while steady < STEADY_ANSWERS:
+            said, serving = _ask(client)
+            now = time.monotonic()
+            answered = now if serving else answered
+            steady, since = (steady + 1, since or now) if serving == release else (0, None)
+            if since and now - since > STEADY_SECONDS:
+                return
+            has_stopped = answered and now - answered > OUTAGE_SECONDS
+            if has_stopped or now - began > FOLLOW_SECONDS:
+                raise ReleaseUnprovenError(
+                    f"Release {release}: {now - began:.0f} s after the switch the Service "
+                    f"{service_name(self.pipeline.name)} answers from {serving or 'nothing'} ({said})"
+                )
+            time.sleep(0 if steady else 0.1)
 
     def follows(self, release: str) -> bool:
         """Tell whether the Service is set to the release."""
@@ -146,7 +163,7 @@ class KubernetesRuntime:
         """Apply the objects and wait until every replica of the Deployment is available."""
         for body in objects:
             self.cluster.apply(body)
-        deployment = next(body for body in objects if body["kind"] == "Deployment")
+        deployment = _deployment_of(objects)
         name = deployment["metadata"]["name"]
         deadline = time.monotonic() + READY_SECONDS
         while True:
@@ -189,6 +206,19 @@ class KubernetesRuntime:
         chosen = {PIPELINE_LABEL: self.pipeline.name, RELEASE_LABEL: release}
         found = self.cluster.labelled("v1", "Pod", chosen)
         return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _ask(client: httpx.Client) -> tuple[str, str | None]:
+    """Return what the Service said, in short, and the release that said it, if one did."""
+    try:
+        answer = client.get("v2", timeout=OUTAGE_SECONDS)
+        return f"HTTP {answer.status_code}", answer.headers.get("x-release")
+    except httpx.TransportError as error:
+        return f"no answer, {type(error).__name__}", None
+
+
+def _deployment_of(objects: list[Body]) -> Body:
+    return next(body for body in objects if body["kind"] == "Deployment")
 
 
 def _is_available(deployment: Body) -> bool:

@@ -113,4 +113,8 @@ def _classes(column: np.ndarray[Any, Any]) -> list[float]:
 def _refuse_infinite(columns: list[str], raw: Numbers) -> None:
     infinite = [f"{name}: {count} rows" for name, count in zip(columns, np.isinf(raw).sum(axis=0), strict=True) if count]
     if infinite:
-        raise RefusedError("Inputs that are infinite as 32-bit floats", infinite, "Give the column a range in pipeline.yaml.")
+        raise RefusedError(
+            "Inputs that are infinite as 32-bit floats",
+            infinite,
+            "Mend the expression in features.sql, or give the column that it reads a range in pipeline.yaml.",
+        )

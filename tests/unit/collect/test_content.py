@@ -62,3 +62,9 @@ def test_header_of_a_few_mistakes_names_them_all() -> None:
         "column 'y' is missing",
     ]
     assert header_problems(["a", "b"], ["a", "b"]) == []
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_named_instead_of_every_column(separator: str):
+    found = header_problems([separator.join(["id", "speed", "heat"])], ["id", "speed", "heat"])
+    assert found == [f"the columns are separated by {separator!r}, expected ','"]

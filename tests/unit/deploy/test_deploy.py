@@ -295,7 +295,7 @@ def test_a_release_that_fails_its_soak_goes_back_at_once(lab: Lab, runtime: Scri
     runtime.wrong_when_live = {bad}
     with pytest.raises(ReleaseFailedError, match="soak") as failure:
         deploy(lab.lake, D2, runtime)
-    assert "requests failed" in str(failure.value)
+    assert "1 of 1 requests failed" in str(failure.value)
     assert runtime.version(str(runtime.live.release)) == good
     assert runtime.version(str(read_active(lab.lake).release)) == good
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perennial.deploy.latency import too_slow
+from perennial.deploy.latency import CHANCE, too_slow
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,12 @@ from perennial.deploy.latency import too_slow
 )
 def test_the_count_above_the_bound_decides(fast: int, slow: int, is_refused: bool):
     assert (too_slow([1.0] * fast + [80.0] * slow, 50) is not None) == is_refused
+
+
+def test_a_look_after_each_request_asks_for_more_than_one_look():
+    assert too_slow([80.0] * 2, 50) is not None
+    assert too_slow([80.0] * 2, 50, CHANCE / 300) is None
+    assert too_slow([80.0] * 3, 50, CHANCE / 300) is not None
 
 
 def test_the_text_says_found_against_bound():

@@ -23,7 +23,7 @@ def part(port: int) -> Part:
 
 
 def test_readme_asks_for_what_doctor_asks_for() -> None:
-    assert f"{doctor.DISK_GB} GB of disk and {doctor.MEMORY_GB} GB of memory" in (REPO / "README.md").read_text()
+    assert f"{doctor.DISK_GB} for data) and {doctor.MEMORY_GB} GB of memory" in (REPO / "README.md").read_text()
 
 
 def test_missing_tools_and_pipelines_all_show_at_once(tmp_path: Path) -> None:

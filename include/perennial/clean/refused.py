@@ -1,0 +1,52 @@
+"""The error of a refused date: which rules were broken, what they allow, and a row to look at for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from perennial.clean.verdict import Example, Refusal
+from perennial.errors import DropRefusedError
+from perennial.pipeline import Pipeline
+from perennial.pipeline_tables import ColumnContract
+
+MOST_VALUES = 10
+
+
+def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> DropRefusedError:
+    """Return the error of one drop (`name`, `day`) whose rows were refused."""
+    return DropRefusedError(
+        f"Pipeline {pipeline.name!r}, drop {name} {day}: {refusal.cause()}",
+        rule_problems(refusal, pipeline.tables[name].columns),
+        f"Nothing of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
+    )
+
+
+def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> list[str]:
+    """Return each broken rule with what it allows, how many rows break it, and one of them; the most frequent first."""
+    examples = {_rule(item): item for item in reversed(refusal.examples)}
+    found = []
+    for rule, count in sorted(refusal.rules.items(), key=lambda item: (-item[1], item[0])):
+        column, _, name = rule.rpartition(" ")
+        text = f"{rule}{_allowed(columns.get(column), name)}: {count} rows"
+        if item := examples.get(rule):
+            text += f", as {item.value!r} in {item.file}, row {item.position}"
+        found.append(text)
+    return found
+
+
+def _rule(example: Example) -> str:
+    return f"{example.column or 'row'} {example.rule}"
+
+
+def _allowed(column: ColumnContract | None, rule: str) -> str:
+    if column is None:
+        return ""
+    if rule == "enum":
+        values = [str(value) for value in column.enum or ()]
+        more = f", … {len(values)} in all" if len(values) > MOST_VALUES else ""
+        return f" ({', '.join(values[:MOST_VALUES])}{more})"
+    if rule == "range" and column.range is not None:
+        low, high = column.range
+        return f" ({low} to {high})"
+    allowed = {"type": column.type, "max_length": column.max_length}.get(rule)
+    return "" if allowed is None else f" ({allowed})"
