@@ -21,8 +21,8 @@ MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements-manifests.lock)
 # Runs a recipe line and says what it does and how long it took.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
 
-# Three at once keep two cores busy: many tests wait for a process or a timeout.
-BESIDE := --numprocesses 3 --dist loadfile
+# Four at once keep two cores busy: many tests wait for a process or a timeout.
+BESIDE := --numprocesses 4 --dist loadfile
 
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
 # The tag tells what an image was made from, so that a node that has it need not ask a registry again.

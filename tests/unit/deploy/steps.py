@@ -1,0 +1,49 @@
+"""What the tests of deploying do again and again: decide a date, and kill a deploy at a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from lab import LAST, Lab
+
+from perennial.deploy import protocol
+from perennial.evaluate.evaluate import evaluate
+
+D1, D2, D3 = LAST - timedelta(days=3), LAST - timedelta(days=2), LAST - timedelta(days=1)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@contextmanager
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: str) -> Iterator[None]:
+    """Run the block until the protocol reaches a step, and require that it does."""
+
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(protocol, step, kill)
+        with pytest.raises(Killed):
+            yield
+
+
+def decide(lab: Lab, day: date, weight: float = 0.1) -> str:
+    """Train and evaluate a date; return the version of its mlp."""
+    version = lab.train("mlp", day, weight)
+    lab.train("logistic", day, -0.05)
+    evaluate(lab.lake, day, run_id=f"run-{day}")
+    return version
+
+
+def forced(lab: Lab, day: date, weight: float = 0.1) -> str:
+    """Like decide, promoted in any case: these tests are about what comes after."""
+    version = lab.train("mlp", day, weight)
+    lab.train("logistic", day, -0.05)
+    evaluate(lab.lake, day, run_id=f"run-{day}", force_decision="PROMOTE", force_reason="test")
+    return version
