@@ -21,12 +21,13 @@ from perennial_airflow.timetable import LocalDaysTimetable
 
 # Set once by the first task and kept by every retry and clear.
 DAY = "{{ ti.xcom_pull(task_ids='plan_run')['date'] }}"
+UNTIL = "{{ ti.xcom_pull(task_ids='plan_run')['until'] }}"
 HOPELESS = RetryRule(exception=[RefusedError, DropMissingError], action=RetryAction.FAIL, reason="A retry cannot mend it")
 
 
 def train(pipeline: Pipeline) -> Any:
     """Return the mapped task that trains the candidates: in a process of the worker, or each in a pod."""
-    common = {"pipeline": pipeline.name, "day": DAY}
+    common = {"pipeline": pipeline.name, "day": DAY, "until": UNTIL}
     if runtime_of(pipeline) == "process":
         return tasks.train.partial(**common).expand(candidate=pipeline.training.candidates)
     # Its provider takes long to import, and only this runtime needs it.
@@ -65,9 +66,9 @@ def retrain(pipeline: Pipeline) -> DAG:
         chain(
             tasks.plan_run(name),
             WaitForDropOperator(task_id="wait_for_drop", pipeline=name, day=DAY, execution_timeout=timedelta(days=8)),
-            tasks.collect(name, DAY),
-            SparkStageOperator(task_id="clean", pipeline=name, stage="clean", day=DAY),
-            SparkStageOperator(task_id="analyse", pipeline=name, stage="analyse", day=DAY),
+            tasks.collect(name, DAY, UNTIL),
+            SparkStageOperator(task_id="clean", pipeline=name, stage="clean", day=DAY, until=UNTIL),
+            SparkStageOperator(task_id="analyse", pipeline=name, stage="analyse", day=DAY, until=UNTIL),
             train(pipeline),
             tasks.evaluate(name, DAY),
             tasks.deploy(name, DAY),

@@ -16,6 +16,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from perennial.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
@@ -24,7 +25,6 @@ from perennial.runtime.endpoints import endpoint_url
 from perennial.settings import load_environment
 from stack.__main__ import main as stack
 from stack.airflow import admin_password
-from stack.airflow_client import AirflowClient, TaskState
 from stack.config import StackConfig
 from stack.demo_flight import flight_record
 from stack.demo_report import print_report, run_report

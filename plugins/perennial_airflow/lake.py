@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,4 +14,7 @@ def lake_of(pipeline: str) -> Lake:
     from perennial.lake.lake import open_lake
     from perennial.pipeline_file import load_pipeline
 
+    # They tell of every table and of every session, and the task's own lines would be lost among that.
+    for name in ("pyiceberg", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     return open_lake(load_pipeline(pipeline))

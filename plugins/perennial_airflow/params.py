@@ -19,6 +19,13 @@ def run_params(pipeline: Pipeline) -> dict[str, Param]:
             title="Date",
             description=f"The date of the data, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}.",
         ),
+        "until": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Work ahead until",
+            description="For backfills: the first run also collects, cleans, analyses and trains what has landed up to this date, at most 60 dates at a time; the runs of those dates only decide. Never releases them.",
+        ),
         "recompute": Param(
             False,
             type="boolean",

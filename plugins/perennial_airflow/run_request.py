@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from perennial.calendar import Calendar
+from perennial.calendar import Calendar, parse_date
 from perennial.errors import RefusedError, did_you_mean
 
-KEYS = ("date", "recompute", "force_decision", "force_reason")
+KEYS = ("date", "until", "recompute", "force_decision", "force_reason")
 DECISIONS = ("PROMOTE", "HOLD", "REJECT")
 MOST_REASON_CHARACTERS = 500
 
@@ -20,6 +20,7 @@ class RunRequest:
     """The date of a run, and what its user asked beyond it."""
 
     day: date
+    until: date | None
     recompute: bool
     force_decision: str | None
     force_reason: str | None
@@ -32,7 +33,7 @@ def read_request(
     params: Mapping[str, Any],
     interval_start: datetime | None,
     run_after: datetime,
-    manual: bool,
+    run_type: str,
 ) -> RunRequest:
     """
     Return what a run is asked to do, or raise RefusedError with every problem.
@@ -46,7 +47,11 @@ def read_request(
         problems.append("force_decision without force_reason: a forced decision says why")
     if decision is None and reason is not None:
         problems.append("force_reason without force_decision")
+    manual = run_type == "manual"
+    if params["date"] is not None and not manual:
+        problems.append(f"date {params['date']!r}: a {run_type} run has the date of its data interval")
     if problems:
         raise RefusedError(f"Pipeline {calendar.pipeline!r}: the run's params", problems, f"There are: {', '.join(KEYS)}.")
     day = calendar.run_date(param=params["date"], interval_start=interval_start, run_after=run_after, manual=manual)
-    return RunRequest(day, bool(params["recompute"]), decision, reason)
+    until = calendar.check(parse_date(params["until"])) if params["until"] is not None else None
+    return RunRequest(day, until, bool(params["recompute"]), decision, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,10 @@ from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 from perennial_airflow.lake import lake_of
 from perennial_airflow.run_request import read_request
 
+log = logging.getLogger(__name__)
+
+BACKFILL = "backfill"
+
 # Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light. The keywords with
 # the default None are filled by Airflow from the run's context.
 
@@ -18,48 +23,60 @@ from perennial_airflow.run_request import read_request
 @task
 def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any = None) -> dict[str, Any]:
     """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
+    from perennial.ahead import last_ahead
     from perennial.runtime.choice import open_runtime
-    from perennial.unchanged import unchanged_stages
+    from perennial.unchanged import finished_stages
 
     lake = lake_of(pipeline)
+    run_type = dag_run.run_type.value
     request = read_request(
         lake.pipeline.calendar,
         conf=dag_run.conf or {},
         params=params,
         interval_start=dag_run.data_interval_start,
         run_after=dag_run.run_after,
-        manual=str(dag_run.run_type) == "manual",
+        run_type=run_type,
     )
-    plan = {"date": request.day.isoformat(), "outcome": "done"}
+    plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
     if request.recompute or request.force_decision:
         return plan
-    stages = unchanged_stages(lake, request.day, open_runtime(lake.pipeline), dag_run.run_id)
+    # What an earlier run of a backfill has done ahead needs its decision only, which is no work for three more tasks.
+    stages = finished_stages(lake, request.day, open_runtime(lake.pipeline), dag_run.run_id, may_decide=run_type == BACKFILL)
     if stages is None:
-        return plan
-    ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged", "stages": stages})
+        return {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
+    is_unchanged = all(facts["outcome"] != "done" for facts in stages.values())
+    ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged" if is_unchanged else "done", "stages": stages})
     raise DownstreamTasksSkipped(tasks=sorted(ti.task.downstream_task_ids))
 
 
 @task
-def collect(pipeline: str, day: str) -> dict[str, Any]:
-    """Verify the drops of the date and pin their bytes."""
+def collect(pipeline: str, day: str, until: str) -> dict[str, Any]:
+    """Verify the drops of the date, and of those that it works ahead for, and pin their bytes."""
     from perennial.collect.collect import collect as collect_drops
 
-    return collect_drops(lake_of(pipeline), date.fromisoformat(day))
+    return collect_drops(lake_of(pipeline), date.fromisoformat(day), date.fromisoformat(until))
 
 
 @task(map_index_template="{{ task.op_kwargs['candidate'] }}")
-def train(pipeline: str, day: str, candidate: str, *, params: Any = None, ti: Any = None) -> dict[str, Any]:
-    """Train one candidate in a process of its own; skip when there is too little history."""
+def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = None, ti: Any = None) -> dict[str, Any]:
+    """Train one candidate in a process of its own, with the dates that the run works ahead for; skip when there is too little history."""
+    from perennial.errors import PerennialError
     from perennial.runtime.process import train as train_in_process
-    from perennial.train.plan import finish_training, plan_training
+    from perennial.train.plan import finish_training, plan_ahead, plan_training
 
-    lake = lake_of(pipeline)
-    plan = plan_training(lake, date.fromisoformat(day), candidate, recompute=params["recompute"])
+    lake, own = lake_of(pipeline), date.fromisoformat(day)
+    plan = plan_training(lake, own, candidate, recompute=params["recompute"])
     if plan.skipped is not None:
         skip_training(ti, plan)
     if plan.job_uri is not None:
-        train_in_process([plan.job_uri])
+        ahead = plan_ahead(lake, own, date.fromisoformat(until), candidate)
+        try:
+            train_in_process([plan.job_uri, *ahead])
+        except PerennialError as error:
+            # Its own job comes first. What another date lacks is that date's failure, and its run will say so.
+            if not ahead or not lake.objects.exists(str(plan.manifest_uri)):
+                raise
+            log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
     return finish_training(lake, plan)
 
 

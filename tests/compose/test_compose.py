@@ -12,7 +12,7 @@ from datetime import date
 import httpx
 import pytest
 
-from stack.airflow_client import AirflowClient
+from perennial.airflow_client import AirflowClient
 from stack.config import REPO
 from stack.demo_flight import flight_record
 

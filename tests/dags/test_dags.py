@@ -271,7 +271,7 @@ def test_every_param_has_a_title_and_help(dag: DAG, name: str) -> None:
 
 
 def test_defaults_are_valid(dag: DAG) -> None:
-    assert dag.params.validate() == {"date": None, "recompute": False, "force_decision": None, "force_reason": None}
+    assert dag.params.validate() == {**dict.fromkeys(KEYS), "recompute": False}
     assert tuple(dag.params) == KEYS
 
 

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,13 +17,13 @@ import pytest
 import yaml
 from kube import node_address
 
+from perennial.airflow_client import AirflowClient
 from perennial.calendar import days
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.objects import split_uri
 from perennial.pipeline_file import FILE, read_pipeline
 from perennial.runtime.endpoints import endpoint_url
 from stack.airflow import admin_password
-from stack.airflow_client import AirflowClient
 from stack.config import REPO, StackConfig
 from stack.plan import plan
 from stack.postgres import remove_postgres
@@ -30,6 +31,7 @@ from stack.probe import taken_by
 
 SOURCE = REPO / "tests/pipelines/machine_faults"
 ENDED, LIVE, KILLED, PODS = "machine_faults", "machine_faults_live", "machine_faults_killed", "machine_faults_pods"
+HISTORY = "machine_faults_history"
 FLIGHTS = "flight_delays"
 HISTORY_DAYS = 8
 RELAY_OFFSET = 9
@@ -53,6 +55,14 @@ class Stack:
         bucket, key = split_uri(uri)
         lake.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
 
+    @staticmethod
+    def wait_for(what: Callable[[], bool], seconds: float) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            time.sleep(0.2)
+
     def land(self, pipeline: str, first: date, last: date) -> None:
         """Land the drops of some dates, the manifest of each last."""
         lake = self.lake(pipeline)
@@ -68,6 +78,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     pipelines = tmp_path_factory.mktemp("pipelines")
     _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
     _write_pipeline(pipelines / KILLED, {"end": date(2026, 3, 31)})
+    _write_pipeline(pipelines / HISTORY, {"end": date(2026, 3, 31)})
     if os.environ.get("KUBECONFIG"):
         # Small enough that both candidates find room beside the server on a node of two cores.
         small = {"cpu": "500m", "memory": "1500Mi"}

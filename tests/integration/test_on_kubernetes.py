@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +30,7 @@ PIPELINE = "machine_faults_pods"
 DAG = f"retrain_{PIPELINE}"
 FIRST, LAST, NEXT = date(2026, 3, 1), date(2026, 3, 6), date(2026, 3, 7)
 RUN_SECONDS = 600
+PODS_GONE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,10 @@ def lake(stack, cluster: None) -> Iterator[Lake]:
     )
 
 
+def pods() -> str:
+    return kubectl("-n", "perennial-training", "get", "pods", "-o", "name")
+
+
 def test_pods_train_the_same_bits_as_the_worker(lake: Lake) -> None:
     decided = read_chain(lake).entries
     assert list(decided) == [LAST.isoformat(), NEXT.isoformat()]
@@ -78,13 +84,36 @@ def test_pods_train_the_same_bits_as_the_worker(lake: Lake) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)
     assert read_chain(lake).entries == decided
-    assert kubectl("-n", "perennial-training", "get", "pods", "-o", "name") == ""
+    assert pods() == ""
+
+
+def test_a_waiting_training_that_is_failed_or_cleared_leaves_no_pod(lake: Lake, stack: Any) -> None:
+    after = NEXT + timedelta(days=1)
+    airflow = stack.airflow
+    stack.land(PIPELINE, after, after)
+    run_id = airflow.trigger(DAG, {"date": after.isoformat()})
+
+    def waits_for_a_pod() -> bool:
+        waiting = [task for task in airflow.tasks(DAG, run_id) if task.task == "train" and task.state == "deferred"]
+        return bool(waiting) and pods() != ""
+
+    stack.wait_for(waits_for_a_pod, RUN_SECONDS)
+    airflow.fail(DAG, run_id)
+    stack.wait_for(lambda: pods() == "", PODS_GONE_SECONDS)
+    assert airflow.run_state(DAG, run_id) == "failed"
+    airflow.clear(DAG, run_id, ["train"])
+    stack.wait_for(waits_for_a_pod, RUN_SECONDS)
+    airflow.clear(DAG, run_id, ["train"])
+    state, tasks = airflow.wait(DAG, run_id, RUN_SECONDS)
+    assert state == "success", {task.name: airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
+    stack.wait_for(lambda: pods() == "", PODS_GONE_SECONDS)
+    assert read_chain(lake).get(after) is not None
 
 
 def test_the_cluster_serves_what_the_last_date_released(lake: Lake) -> None:
     active = read_active(lake)
     assert active.release is not None
-    assert active.release.startswith(NEXT.isoformat())
+    assert active.release.startswith(read_chain(lake).days[-1].isoformat())
     runtime = open_runtime(lake.pipeline)
     assert runtime.follows(active.release)
     with runtime.endpoint() as client:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from stack.airflow_client import TaskState
+from perennial.airflow_client import TaskState
 
 pytestmark = pytest.mark.stack
 
@@ -63,6 +63,13 @@ def second(stack, first: Run) -> Run:
 @pytest.fixture(scope="module")
 def again(stack, second: Run) -> Run:
     return run(stack, date=SECOND.isoformat())
+
+
+def test_the_dialogues_defaults_run_the_last_date_of_data_that_has_ended(stack) -> None:
+    run_id = stack.airflow.trigger(DAG, {}, logical_date=datetime.now(UTC))
+    stack.wait_for(lambda: stack.airflow.result(DAG, run_id, "plan_run") is not None, RUN_SECONDS)
+    assert stack.airflow.result(DAG, run_id, "plan_run")["date"] == "2026-03-31"
+    assert stack.airflow.wait(DAG, run_id, RUN_SECONDS)[0] == "failed"  # it has not landed
 
 
 def test_first_date_goes_from_its_drop_to_a_release(first: Run) -> None:

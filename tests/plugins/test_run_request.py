@@ -13,17 +13,17 @@ from perennial.errors import DateRefusedError, RefusedError
 from perennial_airflow.run_request import RunRequest, read_request
 
 CALENDAR = Calendar("flights", ZoneInfo("America/New_York"), date(2013, 1, 1), date(2013, 12, 31), 28, 7, 28, 30)
-DEFAULTS = {"date": None, "recompute": False, "force_decision": None, "force_reason": None}
+DEFAULTS = {"date": None, "until": None, "recompute": False, "force_decision": None, "force_reason": None}
 
 
 def request(calendar: Calendar = CALENDAR, *, conf: dict[str, Any] | None = None, **changes: Any) -> RunRequest:
-    run: dict[str, Any] = {"interval_start": None, "run_after": datetime(2026, 11, 23, 4, tzinfo=UTC), "manual": True}
+    run: dict[str, Any] = {"interval_start": None, "run_after": datetime(2026, 11, 23, 4, tzinfo=UTC), "run_type": "manual"}
     run |= {key: changes.pop(key) for key in list(changes) if key in run}
     return read_request(calendar, conf=conf or {}, params={**DEFAULTS, **changes, **(conf or {})}, **run)
 
 
 def test_defaults_take_the_end_of_data_that_has_ended() -> None:
-    assert request() == RunRequest(date(2013, 12, 31), False, None, None)
+    assert request() == RunRequest(date(2013, 12, 31), None, False, None, None)
 
 
 def test_defaults_take_the_local_yesterday_of_data_that_goes_on() -> None:
@@ -38,7 +38,17 @@ def test_typed_date_wins() -> None:
 
 
 def test_scheduled_run_takes_the_local_date_of_its_interval() -> None:
-    assert request(manual=False, interval_start=datetime(2013, 2, 12, 5, tzinfo=UTC)).day == date(2013, 2, 12)
+    assert request(run_type="scheduled", interval_start=datetime(2013, 2, 12, 5, tzinfo=UTC)).day == date(2013, 2, 12)
+
+
+def test_a_backfill_takes_no_date_and_may_work_ahead() -> None:
+    interval = {"run_type": "backfill", "interval_start": datetime(2013, 2, 12, 5, tzinfo=UTC)}
+    found = request(until="2013-03-01", **interval)
+    assert (found.day, found.until) == (date(2013, 2, 12), date(2013, 3, 1))
+    with pytest.raises(RefusedError, match="date '2013-02-13': a backfill run has the date of its data interval"):
+        request(date="2013-02-13", **interval)
+    with pytest.raises(DateRefusedError, match="outside its dates"):
+        request(until="2014-01-01", **interval)
 
 
 @pytest.mark.parametrize("typed", ["2012-12-31", "2014-01-01", "2013-02-30", "2013-02-12\n", "tomorrow", "٢٠١٣-٠٢-١٢"])

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from perennial.analyse.keys import Keys, Seen
-from perennial.calendar import as_of
+from perennial.calendar import DAY, as_of, days
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState
@@ -17,19 +17,20 @@ Wanted = dict[str, dict[str, str]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
 
 
-def plan_analyse(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
+def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
     """
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
     That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
-    that begin these dates and that end D. With `recompute` all of it is planned although it is there: it must come out the same.
+    that begin these dates and that end D; with `until` also for the dates up to that one. With `recompute` all of it is planned
+    although it is there: it must come out the same.
     """
     clean = _clean_states(lake, day)
-    wanted = _wanted(lake, day, clean)
+    wanted = _wanted(lake, day, until or day, clean)
     states = {table: lake.tables.state(table) for table in wanted}
     stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
-    gone = {table: days for table, keys in wanted.items() if (days := _gone(lake, day, states[table], keys))}
-    todo = sum(len(days) for days in (*stale.values(), *gone.values()))
+    gone = {table: left for table, keys in wanted.items() if (left := _gone(lake, day, states[table], keys))}
+    todo = sum(len(keys) for keys in (*stale.values(), *gone.values()))
     held = {
         table: {
             day: found.digest for day, key in keys.items() if (found := states[table].partitions.get(day)) and found.key == key
@@ -41,7 +42,7 @@ def plan_analyse(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     """Return what analyse made for `day`: rows and digest of D's partitions by table; raise when one of them is missing."""
-    wanted = _wanted(lake, day, _clean_states(lake, day))
+    wanted = _wanted(lake, day, day, _clean_states(lake, day))
     rows, digests = {}, {}
     missing: list[str] = []
     left: list[str] = []
@@ -73,23 +74,24 @@ def _clean_states(lake: Lake, day: date) -> dict[str, TableState]:
     return states
 
 
-def _wanted(lake: Lake, day: date, clean: dict[str, TableState]) -> Wanted:
-    """Return every partition that a run of `day` needs, with its key."""
+def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:
+    """Return every partition that the runs of `day` up to `until` need, with its key."""
     pipeline = lake.pipeline
     keys = Keys(pipeline, Seen.of(pipeline, clean))
     sources = [clean[name] for name in pipeline.sources]
-    days = [d for d in pipeline.calendar.feature_dates(day) if all(state.get(d) for state in sources)]
-    midnights = [*days, as_of(day)]
+    known = [*pipeline.calendar.feature_dates(day), *days(day + DAY, until)]
+    dates = [d for d in known if all(state.get(d) for state in sources)]
+    midnights = sorted({*dates, *(as_of(d) for d in dates if d >= day)})
     return {
         **{f"lookup_{name}": _by_day(midnights, keys.lookup(name)) for name in pipeline.inputs.lookups},
-        "features": _by_day(days, keys.features()),
-        **{f"analysis_{name}": _by_day(days, keys.analysis(name)) for name in pipeline.sql_files("analysis")},
-        "profile": _by_day(days, keys.profile()),
+        "features": _by_day(dates, keys.features()),
+        **{f"analysis_{name}": _by_day(dates, keys.analysis(name)) for name in pipeline.sql_files("analysis")},
+        "profile": _by_day(dates, keys.profile()),
     }
 
 
-def _by_day(days: Iterable[date], key: Any) -> dict[str, str]:
-    return {day.isoformat(): key(day) for day in days}
+def _by_day(dates: Iterable[date], key: Any) -> dict[str, str]:
+    return {day.isoformat(): key(day) for day in dates}
 
 
 def _stale(state: TableState, wanted: dict[str, str]) -> dict[str, str]:

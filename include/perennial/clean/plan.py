@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from perennial.calendar import DAY, days
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.drops import Drop, landed_drops, pinned_reference
@@ -19,16 +20,17 @@ from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 Days = dict[date | None, Drop | None]
 
 
-def plan_clean(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
+def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
     """
-    Plan one job for everything that a run of `day` needs and that is not clean yet: D, earlier dates, references.
+    Plan one job for everything that a run of `day` needs and that is not clean yet: D, earlier dates, references. With `until`
+    also the dates up to that one.
 
     A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
     drop left in the table is withdrawn once a refused one stands in its place; a drop that is gone from the landing zone leaves
     what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
-    for name, drops in _pinned(lake, day).items():
+    for name, drops in _pinned(lake, day, until or day).items():
         todo, withdrawn = {}, []
         partitions = lake.tables.state(f"clean_{name}").partitions
         for key_day, drop in drops.items():
@@ -66,7 +68,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     gaps: dict[str, str] = {}
     kept: set[str] = set()
     needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
-    for name, drops in _pinned(lake, day).items():
+    for name, drops in _pinned(lake, day, day).items():
         partitions = lake.tables.state(f"clean_{name}").partitions
         kept |= (needed & set(partitions)) - {_text(key_day) for key_day in drops}
         for key_day, drop in drops.items():
@@ -86,11 +88,11 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     return {**facts, "gaps": gaps, "kept": sorted(kept)}
 
 
-def _pinned(lake: Lake, day: date) -> dict[str, Days]:
-    """Return the landed drops by table and day (None: refused); D and every reference must be accepted."""
-    calendar, found = lake.pipeline.calendar, dict[str, Days]()
+def _pinned(lake: Lake, day: date, until: date) -> dict[str, Days]:
+    """Return the landed drops by table and day (None: refused) up to `until`; D and every reference must be accepted."""
+    needed, found = [*lake.pipeline.calendar.needed_dates(day), *days(day + DAY, until)], dict[str, Days]()
     for name in lake.pipeline.sources:
-        drops: Days = {landed: drop for landed, drop in landed_drops(lake, name, calendar.needed_dates(day)).items()}
+        drops: Days = {landed: drop for landed, drop in landed_drops(lake, name, needed).items()}
         if drops.get(day) is None:
             raise _not_collected(lake, f"drop {name} {day}", day)
         found[name] = drops

@@ -8,6 +8,7 @@ from datetime import date
 from itertools import product
 from typing import Any
 
+from perennial.calendar import DAY, days
 from perennial.collect.accept import accept_drop, accept_reference
 from perennial.collect.drops import THREADS, Drop
 from perennial.collect.landing import list_folder
@@ -21,9 +22,9 @@ LONGEST_GAP = 300
 """Characters of a gap's reason: the result is handed on through Airflow's database."""
 
 
-def collect(lake: Lake, day: date) -> dict[str, Any]:
+def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     """
-    Pin the drops of `day`, of every landed date that it needs, and the references.
+    Pin the drops of `day`, of every landed date that it needs, and the references; with `until` also those up to that date.
 
     An earlier date that has not landed or is refused is a gap, with its reason; what is wrong with `day` itself, or with a
     reference, is an error.
@@ -36,7 +37,8 @@ def collect(lake: Lake, day: date) -> dict[str, Any]:
     needed = pipeline.calendar.needed_dates(day)
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
-        wanted = [(source, d) for d, source in product(reversed(needed), pipeline.sources)]
+        ahead = list(days(day + DAY, until or day))
+        wanted = [(source, d) for d, source in product((*reversed(ahead), *reversed(needed)), pipeline.sources)]
         drops = dict(zip(wanted, pool.map(lambda item: _outcome(lake, *item), wanted), strict=True))
         references = dict(
             zip(pipeline.references, pool.map(lambda name: _outcome(lake, name, None), pipeline.references), strict=True)

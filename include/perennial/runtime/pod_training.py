@@ -28,7 +28,7 @@ def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str) -> 
     """
     settings, resources = KubernetesSettings.read(TRAINING), pipeline.training.resources
     cluster = Cluster(settings.namespace)
-    body = training_pod(settings, resources, pod_name(pipeline.name, candidate, key), pipeline.name, job_uri)
+    body = training_pod(settings, resources, pod_name(pipeline.name, candidate, key), pipeline.name, [job_uri])
     pod = _begin(cluster, body)
     said = 0
     deadline = time.monotonic() + resources.schedule_seconds + resources.start_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from perennial.pipeline import Resources
@@ -23,15 +24,17 @@ def pod_name(pipeline: str, candidate: str, key: str) -> str:
     return f"{readable[: MOST_LABEL_CHARACTERS - 17].rstrip('-')}-{key[:16]}"
 
 
-def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uri: str) -> dict[str, Any]:
-    """Return the manifest of a training's pod, admitted by Pod Security *restricted*."""
+def training_pod(
+    settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]
+) -> dict[str, Any]:
+    """Return the manifest of a pod that trains one job after another, admitted by Pod Security *restricted*."""
     limits: dict[str, Any] = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
         limits[resources.gpu_name] = str(resources.gpus)
     container = {
         "name": "base",
         "image": settings.named_image(),
-        "args": ["--job", job_uri],
+        "args": [word for uri in job_uris for word in ("--job", uri)],
         "env": [{"name": key, "value": value} for key, value in settings.variables().items()],
         "resources": {"requests": limits, "limits": limits},
     }

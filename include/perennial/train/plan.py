@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
@@ -88,6 +89,13 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
     job_uri = layout.job(sha256(body))
     lake.objects.create(job_uri, body)
     return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key)
+
+
+def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
+    """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
+    known = lake.tables.state("features").partitions
+    later = [d for d in days(day + DAY, until) if d.isoformat() in known]
+    return [plan.job_uri for d in later if (plan := plan_training(lake, d, candidate)).job_uri is not None]
 
 
 def read_model(lake: Lake, manifest_uri: str) -> dict[str, Any]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException
 
-from perennial.errors import REFUSED_EXIT_CODE, RefusedError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial_airflow.lake import lake_of
+
+if TYPE_CHECKING:  # DAG files are read often and must stay light
+    from perennial.runtime.spark import SparkPlan
 
 
 class SparkStageOperator(SparkSubmitOperator):
@@ -24,16 +27,18 @@ class SparkStageOperator(SparkSubmitOperator):
     :param pipeline: name of the pipeline
     :param stage: `clean` or `analyse`
     :param day: the run's date, YYYY-MM-DD (templated)
+    :param until: the last date that the run works ahead for, YYYY-MM-DD (templated)
     """
 
     # The fields of SparkSubmitOperator are set below from our own plan: nothing that a user typed is rendered into them.
-    template_fields: Sequence[str] = ("day",)
+    template_fields: Sequence[str] = ("day", "until")
 
-    def __init__(self, *, pipeline: str, stage: Literal["clean", "analyse"], day: str, **kwargs: Any) -> None:
+    def __init__(self, *, pipeline: str, stage: Literal["clean", "analyse"], day: str, until: str, **kwargs: Any) -> None:
         super().__init__(name=f"{stage}-{pipeline}", **kwargs)
         self.pipeline = pipeline
         self.stage = stage
         self.day = day
+        self.until = until
 
     def execute(self, context: Context) -> dict[str, Any]:
         if self.stage == "clean":
@@ -44,19 +49,30 @@ class SparkStageOperator(SparkSubmitOperator):
             from perennial.analyse.plan import plan_analyse as make_plan
 
         lake = lake_of(self.pipeline)
-        day = date.fromisoformat(self.day)
-        plan = make_plan(lake, day, recompute=context["params"]["recompute"])
-        if plan.job_uri is None:
-            self.log.info("Nothing to do: the tables hold %s", self.day)
-            return {**finish(lake, day), "outcome": "unchanged"}
+        day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
+
+        def bring(last: date) -> dict[str, Any]:
+            plan = make_plan(lake, day, until=last, recompute=context["params"]["recompute"])
+            if plan.job_uri is None:
+                self.log.info("Nothing to do: the tables hold %s", self.day)
+                return {**finish(lake, day), "outcome": "unchanged"}
+            self._submit(plan, context)
+            return finish(lake, day)
+
+        if until > day:
+            try:
+                return bring(until)
+            except (AirflowException, PerennialError) as error:
+                # One date that breaks the SQL must not fail all those before it: its own run says what is wrong with it.
+                self.log.warning("Working ahead until %s failed, %s is done alone: %s", until, day, error)
+        return bring(day)
+
+    def _submit(self, plan: SparkPlan, context: Context) -> None:
         self.application = plan.application
-        self.application_args = [plan.job_uri]
+        self.application_args = [str(plan.job_uri)]
         self.conf = dict(plan.conf)
         self._spark_binary = os.environ.get("PERENNIAL_SPARK_SUBMIT")
-        self._submit(context)
-        return finish(lake, day)
-
-    def _submit(self, context: Context) -> None:
+        self._hook = None  # it keeps what was submitted before
         try:
             super().execute(context)
         except AirflowException as error:

@@ -17,7 +17,7 @@ from kubernetes.client.exceptions import ApiException
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
 from perennial.runtime.training_pod import pod_name, training_pod
-from perennial.train.plan import TrainingPlan, finish_training, plan_training
+from perennial.train.plan import TrainingPlan, finish_training, plan_ahead, plan_training
 from perennial_airflow.lake import lake_of
 from perennial_airflow.tasks import skip_training
 
@@ -38,13 +38,14 @@ class TrainPodOperator(KubernetesPodOperator):
 
     :param pipeline: name of the pipeline
     :param day: the run's date, YYYY-MM-DD (templated)
+    :param until: the last date that the run works ahead for, YYYY-MM-DD (templated): the same pod trains these dates as well
     :param candidate: which candidate to train
     """
 
     # The fields of KubernetesPodOperator are set below from our own plan: nothing that a user typed is rendered into them.
-    template_fields: Sequence[str] = ("day", "candidate")
+    template_fields: Sequence[str] = ("day", "until", "candidate")
 
-    def __init__(self, *, pipeline: str, day: str, candidate: str, **kwargs: Any) -> None:
+    def __init__(self, *, pipeline: str, day: str, until: str, candidate: str, **kwargs: Any) -> None:
         super().__init__(
             kubernetes_conn_id=None,  # KUBECONFIG, or the service account of the pod that this runs in
             random_name_suffix=False,
@@ -57,6 +58,7 @@ class TrainPodOperator(KubernetesPodOperator):
         )
         self.pipeline = pipeline
         self.day = day
+        self.until = until
         self.candidate = candidate
 
     def execute(self, context: Context) -> None:
@@ -73,7 +75,8 @@ class TrainPodOperator(KubernetesPodOperator):
         self.schedule_timeout_seconds = resources.schedule_seconds
         self.startup_timeout_seconds = resources.start_seconds
         self.name = pod_name(self.pipeline, self.candidate, plan.key)
-        self.pod_template_dict = training_pod(settings, resources, self.name, self.pipeline, plan.job_uri)
+        jobs = [plan.job_uri, *plan_ahead(lake, date.fromisoformat(self.day), date.fromisoformat(self.until), self.candidate)]
+        self.pod_template_dict = training_pod(settings, resources, self.name, self.pipeline, jobs)
         self.trigger_kwargs = {"manifest": plan.manifest_uri, "restarts": 0, **(self.trigger_kwargs or {})}
         super().execute(context)
 

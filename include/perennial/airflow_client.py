@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from stack.errors import StackError
+from perennial.errors import PerennialError
 
 FINISHED = {"success", "failed"}
 PARSE_SECONDS = 180
@@ -54,18 +54,67 @@ class AirflowClient:
         while self._get(f"/dags/{dag_id}", missing_ok=True) is None:
             if time.monotonic() > deadline:
                 errors = [error["stack_trace"] for error in (self._get("/importErrors") or {})["import_errors"]]
-                raise StackError(f"Airflow has not read the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
+                raise PerennialError(f"Airflow has not read the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
             time.sleep(0.5)
 
     def unpause(self, dag_id: str) -> None:
         """Let the DAG's runs start."""
         self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
-        """Trigger a manual run and return its id."""
+    def trigger(
+        self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None, logical_date: datetime | None = None
+    ) -> str:
+        """Trigger a manual run and return its id; Airflow's dialogue gives it a logical date, the present moment."""
         run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        body = {"dag_run_id": run_id, "logical_date": logical_date and logical_date.isoformat(), "conf": dict(conf)}
         return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed; what it does is ended."""
+        self._send("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
+    def clear(self, dag_id: str, run_id: str, tasks: Sequence[str]) -> None:
+        """Clear some tasks of a run, with all that follow them: they run again."""
+        body = {"dag_run_id": run_id, "task_ids": list(tasks), "dry_run": False, "only_failed": False, "include_downstream": True}
+        self._send("POST", f"/dags/{dag_id}/clearTaskInstances", body)
+
+    def backfill(
+        self, dag_id: str, first: datetime, last: datetime, conf: Mapping[str, Any], *, reprocess: str, runs_at_once: int = 1
+    ) -> int:
+        """
+        Create a backfill over the logical dates from `first` to `last` and return its id.
+
+        :param reprocess: what becomes of dates that have run: `none`, `failed` or `completed` run again
+        """
+        body = {
+            "dag_id": dag_id,
+            "from_date": first.isoformat(),
+            "to_date": last.isoformat(),
+            "dag_run_conf": dict(conf),
+            "reprocess_behavior": reprocess,
+            "max_active_runs": runs_at_once,
+        }
+        return int(self._send("POST", "/backfills", body)["id"])
+
+    def open_backfill(self, dag_id: str) -> dict[str, Any] | None:
+        """Return the backfill of a DAG that has not ended, or None."""
+        found = (self._get(f"/backfills?dag_id={dag_id}&order_by=-id&limit=20") or {})["backfills"]
+        return next((dict(one) for one in found if one["completed_at"] is None), None)
+
+    def backfill_is_done(self, backfill: int) -> bool:
+        """Tell whether every run of a backfill has ended."""
+        return (self._get(f"/backfills/{backfill}") or {})["completed_at"] is not None
+
+    def count_runs(self, dag_id: str, first: datetime, last: datetime, state: str) -> int:
+        """Return how many runs with logical dates from `first` to `last` are in a state."""
+        query: dict[str, str | int] = {
+            "logical_date_gte": first.isoformat(),
+            "logical_date_lte": last.isoformat(),
+            "state": state,
+            "limit": 1,
+        }
+        answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params=query)
+        return int(self._checked(answer)["total_entries"])
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, the newest first."""
@@ -106,7 +155,9 @@ class AirflowClient:
             if state in FINISHED:
                 return state, tasks
             if time.monotonic() > deadline:
-                raise StackError(f"Run {run_id} of {dag_id} is {state} after {seconds:.0f} s. See {self.run_url(dag_id, run_id)}")
+                raise PerennialError(
+                    f"Run {run_id} of {dag_id} is {state} after {seconds:.0f} s. See {self.run_url(dag_id, run_id)}"
+                )
             time.sleep(0.5)
 
     def result(self, dag_id: str, run_id: str, task: str, map_index: int = -1) -> dict[str, Any] | None:
@@ -128,7 +179,7 @@ class AirflowClient:
     def _login(self) -> None:
         answer = self._http.post("/auth/token", json=self._credentials)
         if answer.status_code != httpx.codes.CREATED:
-            raise StackError(f"Airflow at {self.url} refused the login: {answer.status_code} {answer.text[:300]}")
+            raise PerennialError(f"Airflow at {self.url} refused the login: {answer.status_code} {answer.text[:300]}")
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def _get(self, path: str, missing_ok: bool = False) -> dict[str, Any] | None:
@@ -143,7 +194,9 @@ class AirflowClient:
     @staticmethod
     def _checked(answer: httpx.Response) -> dict[str, Any]:
         if answer.is_error:
-            raise StackError(f"Airflow: {answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}")
+            raise PerennialError(
+                f"Airflow: {answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}"
+            )
         return dict(answer.json())
 
 

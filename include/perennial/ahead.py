@@ -1,0 +1,25 @@
+"""Work ahead: in a backfill the run of one date does the stages of those that follow, so that one start serves many dates."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from perennial.calendar import DAY, days
+from perennial.collect.drops import is_landed
+from perennial.lake.lake import Lake
+
+MOST_DATES = 60
+"""A chunk: what one Spark job and one training process take on."""
+
+
+def last_ahead(lake: Lake, day: date, until: date | None) -> date:
+    """
+    Return the last date of the chunk that begins with `day`: at most MOST_DATES, none after `until`.
+
+    It ends before the first date that has not landed: what lands later must find nothing that was made without it.
+    """
+    last = min(until or day, day + DAY * (MOST_DATES - 1))
+    for later in days(day + DAY, last):
+        if not all(is_landed(lake, source, later) for source in lake.pipeline.sources):
+            return later - DAY
+    return max(last, day)

@@ -1,0 +1,148 @@
+"""`perennial backfill`: past dates, retrained and judged as if it had been that day, through Airflow's own backfill."""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.output import print_json, print_line, problems
+from perennial.errors import PerennialError, RefusedError
+
+POLL_SECONDS = 2.0
+MOST_SHOWN = 10
+
+
+class Again(StrEnum):
+    """Which dates that have run before run again."""
+
+    ALL = "all"
+    FAILED = "failed"
+    MISSING = "missing"
+
+
+REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none"}
+
+
+def backfill(
+    pipeline: PipelineName = None,
+    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    only_plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
+    again: Annotated[Again, typer.Option(help="Which of the dates that have run before run again.")] = Again.ALL,
+    as_json: AsJson = False,
+) -> None:
+    """
+    Retrain and judge past dates, each as if it had been that day.
+
+    Nothing of it reaches the endpoint unless a date is the newest there is. Dates of which nothing has changed end at once.
+    It can be stopped and started again: Airflow goes on meanwhile, and the same command joins it.
+    """
+    from perennial.history import plan_history
+
+    lake = chosen_lake(pipeline)
+    plan = plan_history(lake, chosen_date(first), chosen_date(last))
+    if not as_json:
+        for line in _plan_lines(plan):
+            print_line(line)
+    if only_plan:
+        if as_json:
+            print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json()})
+        return
+    if not plan.chunks:
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r}: none of the {len(plan.dates)} dates has landed",
+            remedy="Land them first (docs/how-to/land-a-drop.md).",
+        )
+    summary = _run(lake, plan, REPROCESS[again], as_json)
+    if as_json:
+        print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json(), "result": summary})
+    else:
+        for line in _summary_lines(summary):
+            print_line(line)
+    if summary["failed"]:
+        raise typer.Exit(1)
+
+
+def _run(lake: Any, plan: Any, reprocess: str, as_json: bool) -> dict[str, Any]:
+    """Create Airflow's backfill, or join the one that runs, and wait for its end."""
+    from perennial.airflow_client import AirflowClient
+    from perennial.calendar import midnight
+    from perennial.evaluate.chain_store import read_chain
+
+    zone = lake.pipeline.calendar.time_zone
+    first, last = midnight(plan.dates[0], zone), midnight(plan.dates[-1], zone)
+    dag_id = f"retrain_{lake.pipeline.name}"
+    began = time.monotonic()
+    with AirflowClient(*_access()) as airflow:
+        running = airflow.open_backfill(dag_id)
+        if running is not None:
+            _check_same(running, first.isoformat(), last.isoformat(), dag_id)
+            backfill_id = int(running["id"])
+            problems.print(f"Joining backfill {backfill_id}, which runs already", markup=False)
+        else:
+            airflow.unpause(dag_id)
+            conf = {"until": plan.dates[-1].isoformat()}
+            backfill_id = airflow.backfill(dag_id, first, last, conf, reprocess=reprocess)
+        total = len(plan.dates)
+        with problems.status("") as shown:
+            while not airflow.backfill_is_done(backfill_id):
+                ended = sum(airflow.count_runs(dag_id, first, last, state) for state in ("success", "failed"))
+                shown.update(f"{ended} of {total} dates, {time.monotonic() - began:.0f} s")
+                time.sleep(POLL_SECONDS)
+        failed = airflow.count_runs(dag_id, first, last, "failed")
+    entries = read_chain(lake).entries
+    decided = [entries[d.isoformat()] for d in plan.dates if d.isoformat() in entries]
+    return {
+        "backfill": backfill_id,
+        "seconds": round(time.monotonic() - began, 1),
+        "dates": total,
+        "failed": failed,
+        "decisions": {name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
+        "stale": sum(entry.stale for entry in entries.values()),
+    }
+
+
+def _access() -> tuple[str, str]:
+    """Return Airflow's address and the password of its user `admin`, as the stack wrote them down."""
+    url, file = os.environ.get("PERENNIAL_AIRFLOW_URL"), os.environ.get("PERENNIAL_AIRFLOW_PASSWORD_FILE")
+    if not url or not file or not Path(file).exists():
+        raise PerennialError(STACK_IS_DOWN)
+    return url, Path(file).read_text(encoding="utf-8").strip()
+
+
+def _check_same(running: dict[str, Any], first: str, last: str, dag_id: str) -> None:
+    from datetime import datetime
+
+    found = [datetime.fromisoformat(running[key]) for key in ("from_date", "to_date")]
+    if found != [datetime.fromisoformat(first), datetime.fromisoformat(last)]:
+        raise RefusedError(
+            f"{dag_id}: another backfill runs, {running['id']}, from {running['from_date']} to {running['to_date']}",
+            remedy="Airflow runs one at a time for a DAG: wait for it, or cancel it in Airflow's page of backfills.",
+        )
+
+
+def _plan_lines(plan: Any) -> list[str]:
+    lines = [
+        f"{len(plan.dates)} dates, {plan.dates[0]} to {plan.dates[-1]}; "
+        f"{len(plan.decided)} decided, {len(plan.stale)} stale, {len(plan.missing)} not landed"
+    ]
+    if plan.missing:
+        more = f" and {len(plan.missing) - MOST_SHOWN} more" if len(plan.missing) > MOST_SHOWN else ""
+        lines.append(f"  not landed: {', '.join(map(str, plan.missing[:MOST_SHOWN]))}{more}; their runs will fail")
+    lines.append(f"  worked on in {len(plan.chunks)} chunks: " + ", ".join(f"{a} to {b}" for a, b in plan.chunks[:MOST_SHOWN]))
+    lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, later dates are there'}")
+    return lines
+
+
+def _summary_lines(summary: dict[str, Any]) -> list[str]:
+    decisions = ", ".join(f"{count} {name}" for name, count in summary["decisions"].items() if count)
+    return [
+        f"{summary['dates']} dates in {summary['seconds']} s, {summary['failed']} failed; decisions: {decisions or 'none'}",
+        *([f"{summary['stale']} decisions are stale: run their dates again"] if summary["stale"] else []),
+    ]

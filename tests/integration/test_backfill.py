@@ -1,0 +1,109 @@
+"""History: a backfill through Airflow trains and judges past dates exactly, and releases the newest alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perennial.calendar import days, midnight
+from perennial.deploy.rollback import list_releases
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake
+
+pytestmark = pytest.mark.stack
+
+PIPELINE = "machine_faults_history"
+DAG = f"retrain_{PIPELINE}"
+LANDED, FIRST, LAST = date(2026, 3, 1), date(2026, 3, 5), date(2026, 3, 18)
+PERENNIAL = str(Path(sys.executable).with_name("perennial"))
+
+
+def perennial(*words: str) -> dict[str, Any]:
+    done = subprocess.run([PERENNIAL, *words, "--json"], env=os.environ, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def backfill(*words: str) -> dict[str, Any]:
+    return perennial("backfill", PIPELINE, "--from", FIRST.isoformat(), "--to", LAST.isoformat(), *words)
+
+
+def contents(lake: Lake) -> tuple[list[str], dict[str, int | None]]:
+    """Return every object of the pipeline, and the snapshot of each of its tables."""
+    names = [f"clean_{name}" for name in lake.pipeline.tables] + ["features", "profile"]
+    root = lake.layout.release("x").partition("/releases/")[0]
+    return sorted(lake.objects.list(root)), {name: lake.tables.state(name).snapshot_id for name in names}
+
+
+@pytest.fixture(scope="module")
+def lake(stack) -> Lake:
+    stack.airflow.wait_for_dag(DAG)
+    stack.land(PIPELINE, LANDED, LAST)
+    return stack.lake(PIPELINE)
+
+
+@pytest.fixture(scope="module")
+def first(lake: Lake) -> dict[str, Any]:
+    planned = backfill("--plan")["plan"]
+    assert planned["chunks"] == [[FIRST.isoformat(), LAST.isoformat()]]
+    assert (planned["decided"], planned["missing"], planned["deploys"]) == (0, [], LAST.isoformat())
+    assert not read_chain(lake).entries
+    return backfill()["result"]
+
+
+def test_every_date_is_decided_and_the_newest_alone_is_released(first: dict[str, Any], lake: Lake) -> None:
+    assert (first["dates"], first["failed"], first["stale"]) == (14, 0, 0)
+    assert sum(first["decisions"].values()) == 14
+    assert read_chain(lake).days == list(days(FIRST, LAST))
+    assert [one["date"] for one in list_releases(lake)] == [LAST.isoformat()]
+
+
+def test_the_dates_after_the_first_take_one_task(first: dict[str, Any], stack) -> None:
+    ran = {run["logical_date"][:10]: run["dag_run_id"] for run in stack.airflow.runs(DAG)}
+    tasks = {day: {task.task: task.state for task in stack.airflow.tasks(DAG, run_id)} for day, run_id in ran.items()}
+    worked = {day for day, states in tasks.items() if states["clean"] == "success"}
+    assert worked == {FIRST.isoformat(), LAST.isoformat()}
+    for day in tasks.keys() - worked:
+        assert {task for task, state in tasks[day].items() if state != "skipped"} == {"plan_run"}
+
+
+@pytest.mark.parametrize("day", ["2026-03-05", "2026-03-11", "2026-03-18"])
+def test_a_date_alone_gives_what_it_gave_among_the_others(first: dict[str, Any], lake: Lake, day: str) -> None:
+    before = read_chain(lake).entries
+    # What comes out otherwise is refused.
+    perennial("run", PIPELINE, "--date", day, "--recompute")
+    assert read_chain(lake).entries == before
+
+
+def test_again_it_writes_nothing(first: dict[str, Any], lake: Lake) -> None:
+    before = contents(lake)
+    assert backfill()["result"]["failed"] == 0
+    assert contents(lake) == before
+
+
+def test_a_backfill_from_airflow_itself_is_as_safe(first: dict[str, Any], lake: Lake, stack) -> None:
+    before, zone = contents(lake), lake.pipeline.calendar.time_zone
+    one = stack.airflow.backfill(DAG, midnight(FIRST, zone), midnight(LAST, zone), {}, reprocess="completed", runs_at_once=3)
+    stack.wait_for(lambda: stack.airflow.backfill_is_done(one), 600)
+    assert contents(lake) == before
+
+
+def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(first: dict[str, Any], lake: Lake) -> None:
+    chain = read_chain(lake)
+    day = next(d for d in chain.days[:-1] if chain.entries[d.isoformat()].decision == "PROMOTE")
+    perennial("run", PIPELINE, "--date", day.isoformat(), "--force-decision", "REJECT", "--force-reason", "a lesson")
+    stale = {name for name, entry in read_chain(lake).entries.items() if entry.stale}
+    assert stale
+    assert min(stale) > day.isoformat()
+    assert [one["date"] for one in list_releases(lake)] == [LAST.isoformat()]
+    assert backfill()["result"]["stale"] == 0
+    mended = read_chain(lake)
+    assert mended.entries[day.isoformat()].decision == "REJECT"
+    assert not [name for name, entry in mended.entries.items() if entry.stale]
