@@ -18,7 +18,12 @@ PARSE_SECONDS = 180
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """One task of a run; `index` names the copy of a mapped task (a candidate)."""
+    """
+    One task of a run.
+
+    :param index: names the copy of a mapped task (a candidate)
+    :param is_watched: a triggerer waits on its behalf
+    """
 
     task: str
     index: str
@@ -26,6 +31,7 @@ class TaskState:
     seconds: float | None
     map_index: int
     try_number: int
+    is_watched: bool
 
     @property
     def name(self) -> str:
@@ -135,6 +141,7 @@ class AirflowClient:
                 seconds=item["duration"],
                 map_index=item["map_index"],
                 try_number=item["try_number"],
+                is_watched=item["triggerer_job"] is not None,
             )
             for item in found
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -25,6 +26,7 @@ def finished_stages(lake: Lake, day: date, runtime: Runtime, run_id: str, *, may
     current, calling it changes nothing and gives its facts. What a stage refuses is left to its own task. With `may_decide` a
     decision of a date that cannot be released is made here: it takes a moment, and is all that a date done ahead still lacks.
     """
+    lake = replace(lake, tables=lake.tables.at_one_moment())
     try:
         data = _data_stages(lake, day)
         models = None if data is None else _model_stages(lake, day, runtime, run_id, may_decide)

@@ -119,7 +119,7 @@ def read_record(lake: Lake, source: str, day: date | None, version: str) -> Drop
 
     A record from before a change of the contract counts only when the drop fits today's contract too.
     """
-    stored = lake.objects.read(lake.layout.drop(source, day, version))
+    stored = lake.objects.read_unchanging(lake.layout.drop(source, day, version))
     if stored is None:
         return None
     value: dict[str, Any] = stored.json()

@@ -72,6 +72,18 @@ class Objects:
             raise
         return Stored(answer["Body"].read(), answer["ETag"])
 
+    def read_unchanging(self, uri: str) -> Stored | None:
+        """Return an object that never changes once it is there, or None; it is asked for once."""
+        if (known := self._unchanging.get(uri)) is not None:
+            return known
+        if (found := self.read(uri)) is not None:
+            self._unchanging[uri] = found
+        return found
+
+    @cached_property
+    def _unchanging(self) -> dict[str, Stored]:
+        return {}
+
     def read_existing(self, uri: str) -> Stored:
         """Return an object that must be there, or raise PerennialError."""
         stored = self.read(uri)

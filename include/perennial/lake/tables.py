@@ -82,6 +82,10 @@ class Tables:
         uri = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
         return load_catalog("ice", type="hive", uri=uri, **file_io_properties())
 
+    def at_one_moment(self) -> Tables:
+        """Return the same tables, each as it is when it is asked for first: for questions that change nothing."""
+        return _Remembered(self.database)
+
     def state(self, table: str) -> TableState:
         """Return the state of a table; one that does not exist yet has no partitions."""
         from pyiceberg.exceptions import NoSuchTableError
@@ -95,6 +99,17 @@ class Tables:
         if snapshot is None:
             return TableState(name, loaded.metadata_location, None, {})
         return TableState(name, loaded.metadata_location, snapshot.snapshot_id, _partitions(loaded, snapshot))
+
+
+class _Remembered(Tables):
+    def __init__(self, database: str) -> None:
+        super().__init__(database)
+        self._states: dict[str, TableState] = {}
+
+    def state(self, table: str) -> TableState:
+        if table not in self._states:
+            self._states[table] = super().state(table)
+        return self._states[table]
 
 
 def _partitions(table: Any, snapshot: Any) -> dict[str, Partition]:
