@@ -145,7 +145,7 @@ class StackConfig:
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "AWS_REGION": region,
             "AWS_SHARED_CREDENTIALS_FILE": str(self.store.credentials if self.store else self.secrets / "aws_credentials"),
-            "PERENNIAL_AIRFLOW_PASSWORD_FILE": str(self.secrets / "airflow_admin"),
+            "PERENNIAL_AIRFLOW_LOGIN": str(self.secrets / "airflow_admin"),
             "PERENNIAL_AIRFLOW_URL": self.airflow_url,
             "PERENNIAL_ENDPOINT_PORT": str(self.port("endpoint")),
             "PERENNIAL_LAKE": self.store.lake if self.store else "s3://perennial",

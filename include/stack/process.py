@@ -20,6 +20,8 @@ from stack.probe import taken_by
 MARK = "PERENNIAL_SERVICE"
 """Environment variable that a service's children inherit, so that they are found when their parent is gone."""
 
+FREED_SECONDS = 3.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -150,8 +152,13 @@ def _becomes_ready(config: StackConfig, service: Service) -> bool:
 
 
 def _require_free(service: Service) -> None:
+    """Refuse a port that somebody holds; one of a process that was just killed is free in a moment."""
+    deadline = time.monotonic() + FREED_SECONDS
     for port in service.ports:
-        if holder := taken_by(port):
+        while holder := taken_by(port):
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
             raise StackError(
                 f"Service {service.name} needs port {port}, which is taken by {holder}. "
                 "Stop that program, or choose other ports with PERENNIAL_PORT_OFFSET=100."

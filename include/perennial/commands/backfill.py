@@ -110,7 +110,7 @@ def _run(lake: Any, plan: Any, reprocess: str, as_json: bool) -> dict[str, Any]:
 
 def _access() -> tuple[str, str]:
     """Return Airflow's address and the password of its user `admin`, as the stack wrote them down."""
-    url, file = os.environ.get("PERENNIAL_AIRFLOW_URL"), os.environ.get("PERENNIAL_AIRFLOW_PASSWORD_FILE")
+    url, file = os.environ.get("PERENNIAL_AIRFLOW_URL"), os.environ.get("PERENNIAL_AIRFLOW_LOGIN")
     if not url or not file or not Path(file).exists():
         raise PerennialError(STACK_IS_DOWN)
     return url, Path(file).read_text(encoding="utf-8").strip()
