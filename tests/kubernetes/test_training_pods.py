@@ -66,7 +66,8 @@ class Driven:
     def run(self, candidate: str, day: date = LAST, *, recompute: bool = True) -> dict[str, Any]:
         from airflow.sdk.exceptions import TaskDeferred
 
-        operator = TrainPodOperator(task_id="train", pipeline="machine_faults", day=day.isoformat(), candidate=candidate)
+        own = day.isoformat()
+        operator = TrainPodOperator(task_id="train", pipeline="machine_faults", day=own, until=own, candidate=candidate)
         operator.poll_interval, operator.startup_check_interval_seconds = 0.5, 1
         context = {"params": {"recompute": recompute}, "ti": self._task_instance(), "run_id": "driven", "dag": SimpleNamespace()}
         step: Callable[[], None] = lambda: operator.execute(context)  # noqa: E731

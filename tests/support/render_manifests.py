@@ -26,7 +26,7 @@ def all_objects() -> list[Body]:
         *release_objects(SERVING, scaled, PIPELINE, "main", RELEASE),
         service(SERVING, PIPELINE, RELEASE),
         training_pod(
-            TRAINING, Resources(gpus=1), "train-flight-delays", PIPELINE, "s3://perennial/main/flight_delays/jobs/1.json"
+            TRAINING, Resources(gpus=1), "train-flight-delays", PIPELINE, ["s3://perennial/main/flight_delays/jobs/1.json"]
         ),
     ]
 

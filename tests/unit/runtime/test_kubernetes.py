@@ -17,7 +17,7 @@ SETTINGS = KubernetesSettings("perennial-training", "http://10.0.0.1:8333", "us-
 
 
 def pod(**resources: Any) -> dict[str, Any]:
-    return training_pod(SETTINGS, Resources(**resources), "train-x", "flights", "s3://perennial/jobs/1.json")
+    return training_pod(SETTINGS, Resources(**resources), "train-x", "flights", ["s3://perennial/jobs/1.json"])
 
 
 @pytest.mark.parametrize("pipeline", ["a", "flight_delays", "x" * 63, "a_" * 31])
@@ -31,6 +31,12 @@ def test_name_is_one_that_kubernetes_takes_and_tells_keys_apart(pipeline: str) -
 
 def test_pod_asks_for_no_gpu_unless_told() -> None:
     assert "nvidia.com/gpu" not in str(pod())
+
+
+def test_one_pod_trains_several_jobs() -> None:
+    found = training_pod(SETTINGS, Resources(), "train-x", "flights", ["s3://a/1.json", "s3://a/2.json"])
+
+    assert found["spec"]["containers"][0]["args"] == ["--job", "s3://a/1.json", "--job", "s3://a/2.json"]
 
 
 def test_gpus_memory_and_nodes_are_asked_for() -> None:
