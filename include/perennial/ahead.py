@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from perennial.calendar import DAY, days
-from perennial.collect.drops import is_landed
+from perennial.collect.drops import is_whole
 from perennial.lake.lake import Lake
 
 MOST_DATES = 60
@@ -20,6 +20,6 @@ def last_ahead(lake: Lake, day: date, until: date | None) -> date:
     """
     last = min(until or day, day + DAY * (MOST_DATES - 1))
     for later in days(day + DAY, last):
-        if not all(is_landed(lake, source, later) for source in lake.pipeline.sources):
+        if not is_whole(lake, later):
             return later - DAY
     return max(last, day)

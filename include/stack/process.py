@@ -155,10 +155,9 @@ def _require_free(service: Service) -> None:
     """Refuse a port that somebody holds; one of a process that was just killed is free in a moment."""
     deadline = time.monotonic() + FREED_SECONDS
     for port in service.ports:
-        while holder := taken_by(port):
-            if time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
+        while (holder := taken_by(port)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if holder:
             raise StackError(
                 f"Service {service.name} needs port {port}, which is taken by {holder}. "
                 "Stop that program, or choose other ports with PERENNIAL_PORT_OFFSET=100."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from perennial.clean.verdict import Example, Refusal
+from perennial.clean.verdict import Refusal, rule_name
 from perennial.errors import DropRefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_tables import ColumnContract
@@ -23,7 +23,7 @@ def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> D
 
 def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> list[str]:
     """Return each broken rule with what it allows, how many rows break it, and one of them; the most frequent first."""
-    examples = {_rule(item): item for item in reversed(refusal.examples)}
+    examples = {rule_name(item.column, item.rule): item for item in reversed(refusal.examples)}
     found = []
     for rule, count in sorted(refusal.rules.items(), key=lambda item: (-item[1], item[0])):
         column, _, name = rule.rpartition(" ")
@@ -32,10 +32,6 @@ def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> li
             text += f", as {item.value!r} in {item.file}, row {item.position}"
         found.append(text)
     return found
-
-
-def _rule(example: Example) -> str:
-    return f"{example.column or 'row'} {example.rule}"
 
 
 def _allowed(column: ColumnContract | None, rule: str) -> str:

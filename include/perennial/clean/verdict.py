@@ -58,10 +58,15 @@ class Count:
     rows: int
 
 
+def rule_name(column: str | None, rule: str) -> str:
+    """Return how a refusal names a rule of a column, or of the row as a whole."""
+    return f"{column or 'row'} {rule}"
+
+
 def judge(counts: Sequence[Count], expected_rows: int, max_quarantine_share: float) -> tuple[int, Refusal | None]:
     """Return the number of rows to quarantine, and the refusal when there are too many (or rows are missing)."""
     rows = sum(count.rows for count in counts)
-    broken = {f"{count.column or 'row'} {count.rule}": count.rows for count in counts if count.rule is not None}
+    broken = {rule_name(count.column, count.rule): count.rows for count in counts if count.rule is not None}
     quarantined = sum(broken.values())
     if rows == expected_rows and quarantined <= max_quarantine_share * rows:
         return quarantined, None

@@ -94,6 +94,11 @@ def is_landed(lake: Lake, source: str, day: date) -> bool:
     return body is not None and check_manifest(body, source, day)[0] is not None
 
 
+def is_whole(lake: Lake, day: date) -> bool:
+    """Tell whether a date has landed from every source, as `is_landed` tells."""
+    return all(is_landed(lake, source, day) for source in lake.pipeline.sources)
+
+
 def version_of(landed: LandedFile) -> str:
     """Name a reference's version without reading it: it has no manifest whose digest could name it."""
     return sha256(canonical_json([landed.etag, landed.size]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +60,7 @@ def backfill(
             f"Pipeline {lake.pipeline.name!r}: none of the {len(plan.dates)} dates has landed",
             remedy="Land them first (docs/how-to/land-a-drop.md).",
         )
-    summary = _run(lake, plan, REPROCESS[again], as_json)
+    summary = _run(lake, plan, REPROCESS[again])
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json(), "result": summary})
     else:
@@ -69,7 +70,7 @@ def backfill(
         raise typer.Exit(1)
 
 
-def _run(lake: Any, plan: Any, reprocess: str, as_json: bool) -> dict[str, Any]:
+def _run(lake: Any, plan: Any, reprocess: str) -> dict[str, Any]:
     """Create Airflow's backfill, or join the one that runs, and wait for its end."""
     from perennial.airflow_client import AirflowClient
     from perennial.calendar import midnight
@@ -82,7 +83,7 @@ def _run(lake: Any, plan: Any, reprocess: str, as_json: bool) -> dict[str, Any]:
     with AirflowClient(*_access()) as airflow:
         running = airflow.open_backfill(dag_id)
         if running is not None:
-            _check_same(running, first.isoformat(), last.isoformat(), dag_id)
+            _check_same(running, first, last, dag_id)
             backfill_id = int(running["id"])
             problems.print(f"Joining backfill {backfill_id}, which runs already", markup=False)
         else:
@@ -116,11 +117,9 @@ def _access() -> tuple[str, str]:
     return url, Path(file).read_text(encoding="utf-8").strip()
 
 
-def _check_same(running: dict[str, Any], first: str, last: str, dag_id: str) -> None:
-    from datetime import datetime
-
+def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id: str) -> None:
     found = [datetime.fromisoformat(running[key]) for key in ("from_date", "to_date")]
-    if found != [datetime.fromisoformat(first), datetime.fromisoformat(last)]:
+    if found != [first, last]:
         raise RefusedError(
             f"{dag_id}: another backfill runs, {running['id']}, from {running['from_date']} to {running['to_date']}",
             remedy="Airflow runs one at a time for a DAG: wait for it, or cancel it in Airflow's page of backfills.",

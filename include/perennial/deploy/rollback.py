@@ -41,12 +41,11 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     if to is None and _is_unfinished(chain, active, day, serving):
         to = active.release
     wanted = read_release(lake, to)["version"] if to else None
-    choice = f"`perennial releases {name}` lists what has served: {', '.join(item['release'] for item in list_releases(lake, 5) if not item['barred'])}."
     if wanted is not None and is_barred(chain, wanted):
         by = next(item for item in reversed(chain.interventions) if item.barred == wanted)
         raise RefusedError(
             f"Pipeline {name!r}: release {to} is of version {wanted}, which {by.who} barred on {by.date}: {by.reason}",
-            remedy=choice,
+            remedy=_choice(lake),
         )
     bars = _versions_to_bar(chain, day, serving, wanted)
     left = champion(_barred(chain, day, bars), day)
@@ -55,7 +54,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             f"Pipeline {name!r}: after {', '.join(bars)} there is no version {wanted or ''} left to go back to".replace(
                 "  ", " "
             ),
-            remedy=choice,
+            remedy=_choice(lake),
         )
     for version in bars:
         if not is_barred(chain, version, day):
@@ -77,6 +76,12 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
         "reason": reason,
         **facts,
     }
+
+
+def _choice(lake: Lake) -> str:
+    """Say what there is to go back to; it reads releases, which only a refused rollback has time for."""
+    names = [item["release"] for item in list_releases(lake, 5) if not item["barred"]]
+    return f"`perennial releases {lake.pipeline.name}` lists what has served: {', '.join(names)}."
 
 
 def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:

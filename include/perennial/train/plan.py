@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -93,6 +93,7 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
+    lake = replace(lake, tables=lake.tables.at_one_moment())
     known = lake.tables.state("features").partitions
     later = [d for d in days(day + DAY, until) if d.isoformat() in known]
     return [plan.job_uri for d in later if (plan := plan_training(lake, d, candidate)).job_uri is not None]
