@@ -69,6 +69,9 @@ class FixedTables:
     def state(self, table: str) -> TableState:
         return self.states.get(table, TableState(table, None, None, {}))
 
+    def at_one_moment(self) -> FixedTables:
+        return self
+
 
 @dataclass
 class Lab:
