@@ -108,7 +108,7 @@ test-unit: setup ## Run the unit tests: no stack, no network
 	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)
 
 test: setup ## Run all tests; those of the whole stack start one of their own
-	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/dags tests/plugins)
+	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
 	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
 
 test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there

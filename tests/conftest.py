@@ -97,6 +97,23 @@ def s3(s3_server: dict[str, str], s3_objects: Objects, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
+def no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the state be an empty folder of the test's own: it sees nothing of a stack that this checkout may have run."""
+    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path / "no-stack"))
+
+
+@pytest.fixture
+def lab(s3: S3, pipeline_factory: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a `lab.Lab`: a lake with features and lookups of two weeks; `evaluate` finds the models that the test stored last."""
+    from lab import build_lab, with_lookup  # it brings pyiceberg, which most tests do without
+
+    pipeline = pipeline_factory(with_lookup(tmp_path / "pipelines" / "machine_faults"))
+    found = build_lab(s3.open_lake(pipeline), tmp_path)
+    monkeypatch.setattr("perennial.evaluate.evaluate.plan_training", found.plan)
+    return found
+
+
+@pytest.fixture
 def pipeline_factory(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Pipeline]:
     """
     Return a function that copies a pipeline into tmp_path/pipelines and reads it.

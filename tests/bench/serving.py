@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit/serve"))  # the builders of the server's own tests
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))  # the builders of the server's own tests
 
 import psutil
 from botocore.exceptions import BotoCoreError

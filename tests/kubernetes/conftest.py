@@ -1,9 +1,8 @@
-"""The lab of tests/unit/evaluate, served by a cluster: its pods reach the tests' object store through a relay at the node's address."""
+"""The lab, served by a cluster: its pods reach the tests' object store through a relay at the node's address."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,13 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from kube import install, kubectl, node_address, relayed
+from lab import Lab, build_lab, with_lookup
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "unit" / "evaluate")]
-
-from kube import install, kubectl, node_address, relayed  # noqa: E402
-from lab import Lab, build_lab, with_lookup  # noqa: E402
-
-from perennial.runtime.kubernetes_serving import KubernetesRuntime  # noqa: E402
+from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
 NAMESPACE = "perennial-serving"
 

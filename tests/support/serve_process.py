@@ -39,7 +39,7 @@ class ServerProcess:
     def __init__(self, store: SmallS3, pipeline: str, *arguments: str) -> None:
         self.port = free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PERENNIAL_"))}
-        include = str(Path(__file__).resolve().parents[3] / "include")
+        include = str(Path(__file__).resolve().parents[2] / "include")
         with tempfile.TemporaryFile("w+") as log:
             self._log = os.fdopen(os.dup(log.fileno()), "r+")
         self.process = subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from serve_process import ServerProcess, request
-from serve_release_builder import RECORD
+from serve_release_builder import RECORD, infer
 
 MIB = 2**20
 
@@ -124,12 +124,6 @@ def test_bad_body_of_predict_gets_its_4xx(server: ServerProcess, case: str) -> N
     assert text in " ".join([document["error"], *document.get("problems", [])])
     assert len(answer.body) < 4000
     assert server.predict([RECORD]).status == 200
-
-
-def infer(**changes: Any) -> dict[str, Any]:
-    kinds = {str: "BYTES", bool: "BOOL", float: "FP64", type(None): "FP64"}
-    tensors = [{"name": name, "shape": [1], "datatype": kinds[type(value)], "data": [value]} for name, value in RECORD.items()]
-    return {"inputs": tensors} | changes
 
 
 def tensor(field: str, **changes: Any) -> dict[str, Any]:

@@ -204,3 +204,10 @@ def expected_probability(graph: bytes, inputs: Inputs, tables: dict[str, Any], r
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     texts = np.array([[record[name] or "" for name in inputs.texts]], dtype=object)
     return float(session.run(["probability"], {"numbers": np.array([numbers], np.float32), "texts": texts})[0][0])
+
+
+def infer(**changes: Any) -> dict[str, Any]:
+    """Return the infer request of RECORD, with changes."""
+    kinds = {str: "BYTES", bool: "BOOL", float: "FP64", type(None): "FP64"}
+    tensors = [{"name": name, "shape": [1], "datatype": kinds[type(value)], "data": [value]} for name, value in RECORD.items()]
+    return {"inputs": tensors} | changes

@@ -6,8 +6,7 @@ import json
 
 import pytest
 from serve_process import ServerProcess, read_response, request
-from serve_release_builder import RECORD, expected_probability, inputs_of, lookups_of, small_graph
-from test_hostile_requests import infer
+from serve_release_builder import RECORD, expected_probability, infer, inputs_of, lookups_of, small_graph
 
 INPUTS = inputs_of("small")
 RELEASE = "2013-02-12-0123456789ab"

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # the builders beside this file
-
 from serve_process import ServerProcess
 from serve_release_builder import build_release, inputs_of, point_at
 from serve_small_s3 import SmallS3
