@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from perennial.calendar import DAY, days
-from perennial.collect.drops import is_whole
+from perennial.collect.drops import whole_dates
 from perennial.lake.lake import Lake
 
 MOST_DATES = 60
@@ -19,7 +19,6 @@ def last_ahead(lake: Lake, day: date, until: date | None) -> date:
     It ends before the first date that has not landed: what lands later must find nothing that was made without it.
     """
     last = min(until or day, day + DAY * (MOST_DATES - 1))
-    for later in days(day + DAY, last):
-        if not is_whole(lake, later):
-            return later - DAY
-    return max(last, day)
+    ahead = list(days(day + DAY, last))
+    whole = whole_dates(lake, ahead)
+    return next((later - DAY for later in ahead if later not in whole), max(last, day))

@@ -8,7 +8,7 @@ from typing import Any
 
 from perennial.ahead import MOST_DATES
 from perennial.calendar import days
-from perennial.collect.drops import is_whole
+from perennial.collect.drops import whole_dates
 from perennial.deploy.newest import why_not_newest
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
@@ -48,7 +48,7 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
             f"Pipeline {calendar.pipeline!r}: {first} is after {last}", remedy="Give the earlier date as --from."
         )
     dates = tuple(days(first, last))
-    missing = {d for d in dates if not is_whole(lake, d)}
+    missing = {*dates} - whole_dates(lake, dates)
     chain = read_chain(lake)
     entries = {d: entry for d in dates if (entry := chain.get(d)) is not None}
     newest = next((d for d in reversed(dates) if d not in missing), None)

@@ -26,9 +26,11 @@ def finished_stages(lake: Lake, day: date, runtime: Runtime, run_id: str, *, may
     current, calling it changes nothing and gives its facts. What a stage refuses is left to its own task. With `may_decide` a
     decision of a date that cannot be released is made here: it takes a moment, and is all that a date done ahead still lacks.
     """
-    lake = replace(lake, tables=lake.tables.at_one_moment())
+    moment = lake.at_one_moment()
     try:
-        data = _data_stages(lake, day)
+        data = _data_stages(moment, day)
+        # Decisions and releases of other runs are to be seen at once.
+        lake = replace(lake, tables=moment.tables)
         models = None if data is None else _model_stages(lake, day, runtime, run_id, may_decide)
     except RefusedError:
         return None
@@ -42,7 +44,7 @@ def _data_stages(lake: Lake, day: date) -> dict[str, Facts] | None:
     )
     if None in pinned:
         return None
-    # Reads no more than manifests now, unless an earlier date has landed late.
+    # It has nothing to read now, unless an earlier date has landed late.
     collected = collect(lake, day)
     if collected["outcome"] != "unchanged" or plan_clean(lake, day).job_uri is not None:
         return None

@@ -8,7 +8,8 @@ from typing import Any
 from perennial.calendar import DAY, days
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
-from perennial.collect.drops import Drop, landed_drops, pinned_reference
+from perennial.collect.drops import landed_drops, pinned_reference
+from perennial.collect.register import Drop
 from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
@@ -92,7 +93,7 @@ def _pinned(lake: Lake, day: date, until: date) -> dict[str, Days]:
     """Return the landed drops by table and day (None: refused) up to `until`; D and every reference must be accepted."""
     needed, found = [*lake.pipeline.calendar.needed_dates(day), *days(day + DAY, until)], dict[str, Days]()
     for name in lake.pipeline.sources:
-        drops: Days = {landed: drop for landed, drop in landed_drops(lake, name, needed).items()}
+        drops: Days = {d: landed.drop for d, landed in landed_drops(lake, name, needed).items()}
         if drops.get(day) is None:
             raise _not_collected(lake, f"drop {name} {day}", day)
         found[name] = drops

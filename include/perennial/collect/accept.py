@@ -1,34 +1,26 @@
-"""Check one drop and pin its bytes: the only way from the landing zone into the lake."""
+"""Check what landed and pin its bytes: the only way from the landing zone into the lake."""
 
 from __future__ import annotations
 
 from datetime import date
 
 from perennial.collect.content import Content, read_content
-from perennial.collect.drops import (
-    Drop,
-    DropFile,
-    check_manifest,
-    contract_problems,
-    manifest_bytes,
-    read_record,
-    version_of,
-    write_record,
-)
+from perennial.collect.drops import check_manifest, contract_problems
 from perennial.collect.header import header_problems
-from perennial.collect.landing import LandedFile, head, list_folder, pin, stream
-from perennial.collect.manifest import FILE, ListedFile, Manifest, suffix
+from perennial.collect.landing import list_folder, pin, read_listed, stream
+from perennial.collect.manifest import FILE, MOST_BYTES, ListedFile, Manifest, suffix
+from perennial.collect.register import Drop, DropFile
 from perennial.errors import DropRefusedError
 from perennial.lake.keys import code_digest
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.objects import Listed, canonical_json, sha256
 from perennial.pipeline import Reference
 from perennial.pipeline_values import is_file_name
 
 
-def accept_drop(lake: Lake, source: str, day: date) -> tuple[Drop, bool] | None:
+def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     """
-    Return the accepted drop and whether it is newly accepted; None: it has not landed.
+    Check and pin the drop whose manifest was listed.
 
     Bytes are read under the ETag that the listing gave, and copied within the store under the same ETag, so what is pinned is
     what was checked. An object `raw/<sha256>` therefore exists only when its content was read and found to have that digest,
@@ -36,18 +28,14 @@ def accept_drop(lake: Lake, source: str, day: date) -> tuple[Drop, bool] | None:
 
     :raises DropRefusedError: with everything that is wrong with the drop
     """
-    body = manifest_bytes(lake, source, day)
-    if body is None:
-        return None
-    if (known := read_record(lake, source, day, sha256(body))) is not None:
-        return known, False
+    body = read_listed(lake.objects, landed, MOST_BYTES)
     spec = lake.pipeline.sources[source]
     manifest, problems = check_manifest(body, source, day)
     if manifest is None:
         raise _refusal(lake, f"{source} {day}", problems)
     folder = list_folder(lake.objects, spec.drop_uri(day))
     state = _state(manifest, folder, spec)
-    if (refused := lake.objects.read(lake.layout.drop(source, day, state))) is not None:
+    if (refused := lake.objects.read(lake.layout.refused_drop(source, day, state))) is not None:
         raise _refusal(lake, f"{source} {day}", refused.json()["refused"])
     problems = _folder_problems(manifest, folder)
     contents, found = _read_files(lake, manifest, folder, spec)
@@ -57,22 +45,15 @@ def accept_drop(lake: Lake, source: str, day: date) -> tuple[Drop, bool] | None:
         problems = contract_problems(spec.columns, rows, spec)
     if problems:
         # A later run must not read a refused drop again that is still the same; any change of it has another name.
-        lake.objects.create(lake.layout.drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
+        lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
         raise _refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
-    drop = Drop(source, day, manifest.digest, files, sum(file.rows for file in files), tuple(spec.columns))
-    return drop, write_record(lake, drop, manifest.digest)
+    return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), tuple(spec.columns))
 
 
-def accept_reference(lake: Lake, name: str) -> tuple[Drop, bool] | None:
-    """Return the accepted reference and whether this version is new; None: there is none. Raise DropRefusedError."""
+def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
+    """Check and pin the reference that was listed. Raise DropRefusedError."""
     spec = lake.pipeline.references[name]
-    landed = head(lake.objects, spec.uri)
-    if landed is None:
-        return None
-    version = version_of(landed)
-    if (known := read_record(lake, name, None, version)) is not None:
-        return known, False
     file_name = spec.uri.rpartition("/")[2]
     if not is_file_name(file_name):
         raise _refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
@@ -85,11 +66,10 @@ def accept_reference(lake: Lake, name: str) -> tuple[Drop, bool] | None:
     if problems:
         raise _refusal(lake, name, problems)
     file = _pin(lake, landed, content)
-    drop = Drop(name, None, file.sha256, (file,), file.rows, content.columns)
-    return drop, write_record(lake, drop, version)
+    return Drop(name, None, file.sha256, (file,), file.rows, content.columns)
 
 
-def _folder_problems(manifest: Manifest, folder: dict[str, LandedFile]) -> list[str]:
+def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]:
     """Compare the folder's listing with the manifest: missing, empty, truncated, too long, extra."""
     problems = []
     for file in manifest.files:
@@ -108,7 +88,7 @@ def _folder_problems(manifest: Manifest, folder: dict[str, LandedFile]) -> list[
 
 
 def _read_files(
-    lake: Lake, manifest: Manifest, folder: dict[str, LandedFile], spec: Reference
+    lake: Lake, manifest: Manifest, folder: dict[str, Listed], spec: Reference
 ) -> tuple[dict[str, Content], list[str]]:
     """Read every file whose size is right; `max_bytes` bounds the text of all of them together."""
     contents: dict[str, Content] = {}
@@ -140,14 +120,14 @@ def _content_problems(file: ListedFile, content: Content, spec: Reference) -> li
     return problems
 
 
-def _pin(lake: Lake, landed: LandedFile, content: Content) -> DropFile:
+def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     name = landed.uri.rpartition("/")[2]
     uri = lake.layout.raw(content.sha256, suffix(name))
     pin(lake.objects, landed, uri)
     return DropFile(name, content.sha256, content.size, content.rows, uri)
 
 
-def _state(manifest: Manifest, folder: dict[str, LandedFile], spec: Reference) -> str:
+def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
     """Name what a refusal rests on: the manifest, the folder as it stands, the contract and these checks."""
     files = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
     contract = {"columns": list(spec.columns), "min_rows": spec.min_rows, "max_bytes": spec.max_bytes}

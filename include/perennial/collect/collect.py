@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from itertools import product
 from typing import Any
 
 from perennial.calendar import DAY, days
 from perennial.collect.accept import accept_drop, accept_reference
-from perennial.collect.drops import THREADS, Drop
+from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
 from perennial.collect.landing import list_folder
 from perennial.collect.manifest import FILE
+from perennial.collect.register import Drop, register, version_of
 from perennial.errors import DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
+from perennial.lake.objects import Listed
 
 log = logging.getLogger(__name__)
 
@@ -35,22 +36,24 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     pipeline = lake.pipeline
     pipeline.calendar.check(day)
     needed = pipeline.calendar.needed_dates(day)
+    landed: dict[_Place, Landed] = {}
+    for source in pipeline.sources:
+        landed |= {(source, d): one for d, one in landed_drops(lake, source, [*needed, *days(day + DAY, until or day)]).items()}
+    landed |= {(name, None): one for name in pipeline.references if (one := landed_reference(lake, name)) is not None}
+    outcomes: dict[_Place, _Outcome] = {place: one.drop for place, one in landed.items()}
+    unknown = [place for place, drop in outcomes.items() if drop is None]
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
-        ahead = list(days(day + DAY, until or day))
-        wanted = [(source, d) for d, source in product((*reversed(ahead), *reversed(needed)), pipeline.sources)]
-        drops = dict(zip(wanted, pool.map(lambda item: _outcome(lake, *item), wanted), strict=True))
-        references = dict(
-            zip(pipeline.references, pool.map(lambda name: _outcome(lake, name, None), pipeline.references), strict=True)
-        )
-    own = {source: drops[source, day] for source in pipeline.sources} | references
+        outcomes |= zip(unknown, pool.map(lambda place: _accept(lake, place, landed[place].found), unknown), strict=True)
+    accepted = {place: drop for place in unknown if isinstance(drop := outcomes[place], Drop)}
+    register(lake, ((version_of(landed[place].found), drop) for place, drop in accepted.items()))
+    own = {name: outcomes.get((name, day if name in pipeline.sources else None)) for name in pipeline.tables}
     _require(lake, day, own)
     gaps: dict[str, str] = {}
     for d in needed[:-1]:
-        if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(drops[source, d]))]:
+        if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(outcomes.get((source, d))))]:
             gaps[d.isoformat()] = "; ".join(reasons)[:LONGEST_GAP]
-    accepted = [outcome for outcome in (*drops.values(), *references.values()) if isinstance(outcome, tuple)]
-    new = sum(fresh for _, fresh in accepted)
+    new = len(accepted)
     log.info("Pinned %s of %s dates, %s new drops, %s gaps", len(needed) - len(gaps), len(needed), new, len(gaps))
     return {
         "outcome": "done" if new else "unchanged",
@@ -62,12 +65,14 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     }
 
 
-_Outcome = tuple[Drop, bool] | DropRefusedError | DropMissingError | None
+_Place = tuple[str, date | None]
+_Outcome = Drop | DropRefusedError | DropMissingError | None
 
 
-def _outcome(lake: Lake, name: str, day: date | None) -> _Outcome:
+def _accept(lake: Lake, place: _Place, found: Listed) -> _Outcome:
+    name, day = place
     try:
-        return accept_reference(lake, name) if day is None else accept_drop(lake, name, day)
+        return accept_reference(lake, name, found) if day is None else accept_drop(lake, name, day, found)
     except (DropRefusedError, DropMissingError) as error:
         return error
 
@@ -110,4 +115,4 @@ def _gap(outcome: _Outcome) -> str | None:
 
 
 def _rows(outcome: _Outcome) -> int:
-    return outcome[0].rows if isinstance(outcome, tuple) else 0
+    return outcome.rows if isinstance(outcome, Drop) else 0

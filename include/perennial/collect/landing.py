@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import DropMissingError, PerennialError
-from perennial.lake.objects import Objects, split_uri
+from perennial.lake.objects import Listed, Objects, split_uri
 
 _CHUNK = 1 << 20
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
 _EXISTS_OR_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
-@dataclass(frozen=True, slots=True)
-class LandedFile:
-    """One object of the landing zone, as a listing or a head request describes it."""
-
-    uri: str
-    size: int
-    etag: str
-
-
-def list_folder(objects: Objects, folder: str) -> dict[str, LandedFile]:
+def list_folder(objects: Objects, folder: str) -> dict[str, Listed]:
     """Return the objects of a folder by their names relative to it; a marker of the folder itself is no file."""
-    bucket, prefix = split_uri(folder)
-    found = {}
-    for page in objects.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            if name := item["Key"][len(prefix) :]:
-                found[name] = LandedFile(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"])
-    return found
-
-
-def head(objects: Objects, uri: str) -> LandedFile | None:
-    """Return what is known of an object without reading it, or None when there is none."""
-    bucket, key = split_uri(uri)
-    try:
-        answer = objects.client.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if _code(error) in _MISSING:
-            return None
-        raise
-    return LandedFile(uri, answer["ContentLength"], answer["ETag"])
+    return {name: item for item in objects.listing(folder) if (name := item.uri[len(folder) :])}
 
 
 def read_small(objects: Objects, uri: str, most_bytes: int) -> bytes | None:
@@ -61,7 +33,17 @@ def read_small(objects: Objects, uri: str, most_bytes: int) -> bytes | None:
         return bytes(body.read(most_bytes + 1))
 
 
-def stream(objects: Objects, file: LandedFile) -> Iterator[bytes]:
+def read_listed(objects: Objects, file: Listed, most_bytes: int) -> bytes:
+    """Return exactly the version that was listed, at most one byte more than `most_bytes` of it."""
+    found = bytearray()
+    for chunk in stream(objects, file):
+        found += chunk
+        if len(found) > most_bytes:
+            break
+    return bytes(found[: most_bytes + 1])
+
+
+def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
     """Yield the bytes of exactly the version that was listed."""
     bucket, key = split_uri(file.uri)
     try:
@@ -77,7 +59,7 @@ def stream(objects: Objects, file: LandedFile) -> Iterator[bytes]:
             raise PerennialError(f"{file.uri}: the object store broke off while it was read ({error}). Run it again.") from error
 
 
-def pin(objects: Objects, file: LandedFile, to: str) -> None:
+def pin(objects: Objects, file: Listed, to: str) -> None:
     """
     Copy exactly the version that was listed, once, within the store; an object that stands at `to` already is left alone.
 
@@ -100,7 +82,7 @@ def pin(objects: Objects, file: LandedFile, to: str) -> None:
             raise _changed(file) from error
 
 
-def _changed(file: LandedFile) -> PerennialError:
+def _changed(file: Listed) -> PerennialError:
     return DropMissingError(f"{file.uri} was replaced or removed while it was read. Run it again when upstream has finished.")
 
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 
 from perennial.calendar import parse_date
-from perennial.collect.drops import is_whole
+from perennial.collect.drops import whole_dates
 from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
@@ -25,7 +25,7 @@ def why_not_newest(lake: Lake, chain: Chain, day: date) -> str | None:
     named = set.intersection(*(_landed(lake, source, day) for source in lake.pipeline.sources))
     for later in sorted(named, reverse=True):
         # What only has the name of a manifest is nobody's drop: it would keep every deploy from happening.
-        if is_whole(lake, later):
+        if whole_dates(lake, [later]):
             return f"{day} is not the newest date: {later} has landed"
     return None
 

@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 
-from perennial.errors import LostRaceError, OutcomeUnknownError
+from perennial.errors import LostRaceError
 from perennial.evaluate.chain import FORMAT, Chain, from_json, to_json
-from perennial.lake.heads import parse_head
+from perennial.lake import heads
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json
-
-ATTEMPTS = 12
-PAUSE_SECONDS = 0.05
+from perennial.lake.objects import Stored
 
 
 def read_chain(lake: Lake) -> Chain:
     """Return the chain as it stands now; a pipeline without decisions has an empty one."""
-    return _read(lake)[0]
+    return _parse(lake, lake.objects.read(lake.layout.chain))
 
 
 def update_chain(lake: Lake, change: Callable[[Chain], Chain]) -> Chain:
-    """
-    Apply `change` to the chain and return what stands then.
-
-    `change` is called again on the newer chain each time another run was first; it may raise to give up. A change that
-    changes nothing is not written.
-    """
-    for attempt in range(ATTEMPTS):
-        chain, etag = _read(lake)
-        changed = change(chain)
-        if changed == chain:
-            return chain
-        try:
-            if lake.objects.replace(lake.layout.chain, canonical_json(to_json(changed)), etag) is not None:
-                return changed
-        except OutcomeUnknownError:
-            if attempt == ATTEMPTS - 1:
-                raise
-        # Another run moved the head: back off by a random while, or two would meet again and again.
-        time.sleep(PAUSE_SECONDS * (1 + random.random()) * (attempt + 1))  # noqa: S311
-    raise LostRaceError(
-        f"{lake.layout.chain}: lost {ATTEMPTS} races for the head of the chain, the last one to {_last_writer(_read(lake)[0])}. "
-        "Run it again when fewer runs decide at once."
-    )
+    """Apply `change` to the chain and return what stands then; see `move_head`. Raise LostRaceError when others always were first."""
+    changed = heads.move_head(lake.objects, lake.layout.chain, lambda stored: _parse(lake, stored), to_json, change)
+    if changed is None:
+        raise LostRaceError(
+            f"{lake.layout.chain}: lost {heads.ATTEMPTS} races for the head of the chain, "
+            f"the last one to {_last_writer(read_chain(lake))}. Run it again when fewer runs decide at once."
+        )
+    return changed
 
 
-def _read(lake: Lake) -> tuple[Chain, str | None]:
-    stored = lake.objects.read(lake.layout.chain)
-    if stored is None:
-        return Chain(), None
-    return parse_head(lake.layout.chain, stored, FORMAT, from_json), stored.etag
+def _parse(lake: Lake, stored: Stored | None) -> Chain:
+    return Chain() if stored is None else heads.parse_head(lake.layout.chain, stored, FORMAT, from_json)
 
 
 def _last_writer(chain: Chain) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perennial.lake.layout import Layout, lake_root
-from perennial.lake.objects import Objects
+from perennial.lake.objects import Objects, Remembered
 from perennial.lake.tables import Tables
 from perennial.pipeline import Pipeline
 
@@ -18,6 +18,10 @@ class Lake:
     layout: Layout
     objects: Objects
     tables: Tables
+
+    def at_one_moment(self) -> Lake:
+        """Return the same lake, each object, listing and table as it is when it is asked for first: for questions that change nothing."""
+        return replace(self, objects=Remembered(self.objects), tables=self.tables.at_one_moment())
 
 
 def open_lake(pipeline: Pipeline, space: str = "main") -> Lake:

@@ -34,9 +34,13 @@ class Layout:
         """Return the address of pinned bytes; the suffix (.csv, .csv.gz) tells Spark how to read them."""
         return f"{self.root}/raw/{digest}{suffix}"
 
-    def drop(self, source: str, day: date | None, manifest_digest: str) -> str:
-        """Return the record of an accepted drop (day None: a reference)."""
-        return f"{self.root}/drops/{source}/{day or 'reference'}/{manifest_digest}.json"
+    def register(self, source: str, page: str) -> str:
+        """Return one page of the register of accepted drops: a month (YYYY-MM), or 'reference'."""
+        return f"{self.root}/drops/{source}/{page}.json"
+
+    def refused_drop(self, source: str, day: date, state: str) -> str:
+        """Return the record of why collect refused a drop, named by all that the refusal rests on."""
+        return f"{self.root}/refused/{source}/{day}/{state}.json"
 
     def refusal(self, source: str, day: date | None, key: str) -> str:
         """Return the record of why cleaning refused a drop (day None: a reference)."""

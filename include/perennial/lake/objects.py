@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,15 @@ class Stored:
     def json(self) -> Any:
         """Return the body as JSON."""
         return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing or a head request describes it, its content unread."""
+
+    uri: str
+    size: int
+    etag: str
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -72,18 +81,6 @@ class Objects:
             raise
         return Stored(answer["Body"].read(), answer["ETag"])
 
-    def read_unchanging(self, uri: str) -> Stored | None:
-        """Return an object that never changes once it is there, or None; it is asked for once."""
-        if (known := self._unchanging.get(uri)) is not None:
-            return known
-        if (found := self.read(uri)) is not None:
-            self._unchanging[uri] = found
-        return found
-
-    @cached_property
-    def _unchanging(self) -> dict[str, Stored]:
-        return {}
-
     def read_existing(self, uri: str) -> Stored:
         """Return an object that must be there, or raise PerennialError."""
         stored = self.read(uri)
@@ -93,14 +90,18 @@ class Objects:
 
     def exists(self, uri: str) -> bool:
         """Tell whether there is an object."""
+        return self.head(uri) is not None
+
+    def head(self, uri: str) -> Listed | None:
+        """Return what is known of an object without reading it, or None when there is none."""
         bucket, key = split_uri(uri)
         try:
-            self.client.head_object(Bucket=bucket, Key=key)
+            answer = self.client.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if _code(error) in _MISSING:
-                return False
+                return None
             raise
-        return True
+        return Listed(uri, answer["ContentLength"], answer["ETag"])
 
     def create(self, uri: str, body: bytes) -> bool:
         """Create an object once (If-None-Match: *); return False when there is one already, whoever wrote it."""
@@ -119,12 +120,16 @@ class Objects:
         bucket, key = split_uri(uri)
         self.client.delete_object(Bucket=bucket, Key=key)
 
+    def listing(self, prefix_uri: str) -> Sequence[Listed]:
+        """Return all objects under a prefix, in order of key."""
+        bucket, prefix = split_uri(prefix_uri)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        items = (item for page in pages for item in page.get("Contents", []))
+        return [Listed(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"]) for item in items]
+
     def list(self, prefix_uri: str) -> Iterator[str]:
         """Yield the addresses of all objects under a prefix, in order of key."""
-        bucket, prefix = split_uri(prefix_uri)
-        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", []):
-                yield f"s3://{bucket}/{item['Key']}"
+        return (item.uri for item in self.listing(prefix_uri))
 
     def _put_if(self, uri: str, body: bytes, condition: dict[str, str]) -> str | None:
         """
@@ -154,6 +159,41 @@ class Objects:
         raise OutcomeUnknownError(
             f"{uri}: the write was not confirmed ({cause}); another value stands there. Run it again."
         ) from cause
+
+
+class Remembered(Objects):
+    """
+    The same store as it is when it is asked for first: each object is read, and each prefix listed, once.
+
+    For many questions that belong together. What is written through it is asked for anew.
+    """
+
+    def __init__(self, objects: Objects) -> None:
+        self.client = objects.client
+        self._read: dict[str, Stored | None] = {}
+        self._listed: dict[str, Sequence[Listed]] = {}
+
+    def read(self, uri: str) -> Stored | None:
+        if uri not in self._read:
+            self._read[uri] = super().read(uri)
+        return self._read[uri]
+
+    def listing(self, prefix_uri: str) -> Sequence[Listed]:
+        if prefix_uri not in self._listed:
+            self._listed[prefix_uri] = super().listing(prefix_uri)
+        return self._listed[prefix_uri]
+
+    def delete(self, uri: str) -> None:
+        self._forget(uri)
+        super().delete(uri)
+
+    def _put_if(self, uri: str, body: bytes, condition: dict[str, str]) -> str | None:
+        self._forget(uri)
+        return super()._put_if(uri, body, condition)
+
+    def _forget(self, uri: str) -> None:
+        self._read.pop(uri, None)
+        self._listed = {prefix: found for prefix, found in self._listed.items() if not uri.startswith(prefix)}
 
 
 def _code(error: ClientError) -> str:

@@ -11,12 +11,12 @@ from datetime import date
 import pytest
 
 from perennial.collect import accept
-from perennial.collect.accept import accept_drop
 from perennial.collect.collect import collect
-from perennial.collect.drops import landed_drops, pinned_drop, read_manifest
-from perennial.collect.landing import LandedFile, pin
+from perennial.collect.drops import check_manifest, landed_drops, manifest_bytes, pinned_drop, whole_dates
+from perennial.collect.landing import pin
 from perennial.errors import DateRefusedError, DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
+from perennial.lake.objects import Listed
 
 FIRST = date(2026, 3, 1)
 DAY = date(2026, 3, 4)
@@ -63,7 +63,7 @@ def test_pinned_bytes_are_those_that_landed(lake, s3, land, machine_data) -> Non
     land(DAY, DAY)
     collect(lake, DAY)
     drop = pinned_drop(lake, "readings", DAY)
-    manifest = read_manifest(lake, "readings", DAY)
+    manifest, _ = check_manifest(manifest_bytes(lake, "readings", DAY), "readings", DAY)
     assert drop is not None
     assert manifest is not None
     assert drop.digest == manifest.digest
@@ -81,7 +81,7 @@ def test_missing_and_refused_dates_before_are_gaps(lake, s3, land, machine_data)
     result = collect(lake, DAY)
     assert result["gaps"] == {"2026-03-01": "readings: refused: a.csv is empty (0 bytes)", "2026-03-03": "readings: not landed"}
     found = landed_drops(lake, "readings", lake.pipeline.calendar.needed_dates(DAY))
-    assert {day: drop is not None for day, drop in found.items()} == {FIRST: False, date(2026, 3, 2): True, DAY: True}
+    assert {day: landed.drop is not None for day, landed in found.items()} == {FIRST: False, date(2026, 3, 2): True, DAY: True}
 
 
 def test_replaced_drop_is_a_new_input(lake, s3, land, machine_data) -> None:
@@ -129,13 +129,13 @@ def test_file_replaced_while_it_is_read_is_not_pinned(lake, s3, land, monkeypatc
     land(DAY, DAY)
     folder = lake.pipeline.sources["readings"].drop_uri(DAY)
 
-    def replace_then_pin(objects, file: LandedFile, to: str) -> None:
+    def replace_then_pin(objects, file: Listed, to: str) -> None:
         s3.put(folder + "readings-1.csv", b"evil")
         pin(objects, file, to)
 
     monkeypatch.setattr(accept, "pin", replace_then_pin)
     with pytest.raises(DropMissingError, match="was replaced or removed while it was read"):
-        accept_drop(lake, "readings", DAY)
+        collect(lake, DAY)
     assert pinned_drop(lake, "readings", DAY) is None
     assert not [uri for uri in s3.objects.list(f"{lake.layout.root}/raw/") if s3.objects.read(uri).body == b"evil"]
 
@@ -145,7 +145,7 @@ def test_two_runs_at_once_pin_one_drop(lake, s3, land) -> None:
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: collect(lake, DAY), range(2)))
     assert {result["pinned"] for result in results} == {4}
-    assert len(list(s3.objects.list(f"{lake.layout.root}/drops/"))) == 4
+    assert len(list(s3.objects.list(f"{lake.layout.root}/drops/"))) == 1
     assert len(list(s3.objects.list(f"{lake.layout.root}/raw/"))) == 8
 
 
@@ -184,3 +184,46 @@ def test_large_file_is_read_in_bounded_time(lake, s3, machine_data) -> None:
     started = time.process_time()
     assert collect(lake, DAY)["rows_landed"] == {"readings": 200_000}
     assert time.process_time() - started < 5
+
+
+def test_manifest_replaced_after_it_was_listed_is_not_accepted(lake, s3, land, machine_data, monkeypatch) -> None:
+    land(DAY, DAY)
+    read = accept.read_listed
+
+    def replace_then_read(objects, listed: Listed, most_bytes: int) -> bytes:
+        _replace(lake, s3, machine_data, DAY, {"a.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
+        return read(objects, listed, most_bytes)
+
+    monkeypatch.setattr(accept, "read_listed", replace_then_read)
+    with pytest.raises(DropMissingError, match="was replaced or removed while it was read"):
+        collect(lake, DAY)
+    monkeypatch.undo()
+    assert collect(lake, DAY)["rows_landed"] == {"readings": 120}
+
+
+def test_drop_that_comes_back_is_still_accepted(lake, s3, land, machine_data, monkeypatch) -> None:
+    land(DAY, DAY)
+    collect(lake, DAY)
+    before = pinned_drop(lake, "readings", DAY)
+    _replace(lake, s3, machine_data, DAY, {"a.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
+    collect(lake, DAY)
+    _replace(lake, s3, machine_data, DAY, machine_data.files(DAY))
+    assert pinned_drop(lake, "readings", DAY) == before
+    assert collect(lake, DAY)["outcome"] == "unchanged"
+
+
+def test_dates_over_the_end_of_a_month_register_beside_each_other(lake, land) -> None:
+    last = date(2026, 4, 2)
+    land(date(2026, 3, 30), last)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda day: collect(lake, day), [last, date(2026, 3, 31), date(2026, 4, 1), date(2026, 3, 30)]))
+    found = landed_drops(lake, "readings", lake.pipeline.calendar.needed_dates(last))
+    assert [day.day for day, landed in found.items() if landed.drop] == [30, 31, 1, 2]
+
+
+def test_whole_dates_are_those_whose_manifest_is_one(lake, s3, land) -> None:
+    land(FIRST, date(2026, 3, 2))
+    land(DAY, DAY)
+    collect(lake, DAY)
+    s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 3)) + "_MANIFEST.json", b"{}")
+    assert whole_dates(lake, [*lake.pipeline.calendar.needed_dates(DAY), date(2026, 3, 5)]) == {FIRST, date(2026, 3, 2), DAY}

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from perennial.collect.accept import accept_drop
 from perennial.collect.collect import collect
 from perennial.collect.content import read_content
 from perennial.collect.drops import pinned_drop
@@ -40,7 +39,7 @@ def problems(lake: Lake, s3, machine_data: ModuleType) -> Callable[..., list[str
             s3.put(folder + name, content)
         before = _landed(s3)
         with pytest.raises(DropRefusedError) as refused:
-            accept_drop(lake, "readings", DAY)
+            collect(lake, DAY)
         assert pinned_drop(lake, "readings", DAY) is None
         assert not list(s3.objects.list(f"{lake.layout.root}/raw/"))
         assert _landed(s3) == before
@@ -235,7 +234,7 @@ def test_more_text_than_allowed_over_all_files(s3, pipeline_factory, machine_dat
     for name, body in {**bodies, FILE: machine_data.manifest(DAY, bodies)}.items():
         s3.put(lake.pipeline.sources["readings"].drop_uri(DAY) + name, body)
     with pytest.raises(DropRefusedError, match=r"1\.csv: more than \d+ bytes of text, all that max_bytes allows"):
-        accept_drop(lake, "readings", DAY)
+        collect(lake, DAY)
 
 
 @pytest.mark.parametrize(("head", "row"), [("\n", "\r\n"), ("\r\n", "\n")])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from perennial.cli import run_command
-from perennial.collect.accept import accept_drop
+from perennial.collect.collect import collect
 from perennial.commands.own_drop import land_drop
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
@@ -62,9 +62,8 @@ def landed(lake: Lake) -> list[str]:
 
 
 def accepted_rows(lake: Lake) -> int:
-    accepted = accept_drop(lake, "orders", DAY)
-    assert accepted is not None
-    return accepted[0].rows
+    rows: int = collect(lake, DAY)["rows_landed"]["orders"]
+    return rows
 
 
 def test_documented_command_lands_a_drop_that_collect_accepts(lake: Lake, file: Path, documented, capsys) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from perennial.errors import LostRaceError
-from perennial.evaluate import chain_store
-from perennial.evaluate.chain import Chain, Entry, enter
+from perennial.evaluate.chain import Chain, Entry, enter, to_json
 from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.lake import heads
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
 
@@ -44,13 +44,13 @@ def test_a_change_that_changes_nothing_is_not_written(lake: Lake):
 
 
 def test_whoever_loses_too_often_is_told_who_won(lake: Lake, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(chain_store, "ATTEMPTS", 2)
+    monkeypatch.setattr(heads, "ATTEMPTS", 2)
     day = date(2026, 3, 1)
 
     def beaten(chain: Chain) -> Chain:
         other = enter(chain, day, entry(f"other-{len(chain.entries)}-{chain.entries[str(day)].revision if chain.entries else 0}"))
         stored = lake.objects.read(lake.layout.chain)
-        body = canonical_json(chain_store.to_json(other))
+        body = canonical_json(to_json(other))
         lake.objects.replace(lake.layout.chain, body, stored.etag if stored else None)
         return enter(chain, day, entry("ours"))
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from perennial.errors import OutcomeUnknownError, PerennialError
-from perennial.lake.objects import Objects, canonical_json, sha256, split_uri
+from perennial.lake.objects import Objects, Remembered, canonical_json, sha256, split_uri
 
 
 def test_create_once(s3) -> None:
@@ -123,3 +123,18 @@ def test_canonical_json_is_one_encoding() -> None:
 
 def test_sha256() -> None:
     assert sha256(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_remembered_store_asks_once_and_sees_what_it_writes(s3) -> None:
+    uri = f"{s3.lake}/moment/a"
+    s3.put(uri, b"one")
+    moment = Remembered(s3.objects)
+    assert moment.read(uri).body == b"one"
+    assert len(moment.listing(f"{s3.lake}/moment/")) == 1
+    s3.put(uri, b"two")
+    s3.put(f"{s3.lake}/moment/b", b"")
+    assert moment.read(uri).body == b"one"
+    assert len(moment.listing(f"{s3.lake}/moment/")) == 1
+    assert moment.replace(uri, b"three", moment.read(uri).etag) is None
+    assert moment.read(uri).body == b"two"
+    assert len(moment.listing(f"{s3.lake}/moment/")) == 2

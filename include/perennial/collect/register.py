@@ -1,0 +1,103 @@
+"""
+The register of accepted drops: a page a month and source, and one for each reference, moved by If-Match.
+
+A drop is known by the version of what landed (of its manifest, or of the reference), which a listing tells, so that nothing is
+read to find out that nothing changed. What was accepted once stays on its page, whatever lands later.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from perennial.errors import LostRaceError
+from perennial.lake.heads import move_head, parse_head
+from perennial.lake.lake import Lake
+from perennial.lake.objects import Listed, Stored, canonical_json, sha256
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DropFile:
+    """One pinned file; `uri` is its place in the lake, `rows` the records without the header."""
+
+    name: str
+    sha256: str
+    size: int
+    rows: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An accepted drop (day None: a reference). `digest` is the manifest's, or that of the reference's bytes."""
+
+    source: str
+    day: date | None
+    digest: str
+    files: tuple[DropFile, ...]
+    rows: int
+    columns: tuple[str, ...]
+
+
+Page = Mapping[tuple[date | None, str], Drop]
+"""Accepted drops by day and version."""
+
+
+def version_of(landed: Listed) -> str:
+    """Name what landed without reading it: the ETag changes with the content."""
+    return sha256(canonical_json([landed.etag, landed.size]))
+
+
+def page_of(day: date | None) -> str:
+    """Return the name of the page on which a drop of that day stands."""
+    return "reference" if day is None else f"{day:%Y-%m}"
+
+
+def read_page(lake: Lake, source: str, page: str) -> Page:
+    """Return a page; one that nothing was written on is empty."""
+    uri = lake.layout.register(source, page)
+    return _parse(uri, source, lake.objects.read(uri))
+
+
+def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
+    """Write accepted drops, each with its version, on their pages; what stands there already stays."""
+    pages: dict[tuple[str, str], dict[tuple[date | None, str], Drop]] = defaultdict(dict)
+    for version, drop in accepted:
+        pages[drop.source, page_of(drop.day)][drop.day, version] = drop
+    for (source, page), new in pages.items():
+        _write(lake, source, page, new)
+
+
+def _write(lake: Lake, source: str, page: str, new: Page) -> None:
+    uri = lake.layout.register(source, page)
+    if move_head(lake.objects, uri, lambda stored: _parse(uri, source, stored), _to_json, lambda known: {**new, **known}) is None:
+        raise LostRaceError(f"{uri}: other runs were always first to write on it. Run it again when fewer runs collect at once.")
+
+
+def _parse(uri: str, source: str, stored: Stored | None) -> Page:
+    return {} if stored is None else parse_head(uri, stored, FORMAT, lambda body: _from_json(source, body))
+
+
+def _from_json(source: str, body: dict[str, Any]) -> Page:
+    found: dict[tuple[date | None, str], Drop] = {}
+    for text, versions in body["days"].items():
+        day = None if text == "reference" else date.fromisoformat(text)
+        for version, drop in versions.items():
+            files = tuple(DropFile(**file) for file in drop["files"])
+            found[day, version] = Drop(source, day, drop["digest"], files, drop["rows"], tuple(drop["columns"]))
+    return found
+
+
+def _to_json(page: Page) -> dict[str, Any]:
+    days: dict[str, dict[str, Any]] = defaultdict(dict)
+    for (day, version), drop in page.items():
+        body = asdict(drop)
+        days[day.isoformat() if day else "reference"][version] = {
+            name: body[name] for name in ("digest", "files", "rows", "columns")
+        }
+    return {"format": FORMAT, "days": days}
