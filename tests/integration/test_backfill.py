@@ -103,7 +103,32 @@ def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(
     assert stale
     assert min(stale) > day.isoformat()
     assert [one["date"] for one in list_releases(lake)] == [LAST.isoformat()]
-    assert backfill()["result"]["stale"] == 0
+    assert stale <= {one["date"] for one in perennial("decisions", PIPELINE, "--stale")["decisions"]}
+    assert backfill("--again", "stale")["result"]["stale"] == 0
     mended = read_chain(lake)
     assert mended.entries[day.isoformat()].decision == "REJECT"
     assert not [name for name, entry in mended.entries.items() if entry.stale]
+
+
+def test_a_correction_runs_exactly_the_dates_that_rest_on_it(first: dict[str, Any], lake: Lake, stack) -> None:
+    assert perennial("stale", PIPELINE)["stale"] == []
+    corrected, data = date(2026, 3, 12), stack.generator
+    folder = lake.pipeline.sources[data.SOURCE].drop_uri(corrected)
+    for uri in list(lake.objects.list(folder)):
+        lake.objects.delete(uri)
+    files = {"corrected.csv": data.csv_bytes(data.rows(corrected)[:-7])}
+    for name, body in {**files, "_MANIFEST.json": data.manifest(corrected, files)}.items():
+        stack.put(lake, folder + name, body)
+    before = read_chain(lake).entries
+    stale = {one["date"]: one["reason"] for one in perennial("stale", PIPELINE)["stale"]}
+    rests = {d.isoformat() for d in days(FIRST, LAST) if corrected in lake.pipeline.calendar.needed_dates(d)}
+    assert stale.keys() == rests
+    assert set(stale.values()) == {"readings of 2026-03-12 has changed"}
+    result = backfill("--again", "stale")["result"]
+    assert result["failed"] == 0
+    after = read_chain(lake).entries
+    assert {day for day, entry in after.items() if entry.uri != before[day].uri} >= rests
+    assert {day for day in before if day < min(rests) and after[day] != before[day]} == set()
+    assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
+    assert perennial("stale", PIPELINE)["stale"] == []
+    assert lake.objects.exists(before[min(rests)].uri)

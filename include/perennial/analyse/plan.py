@@ -25,7 +25,8 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     that begin these dates and that end D; with `until` also for the dates up to that one. With `recompute` all of it is planned
     although it is there: it must come out the same.
     """
-    clean = _clean_states(lake, day)
+    clean = _clean_states(lake)
+    _require(lake, day, clean)
     wanted = _wanted(lake, day, until or day, clean)
     states = {table: lake.tables.state(table) for table in wanted}
     stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
@@ -42,7 +43,9 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     """Return what analyse made for `day`: rows and digest of D's partitions by table; raise when one of them is missing."""
-    wanted = _wanted(lake, day, day, _clean_states(lake, day))
+    clean = _clean_states(lake)
+    _require(lake, day, clean)
+    wanted = _wanted(lake, day, day, clean)
     rows, digests = {}, {}
     missing: list[str] = []
     left: list[str] = []
@@ -66,12 +69,23 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     }
 
 
-def _clean_states(lake: Lake, day: date) -> dict[str, TableState]:
-    states = {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
-    for name, state in states.items():
+def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
+    """Return by table which days (for lookups: as_of) the runs of `day` up to `until` would make or withdraw, as things are clean now."""
+    found = {}
+    for table, keys in _wanted(lake, day, until, _clean_states(lake)).items():
+        state = lake.tables.state(table)
+        found[table] = {date.fromisoformat(text) for text in (*_stale(state, keys), *_gone(lake, day, state, keys))}
+    return found
+
+
+def _clean_states(lake: Lake) -> dict[str, TableState]:
+    return {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
+
+
+def _require(lake: Lake, day: date, clean: dict[str, TableState]) -> None:
+    for name, state in clean.items():
         if (day.isoformat() if name in lake.pipeline.sources else "reference") not in state.partitions:
             raise PerennialError(f"Pipeline {lake.pipeline.name!r}: clean_{name} lacks {day}. Run clean for {day} first.")
-    return states
 
 
 def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:

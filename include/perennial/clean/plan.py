@@ -31,31 +31,32 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
-    for name, drops in _pinned(lake, day, until or day).items():
-        todo, withdrawn = {}, []
-        partitions = lake.tables.state(f"clean_{name}").partitions
-        for key_day, drop in drops.items():
-            if drop is None:
-                withdrawn.append(_text(key_day))
-                continue
-            key = _key(lake, name, key_day, drop)
-            is_current = _is_current(partitions, key_day, key)
-            is_refused = not is_current and lake.objects.exists(lake.layout.refusal(name, key_day, key))
-            if is_refused:
-                withdrawn.append(_text(key_day))
-            if not (is_current or is_refused) or (recompute and key_day in (day, None)):
-                todo[_text(key_day)] = {
-                    "key": key,
-                    "refusal": lake.layout.refusal(name, key_day, key),
-                    "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
-                }
-        withdrawn = [text for text in withdrawn if text in partitions and text not in todo]
+    for name, drops in _collected(lake, day, until or day).items():
+        again = {day, None} if recompute else set()
+        work, withdrawn = _work(lake, name, drops, again)
+        todo = {
+            _text(key_day): {
+                "key": key,
+                "refusal": lake.layout.refusal(name, key_day, key),
+                "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
+            }
+            for key_day, (key, drop) in work.items()
+        }
         if todo or withdrawn:
+            partitions = lake.tables.state(f"clean_{name}").partitions
             held = [text for text in todo if text in partitions]
             same = {text: partitions[text].digest for text in held if partitions[text].key == todo[text]["key"]}
-            tables.append({**_table(lake, name), "days": todo, "held": held, "same": same, "withdraw": withdrawn})
+            tables.append(
+                {**_table(lake, name), "days": todo, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
+            )
     job = {"database": lake.layout.database, "tables": tables} if tables else None
     return plan_job(lake, "clean", job, sum(len(table["days"]) + len(table["withdraw"]) for table in tables))
+
+
+def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
+    """Return which days of a table (None: the reference) the runs of `day` up to `until` would clean or withdraw, once they are collected."""
+    work, withdrawn = _work(lake, name, _pinned(lake, name, day, until), set())
+    return {*work, *withdrawn}
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     gaps: dict[str, str] = {}
     kept: set[str] = set()
     needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
-    for name, drops in _pinned(lake, day, day).items():
+    for name, drops in _collected(lake, day, day).items():
         partitions = lake.tables.state(f"clean_{name}").partitions
         kept |= (needed & set(partitions)) - {_text(key_day) for key_day in drops}
         for key_day, drop in drops.items():
@@ -89,24 +90,43 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     return {**facts, "gaps": gaps, "kept": sorted(kept)}
 
 
-def _pinned(lake: Lake, day: date, until: date) -> dict[str, Days]:
+def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
     """Return the landed drops by table and day (None: refused) up to `until`; D and every reference must be accepted."""
-    needed, found = [*lake.pipeline.calendar.needed_dates(day), *days(day + DAY, until)], dict[str, Days]()
-    for name in lake.pipeline.sources:
-        drops: Days = {d: landed.drop for d, landed in landed_drops(lake, name, needed).items()}
-        if drops.get(day) is None:
-            raise _not_collected(lake, f"drop {name} {day}", day)
-        found[name] = drops
-    for name in lake.pipeline.references:
-        drop = pinned_reference(lake, name)
-        if drop is None:
-            raise _not_collected(lake, f"reference {name}", day)
-        found[name] = {None: drop}
+    found = {name: _pinned(lake, name, day, until) for name in lake.pipeline.tables}
+    for name, drops in found.items():
+        own = day if name in lake.pipeline.sources else None
+        if drops.get(own) is None:
+            what = f"drop {name} {day}" if own else f"reference {name}"
+            raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {what}: not collected. Run collect for {day} first.")
     return found
 
 
-def _not_collected(lake: Lake, what: str, day: date) -> PerennialError:
-    return PerennialError(f"Pipeline {lake.pipeline.name!r}, {what}: not collected. Run collect for {day} first.")
+def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
+    if name in lake.pipeline.references:
+        return {None: pinned_reference(lake, name)}
+    needed = [*lake.pipeline.calendar.needed_dates(day), *days(day + DAY, until)]
+    return {d: landed.drop for d, landed in landed_drops(lake, name, needed).items()}
+
+
+def _work(
+    lake: Lake, name: str, drops: Days, again: set[date | None]
+) -> tuple[dict[date | None, tuple[str, Drop]], list[date | None]]:
+    """Return what is to be made of a table, with keys, and the days that are to be withdrawn; `again` are made although they are there."""
+    work: dict[date | None, tuple[str, Drop]] = {}
+    refused: list[date | None] = []
+    partitions = lake.tables.state(f"clean_{name}").partitions
+    for day, drop in drops.items():
+        if drop is None:
+            refused.append(day)
+            continue
+        key = _key(lake, name, day, drop)
+        is_current = _is_current(partitions, day, key)
+        is_refused = not is_current and lake.objects.exists(lake.layout.refusal(name, day, key))
+        if is_refused:
+            refused.append(day)
+        if not (is_current or is_refused) or day in again:
+            work[day] = key, drop
+    return work, [day for day in refused if _text(day) in partitions and day not in work]
 
 
 def _table(lake: Lake, name: str) -> dict[str, Any]:

@@ -28,9 +28,8 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
 
     :raises DropRefusedError: with everything that is wrong with the drop
     """
-    body = read_listed(lake.objects, landed, MOST_BYTES)
     spec = lake.pipeline.sources[source]
-    manifest, problems = check_manifest(body, source, day)
+    manifest, problems = check_manifest(read_listed(lake.objects, landed, MOST_BYTES), source, day)
     if manifest is None:
         raise _refusal(lake, f"{source} {day}", problems)
     folder = list_folder(lake.objects, spec.drop_uri(day))
@@ -49,6 +48,16 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
         raise _refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
     return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), tuple(spec.columns))
+
+
+def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
+    """Tell whether collect has refused the drop as it stands now; nothing but its manifest is read."""
+    spec = lake.pipeline.sources[source]
+    manifest, _ = check_manifest(read_listed(lake.objects, landed, MOST_BYTES), source, day)
+    if manifest is None:
+        return True
+    state = _state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)
+    return lake.objects.exists(lake.layout.refused_drop(source, day, state))
 
 
 def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +26,10 @@ class Again(StrEnum):
     ALL = "all"
     FAILED = "failed"
     MISSING = "missing"
+    STALE = "stale"
 
 
-REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none"}
+REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
 
 
 def backfill(
@@ -60,7 +62,7 @@ def backfill(
             f"Pipeline {lake.pipeline.name!r}: none of the {len(plan.dates)} dates has landed",
             remedy="Land them first (docs/how-to/land-a-drop.md).",
         )
-    summary = _run(lake, plan, REPROCESS[again])
+    summary = _run(lake, plan, again)
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json(), "result": summary})
     else:
@@ -70,43 +72,74 @@ def backfill(
         raise typer.Exit(1)
 
 
-def _run(lake: Any, plan: Any, reprocess: str) -> dict[str, Any]:
-    """Create Airflow's backfill, or join the one that runs, and wait for its end."""
+def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:
+    """Run what is to run, stretch by stretch, and sum up what came of it."""
     from perennial.airflow_client import AirflowClient
-    from perennial.calendar import midnight
+    from perennial.calendar import days
     from perennial.evaluate.chain_store import read_chain
 
-    zone = lake.pipeline.calendar.time_zone
-    first, last = midnight(plan.dates[0], zone), midnight(plan.dates[-1], zone)
-    dag_id = f"retrain_{lake.pipeline.name}"
     began = time.monotonic()
+    backfills: list[int] = []
+    ran: list[date] = []
+    failed = 0
     with AirflowClient(*_access()) as airflow:
-        running = airflow.open_backfill(dag_id)
-        if running is not None:
-            _check_same(running, first, last, dag_id)
-            backfill_id = int(running["id"])
-            problems.print(f"Joining backfill {backfill_id}, which runs already", markup=False)
-        else:
-            airflow.unpause(dag_id)
-            conf = {"until": plan.dates[-1].isoformat()}
-            backfill_id = airflow.backfill(dag_id, first, last, conf, reprocess=reprocess)
-        total = len(plan.dates)
-        with problems.status("") as shown:
-            while not airflow.backfill_is_done(backfill_id):
-                ended = sum(airflow.count_runs(dag_id, first, last, state) for state in ("success", "failed"))
-                shown.update(f"{ended} of {total} dates, {time.monotonic() - began:.0f} s")
-                time.sleep(POLL_SECONDS)
-        failed = airflow.count_runs(dag_id, first, last, "failed")
+        for first, last in _stretches(lake, plan, again):
+            one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again])
+            backfills.append(one)
+            ran += days(first, last)
+            failed += lost
     entries = read_chain(lake).entries
-    decided = [entries[d.isoformat()] for d in plan.dates if d.isoformat() in entries]
+    decided = [entries[d.isoformat()] for d in ran if d.isoformat() in entries]
     return {
-        "backfill": backfill_id,
+        "backfills": backfills,
         "seconds": round(time.monotonic() - began, 1),
-        "dates": total,
+        "dates": len(ran),
         "failed": failed,
         "decisions": {name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
         "stale": sum(entry.stale for entry in entries.values()),
     }
+
+
+def _stretches(lake: Any, plan: Any, again: Again) -> Iterator[tuple[date, date]]:
+    """
+    Yield the first and last date of each range that is to run.
+
+    Stale dates are asked for anew after each stretch: what a rerun decides otherwise makes later dates stale.
+    """
+    from perennial.calendar import DAY
+    from perennial.stale import stale_dates
+
+    first, last = plan.dates[0], plan.dates[-1]
+    if again is not Again.STALE:
+        yield first, last
+        return
+    while first <= last and (found := list(stale_dates(lake, first, last))):
+        length = next((n for n, day in enumerate(found) if day != found[0] + DAY * n), len(found))
+        yield found[0], found[length - 1]
+        first = found[length - 1] + DAY
+
+
+def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str) -> tuple[int, int]:
+    """Create Airflow's backfill, or join the one that runs; return its id and how many dates failed once it has ended."""
+    from perennial.calendar import midnight
+
+    zone = lake.pipeline.calendar.time_zone
+    begin, end = midnight(first, zone), midnight(last, zone)
+    dag_id, began, total = f"retrain_{lake.pipeline.name}", time.monotonic(), (last - first).days + 1
+    running = airflow.open_backfill(dag_id)
+    if running is not None:
+        _check_same(running, begin, end, dag_id)
+        backfill_id = int(running["id"])
+        problems.print(f"Joining backfill {backfill_id}, which runs already", markup=False)
+    else:
+        airflow.unpause(dag_id)
+        backfill_id = airflow.backfill(dag_id, begin, end, {"until": last.isoformat()}, reprocess=reprocess)
+    with problems.status("") as shown:
+        while not airflow.backfill_is_done(backfill_id):
+            ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
+            shown.update(f"{first} to {last}: {ended} of {total} dates, {time.monotonic() - began:.0f} s")
+            time.sleep(POLL_SECONDS)
+    return backfill_id, airflow.count_runs(dag_id, begin, end, "failed")
 
 
 def _access() -> tuple[str, str]:

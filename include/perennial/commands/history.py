@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 def decisions(
     pipeline: PipelineName = None,
     date: Annotated[str | None, typer.Option(help="Show all of one date's decision.")] = None,
+    only_stale: Annotated[
+        bool, typer.Option("--stale", help="Only those judged against a version that is no longer the one before.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List decisions and interventions, or show one decision."""
@@ -39,13 +42,16 @@ def decisions(
         body = lake.objects.read_existing(entry.uri).json()
         _show_decision(body, as_json)
         return
-    entries = [{"date": day, **asdict(entry)} for day, entry in sorted(chain.entries.items())]
+    entries = [{"date": day, **asdict(entry)} for day, entry in sorted(chain.entries.items()) if entry.stale or not only_stale]
     for entry_json in entries:
         entry_json["champion"] = entry_json["champion"]["version"] if entry_json["champion"] else None
         entry_json["barred"] = entry_json["champion"] is not None and is_barred(chain, entry_json["champion"])
     interventions = [asdict(item) for item in chain.interventions]
     if as_json:
         print_json({"decisions": entries, "interventions": interventions})
+        return
+    if only_stale and not entries:
+        print_line(f"None of {len(chain.entries)} decisions is stale.")
         return
     if not entries and not interventions:
         print_line(f"None yet. A run makes one: `perennial run {lake.pipeline.name} --date DATE`, or the DAG in Airflow.")
@@ -57,6 +63,30 @@ def decisions(
         print_line(f"stale: {STALE}", style="dim")
     for item in chain.interventions:
         print_line(_intervention(item), style="yellow")
+
+
+def stale(
+    pipeline: PipelineName = None,
+    first: Annotated[str | None, typer.Option("--from", help="The first date, YYYY-MM-DD; all when not given.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """
+    List dates whose decision no longer rests on what is there.
+
+    A drop that landed late or was replaced, changed SQL or settings, another incumbent. `backfill --again stale` runs them again.
+    """
+    from perennial.stale import stale_dates, to_json
+
+    lake = chosen_lake(pipeline)
+    bounds = {name: chosen_date(text) for name, text in (("first", first), ("last", last)) if text is not None}
+    found = stale_dates(lake, **bounds)
+    if as_json:
+        print_json({"pipeline": lake.pipeline.name, "stale": to_json(found)})
+    elif not found:
+        print_line("Every decision rests on what is there.")
+    else:
+        print_table(["date", "why"], found.items())
 
 
 def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:

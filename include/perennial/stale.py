@@ -1,0 +1,95 @@
+"""Which decisions no longer rest on what is there, and why: what is to be run again after a correction of old data, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from perennial.analyse.plan import unanalysed
+from perennial.calendar import DAY, days
+from perennial.clean.plan import unclean
+from perennial.collect.accept import is_refused
+from perennial.collect.drops import landed_drops, landed_reference
+from perennial.evaluate.chain import Chain
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake
+
+INCUMBENT = "judged against a version that is no longer the one before"
+MODEL = "its features, its candidates, the gate or their code have changed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A day of a table that would come out otherwise; day None: a reference, which every date uses."""
+
+    table: str
+    day: date | None
+
+
+def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, str]:
+    """
+    Return, in order, the decided dates from `first` to `last` that no longer rest on what is there, each with the reason.
+
+    A date rests on a day of a source when it lies in its training window, its holdout, or the lookback of either.
+    """
+    lake = lake.at_one_moment()
+    chain = read_chain(lake)
+    decided = [day for day in chain.days if first <= day <= last]
+    if not decided:
+        return {}
+    changes = list(_changes(lake, decided[0], decided[-1]))
+    reasons = {day: _reason(lake, chain, day, changes) for day in decided}
+    return {day: reason for day, reason in reasons.items() if reason is not None}
+
+
+def to_json(stale: dict[date, str]) -> list[dict[str, Any]]:
+    """Return stale dates as JSON values."""
+    return [{"date": day.isoformat(), "reason": reason} for day, reason in stale.items()]
+
+
+def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
+    """Yield what landed since, what would be cleaned anew and, as far as that is nothing, what would be analysed anew."""
+    pipeline = lake.pipeline
+    found: set[_Change] = set()
+    for name in pipeline.sources:
+        wanted = [*pipeline.calendar.needed_dates(first), *days(first + DAY, last)]
+        uncollected = [
+            day
+            for day, landed in landed_drops(lake, name, wanted).items()
+            if landed.drop is None and not is_refused(lake, name, day, landed.found)
+        ]
+        found |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
+    for name in pipeline.references:
+        landed = landed_reference(lake, name)
+        if landed is not None and (landed.drop is None or unclean(lake, name, first, last)):
+            found.add(_Change(name, None))
+    yield from sorted(found, key=lambda change: (change.day or date.min, change.table))
+    if not any(change.day is None for change in found):
+        for table, stale in unanalysed(lake, first, last).items():
+            yield from (_Change(table, day) for day in sorted(stale))
+
+
+def _reason(lake: Lake, chain: Chain, day: date, changes: list[_Change]) -> str | None:
+    # Imported here: it brings scikit-learn.
+    from perennial.evaluate.evaluate import is_current
+
+    calendar = lake.pipeline.calendar
+    needed, featured = calendar.needed_dates(day)[0], calendar.feature_dates(day)[0]
+
+    def concerns(change: _Change) -> bool:
+        if change.day is None:
+            return True
+        if change.table in lake.pipeline.tables:
+            return needed <= change.day <= day
+        return featured <= change.day <= (day + DAY if change.table.startswith("lookup_") else day)
+
+    own = [change for change in changes if concerns(change)]
+    if own:
+        more = f", and {len(own) - 1} more" if len(own) > 1 else ""
+        return f"{own[0].table}{f' of {own[0].day}' if own[0].day else ''} has changed{more}"
+    entry = chain.get(day)
+    if entry is not None and entry.stale:
+        return INCUMBENT
+    return None if is_current(lake, day) else MODEL
