@@ -1,0 +1,303 @@
+"""
+What does history cost? Backfills of flight_delays over 2013 by `perennial backfill`, and ten dates the naive way beside them.
+
+Each part has a stack of its own, so that nothing is found ready. `python tests/bench/history.py`, or `make bench-history`; the results are in
+var/bench/history.json. CPU seconds are those of all processes of the stack, with everything that they started, from the start
+of a backfill to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from perennial.airflow_client import AirflowClient
+from perennial.calendar import days, midnight
+from perennial.collect.feed import feed
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake, open_lake
+from perennial.pipeline_file import FILE, load_pipeline
+from perennial.settings import load_environment, var_folder
+from perennial.train.plan import plan_training, read_model
+from stack.config import REPO
+
+PIPELINE = "flight_delays"
+DAG = f"retrain_{PIPELINE}"
+CANDIDATE = "mlp"
+OFFSET = 1400
+WARM = date(2013, 2, 12)
+TEN = (date(2013, 2, 13), date(2013, 2, 22))
+SIXTY = (date(2013, 2, 13), date(2013, 4, 13))
+YEAR = (date(2013, 1, 1), date(2013, 12, 31))
+IDLE_SECONDS = 60
+LONGEST_SECONDS = 3 * 3600
+PARTS = ("start", "ten", "sixty", "year")
+TARGETS = {
+    "start_cpu_seconds": 15,
+    "start_processes": 15,
+    "idle_share_of_a_core": 0.10,
+    "dates_60_wall": 180,
+    "year_wall": 900,
+    "year_unchanged_wall": 300,
+    "naive_over_ours": 10,
+}
+
+
+def main() -> int:
+    """Run the parts that are asked for, show and write what they found; 1 when a target of theirs is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="only these parts")
+    wanted = parser.parse_args().only
+    console = Console(highlight=False, soft_wrap=True)
+    folder = var_folder().resolve() / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    adopt_orphans()
+    file = folder / "history.json"
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    measure = {"start": start, "ten": ten, "sixty": sixty, "year": year}
+    for part in wanted:
+        results |= measure[part](folder, console)
+        results["run"] = facts()
+        file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    missed = show(results, console)
+    console.print(f"{'Targets met' if not missed else 'TARGETS MISSED: ' + ', '.join(missed)}. {file}")
+    return 1 if missed else 0
+
+
+def start(folder: Path, console: Console) -> dict[str, Any]:
+    """Measure a start of the stack whose databases are there, and an idle minute of it."""
+    with own_stack(folder, console, first=WARM, last=WARM):
+        stack("down")
+        before = cpu_seconds()
+        stack("up")
+        started = cpu_seconds() - before
+        processes = len(descendants())
+        time.sleep(20)  # heartbeats and the first parse are over
+        before = cpu_seconds()
+        time.sleep(IDLE_SECONDS)
+        idle = (cpu_seconds() - before) / IDLE_SECONDS
+    return {"start": {"cpu_seconds": round(started, 1), "processes": processes, "idle_share_of_a_core": round(idle, 3)}}
+
+
+def ten(folder: Path, console: Console) -> dict[str, Any]:
+    """Measure ten dates in our way and in the naive one, each after the date before them, and compare what they left."""
+    found: dict[str, Any] = {}
+    left = {}
+    for name, is_naive in (("ours_10", False), ("naive_10", True)):
+        with own_stack(folder, console, first=date(2013, 1, 1), last=TEN[1], is_naive=is_naive) as lake:
+            run_dates(WARM, WARM, is_naive=False)
+            found[name] = timed(lambda: run_dates(*TEN, is_naive=is_naive), name, console)  # noqa: B023
+            left[name] = digests(lake, *TEN)
+    return {**found, "equal_digests": left["ours_10"] == left["naive_10"]}
+
+
+def sixty(folder: Path, console: Console) -> dict[str, Any]:
+    """Measure sixty dates, one chunk."""
+    with own_stack(folder, console, first=date(2013, 1, 1), last=SIXTY[1]):
+        return {"dates_60": timed(lambda: run_dates(*SIXTY, is_naive=False), "dates_60", console)}
+
+
+def year(folder: Path, console: Console) -> dict[str, Any]:
+    """Measure the whole of 2013, and once more, when nothing has changed."""
+    with own_stack(folder, console, first=YEAR[0], last=YEAR[1]) as lake:
+        first = timed(lambda: run_dates(*YEAR, is_naive=False), "year", console)
+        stood = sorted(lake.objects.list(lake.layout.root + "/"))
+        again = timed(lambda: run_dates(*YEAR, is_naive=False), "year_unchanged", console)
+        writes = len(set(lake.objects.list(lake.layout.root + "/")) - set(stood))
+    dates = (YEAR[1] - YEAR[0]).days + 1
+    return {"year": {**first, "dates": dates}, "year_unchanged": {**again, "dates": dates, "objects_written": writes}}
+
+
+@contextmanager
+def own_stack(folder: Path, console: Console, *, first: date, last: date, is_naive: bool = False) -> Iterator[Lake]:
+    """Start a stack beside a user's, with nothing in it but the landed dates and one candidate to train."""
+    place = folder / "history-stack"
+    pipelines = place / "pipelines"
+    before = dict(os.environ)
+    shutil.rmtree(place, ignore_errors=True)
+    write_pipeline(pipelines / PIPELINE)
+    os.environ |= {"PERENNIAL_VAR": str(place), "PERENNIAL_PORT_OFFSET": str(OFFSET), "PERENNIAL_PIPELINES": str(pipelines)}
+    try:
+        console.print(f"Starting a {'naive ' if is_naive else ''}stack and landing {first} to {last}")
+        stack("up", is_naive=is_naive)
+        load_environment()
+        lake = open_lake(load_pipeline(PIPELINE))
+        feed(lake, first, last)
+        yield lake
+    finally:
+        stack("down")
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def write_pipeline(folder: Path) -> None:
+    """Copy the demo's pipeline, with one candidate."""
+    shutil.copytree(REPO / "include/pipelines" / PIPELINE, folder)
+    document = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
+    document["training"]["candidates"] = [CANDIDATE]
+    (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+def stack(command: str, *, is_naive: bool = False) -> None:
+    """Run a command of the stack; it may leave processes, which become ours."""
+    program = [str(Path(__file__).with_name("naive_stack.py"))] if is_naive else ["-m", "stack"]
+    done = subprocess.run([sys.executable, *program, command], capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode:
+        raise SystemExit(f"stack {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+def run_dates(first: date, last: date, *, is_naive: bool) -> None:
+    """Backfill a range; the naive way every date does all of its own work, cold."""
+    if not is_naive:
+        program = [str(Path(sys.executable).with_name("perennial")), "backfill", PIPELINE, "--json"]
+        done = subprocess.run(
+            [*program, "--from", str(first), "--to", str(last)],
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"perennial backfill ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return
+    password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
+    zone = load_pipeline(PIPELINE).calendar.time_zone
+    with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
+        begin, end = midnight(first, zone), midnight(last, zone)
+        one = airflow.backfill(DAG, begin, end, {}, reprocess="completed")
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while not airflow.backfill_is_done(one):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"The naive backfill has not ended after {LONGEST_SECONDS} s.")
+            time.sleep(1)
+        if failed := airflow.count_runs(DAG, begin, end, "failed"):
+            raise SystemExit(f"{failed} naive runs failed.")
+
+
+def digests(lake: Lake, first: date, last: date) -> dict[str, Any]:
+    """Return the digests of every table partition of these dates, of their models' weights, and their decisions."""
+    pipeline, wanted = lake.pipeline, [d.isoformat() for d in days(first, last)]
+    tables = [f"clean_{name}" for name in pipeline.tables] + [f"lookup_{name}" for name in pipeline.inputs.lookups]
+    tables += ["features", "profile", *(f"analysis_{name}" for name in pipeline.sql_files("analysis"))]
+    found: dict[str, Any] = {}
+    for table in tables:
+        partitions = lake.tables.state(table).partitions
+        found[table] = {day: partitions[day].digest for day in wanted if day in partitions}
+    plans = {d.isoformat(): plan_training(lake, d, CANDIDATE) for d in days(first, last)}
+    found["weights"] = {
+        day: read_model(lake, plan.manifest_uri or "")["files"]["weights.safetensors"]["sha256"] for day, plan in plans.items()
+    }
+    entries = read_chain(lake).entries
+    found["decisions"] = {day: entries[day].uri.rpartition("/")[2] for day in wanted}
+    return found
+
+
+def timed(work: Callable[[], None], name: str, console: Console) -> dict[str, float]:
+    """Return the wall and CPU seconds of some work, and the load beside it."""
+    before, began = cpu_seconds(), time.monotonic()
+    work()
+    result = {
+        "wall": round(time.monotonic() - began, 1),
+        "cpu": round(cpu_seconds() - before, 1),
+        "load": round(os.getloadavg()[0], 1),
+    }
+    console.print(f"{name}: {result}")
+    return result
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what the stack leaves running, so that no CPU second of it is lost when it ends."""
+    set_child_subreaper = 36
+    if sys.platform != "linux" or ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) != 0:
+        raise SystemExit("This benchmark counts the CPU seconds of a stack's processes, which it can on Linux only.")
+
+
+def descendants() -> list[psutil.Process]:
+    """Return the running processes below this one, and let go of those that have ended."""
+    alive = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+            elif process.ppid() == os.getpid():
+                os.waitpid(process.pid, 0)
+        except (psutil.NoSuchProcess, ChildProcessError):
+            continue
+    return alive
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of everything that this process has started so far, ended or not."""
+    total = 0.0
+    for process in descendants():
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return total + ended.ru_utime + ended.ru_stime
+
+
+def facts() -> dict[str, Any]:
+    """Say where and when it was measured."""
+    from importlib.metadata import version
+
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("apache-airflow", "pyspark-client", "tensorflow") if _is_installed(name)},
+    }
+
+
+def _is_installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def show(results: dict[str, Any], console: Console) -> list[str]:
+    """Print a table and return the names of the targets that were missed."""
+    found: dict[str, float] = {}
+    if "start" in results:
+        begun = results["start"]
+        found |= {"start_cpu_seconds": begun["cpu_seconds"], "start_processes": begun["processes"]}
+        found["idle_share_of_a_core"] = begun["idle_share_of_a_core"]
+    found |= {f"{part}_wall": results[part]["wall"] for part in ("dates_60", "year", "year_unchanged") if part in results}
+    if "naive_10" in results:
+        found["naive_over_ours"] = round(results["naive_10"]["wall"] / results["ours_10"]["wall"], 1)
+    table = Table("", "measured", "target", box=None, header_style="bold")
+    for name, value in found.items():
+        table.add_row(name, str(value), f"{'≥' if name == 'naive_over_ours' else '≤'} {TARGETS[name]}")
+    console.print(table)
+    missed = [n for n, value in found.items() if (value < TARGETS[n] if n == "naive_over_ours" else value > TARGETS[n])]
+    if results.get("equal_digests") is False:
+        missed.append("equal_digests")
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
