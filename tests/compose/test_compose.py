@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 
 import httpx
@@ -22,10 +23,14 @@ DAG = "retrain_flight_delays"
 FIRST, SECOND = date(2013, 2, 12), date(2013, 2, 13)
 PROJECT = "perennial-test"
 AIRFLOW_PORT, ENDPOINT_PORT = "18080", "18090"
-RUN_SECONDS = 900
+RUN_SECONDS = 1800
 
 
-def compose(*arguments: str, seconds: float = 900) -> str:
+def say(text: str) -> None:
+    sys.stdout.write(f"  {text}\n")
+
+
+def compose(*arguments: str, seconds: float = 1200) -> str:
     environment = {**os.environ, "PERENNIAL_AIRFLOW_PORT": AIRFLOW_PORT, "PERENNIAL_ENDPOINT_PORT": ENDPOINT_PORT}
     command = ["docker", "compose", "--project-name", PROJECT, *arguments]
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
@@ -34,21 +39,25 @@ def compose(*arguments: str, seconds: float = 900) -> str:
 
 
 @pytest.fixture(scope="module")
-def stack(record_testsuite_property: Callable[[str, object], None]) -> Iterator[AirflowClient]:
-    """Start the containers under a project name of their own, with a fresh volume, and log in to Airflow."""
+def stack() -> Iterator[AirflowClient]:
+    """Start the containers under a project name of their own, with a fresh volume, and log in to Airflow; print sizes and seconds."""
     sizes = subprocess.run(
         ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    record_testsuite_property("images", [line for line in sizes if f":{os.environ['PERENNIAL_TAG']} " in line])
+    for line in sizes:
+        if f":{os.environ['PERENNIAL_TAG']} " in line:
+            say(line)
     began = time.monotonic()
     try:
         compose("up", "--detach", "--wait", "--wait-timeout", "600")
-        record_testsuite_property("seconds to healthy", round(time.monotonic() - began))
+        say(f"healthy after {time.monotonic() - began:.0f} s")
         password = compose("exec", "-T", "airflow-api", "cat", "/var/lib/perennial/secrets/airflow_admin").strip()
         with AirflowClient(f"http://127.0.0.1:{AIRFLOW_PORT}", password) as client:
             yield client
     finally:
+        began = time.monotonic()
         compose("down", "--volumes", "--timeout", "40")
+        say(f"down after {time.monotonic() - began:.0f} s")
 
 
 def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowClient) -> None:
@@ -68,7 +77,9 @@ def test_the_demo_runs_green_for_two_dates_and_the_model_answers(stack: AirflowC
     for first, last in ((date(2013, 1, 1), FIRST), (SECOND, SECOND)):
         compose("exec", "-T", "airflow-scheduler", "perennial", "feed", "--from", str(first), "--to", str(last))
         run_id = stack.trigger(DAG, {"date": last.isoformat()})
+        began = time.monotonic()
         state, tasks = stack.wait(DAG, run_id, RUN_SECONDS)
+        say(f"{last}: {state} after {time.monotonic() - began:.0f} s")
         assert state == "success", {task.name: stack.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
     answer = httpx.post(f"http://127.0.0.1:{ENDPOINT_PORT}/predict", json=[flight_record(SECOND)], trust_env=False)
     assert answer.status_code == 200
