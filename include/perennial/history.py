@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,16 +14,21 @@ from perennial.deploy.newest import why_not_newest
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
+from perennial.stale import stale_dates
+from perennial.stale import to_json as stale_to_json
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPlan:
-    """The dates of a backfill: `missing` have not landed from every source, `decided` have a decision that is not stale."""
+    """
+    The dates of a backfill: `missing` have not landed from every source, `unchanged` have a decision that rests on what is there,
+    `stale` have one that does not, with the reason.
+    """
 
     dates: tuple[date, ...]
     missing: tuple[date, ...]
-    decided: tuple[date, ...]
-    stale: tuple[date, ...]
+    unchanged: tuple[date, ...]
+    stale: Mapping[date, str]
     chunks: tuple[tuple[date, date], ...]
     deploys: date | None
 
@@ -33,8 +39,8 @@ class HistoryPlan:
             "to": self.dates[-1].isoformat(),
             "dates": len(self.dates),
             "missing": [d.isoformat() for d in self.missing],
-            "decided": len(self.decided),
-            "stale": [d.isoformat() for d in self.stale],
+            "unchanged": len(self.unchanged),
+            "stale": stale_to_json(self.stale),
             "chunks": [[first.isoformat(), last.isoformat()] for first, last in self.chunks],
             "deploys": self.deploys.isoformat() if self.deploys else None,
         }
@@ -47,17 +53,18 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
         raise DateRefusedError(
             f"Pipeline {calendar.pipeline!r}: {first} is after {last}", remedy="Give the earlier date as --from."
         )
-    dates = tuple(days(first, last))
+    lake, dates = lake.at_one_moment(), tuple(days(first, last))
     missing = {*dates} - whole_dates(lake, dates)
     chain = read_chain(lake)
-    entries = {d: entry for d in dates if (entry := chain.get(d)) is not None}
+    stale = stale_dates(lake, first, last)
+    unchanged = tuple(d for d in chain.days if first <= d <= last and d not in stale)
     newest = next((d for d in reversed(dates) if d not in missing), None)
     return HistoryPlan(
         dates=dates,
         missing=tuple(sorted(missing)),
-        decided=tuple(d for d, entry in entries.items() if not entry.stale),
-        stale=tuple(d for d, entry in entries.items() if entry.stale),
-        chunks=tuple(_chunks([d for d in dates if d not in missing])),
+        unchanged=unchanged,
+        stale=stale,
+        chunks=tuple(_chunks([d for d in dates if d not in missing and d not in unchanged])),
         deploys=newest if newest is not None and why_not_newest(lake, chain, newest) is None else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -44,7 +44,7 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
     return {day: reason for day, reason in reasons.items() if reason is not None}
 
 
-def to_json(stale: dict[date, str]) -> list[dict[str, Any]]:
+def to_json(stale: Mapping[date, str]) -> list[dict[str, Any]]:
     """Return stale dates as JSON values."""
     return [{"date": day.isoformat(), "reason": reason} for day, reason in stale.items()]
 

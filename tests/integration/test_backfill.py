@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from perennial.calendar import days, midnight
 from perennial.deploy.rollback import list_releases
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
+from perennial.lake.tables import read_rows
 
 pytestmark = pytest.mark.stack
 
@@ -42,6 +44,17 @@ def contents(lake: Lake) -> tuple[list[str], dict[str, int | None]]:
     return sorted(lake.objects.list(root)), {name: lake.tables.state(name).snapshot_id for name in names}
 
 
+def correct(lake: Lake, stack, day: date) -> None:
+    """Land another drop in the place of one: some rows fewer."""
+    data = stack.generator
+    folder = lake.pipeline.sources[data.SOURCE].drop_uri(day)
+    for uri in list(lake.objects.list(folder)):
+        lake.objects.delete(uri)
+    files = {"corrected.csv": data.csv_bytes(data.rows(day)[:-7])}
+    for name, body in {**files, "_MANIFEST.json": data.manifest(day, files)}.items():
+        stack.put(lake, folder + name, body)
+
+
 @pytest.fixture(scope="module")
 def lake(stack) -> Lake:
     stack.airflow.wait_for_dag(DAG)
@@ -53,7 +66,7 @@ def lake(stack) -> Lake:
 def first(lake: Lake) -> dict[str, Any]:
     planned = backfill("--plan")["plan"]
     assert planned["chunks"] == [[FIRST.isoformat(), LAST.isoformat()]]
-    assert (planned["decided"], planned["missing"], planned["deploys"]) == (0, [], LAST.isoformat())
+    assert (planned["unchanged"], planned["missing"], planned["deploys"]) == (0, [], LAST.isoformat())
     assert not read_chain(lake).entries
     return backfill()["result"]
 
@@ -112,13 +125,8 @@ def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(
 
 def test_a_correction_runs_exactly_the_dates_that_rest_on_it(first: dict[str, Any], lake: Lake, stack) -> None:
     assert perennial("stale", PIPELINE)["stale"] == []
-    corrected, data = date(2026, 3, 12), stack.generator
-    folder = lake.pipeline.sources[data.SOURCE].drop_uri(corrected)
-    for uri in list(lake.objects.list(folder)):
-        lake.objects.delete(uri)
-    files = {"corrected.csv": data.csv_bytes(data.rows(corrected)[:-7])}
-    for name, body in {**files, "_MANIFEST.json": data.manifest(corrected, files)}.items():
-        stack.put(lake, folder + name, body)
+    corrected = date(2026, 3, 12)
+    correct(lake, stack, corrected)
     before = read_chain(lake).entries
     stale = {one["date"]: one["reason"] for one in perennial("stale", PIPELINE)["stale"]}
     rests = {d.isoformat() for d in days(FIRST, LAST) if corrected in lake.pipeline.calendar.needed_dates(d)}
@@ -132,3 +140,28 @@ def test_a_correction_runs_exactly_the_dates_that_rest_on_it(first: dict[str, An
     assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
     assert perennial("stale", PIPELINE)["stale"] == []
     assert lake.objects.exists(before[min(rests)].uri)
+
+
+def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake, stack) -> None:
+    correct(lake, stack, date(2026, 3, 9))
+    with ThreadPoolExecutor(2) as pool:
+        whole = pool.submit(backfill)
+        alone = pool.submit(perennial, "run", PIPELINE, "--date", "2026-03-10")
+        stack.wait_for(lambda: stack.airflow.open_backfill(DAG) is not None, 120)
+        manual = stack.airflow.trigger(DAG, {"date": "2026-03-11"})
+        with pytest.raises(AssertionError, match="another backfill runs"):
+            perennial("backfill", PIPELINE, "--from", "2026-03-07", "--to", "2026-03-13")
+        assert whole.result(900)["result"]["failed"] == 0
+        assert alone.result(900)["date"] == "2026-03-10"
+    assert stack.airflow.wait(DAG, manual, 600)[0] == "success"
+    # Whoever decided before an earlier date had is judged anew.
+    assert backfill("--again", "stale")["result"]["stale"] == 0
+    assert perennial("stale", PIPELINE)["stale"] == []
+    before = contents(lake)
+    assert backfill()["result"]["failed"] == 0
+    assert contents(lake) == before
+    state = lake.tables.state("features")
+    for day in days(FIRST, LAST):
+        rows = read_rows(state.metadata_location or "", state.snapshot_id or 0, [day], ["reading_id"])["reading_id"].to_pylist()
+        assert len(rows) == len(set(rows)) == state.partitions[day.isoformat()].rows
+    assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,8 @@ from perennial.errors import PerennialError, RefusedError
 
 POLL_SECONDS = 2.0
 MOST_SHOWN = 10
+UNCHANGED_AT_ONCE = 4
+"""Runs at a time when every date is unchanged: most of such a run is waiting for Airflow."""
 
 
 class Again(StrEnum):
@@ -57,7 +59,7 @@ def backfill(
         if as_json:
             print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json()})
         return
-    if not plan.chunks:
+    if len(plan.missing) == len(plan.dates):
         raise RefusedError(
             f"Pipeline {lake.pipeline.name!r}: none of the {len(plan.dates)} dates has landed",
             remedy="Land them first (docs/how-to/land-a-drop.md).",
@@ -83,8 +85,10 @@ def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:
     ran: list[date] = []
     failed = 0
     with AirflowClient(*_access()) as airflow:
+        # Where nothing is to be done no run can take another's work, and none waits for a decision.
+        runs_at_once = UNCHANGED_AT_ONCE if len(plan.unchanged) == len(plan.dates) else 1
         for first, last in _stretches(lake, plan, again):
-            one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again])
+            one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again], runs_at_once)
             backfills.append(one)
             ran += days(first, last)
             failed += lost
@@ -119,7 +123,7 @@ def _stretches(lake: Any, plan: Any, again: Again) -> Iterator[tuple[date, date]
         first = found[length - 1] + DAY
 
 
-def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str) -> tuple[int, int]:
+def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str, runs_at_once: int) -> tuple[int, int]:
     """Create Airflow's backfill, or join the one that runs; return its id and how many dates failed once it has ended."""
     from perennial.calendar import midnight
 
@@ -133,7 +137,9 @@ def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: st
         problems.print(f"Joining backfill {backfill_id}, which runs already", markup=False)
     else:
         airflow.unpause(dag_id)
-        backfill_id = airflow.backfill(dag_id, begin, end, {"until": last.isoformat()}, reprocess=reprocess)
+        backfill_id = airflow.backfill(
+            dag_id, begin, end, {"until": last.isoformat()}, reprocess=reprocess, runs_at_once=runs_at_once
+        )
     with problems.status("") as shown:
         while not airflow.backfill_is_done(backfill_id):
             ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
@@ -162,14 +168,23 @@ def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id
 def _plan_lines(plan: Any) -> list[str]:
     lines = [
         f"{len(plan.dates)} dates, {plan.dates[0]} to {plan.dates[-1]}; "
-        f"{len(plan.decided)} decided, {len(plan.stale)} stale, {len(plan.missing)} not landed"
+        f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.missing)} not landed"
     ]
     if plan.missing:
-        more = f" and {len(plan.missing) - MOST_SHOWN} more" if len(plan.missing) > MOST_SHOWN else ""
-        lines.append(f"  not landed: {', '.join(map(str, plan.missing[:MOST_SHOWN]))}{more}; their runs will fail")
-    lines.append(f"  worked on in {len(plan.chunks)} chunks: " + ", ".join(f"{a} to {b}" for a, b in plan.chunks[:MOST_SHOWN]))
+        shown = [str(day) for day in plan.missing[:MOST_SHOWN]]
+        lines.append(f"  not landed: {', '.join(shown)}{_more(plan.missing)}; their runs will fail")
+    if plan.stale:
+        shown = [f"{day} ({reason})" for day, reason in list(plan.stale.items())[:MOST_SHOWN]]
+        lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
+    if plan.chunks:
+        shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
+        lines.append(f"  worked on in {len(plan.chunks)} chunks: {', '.join(shown)}{_more(plan.chunks)}")
     lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, later dates are there'}")
     return lines
+
+
+def _more(items: Sized) -> str:
+    return f" and {len(items) - MOST_SHOWN} more" if len(items) > MOST_SHOWN else ""
 
 
 def _summary_lines(summary: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ they were written: the incumbent of D comes from entries strictly before D, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -72,23 +72,19 @@ class Chain:
 def champion(chain: Chain, day: date) -> Model | None:
     """Return what the decisions up to and with `day` leave: the last champion that is not barred by then."""
     barred = _barred(chain, day.isoformat(), inclusive=True)
-    return _last_champion(chain, day.isoformat(), barred, inclusive=True)
+    return _left(_newest_first(chain, day.isoformat(), inclusive=True), barred)
 
 
 def incumbent(chain: Chain, day: date) -> Model | None:
     """Return the version that a run of `day` is judged against: what the dates strictly before it leave."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _last_champion(chain, day.isoformat(), barred, inclusive=False)
+    return _left(_newest_first(chain, day.isoformat(), inclusive=False), barred)
 
 
 def anchor(chain: Chain, day: date) -> Model | None:
     """Return the last version before `day` that set an anchor and is not barred: small allowed losses add up from there."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    for name in sorted(chain.entries, reverse=True):
-        entry = chain.entries[name]
-        if name < day.isoformat() and entry.sets_anchor and entry.champion and entry.champion.version not in barred:
-            return entry.champion
-    return None
+    return _left((entry for entry in _newest_first(chain, day.isoformat(), inclusive=False) if entry.sets_anchor), barred)
 
 
 def is_barred(chain: Chain, version: str, day: date = date.max) -> bool:
@@ -132,19 +128,32 @@ def _barred(chain: Chain, day: str, *, inclusive: bool) -> set[str]:
     return {i.barred for i in chain.interventions if i.barred and (i.date < day or (inclusive and i.date == day))}
 
 
-def _last_champion(chain: Chain, day: str, barred: set[str], *, inclusive: bool) -> Model | None:
-    for name in sorted(chain.entries, reverse=True):
-        left = chain.entries[name].champion
-        if (name < day or (inclusive and name == day)) and left and left.version not in barred:
-            return left
-    return None
+def _newest_first(chain: Chain, day: str, *, inclusive: bool) -> list[Entry]:
+    """Return the entries before `day`, or up to it."""
+    names = (name for name in chain.entries if name < day or (inclusive and name == day))
+    return [chain.entries[name] for name in sorted(names, reverse=True)]
+
+
+def _left(newest_first: Iterable[Entry], barred: set[str]) -> Model | None:
+    """Return the first champion that is not barred."""
+    return next((entry.champion for entry in newest_first if entry.champion and entry.champion.version not in barred), None)
 
 
 def _mark_stale(chain: Chain) -> Chain:
-    """Mark each decision whose incumbent or anchor is no longer the one it was judged against."""
-    entries = {}
-    for name, entry in chain.entries.items():
-        day = date.fromisoformat(name)
-        now = tuple(model.version if model else None for model in (incumbent(chain, day), anchor(chain, day)))
+    """
+    Mark each decision whose incumbent or anchor is no longer the one it was judged against.
+
+    One pass over the dates: asked of the chain for each of them, a long history would cost its square.
+    """
+    entries: dict[str, Entry] = {}
+    before: list[Entry] = []
+    anchors: list[Entry] = []
+    for name, entry in sorted(chain.entries.items()):
+        barred = _barred(chain, name, inclusive=False)
+        found = _left(reversed(before), barred), _left(reversed(anchors), barred)
+        now = tuple(model.version if model else None for model in found)
         entries[name] = replace(entry, stale=now != (entry.incumbent, entry.anchor))
+        before.append(entry)
+        if entry.sets_anchor:
+            anchors.append(entry)
     return replace(chain, entries=entries)
