@@ -16,7 +16,7 @@ from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 
-INCUMBENT = "judged against a version that is no longer the one before"
+INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
 MODEL = "its features, its candidates, the gate or their code have changed"
 
 

@@ -74,7 +74,8 @@ class StackConfig:
         """Read PERENNIAL_VAR, PERENNIAL_PORT_OFFSET and PERENNIAL_PIPELINES; all have defaults."""
         environment = os.environ if environment is None else environment
         text = environment.get("PERENNIAL_PORT_OFFSET") or "0"
-        highest = 65535 - max(PORTS.values())
+        # From 32768 on Linux gives ports to outgoing connections: one of them would hold ours now and then. Servers count up.
+        highest = 32_000 - max(PORTS.values())
         if not (text.isascii() and text.isdigit() and int(text) <= highest):
             raise StackError(
                 f"PERENNIAL_PORT_OFFSET is {text!r}, expected a whole number from 0 to {highest}. Set it or unset it."

@@ -98,7 +98,11 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
     if is_running(config, part.name):
         return Finding(name, f"{ports}: in use by this stack")
     taken = [f"{port} is taken by {holder}" for port in part.service.ports if (holder := taken_by(port))]
-    fix = "Stop it (`make down` if it is left from this stack), or move all ports: PERENNIAL_PORT_OFFSET=100." if taken else ""
+    fix = (
+        "Stop it (`make down` if it is left from this stack), or move all ports with another PERENNIAL_PORT_OFFSET."
+        if taken
+        else ""
+    )
     return Finding(name, "; ".join(taken) or f"{ports}: free", fix)
 
 

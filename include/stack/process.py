@@ -160,7 +160,7 @@ def _require_free(service: Service) -> None:
         if holder:
             raise StackError(
                 f"Service {service.name} needs port {port}, which is taken by {holder}. "
-                "Stop that program, or choose other ports with PERENNIAL_PORT_OFFSET=100."
+                "Stop that program, or choose other ports with another PERENNIAL_PORT_OFFSET."
             )
 
 

@@ -11,6 +11,7 @@ from perennial_airflow.run_request import DECISIONS, MOST_REASON_CHARACTERS
 def run_params(pipeline: Pipeline) -> dict[str, Param]:
     """Return the DAG's params; their values are checked once more, together, by the first task."""
     last = "the day before the Logical Date" + (f", at most {pipeline.end}" if pipeline.end else "")
+    last += "; when it can no longer land, the newest date that has"
     return {
         "date": Param(
             None,

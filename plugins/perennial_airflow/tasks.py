@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 from airflow.sdk import task
@@ -14,7 +15,7 @@ from perennial_airflow.run_request import read_request
 
 log = logging.getLogger(__name__)
 
-BACKFILL = "backfill"
+BACKFILL, MANUAL = "backfill", "manual"
 
 # Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light. The keywords with
 # the default None are filled by Airflow from the run's context.
@@ -24,6 +25,7 @@ BACKFILL = "backfill"
 def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any = None) -> dict[str, Any]:
     """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
     from perennial.ahead import last_ahead
+    from perennial.collect.deadline import newest_to_run
     from perennial.runtime.choice import open_runtime
     from perennial.unchanged import finished_stages
 
@@ -37,6 +39,9 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any 
         run_after=dag_run.run_after,
         run_type=run_type,
     )
+    if run_type == MANUAL and params["date"] is None:
+        request = replace(request, day=newest_to_run(lake, request.day, datetime.now(UTC)))
+    log.info("This is a run of %s", request.day)
     plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
     if request.recompute or request.force_decision:
         return plan
@@ -45,6 +50,7 @@ def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any 
     if stages is None:
         return {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
     is_unchanged = all(facts["outcome"] != "done" for facts in stages.values())
+    log.info("Nothing has changed since %s was decided" if is_unchanged else "%s was done ahead: it is decided now", request.day)
     ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged" if is_unchanged else "done", "stages": stages})
     raise DownstreamTasksSkipped(tasks=sorted(ti.task.downstream_task_ids))
 

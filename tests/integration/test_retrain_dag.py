@@ -65,13 +65,6 @@ def again(stack, second: Run) -> Run:
     return run(stack, date=SECOND.isoformat())
 
 
-def test_the_dialogues_defaults_run_the_last_date_of_data_that_has_ended(stack) -> None:
-    run_id = stack.airflow.trigger(DAG, {}, logical_date=datetime.now(UTC))
-    stack.wait_for(lambda: stack.airflow.result(DAG, run_id, "plan_run") is not None, RUN_SECONDS)
-    assert stack.airflow.result(DAG, run_id, "plan_run")["date"] == "2026-03-31"
-    assert stack.airflow.wait(DAG, run_id, RUN_SECONDS)[0] == "failed"  # it has not landed
-
-
 def test_first_date_goes_from_its_drop_to_a_release(first: Run) -> None:
     assert first.state == "success", first.logs
     assert set(first.states) == {
@@ -154,3 +147,13 @@ def test_unknown_key_is_refused_by_the_first_task(stack) -> None:
     assert refused.state == "failed"
     assert (refused.tasks["plan_run"].state, refused.tasks["plan_run"].try_number) == ("failed", 1)
     assert "unknown key 'dat'. Did you mean 'date'?" in refused.logs["plan_run"]
+
+
+def test_the_dialogues_defaults_run_the_newest_date_that_has_landed(again: Run, stack) -> None:
+    run_id = stack.airflow.trigger(DAG, {}, logical_date=datetime.now(UTC))
+    state, tasks = stack.airflow.wait(DAG, run_id, RUN_SECONDS)
+    assert state == "success"
+    planned = stack.airflow.result(DAG, run_id, "plan_run")
+    assert (planned["date"], planned["outcome"]) == (SECOND.isoformat(), "unchanged")
+    said = stack.airflow.log(DAG, run_id, next(task for task in tasks if task.task == "plan_run"))
+    assert f"Nothing has changed since {SECOND} was decided" in said

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from perennial.errors import DropMissingError
 from perennial.pipeline import Pipeline
-from perennial_airflow.operators.wait_for_drop import WaitForDropOperator, deadlines
+from perennial_airflow.operators.wait_for_drop import WaitForDropOperator
 
 DAY = date(2026, 3, 5)
 
@@ -41,18 +41,6 @@ def wait(pipeline: Pipeline) -> WaitForDropOperator:
 
 def manifest(pipeline: Pipeline, source: str) -> str:
     return pipeline.sources[source].drop_uri(DAY) + "_MANIFEST.json"
-
-
-def test_deadline_counts_from_the_end_of_the_local_day(s3, pipeline: Pipeline) -> None:
-    # 2026-03-05 ends in New York at 05:00 UTC.
-    assert deadlines(pipeline, DAY) == {
-        manifest(pipeline, "readings"): "2026-03-06T11:00:00+00:00",
-        manifest(pipeline, "shifts"): "2026-03-06T07:00:00+00:00",
-    }
-
-
-def test_deadline_on_the_day_the_clocks_change(s3, pipeline: Pipeline) -> None:
-    assert min(deadlines(pipeline, date(2026, 3, 8)).values()) == "2026-03-09T06:00:00+00:00"
 
 
 def test_landed_drop_is_found_without_deferring(s3, pipeline: Pipeline) -> None:

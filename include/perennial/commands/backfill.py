@@ -191,5 +191,9 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
     decisions = ", ".join(f"{count} {name}" for name, count in summary["decisions"].items() if count)
     return [
         f"{summary['dates']} dates in {summary['seconds']} s, {summary['failed']} failed; decisions: {decisions or 'none'}",
-        *([f"{summary['stale']} decisions are stale: run their dates again"] if summary["stale"] else []),
+        *(
+            [f"Stale decisions: {summary['stale']}. `--again stale` over their dates judges them anew"]
+            if summary["stale"]
+            else []
+        ),
     ]

@@ -21,7 +21,7 @@ def decisions(
     pipeline: PipelineName = None,
     date: Annotated[str | None, typer.Option(help="Show all of one date's decision.")] = None,
     only_stale: Annotated[
-        bool, typer.Option("--stale", help="Only those judged against a version that is no longer the one before.")
+        bool, typer.Option("--stale", help="Only those whose incumbent or anchor is another one by now.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
-STALE = "judged against a version that is no longer the one before; run the date again to judge it anew"
+STALE = "its incumbent or anchor is no longer the one it was judged against; `perennial backfill … --again stale` judges it anew"
 
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -38,6 +38,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.commands.endpoint import look
     from perennial.commands.landed import newest_landed
     from perennial.deploy.active import read_active
+    from perennial.deploy.release import read_release
     from perennial.evaluate.chain import champion
     from perennial.evaluate.chain_store import read_chain
 
@@ -56,6 +57,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "last_decision": entry.decision if entry else None,
         "champion": left.version if left else None,
         "release": active.release,
+        "release_version": read_release(lake, active.release)["version"] if active.release else None,
         "endpoint": endpoint.url,
         "ready": endpoint.release is not None,
         "serving": endpoint.about(active.release) if active.release else None,
@@ -88,7 +90,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("last run", decided),
         ("champion", one["champion"] or "none yet"),
-        ("release", f"{one['release']}: {one['serving']}" if one["release"] else "none yet"),
+        ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),
         ("endpoint", one["endpoint"]),
     ]
     return [*lines, ("stale", f"{', '.join(one['stale'])}: {STALE}")] if one["stale"] else lines

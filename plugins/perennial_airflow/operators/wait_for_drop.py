@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context, timezone
 
-from perennial.calendar import DAY, midnight
 from perennial.errors import DropMissingError
-from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline
 from perennial_airflow.triggers.manifests import ManifestsTrigger
 
@@ -34,12 +32,15 @@ class WaitForDropOperator(BaseOperator):
         self.day = day
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from perennial.collect.deadline import deadlines
         from perennial.lake.lake import open_lake
 
         pipeline = load_pipeline(self.pipeline)
         objects = open_lake(pipeline).objects
         missing = {
-            uri: until for uri, until in deadlines(pipeline, date.fromisoformat(self.day)).items() if not objects.exists(uri)
+            uri: until.isoformat()
+            for uri, until in deadlines(pipeline, date.fromisoformat(self.day)).items()
+            if not objects.exists(uri)
         }
         if not missing:
             return self._landed()
@@ -62,14 +63,5 @@ class WaitForDropOperator(BaseOperator):
         return DropMissingError(
             f"Pipeline {self.pipeline!r}, {self.day}: not landed by the deadline: {', '.join(uris)}."
             + (f" The store could not be reached ({problem})." if problem else "")
-            + " Ask upstream to land the drop (its manifest last), then clear this task."
+            + " Ask upstream to land the drop (its manifest last), then clear this task; or trigger a run of a date that has landed."
         )
-
-
-def deadlines(pipeline: Pipeline, day: date) -> dict[str, str]:
-    """Return, by address of each source's manifest of `day`, the instant (ISO, UTC) until which it may land."""
-    end_of_day = midnight(day + DAY, pipeline.calendar.time_zone)
-    return {
-        f"{source.drop_uri(day)}_MANIFEST.json": (end_of_day + timedelta(hours=source.deadline_hours)).isoformat()
-        for source in pipeline.sources.values()
-    }

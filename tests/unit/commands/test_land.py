@@ -140,7 +140,7 @@ def test_same_content_twice_is_refused(lake: Lake, file: Path, tmp_path: Path) -
         (["returned_order", "orders", "2026-01-31"], "Did you mean 'returned_orders'?"),
         (["returned_orders", "order", "2026-01-31"], "Did you mean 'orders'?"),
         (["returned_orders", "orders", "2025-12-31"], "outside its dates"),
-        (["returned_orders", "orders", "2999-01-01"], "in the future"),
+        (["returned_orders", "orders", "2026-02-01"], "outside its dates"),
     ],
 )
 def test_errors_of_the_command(folder: Path, file: Path, capsys, arguments: list[str], text: str) -> None:
