@@ -17,9 +17,10 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ YEAR = (date(2013, 1, 1), date(2013, 12, 31))
 IDLE_SECONDS = 60
 LONGEST_SECONDS = 3 * 3600
 PARTS = ("start", "ten", "sixty", "year")
+OWN: set[int] = set()
+"""Children that somebody here waits for."""
+REAPING = threading.Lock()
 TARGETS = {
     "start_cpu_seconds": 15,
     "start_processes": 15,
@@ -159,24 +163,14 @@ def write_pipeline(folder: Path) -> None:
 def stack(command: str, *, is_naive: bool = False) -> None:
     """Run a command of the stack; it may leave processes, which become ours."""
     program = [str(Path(__file__).with_name("naive_stack.py"))] if is_naive else ["-m", "stack"]
-    done = subprocess.run([sys.executable, *program, command], capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode:
-        raise SystemExit(f"stack {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    run([sys.executable, *program, command], 900)
 
 
 def run_dates(first: date, last: date, *, is_naive: bool) -> None:
     """Backfill a range; the naive way every date does all of its own work, cold."""
     if not is_naive:
         program = [str(Path(sys.executable).with_name("perennial")), "backfill", PIPELINE, "--json"]
-        done = subprocess.run(
-            [*program, "--from", str(first), "--to", str(last)],
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"perennial backfill ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        run([*program, "--from", str(first), "--to", str(last)], LONGEST_SECONDS)
         return
     password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
     zone = load_pipeline(PIPELINE).calendar.time_zone
@@ -223,36 +217,53 @@ def timed(work: Callable[[], None], name: str, console: Console) -> dict[str, fl
     return result
 
 
+def run(command: Sequence[str], seconds: float) -> None:
+    """Run a program to its end."""
+    with REAPING:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        OWN.add(process.pid)
+    said, _ = process.communicate(timeout=seconds)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
+
+
 def adopt_orphans() -> None:
-    """Become the parent of what the stack leaves running, so that no CPU second of it is lost when it ends."""
+    """
+    Become the parent of what the stack leaves running, so that no CPU second of it is lost when it ends.
+
+    A parent has to let go of its children that have ended: the stack would wait for them.
+    """
     set_child_subreaper = 36
     if sys.platform != "linux" or ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) != 0:
         raise SystemExit("This benchmark counts the CPU seconds of a stack's processes, which it can on Linux only.")
 
+    def let_go() -> None:
+        while True:
+            time.sleep(0.1)
+            with REAPING:
+                for process in psutil.Process().children():
+                    with suppress(psutil.NoSuchProcess, ChildProcessError):
+                        if process.pid not in OWN and process.status() == psutil.STATUS_ZOMBIE:
+                            os.waitpid(process.pid, 0)
+
+    threading.Thread(target=let_go, daemon=True).start()
+
 
 def descendants() -> list[psutil.Process]:
-    """Return the running processes below this one, and let go of those that have ended."""
-    alive = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                alive.append(process)
-            elif process.ppid() == os.getpid():
-                os.waitpid(process.pid, 0)
-        except (psutil.NoSuchProcess, ChildProcessError):
-            continue
-    return alive
+    """Return the running processes below this one."""
+    return [process for process in psutil.Process().children(recursive=True) if process.pid not in OWN]
 
 
 def cpu_seconds() -> float:
     """Return the CPU seconds of everything that this process has started so far, ended or not."""
-    total = 0.0
-    for process in descendants():
-        try:
-            total += sum(process.cpu_times()[:4])
-        except psutil.NoSuchProcess:
-            continue
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with REAPING:
+        total = 0.0
+        for process in psutil.Process().children(recursive=True):
+            try:
+                total += sum(process.cpu_times()[:4])
+            except psutil.NoSuchProcess:
+                continue
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     return total + ended.ru_utime + ended.ru_stime
 
 
