@@ -68,6 +68,7 @@ def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = 
     """Train one candidate in a process of its own, with the dates that the run works ahead for; skip when there is too little history."""
     from perennial.errors import PerennialError
     from perennial.runtime.process import train as train_in_process
+    from perennial.runtime.process import trainers_at_once
     from perennial.train.plan import finish_training, plan_ahead, plan_training
 
     lake, own = lake_of(pipeline), date.fromisoformat(day)
@@ -77,7 +78,8 @@ def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = 
     if plan.job_uri is not None:
         ahead = plan_ahead(lake, own, date.fromisoformat(until), candidate)
         try:
-            train_in_process([plan.job_uri, *ahead])
+            processes = trainers_at_once(len(lake.pipeline.training.candidates), len(ahead))
+            train_in_process([plan.job_uri, *ahead], processes=processes)
         except PerennialError as error:
             # Its own job comes first. What another date lacks is that date's failure, and its run will say so.
             if not ahead or not lake.objects.exists(str(plan.manifest_uri)):

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 
@@ -26,26 +26,51 @@ READY_SECONDS = 60.0
 FOLLOW_SECONDS = 20.0
 STOP_SECONDS = 10.0
 LAST_LINES = 20
+FEWEST_JOBS = 10
+"""Trainings that are worth a process of their own: to start the libraries costs as much as one or two of them."""
 RELEASE_HEADER = "x-release"
 
 
-def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None) -> None:
+def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None, *, processes: int = 1) -> None:
     """
-    Train jobs one after another in one process, passing on what it says line by line (default: to the log).
+    Train jobs in one process after another, or in several side by side, passing on what they say line by line (default: to the log).
 
-    The process and whatever it starts end with this one, however this one ends.
+    The processes and whatever they start end with this one, however this one ends. When one fails the others go on to their
+    end; the error is that of the first one, which has the first job.
     """
     say = on_line or (lambda line: log.info("%s", line))
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    with child("perennial.train", [word for uri in job_uris for word in ("--job", uri)]) as process:
-        for line in process.stdout or ():
-            last.append(line.rstrip())
-            say(line.rstrip())
-        code = process.wait()
-    if code != 0:
-        named = f"{', '.join(job_uris[:3])}{' …' if len(job_uris) > 3 else ''}"
-        problem = f"Training of {named} {_how_it_ended(code)}. Its last lines:\n" + "\n".join(last)
-        raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
+    shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
+    with ExitStack() as stack:
+        trainers = [
+            stack.enter_context(child("perennial.train", [word for uri in share for word in ("--job", uri)])) for share in shares
+        ]
+        ends = [deque[str](maxlen=LAST_LINES) for _ in shares]
+        names = [f"[{number}] " if len(shares) > 1 else "" for number in range(1, len(shares) + 1)]
+        listeners = [
+            threading.Thread(target=_pass_on, args=(trainer, name, say, last), daemon=True)
+            for trainer, name, last in zip(trainers, names, ends, strict=True)
+        ]
+        for listener in listeners:
+            listener.start()
+        for listener in listeners:
+            listener.join()
+        codes = [trainer.wait() for trainer in trainers]
+    for share, code, last in zip(shares, codes, ends, strict=True):
+        if code != 0:
+            named = f"{', '.join(share[:3])}{' …' if len(share) > 3 else ''}"
+            problem = f"Training of {named} {_how_it_ended(code)}. Its last lines:\n" + "\n".join(last)
+            raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
+
+
+def trainers_at_once(candidates: int, jobs: int) -> int:
+    """Return how many processes should train `jobs` dates of one of so many candidates, which are trained beside each other."""
+    return max(1, min(len(os.sched_getaffinity(0)) // candidates, jobs // FEWEST_JOBS))
+
+
+def _pass_on(process: subprocess.Popen[str], name: str, say: Callable[[str], None], last: deque[str]) -> None:
+    for line in process.stdout or ():
+        last.append(line.rstrip())
+        say(name + line.rstrip())
 
 
 @contextmanager

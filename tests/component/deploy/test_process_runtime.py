@@ -24,7 +24,7 @@ from perennial.evaluate.evaluate import evaluate
 from perennial.runtime import process
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.endpoints import endpoint_url
-from perennial.runtime.process import ProcessRuntime, train
+from perennial.runtime.process import ProcessRuntime, train, trainers_at_once
 
 D1, D2 = LAST - timedelta(days=2), LAST - timedelta(days=1)
 
@@ -100,6 +100,26 @@ def test_a_training_that_fails_quotes_its_last_lines(monkeypatch: pytest.MonkeyP
         train(["not an address"], said.append)
     assert said
     assert said[-1] in str(failure.value)
+
+
+def test_trainings_side_by_side_all_go_to_their_end_and_the_first_failure_is_told():
+    said: list[str] = []
+    with pytest.raises(PerennialError, match="Training of not an address, nor this ended with 1"):
+        train(["not an address", "s3 neither", "nor this"], said.append, processes=2)
+    assert {line[:4] for line in said} == {"[1] ", "[2] "}
+    assert any("s3 neither" in line for line in said if line.startswith("[2] "))
+
+
+def test_as_many_trainings_at_once_as_there_are_cores_and_work_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
+    assert [trainers_at_once(candidates, jobs) for candidates, jobs in ((1, 60), (2, 60), (3, 60), (1, 25), (1, 0), (8, 60))] == [
+        4,
+        2,
+        1,
+        2,
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
