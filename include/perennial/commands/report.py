@@ -1,0 +1,45 @@
+"""`perennial report`: a stretch of history as a page that opens without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.output import print_json, print_line, problems
+from perennial.settings import var_folder
+
+
+def report(
+    pipeline: PipelineName = None,
+    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path | None, typer.Option(help="The file to write; under var/reports when not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a page of how past dates went: scores, decisions, data."""
+    from perennial.report.page import page
+    from perennial.report.walk_forward import walk_forward
+
+    lake = chosen_lake(pipeline)
+    with problems.status("Judging every date on its own rows"):
+        found = walk_forward(lake, chosen_date(first), chosen_date(last))
+    days = found.days
+    path = (out or var_folder() / "reports" / f"{found.pipeline}-{days[0].date}-{days[-1].date}.html").resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(found), encoding="utf-8")
+    if as_json:
+        pooled = {name: {"log_loss": one.log_loss, "roc_auc": one.roc_auc} for name, one in found.pooled.items()}
+        print_json(
+            {
+                "pipeline": found.pipeline,
+                "dates": len(days),
+                "pooled_dates": found.pooled_dates,
+                "pooled": pooled,
+                "file": str(path),
+            }
+        )
+    else:
+        print_line(f"✓ {len(days)} dates: {path.as_uri()}", style="green")

@@ -1,0 +1,137 @@
+"""The report as one HTML file, which opens without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from itertools import cycle, pairwise
+from typing import TYPE_CHECKING
+
+from perennial.calendar import DAY
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, Day, WalkForward
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+COLOURS = {"PROMOTE": "#2a9d4e", "HOLD": "#e0a100", "REJECT": "#c8372d"}
+LINES = {CHAMPION: ("#14213d", "solid", 2.5), FROZEN: ("#8d5fd3", "dash", 1.5), BASE: ("#9a9a9a", "dot", 1.5)}
+CHALLENGERS = ("#2176c7", "#d1661f", "#1d8a8a", "#b3387a")
+SOURCES = ("#5b7a99", "#a3b8cc", "#7d6b91", "#c2b5d1")
+LONGEST_REASON = 160
+PANELS = (
+    "Log loss (lower is better)",
+    "ROC AUC",
+    "Decisions",
+    "Clean rows",
+    "Rows in quarantine",
+    "Drift (PSI of the input that moved most)",
+    "CPU seconds of training",
+)
+HEIGHTS = [0.22, 0.22, 0.12, 0.12, 0.09, 0.12, 0.11]
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; max-width: 1200px; margin: 2rem auto; padding: 0 1rem }}
+table {{ border-collapse: collapse; margin: 1rem 0 }} td, th {{ padding: .25rem .9rem .25rem 0; text-align: right }}
+td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px solid #999 }} .note {{ color: #555 }}
+</style></head><body>
+<h1>{title}</h1>
+<p>{summary}</p>
+<table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
+<p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. A candidate is the one
+trained for the date itself; its window ends before it. The base rate says for every row the share of positives in that window. Drift is the population stability index
+against the 28 dates before; 0.1 is little, 0.25 much.</p>
+{figure}
+</body></html>
+"""
+
+
+def page(report: WalkForward) -> str:
+    """Return the HTML."""
+    first, last = report.days[0].date, report.days[-1].date
+    promoted = sum(day.decision == "PROMOTE" for day in report.days)
+    champions = len({day.champion for day in report.days if day.champion})
+    stale = sum(day.stale for day in report.days)
+    summary = f"{len(report.days)} dates decided: {promoted} promotions, {champions} champions." + (
+        f" {stale} decisions are stale." if stale else ""
+    )
+    ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{one.log_loss:.4f}</td><td>{_shown(one.roc_auc)}</td></tr>" for name, one in ranked
+    )
+    figure = _figure(report.days).to_html(
+        full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True}
+    )
+    title = f"{report.pipeline}, {first} to {last}"
+    return _PAGE.format(title=escape(title), summary=escape(summary), pooled=report.pooled_dates, rows=rows, figure=figure)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _figure(days: tuple[Day, ...]) -> go.Figure:
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(
+        rows=len(PANELS), cols=1, shared_xaxes=False, vertical_spacing=0.03, row_heights=HEIGHTS, subplot_titles=PANELS
+    )
+    dates = [day.date for day in days]
+    challengers = sorted({name for day in days for name in (*day.scores, *day.cpu_seconds)} - LINES.keys())
+
+    def colour_of(challenger: str) -> str:
+        return CHALLENGERS[challengers.index(challenger) % len(CHALLENGERS)]
+
+    def line(panel: int, name: str, values: Iterable[float | None], *, legend: bool = True) -> None:
+        colour, dash, width = LINES.get(name) or (colour_of(name), "solid", 1)
+        trace = go.Scatter(
+            x=dates, y=list(values), name=escape(name), mode="lines", legendgroup=name, showlegend=legend,
+            line={"color": colour, "dash": dash, "width": width},
+        )  # fmt: skip
+        figure.add_trace(trace, row=panel, col=1)
+
+    def bars(panel: int, name: str, colour: str, values: Iterable[float | None]) -> None:
+        trace = go.Bar(x=dates, y=list(values), name=escape(name), showlegend=False, marker={"color": colour})
+        figure.add_trace(trace, row=panel, col=1)
+
+    for name in (CHAMPION, *challengers, FROZEN, BASE):
+        scores = [day.scores.get(name) for day in days]
+        line(1, name, (one.log_loss if one else None for one in scores))
+        if name != BASE:
+            line(2, name, (one.roc_auc if one else None for one in scores), legend=False)
+    for decision, colour in COLOURS.items():
+        some = [day for day in days if day.decision == decision]
+        text = ["<br>".join(escape(reason[:LONGEST_REASON]) for reason in day.reasons) for day in some]
+        marks = go.Scatter(
+            x=[day.date for day in some], y=[decision] * len(some), mode="markers", name=decision, text=text, showlegend=False,
+            marker={"color": colour, "size": 8, "symbol": ["x" if day.stale else "circle" for day in some]},
+        )  # fmt: skip
+        figure.add_trace(marks, row=3, col=1)
+    for before, day in pairwise(days):
+        if day.champion != before.champion:
+            figure.add_vline(x=day.date, line={"color": COLOURS["PROMOTE"], "width": 0.6, "dash": "dot"}, row=1, col=1)
+    for source, colour in zip(sorted({name for day in days for name in day.rows}), cycle(SOURCES), strict=False):
+        bars(4, source, colour, (day.rows.get(source) for day in days))
+        bars(5, source, colour, (day.quarantined.get(source) for day in days))
+    drifted = [day for day in days if day.drift]
+    moved = go.Scatter(
+        x=[day.date for day in drifted], y=[day.drift[0] for day in drifted if day.drift], mode="lines+markers", showlegend=False,
+        name="drift", text=[escape(day.drift[1]) for day in drifted if day.drift], marker={"size": 4}, line={"color": "#555", "width": 1},
+    )  # fmt: skip
+    figure.add_trace(moved, row=6, col=1)
+    for name in sorted({name for day in days for name in day.cpu_seconds}):
+        bars(7, name, colour_of(name), (day.cpu_seconds.get(name) for day in days))
+    figure.update_yaxes(categoryorder="array", categoryarray=["REJECT", "HOLD", "PROMOTE"], row=3, col=1)
+    figure.update_xaxes(type="date", range=[days[0].date - DAY, days[-1].date + DAY])
+    for panel in range(2, len(PANELS) + 1):
+        figure.update_xaxes(matches="x", row=panel, col=1)
+        figure.update_xaxes(showticklabels=False, row=panel - 1, col=1)
+    figure.update_layout(
+        height=1500, barmode="stack", hovermode="x unified", template="plotly_white", margin={"l": 60, "r": 20, "t": 60, "b": 40},
+        legend={"orientation": "h", "y": 1.03, "x": 0},
+    )  # fmt: skip
+    return figure

@@ -1,0 +1,264 @@
+"""
+What a stretch of history says about the policy of retraining, computed from what the runs left. Reads only.
+
+Every date is judged on its own rows, by models that have not seen them: the champion is the one that the dates before it left, so it
+is what would have answered that day's requests.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perennial.errors import PerennialError, RefusedError
+from perennial.evaluate.chain import Chain, Model, incumbent
+from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.holdout import read_file
+from perennial.evaluate.metrics import log_loss, roc_auc
+from perennial.evaluate.opponents import unfit
+from perennial.lake.lake import Lake
+from perennial.lake.scoring import score, to_arrays
+from perennial.lake.tables import read_rows
+from perennial.pipeline import Inputs
+from perennial.train.plan import read_model
+from perennial.train.prepare import labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+CHAMPION, FROZEN, BASE = "champion", "frozen at the start", "base rate"
+DAYS_AT_ONCE = 31
+REFERENCE_DAYS = 28
+"""A day's drift is measured against so many days before it."""
+
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How one model did on the rows of one date; ROC AUC None: they are all of one class."""
+
+    log_loss: float
+    roc_auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """
+    One decided date.
+
+    :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date
+    :param quarantined: rows that broke the contract, by source; `rows` the clean ones
+    :param drift: the population stability index of the input that moved most, and its name; None: too few days before
+    :param cpu_seconds: CPU seconds of each candidate's training
+    """
+
+    date: date
+    decision: str
+    reasons: tuple[str, ...]
+    champion: str | None
+    stale: bool
+    rows: Mapping[str, int]
+    quarantined: Mapping[str, int]
+    positives: float
+    scores: Mapping[str, Score]
+    drift: tuple[float, str] | None
+    cpu_seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """Decided dates in order, and each series over all rows of the dates that all series have."""
+
+    pipeline: str
+    days: tuple[Day, ...]
+    pooled: Mapping[str, Score]
+    pooled_dates: int
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Labels and probabilities of the dates that every series has."""
+
+    y: list[NDArray[Any]] = field(default_factory=list)
+    p: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    def add(self, y: NDArray[Any], predicted: Mapping[str, NDArray[Any]]) -> None:
+        self.y.append(y)
+        for name, p in predicted.items():
+            self.p.setdefault(name, []).append(p)
+
+    def scores(self) -> dict[str, Score]:
+        if not self.y:
+            return {}
+        y = np.concatenate(self.y)
+        return {name: _score(y, np.concatenate(parts)) for name, parts in self.p.items()}
+
+
+def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
+    """
+    Judge every decided date from `first` to `last`.
+
+    :raises RefusedError: when none is decided
+    """
+    lake = lake.at_one_moment()
+    chain = read_chain(lake)
+    decided = [day for day in chain.days if first <= day <= last]
+    if not decided:
+        known = f"There are decisions of {chain.days[0]} to {chain.days[-1]}." if chain.days else "There is none yet."
+        raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision from {first} to {last}", remedy=known)
+    models, drift, pool, found = _Models(lake), _Drift(lake.pipeline.inputs), _Pool(), []
+    frozen = next((left for day in decided if (left := incumbent(chain, day)) is not None), None)
+    names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
+    for day, rows in _rows_by_day(lake, decided):
+        y = labels(rows, lake.pipeline.label)
+        body = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
+        candidates = {one["name"]: models.manifest_of(one["name"], day, one["version"]) for one in body["candidates"]}
+        predicted = _predict(models, chain, day, rows, frozen, candidates)
+        if predicted.keys() == names:
+            pool.add(y, predicted)
+        found.append(_day(lake, chain, day, body, y, predicted, drift.of(rows), candidates))
+    return WalkForward(lake.pipeline.name, tuple(found), pool.scores(), len(pool.y))
+
+
+def _predict(
+    models: _Models, chain: Chain, day: date, rows: pa.Table, frozen: Model | None, candidates: Mapping[str, dict[str, Any]]
+) -> dict[str, NDArray[Any]]:
+    """Return each series' probabilities of the day's rows; a model that saw them, or lacks an input, has none."""
+    found: dict[str, NDArray[Any] | None] = {name: models.predict(manifest, day, rows) for name, manifest in candidates.items()}
+    for name, model in ((CHAMPION, incumbent(chain, day)), (FROZEN, frozen)):
+        found[name] = models.predict(models.manifest(model.manifest), day, rows) if model is not None else None
+    if candidates:
+        share = float(next(iter(candidates.values()))["base_rate"])
+        found[BASE] = np.full(rows.num_rows, share)
+    return {name: p for name, p in found.items() if p is not None}
+
+
+def _day(
+    lake: Lake,
+    chain: Chain,
+    day: date,
+    body: Mapping[str, Any],
+    y: NDArray[Any],
+    predicted: Mapping[str, NDArray[Any]],
+    drift: tuple[float, str] | None,
+    candidates: Mapping[str, dict[str, Any]],
+) -> Day:
+    clean = {name: lake.tables.state(f"clean_{name}").get(day) for name in lake.pipeline.sources}
+    entry = chain.entries[day.isoformat()]
+    return Day(
+        date=day,
+        decision=entry.decision,
+        reasons=tuple(body["reasons"]),
+        champion=entry.champion.version if entry.champion else None,
+        stale=entry.stale,
+        rows={name: one.rows for name, one in clean.items() if one},
+        quarantined={name: one.quarantined for name, one in clean.items() if one},
+        positives=float(y.mean()) if len(y) else 0.0,
+        scores={name: _score(y, p) for name, p in predicted.items()} if len(y) else {},
+        drift=drift,
+        cpu_seconds={name: float(manifest["measured"]["cpu_seconds"]) for name, manifest in candidates.items()},
+    )
+
+
+def _score(y: NDArray[Any], p: NDArray[Any]) -> Score:
+    return Score(log_loss(y, p), roc_auc(y, p))
+
+
+def _rows_by_day(lake: Lake, decided: Sequence[date]) -> Iterator[tuple[date, pa.Table]]:
+    """Yield the features of each date, read a month at a time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    inputs, state = lake.pipeline.inputs, lake.tables.state("features")
+    columns = sorted({"date", *inputs.numbers, *inputs.texts, lake.pipeline.label.column})
+    there = [day for day in decided if state.get(day) is not None]
+    for start in range(0, len(there), DAYS_AT_ONCE):
+        some = there[start : start + DAYS_AT_ONCE]
+        table = read_rows(state.metadata_location or "", state.snapshot_id or 0, some, columns)
+        for day in some:
+            yield day, table.filter(pc.equal(table["date"], pa.scalar(day, pa.date32()))).combine_chunks()
+
+
+class _Models:
+    """Models, each read once."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._graphs: dict[str, bytes] = {}
+
+    def manifest(self, uri: str) -> dict[str, Any]:
+        return read_model(self._lake, uri)
+
+    def manifest_of(self, name: str, day: date, version: str) -> dict[str, Any]:
+        """Return the manifest of a candidate; a version ends in the beginning of its key."""
+        prefix = self._lake.layout.model_manifest(name, day, version.rpartition("-")[2]).removesuffix(".json")
+        found = [uri for uri in self._lake.objects.list(prefix) if uri.endswith(".json")]
+        if not found:
+            raise PerennialError(f"{prefix}….json: no such manifest, though the decision of {day} names {version}.")
+        return self.manifest(found[0])
+
+    def predict(self, manifest: Mapping[str, Any], day: date, rows: pa.Table) -> NDArray[Any] | None:
+        inputs = Inputs.model_validate(manifest["inputs"])
+        if day.isoformat() in manifest["window"] or unfit(inputs, self._lake.pipeline.inputs):
+            return None
+        version = manifest["version"]
+        if version not in self._graphs:
+            self._graphs[version] = read_file(self._lake, manifest, "model.onnx")
+        return np.asarray(score(self._graphs[version], rows, inputs), dtype=np.float64)
+
+
+class _Drift:
+    """How far the numbers of a day lie from those of the days before it: the population stability index over ten bins."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        # The date itself moves by a day every day.
+        self._columns = [name for name in inputs.numbers if name not in inputs.request or inputs.request[name].type != "date"]
+        self._first: list[NDArray[Any]] = []
+        self._edges: list[NDArray[Any]] = []
+        self._before: deque[list[NDArray[Any]]] = deque(maxlen=REFERENCE_DAYS)
+
+    def of(self, rows: pa.Table) -> tuple[float, str] | None:
+        """Return the largest index of a day and the input that has it, and remember the day; None while too few days are known."""
+        wanted = [self._inputs.numbers.index(name) for name in self._columns]
+        numbers = to_arrays(rows, self._inputs)[0][:, wanted]
+        if self._edges:
+            today = self._counts(numbers)
+            before = [np.sum(one, axis=0) for one in zip(*self._before, strict=True)]
+            self._before.append(today)
+            indices = [_stability_index(now, then) for now, then in zip(today, before, strict=True)]
+            return max(zip(indices, self._columns, strict=True), default=None)
+        self._first.append(numbers)
+        if len(self._first) == REFERENCE_DAYS:
+            self._edges = [_edges(column) for column in np.concatenate(self._first).T]
+            self._before.extend(self._counts(one) for one in self._first)
+            self._first.clear()
+        return None
+
+    def _counts(self, numbers: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return for each column how many values lie in each bin, and last how many are missing."""
+        found = []
+        for column, edges in zip(numbers.T, self._edges, strict=True):
+            known = column[np.isfinite(column)]
+            counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
+            found.append(np.append(counts, len(column) - len(known)).astype(np.float64))
+        return found
+
+
+def _edges(column: NDArray[Any]) -> NDArray[Any]:
+    """Return what parts the known values of a column into ten equal shares."""
+    known = column[np.isfinite(column)]
+    return np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.array([0.0])
+
+
+def _stability_index(today: NDArray[Any], before: NDArray[Any]) -> float:
+    """Return the sum of (p - q) ln(p / q) over the bins; half a row in each keeps empty bins from being infinitely far."""
+    p, q = (today + 0.5) / (today + 0.5).sum(), (before + 0.5) / (before + 0.5).sum()
+    return float(((p - q) * np.log(p / q)).sum())

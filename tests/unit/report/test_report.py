@@ -1,0 +1,93 @@
+"""The report of a stretch of history: its numbers against the models' own, and its page in a browser."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from lab import LAST, START, Lab, features_table, small_graph
+from steps import D1, D2, D3, decide, forced
+
+from perennial.errors import RefusedError
+from perennial.evaluate.metrics import log_loss
+from perennial.lake.scoring import score
+from perennial.report.page import page
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, _Drift, walk_forward
+
+GOOD = 0.1
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def report(lab: Lab) -> WalkForward:
+    """Three dates: the first promotes, whatever the gate says."""
+    forced(lab, D1, GOOD)
+    decide(lab, D2, 0.05)
+    decide(lab, D3, 0.05)
+    return walk_forward(lab.lake, date.min, date.max)
+
+
+def loss(lab: Lab, day: date, weight: float) -> float:
+    """Return the log loss of a lab's graph on the rows of one date."""
+    table = features_table()
+    rows = table.filter(pc.equal(table["date"], day))
+    return log_loss(
+        np.array(rows["fault"].to_pylist(), dtype=int), score(small_graph(weight, lab.pipeline.inputs), rows, lab.pipeline.inputs)
+    )
+
+
+def test_the_champion_of_a_date_is_what_the_dates_before_it_left(report: WalkForward, lab: Lab) -> None:
+    assert [day.date for day in report.days] == [D1, D2, D3]
+    assert set(report.days[0].scores) == {"mlp", "logistic", FROZEN, BASE}
+    for day in report.days[1:]:
+        assert day.scores[CHAMPION].log_loss == pytest.approx(loss(lab, day.date, GOOD))
+        assert day.scores["mlp"].log_loss == pytest.approx(loss(lab, day.date, 0.05))
+
+
+def test_all_series_are_pooled_over_the_same_dates(report: WalkForward) -> None:
+    assert report.pooled_dates == 2
+    assert set(report.pooled) == {CHAMPION, FROZEN, BASE, "mlp", "logistic"}
+    assert report.pooled[CHAMPION] == report.pooled[FROZEN]
+    assert report.pooled[BASE].roc_auc == 0.5
+
+
+def test_a_stretch_without_decisions_says_which_there_are(report: WalkForward, lab: Lab) -> None:
+    with pytest.raises(RefusedError, match=f"There are decisions of {D1} to {D3}"):
+        walk_forward(lab.lake, START, D1 - timedelta(days=1))
+
+
+def test_drift_names_the_input_that_moved(lab: Lab) -> None:
+    drift, table = _Drift(lab.pipeline.inputs), features_table()
+    days = [table.filter(pc.equal(table["date"], day)) for day in (LAST, D3)]
+    assert [drift.of(days[n % 2]) for n in range(28)] == [None] * 28
+    calm = drift.of(days[0])
+    place = days[0].schema.get_field_index("temperature")
+    moved = drift.of(days[0].set_column(place, "temperature", pc.add(days[0]["temperature"], 40.0)))
+    assert calm is not None
+    assert moved is not None
+    assert moved[1] == "temperature"
+    assert moved[0] > 1 > calm[0]
+
+
+def test_the_page_opens_without_a_network_and_escapes_what_people_wrote(report: WalkForward) -> None:
+    html = page(report)
+    assert "default-src 'none'" in html
+    assert 'src="http' not in html
+    assert f"machine_faults, {D1} to {D3}" in html
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_a_browser_draws_it_without_a_complaint(report: WalkForward, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(page(report), encoding="utf-8")
+    words = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/chromium", "--virtual-time-budget=20000"]
+    command = [str(CHROMIUM), *words, "--enable-logging=stderr", "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.count("main-svg") >= 1
+    assert "Log loss (lower is better)</text>" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
