@@ -18,7 +18,7 @@ def quarantine(
     date: Annotated[str, typer.Option(help="The date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
     as_json: AsJson = False,
 ) -> None:
-    """Show the rows of a date that broke the contract, and why."""
+    """Show the rows of a date that broke the contract."""
     lake, day = chosen_lake(pipeline), chosen_date(date)
     rows = _rows(lake, day)
     if as_json:

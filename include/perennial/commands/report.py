@@ -19,7 +19,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The file to write; under var/reports when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page of how past dates went: scores, decisions, data."""
+    """Write a page of how past dates went."""
     from perennial.report.page import page
     from perennial.report.walk_forward import walk_forward
 
