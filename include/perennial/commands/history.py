@@ -115,7 +115,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """
-    Go back to an earlier release, and bar the version that serves.
+    Go back to an earlier release; bar the version that serves.
 
     Without --to it is the last version that is not barred.
     """
