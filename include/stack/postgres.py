@@ -34,6 +34,8 @@ SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "100",
     "shared_buffers": "64MB",
+    "io_method": "sync",  # no processes that read ahead: all of it fits into memory
+    "max_logical_replication_workers": "0",
     "jit": "off",  # the queries here are small: compiling them costs more than running them
 }
 
