@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from perennial.calendar import DAY, days
@@ -10,6 +11,17 @@ from perennial.lake.lake import Lake
 
 MOST_DATES = 60
 """A chunk: what one Spark job and one training process take on."""
+
+
+def chunks(landed: Iterable[date]) -> list[list[date]]:
+    """Return the stretches that are worked on at once: no gap in one, at most MOST_DATES."""
+    stretches: list[list[date]] = []
+    for day in sorted(landed):
+        if stretches and day - stretches[-1][-1] == DAY and len(stretches[-1]) < MOST_DATES:
+            stretches[-1].append(day)
+        else:
+            stretches.append([day])
+    return stretches
 
 
 def last_ahead(lake: Lake, day: date, until: date | None) -> date:

@@ -13,7 +13,21 @@ from typer._click.exceptions import (
     NoSuchOption,
 )  # Typer carries its own click; it is pinned, and tests cover this
 
-from perennial.commands import backfill, cluster, doctor, feed, history, land, predict, quarantine, report, run, status, validate
+from perennial.commands import (
+    backfill,
+    cluster,
+    compare,
+    doctor,
+    feed,
+    history,
+    land,
+    predict,
+    quarantine,
+    report,
+    run,
+    status,
+    validate,
+)
 from perennial.commands.arguments import STACK_IS_DOWN
 from perennial.commands.output import problems
 from perennial.commands.progress import show_progress
@@ -33,6 +47,7 @@ app.command()(land.land)
 app.command()(run.run)
 app.command()(backfill.backfill)
 app.command()(report.report)
+app.command()(compare.compare)
 app.command()(quarantine.quarantine)
 app.command()(status.status)
 app.command()(history.decisions)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.ahead import MOST_DATES
+from perennial.ahead import chunks
 from perennial.calendar import days
 from perennial.collect.drops import whole_dates
 from perennial.deploy.newest import why_not_newest
@@ -64,17 +64,6 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
         missing=tuple(sorted(missing)),
         unchanged=unchanged,
         stale=stale,
-        chunks=tuple(_chunks([d for d in dates if d not in missing and d not in unchanged])),
+        chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d not in missing and d not in unchanged)),
         deploys=newest if newest is not None and why_not_newest(lake, chain, newest) is None else None,
     )
-
-
-def _chunks(landed: list[date]) -> list[tuple[date, date]]:
-    """Return the first and last date of each stretch that is worked on at once: no gap in it, at most MOST_DATES."""
-    stretches: list[list[date]] = []
-    for day in landed:
-        if stretches and (day - stretches[-1][-1]).days == 1 and len(stretches[-1]) < MOST_DATES:
-            stretches[-1].append(day)
-        else:
-            stretches.append([day])
-    return [(one[0], one[-1]) for one in stretches]

@@ -165,3 +165,20 @@ def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake
         rows = read_rows(state.metadata_location or "", state.snapshot_id or 0, [day], ["reading_id"])["reading_id"].to_pylist()
         assert len(rows) == len(set(rows)) == state.partitions[day.isoformat()].rows
     assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
+
+
+def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first: dict[str, Any], lake: Lake) -> None:
+    before = contents(lake)
+    words = ["--as", "weekly", "--cadence", "weekly", "--candidates", "logistic"]
+    made = backfill(*words)
+    assert sum(made["decisions"].values()) == 2
+    assert made["without"] == {}
+    assert backfill(*words)["decisions"] == made["decisions"]
+    assert contents(lake) == before
+    found = perennial("compare", "main", "weekly", "--pipeline", PIPELINE, "--from", FIRST.isoformat(), "--to", LAST.isoformat())
+    assert {one["name"]: one["decided"] for one in found["policies"]} == {"main": 14, "weekly": 2}
+    assert found["dates"] >= 6
+    page = perennial("report", PIPELINE, "--from", FIRST.isoformat(), "--to", LAST.isoformat())
+    assert page["dates"] == 14
+    assert set(page["pooled"]) == {"champion", "frozen at the start", "base rate", "mlp", "logistic"}
+    assert Path(page["file"]).read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sized
 from datetime import date, datetime
 from enum import StrEnum
@@ -31,6 +32,14 @@ class Again(StrEnum):
     STALE = "stale"
 
 
+class Cadence(StrEnum):
+    """How often an experiment retrains."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
 REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
 
 
@@ -40,6 +49,11 @@ def backfill(
     last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
     only_plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
     again: Annotated[Again, typer.Option(help="Which of the dates that have run before run again.")] = Again.ALL,
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Make it an experiment of that name.")] = None,
+    window: Annotated[int | None, typer.Option(help="With --as: days of the training window.")] = None,
+    candidates: Annotated[str | None, typer.Option(help="With --as: candidates, with commas between.")] = None,
+    cadence: Annotated[Cadence, typer.Option(help="With --as: how often to retrain.")] = Cadence.DAILY,
+    margin: Annotated[float | None, typer.Option(help="With --as: the gate's margin, of both metrics.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """
@@ -47,10 +61,24 @@ def backfill(
 
     Nothing of it reaches the endpoint unless a date is the newest there is. Dates of which nothing has changed end at once.
     It can be stopped and started again: Airflow goes on meanwhile, and the same command joins it.
+
+    With --as the dates run under other settings, without Airflow, in a space of their own that production never reads.
     """
     from perennial.history import plan_history
 
     lake = chosen_lake(pipeline)
+    if name is not None:
+        if only_plan or again is not Again.ALL:
+            raise RefusedError("--plan and --again are not for experiments", remedy="Leave them out: what is done is kept.")
+        wanted = None if candidates is None else tuple(one.strip() for one in candidates.split(","))
+        settings = {"cadence": cadence.value, "window_days": window, "candidates": wanted, "margin": margin}
+        _experiment(lake, name, settings, chosen_date(first), chosen_date(last), as_json=as_json)
+        return
+    if (window, candidates, cadence, margin) != (None, None, Cadence.DAILY, None):
+        raise RefusedError(
+            "--window, --candidates, --cadence and --margin are for experiments",
+            remedy="Name one with --as NAME; what production does stands in pipeline.yaml.",
+        )
     plan = plan_history(lake, chosen_date(first), chosen_date(last))
     if not as_json:
         for line in _plan_lines(plan):
@@ -72,6 +100,27 @@ def backfill(
             print_line(line)
     if summary["failed"]:
         raise typer.Exit(1)
+
+
+def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, last: date, *, as_json: bool) -> None:
+    """Run an experiment and say what came of it."""
+    from perennial.experiment import Settings, run_experiment
+
+    began = time.monotonic()
+    found = run_experiment(lake, name, Settings.model_validate(settings), first, last)
+    seconds, counts = round(time.monotonic() - began, 1), Counter(found.decisions.values())
+    if as_json:
+        without = {day.isoformat(): reason for day, reason in found.without.items()}
+        print_json(
+            {"pipeline": lake.pipeline.name, "experiment": name, "seconds": seconds, "decisions": counts, "without": without}
+        )
+        return
+    print_line(
+        f"{name}: {len(found.decisions)} dates decided in {seconds} s: " + ", ".join(f"{n} {one}" for one, n in counts.items())
+    )
+    for day, reason in list(found.without.items())[:MOST_SHOWN]:
+        print_line(f"  {day} not decided: {reason}")
+    print_line(f"`perennial compare main {name} --from {first} --to {last}` sets it beside production", style="dim")
 
 
 def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.compare import of_space
 from perennial.commands.output import print_json, print_line, problems
 from perennial.settings import var_folder
 
@@ -17,17 +18,20 @@ def report(
     first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
     last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
     out: Annotated[Path | None, typer.Option(help="The file to write; under var/reports when not given.")] = None,
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="An experiment; production when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a page of how past dates went."""
     from perennial.report.page import page
     from perennial.report.walk_forward import walk_forward
 
-    lake = chosen_lake(pipeline)
+    lake = of_space(chosen_lake(pipeline), name)
     with problems.status("Judging every date on its own rows"):
         found = walk_forward(lake, chosen_date(first), chosen_date(last))
     days = found.days
-    path = (out or var_folder() / "reports" / f"{found.pipeline}-{days[0].date}-{days[-1].date}.html").resolve()
+    path = (
+        out or var_folder() / "reports" / f"{found.pipeline}{f'-{name}' if name else ''}-{days[0].date}-{days[-1].date}.html"
+    ).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(found), encoding="utf-8")
     if as_json:

@@ -67,6 +67,11 @@ class Layout:
         """Return the head of the chain of decisions and interventions."""
         return f"{self.root}/decisions/chain.json"
 
+    @property
+    def experiment(self) -> str:
+        """Return the settings of the experiment whose space this is."""
+        return f"{self.root}/experiment.json"
+
     def release(self, release: str) -> str:
         """Return the manifest of a release."""
         return f"{self.root}/releases/{release}.json"

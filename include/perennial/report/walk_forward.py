@@ -83,11 +83,16 @@ class WalkForward:
 
 
 @dataclass(slots=True)
-class _Pool:
+class Pool:
     """Labels and probabilities of the dates that every series has."""
 
     y: list[NDArray[Any]] = field(default_factory=list)
     p: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    @property
+    def dates(self) -> int:
+        """Return how many dates are pooled."""
+        return len(self.y)
 
     def add(self, y: NDArray[Any], predicted: Mapping[str, NDArray[Any]]) -> None:
         self.y.append(y)
@@ -113,10 +118,10 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     if not decided:
         known = f"There are decisions of {chain.days[0]} to {chain.days[-1]}." if chain.days else "There is none yet."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision from {first} to {last}", remedy=known)
-    models, drift, pool, found = _Models(lake), _Drift(lake.pipeline.inputs), _Pool(), []
+    models, drift, pool, found = Models(lake), _Drift(lake.pipeline.inputs), Pool(), []
     frozen = next((left for day in decided if (left := incumbent(chain, day)) is not None), None)
     names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
-    for day, rows in _rows_by_day(lake, decided):
+    for day, rows in rows_by_day(lake, decided):
         y = labels(rows, lake.pipeline.label)
         body = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
         candidates = {one["name"]: models.manifest_of(one["name"], day, one["version"]) for one in body["candidates"]}
@@ -124,11 +129,11 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
         if predicted.keys() == names:
             pool.add(y, predicted)
         found.append(_day(lake, chain, day, body, y, predicted, drift.of(rows), candidates))
-    return WalkForward(lake.pipeline.name, tuple(found), pool.scores(), len(pool.y))
+    return WalkForward(lake.pipeline.name, tuple(found), pool.scores(), pool.dates)
 
 
 def _predict(
-    models: _Models, chain: Chain, day: date, rows: pa.Table, frozen: Model | None, candidates: Mapping[str, dict[str, Any]]
+    models: Models, chain: Chain, day: date, rows: pa.Table, frozen: Model | None, candidates: Mapping[str, dict[str, Any]]
 ) -> dict[str, NDArray[Any]]:
     """Return each series' probabilities of the day's rows; a model that saw them, or lacks an input, has none."""
     found: dict[str, NDArray[Any] | None] = {name: models.predict(manifest, day, rows) for name, manifest in candidates.items()}
@@ -171,14 +176,14 @@ def _score(y: NDArray[Any], p: NDArray[Any]) -> Score:
     return Score(log_loss(y, p), roc_auc(y, p))
 
 
-def _rows_by_day(lake: Lake, decided: Sequence[date]) -> Iterator[tuple[date, pa.Table]]:
-    """Yield the features of each date, read a month at a time."""
+def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, pa.Table]]:
+    """Yield the features of each date that has some, read a month at a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     inputs, state = lake.pipeline.inputs, lake.tables.state("features")
     columns = sorted({"date", *inputs.numbers, *inputs.texts, lake.pipeline.label.column})
-    there = [day for day in decided if state.get(day) is not None]
+    there = [day for day in wanted if state.get(day) is not None]
     for start in range(0, len(there), DAYS_AT_ONCE):
         some = there[start : start + DAYS_AT_ONCE]
         table = read_rows(state.metadata_location or "", state.snapshot_id or 0, some, columns)
@@ -186,7 +191,7 @@ def _rows_by_day(lake: Lake, decided: Sequence[date]) -> Iterator[tuple[date, pa
             yield day, table.filter(pc.equal(table["date"], pa.scalar(day, pa.date32()))).combine_chunks()
 
 
-class _Models:
+class Models:
     """Models, each read once."""
 
     def __init__(self, lake: Lake) -> None:

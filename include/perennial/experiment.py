@@ -1,0 +1,170 @@
+"""
+Named experiments: the same history under other settings, in a space of its own that production never reads.
+
+What an experiment changes decides nothing about clean rows, lookups and features, so it reads the pipeline's own tables, and adds dates to
+them that its window reaches back to. Models and decisions are its own. It runs without Airflow: nothing of it is ever released.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from perennial.ahead import chunks
+from perennial.analyse.plan import finish_analyse, plan_analyse
+from perennial.calendar import days
+from perennial.clean.plan import finish_clean, plan_clean
+from perennial.collect.collect import collect
+from perennial.collect.drops import whole_dates
+from perennial.errors import PerennialError, RefusedError
+from perennial.evaluate.evaluate import evaluate
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json
+from perennial.pipeline import Gate, Pipeline, Training
+from perennial.runtime.process import train, trainers_at_once
+from perennial.runtime.spark import submit
+from perennial.train.plan import plan_training
+
+log = logging.getLogger(__name__)
+
+PRODUCTION = "main"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+WEEK = 7
+
+
+class Settings(BaseModel):
+    """What an experiment does otherwise; None: as the pipeline does. `margin` is that of both metrics."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cadence: Literal["daily", "weekly", "monthly"] = "daily"
+    window_days: int | None = None
+    candidates: tuple[str, ...] | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an experiment's run came to: decisions by date, and why dates have none."""
+
+    decisions: dict[date, str]
+    without: dict[date, str]
+
+
+def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> Lake:
+    """
+    Return the lake of an experiment on a pipeline; with `settings` it is begun when there is none of that name.
+
+    :raises RefusedError: for a name that is none, an experiment that does not exist, or one that has other settings
+    """
+    if not _NAME.fullmatch(name) or name == PRODUCTION:
+        raise RefusedError(
+            f"{name!r} is no name of an experiment",
+            remedy="Use up to 40 small letters, digits and -, beginning with a letter; 'main' is production.",
+        )
+    layout = replace(lake.layout, space=name)
+    if settings is not None:
+        _changed(lake.pipeline, settings)  # what a pipeline could not have is refused before it has a name
+        lake.objects.create(layout.experiment, canonical_json({"format": 1, **settings.model_dump(mode="json")}))
+    stored = lake.objects.read(layout.experiment)
+    if stored is None:
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r} has no experiment {name!r}", remedy="`perennial backfill … --as NAME` makes one."
+        )
+    body: dict[str, Any] = stored.json()
+    found = Settings.model_validate({key: value for key, value in body.items() if key != "format"})
+    if settings is not None and found != settings:
+        raise RefusedError(
+            f"Experiment {name!r} has other settings: {_shown(found)}, asked for {_shown(settings)}",
+            remedy="Take another name: one name is one policy, or its dates could not be compared.",
+        )
+    return replace(lake, pipeline=_changed(lake.pipeline, found), layout=layout)
+
+
+def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last: date) -> Outcome:
+    """Train and judge the dates of an experiment from `first` to `last`, as far as they have landed; what is done already is kept."""
+    own = open_experiment(lake, name, settings)
+    data = replace(lake, pipeline=own.pipeline)
+    lake.pipeline.calendar.check(first)
+    lake.pipeline.calendar.check(last)
+    wanted = set(due_dates(settings, first, last))
+    landed = whole_dates(lake, days(first, last))
+    without = {day: "has not landed" for day in sorted(wanted - landed)}
+    decisions: dict[date, str] = {}
+    for chunk in chunks(landed):
+        without |= _prepare(data, chunk)
+        some = [day for day in chunk if day in wanted and day not in without]
+        _train(own, some)
+        for day in some:
+            try:
+                facts = evaluate(own, day, run_id=f"experiment {name}")
+            except PerennialError as error:
+                without[day] = str(error)
+                continue
+            if facts["outcome"] == "skipped":
+                without[day] = facts["reason"]
+            else:
+                decisions[day] = facts["decision"]
+        log.info("%s: %s decided of %s", name, len(decisions), len(wanted))
+    return Outcome(decisions, dict(sorted(without.items())))
+
+
+def due_dates(settings: Settings, first: date, last: date) -> list[date]:
+    """Return the dates on which the policy retrains: every one, every seventh, or the first of the range and of each month."""
+    every = list(days(first, last))
+    if settings.cadence == "weekly":
+        return every[::WEEK]
+    if settings.cadence == "monthly":
+        return [day for day in every if day == first or day.day == 1]
+    return every
+
+
+def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
+    """Bring the pipeline's tables up to what these dates need; return those whose drop is refused, with the reason."""
+    refused: dict[date, str] = {}
+    for first in chunk:
+        try:
+            collect(lake, first, chunk[-1])
+            submit(plan_clean(lake, first, until=chunk[-1]))
+            finish_clean(lake, first)
+            submit(plan_analyse(lake, first, until=chunk[-1]))
+            finish_analyse(lake, first)
+            break
+        except RefusedError as error:
+            refused[first] = str(error)
+    state = lake.tables.state("features")
+    return {day: "its drop is refused" for day in chunk if state.get(day) is None} | refused
+
+
+def _train(lake: Lake, some: Sequence[date]) -> None:
+    for candidate in lake.pipeline.training.candidates:
+        plans = [plan_training(lake, day, candidate) for day in some]
+        jobs = [plan.job_uri for plan in plans if plan.job_uri is not None]
+        if jobs:
+            train(jobs, processes=trainers_at_once(1, len(jobs)))
+
+
+def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:
+    training, gate = pipeline.training.model_dump(mode="json"), pipeline.gate.model_dump(mode="json")
+    if settings.window_days is not None:
+        training["window_days"] = settings.window_days
+        training["min_days"] = min(training["min_days"], settings.window_days + training["holdout_days"])
+    if settings.candidates is not None:
+        training["candidates"] = list(settings.candidates)
+    if settings.margin is not None:
+        gate["margin"] = {"log_loss": settings.margin, "roc_auc": settings.margin}
+    try:
+        changed = {"training": Training.model_validate(training), "gate": Gate.model_validate(gate)}
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise RefusedError("The experiment's settings", problems) from None
+    return pipeline.model_copy(update=changed)
+
+
+def _shown(settings: Settings) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.model_dump(mode="json", exclude_none=True).items())
