@@ -239,7 +239,7 @@ def adopt_orphans() -> None:
 
     def let_go() -> None:
         while True:
-            time.sleep(0.1)
+            time.sleep(0.5)
             with REAPING:
                 for process in psutil.Process().children():
                     with suppress(psutil.NoSuchProcess, ChildProcessError):

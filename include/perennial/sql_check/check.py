@@ -10,6 +10,7 @@ from perennial.pipeline import Pipeline
 from perennial.sql_check.columns import Views, look_at_columns
 from perennial.sql_check.finding import Doubt, Problem
 from perennial.sql_check.functions import function_problems
+from perennial.sql_check.own_day import own_day_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
 
@@ -47,13 +48,16 @@ def check_sql(pipeline: Pipeline) -> Findings:
     _check(findings, "features.sql", pipeline.sql("features.sql"), views, Expected(tuple(wanted), only=True))
     for name, text in pipeline.sql_files("lookups").items():
         lookup = inputs.lookups[name]
-        _check(findings, f"lookups/{name}.sql", text, views, Expected(("as_of", *lookup.key, *lookup.values), only=True))
+        wanted_of_it = Expected(("as_of", *lookup.key, *lookup.values), only=True)
+        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, is_lookup=True)
     for name, text in pipeline.sql_files("analysis").items():
         _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False))
     return findings
 
 
-def _check(findings: Findings, file: str, text: str, views: Views, expected: Expected) -> list[str] | None:
+def _check(
+    findings: Findings, file: str, text: str, views: Views, expected: Expected, *, is_lookup: bool = False
+) -> list[str] | None:
     """Add what is found in one file; return the columns that it yields, None where that is not sure."""
     try:
         tree = parse_query(file, text)
@@ -64,7 +68,9 @@ def _check(findings: Findings, file: str, text: str, views: Views, expected: Exp
         findings.doubts.append(str(doubt))
         return None
     unknown, yielded = look_at_columns(tree, views)
-    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown})
+    found = sorted(
+        {*table_problems(tree, views), *function_problems(tree), *unknown, *(own_day_problems(tree) if is_lookup else ())}
+    )
     findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
     if yielded is not None:
         findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))
