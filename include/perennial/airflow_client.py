@@ -111,6 +111,23 @@ class AirflowClient:
         """Tell whether every run of a backfill has ended."""
         return (self._get(f"/backfills/{backfill}") or {})["completed_at"] is not None
 
+    def logical_dates(self, dag_id: str, first: datetime, last: datetime, state: str) -> list[str]:
+        """Return the logical dates (ISO instants) from `first` to `last` of the runs in a state, at most a thousand."""
+        query: dict[str, str | int] = {
+            "logical_date_gte": first.isoformat(),
+            "logical_date_lte": last.isoformat(),
+            "state": state,
+            "limit": 100,
+        }
+        found: list[str] = []
+        for offset in range(0, 1000, 100):
+            answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params={**query, "offset": offset})
+            runs = self._checked(answer)["dag_runs"]
+            found += [run["logical_date"] for run in runs]
+            if len(runs) < 100:
+                break
+        return found
+
     def count_runs(self, dag_id: str, first: datetime, last: datetime, state: str) -> int:
         """Return how many runs with logical dates from `first` to `last` are in a state."""
         query: dict[str, str | int] = {

@@ -45,6 +45,10 @@ class DropMissingError(PerennialError):
     """A drop has not landed (yet)."""
 
 
+class DropChangedError(PerennialError):
+    """A drop was replaced or removed while it was read: another look will find it whole, or gone."""
+
+
 class LostRaceError(PerennialError):
     """Another run won a conditional write; the message says who."""
 

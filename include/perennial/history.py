@@ -14,7 +14,7 @@ from perennial.deploy.newest import why_not_newest
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.stale import stale_dates
+from perennial.stale import Stale, stale_dates
 from perennial.stale import to_json as stale_to_json
 
 
@@ -28,7 +28,7 @@ class HistoryPlan:
     dates: tuple[date, ...]
     missing: tuple[date, ...]
     unchanged: tuple[date, ...]
-    stale: Mapping[date, str]
+    stale: Mapping[date, Stale]
     chunks: tuple[tuple[date, date], ...]
     deploys: date | None
 

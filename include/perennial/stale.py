@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial.analyse.plan import unanalysed
 from perennial.calendar import DAY, days
-from perennial.clean.plan import unclean
+from perennial.clean.plan import clean_refusal, unclean
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
@@ -21,6 +21,14 @@ MODEL = "its features, its candidates, the gate or their code have changed"
 
 
 @dataclass(frozen=True, slots=True)
+class Stale:
+    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, so its run could only fail."""
+
+    reason: str
+    is_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
     """A day of a table that would come out otherwise; day None: a reference, which every date uses."""
 
@@ -28,7 +36,7 @@ class _Change:
     day: date | None
 
 
-def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, str]:
+def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, Stale]:
     """
     Return, in order, the decided dates from `first` to `last` that no longer rest on what is there, each with the reason.
 
@@ -40,13 +48,30 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
     if not decided:
         return {}
     changes = list(_changes(lake, decided[0], decided[-1]))
-    reasons = {day: _reason(lake, chain, day, changes) for day in decided}
-    return {day: reason for day, reason in reasons.items() if reason is not None}
+    blocked = _blocked(lake, decided)
+    found = {day: blocked.get(day) or _stale(lake, chain, day, changes) for day in decided}
+    return {day: stale for day, stale in found.items() if stale is not None}
 
 
-def to_json(stale: Mapping[date, str]) -> list[dict[str, Any]]:
+def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
     """Return stale dates as JSON values."""
-    return [{"date": day.isoformat(), "reason": reason} for day, reason in stale.items()]
+    return [{"date": day.isoformat(), "reason": one.reason, "blocked": one.is_blocked} for day, one in stale.items()]
+
+
+def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
+    """Return the dates whose own drop is refused or has left the landing zone."""
+    found: dict[date, Stale] = {}
+    for name in lake.pipeline.sources:
+        landed = landed_drops(lake, name, decided)
+        for day in decided:
+            one = landed.get(day)
+            if one is None:
+                found[day] = Stale(f"its drop of {name} has left the landing zone", is_blocked=True)
+            elif one.drop is None and is_refused(lake, name, day, one.found):
+                found[day] = Stale(f"its drop of {name} is refused", is_blocked=True)
+            elif one.drop is not None and clean_refusal(lake, name, day, one.drop):
+                found[day] = Stale(f"its drop of {name} is refused for its rows", is_blocked=True)
+    return found
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
@@ -71,7 +96,7 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
             yield from (_Change(table, day) for day in sorted(stale))
 
 
-def _reason(lake: Lake, chain: Chain, day: date, changes: list[_Change]) -> str | None:
+def _stale(lake: Lake, chain: Chain, day: date, changes: list[_Change]) -> Stale | None:
     # Imported here: it brings scikit-learn.
     from perennial.evaluate.evaluate import is_current
 
@@ -88,8 +113,8 @@ def _reason(lake: Lake, chain: Chain, day: date, changes: list[_Change]) -> str 
     own = [change for change in changes if concerns(change)]
     if own:
         more = f", and {len(own) - 1} more" if len(own) > 1 else ""
-        return f"{own[0].table}{f' of {own[0].day}' if own[0].day else ''} has changed{more}"
+        return Stale(f"{own[0].table}{f' of {own[0].day}' if own[0].day else ''} has changed{more}")
     entry = chain.get(day)
     if entry is not None and entry.stale:
-        return INCUMBENT
-    return None if is_current(lake, day) else MODEL
+        return Stale(INCUMBENT)
+    return None if is_current(lake, day) else Stale(MODEL)

@@ -8,6 +8,7 @@ from typing import Any
 from perennial.calendar import DAY, days
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
+from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
@@ -19,6 +20,7 @@ from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 
 Days = dict[date | None, Drop | None]
+"""Drops by day (None: a reference); None: refused. What landed since it was collected is not among them: its run will find it."""
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -59,6 +61,13 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
     return {*work, *withdrawn}
 
 
+def clean_refusal(lake: Lake, name: str, day: date, drop: Drop) -> bool:
+    """Tell whether cleaning has refused an accepted drop for its rows."""
+    key = _key(lake, name, day, drop)
+    current = _is_current(lake.tables.state(f"clean_{name}").partitions, day, key)
+    return not current and lake.objects.exists(lake.layout.refusal(name, day, key))
+
+
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     """
     Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, and as `kept`
@@ -87,6 +96,10 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
             if key_day in (day, None):
                 raise drop_refused(lake.pipeline, name, _text(key_day), refusal)
             gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
+        if name in lake.pipeline.sources:
+            landed = {_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
+            since = landed - {_text(key_day) for key_day in drops} - set(partitions)
+            gaps |= {text: f"{name}: landed since it was collected" for text in since}
     return {**facts, "gaps": gaps, "kept": sorted(kept)}
 
 
@@ -105,7 +118,8 @@ def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
     if name in lake.pipeline.references:
         return {None: pinned_reference(lake, name)}
     needed = [*lake.pipeline.calendar.needed_dates(day), *days(day + DAY, until)]
-    return {d: landed.drop for d, landed in landed_drops(lake, name, needed).items()}
+    found = landed_drops(lake, name, needed)
+    return {d: one.drop for d, one in found.items() if one.drop is not None or is_refused(lake, name, d, one.found)}
 
 
 def _work(

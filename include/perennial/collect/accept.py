@@ -7,7 +7,7 @@ from datetime import date
 from perennial.collect.content import Content, read_content
 from perennial.collect.drops import check_manifest, contract_problems
 from perennial.collect.header import header_problems
-from perennial.collect.landing import list_folder, pin, read_listed, stream
+from perennial.collect.landing import list_folder, pin, read_listed, require_unchanged, stream
 from perennial.collect.manifest import FILE, MOST_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
 from perennial.errors import DropRefusedError
@@ -43,6 +43,8 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
         rows = sum(content.rows for content in contents.values())
         problems = contract_problems(spec.columns, rows, spec)
     if problems:
+        # Who lands a drop anew takes the manifest away first: half of the old one and half of the new one are nobody's fault.
+        require_unchanged(lake.objects, landed)
         # A later run must not read a refused drop again that is still the same; any change of it has another name.
         lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
         raise _refusal(lake, f"{source} {day}", problems)

@@ -13,7 +13,7 @@ from perennial.collect.drops import THREADS, Landed, landed_drops, landed_refere
 from perennial.collect.landing import list_folder
 from perennial.collect.manifest import FILE
 from perennial.collect.register import Drop, register, version_of
-from perennial.errors import DropMissingError, DropRefusedError
+from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.objects import Listed
 
@@ -32,6 +32,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
 
     :raises DropRefusedError: with the problems of all drops of `day`
     :raises DropMissingError: when a drop of `day` or a reference has not landed
+    :raises DropChangedError: when one of these was replaced while it was read
     """
     pipeline = lake.pipeline
     pipeline.calendar.check(day)
@@ -66,14 +67,14 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
 
 
 _Place = tuple[str, date | None]
-_Outcome = Drop | DropRefusedError | DropMissingError | None
+_Outcome = Drop | DropRefusedError | DropChangedError | None
 
 
 def _accept(lake: Lake, place: _Place, found: Listed) -> _Outcome:
     name, day = place
     try:
         return accept_reference(lake, name, found) if day is None else accept_drop(lake, name, day, found)
-    except (DropRefusedError, DropMissingError) as error:
+    except (DropRefusedError, DropChangedError) as error:
         return error
 
 
@@ -86,7 +87,7 @@ def _require(lake: Lake, day: date, own: dict[str, _Outcome]) -> None:
         remedy = next(iter(refused.values())).remedy
         raise DropRefusedError(f"Pipeline {lake.pipeline.name!r}, the drops of {day} are refused", problems, remedy)
     for outcome in own.values():
-        if isinstance(outcome, DropMissingError):
+        if isinstance(outcome, DropChangedError):
             raise outcome
     if missing := [name for name, outcome in own.items() if outcome is None]:
         raise DropMissingError(
@@ -111,7 +112,7 @@ def _gap(outcome: _Outcome) -> str | None:
         return "not landed"
     if isinstance(outcome, DropRefusedError):
         return "refused: " + "; ".join(outcome.problems)
-    return str(outcome) if isinstance(outcome, DropMissingError) else None
+    return str(outcome) if isinstance(outcome, DropChangedError) else None
 
 
 def _rows(outcome: _Outcome) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from perennial.calendar import DAY, days, midnight
-from perennial.collect.drops import whole_dates
+from perennial.calendar import DAY, midnight
+from perennial.collect.drops import newest_whole
 from perennial.collect.manifest import FILE
 from perennial.lake.lake import Lake
 from perennial.pipeline import Pipeline
@@ -27,10 +27,4 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
     """
     if now < min(deadlines(lake.pipeline, day).values()):
         return day
-    last = day
-    while last >= lake.pipeline.start:
-        month = list(days(max(last.replace(day=1), lake.pipeline.start), last))
-        if whole := whole_dates(lake, month):
-            return max(whole)
-        last = month[0] - DAY
-    return day
+    return newest_whole(lake, day) or day

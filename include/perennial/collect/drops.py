@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
+from perennial.calendar import DAY, days
 from perennial.collect.header import header_problems
 from perennial.collect.landing import read_small
 from perennial.collect.manifest import FILE, MOST_BYTES, Manifest, parse_manifest
@@ -72,6 +73,29 @@ def whole_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
             fit = dict(zip(unread, pool.map(lambda day: is_landed(lake, source, day), unread), strict=True))  # noqa: B023
             whole = {day for day in landed if fit.get(day, True)}
     return whole
+
+
+def newest_landed(lake: Lake, source: str, upto: date) -> date | None:
+    """Return the newest date up to `upto` whose manifest is one of this source, or None."""
+    for month in _months_back(lake.pipeline.start, upto):
+        landed = landed_drops(lake, source, month)
+        for day in reversed(landed):
+            if landed[day].drop is not None or is_landed(lake, source, day):
+                return day
+    return None
+
+
+def newest_whole(lake: Lake, upto: date) -> date | None:
+    """Return the newest date up to `upto` that has landed from every source, or None."""
+    return next((max(whole) for month in _months_back(lake.pipeline.start, upto) if (whole := whole_dates(lake, month))), None)
+
+
+def _months_back(first: date, last: date) -> Iterator[list[date]]:
+    """Yield the dates of each month from `last` back to `first`."""
+    while last >= first:
+        month = list(days(max(last.replace(day=1), first), last))
+        yield month
+        last = month[0] - DAY
 
 
 def is_landed(lake: Lake, source: str, day: date) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from perennial.errors import DropMissingError, PerennialError
+from perennial.errors import DropChangedError, PerennialError
 from perennial.lake.objects import Listed, Objects, split_uri
 
 _CHUNK = 1 << 20
@@ -59,6 +59,12 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
             raise PerennialError(f"{file.uri}: the object store broke off while it was read ({error}). Run it again.") from error
 
 
+def require_unchanged(objects: Objects, file: Listed) -> None:
+    """Raise DropChangedError when something else stands there by now than what was listed."""
+    if objects.head(file.uri) != file:
+        raise _changed(file)
+
+
 def pin(objects: Objects, file: Listed, to: str) -> None:
     """
     Copy exactly the version that was listed, once, within the store; an object that stands at `to` already is left alone.
@@ -83,7 +89,7 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
 
 
 def _changed(file: Listed) -> PerennialError:
-    return DropMissingError(f"{file.uri} was replaced or removed while it was read. Run it again when upstream has finished.")
+    return DropChangedError(f"{file.uri} was replaced or removed while it was read. Run it again when upstream has finished.")
 
 
 def _code(error: ClientError) -> str:

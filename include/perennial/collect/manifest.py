@@ -16,6 +16,7 @@ from perennial.pipeline_values import is_file_name
 
 FILE = "_MANIFEST.json"
 MOST_BYTES = 1_000_000
+LONGEST_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
     except UnicodeDecodeError as error:
         return None, [f"{FILE} is not UTF-8 at byte {error.start}"]
     except (ValueError, RecursionError) as error:
-        return None, [f"{FILE} is not valid JSON: {error}"]
+        return None, [_shown(f"{FILE} is not valid JSON: {error}")]
     problems = []
     for name, expected in (("source", source), ("date", day.isoformat())):
         found = value.get(name) if isinstance(value, dict) else None
@@ -78,7 +79,8 @@ def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
     try:
         text = _ManifestText.model_validate(value)
     except ValidationError as error:
-        return None, [*problems, *(f"{FILE}: {_where(item['loc'])}: {_wrong(item)}" for item in error.errors(include_url=False))]
+        wrong = (f"{FILE}: {_where(item['loc'])}: {_wrong(item)}" for item in error.errors(include_url=False))
+        return None, [*problems, *map(_shown, wrong)]
     if not text.files:
         problems.append(f"{FILE} names no file: the drop is empty")
     names = Counter(file.name for file in text.files)
@@ -112,7 +114,15 @@ def _wrong(item: ErrorDetails) -> str:
     """Say what was expected and what stands there."""
     if item["type"] == "string_pattern_mismatch":
         return f"expected 64 hex digits in lower case, found {json.dumps(item['input'])[:80]}"
+    if item["type"] == "model_type":
+        return f"expected an object, found {json.dumps(item['input'])[:80]}"
     return item["msg"].removeprefix("Value error, ")
+
+
+def _shown(text: str) -> str:
+    """Return a text that is fit for a log: upstream's own words are cut, and what controls a terminal is written out."""
+    cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in cut)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,12 +13,15 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from perennial.errors import LostRaceError
 from perennial.lake.heads import move_head, parse_head
 from perennial.lake.lake import Lake
 from perennial.lake.objects import Listed, Stored, canonical_json, sha256
 
 FORMAT = 1
+REMEDY = "Delete it: the drops are checked and registered again, and what is clean stays."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Drop:
     columns: tuple[str, ...]
 
 
+_FILE = TypeAdapter(DropFile)
 Page = Mapping[tuple[date | None, str], Drop]
 """Accepted drops by day and version."""
 
@@ -65,7 +69,7 @@ def read_page(lake: Lake, source: str, page: str) -> Page:
 
 
 def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
-    """Write accepted drops, each with its version, on their pages; what stands there already stays."""
+    """Write accepted drops, each with its version, on their pages, beside what stands there."""
     pages: dict[tuple[str, str], dict[tuple[date | None, str], Drop]] = defaultdict(dict)
     for version, drop in accepted:
         pages[drop.source, page_of(drop.day)][drop.day, version] = drop
@@ -75,12 +79,12 @@ def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
 
 def _write(lake: Lake, source: str, page: str, new: Page) -> None:
     uri = lake.layout.register(source, page)
-    if move_head(lake.objects, uri, lambda stored: _parse(uri, source, stored), _to_json, lambda known: {**new, **known}) is None:
+    if move_head(lake.objects, uri, lambda stored: _parse(uri, source, stored), _to_json, lambda known: {**known, **new}) is None:
         raise LostRaceError(f"{uri}: other runs were always first to write on it. Run it again when fewer runs collect at once.")
 
 
 def _parse(uri: str, source: str, stored: Stored | None) -> Page:
-    return {} if stored is None else parse_head(uri, stored, FORMAT, lambda body: _from_json(source, body))
+    return {} if stored is None else parse_head(uri, stored, FORMAT, lambda body: _from_json(source, body), REMEDY)
 
 
 def _from_json(source: str, body: dict[str, Any]) -> Page:
@@ -88,7 +92,9 @@ def _from_json(source: str, body: dict[str, Any]) -> Page:
     for text, versions in body["days"].items():
         day = None if text == "reference" else date.fromisoformat(text)
         for version, drop in versions.items():
-            files = tuple(DropFile(**file) for file in drop["files"])
+            files = tuple(_FILE.validate_python(file) for file in drop["files"])
+            if not files or not isinstance(drop["rows"], int):
+                raise ValueError(f"the drop of {text} names no file, or its rows are no number")
             found[day, version] = Drop(source, day, drop["digest"], files, drop["rows"], tuple(drop["columns"]))
     return found
 

@@ -132,32 +132,33 @@ def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:
     began = time.monotonic()
     backfills: list[int] = []
     ran: list[date] = []
-    failed = 0
+    failed: list[date] = []
     with AirflowClient(*_access()) as airflow:
         # Where nothing is to be done no run can take another's work, and none waits for a decision.
         runs_at_once = UNCHANGED_AT_ONCE if len(plan.unchanged) == len(plan.dates) else 1
-        for first, last in _stretches(lake, plan, again):
+        for first, last in _stretches(airflow, lake, plan, again):
             one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again], runs_at_once)
             backfills.append(one)
             ran += days(first, last)
             failed += lost
     entries = read_chain(lake).entries
-    decided = [entries[d.isoformat()] for d in ran if d.isoformat() in entries]
+    decided = [entries[d.isoformat()] for d in ran if d not in failed and d.isoformat() in entries]
     return {
         "backfills": backfills,
         "seconds": round(time.monotonic() - began, 1),
         "dates": len(ran),
-        "failed": failed,
+        "failed": [d.isoformat() for d in failed],
         "decisions": {name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
         "stale": sum(entry.stale for entry in entries.values()),
     }
 
 
-def _stretches(lake: Any, plan: Any, again: Again) -> Iterator[tuple[date, date]]:
+def _stretches(airflow: Any, lake: Any, plan: Any, again: Again) -> Iterator[tuple[date, date]]:
     """
     Yield the first and last date of each range that is to run.
 
-    Stale dates are asked for anew after each stretch: what a rerun decides otherwise makes later dates stale.
+    Stale dates are asked for anew after each stretch: what a rerun decides otherwise makes later dates stale. One that runs already
+    comes first, as it was asked for. Dates whose own drop is refused or gone are left out: they could only fail.
     """
     from perennial.calendar import DAY
     from perennial.stale import stale_dates
@@ -166,14 +167,19 @@ def _stretches(lake: Any, plan: Any, again: Again) -> Iterator[tuple[date, date]
     if again is not Again.STALE:
         yield first, last
         return
-    while first <= last and (found := list(stale_dates(lake, first, last))):
+    running = airflow.open_backfill(f"retrain_{lake.pipeline.name}")
+    if running is not None:
+        local = [lake.pipeline.calendar.local_date(datetime.fromisoformat(running[key])) for key in ("from_date", "to_date")]
+        if first <= local[0] <= local[1] <= last:
+            yield local[0], local[1]
+    while first <= last and (found := [day for day, one in stale_dates(lake, first, last).items() if not one.is_blocked]):
         length = next((n for n, day in enumerate(found) if day != found[0] + DAY * n), len(found))
         yield found[0], found[length - 1]
         first = found[length - 1] + DAY
 
 
-def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str, runs_at_once: int) -> tuple[int, int]:
-    """Create Airflow's backfill, or join the one that runs; return its id and how many dates failed once it has ended."""
+def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str, runs_at_once: int) -> tuple[int, list[date]]:
+    """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
     from perennial.calendar import midnight
 
     zone = lake.pipeline.calendar.time_zone
@@ -194,7 +200,8 @@ def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: st
             ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
             shown.update(f"{first} to {last}: {ended} of {total} dates, {time.monotonic() - began:.0f} s")
             time.sleep(POLL_SECONDS)
-    return backfill_id, airflow.count_runs(dag_id, begin, end, "failed")
+    lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
+    return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in lost)
 
 
 def _access() -> tuple[str, str]:
@@ -223,7 +230,7 @@ def _plan_lines(plan: Any) -> list[str]:
         shown = [str(day) for day in plan.missing[:MOST_SHOWN]]
         lines.append(f"  not landed: {', '.join(shown)}{_more(plan.missing)}; their runs will fail")
     if plan.stale:
-        shown = [f"{day} ({reason})" for day, reason in list(plan.stale.items())[:MOST_SHOWN]]
+        shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MOST_SHOWN]]
         lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
     if plan.chunks:
         shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
@@ -239,7 +246,8 @@ def _more(items: Sized) -> str:
 def _summary_lines(summary: dict[str, Any]) -> list[str]:
     decisions = ", ".join(f"{count} {name}" for name, count in summary["decisions"].items() if count)
     return [
-        f"{summary['dates']} dates in {summary['seconds']} s, {summary['failed']} failed; decisions: {decisions or 'none'}",
+        f"{summary['dates']} dates in {summary['seconds']} s, {len(summary['failed'])} failed; decisions: {decisions or 'none'}",
+        *([f"Failed, as the run of each in Airflow says: {', '.join(summary['failed'])}"] if summary["failed"] else []),
         *(
             [f"Stale decisions: {summary['stale']}. `--again stale` over their dates judges them anew"]
             if summary["stale"]

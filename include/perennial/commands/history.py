@@ -86,7 +86,9 @@ def stale(
     elif not found:
         print_line("Every decision rests on what is there.")
     else:
-        print_table(["date", "why"], found.items())
+        print_table(
+            ["date", "why", ""], ([day, one.reason, "cannot run" if one.is_blocked else ""] for day, one in found.items())
+        )
 
 
 def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
@@ -35,8 +36,8 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
+    from perennial.collect.drops import newest_landed, newest_whole
     from perennial.commands.endpoint import look
-    from perennial.commands.landed import newest_landed
     from perennial.deploy.active import read_active
     from perennial.deploy.release import read_release
     from perennial.evaluate.chain import champion
@@ -44,13 +45,17 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
 
     lake = lake_of(pipeline)
     chain, active, endpoint = read_chain(lake), read_active(lake), look(pipeline)
-    newest = {source: newest_landed(lake, source) for source in pipeline.sources}
+    today = pipeline.calendar.local_date(datetime.now(UTC))
+    upto = min(pipeline.end or today, today)  # what is dated later is nobody's drop
+    newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
+    whole = newest_whole(lake, upto)
     last = chain.days[-1] if chain.days else None
     entry = chain.get(last) if last else None
     left = champion(chain, last) if last else None
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
+        "waits": whole.isoformat() if whole and last and whole > last else None,
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
         "last_date": last.isoformat() if last else None,
@@ -64,18 +69,11 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def _undecided(one: dict[str, Any]) -> str | None:
-    """Return the newest date that has landed from every source, when the last decision is of an earlier one."""
-    newest: list[str | None] = list(one["landed"].values())
-    complete = min((day for day in newest if day), default=None) if all(newest) else None
-    return complete if complete and one["last_date"] and complete > one["last_date"] else None
-
-
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
     decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
-    waits = _undecided(one)
+    waits = one["waits"]
     lines = [
         ("landed", f"{landed} (newest)"),
         *(

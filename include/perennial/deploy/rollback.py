@@ -88,7 +88,8 @@ def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
     """Return the newest releases, newest first: id, date, version, as_of, whether it serves and whether it is barred."""
     active, chain = read_active(lake), read_chain(lake)
     prefix = lake.layout.release("x").removesuffix("x.json")
-    names = sorted((uri.removeprefix(prefix).removesuffix(".json") for uri in lake.objects.list(prefix)), reverse=True)
+    written = sorted(lake.objects.listing(prefix), key=lambda one: one.at, reverse=True)
+    names = [one.uri.removeprefix(prefix).removesuffix(".json") for one in written]
     found = []
     for name in names[:last]:
         manifest = read_release(lake, name)

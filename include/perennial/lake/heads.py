@@ -17,15 +17,16 @@ PAUSE_SECONDS = 0.05
 T = TypeVar("T")
 
 
-def parse_head(uri: str, stored: Stored, expected: int, make: Callable[[dict[str, Any]], T]) -> T:
+def parse_head(uri: str, stored: Stored, expected: int, make: Callable[[dict[str, Any]], T], remedy: str = DAMAGED) -> T:
     """Return what `make` makes of a stored head of the expected format; raise PerennialError with its address and what to do."""
     try:
         body = stored.json()
         if body["format"] != expected:
             raise PerennialError(f"{uri}: format {body['format']!r}, expected {expected}", remedy=NEWER)
         return make(body)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PerennialError(f"{uri} is damaged ({type(error).__name__}: {error})", remedy=DAMAGED) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise PerennialError(f"{uri} is damaged ({type(error).__name__}: {said})", remedy=remedy) from error
 
 
 def move_head(

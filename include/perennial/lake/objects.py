@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -31,11 +32,12 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object as a listing or a head request describes it, its content unread."""
+    """An object as a listing or a head request describes it, its content unread; `at` is when it was written."""
 
     uri: str
     size: int
     etag: str
+    at: datetime = field(compare=False)
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -101,7 +103,7 @@ class Objects:
             if _code(error) in _MISSING:
                 return None
             raise
-        return Listed(uri, answer["ContentLength"], answer["ETag"])
+        return Listed(uri, answer["ContentLength"], answer["ETag"], answer["LastModified"])
 
     def create(self, uri: str, body: bytes) -> bool:
         """Create an object once (If-None-Match: *); return False when there is one already, whoever wrote it."""
@@ -125,7 +127,7 @@ class Objects:
         bucket, prefix = split_uri(prefix_uri)
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         items = (item for page in pages for item in page.get("Contents", []))
-        return [Listed(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"]) for item in items]
+        return [Listed(f"s3://{bucket}/{item['Key']}", item["Size"], item["ETag"], item["LastModified"]) for item in items]
 
     def list(self, prefix_uri: str) -> Iterator[str]:
         """Yield the addresses of all objects under a prefix, in order of key."""

@@ -6,17 +6,21 @@ import gzip
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 
 import pytest
+from lab import FixedTables
 
+from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect import accept
 from perennial.collect.collect import collect
 from perennial.collect.drops import check_manifest, landed_drops, manifest_bytes, pinned_drop, whole_dates
 from perennial.collect.landing import pin
-from perennial.errors import DateRefusedError, DropMissingError, DropRefusedError
+from perennial.errors import DateRefusedError, DropChangedError, DropRefusedError, PerennialError
 from perennial.lake.lake import Lake
 from perennial.lake.objects import Listed
+from perennial.lake.tables import Partition, TableState
 
 FIRST = date(2026, 3, 1)
 DAY = date(2026, 3, 4)
@@ -134,7 +138,7 @@ def test_file_replaced_while_it_is_read_is_not_pinned(lake, s3, land, monkeypatc
         pin(objects, file, to)
 
     monkeypatch.setattr(accept, "pin", replace_then_pin)
-    with pytest.raises(DropMissingError, match="was replaced or removed while it was read"):
+    with pytest.raises(DropChangedError, match="was replaced or removed while it was read"):
         collect(lake, DAY)
     assert pinned_drop(lake, "readings", DAY) is None
     assert not [uri for uri in s3.objects.list(f"{lake.layout.root}/raw/") if s3.objects.read(uri).body == b"evil"]
@@ -195,7 +199,7 @@ def test_manifest_replaced_after_it_was_listed_is_not_accepted(lake, s3, land, m
         return read(objects, listed, most_bytes)
 
     monkeypatch.setattr(accept, "read_listed", replace_then_read)
-    with pytest.raises(DropMissingError, match="was replaced or removed while it was read"):
+    with pytest.raises(DropChangedError, match="was replaced or removed while it was read"):
         collect(lake, DAY)
     monkeypatch.undo()
     assert collect(lake, DAY)["rows_landed"] == {"readings": 120}
@@ -227,3 +231,76 @@ def test_whole_dates_are_those_whose_manifest_is_one(lake, s3, land) -> None:
     collect(lake, DAY)
     s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 3)) + "_MANIFEST.json", b"{}")
     assert whole_dates(lake, [*lake.pipeline.calendar.needed_dates(DAY), date(2026, 3, 5)]) == {FIRST, date(2026, 3, 2), DAY}
+
+
+def test_half_an_old_drop_and_half_a_new_one_is_nobodys_refusal(lake, s3, land, machine_data, monkeypatch) -> None:
+    land(DAY, DAY)
+    listed = accept.list_folder
+
+    def replace_then_list(objects, folder: str) -> dict[str, Listed]:
+        _replace(lake, s3, machine_data, DAY, {"readings-1.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
+        return listed(objects, folder)
+
+    monkeypatch.setattr(accept, "list_folder", replace_then_list)
+    with pytest.raises(DropChangedError):
+        collect(lake, DAY)
+    monkeypatch.undo()
+    assert not list(s3.objects.list(f"{lake.layout.root}/refused/"))
+    assert collect(lake, DAY)["rows_landed"] == {"readings": 120}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"{",
+        b"[" * 100_000,
+        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [], "rows": 1, "columns": []}}}}',
+        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [{"name": 1}], "rows": 1, "columns": []}}}}',
+        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [], "rows": "x", "columns": []}}}}',
+        b'{"format": 1, "days": {"soon": {"v": {}}}}',
+    ],
+)
+def test_damaged_page_of_the_register_is_named_and_made_anew_when_deleted(lake, s3, land, page: bytes) -> None:
+    land(DAY, DAY)
+    collect(lake, DAY)
+    uri = lake.layout.register("readings", "2026-03")
+    s3.put(uri, page)
+    with pytest.raises(
+        PerennialError, match=r"2026-03\.json is damaged .* Delete it: the drops are checked and registered again"
+    ):
+        collect(lake, DAY)
+    s3.delete(uri)
+    assert collect(lake, DAY)["new"] == 1
+
+
+def test_record_that_does_not_fit_is_made_anew(lake, s3, land) -> None:
+    land(DAY, DAY)
+    collect(lake, DAY)
+    uri = lake.layout.register("readings", "2026-03")
+    s3.put(uri, s3.objects.read(uri).body.replace(b'"rows":200', b'"rows":0'))
+    assert pinned_drop(lake, "readings", DAY) is None
+    assert collect(lake, DAY)["new"] == 1
+    assert collect(lake, DAY)["new"] == 0
+
+
+def test_what_landed_after_collect_withdraws_nothing(lake, s3, land, machine_data) -> None:
+    land(FIRST, DAY)
+    collect(lake, DAY)
+    table = clean_state(lake, [FIRST, date(2026, 3, 2), date(2026, 3, 3), DAY])
+    cleaned = replace(lake, tables=FixedTables({"clean_readings": table}))
+    assert plan_clean(cleaned, DAY).todo == 0
+    _replace(lake, s3, machine_data, FIRST, {"a.csv": machine_data.csv_bytes(machine_data.rows(FIRST)[:120])})
+    assert plan_clean(cleaned, DAY).todo == 0
+    assert finish_clean(cleaned, DAY)["kept"] == [FIRST.isoformat()]
+    _replace(lake, s3, machine_data, FIRST, {"a.csv": b""})
+    assert collect(lake, DAY)["gaps"] == {FIRST.isoformat(): "readings: refused: a.csv is empty (0 bytes)"}
+    assert plan_clean(cleaned, DAY).todo == 1  # the refused one withdraws what stood there
+
+
+def clean_state(lake: Lake, wanted: list[date]) -> TableState:
+    """Return the state of a table in which these dates are clean."""
+    jobs = lake.objects.read_existing(plan_clean(replace(lake, tables=FixedTables()), wanted[-1]).job_uri or "").json()
+    keys = {day: item["key"] for day, item in jobs["tables"][0]["days"].items()}
+    return TableState(
+        "clean_readings", None, None, {d.isoformat(): Partition(keys[d.isoformat()], "digest", 200) for d in wanted}
+    )

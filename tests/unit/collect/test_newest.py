@@ -7,10 +7,10 @@ from datetime import date
 
 import pytest
 
-from perennial.commands.landed import newest_landed
+from perennial.collect.drops import newest_landed, newest_whole
 from perennial.lake.lake import Lake
 
-FIRST, LAST = date(2026, 3, 1), date(2026, 3, 3)
+FIRST, LAST, UPTO = date(2026, 3, 1), date(2026, 3, 3), date(2026, 5, 31)
 
 
 @pytest.fixture
@@ -24,17 +24,25 @@ def land(lake: Lake, s3, land_drops) -> Callable[[date, date], None]:
 
 
 def test_nothing_has_landed(lake: Lake) -> None:
-    assert newest_landed(lake, "readings") is None
+    assert newest_landed(lake, "readings", UPTO) is None
 
 
 def test_newest_is_the_last_with_a_manifest(lake: Lake, s3, land) -> None:
     land(FIRST, LAST)
     s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 4)) + "half.csv", b"x")
     s3.put(lake.pipeline.sources["readings"].uri.replace("{date}", "no-date") + "_MANIFEST.json", b"{}")
-    assert newest_landed(lake, "readings") == LAST
+    assert newest_landed(lake, "readings", UPTO) == LAST
 
 
 def test_what_only_has_the_name_of_a_manifest_has_not_landed(lake: Lake, s3, land) -> None:
     land(FIRST, LAST)
     s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 4)) + "_MANIFEST.json", b"oops")
-    assert newest_landed(lake, "readings") == LAST
+    assert newest_landed(lake, "readings", UPTO) == LAST
+
+
+def test_what_is_dated_later_is_not_looked_at(lake: Lake, land) -> None:
+    land(FIRST, LAST)
+    land(date(2026, 6, 1), date(2026, 6, 2))
+    assert newest_landed(lake, "readings", UPTO) == LAST
+    assert newest_whole(lake, UPTO) == LAST
+    assert newest_whole(lake, date(2026, 6, 1)) == date(2026, 6, 1)
