@@ -22,13 +22,14 @@ from perennial.stale import to_json as stale_to_json
 class HistoryPlan:
     """
     The dates of a backfill: `missing` have not landed from every source, `unchanged` have a decision that rests on what is there,
-    `stale` have one that does not, with the reason.
+    `stale` have one that does not, with the reason; `young` are analysed and have too little history to train.
     """
 
     dates: tuple[date, ...]
     missing: tuple[date, ...]
     unchanged: tuple[date, ...]
     stale: Mapping[date, Stale]
+    young: tuple[date, ...]
     chunks: tuple[tuple[date, date], ...]
     deploys: date | None
 
@@ -41,6 +42,7 @@ class HistoryPlan:
             "missing": [d.isoformat() for d in self.missing],
             "unchanged": len(self.unchanged),
             "stale": stale_to_json(self.stale),
+            "young": len(self.young),
             "chunks": [[first.isoformat(), last.isoformat()] for first, last in self.chunks],
             "deploys": self.deploys.isoformat() if self.deploys else None,
         }
@@ -58,12 +60,23 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
     chain = read_chain(lake)
     stale = stale_dates(lake, first, last)
     unchanged = tuple(d for d in chain.days if first <= d <= last and d not in stale)
+    young = tuple(d for d in dates if d not in missing and chain.get(d) is None and _is_young(lake, d))
+    settled = {*unchanged, *young}
     newest = next((d for d in reversed(dates) if d not in missing), None)
     return HistoryPlan(
         dates=dates,
         missing=tuple(sorted(missing)),
         unchanged=unchanged,
         stale=stale,
-        chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d not in missing and d not in unchanged)),
+        young=young,
+        chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d not in missing and d not in settled)),
         deploys=newest if newest is not None and why_not_newest(lake, chain, newest) is None else None,
     )
+
+
+def _is_young(lake: Lake, day: date) -> bool:
+    features = lake.tables.state("features")
+    if features.get(day) is None:
+        return False
+    calendar = lake.pipeline.calendar
+    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get(d) is not None)).too_little is not None

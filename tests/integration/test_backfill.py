@@ -78,6 +78,11 @@ def test_every_date_is_decided_and_the_newest_alone_is_released(first: dict[str,
     assert [one["date"] for one in list_releases(lake)] == [LAST.isoformat()]
 
 
+def test_a_plan_tells_what_is_settled(first: dict[str, Any]) -> None:
+    planned = perennial("backfill", PIPELINE, "--from", LANDED.isoformat(), "--to", LAST.isoformat(), "--plan")["plan"]
+    assert (planned["unchanged"], planned["young"], planned["stale"], planned["chunks"]) == (14, 4, [], [])
+
+
 def test_the_dates_after_the_first_take_one_task(first: dict[str, Any], stack) -> None:
     ran = {run["logical_date"][:10]: run["dag_run_id"] for run in stack.airflow.runs(DAG)}
     tasks = {day: {task.task: task.state for task in stack.airflow.tasks(DAG, run_id)} for day, run_id in ran.items()}

@@ -135,7 +135,7 @@ def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:
     failed: list[date] = []
     with AirflowClient(*_access()) as airflow:
         # Where nothing is to be done no run can take another's work, and none waits for a decision.
-        runs_at_once = UNCHANGED_AT_ONCE if len(plan.unchanged) == len(plan.dates) else 1
+        runs_at_once = 1 if plan.chunks or plan.missing else UNCHANGED_AT_ONCE
         for first, last in _stretches(airflow, lake, plan, again):
             one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again], runs_at_once)
             backfills.append(one)
@@ -224,7 +224,7 @@ def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id
 def _plan_lines(plan: Any) -> list[str]:
     lines = [
         f"{len(plan.dates)} dates, {plan.dates[0]} to {plan.dates[-1]}; "
-        f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.missing)} not landed"
+        f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
     ]
     if plan.missing:
         shown = [str(day) for day in plan.missing[:MOST_SHOWN]]
