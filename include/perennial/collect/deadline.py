@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from perennial.calendar import DAY, midnight
-from perennial.collect.drops import newest_whole
+from perennial.collect.accept import is_refused
+from perennial.collect.drops import landed_drops, newest_whole
 from perennial.collect.manifest import FILE
 from perennial.lake.lake import Lake
 from perennial.pipeline import Pipeline
@@ -21,10 +22,18 @@ def deadlines(pipeline: Pipeline, day: date) -> dict[str, datetime]:
 
 def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
     """
-    Return `day` when it has landed or may still land, else the newest date before it that has landed from every source.
+    Return `day` while it may still land, else the newest date up to it that has landed from every source and is not refused.
 
-    When none has, it is `day`, whose run then says what is missing.
+    When there is none, it is `day`, whose run then says what is missing.
     """
     if now < min(deadlines(lake.pipeline, day).values()):
         return day
-    return newest_whole(lake, day) or day
+    found = newest_whole(lake, day)
+    while found is not None and _is_refused(lake, found):
+        found = newest_whole(lake, found - DAY)
+    return found or day
+
+
+def _is_refused(lake: Lake, day: date) -> bool:
+    landed = {source: landed_drops(lake, source, [day])[day] for source in lake.pipeline.sources}
+    return any(one.drop is None and is_refused(lake, source, day, one.found) for source, one in landed.items())

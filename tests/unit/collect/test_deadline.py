@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from perennial.collect.collect import collect
 from perennial.collect.deadline import deadlines, newest_to_run
+from perennial.errors import DropRefusedError
 from perennial.lake.lake import Lake
 
 DAY = date(2026, 4, 5)
@@ -55,3 +57,12 @@ def test_afterwards_it_is_the_newest_that_has_landed(lake: Lake, s3: Any, land_d
 
 def test_where_nothing_has_landed_it_stays(lake: Lake) -> None:
     assert newest_to_run(lake, DAY, deadline(lake, DAY)) == DAY
+
+
+def test_what_collect_has_refused_is_passed_over(lake: Lake, s3: Any, land_drops: Any) -> None:
+    land_drops(s3.put, lake.pipeline, date(2026, 4, 2), date(2026, 4, 3))
+    s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 4, 3)) + "readings-1.csv", b"half")
+    assert newest_to_run(lake, DAY, deadline(lake, DAY)) == date(2026, 4, 3)
+    with pytest.raises(DropRefusedError):
+        collect(lake, date(2026, 4, 3))
+    assert newest_to_run(lake, DAY, deadline(lake, DAY)) == date(2026, 4, 2)
