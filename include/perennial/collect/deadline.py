@@ -35,5 +35,5 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
 
 
 def _is_refused(lake: Lake, day: date) -> bool:
-    landed = {source: landed_drops(lake, source, [day])[day] for source in lake.pipeline.sources}
-    return any(one.drop is None and is_refused(lake, source, day, one.found) for source, one in landed.items())
+    found = {source: landed_drops(lake, source, [day]).get(day) for source in lake.pipeline.sources}
+    return any(one is not None and one.drop is None and is_refused(lake, source, day, one.found) for source, one in found.items())
