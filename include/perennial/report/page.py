@@ -24,7 +24,7 @@ PANELS = (
     "Decisions",
     "Clean rows",
     "Rows in quarantine",
-    "Drift (PSI of the input that moved most)",
+    "Drift (median PSI of the inputs)",
     "CPU seconds of training",
 )
 HEIGHTS = [0.22, 0.22, 0.12, 0.12, 0.09, 0.12, 0.11]
@@ -43,7 +43,7 @@ td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px s
 <table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
 <p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. A candidate is the one
 trained for the date itself; its window ends before it. The base rate says for every row the share of positives in that window. Drift is the population stability index
-against the 28 dates before; 0.1 is little, 0.25 much.</p>
+of the numeric inputs against the 28 dates before, the median of all; pointing at it names the input that moved most. Inputs that are the same all day, such as weather, move every day.</p>
 {figure}
 </body></html>
 """
@@ -119,8 +119,8 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         bars(5, source, colour, (day.quarantined.get(source) for day in days))
     drifted = [day for day in days if day.drift]
     moved = go.Scatter(
-        x=[day.date for day in drifted], y=[day.drift[0] for day in drifted if day.drift], mode="lines+markers", showlegend=False,
-        name="drift", text=[escape(day.drift[1]) for day in drifted if day.drift], marker={"size": 4}, line={"color": "#555", "width": 1},
+        x=[day.date for day in drifted], y=[day.drift.median for day in drifted if day.drift], mode="lines+markers", showlegend=False,
+        name="drift", text=[f"most: {escape(day.drift.column)} {day.drift.largest:.1f}" for day in drifted if day.drift], marker={"size": 4}, line={"color": "#555", "width": 1},
     )  # fmt: skip
     figure.add_trace(moved, row=6, col=1)
     for name in sorted({name for day in days for name in day.cpu_seconds}):

@@ -49,13 +49,27 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """
+    How far a day's numeric inputs lie from those of the days before, as population stability indices.
+
+    :param median: of all inputs: those that are the same all day, such as weather, move every day
+    :param largest: of the input `column`
+    """
+
+    median: float
+    largest: float
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
 class Day:
     """
     One decided date.
 
     :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date
     :param quarantined: rows that broke the contract, by source; `rows` the clean ones
-    :param drift: the population stability index of the input that moved most, and its name; None: too few days before
+    :param drift: None: too few days before, or no numeric input
     :param cpu_seconds: CPU seconds of each candidate's training
     """
 
@@ -68,7 +82,7 @@ class Day:
     quarantined: Mapping[str, int]
     positives: float
     scores: Mapping[str, Score]
-    drift: tuple[float, str] | None
+    drift: Drift | None
     cpu_seconds: Mapping[str, float]
 
 
@@ -152,7 +166,7 @@ def _day(
     body: Mapping[str, Any],
     y: NDArray[Any],
     predicted: Mapping[str, NDArray[Any]],
-    drift: tuple[float, str] | None,
+    drift: Drift | None,
     candidates: Mapping[str, dict[str, Any]],
 ) -> Day:
     clean = {name: lake.tables.state(f"clean_{name}").get(day) for name in lake.pipeline.sources}
@@ -230,8 +244,10 @@ class _Drift:
         self._edges: list[NDArray[Any]] = []
         self._before: deque[list[NDArray[Any]]] = deque(maxlen=REFERENCE_DAYS)
 
-    def of(self, rows: pa.Table) -> tuple[float, str] | None:
-        """Return the largest index of a day and the input that has it, and remember the day; None while too few days are known."""
+    def of(self, rows: pa.Table) -> Drift | None:
+        """Return the drift of a day, and remember the day; None while too few days are known."""
+        if not self._columns:
+            return None
         wanted = [self._inputs.numbers.index(name) for name in self._columns]
         numbers = to_arrays(rows, self._inputs)[0][:, wanted]
         if self._edges:
@@ -239,7 +255,8 @@ class _Drift:
             before = [np.sum(one, axis=0) for one in zip(*self._before, strict=True)]
             self._before.append(today)
             indices = [_stability_index(now, then) for now, then in zip(today, before, strict=True)]
-            return max(zip(indices, self._columns, strict=True), default=None)
+            largest, column = max(zip(indices, self._columns, strict=True))
+            return Drift(float(np.median(indices)), largest, column)
         self._first.append(numbers)
         if len(self._first) == REFERENCE_DAYS:
             self._edges = [_edges(column) for column in np.concatenate(self._first).T]
