@@ -17,7 +17,10 @@ from perennial.airflow_client import AirflowClient
 from stack.config import REPO
 from stack.demo_flight import flight_record
 
-pytestmark = pytest.mark.skipif(not os.environ.get("PERENNIAL_TAG"), reason="make test-compose builds the images and names them")
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("PERENNIAL_TAG"), reason="make test-compose builds the images and names them"),
+    pytest.mark.timeout(3600),  # two dates, and Spark's JVMs start for each of their stages
+]
 
 DAG = "retrain_flight_delays"
 FIRST, SECOND = date(2013, 2, 12), date(2013, 2, 13)
