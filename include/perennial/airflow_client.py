@@ -113,16 +113,9 @@ class AirflowClient:
 
     def logical_dates(self, dag_id: str, first: datetime, last: datetime, state: str) -> list[str]:
         """Return the logical dates (ISO instants) from `first` to `last` of the runs in a state, at most a thousand."""
-        query: dict[str, str | int] = {
-            "logical_date_gte": first.isoformat(),
-            "logical_date_lte": last.isoformat(),
-            "state": state,
-            "limit": 100,
-        }
         found: list[str] = []
         for offset in range(0, 1000, 100):
-            answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params={**query, "offset": offset})
-            runs = self._checked(answer)["dag_runs"]
+            runs = self._runs_in(dag_id, first, last, state, limit=100, offset=offset)["dag_runs"]
             found += [run["logical_date"] for run in runs]
             if len(runs) < 100:
                 break
@@ -130,14 +123,14 @@ class AirflowClient:
 
     def count_runs(self, dag_id: str, first: datetime, last: datetime, state: str) -> int:
         """Return how many runs with logical dates from `first` to `last` are in a state."""
-        query: dict[str, str | int] = {
-            "logical_date_gte": first.isoformat(),
-            "logical_date_lte": last.isoformat(),
-            "state": state,
-            "limit": 1,
-        }
-        answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params=query)
-        return int(self._checked(answer)["total_entries"])
+        return int(self._runs_in(dag_id, first, last, state, limit=1)["total_entries"])
+
+    def _runs_in(
+        self, dag_id: str, first: datetime, last: datetime, state: str, *, limit: int, offset: int = 0
+    ) -> dict[str, Any]:
+        between = {"logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
+        query: dict[str, str | int] = {**between, "state": state, "limit": limit, "offset": offset}
+        return dict(self._checked(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params=query)))
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, the newest first."""

@@ -16,6 +16,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.stale import Stale, stale_dates
 from perennial.stale import to_json as stale_to_json
+from perennial.train.plan import split_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,10 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
     chain = read_chain(lake)
     stale = stale_dates(lake, first, last)
     unchanged = tuple(d for d in chain.days if first <= d <= last and d not in stale)
-    young = tuple(d for d in dates if d not in missing and chain.get(d) is None and _is_young(lake, d))
+    features = lake.tables.state("features")
+    young = tuple(
+        d for d in dates if d not in missing and chain.get(d) is None and features.get(d) and split_of(lake, d).too_little
+    )
     settled = {*unchanged, *young}
     newest = next((d for d in reversed(dates) if d not in missing), None)
     return HistoryPlan(
@@ -72,11 +76,3 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
         chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d not in missing and d not in settled)),
         deploys=newest if newest is not None and why_not_newest(lake, chain, newest) is None else None,
     )
-
-
-def _is_young(lake: Lake, day: date) -> bool:
-    features = lake.tables.state("features")
-    if features.get(day) is None:
-        return False
-    calendar = lake.pipeline.calendar
-    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get(d) is not None)).too_little is not None

@@ -25,8 +25,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     that begin these dates and that end D; with `until` also for the dates up to that one. With `recompute` all of it is planned
     although it is there: it must come out the same.
     """
-    clean = _clean_states(lake)
-    _require(lake, day, clean)
+    clean = _required_states(lake, day)
     wanted = _wanted(lake, day, until or day, clean)
     states = {table: lake.tables.state(table) for table in wanted}
     stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
@@ -43,9 +42,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     """Return what analyse made for `day`: rows and digest of D's partitions by table; raise when one of them is missing."""
-    clean = _clean_states(lake)
-    _require(lake, day, clean)
-    wanted = _wanted(lake, day, day, clean)
+    wanted = _wanted(lake, day, day, _required_states(lake, day))
     rows, digests = {}, {}
     missing: list[str] = []
     left: list[str] = []
@@ -82,10 +79,13 @@ def _clean_states(lake: Lake) -> dict[str, TableState]:
     return {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
 
 
-def _require(lake: Lake, day: date, clean: dict[str, TableState]) -> None:
+def _required_states(lake: Lake, day: date) -> dict[str, TableState]:
+    """Return the clean states; raise when one of them lacks `day`."""
+    clean = _clean_states(lake)
     for name, state in clean.items():
         if (day.isoformat() if name in lake.pipeline.sources else "reference") not in state.partitions:
             raise PerennialError(f"Pipeline {lake.pipeline.name!r}: clean_{name} lacks {day}. Run clean for {day} first.")
+    return clean
 
 
 def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:

@@ -63,9 +63,7 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
 
 def clean_refusal(lake: Lake, name: str, day: date, drop: Drop) -> bool:
     """Tell whether cleaning has refused an accepted drop for its rows."""
-    key = _key(lake, name, day, drop)
-    current = _is_current(lake.tables.state(f"clean_{name}").partitions, day, key)
-    return not current and lake.objects.exists(lake.layout.refusal(name, day, key))
+    return _is_refused(lake, name, lake.tables.state(f"clean_{name}").partitions, day, _key(lake, name, day, drop))
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
@@ -134,11 +132,9 @@ def _work(
             refused.append(day)
             continue
         key = _key(lake, name, day, drop)
-        is_current = _is_current(partitions, day, key)
-        is_refused = not is_current and lake.objects.exists(lake.layout.refusal(name, day, key))
-        if is_refused:
+        if was_refused := _is_refused(lake, name, partitions, day, key):
             refused.append(day)
-        if not (is_current or is_refused) or day in again:
+        if not (was_refused or _is_current(partitions, day, key)) or day in again:
             work[day] = key, drop
     return work, [day for day in refused if _text(day) in partitions and day not in work]
 
@@ -184,6 +180,10 @@ def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> str:
 def _is_current(partitions: dict[str, Partition], day: date | None, key: str) -> bool:
     found = partitions.get(_text(day))
     return found is not None and found.key == key
+
+
+def _is_refused(lake: Lake, name: str, partitions: dict[str, Partition], day: date | None, key: str) -> bool:
+    return not _is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
 
 
 def _text(day: date | None) -> str:

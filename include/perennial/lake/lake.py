@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from perennial.lake.layout import Layout, lake_root
-from perennial.lake.objects import Objects, Remembered
+from perennial.lake.objects import Objects
 from perennial.lake.tables import Tables
 from perennial.pipeline import Pipeline
 
@@ -21,7 +21,7 @@ class Lake:
 
     def at_one_moment(self) -> Lake:
         """Return the same lake, each object, listing and table as it is when it is asked for first: for questions that change nothing."""
-        return replace(self, objects=Remembered(self.objects), tables=self.tables.at_one_moment())
+        return replace(self, objects=self.objects.at_one_moment(), tables=self.tables.at_one_moment())
 
 
 def open_lake(pipeline: Pipeline, space: str = "main") -> Lake:

@@ -72,6 +72,10 @@ class Objects:
         )
         return boto3.session.Session().client("s3", config=config)
 
+    def at_one_moment(self) -> Objects:
+        """Return the same store, each object and listing as it is when it is asked for first."""
+        return Remembered(self)
+
     def read(self, uri: str) -> Stored | None:
         """Return an object, or None when there is none."""
         bucket, key = split_uri(uri)
@@ -174,6 +178,9 @@ class Remembered(Objects):
         self.client = objects.client
         self._read: dict[str, Stored | None] = {}
         self._listed: dict[str, Sequence[Listed]] = {}
+
+    def at_one_moment(self) -> Objects:
+        return self
 
     def read(self, uri: str) -> Stored | None:
         if uri not in self._read:

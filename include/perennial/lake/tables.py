@@ -106,6 +106,9 @@ class _Remembered(Tables):
         super().__init__(database)
         self._states: dict[str, TableState] = {}
 
+    def at_one_moment(self) -> Tables:
+        return self
+
     def state(self, table: str) -> TableState:
         if table not in self._states:
             self._states[table] = super().state(table)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY, Split, days
 from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
@@ -30,6 +30,12 @@ class TrainingPlan:
     key: str | None = None
 
 
+def split_of(lake: Lake, day: date) -> Split:
+    """Return the window and the holdout of a date, among the dates that have features."""
+    state, calendar = lake.tables.state("features"), lake.pipeline.calendar
+    return calendar.split(day, (d for d in calendar.feature_dates(day) if state.get(d) is not None))
+
+
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
     """
     Plan the training of one candidate of date D and write its job file; too little history is a reason to skip.
@@ -38,11 +44,10 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
     """
     pipeline, layout = lake.pipeline, lake.layout
     state = lake.tables.state("features")
-    landed = [d for d in pipeline.calendar.feature_dates(day) if state.get(d) is not None]
-    split = pipeline.calendar.split(day, landed)
+    split = split_of(lake, day)
     if split.too_little:
         return TrainingPlan(candidate, split.too_little, None, None, unchanged=False)
-    if day not in landed or state.metadata_location is None or state.snapshot_id is None:
+    if state.get(day) is None or state.metadata_location is None or state.snapshot_id is None:
         raise PerennialError(f"Pipeline {pipeline.name!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
     partitions = {d: state.partitions[d.isoformat()] for d in (*split.window, *split.holdout)}
     digests = {d: partition.digest for d, partition in partitions.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -24,16 +23,6 @@ from perennial.lake.tables import Partition, TableState
 
 FIRST = date(2026, 3, 1)
 DAY = date(2026, 3, 4)
-
-
-@pytest.fixture
-def lake(s3, pipeline_factory) -> Lake:
-    return s3.open_lake(pipeline_factory())
-
-
-@pytest.fixture
-def land(lake: Lake, s3, land_drops) -> Callable[[date, date], None]:
-    return lambda first, last: land_drops(s3.put, lake.pipeline, first, last)
 
 
 def _replace(lake: Lake, s3, machine_data, day: date, files: dict[str, bytes]) -> None:

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
-
-import pytest
 
 from perennial.collect.drops import newest_landed, newest_whole
 from perennial.lake.lake import Lake
 
 FIRST, LAST, UPTO = date(2026, 3, 1), date(2026, 3, 3), date(2026, 5, 31)
-
-
-@pytest.fixture
-def lake(s3, pipeline_factory) -> Lake:
-    return s3.open_lake(pipeline_factory())
-
-
-@pytest.fixture
-def land(lake: Lake, s3, land_drops) -> Callable[[date, date], None]:
-    return lambda first, last: land_drops(s3.put, lake.pipeline, first, last)
 
 
 def test_nothing_has_landed(lake: Lake) -> None:

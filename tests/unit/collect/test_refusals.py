@@ -24,11 +24,6 @@ Problems = Callable[[Files], list[str]]
 
 
 @pytest.fixture
-def lake(s3, pipeline_factory) -> Lake:
-    return s3.open_lake(pipeline_factory())
-
-
-@pytest.fixture
 def problems(lake: Lake, s3, machine_data: ModuleType) -> Callable[..., list[str]]:
     """Land files with a manifest that fits them unless one is given; return what collect says, and that nothing stays."""
 
