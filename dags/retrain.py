@@ -14,6 +14,7 @@ from perennial.pipeline_file import load_pipeline, pipeline_names
 from perennial.runtime.choice import runtime_of
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md
+from perennial_airflow.operators.plan_run import PlanRunOperator
 from perennial_airflow.operators.spark_stage import SparkStageOperator
 from perennial_airflow.operators.wait_for_drop import WaitForDropOperator
 from perennial_airflow.params import run_params
@@ -49,7 +50,7 @@ def retrain(pipeline: Pipeline) -> DAG:
         schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end),
         start_date=midnight(pipeline.start, pipeline.calendar.time_zone),
         catchup=False,
-        max_active_runs=1,  # a run is judged against what the runs before it left
+        max_active_runs=1,  # a run is judged against what the runs before it left (a backfill's runs: see PlanRunOperator)
         params=run_params(pipeline),
         tags=["retrain", *pipeline.tags],
         auto_register=False,  # refused_pipelines.py builds the same DAGs, and must not have them
@@ -64,13 +65,13 @@ def retrain(pipeline: Pipeline) -> DAG:
         },
     ) as dag:
         chain(
-            tasks.plan_run(name),
+            PlanRunOperator(task_id="plan_run", pipeline=name),
             WaitForDropOperator(task_id="wait_for_drop", pipeline=name, day=DAY, execution_timeout=timedelta(days=8)),
             tasks.collect(name, DAY, UNTIL),
             SparkStageOperator(task_id="clean", pipeline=name, stage="clean", day=DAY, until=UNTIL),
             SparkStageOperator(task_id="analyse", pipeline=name, stage="analyse", day=DAY, until=UNTIL),
             train(pipeline),
-            tasks.evaluate(name, DAY),
+            tasks.evaluate(name, DAY, UNTIL),
             tasks.deploy(name, DAY),
         )
     return dag

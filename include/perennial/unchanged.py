@@ -18,20 +18,19 @@ from perennial.train.plan import finish_training, plan_training
 Facts = dict[str, Any]
 
 
-def finished_stages(lake: Lake, day: date, runtime: Runtime, run_id: str, *, may_decide: bool = False) -> dict[str, Facts] | None:
+def finished_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
     """
     Return the facts of every stage when none has anything to do for `day`; None at the first that has work.
 
     The stages are asked in their order, because each plans from what the one before it left. Once a stage says that it is
-    current, calling it changes nothing and gives its facts. What a stage refuses is left to its own task. With `may_decide` a
-    decision of a date that cannot be released is made here: it takes a moment, and is all that a date done ahead still lacks.
+    current, calling it changes nothing and gives its facts. What a stage refuses is left to its own task.
     """
     moment = lake.at_one_moment()
     try:
         data = _data_stages(moment, day)
         # Decisions and releases of other runs are to be seen at once.
         lake = replace(lake, tables=moment.tables)
-        models = None if data is None else _model_stages(lake, day, runtime, run_id, may_decide)
+        models = None if data is None else _model_stages(lake, day, runtime, run_id)
     except RefusedError:
         return None
     return None if data is None or models is None else {**data, **models}
@@ -54,7 +53,7 @@ def _data_stages(lake: Lake, day: date) -> dict[str, Facts] | None:
     return {"collect": collected, "clean": _unchanged(cleaned), "analyse": _unchanged(finish_analyse(lake, day))}
 
 
-def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str, may_decide: bool) -> dict[str, Facts] | None:
+def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
     plans = {name: plan_training(lake, day, name) for name in lake.pipeline.training.candidates}
     for plan in plans.values():
         if plan.skipped is not None:
@@ -63,12 +62,9 @@ def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str, may_deci
         return None
     # Imported here: they bring scikit-learn, and most runs have already found work to do.
     from perennial.deploy import deploy
-    from perennial.deploy.newest import why_not_newest
     from perennial.evaluate import evaluate
-    from perennial.evaluate.chain_store import read_chain
 
-    is_history = may_decide and why_not_newest(lake, read_chain(lake), day) is not None
-    if not is_history and not (evaluate.is_current(lake, day) and deploy.is_current(lake, day, runtime)):
+    if not (evaluate.is_current(lake, day) and deploy.is_current(lake, day, runtime)):
         return None
     return {
         "train": {"outcome": "unchanged", "candidates": {name: finish_training(lake, plan) for name, plan in plans.items()}},

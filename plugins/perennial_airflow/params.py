@@ -25,7 +25,7 @@ def run_params(pipeline: Pipeline) -> dict[str, Param]:
             type=["null", "string"],
             format="date",
             title="Work ahead until",
-            description="For backfills: the first run also collects, cleans, analyses and trains what has landed up to this date, at most 60 dates at a time; the runs of those dates only decide. Never releases them.",
+            description="For backfills: the first run also collects, cleans, analyses, trains and decides what has landed up to this date, at most 60 dates at a time. Never releases them.",
         ),
         "recompute": Param(
             False,

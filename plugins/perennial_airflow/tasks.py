@@ -3,56 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from airflow.sdk import task
-from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial_airflow.lake import lake_of
-from perennial_airflow.run_request import read_request
 
 log = logging.getLogger(__name__)
 
-BACKFILL, MANUAL = "backfill", "manual"
-
 # Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light. The keywords with
 # the default None are filled by Airflow from the run's context.
-
-
-@task
-def plan_run(pipeline: str, *, dag_run: Any = None, params: Any = None, ti: Any = None) -> dict[str, Any]:
-    """Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed."""
-    from perennial.ahead import last_ahead
-    from perennial.collect.deadline import newest_to_run
-    from perennial.runtime.choice import open_runtime
-    from perennial.unchanged import finished_stages
-
-    lake = lake_of(pipeline)
-    run_type = dag_run.run_type.value
-    request = read_request(
-        lake.pipeline.calendar,
-        conf=dag_run.conf or {},
-        params=params,
-        interval_start=dag_run.data_interval_start,
-        run_after=dag_run.run_after,
-        run_type=run_type,
-    )
-    if run_type == MANUAL and params["date"] is None:
-        request = replace(request, day=newest_to_run(lake, request.day, datetime.now(UTC)))
-    log.info("This is a run of %s", request.day)
-    plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
-    if request.recompute or request.force_decision:
-        return plan
-    # What an earlier run of a backfill has done ahead needs its decision only, which is no work for three more tasks.
-    stages = finished_stages(lake, request.day, open_runtime(lake.pipeline), dag_run.run_id, may_decide=run_type == BACKFILL)
-    if stages is None:
-        return {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
-    is_unchanged = all(facts["outcome"] != "done" for facts in stages.values())
-    log.info("Nothing has changed since %s was decided" if is_unchanged else "%s was done ahead: it is decided now", request.day)
-    ti.xcom_push(key="return_value", value={**plan, "outcome": "unchanged" if is_unchanged else "done", "stages": stages})
-    raise DownstreamTasksSkipped(tasks=sorted(ti.task.downstream_task_ids))
 
 
 @task
@@ -95,17 +57,16 @@ def skip_training(ti: Any, plan: Any) -> None:
 
 
 @task
-def evaluate(pipeline: str, day: str, *, dag_run: Any = None, params: Any = None) -> dict[str, Any]:
-    """Judge the candidates against the incumbent and record the decision."""
+def evaluate(pipeline: str, day: str, until: str, *, dag_run: Any = None, params: Any = None) -> dict[str, Any]:
+    """Judge the candidates against the incumbent and record the decision; then those of the dates that the run works ahead for."""
     from perennial.evaluate.evaluate import evaluate as judge
+    from perennial.evaluate.evaluate import evaluate_ahead
 
-    return judge(
-        lake_of(pipeline),
-        date.fromisoformat(day),
-        run_id=dag_run.run_id,
-        force_decision=params["force_decision"],
-        force_reason=params["force_reason"],
-    )
+    lake, own, run_id = lake_of(pipeline), date.fromisoformat(day), dag_run.run_id
+    force = {key: params[key] for key in ("force_decision", "force_reason")}
+    result = judge(lake, own, run_id=run_id, **force)
+    evaluate_ahead(lake, own, date.fromisoformat(until), run_id=run_id)
+    return result
 
 
 @task

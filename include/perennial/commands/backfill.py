@@ -19,8 +19,8 @@ from perennial.errors import PerennialError, RefusedError
 
 POLL_SECONDS = 2.0
 MOST_SHOWN = 10
-UNCHANGED_AT_ONCE = 4
-"""Runs at a time when every date is unchanged: most of such a run is waiting for Airflow."""
+RUNS_AT_ONCE = 4
+"""One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
 
 
 class Again(StrEnum):
@@ -134,10 +134,8 @@ def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:
     ran: list[date] = []
     failed: list[date] = []
     with AirflowClient(*_access()) as airflow:
-        # Where nothing is to be done no run can take another's work, and none waits for a decision.
-        runs_at_once = 1 if plan.chunks or plan.missing else UNCHANGED_AT_ONCE
         for first, last in _stretches(airflow, lake, plan, again):
-            one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again], runs_at_once)
+            one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again])
             backfills.append(one)
             ran += days(first, last)
             failed += lost
@@ -178,7 +176,7 @@ def _stretches(airflow: Any, lake: Any, plan: Any, again: Again) -> Iterator[tup
         first = found[length - 1] + DAY
 
 
-def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str, runs_at_once: int) -> tuple[int, list[date]]:
+def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str) -> tuple[int, list[date]]:
     """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
     from perennial.calendar import midnight
 
@@ -193,7 +191,7 @@ def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: st
     else:
         airflow.unpause(dag_id)
         backfill_id = airflow.backfill(
-            dag_id, begin, end, {"until": last.isoformat()}, reprocess=reprocess, runs_at_once=runs_at_once
+            dag_id, begin, end, {"until": last.isoformat()}, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE
         )
     with problems.status("") as shown:
         while not airflow.backfill_is_done(backfill_id):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from perennial.calendar import DAY, days
 from perennial.errors import LostRaceError, PerennialError
 from perennial.evaluate.chain import Chain, Entry, anchor, champion, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
@@ -57,6 +58,21 @@ def evaluate(
         f"Pipeline {lake.pipeline.name!r}, {day}: earlier dates changed the incumbent {ATTEMPTS} times meanwhile. "
         "Run it again when they are done."
     )
+
+
+def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
+    """
+    Judge the dates after `day` up to `until`, in their order, each against what those before it left.
+
+    It ends at the first that cannot be judged: the dates after it are judged when that one's own run has ended.
+    """
+    for later in days(day + DAY, until):
+        try:
+            result = evaluate(lake, later, run_id=run_id)
+        except PerennialError as error:
+            log.warning("Judging ahead ended before %s, whose own run will say why: %s", later, error)
+            return
+        log.info("%s: %s", later, result.get("decision") or result["reason"])
 
 
 def is_current(lake: Lake, day: date) -> bool:

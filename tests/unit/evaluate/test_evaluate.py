@@ -15,7 +15,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate import evaluate as module
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.evaluate.evaluate import evaluate, is_current
+from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
 from perennial.pipeline import Inputs
 from perennial.train.plan import TrainingPlan
 
@@ -82,6 +82,22 @@ def test_a_candidate_that_is_not_trained_is_an_error(lab: Lab):
     lab.plans["mlp"] = replace(lab.plans["mlp"], job_uri="s3://x/y", unchanged=False)
     with pytest.raises(PerennialError, match="mlp not trained"):
         evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_dates_ahead_are_judged_in_order_up_to_the_first_that_is_not_trained(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    dates = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
+    plans = {}
+    for day in dates:
+        both(lab, day)
+        plans[day] = list(lab.plans.values())
+    plans[dates[2]] = [replace(plan, unchanged=False) for plan in plans[dates[2]]]
+    monkeypatch.setattr(module, "_plans", lambda _lake, day: plans[day])
+    first = evaluate(lab.lake, dates[0], run_id="ours")
+    evaluate_ahead(lab.lake, dates[0], dates[-1], run_id="ours")
+    chain = read_chain(lab.lake)
+    assert chain.days == dates[:2]
+    assert chain.entries[str(dates[1])].incumbent == first["champion"]
+    assert chain.entries[str(dates[1])].run_id == "ours"
 
 
 def test_two_evaluations_at_once_end_with_one_decision(lab: Lab):

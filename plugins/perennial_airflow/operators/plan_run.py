@@ -1,0 +1,105 @@
+"""The operator that begins a run: which date it is, what is asked of it, and whether there is anything to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+from perennial.calendar import DAY, days, midnight
+from perennial_airflow.lake import lake_of
+from perennial_airflow.run_request import RunRequest, read_request
+
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+
+BACKFILL, MANUAL = "backfill", "manual"
+
+
+class PlanRunOperator(BaseOperator):
+    """
+    Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed.
+
+    The runs of a backfill work ahead for each other and decide in order of date. So one of them that has work waits, deferred,
+    while a run of a landed date shortly before it is running; after that its work may be done.
+
+    :param pipeline: name of the pipeline
+    """
+
+    def __init__(self, *, pipeline: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from perennial.ahead import last_ahead
+        from perennial.runtime.choice import open_runtime
+        from perennial.unchanged import finished_stages
+
+        lake, run = lake_of(self.pipeline), context["dag_run"]
+        request = self._request(lake, context)
+        self.log.info("This is a run of %s", request.day)
+        plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
+        # Asked before the stages are: what a run that has ended by then did is seen below.
+        at_work = self._runs_at_work(lake, request.day) if run.run_type.value == BACKFILL else []
+        is_asked = request.recompute or request.force_decision is not None
+        stages = None if is_asked else finished_stages(lake, request.day, open_runtime(lake.pipeline), run.run_id)
+        if stages is not None:
+            self.log.info("Nothing has changed since %s was decided", request.day)
+            self._end(lake, context, {**plan, "outcome": "unchanged", "stages": stages})
+        if at_work:
+            self._wait_for(at_work, request.day)
+        return plan if is_asked else {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
+
+    def resume(self, context: Context, event: None = None) -> dict[str, Any]:
+        """Plan anew once no earlier run is at work."""
+        return self.execute(context)
+
+    def _request(self, lake: Lake, context: Context) -> RunRequest:
+        from perennial.collect.deadline import newest_to_run
+
+        run, params = context["dag_run"], context["params"]
+        request = read_request(
+            lake.pipeline.calendar,
+            conf=run.conf or {},
+            params=params,
+            interval_start=run.data_interval_start,
+            run_after=run.run_after,
+            run_type=run.run_type.value,
+        )
+        if run.run_type.value == MANUAL and params["date"] is None:
+            request = replace(request, day=newest_to_run(lake, request.day, datetime.now(UTC)))
+        return request
+
+    def _runs_at_work(self, lake: Lake, day: date) -> list[datetime]:
+        """Return the logical dates before `day`, as far as one may work ahead, when the run of one of them is running."""
+        from perennial.ahead import MOST_DATES
+        from perennial.collect.drops import whole_dates
+        from perennial_airflow.triggers.earlier_runs import count_running
+
+        def runs(dates: Iterable[date]) -> list[datetime]:
+            logical_dates = [midnight(earlier, lake.pipeline.time_zone) for earlier in dates]
+            return logical_dates if count_running(self.dag_id, logical_dates) else []
+
+        reach = list(days(day - DAY * (MOST_DATES - 1), day - DAY))
+        # A run that waits for its drop may wait for days. Mostly none is running, and what has landed need not be asked.
+        return runs(sorted(whole_dates(lake, reach))) if runs(reach) else []
+
+    def _wait_for(self, logical_dates: Sequence[datetime], day: date) -> None:
+        from perennial_airflow.triggers.earlier_runs import EarlierRunsTrigger
+
+        self.log.info("Runs of dates before %s are at work, and may do its work too: waiting for them", day)
+        trigger = EarlierRunsTrigger(dag_id=self.dag_id, logical_dates=[instant.isoformat() for instant in logical_dates])
+        self.defer(trigger=trigger, method_name="resume")
+
+    def _end(self, lake: Lake, context: Context, plan: dict[str, Any]) -> None:
+        """End the run. Every later task is skipped at once: left to the scheduler it would be one a round."""
+        context["ti"].xcom_push(key="return_value", value=plan)
+        mapped = range(len(lake.pipeline.training.candidates))
+        later: list[str | tuple[str, int]] = []
+        for task in self.get_flat_relatives(upstream=False):
+            later += [(task.task_id, index) for index in mapped] if task.is_mapped else [task.task_id]
+        raise DownstreamTasksSkipped(tasks=later)
