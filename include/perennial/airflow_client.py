@@ -136,6 +136,11 @@ class AirflowClient:
         """Return the DAG's runs, the newest first."""
         return list((self._get(f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=100") or {})["dag_runs"])
 
+    def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[dict[str, Any]]:
+        """Return the runs of backfills that succeeded, in an order such as `-duration`, at most `limit`."""
+        query: dict[str, str | int] = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
+        return list(self._checked(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params=query))["dag_runs"])
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
         return str((self._get(f"/dags/{dag_id}/dagRuns/{run_id}") or {})["state"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sized
-from datetime import date, datetime
+from collections.abc import Sized
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,20 +16,10 @@ import typer
 from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
+from perennial.history.again import Again
 
-POLL_SECONDS = 2.0
 MOST_SHOWN = 10
-RUNS_AT_ONCE = 4
-"""One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
-
-
-class Again(StrEnum):
-    """Which dates that have run before run again."""
-
-    ALL = "all"
-    FAILED = "failed"
-    MISSING = "missing"
-    STALE = "stale"
+SHOWN_IN_SECONDS = 180
 
 
 class Cadence(StrEnum):
@@ -38,9 +28,6 @@ class Cadence(StrEnum):
     DAILY = "daily"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
-
-
-REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
 
 
 def backfill(
@@ -64,7 +51,8 @@ def backfill(
 
     With --as the dates run under other settings, without Airflow, in a space of their own that production never reads.
     """
-    from perennial.history import plan_history
+    from perennial.airflow_client import AirflowClient
+    from perennial.history.plan import plan_history
 
     lake = chosen_lake(pipeline)
     if name is not None:
@@ -80,21 +68,24 @@ def backfill(
             remedy="Name one with --as NAME; what production does stands in pipeline.yaml.",
         )
     plan = plan_history(lake, chosen_date(first), chosen_date(last))
-    if not as_json:
-        for line in _plan_lines(plan):
-            print_line(line)
-    if only_plan:
-        if as_json:
-            print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json()})
-        return
-    if len(plan.missing) == len(plan.dates):
-        raise RefusedError(
-            f"Pipeline {lake.pipeline.name!r}: none of the {len(plan.dates)} dates has landed",
-            remedy="Land them first (docs/how-to/land-a-drop.md).",
-        )
-    summary = _run(lake, plan, again)
+    with AirflowClient(*_access()) as airflow:
+        expected = _expected(airflow, lake, plan)
+        if not as_json:
+            for line in _plan_lines(plan, expected):
+                print_line(line)
+        planned = {**plan.to_json(), "expected_seconds": None if expected is None else round(expected)}
+        if only_plan:
+            if as_json:
+                print_json({"pipeline": lake.pipeline.name, "plan": planned})
+            return
+        if len(plan.missing) == len(plan.dates):
+            raise RefusedError(
+                f"Pipeline {lake.pipeline.name!r}: none of the {len(plan.dates)} dates has landed",
+                remedy="Land them first (docs/how-to/land-a-drop.md).",
+            )
+        summary = _run(airflow, lake, plan, again, expected if again is Again.ALL else None)
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "plan": plan.to_json(), "result": summary})
+        print_json({"pipeline": lake.pipeline.name, "plan": planned, "result": summary})
     else:
         for line in _summary_lines(summary):
             print_line(line)
@@ -123,83 +114,27 @@ def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, las
     print_line(f"`perennial compare main {name} --from {first} --to {last}` sets it beside production", style="dim")
 
 
-def _run(lake: Any, plan: Any, again: Again) -> dict[str, Any]:
-    """Run what is to run, stretch by stretch, and sum up what came of it."""
-    from perennial.airflow_client import AirflowClient
-    from perennial.calendar import days
-    from perennial.evaluate.chain_store import read_chain
+def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None) -> dict[str, Any]:
+    """Run it, showing how far it is."""
+    from perennial.history.run import Progress, run_history
 
-    began = time.monotonic()
-    backfills: list[int] = []
-    ran: list[date] = []
-    failed: list[date] = []
-    with AirflowClient(*_access()) as airflow:
-        for first, last in _stretches(airflow, lake, plan, again):
-            one, lost = _run_stretch(airflow, lake, first, last, REPROCESS[again])
-            backfills.append(one)
-            ran += days(first, last)
-            failed += lost
-    entries = read_chain(lake).entries
-    decided = [entries[d.isoformat()] for d in ran if d not in failed and d.isoformat() in entries]
-    return {
-        "backfills": backfills,
-        "seconds": round(time.monotonic() - began, 1),
-        "dates": len(ran),
-        "failed": [d.isoformat() for d in failed],
-        "decisions": {name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
-        "stale": sum(entry.stale for entry in entries.values()),
-    }
-
-
-def _stretches(airflow: Any, lake: Any, plan: Any, again: Again) -> Iterator[tuple[date, date]]:
-    """
-    Yield the first and last date of each range that is to run.
-
-    Stale dates are asked for anew after each stretch: what a rerun decides otherwise makes later dates stale. One that runs already
-    comes first, as it was asked for. Dates whose own drop is refused or gone are left out: they could only fail.
-    """
-    from perennial.calendar import DAY
-    from perennial.stale import stale_dates
-
-    first, last = plan.dates[0], plan.dates[-1]
-    if again is not Again.STALE:
-        yield first, last
-        return
-    running = airflow.open_backfill(f"retrain_{lake.pipeline.name}")
-    if running is not None:
-        local = [lake.pipeline.calendar.local_date(datetime.fromisoformat(running[key])) for key in ("from_date", "to_date")]
-        if first <= local[0] <= local[1] <= last:
-            yield local[0], local[1]
-    while first <= last and (found := [day for day, one in stale_dates(lake, first, last).items() if not one.is_blocked]):
-        length = next((n for n, day in enumerate(found) if day != found[0] + DAY * n), len(found))
-        yield found[0], found[length - 1]
-        first = found[length - 1] + DAY
-
-
-def _run_stretch(airflow: Any, lake: Any, first: date, last: date, reprocess: str) -> tuple[int, list[date]]:
-    """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
-    from perennial.calendar import midnight
-
-    zone = lake.pipeline.calendar.time_zone
-    begin, end = midnight(first, zone), midnight(last, zone)
-    dag_id, began, total = f"retrain_{lake.pipeline.name}", time.monotonic(), (last - first).days + 1
-    running = airflow.open_backfill(dag_id)
-    if running is not None:
-        _check_same(running, begin, end, dag_id)
-        backfill_id = int(running["id"])
-        problems.print(f"Joining backfill {backfill_id}, which runs already", markup=False)
-    else:
-        airflow.unpause(dag_id)
-        backfill_id = airflow.backfill(
-            dag_id, begin, end, {"until": last.isoformat()}, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE
-        )
     with problems.status("") as shown:
-        while not airflow.backfill_is_done(backfill_id):
-            ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
-            shown.update(f"{first} to {last}: {ended} of {total} dates, {time.monotonic() - began:.0f} s")
-            time.sleep(POLL_SECONDS)
-    lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
-    return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in lost)
+
+        def show(now: Progress) -> None:
+            left = "" if expected is None else f", about {_duration(max(expected - now.seconds, 0))} left"
+            shown.update(f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}")
+
+        return run_history(airflow, lake, plan, again, show)
+
+
+def _expected(airflow: Any, lake: Any, plan: Any) -> float | None:
+    """Return the seconds that it should take, after what past backfills took; None when there were none."""
+    from perennial.history.estimate import expected_seconds, past_seconds
+    from perennial.history.run import RUNS_AT_ONCE
+
+    led, quick = past_seconds(airflow, f"retrain_{lake.pipeline.name}")
+    chunks = [(last - first).days + 1 for first, last in plan.chunks]
+    return expected_seconds(led, quick, chunks, len(plan.dates) - len(chunks), RUNS_AT_ONCE)
 
 
 def _access() -> tuple[str, str]:
@@ -210,16 +145,7 @@ def _access() -> tuple[str, str]:
     return url, Path(file).read_text(encoding="utf-8").strip()
 
 
-def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id: str) -> None:
-    found = [datetime.fromisoformat(running[key]) for key in ("from_date", "to_date")]
-    if found != [first, last]:
-        raise RefusedError(
-            f"{dag_id}: another backfill runs, {running['id']}, from {running['from_date']} to {running['to_date']}",
-            remedy="Airflow runs one at a time for a DAG: wait for it, or cancel it in Airflow's page of backfills.",
-        )
-
-
-def _plan_lines(plan: Any) -> list[str]:
+def _plan_lines(plan: Any, expected: float | None) -> list[str]:
     lines = [
         f"{len(plan.dates)} dates, {plan.dates[0]} to {plan.dates[-1]}; "
         f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
@@ -234,7 +160,13 @@ def _plan_lines(plan: Any) -> list[str]:
         shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
         lines.append(f"  worked on in {len(plan.chunks)} chunks: {', '.join(shown)}{_more(plan.chunks)}")
     lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, later dates are there'}")
+    took = "not known yet, it is taken from backfills that ran before" if expected is None else f"about {_duration(expected)}"
+    lines.append(f"  time: {took}")
     return lines
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:.0f} min"
 
 
 def _more(items: Sized) -> str:

@@ -1,0 +1,52 @@
+"""How long will a backfill take? As long as the ones before it took."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from perennial.airflow_client import AirflowClient
+
+MOST_LOOKED_AT = 10
+"""Past runs that worked ahead, the longest first."""
+
+
+def past_seconds(airflow: AirflowClient, dag_id: str) -> tuple[dict[int, float], float]:
+    """
+    Return what past runs of backfills took, in seconds: one that led a chunk by its number of dates, and one with nothing to do.
+
+    Without any the first is empty.
+    """
+    ended = airflow.backfill_runs(dag_id, order_by="-duration", limit=MOST_LOOKED_AT)
+    led: dict[int, list[float]] = {}
+    for run in ended:
+        plan = airflow.result(dag_id, run["dag_run_id"], "plan_run")
+        if plan and plan["outcome"] == "done":
+            dates = (date.fromisoformat(plan["until"]) - date.fromisoformat(plan["date"])).days + 1
+            led.setdefault(dates, []).append(run["duration"])
+    quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=MOST_LOOKED_AT)]
+    return {dates: median(seconds) for dates, seconds in led.items()}, median(quick) if quick else 0.0
+
+
+def expected_seconds(
+    led: Mapping[int, float], quick: float, chunks: Collection[int], others: int, runs_at_once: int
+) -> float | None:
+    """
+    Return the expected seconds of a backfill, or None when no past run led a chunk and this one has some.
+
+    Between sizes that ran before, a chunk takes what lies between; a smaller one as long as the smallest, since most of that is
+    starting; a larger one more in proportion.
+
+    :param chunks: the number of dates of each
+    :param others: dates that no chunk begins with
+    """
+    if chunks and not led:
+        return None
+    known = sorted(led)
+    working = sum(float(np.interp(dates, known, [led[size] for size in known])) * max(1.0, dates / known[-1]) for dates in chunks)
+    return working + quick * others / runs_at_once

@@ -1,0 +1,123 @@
+"""Running a range of dates through Airflow's own backfill, and waiting for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from perennial.airflow_client import AirflowClient
+from perennial.calendar import DAY, days, midnight
+from perennial.errors import RefusedError
+from perennial.evaluate.chain_store import read_chain
+from perennial.history.again import Again
+from perennial.history.plan import HistoryPlan
+from perennial.lake.lake import Lake
+from perennial.stale import stale_dates
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+RUNS_AT_ONCE = 4
+"""One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
+
+
+REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a range is: dates of it that have ended, of all, after so many seconds."""
+
+    first: date
+    last: date
+    ended: int
+    seconds: float
+
+    @property
+    def total(self) -> int:
+        return (self.last - self.first).days + 1
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, on_progress: OnProgress) -> dict[str, Any]:
+    """Run what is to run, range by range, and return what came of it."""
+    began = time.monotonic()
+    backfills: list[int] = []
+    ran: list[date] = []
+    failed: list[date] = []
+    for first, last in _ranges(airflow, lake, plan, again):
+        one, lost = _run_range(airflow, lake, first, last, REPROCESS[again], on_progress)
+        backfills.append(one)
+        ran += days(first, last)
+        failed += lost
+    entries = read_chain(lake).entries
+    decided = [entries[d.isoformat()] for d in ran if d not in failed and d.isoformat() in entries]
+    return {
+        "backfills": backfills,
+        "seconds": round(time.monotonic() - began, 1),
+        "dates": len(ran),
+        "failed": [d.isoformat() for d in failed],
+        "decisions": {name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
+        "stale": sum(entry.stale for entry in entries.values()),
+    }
+
+
+def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again) -> Iterator[tuple[date, date]]:
+    """
+    Yield the first and last date of each range that is to run.
+
+    Stale dates are asked for anew after each range: what a rerun decides otherwise makes later dates stale. One that runs already
+    comes first, as it was asked for. Dates whose own drop is refused or gone are left out: they could only fail.
+    """
+    first, last = plan.dates[0], plan.dates[-1]
+    if again is not Again.STALE:
+        yield first, last
+        return
+    running = airflow.open_backfill(f"retrain_{lake.pipeline.name}")
+    if running is not None:
+        local = [lake.pipeline.calendar.local_date(datetime.fromisoformat(running[key])) for key in ("from_date", "to_date")]
+        if first <= local[0] <= local[1] <= last:
+            yield local[0], local[1]
+    while first <= last and (found := [day for day, one in stale_dates(lake, first, last).items() if not one.is_blocked]):
+        length = next((n for n, day in enumerate(found) if day != found[0] + DAY * n), len(found))
+        yield found[0], found[length - 1]
+        first = found[length - 1] + DAY
+
+
+def _run_range(
+    airflow: AirflowClient, lake: Lake, first: date, last: date, reprocess: str, on_progress: OnProgress
+) -> tuple[int, list[date]]:
+    """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
+    zone = lake.pipeline.calendar.time_zone
+    begin, end = midnight(first, zone), midnight(last, zone)
+    dag_id, began = f"retrain_{lake.pipeline.name}", time.monotonic()
+    running = airflow.open_backfill(dag_id)
+    if running is not None:
+        _check_same(running, begin, end, dag_id)
+        backfill_id = int(running["id"])
+        log.warning("Joining backfill %s, which runs already", backfill_id)
+    else:
+        airflow.unpause(dag_id)
+        until = {"until": last.isoformat()}
+        backfill_id = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE)
+    while not airflow.backfill_is_done(backfill_id):
+        ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
+        on_progress(Progress(first, last, ended, time.monotonic() - began))
+        time.sleep(POLL_SECONDS)
+    lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
+    return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in lost)
+
+
+def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id: str) -> None:
+    found = [datetime.fromisoformat(running[key]) for key in ("from_date", "to_date")]
+    if found != [first, last]:
+        raise RefusedError(
+            f"{dag_id}: another backfill runs, {running['id']}, from {running['from_date']} to {running['to_date']}",
+            remedy="Airflow runs one at a time for a DAG: wait for it, or cancel it in Airflow's page of backfills.",
+        )
