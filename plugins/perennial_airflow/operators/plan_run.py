@@ -80,8 +80,10 @@ class PlanRunOperator(BaseOperator):
         from perennial.collect.drops import whole_dates
         from perennial_airflow.triggers.earlier_runs import count_running
 
+        zone = lake.pipeline.calendar.time_zone
+
         def runs(dates: Iterable[date]) -> list[datetime]:
-            logical_dates = [midnight(earlier, lake.pipeline.time_zone) for earlier in dates]
+            logical_dates = [midnight(earlier, zone) for earlier in dates]
             return logical_dates if count_running(self.dag_id, logical_dates) else []
 
         reach = list(days(day - DAY * (MOST_DATES - 1), day - DAY))

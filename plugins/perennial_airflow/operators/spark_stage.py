@@ -40,7 +40,7 @@ class SparkStageOperator(SparkSubmitOperator):
         self.day = day
         self.until = until
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
         if self.stage == "clean":
             from perennial.clean.plan import finish_clean as finish
             from perennial.clean.plan import plan_clean as make_plan
@@ -76,7 +76,7 @@ class SparkStageOperator(SparkSubmitOperator):
         try:
             super().execute(context)
         except AirflowException as error:
-            if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:
+            if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:  # type: ignore[unreachable]
                 # The job said that a retry cannot mend it; its own words are the last lines of the log.
                 raise RefusedError(str(error).partition("Last spark-submit output:")[2].strip() or str(error)) from error
             raise

@@ -44,7 +44,8 @@ class ManifestsTrigger(BaseTrigger):
                 problem = None
                 try:
                     for uri in list(waiting):
-                        if await hook.check_key_async(client, None, uri, wildcard_match=False):
+                        # No bucket: the whole address is the key.
+                        if await hook.check_key_async(client, None, uri, wildcard_match=False):  # type: ignore[arg-type]
                             self.log.info("Landed: %s", uri)
                             del waiting[uri]
                 except BotoCoreError as error:
