@@ -11,7 +11,6 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.keys import code_digest
 from perennial.lake.objects import Objects
 from perennial.lake.scoring import score
-from perennial.lake.tables import read_rows
 from perennial.settings import load_environment
 from perennial.train.artefacts import build_manifest, predictions_parquet, publish
 from perennial.train.candidates import versions_for
@@ -19,19 +18,18 @@ from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import train_model
 from perennial.train.plan import CODE
-from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
+from perennial.train.prepare import FeaturesReader, check_rows, check_trainable, columns_to_read, rows_of
 
 log = logging.getLogger("perennial.train")
 
 
-def run_job(objects: Objects, uri: str) -> str:
-    """Run one training job and return the version of the model."""
+def run_job(objects: Objects, uri: str, reader: FeaturesReader | None = None) -> str:
+    """Run one training job and return the version of the model; `reader` may hold rows of the one before it."""
     started = time.process_time()
     job = read_job(objects, uri)
     _check_build(job)
     features = job.features
-    columns = columns_to_read(job.inputs, job.label, job.row_key)
-    table = read_rows(features.metadata_location, features.snapshot_id, [*features.window, *features.holdout], columns)
+    table = (reader or FeaturesReader()).read(features, columns_to_read(job.inputs, job.label, job.row_key))
     check_rows(table, features.rows)
     window = rows_of(table, features.window, job.row_key, job.label)
     holdout = rows_of(table, features.holdout, job.row_key, job.label)
@@ -64,10 +62,10 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
     load_environment()
-    objects = Objects()
+    objects, reader = Objects(), FeaturesReader()
     try:
         for job in jobs:
-            run_job(objects, job)
+            run_job(objects, job, reader)
     except RefusedError as error:
         log.error("%s", error)
         return REFUSED_EXIT_CODE

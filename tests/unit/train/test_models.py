@@ -63,6 +63,23 @@ def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: Make
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_a_training_after_others_in_one_process_gives_the_bits_that_it_gives_alone(
+    inputs: Inputs, make_rows: MakeRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(per_day: int, seed: int) -> bytes:
+        return train_model("mlp", inputs, window_of(make_rows(per_day=per_day)), seed).safetensors
+
+    monkeypatch.setattr(mlp, "_networks", {})
+    after = [trained(200, 1), trained(500, 2), trained(200, 3)]
+    assert len(mlp._networks) == 1
+    alone = []
+    for per_day, seed in ((200, 1), (500, 2), (200, 3)):
+        monkeypatch.setattr(mlp, "_networks", {})
+        alone.append(trained(per_day, seed))
+    assert after == alone
+    assert len(set(after)) == 3
+
+
 class Lost(Exception):
     """Stands for the loss of a node."""
 
