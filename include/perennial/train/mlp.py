@@ -111,7 +111,7 @@ def _cosine() -> Any:
     """Return the class of the learning rate's schedule. Keras' own cosine is traced for one number of steps; that differs by date."""
     keras = load_keras()
 
-    class Cosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    class Cosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
         def __init__(self, steps: int) -> None:
             super().__init__()
             self.steps = keras.Variable(float(steps), trainable=False, name="steps")
