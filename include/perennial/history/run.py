@@ -100,13 +100,16 @@ def _run_range(
     running = airflow.open_backfill(dag_id)
     if running is not None:
         _check_same(running, begin, end, dag_id)
-        backfill_id = int(running["id"])
+        backfill_id, is_ours = int(running["id"]), False
         log.warning("Joining backfill %s, which runs already", backfill_id)
     else:
         airflow.unpause(dag_id)
         until = {"until": last.isoformat()}
-        backfill_id = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE)
+        backfill_id, is_ours = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE), True
     while not airflow.backfill_is_done(backfill_id):
+        if is_ours and not any(airflow.count_runs(dag_id, begin, end, state) for state in ("queued", "running")):
+            airflow.end_backfill(backfill_id)  # all its runs are there since it was made; of one that was joined we cannot know
+            break
         ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
         on_progress(Progress(first, last, ended, time.monotonic() - began))
         time.sleep(POLL_SECONDS)

@@ -43,14 +43,12 @@ class PlanRunOperator(BaseOperator):
         request = self._request(lake, context)
         self.log.info("This is a run of %s", request.day)
         plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
-        # Asked before the stages are: what a run that has ended by then did is seen below.
-        at_work = self._runs_at_work(lake, request.day) if run.run_type.value == BACKFILL else []
         is_asked = request.recompute or request.force_decision is not None
         stages = None if is_asked else finished_stages(lake, request.day, open_runtime(lake.pipeline), run.run_id)
         if stages is not None:
             self.log.info("Nothing has changed since %s was decided", request.day)
             self._end(lake, context, {**plan, "outcome": "unchanged", "stages": stages})
-        if at_work:
+        if run.run_type.value == BACKFILL and (at_work := self._runs_at_work(lake, request.day)):
             self._wait_for(at_work, request.day)
         return plan if is_asked else {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
 
