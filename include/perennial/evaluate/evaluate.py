@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -66,6 +67,8 @@ def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
 
     It ends at the first that cannot be judged: the dates after it are judged when that one's own run has ended.
     """
+    # Many dates are judged on the same tables; decisions of other runs are to be seen at once.
+    lake = replace(lake, tables=lake.tables.at_one_moment())
     for later in days(day + DAY, until):
         try:
             result = evaluate(lake, later, run_id=run_id)
