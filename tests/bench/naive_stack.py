@@ -16,7 +16,7 @@ from stack.__main__ import main
 from stack.config import StackConfig
 
 TUNED_JVM = ("-XX:TieredStopAtLevel", "-XX:+UseSerialGC", "-XX:SharedArchiveFile", "-Xlog:")
-TUNED_SPARK = ("spark.sql.shuffle.partitions", "spark.driver.defaultJavaOptions")
+TUNED_SPARK = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled", "spark.driver.defaultJavaOptions")
 TUNED_AIRFLOW = ("scheduler",)
 
 
