@@ -15,7 +15,16 @@ from stack import airflow
 from stack.__main__ import main
 from stack.config import StackConfig
 
-TUNED_JVM = ("-XX:TieredStopAtLevel", "-XX:ReservedCodeCacheSize", "-XX:MetaspaceSize", "-Xms", "-Xmn", "-XX:+UseSerialGC", "-XX:SharedArchiveFile", "-Xlog:")
+TUNED_JVM = (
+    "-XX:TieredStopAtLevel",
+    "-XX:ReservedCodeCacheSize",
+    "-XX:MetaspaceSize",
+    "-Xms",
+    "-Xmn",
+    "-XX:+UseSerialGC",
+    "-XX:SharedArchiveFile",
+    "-Xlog:",
+)
 TUNED_SPARK = ("spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled", "spark.driver.defaultJavaOptions")
 TUNED_AIRFLOW = ("scheduler",)
 
