@@ -37,7 +37,8 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
         }
         for table, keys in stale.items()
     }
-    return plan_job(lake, "analyse", {**_job(lake, clean, stale, held), "withdraw": gone} if todo else None, todo)
+    job = {**_job(lake, clean, stale, held), "withdraw": gone} if todo else None
+    return plan_job(lake, "analyse", job, todo, {text for table, keys in stale.items() if not _is_lookup(table) for text in keys})
 
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
         state = lake.tables.state(table)
         missing += [f"{table} of {text}" for text in _stale(state, keys)]
         left += [f"{table} of {text}" for text in _gone(lake, day, state, keys)]
-        found = state.get(as_of(day) if table.startswith("lookup_") else day)
+        found = state.get(as_of(day) if _is_lookup(table) else day)
         if found is not None:
             rows[table], digests[table] = found.rows, found.digest
     problems = [f"{name} is not there" for name in missing] + [f"{name} rests on a drop that was replaced" for name in left]
@@ -116,10 +117,14 @@ def _stale(state: TableState, wanted: dict[str, str]) -> dict[str, str]:
 
 def _gone(lake: Lake, day: date, state: TableState, wanted: dict[str, str]) -> list[str]:
     """Return the dates of D's history that the table still holds although their clean rows were withdrawn."""
-    if state.name.rpartition(".")[2].startswith("lookup_"):
+    if _is_lookup(state.name.rpartition(".")[2]):
         return []  # a lookup of a midnight is joined only to the features of that date
     needed = [d.isoformat() for d in lake.pipeline.calendar.feature_dates(day)]
     return [text for text in needed if text in state.partitions and text not in wanted]
+
+
+def _is_lookup(table: str) -> bool:
+    return table.startswith("lookup_")
 
 
 def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Wanted) -> dict[str, Any]:

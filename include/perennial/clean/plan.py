@@ -36,7 +36,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     for name, drops in _collected(lake, day, until or day).items():
         again = {day, None} if recompute else set()
         work, withdrawn = _work(lake, name, drops, again)
-        todo = {
+        pending = {
             _text(key_day): {
                 "key": key,
                 "refusal": lake.layout.refusal(name, key_day, key),
@@ -44,15 +44,16 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
             }
             for key_day, (key, drop) in work.items()
         }
-        if todo or withdrawn:
+        if pending or withdrawn:
             partitions = lake.tables.state(f"clean_{name}").partitions
-            held = [text for text in todo if text in partitions]
-            same = {text: partitions[text].digest for text in held if partitions[text].key == todo[text]["key"]}
+            held = [text for text in pending if text in partitions]
+            same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text]["key"]}
             tables.append(
-                {**_table(lake, name), "days": todo, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
+                {**_table(lake, name), "days": pending, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
             )
     job = {"database": lake.layout.database, "tables": tables} if tables else None
-    return plan_job(lake, "clean", job, sum(len(table["days"]) + len(table["withdraw"]) for table in tables))
+    todo = sum(len(table["days"]) + len(table["withdraw"]) for table in tables)
+    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table["days"]} - {_text(None)})
 
 
 def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:

@@ -50,6 +50,14 @@ class Layout:
         """Return the address of a job file."""
         return f"{self.root}/jobs/{digest}.json"
 
+    def costs(self, stage: str) -> str:
+        """Return the prefix of what the Spark jobs of a stage cost."""
+        return f"{self.root}/costs/{stage}/"
+
+    def cost(self, stage: str, first: str, last: str, digest: str) -> str:
+        """Return the record of what the job of these dates cost, named by the job's content."""
+        return f"{self.costs(stage)}{first}_{last}_{digest}.json"
+
     def model_manifest(self, candidate: str, day: date, key: str) -> str:
         """Return the manifest of one trained candidate; it is written last."""
         return f"{self.root}/models/{candidate}/{day}/{key}.json"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
@@ -24,10 +27,11 @@ _TABLES_AT_ONCE = 4
 
 def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[str, Any]], None]) -> None:
     """Run a job and leave: what we can name ends with its text alone, anything else with its traceback."""
-    spark = None
+    spark, began = None, time.monotonic()
     try:
         spark, job = open_job(kind, arguments)
         work(spark, job)
+        _record_cost(spark, job["cost"], time.monotonic() - began)
     except PerennialError as error:
         log.error("%s", error)
         sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
@@ -64,6 +68,23 @@ def open_job(kind: str, arguments: list[str]) -> tuple[SparkSession, dict[str, A
             "The version is part of every key: use that one, or change it in perennial/runtime/spark.py."
         )
     return spark, job
+
+
+def _record_cost(spark: SparkSession, cost: dict[str, Any] | None, seconds: float) -> None:
+    """Write down what the job took, for reports: nothing rests on it. Work of executors on other machines is not in it."""
+    if cost is not None:
+        measured = {"dates": cost["dates"], "seconds": round(seconds, 2), "cpu_seconds": _cpu_seconds()}
+        write_text(spark, cost["uri"], json.dumps(measured))
+
+
+def _cpu_seconds() -> float | None:
+    """Return the CPU seconds of this process and of the JVM that started it; None where the system does not tell."""
+    stat = Path(f"/proc/{os.getppid()}/stat")
+    if not stat.exists():
+        return None
+    ticks = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]  # utime and stime: proc(5)
+    own = os.times()
+    return round(own.user + own.system + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), 2)
 
 
 def read_text(spark: SparkSession, uri: str) -> str:

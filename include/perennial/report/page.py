@@ -25,9 +25,11 @@ PANELS = (
     "Clean rows",
     "Rows in quarantine",
     "Drift (median PSI of the inputs)",
-    "CPU seconds of training",
+    "CPU seconds",
+    "Seconds",
 )
-HEIGHTS = [0.22, 0.22, 0.12, 0.12, 0.09, 0.12, 0.11]
+HEIGHTS = [0.2, 0.2, 0.11, 0.11, 0.08, 0.1, 0.1, 0.1]
+STAGES = {"clean": "#c9c9c9", "analyse": "#8f8f8f"}
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -43,7 +45,8 @@ td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px s
 <table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
 <p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. A candidate is the one
 trained for the date itself; its window ends before it. The base rate says for every row the share of positives in that window. Drift is the population stability index
-of the numeric inputs against the 28 dates before, the median of all; pointing at it names the input that moved most. Inputs that are the same all day, such as weather, move every day.</p>
+of the numeric inputs against the 28 dates before, the median of all; pointing at it names the input that moved most. Inputs that are the same all day, such as weather, move every day.
+CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates that a job worked for, and of each candidate's training.</p>
 {figure}
 </body></html>
 """
@@ -81,7 +84,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         rows=len(PANELS), cols=1, shared_xaxes=False, vertical_spacing=0.03, row_heights=HEIGHTS, subplot_titles=PANELS
     )
     dates = [day.date for day in days]
-    challengers = sorted({name for day in days for name in (*day.scores, *day.cpu_seconds)} - LINES.keys())
+    challengers = sorted({name for day in days for name in (*day.scores, *day.costs)} - LINES.keys() - STAGES.keys())
 
     def colour_of(challenger: str) -> str:
         return CHALLENGERS[challengers.index(challenger) % len(CHALLENGERS)]
@@ -123,15 +126,18 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         name="drift", text=[f"most: {escape(day.drift.column)} {day.drift.largest:.1f}" for day in drifted if day.drift], marker={"size": 4}, line={"color": "#555", "width": 1},
     )  # fmt: skip
     figure.add_trace(moved, row=6, col=1)
-    for name in sorted({name for day in days for name in day.cpu_seconds}):
-        bars(7, name, colour_of(name), (day.cpu_seconds.get(name) for day in days))
+    for name in (*STAGES, *challengers):
+        costs = [day.costs.get(name) for day in days]
+        colour = STAGES.get(name) or colour_of(name)
+        bars(7, name, colour, (one.cpu_seconds if one else None for one in costs))
+        bars(8, name, colour, (one.seconds if one else None for one in costs))
     figure.update_yaxes(categoryorder="array", categoryarray=["REJECT", "HOLD", "PROMOTE"], row=3, col=1)
     figure.update_xaxes(type="date", range=[days[0].date - DAY, days[-1].date + DAY])
     for panel in range(2, len(PANELS) + 1):
         figure.update_xaxes(matches="x", row=panel, col=1)
         figure.update_xaxes(showticklabels=False, row=panel - 1, col=1)
     figure.update_layout(
-        height=1500, barmode="stack", hovermode="x unified", template="plotly_white", margin={"l": 60, "r": 20, "t": 60, "b": 40},
+        height=1700, barmode="stack", hovermode="x unified", template="plotly_white", margin={"l": 60, "r": 20, "t": 60, "b": 40},
         legend={"orientation": "h", "y": 1.03, "x": 0},
     )  # fmt: skip
     return figure

@@ -25,6 +25,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.scoring import score, to_arrays
 from perennial.lake.tables import read_rows
 from perennial.pipeline import Inputs
+from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.train.plan import read_model
 from perennial.train.prepare import labels
 
@@ -70,7 +71,7 @@ class Day:
     :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date
     :param quarantined: rows that broke the contract, by source; `rows` the clean ones
     :param drift: None: too few days before, or no numeric input
-    :param cpu_seconds: CPU seconds of each candidate's training
+    :param costs: what its stages cost: clean, analyse, and each candidate's training
     """
 
     date: date
@@ -83,7 +84,7 @@ class Day:
     positives: float
     scores: Mapping[str, Score]
     drift: Drift | None
-    cpu_seconds: Mapping[str, float]
+    costs: Mapping[str, Cost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
         raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision from {first} to {last}", remedy=known)
     models, drift, pool, found = Models(lake), _Drift(lake.pipeline.inputs), Pool(), []
     frozen = next((left for day in decided if (left := incumbent(chain, day)) is not None), None)
+    spent = spark_costs(lake, first, last)
     names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
     for day, rows in rows_by_day(lake, decided):
         y = labels(rows, lake.pipeline.label)
@@ -142,7 +144,8 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
         predicted = _predict(models, chain, day, rows, frozen, candidates)
         if predicted.keys() == names:
             pool.add(y, predicted)
-        found.append(_day(lake, chain, day, body, y, predicted, drift.of(rows), candidates))
+        costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
+        found.append(_day(lake, chain, day, body, y, predicted, drift.of(rows), costs))
     return WalkForward(lake.pipeline.name, tuple(found), pool.scores(), pool.dates)
 
 
@@ -167,7 +170,7 @@ def _day(
     y: NDArray[Any],
     predicted: Mapping[str, NDArray[Any]],
     drift: Drift | None,
-    candidates: Mapping[str, dict[str, Any]],
+    costs: Mapping[str, Cost],
 ) -> Day:
     clean = {name: lake.tables.state(f"clean_{name}").get(day) for name in lake.pipeline.sources}
     entry = chain.entries[day.isoformat()]
@@ -182,7 +185,7 @@ def _day(
         positives=float(y.mean()) if len(y) else 0.0,
         scores={name: _score(y, p) for name, p in predicted.items()} if len(y) else {},
         drift=drift,
-        cpu_seconds={name: float(manifest["measured"]["cpu_seconds"]) for name, manifest in candidates.items()},
+        costs=costs,
     )
 
 

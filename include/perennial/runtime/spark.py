@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,20 @@ class SparkPlan:
     conf: dict[str, str] = field(default_factory=dict)
 
 
-def plan_job(lake: Lake, stage: str, job: dict[str, Any] | None, todo: int) -> SparkPlan:
-    """Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done."""
+def plan_job(lake: Lake, stage: str, job: dict[str, Any] | None, todo: int, dates: Iterable[str]) -> SparkPlan:
+    """
+    Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done.
+
+    :param dates: the dates that it works for (ISO), among which its cost is divided
+    """
     script = str(_ROOM / stage / "job.py")
     if job is None:
         return SparkPlan(script, None, 0)
-    body = canonical_json({"format": 1, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job})
+    content = {"format": 1, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job}
+    shared = sorted(dates)
+    digest = sha256(canonical_json(content))
+    cost = {"uri": lake.layout.cost(stage, shared[0], shared[-1], digest), "dates": shared} if shared else None
+    body = canonical_json({**content, "cost": cost})
     uri = lake.layout.job(sha256(body))
     lake.objects.create(uri, body)
     metastore = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
