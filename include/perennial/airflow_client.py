@@ -204,6 +204,10 @@ class AirflowClient:
         """Return the page of a run."""
         return f"{self.url}/dags/{dag_id}/runs/{run_id}"
 
+    def get(self, path: str) -> httpx.Response:
+        """Return the answer of any path of the API server, whatever it says."""
+        return self._http.get(path)
+
     def _login(self) -> None:
         answer = self._http.post("/auth/token", json=self._credentials)
         if answer.status_code != httpx.codes.CREATED:

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from perennial.calendar import days, midnight
@@ -184,7 +185,7 @@ def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake
     assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
 
 
-def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first: dict[str, Any], lake: Lake) -> None:
+def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first: dict[str, Any], lake: Lake, stack) -> None:
     before = contents(lake)
     words = ["--as", "weekly", "--cadence", "weekly", "--candidates", "logistic"]
     made = backfill(*words)
@@ -198,4 +199,12 @@ def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first
     page = perennial("report", PIPELINE, "--from", FIRST.isoformat(), "--to", LAST.isoformat())
     assert page["dates"] == 14
     assert set(page["pooled"]) == {"champion", "frozen at the start", "base rate", "mlp", "logistic"}
-    assert Path(page["file"]).read_text(encoding="utf-8").startswith("<!doctype html>")
+    html = Path(page["file"]).read_text(encoding="utf-8")
+    assert html.startswith("<!doctype html>")
+    address = f"{stack.airflow.url}/perennial/report/"
+    shown = stack.airflow.get(f"/perennial/report/{DAG}")
+    assert (shown.status_code, shown.text) == (200, html)
+    assert shown.headers["Content-Security-Policy"] == "sandbox allow-scripts"
+    for dag_id in ("janitor", "retrain_nobody", "retrain_..", "retrain_%2e%2e%2fx"):
+        assert stack.airflow.get(f"/perennial/report/{dag_id}").status_code == 404
+    assert httpx.get(address + DAG).status_code == 401

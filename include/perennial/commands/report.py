@@ -21,7 +21,8 @@ def report(
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="An experiment; production when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page of how past dates went."""
+    """Write a page of how past dates went. Airflow shows the newest one beside the runs of the pipeline, under Report."""
+    from perennial.report.kept import keep
     from perennial.report.page import page
     from perennial.report.walk_forward import walk_forward
 
@@ -33,7 +34,9 @@ def report(
         out or var_folder() / "reports" / f"{found.pipeline}{f'-{name}' if name else ''}-{days[0].date}-{days[-1].date}.html"
     ).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(found), encoding="utf-8")
+    html = page(found)
+    path.write_text(html, encoding="utf-8")
+    keep(lake, days[0].date, days[-1].date, html)
     if as_json:
         pooled = {name: {"log_loss": one.log_loss, "roc_auc": one.roc_auc} for name, one in found.pooled.items()}
         print_json(

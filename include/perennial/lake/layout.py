@@ -80,6 +80,15 @@ class Layout:
         """Return the settings of the experiment whose space this is."""
         return f"{self.root}/experiment.json"
 
+    @property
+    def reports(self) -> str:
+        """Return the prefix of the reports' pages."""
+        return f"{self.root}/reports/"
+
+    def report(self, first: date, last: date) -> str:
+        """Return the page of the report over these dates."""
+        return f"{self.reports}{first}_{last}.html"
+
     def release(self, release: str) -> str:
         """Return the manifest of a release."""
         return f"{self.root}/releases/{release}.json"
