@@ -109,9 +109,26 @@ def test_again_it_writes_nothing(first: dict[str, Any], lake: Lake) -> None:
 
 def test_a_backfill_from_airflow_itself_is_as_safe(first: dict[str, Any], lake: Lake, stack) -> None:
     before, zone = contents(lake), lake.pipeline.calendar.time_zone
-    one = stack.airflow.backfill(DAG, midnight(FIRST, zone), midnight(LAST, zone), {}, reprocess="completed", runs_at_once=3)
-    stack.wait_for(lambda: stack.airflow.backfill_is_done(one), 600)
+    begin, end = midnight(FIRST, zone), midnight(LAST, zone)
+    one = stack.airflow.backfill(DAG, begin, end, {}, reprocess="completed", runs_at_once=3)
+    stack.wait_for(lambda: stack.airflow.count_runs(DAG, begin, end, "success") == 14, 600)
+    stack.airflow.end_backfill(one)
     assert contents(lake) == before
+
+
+def test_params_of_a_backfill_hold_for_dates_that_ran_before(first: dict[str, Any], lake: Lake, stack) -> None:
+    dates, zone = [date(2026, 3, 10), date(2026, 3, 11)], lake.pipeline.calendar.time_zone
+    force = {"decision": "HOLD", "reason": "a lesson for two dates"}
+    conf = {f"force_{key}": value for key, value in force.items()}
+    begin, end = (midnight(day, zone) for day in dates)
+    one = stack.airflow.backfill(DAG, begin, end, conf, reprocess="completed", runs_at_once=2)
+    stack.wait_for(lambda: stack.airflow.count_runs(DAG, begin, end, "success") == 2, 600)
+    stack.airflow.end_backfill(one)
+    entries = read_chain(lake).entries
+    bodies = [lake.objects.read_existing(entries[day.isoformat()].uri).json() for day in dates]
+    assert [body["forced"] for body in bodies] == [force, force]
+    # The later of the two has waited for the earlier: it was judged against what that one left.
+    assert not any(entries[day.isoformat()].stale for day in dates)
 
 
 def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(first: dict[str, Any], lake: Lake) -> None:
