@@ -32,7 +32,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes test-compose bench-serving bench-models bench-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes test-compose bench-serving bench-models bench-history chaos-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -126,6 +126,9 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start ten sixty year" picks parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))
+
+chaos-history: setup ## Kill processes of a backfill of sixty dates, and compare with a clean one (SEEDS=20 kills; ONLY="7 12" repeats some)
+	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py $(if $(ONLY),--only $(ONLY),--seeds $(or $(SEEDS),20)))
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)
