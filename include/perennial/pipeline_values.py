@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from zoneinfo import available_timezones
 
@@ -89,8 +90,14 @@ def _field(value: str) -> str:
     return value if value == "date" else _column(value)
 
 
+@cache
+def _time_zones() -> set[str]:
+    """Return all names; to find them walks through a folder of hundreds of files."""
+    return available_timezones()
+
+
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _time_zones():
         raise ValueError("no such time zone; use an IANA name such as America/New_York")
     return value
 
