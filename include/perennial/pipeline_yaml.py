@@ -46,7 +46,7 @@ class _TooDeepError(yaml.MarkedYAMLError):
     """More nesting than any pipeline needs, and than can be read in time."""
 
 
-class _Loader(Composer, CParser, SafeConstructor, Resolver):  # type: ignore[misc]
+class _Loader(Composer, CParser, SafeConstructor, Resolver):
     """
     YAML 1.2's rules for plain words, and less. libyaml reads the text, since that of PyYAML takes ten times as long, and a folder of
     pipelines is read twice a minute; the nodes are composed here.

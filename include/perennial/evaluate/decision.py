@@ -20,6 +20,7 @@ from perennial.evaluate.opponents import opponents
 from perennial.lake.keys import code_digest, library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
+from perennial.lake.tables import RowsReader
 from perennial.train.plan import read_model
 
 
@@ -60,11 +61,13 @@ def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str])
     )
 
 
-def decide(lake: Lake, day: date, chain: Chain, models: Mapping[str, str], key: str, force: Force | None) -> Decided:
-    """Judge all candidates of `day` against what the chain leaves before it."""
+def decide(
+    lake: Lake, day: date, chain: Chain, models: Mapping[str, str], key: str, force: Force | None, reader: RowsReader
+) -> Decided:
+    """Judge all candidates of `day` against what the chain leaves before it; `reader` may hold rows of the date before."""
     pipeline, gate = lake.pipeline, lake.pipeline.gate
     manifests = {name: read_model(lake, uri) for name, uri in models.items()}
-    rows = read_holdout(lake, manifests)
+    rows = read_holdout(lake, manifests, reader)
     matched = {name: match(rows, read_predictions(lake, m), pipeline.row_key, name) for name, m in manifests.items()}
     y = next(iter(matched.values()))[0]
     for name, (labels, _) in matched.items():

@@ -16,6 +16,7 @@ from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.tables import RowsReader
 from perennial.train.plan import TrainingPlan, plan_training
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,13 @@ class _IncumbentMovedError(PerennialError):
 
 
 def evaluate(
-    lake: Lake, day: date, *, run_id: str, force_decision: str | None = None, force_reason: str | None = None
+    lake: Lake,
+    day: date,
+    *,
+    run_id: str,
+    force_decision: str | None = None,
+    force_reason: str | None = None,
+    reader: RowsReader | None = None,
 ) -> dict[str, Any]:
     """
     Judge the candidates of `day` and return the decision with every number.
@@ -50,7 +57,7 @@ def evaluate(
         recorded = _recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return _result("unchanged", recorded, chain)
-        decided = decide(lake, day, chain, models, key, force)
+        decided = decide(lake, day, chain, models, key, force, reader or RowsReader())
         try:
             return _publish(lake, day, decided, key, run_id)
         except _IncumbentMovedError:
@@ -68,10 +75,10 @@ def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
     It ends at the first that cannot be judged: the dates after it are judged when that one's own run has ended.
     """
     # Many dates are judged on the same tables; decisions of other runs are to be seen at once.
-    lake = replace(lake, tables=lake.tables.at_one_moment())
+    lake, reader = replace(lake, tables=lake.tables.at_one_moment()), RowsReader()
     for later in days(day + DAY, until):
         try:
-            result = evaluate(lake, later, run_id=run_id)
+            result = evaluate(lake, later, run_id=run_id, reader=reader)
         except PerennialError as error:
             log.warning("Judging ahead ended before %s, whose own run will say why: %s", later, error)
             return

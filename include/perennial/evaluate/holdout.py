@@ -15,7 +15,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.bootstrap import Floats
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
-from perennial.lake.tables import read_rows
+from perennial.lake.tables import RowsReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,7 @@ class HoldoutRows:
         return np.array([at[key[0]] for key in self.keys], dtype=np.int_)
 
 
-def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> HoldoutRows:
+def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]], reader: RowsReader) -> HoldoutRows:
     """Read the rows that all candidates were to predict, at the very content that they were trained with."""
     days = _common_holdout(lake, manifests)
     state = lake.tables.state("features")
@@ -55,7 +55,7 @@ def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> Hold
         raise PerennialError(f"{state.name}: the table of features is empty. Run the date again from analyse.")
     inputs, row_key = lake.pipeline.inputs, lake.pipeline.row_key
     columns = sorted({"date", *row_key, *inputs.numbers, *inputs.texts})
-    return order_rows(read_rows(state.metadata_location, state.snapshot_id, days, columns), row_key)
+    return order_rows(reader.read(state.metadata_location, state.snapshot_id, days, columns), row_key)
 
 
 def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:

@@ -146,6 +146,29 @@ def file_io_properties() -> dict[str, str]:
     return properties
 
 
+class RowsReader:
+    """Reads rows of a table by date; of two readings after each other the second reads only the dates that the first did not."""
+
+    def __init__(self) -> None:
+        self._place: tuple[str, int, tuple[str, ...]] | None = None
+        self._rows: pa.Table | None = None
+
+    def read(self, metadata_location: str, snapshot_id: int, days: Iterable[date], columns: Sequence[str]) -> pa.Table:
+        """Return what `read_rows` would."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        place, wanted = (metadata_location, snapshot_id, tuple(columns)), set(days)
+        parts = []
+        if self._rows is not None and self._place == place:
+            held = self._rows.filter(pc.is_in(self._rows["date"], value_set=pa.array(sorted(wanted), type=pa.date32())))
+            parts, wanted = [held], wanted - set(pc.unique(held["date"]).to_pylist())
+        if wanted:
+            parts.append(read_rows(metadata_location, snapshot_id, wanted, columns))
+        self._place, self._rows = place, pa.concat_tables(parts)
+        return self._rows
+
+
 def read_rows(
     metadata_location: str,
     snapshot_id: int,

@@ -11,6 +11,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.keys import code_digest
 from perennial.lake.objects import Objects
 from perennial.lake.scoring import score
+from perennial.lake.tables import RowsReader
 from perennial.settings import load_environment
 from perennial.train.artefacts import build_manifest, predictions_parquet, publish
 from perennial.train.candidates import versions_for
@@ -18,18 +19,20 @@ from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import train_model
 from perennial.train.plan import CODE
-from perennial.train.prepare import FeaturesReader, check_rows, check_trainable, columns_to_read, rows_of
+from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
 
 log = logging.getLogger("perennial.train")
 
 
-def run_job(objects: Objects, uri: str, reader: FeaturesReader | None = None) -> str:
+def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str:
     """Run one training job and return the version of the model; `reader` may hold rows of the one before it."""
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
     features = job.features
-    table = (reader or FeaturesReader()).read(features, columns_to_read(job.inputs, job.label, job.row_key))
+    columns = columns_to_read(job.inputs, job.label, job.row_key)
+    days = [*features.window, *features.holdout]
+    table = (reader or RowsReader()).read(features.metadata_location, features.snapshot_id, days, columns)
     check_rows(table, features.rows)
     window = rows_of(table, features.window, job.row_key, job.label)
     holdout = rows_of(table, features.holdout, job.row_key, job.label)
@@ -63,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
     load_environment()
-    objects, reader = Objects(), FeaturesReader()
+    objects, reader = Objects(), RowsReader()
     try:
         for job in jobs:
             run_job(objects, job, reader)

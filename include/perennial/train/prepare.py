@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.lake.tables import read_rows
 from perennial.pipeline import Inputs, Label
-from perennial.train.job import Features
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,29 +23,6 @@ class Rows:
 
     table: pa.Table
     y: np.ndarray[Any, np.dtype[np.int8]]
-
-
-class FeaturesReader:
-    """Reads rows of the features table; of two trainings after each other the second reads only the dates that the first did not."""
-
-    def __init__(self) -> None:
-        self._place: tuple[str, int, tuple[str, ...]] | None = None
-        self._rows: pa.Table | None = None
-
-    def read(self, features: Features, columns: Sequence[str]) -> pa.Table:
-        """Return the rows of window and holdout, in no order."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        place, wanted = (features.metadata_location, features.snapshot_id, tuple(columns)), {*features.window, *features.holdout}
-        parts = []
-        if self._rows is not None and self._place == place:
-            held = self._rows.filter(pc.is_in(self._rows["date"], value_set=pa.array(sorted(wanted), type=pa.date32())))
-            parts, wanted = [held], wanted - set(pc.unique(held["date"]).to_pylist())
-        if wanted:
-            parts.append(read_rows(features.metadata_location, features.snapshot_id, wanted, columns))
-        self._place, self._rows = place, pa.concat_tables(parts)
-        return self._rows
 
 
 def columns_to_read(inputs: Inputs, label: Label, row_key: Sequence[str]) -> list[str]:

@@ -7,14 +7,10 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
-from lab import LAST, Lab
 
 from perennial.errors import RefusedError
-from perennial.lake.tables import read_rows
 from perennial.pipeline import Label
-from perennial.train import prepare
-from perennial.train.job import Features
-from perennial.train.prepare import FeaturesReader, check_rows, labels, rows_of
+from perennial.train.prepare import check_rows, labels, rows_of
 
 FIRST = date(2024, 2, 26)
 LABEL = Label(column="failed", positive=True)
@@ -55,30 +51,3 @@ def test_row_counts_are_compared_with_the_commit() -> None:
         check_rows(table, {date(2024, 1, 1): 3})
     with pytest.raises(RefusedError, match="2024-01-02: 0 rows"):
         check_rows(table, {date(2024, 1, 1): 2, date(2024, 1, 2): 5})
-
-
-def test_a_reader_reads_only_dates_that_it_does_not_hold_and_gives_what_reading_all_would(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[list[date]] = []
-
-    def spy(location: str, snapshot: int, wanted: set[date], columns: list[str]) -> pa.Table:
-        asked.append(sorted(wanted))
-        return read_rows(location, snapshot, wanted, columns)
-
-    monkeypatch.setattr(prepare, "read_rows", spy)
-    state, columns, reader = lab.lake.tables.state("features"), ["date", "reading_id"], FeaturesReader()
-    one, two, three, four = (LAST - timedelta(days=back) for back in (3, 2, 1, 0))
-
-    def features(window: list[date], holdout: list[date]) -> Features:
-        place = {"metadata_location": state.metadata_location, "snapshot_id": state.snapshot_id}
-        return Features(**place, window=window, holdout=holdout, digests={}, rows={})
-
-    for window, holdout in (([one], [two]), ([two], [three]), ([two], [three]), ([three], [four])):
-        found = reader.read(features(window, holdout), columns)
-        order = [("date", "ascending"), ("reading_id", "ascending")]
-        expected = read_rows(str(state.metadata_location), int(state.snapshot_id or 0), [*window, *holdout], columns)
-        assert found.sort_by(order).to_pylist() == expected.sort_by(order).to_pylist()
-    assert asked == [[one, two], [three], [four]]
-    reader.read(features([three], [four]), ["date"])
-    assert asked[-1] == [three, four]

@@ -1,0 +1,34 @@
+"""Reading the dates of a table one after the other, on real Iceberg files."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+from lab import LAST, Lab
+
+from perennial.lake import tables
+from perennial.lake.tables import RowsReader, read_rows
+
+
+def test_it_reads_only_dates_that_it_does_not_hold_and_gives_what_reading_all_would(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[date]] = []
+
+    def spy(location: str, snapshot: int, wanted: set[date], columns: list[str]) -> pa.Table:
+        asked.append(sorted(wanted))
+        return read_rows(location, snapshot, wanted, columns)
+
+    monkeypatch.setattr(tables, "read_rows", spy)
+    state, reader = lab.lake.tables.state("features"), RowsReader()
+    location, snapshot = str(state.metadata_location), int(state.snapshot_id or 0)
+    one, two, three, four = (LAST - timedelta(days=back) for back in (3, 2, 1, 0))
+    columns, order = ["date", "reading_id"], [("date", "ascending"), ("reading_id", "ascending")]
+    for wanted in ([one, two], [two, three], [two, three], [three, four]):
+        found = reader.read(location, snapshot, wanted, columns)
+        assert found.sort_by(order).to_pylist() == read_rows(location, snapshot, wanted, columns).sort_by(order).to_pylist()
+    assert asked == [[one, two], [three], [four]]
+    reader.read(location, snapshot, [three, four], ["date"])
+    assert asked[-1] == [three, four]
