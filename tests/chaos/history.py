@@ -53,7 +53,10 @@ ROUNDS = 3
 
 TASK, SPARK, TRAINER = "task", "spark", "trainer"
 SERVICES = {"scheduler": "airflow-scheduler", "s3": "s3", "postgres": "postgres"}
-KINDS = (TASK, TASK, SPARK, TRAINER, *SERVICES)
+WORK = (TASK, SPARK, TRAINER)
+KINDS = (*WORK, *WORK, *SERVICES)
+PATIENCE_SECONDS = 60
+"""How long a kill waits for the kind that its seed drew; then it takes any that is there."""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -92,7 +95,7 @@ def main() -> int:
 
 @dataclass
 class Killer(threading.Thread):
-    """Kills a process by each seed: after a while that the seed draws, of a kind that it draws, or of the next kind that is at work."""
+    """Kills a process by each seed: after a while that the seed draws, of the kind that it draws."""
 
     config: StackConfig
     seeds: Sequence[int]
@@ -109,7 +112,7 @@ class Killer(threading.Thread):
             chance = random.Random(seed)
             if self.done.wait(chance.uniform(2, 10)):
                 return
-            kind, victim = next((kind, found) for kind in chance.sample(KINDS, len(KINDS)) if (found := self._find(kind, chance)))
+            kind, victim = self._draw(chance)
             for process in [*victim.children(recursive=True), victim] if kind == TASK else [victim]:
                 try:
                     process.kill()
@@ -119,6 +122,14 @@ class Killer(threading.Thread):
             console.print(f"  seed {seed}: killed {kind} (process {victim.pid})")
             if kind in SERVICES:
                 stack("up")
+
+    def _draw(self, chance: random.Random) -> tuple[str, psutil.Process]:
+        kind, since = chance.choice(KINDS), time.monotonic()
+        while time.monotonic() - since < PATIENCE_SECONDS and not self.done.wait(0.2):
+            if (found := self._find(kind, chance)) is not None:
+                return kind, found
+        others = chance.sample(KINDS, len(KINDS))
+        return next((other, found) for other in others if (found := self._find(other, chance)) is not None)
 
     def _find(self, kind: str, chance: random.Random) -> psutil.Process | None:
         """Return a process of a kind, or None when there is none now."""
