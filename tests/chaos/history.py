@@ -113,6 +113,8 @@ class Killer(threading.Thread):
             if self.done.wait(chance.uniform(2, 10)):
                 return
             kind, victim = self._draw(chance)
+            if self.done.is_set():
+                return
             for process in [*victim.children(recursive=True), victim] if kind == TASK else [victim]:
                 try:
                     process.kill()
