@@ -20,7 +20,7 @@ from perennial.stale import stale_dates
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 2.0
+POLL_SECONDS = 1.0
 RUNS_AT_ONCE = 4
 """One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
 

@@ -22,7 +22,7 @@ class EarlierRunsTrigger(BaseTrigger):
     :param poke_interval: seconds between two looks
     """
 
-    def __init__(self, *, dag_id: str, logical_dates: list[str], poke_interval: float = 2.0) -> None:
+    def __init__(self, *, dag_id: str, logical_dates: list[str], poke_interval: float = 1.0) -> None:
         super().__init__()
         self.dag_id = dag_id
         self.logical_dates = logical_dates
