@@ -26,6 +26,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
+from perennial.lake.tables import RowsReader
 from perennial.pipeline import Gate, Pipeline, Training
 from perennial.runtime.process import train, trainers_at_once
 from perennial.runtime.spark import submit
@@ -96,13 +97,14 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     landed = whole_dates(lake, days(first, last))
     without = {day: "has not landed" for day in sorted(wanted - landed)}
     decisions: dict[date, str] = {}
+    reader = RowsReader()
     for chunk in chunks(landed):
         without |= _prepare(data, chunk)
         some = [day for day in chunk if day in wanted and day not in without]
         _train(own, some)
         for day in some:
             try:
-                facts = evaluate(own, day, run_id=f"experiment {name}")
+                facts = evaluate(own, day, run_id=f"experiment {name}", reader=reader)
             except PerennialError as error:
                 without[day] = str(error)
                 continue
