@@ -16,6 +16,11 @@ FINISHED = {"success", "failed"}
 PARSE_SECONDS = 180
 
 
+def dag_of(pipeline: str) -> str:
+    """Return the DAG of a pipeline, as dags/retrain.py names it."""
+    return f"retrain_{pipeline}"
+
+
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """

@@ -129,10 +129,11 @@ def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None)
 
 def _expected(airflow: Any, lake: Any, plan: Any) -> float | None:
     """Return the seconds that it should take, after what past backfills took; None when there were none."""
+    from perennial.airflow_client import dag_of
     from perennial.history.estimate import expected_seconds, past_seconds
     from perennial.history.run import RUNS_AT_ONCE
 
-    led, quick = past_seconds(airflow, f"retrain_{lake.pipeline.name}")
+    led, quick = past_seconds(airflow, dag_of(lake.pipeline.name))
     chunks = [(last - first).days + 1 for first, last in plan.chunks]
     return expected_seconds(led, quick, chunks, len(plan.dates) - len(chunks), RUNS_AT_ONCE)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from perennial.airflow_client import AirflowClient
+from perennial.airflow_client import AirflowClient, dag_of
 from perennial.calendar import DAY, days, midnight
 from perennial.errors import RefusedError
 from perennial.evaluate.chain_store import read_chain
@@ -79,7 +79,7 @@ def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again)
     if again is not Again.STALE:
         yield first, last
         return
-    running = airflow.open_backfill(f"retrain_{lake.pipeline.name}")
+    running = airflow.open_backfill(dag_of(lake.pipeline.name))
     if running is not None:
         local = [lake.pipeline.calendar.local_date(datetime.fromisoformat(running[key])) for key in ("from_date", "to_date")]
         if first <= local[0] <= local[1] <= last:
@@ -96,7 +96,7 @@ def _run_range(
     """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
     zone = lake.pipeline.calendar.time_zone
     begin, end = midnight(first, zone), midnight(last, zone)
-    dag_id, began = f"retrain_{lake.pipeline.name}", time.monotonic()
+    dag_id, began = dag_of(lake.pipeline.name), time.monotonic()
     running = airflow.open_backfill(dag_id)
     if running is not None:
         _check_same(running, begin, end, dag_id)
