@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _TIME = "its result depends on the time; take dates from the view dates"
 _CHANCE = "its result is another each time; derive what you need from the rows, for example with hash()"
 _PLACE = "its result depends on how Spark reads the rows"
@@ -47,9 +49,21 @@ WITHOUT_PARENTHESES = frozenset(
 """Those that SQL takes without parentheses, unless a column has the name."""
 
 TRANSFORM = "TRANSFORM … USING: it runs a program"
+IDENTIFIER = "IDENTIFIER(…): what it names is known only when it runs; write the name"
+
+_WORDS = frozenset((*REFUSED, *WITHOUT_ARGUMENTS, "using", "identifier"))
+
+
+def may_call_refused(query: str) -> bool:
+    """Return whether a query's text has a word without which it calls nothing that is refused: if not, none need be looked for."""
+    return not _WORDS.isdisjoint(re.findall(r"\w+", plain(query)))
 
 
 def why_refused(name: str, arguments: int) -> str | None:
     """Return why a function may not be called, or None."""
-    lowered = name.lower()
-    return REFUSED.get(lowered) or (WITHOUT_ARGUMENTS.get(lowered) if arguments == 0 else None)
+    return REFUSED.get(plain(name)) or (WITHOUT_ARGUMENTS.get(plain(name)) if arguments == 0 else None)
+
+
+def plain(name: str) -> str:
+    """Return a name as Spark compares it: in capitals, where some letters beyond ASCII are those of ASCII."""
+    return name.upper().lower()

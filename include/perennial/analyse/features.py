@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
-from perennial.lake.spark_sql import NUMBERS, WHOLE, require_columns
+from perennial.lake.spark_sql import NUMBERS, WHOLE, quoted, require_columns
 from perennial.lake.spark_tables import days_filter, table_name
 
 _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
@@ -50,15 +50,13 @@ def join_lookups(spark: SparkSession, rows: DataFrame, features: dict[str, Any],
     days = sorted(features["days"])
     for lookup in features["lookups"]:
         known = spark.table(table_name(database, lookup["table"])).where(days_filter("as_of", days))
-        renamed = known.select(
-            F.col("as_of").alias("__as_of"),
-            *[F.col(name).alias(f"__{name}") for name in lookup["key"]],
-            *[F.col(name).alias(f"{lookup['name']}__{name}") for name in lookup["values"]],
-        )
-        matches = F.col("date") == F.col("__as_of")
-        for name in lookup["key"]:
-            matches &= F.col(name) == F.col(f"__{name}")
-        rows = rows.join(renamed, matches, "left").drop("__as_of", *[f"__{name}" for name in lookup["key"]])
+        names = {"as_of": "__as_of"}
+        names |= {name: f"__{name}" for name in lookup["key"]}
+        names |= {name: f"{lookup['name']}__{name}" for name in lookup["values"]}
+        renamed = known.selectExpr(*[f"{quoted(old)} AS {quoted(new)}" for old, new in names.items()])
+        matches = ["date = __as_of", *[f"{quoted(name)} = {quoted(names[name])}" for name in lookup["key"]]]
+        rows = rows.join(renamed, F.expr(" AND ".join(matches)), "left")
+        rows = rows.drop("__as_of", *[names[name] for name in lookup["key"]])
     return rows
 
 

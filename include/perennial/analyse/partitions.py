@@ -37,13 +37,14 @@ def store_days(
     """
     watch = Stopwatch()
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
-    contents = partition_contents(rows, day_column)
+    contents = partition_contents(rows, day_column, unique)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
             f"{file}: it yields rows whose {day_column} was not asked for", foreign, f"Take {day_column} from the view dates."
         )
-    _refuse_doubled(rows, file, day_column, unique)
+    if unique and any(content.keys < content.rows for content in contents.values()):
+        _refuse_doubled(rows, file, day_column, unique)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(held, partitions, file)
@@ -64,9 +65,7 @@ def _facts(content: Content) -> tuple[str, int]:
 
 
 def _refuse_doubled(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
-    """Refuse rows that share a key within a day: a lookup's would multiply the features they are joined to."""
-    if not unique:
-        return
+    """Refuse rows that share a key within a day, should there be any: a lookup's would multiply the features they are joined to."""
     doubled = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
     if not doubled:
         return

@@ -8,15 +8,12 @@ from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
-from perennial.lake.spark_sql import local_rows
-from perennial.lake.spark_tables import table_name
+from perennial.lake.spark_sql import date_literal
+from perennial.lake.spark_tables import days_filter, table_name
 
 _DAY = timedelta(days=1)
 DATES = "dates"
-_DATES = T.StructType([T.StructField("date", T.DateType(), False), T.StructField("as_of", T.DateType(), False)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ class CleanTables:
         self._spark = spark
         self._dated = {name: bool(table["dated"]) for name, table in tables.items()}
         self._rows: dict[str, DataFrame] = {}
+        self._shown: Sight | None = None
         first, last = min(sight.first for sight in sights), max(sight.last for sight in sights)
         for name, table in tables.items():
             reader = spark.read.option("versionAsOf", str(table["snapshot_id"]))
@@ -65,16 +63,21 @@ class CleanTables:
         return (DATES, *self._rows)
 
     def show(self, sight: Sight) -> None:
-        """Replace the views that the next query sees."""
+        """Replace the views that the next query sees, unless they show that already."""
+        if sight == self._shown:
+            return
         for name, rows in self._rows.items():
             visible = _between(rows, sight.first, sight.last) if self._dated[name] else rows
             visible.createOrReplaceTempView(name)
-        local_rows(self._spark, sight.dates, _DATES).createOrReplaceTempView(DATES)
+        dates = ", ".join(f"({date_literal(day)}, {date_literal(as_of)})" for day, as_of in sight.dates)
+        # Literals, which Spark's planner knows entirely. S608: they are dates.
+        self._spark.sql(f"SELECT * FROM VALUES {dates} AS dates(date, as_of)").createOrReplaceTempView(DATES)  # noqa: S608
+        self._shown = sight
 
     def of_days(self, name: str, days: Iterable[str]) -> DataFrame:
         """Return the rows of some days of a source."""
-        return self._rows[name].where(F.col("date").isin([F.lit(day).cast("date") for day in days]))
+        return self._rows[name].where(days_filter("date", sorted(days)))
 
 
 def _between(rows: DataFrame, first: date, last: date) -> DataFrame:
-    return rows.where(F.col("date").between(F.lit(first), F.lit(last)))
+    return rows.where(f"date BETWEEN {date_literal(first)} AND {date_literal(last)}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+
+from perennial.lake.spark_sql import quoted
 
 _PREFIX = 2
 """Hex digits by which a partition's row hashes are grouped: 256 groups, so that no task holds more than its share of them."""
@@ -17,37 +20,47 @@ _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a partition holds: its digest and its rows."""
+    """What a partition holds: its digest, its rows, and how many different keys they have (at least: hashes may meet)."""
 
     digest: str
     rows: int
+    keys: int
 
 
-def partition_contents(rows: DataFrame, day_column: str | None) -> dict[str, Content]:
+def partition_contents(rows: DataFrame, day_column: str | None, key: Sequence[str] = ()) -> dict[str, Content]:
     """
     Return the content of every partition by day (ISO date; 'reference' without a day column), in one pass.
 
     Each row is encoded canonically and hashed with SHA-256; the digest is taken over the sorted hashes, in two levels. Sorting
     makes it independent of the order, a doubled row shows, and no two sets of rows with one digest can be made up. (A sum
     modulo 2^256 would be weaker, and four times as dear: Spark turns hex into numbers slowly.)
+
+    Everything is one text an expression: built column by column, it would take thousands of calls through the bridge to Java.
+
+    :param key: columns whose values are counted; none: every row is one
     """
-    day = F.lit("reference") if day_column is None else F.date_format(day_column, "yyyy-MM-dd")
-    hashes = rows.select(day.alias("day"), F.sha2(_row_encoding(rows.schema), 256).alias("hash"))
-    groups = hashes.groupBy("day", F.substring("hash", 1, _PREFIX).alias("prefix")).agg(
-        F.count(F.lit(1)).alias("n"), _over_sorted(F.collect_list("hash")).alias("hash")
+    fields = _fields(rows.schema)
+    day = "'reference'" if day_column is None else f"date_format({quoted(day_column)}, 'yyyy-MM-dd')"
+    counted = [field for field in fields if field.name in key]
+    hashes = rows.selectExpr(
+        f"{day} AS day", f"sha2({_encoding(fields)}, 256) AS hash", f"xxhash64({_encoding(counted) if counted else '0'}) AS key"
     )
-    digests = F.transform(F.array_sort(F.collect_list(F.struct("prefix", "hash"))), lambda group: group["hash"])
-    days = groups.groupBy("day").agg(F.sum("n").alias("n"), F.sha2(F.concat_ws("", digests), 256).alias("hash"))
-    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"]) for row in days.collect()}
+    groups = hashes.groupBy("day", F.expr(f"substring(hash, 1, {_PREFIX}) AS prefix")).agg(
+        F.expr("count(1) AS n"),
+        F.expr("sha2(concat_ws('', sort_array(collect_list(hash))), 256) AS hash"),
+        F.expr("collect_list(key) AS keys"),
+    )
+    days = groups.groupBy("day").agg(
+        F.expr("sum(n) AS n"),
+        F.expr("sha2(concat_ws('', transform(array_sort(collect_list(struct(prefix, hash))), g -> g.hash)), 256) AS hash"),
+        F.expr("size(array_distinct(flatten(collect_list(keys)))) AS keys"),
+    )
+    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"]) for row in days.collect()}
 
 
 def empty_content(schema: T.StructType) -> Content:
     """Return the content of a partition without rows."""
-    return Content(_digest(schema, 0, ""), 0)
-
-
-def _over_sorted(hashes: Column) -> Column:
-    return F.sha2(F.concat_ws("", F.sort_array(hashes)), 256)
+    return Content(_digest(schema, 0, ""), 0, 0)
 
 
 def _digest(schema: T.StructType, rows: int, hashes: str) -> str:
@@ -61,25 +74,25 @@ def _fields(schema: T.StructType) -> list[T.StructField]:
     return sorted(schema.fields, key=lambda field: field.name)
 
 
-def _row_encoding(schema: T.StructType) -> Column:
-    return F.encode(F.concat(*[_cell(field) for field in _fields(schema)]), "UTF-8")
+def _encoding(fields: Sequence[T.StructField]) -> str:
+    """Return the SQL of the bytes that stand for some of a row's cells."""
+    return f"encode(concat({', '.join(map(_cell, fields))}), 'UTF-8')"
 
 
-def _cell(field: T.StructField) -> Column:
+def _cell(field: T.StructField) -> str:
     """Encode a cell as length:text, or '-' for null, so that no two different rows share an encoding."""
-    column, kind = F.col(f"`{field.name}`"), field.dataType
+    column, kind = quoted(field.name), field.dataType
     if isinstance(kind, T.StringType):
         text = column
     elif isinstance(kind, T.DoubleType | T.FloatType):
         # %a writes the bits; Java's decimal notation of a double changed between versions. Adding 0.0 makes -0.0 0.0.
-        text = F.format_string("%a", column.cast("double") + F.lit(0.0))
+        text = f"format_string('%a', CAST({column} AS DOUBLE) + 0.0D)"
     elif isinstance(kind, T.DateType):
-        text = F.unix_date(column).cast("string")
+        text = f"CAST(unix_date({column}) AS STRING)"
     elif isinstance(kind, T.TimestampType):
-        text = F.unix_micros(column).cast("string")
+        text = f"CAST(unix_micros({column}) AS STRING)"
     elif isinstance(kind, (*_INTEGERS, T.BooleanType, T.DecimalType)):
-        text = column.cast("string")
+        text = f"CAST({column} AS STRING)"
     else:
         raise TypeError(f"column {field.name!r}: a value of type {kind.simpleString()} has no digest; select plain values")
-    cell = F.concat(F.length(text).cast("string"), F.lit(":"), text)
-    return F.when(column.isNull(), F.lit("-")).otherwise(cell)
+    return f"CASE WHEN {column} IS NULL THEN '-' ELSE concat(CAST(length({text}) AS STRING), ':', {text}) END"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from perennial.sql_functions import TRANSFORM, WITHOUT_PARENTHESES, why_refused
+from perennial.sql_functions import IDENTIFIER, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
 
 def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
@@ -66,8 +66,10 @@ def _refused_calls(expression: Any) -> Iterator[str]:
         name = _strings(expression.nameParts())[-1]
         if why := why_refused(name, expression.children().size()):
             yield f"the function {name}: {why}"
+    elif kind == "ExpressionWithUnresolvedIdentifier":
+        yield IDENTIFIER
     elif kind == "UnresolvedAttribute" and len(parts := _strings(expression.nameParts())) == 1:
-        if parts[0].lower() in WITHOUT_PARENTHESES:
+        if plain(parts[0]) in WITHOUT_PARENTHESES:
             yield f"the function {parts[0]}: {why_refused(parts[0], 0)}"
     for below in _nodes(expression.children()):
         yield from _refused_calls(below)

@@ -6,14 +6,17 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from perennial.errors import PerennialError
 from perennial.lake.spark_conf import CATALOG
+from perennial.lake.spark_sql import date_literal
 from perennial.lake.tables import WITHDRAWN, Partition
 
 log = logging.getLogger("perennial.spark")
@@ -50,7 +53,7 @@ def table_name(database: str, table: str) -> str:
 
 def days_filter(column: str, days: list[str]) -> Column:
     """Return the condition that a row belongs to one of the days (ISO dates)."""
-    return F.col(column).isin([F.lit(day).cast("date") for day in days])
+    return F.expr(f"{column} IN ({', '.join(date_literal(date.fromisoformat(day)) for day in days)})")
 
 
 def commit(
@@ -68,7 +71,8 @@ def commit(
     so nothing is doubled.
     """
     spark = rows.sparkSession
-    if not spark.catalog.tableExists(name):
+    old = _schema(spark, name)
+    if old is None:
         writer = _described(rows, name, partitions).using("iceberg")
         for key, value in TABLE_PROPERTIES.items():
             writer = writer.tableProperty(key, value)
@@ -78,11 +82,22 @@ def commit(
             writer.create()
             return
         except AnalysisException as error:
-            if not spark.catalog.tableExists(name):
+            old = _schema(spark, name)
+            if old is None:
                 raise
             log.info("%s: another job created it first (%s)", name, error.getCondition())
-    _evolve(spark, name, rows)
+    _evolve(spark, name, old, rows)
     _described(rows, name, partitions).overwrite(replaces)
+
+
+def _schema(spark: SparkSession, name: str) -> T.StructType | None:
+    """Return the schema of a table; None when there is none. Asking both at once reads the table's metadata once."""
+    try:
+        return spark.table(name).schema
+    except AnalysisException as error:
+        if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
+            raise
+        return None
 
 
 def withdraw(spark: SparkSession, name: str, days: list[str]) -> None:
@@ -100,14 +115,14 @@ def _described(rows: DataFrame, name: str, partitions: Mapping[str, Partition] |
     return writer
 
 
-def _evolve(spark: SparkSession, name: str, rows: DataFrame) -> None:
+def _evolve(spark: SparkSession, name: str, schema: T.StructType, rows: DataFrame) -> None:
     """
     Give the table exactly the columns of `rows`.
 
     A column of another type is dropped and added anew: its old values belong to partitions whose keys are stale by the same
     change, and snapshots taken before keep their own schema.
     """
-    old = {field.name: field.dataType for field in spark.table(name).schema}
+    old = {field.name: field.dataType for field in schema}
     new = {field.name: field.dataType for field in rows.schema}
     gone = [column for column, kind in old.items() if new.get(column) != kind]
     added = [column for column, kind in new.items() if old.get(column) != kind]

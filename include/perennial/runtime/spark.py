@@ -42,11 +42,14 @@ class SparkPlan:
     conf: dict[str, str] = field(default_factory=dict)
 
 
-def plan_job(lake: Lake, stage: str, job: dict[str, Any] | None, todo: int, dates: Iterable[str]) -> SparkPlan:
+def plan_job(
+    lake: Lake, stage: str, job: dict[str, Any] | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
+) -> SparkPlan:
     """
     Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done.
 
     :param dates: the dates that it works for (ISO), among which its cost is divided
+    :param interpreted: whether there are so few rows that turning the queries into code would cost more than it saves
     """
     script = str(_ROOM / stage / "job.py")
     if job is None:
@@ -60,6 +63,8 @@ def plan_job(lake: Lake, stage: str, job: dict[str, Any] | None, todo: int, date
     lake.objects.create(uri, body)
     metastore = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
     conf = iceberg_conf(metastore, lake.layout.warehouse, os.environ.get("AWS_ENDPOINT_URL_S3"))
+    if interpreted:
+        conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
     return SparkPlan(script, uri, todo, conf)
 
 

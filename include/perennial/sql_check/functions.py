@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from perennial.sql_check.tables import line_of
-from perennial.sql_functions import REFUSED, TRANSFORM, WITHOUT_PARENTHESES, why_refused
+from perennial.sql_functions import IDENTIFIER, REFUSED, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
 
 def function_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
@@ -19,8 +19,10 @@ def function_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
         name = next((name for name in names if why_refused(name, max(arguments, 0))), None)
         if name is not None:
             yield line_of(call), f"the function {name.lower()}: {why_refused(name, max(arguments, 0))}"
+        elif plain(names[0]) == "identifier" and not isinstance(call.parent, exp.Table):
+            yield line_of(call), IDENTIFIER
     for column in tree.find_all(exp.Column):
-        if not column.table and column.name.lower() in WITHOUT_PARENTHESES:
-            yield line_of(column), f"the function {column.name.lower()}: {REFUSED[column.name.lower()]}"
+        if not column.table and plain(column.name) in WITHOUT_PARENTHESES:
+            yield line_of(column), f"the function {column.name.lower()}: {REFUSED[plain(column.name)]}"
     for _ in tree.find_all(exp.QueryTransform):
         yield 0, TRANSFORM

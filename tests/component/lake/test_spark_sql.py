@@ -53,6 +53,11 @@ CALLS_WHAT_IT_MAY_NOT = {
     "SELECT TRANSFORM(a) USING 'id' AS (x string) FROM v": "TRANSFORM",
     "FROM (MAP a USING 'id' AS x FROM v) SELECT x": "TRANSFORM",
     "SELECT input_file_name() AS a FROM v": "input_file_name",
+    "SELECT current_t\u0131mestamp AS a FROM v": "current_t\u0131mestamp",
+    "SELECT IDENTIFIER('reflect')('java.lang.System', 'getenv') AS a FROM v": "IDENTIFIER",
+    "SELECT a FROM v ORDER BY \u0131dentifier('ra' || 'nd')()": "IDENTIFIER",
+    "SELECT transform(array(a), x -> IDENTIFIER('rand')()) AS a FROM v": "IDENTIFIER",
+    "SELECT IDENTIFIER('current_' || 'date') AS a FROM v": "IDENTIFIER",
 }
 STATEMENTS = [
     "DROP VIEW v",

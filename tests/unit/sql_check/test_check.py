@@ -124,6 +124,7 @@ def test_wrong_name_is_told(query: str, expected: list[str]) -> None:
         ("SELECT java_method('java.lang.System', 'getenv', 'HOME') AS a FROM t", "java_method"),
         ("SELECT TRANSFORM(a) USING 'id' AS (x string) FROM t", "TRANSFORM"),
         ("SELECT input_file_name() AS a FROM t", "input_file_name"),
+        ("SELECT IDENTIFIER('current_date') AS a FROM t", "IDENTIFIER"),
     ],
 )
 def test_a_call_that_makes_another_result_or_runs_code_is_told(query: str, name: str) -> None:
