@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from perennial.calendar import Calendar
 from perennial.pipeline_contract import Contract
@@ -17,15 +17,18 @@ from perennial.pipeline_text import read_sql, sql_names
 from perennial.pipeline_values import (
     Column,
     Count,
+    Cpu,
     Day,
     Distinct,
     FieldName,
-    KubernetesName,
+    LabelKey,
+    LabelValue,
+    Memory,
     Name,
     Owner,
     Positive,
     Problem,
-    Quantity,
+    ResourceName,
     Share,
     Some,
     TableName,
@@ -58,20 +61,36 @@ __all__ = [
 class Toleration(Contract):
     """A taint of nodes that the training's pod puts up with, in Kubernetes' own words."""
 
-    key: KubernetesName
+    key: LabelKey
     operator: Literal["Exists", "Equal"] = "Exists"
-    value: Annotated[str, Field(max_length=63)] | None = None
+    """`Equal` where a value is given."""
+
+    value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _equals_a_value(cls, found: Any) -> Any:
+        if isinstance(found, dict) and found.get("value") is not None and "operator" not in found:
+            return {**found, "operator": "Equal"}
+        return found
+
+    @field_validator("value")
+    @classmethod
+    def _has_a_use(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("operator") == "Exists":
+            raise ValueError("operator Exists takes no value; leave one of them out")
+        return value
 
 
 class Resources(Contract):
     """What a training's pod asks of the cluster. Without a GPU here the pod asks for none."""
 
-    cpu: Quantity = "1"
-    memory: Quantity = "2Gi"
+    cpu: Cpu = "1"
+    memory: Memory = "2Gi"
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    gpu_name: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", max_length=253)] = "nvidia.com/gpu"
-    node_selector: dict[KubernetesName, Annotated[str, Field(max_length=63)]] = {}
+    gpu_name: ResourceName = "nvidia.com/gpu"
+    node_selector: dict[LabelKey, LabelValue] = {}
     tolerations: list[Toleration] = []
     schedule_seconds: Annotated[int, Field(ge=10, le=86_400)] = 1800
     """How long the pod may wait for a node: a cluster that adds GPU nodes on demand takes 10 to 20 minutes."""
@@ -142,10 +161,18 @@ class Deployment(Contract):
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
     autoscaling: Autoscaling | None = None
-    cpu: Quantity = "250m"
-    memory: Quantity = "512Mi"
+    cpu: Cpu = "250m"
+    memory: Memory = "512Mi"
     p99_ms: Annotated[float, Field(gt=0, le=600_000)] = 50
     soak_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+
+    @field_validator("autoscaling")
+    @classmethod
+    def _can_hold_the_least(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
+        least = info.data.get("replicas")
+        if autoscaling is not None and least is not None and autoscaling.max_replicas < least:
+            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas, {least}")
+        return autoscaling
 
 
 class Pipeline(Contract):

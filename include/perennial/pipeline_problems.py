@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -104,7 +105,8 @@ def _keys_at(place: Place) -> list[str]:
             current = field.annotation if field else None
         elif typing.get_origin(current) in (dict, list):
             current = typing.get_args(current)[-1]
-        while typing.get_origin(current) is typing.Annotated:
+        # Beneath an annotation, or beside None.
+        while typing.get_origin(current) in (typing.Annotated, types.UnionType):
             current = typing.get_args(current)[0]
     if isinstance(current, type) and issubclass(current, BaseModel):
         return [name for name in current.model_fields if name != "folder"]

@@ -14,6 +14,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_CPU = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(m?)")
+_MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT])(i?)")
 COLUMN = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2200, 12, 31)
 """Of start and end. Within them no time zone and no lookback leaves the dates that Python, Spark and Airflow can compute with."""
@@ -67,6 +71,11 @@ def read_day(text: str) -> date:
 def _name(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError(f"a name is 1 to 40 characters of a-z, 0-9 and _, and begins with a letter, found {value[:60]!r}")
+    # What serves it on Kubernetes is called like it, with - for _.
+    if value.endswith("_") or value == "default":
+        raise ValueError(
+            f"{value!r} names nothing on Kubernetes: end with a letter or a digit, and leave 'default' to the cluster"
+        )
     return value
 
 
@@ -143,6 +152,44 @@ def _text_or_whole(value: Any) -> Any:
     return _scalar(value)
 
 
+def _label_key(value: str) -> str:
+    prefix, slash, name = value.rpartition("/")
+    if not _LABEL.fullmatch(name) or (slash and not _DOMAIN.fullmatch(prefix)):
+        raise ValueError(
+            f"expected a label's name as Kubernetes takes it, such as pool or cloud.google.com/gke-nodepool, found {value!r}"
+        )
+    return value
+
+
+def _label_value(value: str) -> str:
+    if value and not _LABEL.fullmatch(value):
+        raise ValueError(f"expected at most 63 letters, digits, -, _ and . with a letter or digit at both ends, found {value!r}")
+    return value
+
+
+def _resource_name(value: str) -> str:
+    if "/" not in _label_key(value):
+        raise ValueError(f"expected a resource such as nvidia.com/gpu, found {value!r}")
+    return value
+
+
+def _cpu(value: Any) -> str:
+    """Return processors as Kubernetes takes them: a number, or thousandths with an m."""
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    found = _CPU.fullmatch(text) if isinstance(text, str) else None
+    if found is None or not 0.001 <= float(found[1]) / (1000 if found[2] else 1) <= 1024:
+        raise ValueError(f"expected processors, such as 2, 0.5 or 250m (thousandths), found {value!r}")
+    return str(text)
+
+
+def _memory(value: str) -> str:
+    found = _MEMORY.fullmatch(value)
+    size = float(found[1]) * (1024 if found[3] else 1000) ** ("KMGT".index(found[2]) + 1) if found else 0.0
+    if not 2**24 <= size <= 2**44:
+        raise ValueError(f"expected memory with its unit, such as 512Mi or 2Gi (16Mi to 16Ti), found {value!r}")
+    return value
+
+
 def _day(value: Any) -> Any:
     return read_day(value) if isinstance(value, str) else value
 
@@ -181,8 +228,11 @@ Tag = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 """Airflow's table of tags holds 100 characters."""
 Text = Annotated[str, Field(max_length=1000)]
 Expression = Annotated[str, Field(max_length=4000)]
-KubernetesName = Annotated[str, Field(max_length=253), AfterValidator(_line)]
-Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(m|Ki|Mi|Gi|Ti)?$", max_length=20)]
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
+ResourceName = Annotated[str, AfterValidator(_resource_name)]
+Cpu = Annotated[str, BeforeValidator(_cpu)]
+Memory = Annotated[str, AfterValidator(_memory)]
 
 Positive = Annotated[int, Field(gt=0, le=3660)]
 Count = Annotated[int, Field(gt=0, le=10**12)]

@@ -6,12 +6,31 @@ import os
 from pathlib import Path
 
 ENVIRONMENT_FILE = "stack.env"
+SETTINGS_FILE = ".env"
 
 
 def var_folder() -> Path:
     """Return the folder that holds all state: PERENNIAL_VAR, or var/ of this checkout."""
     configured = os.environ.get("PERENNIAL_VAR")
     return Path(configured) if configured else Path(__file__).resolve().parents[2] / "var"
+
+
+def load_settings() -> None:
+    """
+    Take what `.env` at the root of this checkout says into the environment, where it is not set.
+
+    Only for this checkout's own stack: who names another one by PERENNIAL_VAR names its settings as well.
+    """
+    file = Path(__file__).resolve().parents[2] / SETTINGS_FILE
+    if "PERENNIAL_VAR" not in os.environ and file.is_file():
+        _take(file)
+
+
+def _take(file: Path) -> None:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.strip().partition("=")
+        if value and not name.startswith("#"):
+            os.environ.setdefault(name.strip(), os.path.expanduser(value.strip()))
 
 
 def load_environment() -> bool:
@@ -21,16 +40,14 @@ def load_environment() -> bool:
     The AWS settings go together: keys or a profile that the shell holds for another account would be sent to the stack's
     own S3, so they are dropped unless the shell names its own endpoint.
     """
+    load_settings()
     file = var_folder() / ENVIRONMENT_FILE
     if not file.is_file():
         return False
     if "AWS_ENDPOINT_URL_S3" not in os.environ:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
-    for line in file.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition("=")
-        if value:
-            os.environ.setdefault(name, value)
+    _take(file)
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))

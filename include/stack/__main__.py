@@ -16,6 +16,8 @@ from rich.table import Table
 
 from perennial.errors import PipelineRefusedError
 from perennial.pipeline_file import load_pipeline
+from perennial.runtime.serving_objects import service_name
+from perennial.settings import load_settings
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
@@ -23,7 +25,7 @@ from stack.foreground import is_healthy, run_part
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
 from stack.process import is_running
-from stack.server import keep_places
+from stack.server import keep_places, served_elsewhere
 from stack.spark import prepare_spark
 
 out = Console(highlight=False, soft_wrap=True)
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command.add_argument("part", help="one part, for example s3")
     options = parser.parse_args(arguments)
     only = [word for word in getattr(options, "only", "").split(",") if word]
+    load_settings()
     try:
         config = StackConfig.from_environment()
         if options.command == "up":
@@ -191,6 +194,9 @@ def _addresses(config: StackConfig, parts: Sequence[Part]) -> None:
     for part in parts:
         if part.service and part.name.startswith("server-"):
             out.print(f"  {part.name.removeprefix('server-')}  http://127.0.0.1:{part.service.ports[0]}")
+    if "s3" in names or "airflow-api" in names:
+        for name in served_elsewhere(config):
+            out.print(f"  {name}  serves on Kubernetes, as Service {service_name(name)}")
     if "s3" in names:
         out.print(f"  S3        {config.s3_url}  keys in {config.secrets / 'aws_credentials'}")
 

@@ -32,6 +32,16 @@ BUCKETS = ("landing", "perennial")
 FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "PG", "PYSPARK_", "PYTHON", "SPARK_", "WEED_")
 """Settings of the user's shell that would redirect a service, for example AWS keys of another account: dropped."""
 
+RUNTIME_SETTINGS = (
+    "KUBECONFIG",
+    "PERENNIAL_KUBERNETES_NAMESPACE",
+    "PERENNIAL_KUBERNETES_S3_ENDPOINT",
+    "PERENNIAL_KUBERNETES_SERVING_NAMESPACE",
+    "PERENNIAL_RUNTIME",
+    "PERENNIAL_SERVER_IMAGE",
+    "PERENNIAL_TRAINER_IMAGE",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -157,6 +167,8 @@ class StackConfig:
             "PERENNIAL_SPARK_PYTHON": str(self.repo / ".spark/bin/python"),
             "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
             "PERENNIAL_VAR": str(self.var),
+            # Where releases serve: a shell that does not know it would bring them live on this machine.
+            **{name: os.environ[name] for name in RUNTIME_SETTINGS if os.environ.get(name)},
         }
 
     def process_environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -171,4 +183,7 @@ class StackConfig:
         """Write `stack.env`, which `perennial.settings.load_environment` reads."""
         self.var.mkdir(parents=True, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
-        self.environment_file.write_text("".join(lines), encoding="utf-8")
+        # In one step: other processes read it at any time.
+        scratch = self.environment_file.with_name(f"{self.environment_file.name}.{os.getpid()}")
+        scratch.write_text("".join(lines), encoding="utf-8")
+        scratch.replace(self.environment_file)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from perennial.errors import PerennialError
+from perennial.pipeline_file import load_pipeline
+from perennial.runtime.choice import runtime_of
 from perennial.runtime.endpoints import read_places, with_places, write_places
 from stack.config import StackConfig
 from stack.probe import http_get
@@ -12,7 +15,20 @@ def server_services(config: StackConfig) -> tuple[Service, ...]:
     """Return one service for each pipeline folder, each on the port of its place."""
     names = config.pipeline_names()
     places = with_places(read_places(config.var), names)
-    return tuple(_service(config, name, config.port("endpoint") + places[name]) for name in names)
+    elsewhere = served_elsewhere(config)
+    return tuple(_service(config, name, config.port("endpoint") + places[name]) for name in names if name not in elsewhere)
+
+
+def served_elsewhere(config: StackConfig) -> list[str]:
+    """Return the pipelines that serve on Kubernetes: a server here would answer too, and nobody should call it."""
+    return [name for name in config.pipeline_names() if _runtime(config, name) == "kubernetes"]
+
+
+def _runtime(config: StackConfig, name: str) -> str | None:
+    try:
+        return runtime_of(load_pipeline(name, config.pipelines))
+    except PerennialError:
+        return None  # Airflow's list of import errors says why
 
 
 def keep_places(config: StackConfig) -> None:

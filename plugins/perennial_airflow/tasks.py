@@ -82,7 +82,6 @@ def deploy(pipeline: str, day: str) -> dict[str, Any]:
 @task
 def clean_up(pipelines: list[str]) -> list[str]:
     """Take away what interrupted work left on the cluster."""
-    from perennial.pipeline_file import load_pipeline
-    from perennial.runtime.janitor import clean_up as remove
+    from perennial.deploy.janitor import clean_up as remove
 
-    return [f"{one.kind} {one.name}: {one.why}" for one in remove([load_pipeline(name) for name in pipelines])]
+    return [f"{one.kind} {one.name}: {one.why}" for one in remove([lake_of(name) for name in pipelines])]

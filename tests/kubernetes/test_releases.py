@@ -21,6 +21,7 @@ from perennial.deploy import deploy as deploying
 from perennial.deploy import protocol
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
+from perennial.deploy.janitor import clean_up
 from perennial.deploy.protocol import read_golden
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.deploy.rollback import rollback
@@ -30,7 +31,6 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.runtime import kubernetes_serving
-from perennial.runtime.janitor import clean_up
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
@@ -329,14 +329,14 @@ def test_what_is_left_over_is_found_by_age_and_taken_away(
         with pytest.raises(Killed):
             deploy(lab.lake, D2, runtime)
     (left,) = deployments() - {live}
-    assert clean_up([lab.pipeline]) == []  # it may still be under way
+    assert clean_up([lab.lake]) == []  # it may still be under way
     monkeypatch.setattr(kubernetes_serving, "LEFT_OVER", timedelta(0))
     time.sleep(1)
-    assert [one.name for one in clean_up([lab.pipeline], dry_run=True)] == [f"machine_faults {left}"]
+    assert [one.name for one in clean_up([lab.lake], dry_run=True)] == [f"machine_faults {left}"]
     assert deployments() == {live, left}
-    clean_up([lab.pipeline])
+    clean_up([lab.lake])
     assert deployments() == {live}
-    assert clean_up([lab.pipeline]) == []
+    assert clean_up([lab.lake]) == []
 
 
 def test_the_plan_says_what_would_change_and_makes_nothing(lab: Lab, runtime: KubernetesRuntime) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -15,10 +16,14 @@ import pytest
 from lab import LAST, START, Lab
 
 from kubernetes import client, config
+from perennial.deploy import janitor
+from perennial.deploy.janitor import clean_up
 from perennial.errors import PerennialError
+from perennial.runtime import pod_training
+from perennial.runtime.kubernetes import TRAINING, KubernetesSettings
 from perennial.runtime.pod_training import train_in_pod
 from perennial.runtime.training_pod import pod_name
-from perennial.train.plan import finish_training, plan_training
+from perennial.train.plan import TrainingPlan, finish_training, plan_training
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
 
@@ -95,7 +100,9 @@ async def _first(events: Any) -> dict[str, Any]:
 
 
 def test_deleted_pod_is_made_again(lab: Lab, cluster: Cluster) -> None:
-    name = pod_name("machine_faults", "mlp", str(plan_training(lab.lake, LAST, "mlp").key))
+    name = pod_name(
+        "machine_faults", "mlp", str(plan_training(lab.lake, LAST, "mlp").key), KubernetesSettings.read(TRAINING).lake_mark
+    )
     deleted: list[str] = []
 
     def delete_once() -> None:
@@ -176,11 +183,86 @@ def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> 
         Driven().run("mlp", START + timedelta(days=2))
 
 
+def from_a_shell(lab: Lab) -> None:
+    """Train as `perennial run` does."""
+    plan = plan_training(lab.lake, LAST, CANDIDATE)
+    train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), is_done(lab, plan))
+
+
+def is_done(lab: Lab, plan: TrainingPlan) -> Callable[[], bool]:
+    return lambda: lab.lake.objects.exists(plan.manifest_uri)
+
+
+def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(from_a_shell, lab) for _ in range(2)]
+    assert [one.result() for one in both] == [None, None]
+    assert finish_training(lab.lake, plan_training(lab.lake, LAST, CANDIDATE))["outcome"] == "unchanged"
+    wait_for_none(cluster)
+
+
+def test_a_shell_that_was_interrupted_hurts_neither_another_nor_the_next(
+    lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = pod_training._pass_on
+
+    def interrupted(*arguments: Any) -> int:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patched:
+        patched.setattr(pod_training, "_pass_on", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            from_a_shell(lab)  # it made the pod
+        other = pool.submit(from_a_shell, lab)
+        time.sleep(1)
+        with pytest.raises(KeyboardInterrupt):
+            from_a_shell(lab)  # it followed the other's
+        assert other.result() is None
+    from_a_shell(lab)
+    wait_for_none(cluster)
+
+
+def test_a_shell_makes_an_evicted_pod_again(lab: Lab, cluster: Cluster) -> None:
+    evicted: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        shell = pool.submit(from_a_shell, lab)
+        while not evicted and not shell.done():
+            for name in cluster.pods():
+                target = client.V1ObjectMeta(name=name, namespace=NAMESPACE)
+                cluster.api.create_namespaced_pod_eviction(name, NAMESPACE, client.V1Eviction(metadata=target))
+                evicted.append(name)
+        assert shell.result() is None
+    assert len(evicted) == 1
+    wait_for_none(cluster)
+
+
+def test_pod_that_nobody_waits_for_any_more_is_an_orphan(lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    _lake(monkeypatch, lab, gpus=1, schedule_seconds=12)
+
+    def kill() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        Driven(before_trigger=kill).run(CANDIDATE)
+    (left,) = cluster.pods()
+    assert clean_up([lab.lake]) == []  # a task may still wait for its node
+    with monkeypatch.context() as patched:
+        patched.setattr(janitor, "ENDED_FOR", -timedelta(hours=2))
+        assert [one.name for one in clean_up([lab.lake], dry_run=True)] == [left]
+
+    # With resources that the cluster has, the next try does not wait for what the killed one asked for.
+    _lake(monkeypatch, lab, gpus=0)
+    assert Driven().run(CANDIDATE)["outcome"] == "done"
+    wait_for_none(cluster)
+
+
 def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     plan = plan_training(lab.lake, LAST, CANDIDATE)
     assert plan.job_uri is not None
     with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
-        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.job_uri)
+        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.job_uri, is_done(lab, plan))
     assert finish_training(lab.lake, plan)["outcome"] == "done"
     assert "Training logistic of" in caplog.text
     wait_for_none(cluster)
@@ -192,7 +274,7 @@ def test_the_command_line_quotes_a_pod_that_fails(lab: Lab, cluster: Cluster) ->
     small = training.model_copy(update={"resources": training.resources.model_copy(update={"memory": "64Mi"})})
     pipeline = lab.pipeline.model_copy(update={"training": small})
     with pytest.raises(PerennialError, match="OOMKilled at its memory limit of 64Mi"):
-        train_in_pod(pipeline, CANDIDATE, str(plan.key), str(plan.job_uri))
+        train_in_pod(pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), is_done(lab, plan))
     wait_for_none(cluster)
 
 

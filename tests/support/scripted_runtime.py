@@ -85,6 +85,7 @@ class ScriptedRuntime:
     removed: list[str] = field(default_factory=list)
     staged_releases: list[str] = field(default_factory=list)
     before_switch: Any = None
+    name: str = "process"
 
     def __enter__(self) -> Self:
         self.staged, self.live = Server(self.lake), Server(self.lake)
@@ -125,6 +126,9 @@ class ScriptedRuntime:
         if self.slow_when_live:
             self.live.delay_seconds = 0.3 if self.version(release) in self.slow_when_live else 0.0
         self.live.shift = 0.5 if self.version(release) in self.wrong_when_live else 0.0
+
+    def leftovers(self) -> list[str]:
+        return []
 
     def follows(self, release: str) -> bool:
         return not self.has_drifted

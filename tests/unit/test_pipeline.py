@@ -49,6 +49,26 @@ def test_reads_values(pipeline_factory) -> None:
     assert list(pipeline.sql_files("analysis")) == ["faults_by_mode"]
 
 
+def test_cluster_values_are_taken_as_kubernetes_takes_them(pipeline_factory) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["deployment"] = {"cpu": 0.5, "memory": "2G", "replicas": 2, "autoscaling": {"max_replicas": 2}}
+        tolerations = [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}, {"key": "spot"}]
+        document["training"]["resources"] = {
+            "cpu": 2,
+            "tolerations": tolerations,
+            "node_selector": {"cloud.google.com/pool": "a"},
+        }
+
+    pipeline = pipeline_factory(edit)
+    assert (pipeline.deployment.cpu, pipeline.deployment.memory, pipeline.training.resources.cpu) == ("0.5", "2G", "2")
+    assert [one.operator for one in pipeline.training.resources.tolerations] == ["Equal", "Exists"]
+
+
+@pytest.mark.parametrize("name", ["default", "orders_"])
+def test_name_that_kubernetes_cannot_bear_is_refused(refusal: Callable[[str], str], name: str) -> None:
+    assert f"{name!r} names nothing on Kubernetes" in refusal(TEXT.replace("name: machine_faults", f"name: {name}"))
+
+
 CASES: dict[str, tuple[str, str, list[str]]] = {
     "unknown key": (
         "title: Machines",
@@ -178,6 +198,38 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "deployment: {replicas: 1, p99_ms: 200, soak_seconds: 1}",
         "deployment: [1]",
         ["deployment: expected a mapping of keys, found a list"],
+    ),
+    "unknown key of what may be missing": (
+        "deployment: {replicas: 1",
+        "deployment: {autoscaling: {max_replicas: 2, min_replicas: 1}, replicas: 1",
+        ["deployment.autoscaling.min_replicas: unknown key. Did you mean 'max_replicas'? Allowed: max_replicas, cpu_percent"],
+    ),
+    "fewer at most than at least": (
+        "deployment: {replicas: 1",
+        "deployment: {autoscaling: {max_replicas: 2}, replicas: 5",
+        ["deployment.autoscaling: max_replicas 2 is less than replicas, 5"],
+    ),
+    "memory without a unit": (
+        "deployment: {",
+        "deployment: {memory: '512', ",
+        ["deployment.memory: expected memory with its unit", "'512'"],
+    ),
+    "memory in thousandths": ("deployment: {", "deployment: {memory: 250m, ", ["expected memory with its unit, such as 512Mi"]),
+    "memory beyond reason": ("deployment: {", "deployment: {memory: 9999999Ti, ", ["16Mi to 16Ti"]),
+    "processors in bytes": (
+        "deployment: {",
+        "deployment: {cpu: 512Mi, ",
+        ["deployment.cpu: expected processors, such as 2, 0.5 or 250m"],
+    ),
+    "label of nodes": (
+        "window_days: 4",
+        "window_days: 4, resources: {node_selector: {'Not A Key!': x}, gpu_name: ../gpu}",
+        ["'Not A Key!'", "training.resources.gpu_name: expected a label's name"],
+    ),
+    "tolerated value": (
+        "window_days: 4",
+        "window_days: 4, resources: {tolerations: [{key: pool, operator: Exists, value: gpu}]}",
+        ["training.resources.tolerations.0.value: operator Exists takes no value"],
     ),
     "text for a list": ("slices: [mode]", "slices: mode", ["gate.slices: expected a list, found 'mode'"]),
     "merge key": ("deployment: {", "deployment: {<<: {p99_ms: 1}, ", ["deployment.<<: merge keys (<<) are not allowed"]),

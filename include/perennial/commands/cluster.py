@@ -10,6 +10,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
 from perennial.commands.output import print_json, print_line
 from perennial.errors import RefusedError
+from perennial.lake.lake import open_lake
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
@@ -45,11 +46,11 @@ def janitor(
     as_json: AsJson = False,
 ) -> None:
     """Take away what interrupted work left on Kubernetes."""
+    from perennial.deploy.janitor import clean_up
     from perennial.runtime.choice import runtime_of
-    from perennial.runtime.janitor import clean_up
 
     meant = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
-    found = clean_up([one for one in meant if runtime_of(one) == "kubernetes"], dry_run=dry_run)
+    found = clean_up([open_lake(one) for one in meant if runtime_of(one) == "kubernetes"], dry_run=dry_run)
     if as_json:
         print_json({"removed": not dry_run, "orphans": [asdict(one) for one in found]})
         return

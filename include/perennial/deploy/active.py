@@ -25,11 +25,18 @@ class Active:
     previous: str | None
     soaked: bool
     etag: str | None
+    runtime: str | None = None
+    """Where it serves; None in pointers of before this was written down."""
 
     @property
     def good(self) -> str | None:
         """Return the release to go back to: this one once it has passed its soak, else the one before."""
         return self.release if self.soaked else self.previous
+
+    @property
+    def needed(self) -> set[str | None]:
+        """Return what must stay up: this one, and in its soak the one before."""
+        return {self.release} if self.soaked else {self.release, self.previous}
 
 
 def read_active(lake: Lake) -> Active:
@@ -41,13 +48,13 @@ def read_active(lake: Lake) -> Active:
         lake.layout.active,
         stored,
         FORMAT,
-        lambda body: Active(body["release"], body["previous"], body.get("soaked", True), stored.etag),
+        lambda body: Active(body["release"], body["previous"], body.get("soaked", True), stored.etag, body.get("runtime")),
     )
 
 
-def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, soaked: bool) -> Active:
+def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, soaked: bool, runtime: str) -> Active:
     """Move the pointer if it still is what was read; else LostRaceError names the release that won."""
-    body = canonical_json({"format": FORMAT, "release": release, "previous": previous, "soaked": soaked})
+    body = canonical_json({"format": FORMAT, "release": release, "previous": previous, "soaked": soaked, "runtime": runtime})
     etag = lake.objects.replace(lake.layout.active, body, was.etag)
     if etag is None:
         now = read_active(lake)
@@ -55,4 +62,4 @@ def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, 
             f"Pipeline {lake.pipeline.name!r}: another deploy was first, release {now.release} is active now (wanted {release}). "
             "Run it again if that is not what you want."
         )
-    return Active(release, previous, soaked, etag)
+    return Active(release, previous, soaked, etag, runtime)

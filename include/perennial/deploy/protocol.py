@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,12 +19,18 @@ from typing import Any
 from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.release import read_release
 from perennial.deploy.serve_check import Golden, TooSlowError, serve_check, soak
-from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError, ReleaseWithdrawnError
+from perennial.errors import (
+    PerennialError,
+    RefusedError,
+    ReleaseFailedError,
+    ReleaseUnprovenError,
+    ReleaseWithdrawnError,
+)
 from perennial.evaluate.chain import is_barred
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
-from perennial.runtime.base import Runtime
+from perennial.runtime.base import EndpointMissingError, Runtime
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +56,8 @@ def bring_live(
     if not judge_latency:
         golden = replace(golden, p99_ms=math.inf)
     before = read_active(lake)
+    refuse_elsewhere(lake, before, runtime)
+    _sweep(lake, runtime, release)
     try:
         return _bring_live(lake, runtime, golden, before, may_switch)
     finally:
@@ -66,7 +75,9 @@ def _bring_live(
         if reason := may_switch():
             raise SupersededError(f"Release {release} was not switched to: {reason}")
         # Another run of this date may have switched meanwhile; then this one only watches.
-        active = was if was.release == release else move(lake, was, release, way_back(lake, was), soaked=False)
+        active = (
+            was if was.release == release else move(lake, was, release, way_back(lake, was), soaked=False, runtime=runtime.name)
+        )
     if active.soaked and not facts and runtime.follows(release):
         return facts
     log.info("Switched to release %s", release)
@@ -75,12 +86,23 @@ def _bring_live(
         runtime.switch(release)
         facts["switch_seconds"] = round(time.monotonic() - started, 3)
         facts["soak"] = soak(runtime.endpoint(), golden, lake.pipeline.deployment.soak_seconds).facts()
-    except (ReleaseFailedError, ReleaseUnprovenError) as error:
-        raise _withdraw(lake, runtime, release, error) from error
+    except (EndpointMissingError, SupersededError):
+        raise
+    except PerennialError as error:
+        if active.soaked:
+            raise  # it was good, and there is nothing better to go back to
+        # Whatever it is, users must not be left between two releases.
+        raise _withdraw(lake, runtime, release, _as_failure(error)) from error
     now = _still_active(lake, release)
     if not now.soaked:
-        move(lake, now, release, now.previous, soaked=True)
+        move(lake, now, release, now.previous, soaked=True, runtime=runtime.name)
     return facts
+
+
+def _as_failure(error: PerennialError) -> ReleaseFailedError | ReleaseUnprovenError:
+    if isinstance(error, ReleaseFailedError | ReleaseUnprovenError):
+        return error
+    return ReleaseUnprovenError(error.what, error.problems, error.remedy)
 
 
 def way_back(lake: Lake, was: Active) -> str | None:
@@ -113,7 +135,7 @@ def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> dict[str, Any
 def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedError | ReleaseUnprovenError) -> PerennialError:
     """Return to the release before, users first: reports and the chain come after. Returns the error that says all of it."""
     now = _still_active(lake, release)
-    move(lake, now, now.previous, None, soaked=True)
+    move(lake, now, now.previous, None, soaked=True, runtime=runtime.name)
     if now.previous is None:
         said = "there is no release to go back to: nothing serves"
     else:
@@ -128,11 +150,32 @@ def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedEr
     return blamed
 
 
+def refuse_elsewhere(lake: Lake, active: Active, runtime: Runtime) -> None:
+    """Refuse to release on this machine what users get from a cluster, unless that is said in so many words."""
+    if (active.runtime, runtime.name) == ("kubernetes", "process") and not os.environ.get("PERENNIAL_RUNTIME"):
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r}: release {active.release} serves on Kubernetes, this process would serve from this "
+            "machine: PERENNIAL_RUNTIME is not set",
+            remedy="Set PERENNIAL_RUNTIME=kubernetes, and what docs/how-to/run-on-kubernetes.md lists; "
+            "PERENNIAL_RUNTIME=process if you mean to leave the cluster.",
+        )
+
+
+def leftovers(lake: Lake, runtime: Runtime) -> list[str]:
+    """Return the releases that an interrupted deploy may have left; never one that serves or that users would go back to."""
+    return [release for release in runtime.leftovers() if release not in read_active(lake).needed]
+
+
+def _sweep(lake: Lake, runtime: Runtime, release: str) -> None:
+    for left in leftovers(lake, runtime):
+        if left != release:
+            log.warning("Release %s was left by a deploy that was interrupted: it is removed", left)
+            runtime.remove(left)
+
+
 def _tidy(lake: Lake, runtime: Runtime, releases: set[str | None]) -> None:
     """Take away those of the releases that serve nobody now, and that nobody would go back to."""
-    now = read_active(lake)
-    needed = {None, now.release, None if now.soaked else now.previous}
-    for release in releases - needed:
+    for release in releases - read_active(lake).needed - {None}:
         try:
             runtime.remove(str(release))
         except PerennialError as error:

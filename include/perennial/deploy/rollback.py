@@ -7,7 +7,7 @@ from typing import Any
 
 from perennial.deploy.active import Active, read_active
 from perennial.deploy.deploy import WHO, record_intervention
-from perennial.deploy.protocol import bring_live
+from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import build_release, plan_release, read_release, release_date
 from perennial.errors import RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import Chain, Intervention, champion, intervene, is_barred
@@ -31,6 +31,8 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     if not reason.strip() or not who.strip():
         raise RefusedError(f"Pipeline {name!r}: a rollback says who and why", remedy="Give a reason.")
     active = read_active(lake)
+    runtime = runtime or open_runtime(lake.pipeline, lake.layout.space)
+    refuse_elsewhere(lake, active, runtime)
     if active.release is None:
         raise RefusedError(f"Pipeline {name!r}: no release serves, so there is nothing to go back from")
     if to == active.release and active.soaked:
@@ -61,9 +63,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
     release = to or build_release(lake, plan_release(lake, chain, day, left))
     try:
-        facts = bring_live(
-            lake, runtime or open_runtime(lake.pipeline, lake.layout.space), release, lambda: None, judge_latency=False
-        )
+        facts = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
         remedy = f"The version is barred. Go back further: `perennial rollback {name} --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error

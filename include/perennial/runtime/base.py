@@ -21,6 +21,9 @@ class EndpointMissingError(PerennialError):
 class Runtime(Protocol):
     """What the release protocol asks of a place where models serve. All of it can be repeated after a crash."""
 
+    name: str
+    """`process` or `kubernetes`."""
+
     def stage(self, release: str) -> httpx.Client:
         """
         Start a release beside the running one, wait until it is ready, and return a client of exactly it.
@@ -43,6 +46,9 @@ class Runtime(Protocol):
 
     def follows(self, release: str) -> bool:
         """Tell whether the endpoint answers from `release`, is set to it, or will be once it runs."""
+
+    def leftovers(self) -> list[str]:
+        """Return the releases that serve nobody and are too old to be under way: an interrupted deploy may have left them."""
 
     def remove(self, release: str) -> None:
         """Take away what is left of a release that serves nobody any more."""

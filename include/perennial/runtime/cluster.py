@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import httpx
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from kubernetes import client, config, dynamic
 from perennial.errors import PerennialError, RefusedError
 
 FIELD_MANAGER = "perennial"
 ANSWER_SECONDS = 10.0
-GONE = 404
+"""Of what is behind the API server."""
+
+API_SECONDS = (10.0, 30.0)
+"""To connect to the API server, and to wait for what it says next: one that is silent must not hold up a way back."""
+
+GONE, CONFLICT = 404, 409
 Body = dict[str, Any]
 
 
@@ -40,6 +48,17 @@ class Cluster:
             )
             return dict(found.to_dict())
 
+    def create(self, body: Body) -> Body | None:
+        """Create an object and return it; None when one of its name is there."""
+        with _named(f"create {_title(body)}"):
+            try:
+                found = self._resource(body).create(body=body, namespace=self.namespace)
+            except DynamicApiError as error:
+                if error.status == CONFLICT:
+                    return None
+                raise
+            return dict(found.to_dict())
+
     def read(self, body: Body) -> Body | None:
         """Return an object as it stands, or None."""
         with _named(f"read {_title(body)}"):
@@ -52,13 +71,20 @@ class Cluster:
             return dict(found.to_dict())
 
     def delete(self, body: Body, *, now: bool = False) -> None:
-        """Delete an object and what it owns; one that is gone is fine. `now` gives a pod no time to stop."""
+        """
+        Delete an object and what it owns; one that is gone is fine, and so is another of its name.
+
+        :param body: with a UID, exactly this one is meant
+        :param now: gives a pod no time to stop
+        """
         options: dict[str, Any] = {"propagationPolicy": "Background", **({"gracePeriodSeconds": 0} if now else {})}
+        if uid := body["metadata"].get("uid"):
+            options["preconditions"] = {"uid": uid}
         with _named(f"delete {_title(body)}"):
             try:
                 self._resource(body).delete(name=body["metadata"]["name"], namespace=self.namespace, body=options)
             except DynamicApiError as error:
-                if error.status != GONE:
+                if error.status != GONE and not (uid and error.status == CONFLICT):
                     raise
 
     def labelled(self, api_version: str, kind: str, labels: Mapping[str, str]) -> list[Body]:
@@ -101,16 +127,17 @@ class Cluster:
     def http(self, path: str) -> httpx.Client:
         """Return a client of something behind the API server's proxy: pods/NAME:PORT/proxy or services/NAME:PORT/proxy."""
         settings = self._api.configuration
-        tls: ssl.SSLContext | bool = settings.verify_ssl
-        if settings.host.startswith("https") and settings.verify_ssl:
-            tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
-            if settings.cert_file:
-                tls.load_cert_chain(settings.cert_file, settings.key_file)
+        tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+        if not settings.verify_ssl:
+            tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        if settings.cert_file:
+            tls.load_cert_chain(settings.cert_file, settings.key_file)
 
         def signed(request: httpx.Request) -> httpx.Request:
             # Asked anew each time: tokens of a cloud's clusters expire.
-            if token := settings.get_api_key_with_prefix("authorization"):
-                request.headers["authorization"] = token
+            for one in settings.auth_settings().values():
+                if one["in"] == "header" and one["value"]:
+                    request.headers[one["key"]] = one["value"]
             return request
 
         base = f"{settings.host}/api/v1/namespaces/{self.namespace}/{path}"
@@ -119,14 +146,19 @@ class Cluster:
     @cached_property
     def _api(self) -> Any:
         found = client.Configuration()
+        if (named := os.environ.get("KUBECONFIG")) and not any(Path(one).is_file() for one in named.split(os.pathsep)):
+            raise RefusedError(
+                f"KUBECONFIG names {named}, where no file is", remedy="Name the file of the cluster that is meant."
+            )
         try:
             config.load_config(client_configuration=found)
-        except config.ConfigException as error:
+        except (config.ConfigException, YAMLError, OSError) as error:
+            said = " ".join(str(error).split())
             raise RefusedError(
-                f"No cluster is named: {error}", remedy="Set KUBECONFIG to the file of the cluster that is meant."
+                f"No cluster is named: {said}", remedy="Set KUBECONFIG to the file of the cluster that is meant."
             ) from error
         found.retries = False
-        return client.ApiClient(found)
+        return _Patient(found)
 
     @cached_property
     def _dynamic(self) -> Any:
@@ -137,6 +169,15 @@ class Cluster:
         return self._dynamic.resources.get(api_version=body["apiVersion"], kind=body["kind"])
 
 
+class _Patient(client.ApiClient):  # type: ignore[misc]
+    """The client, which by itself would wait for ever."""
+
+    def request(self, *args: Any, **options: Any) -> Any:
+        """Send a request; it ends in time."""
+        options["_request_timeout"] = options.get("_request_timeout") or API_SECONDS
+        return super().request(*args, **options)
+
+
 @contextmanager
 def _named(work: str) -> Iterator[None]:
     try:
@@ -145,6 +186,11 @@ def _named(work: str) -> Iterator[None]:
         raise PerennialError(f"The cluster refused to {work}: {error.status} {error.reason}: {_message(error)}") from error
     except HTTPError as error:
         raise PerennialError(f"The cluster does not answer (to {work}): {error}") from error
+    except AttributeError as error:
+        # The client looks for the text of an answer that never came.
+        if not isinstance(error.__context__, ApiException):
+            raise
+        raise PerennialError(f"The cluster does not answer (to {work}): {error.__context__.reason}") from error
 
 
 def _message(error: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from perennial.errors import RefusedError
 from perennial.lake.layout import lake_root
+from perennial.lake.objects import sha256
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"
@@ -18,6 +19,9 @@ USER = 10001
 
 TRAINING, SERVING = "training", "serving"
 _IMAGES = {TRAINING: "PERENNIAL_TRAINER_IMAGE", SERVING: "PERENNIAL_SERVER_IMAGE"}
+LAKE_LABEL = "perennial/lake"
+"""Whose an object is: two installations in one namespace must not take each other's."""
+
 _NAMESPACES = {TRAINING: "PERENNIAL_KUBERNETES_NAMESPACE", SERVING: "PERENNIAL_KUBERNETES_SERVING_NAMESPACE"}
 
 
@@ -29,6 +33,7 @@ class KubernetesSettings:
     s3_endpoint: str | None
     region: str
     image: str | None = None
+    work: str = SERVING
 
     @classmethod
     def read(cls, work: str, environment: Mapping[str, str] = os.environ) -> KubernetesSettings:
@@ -36,6 +41,7 @@ class KubernetesSettings:
         return cls(
             namespace=environment.get(_NAMESPACES[work]) or f"perennial-{work}",
             image=environment.get(_IMAGES[work]) or None,
+            work=work,
             s3_endpoint=environment.get("PERENNIAL_KUBERNETES_S3_ENDPOINT") or environment.get("AWS_ENDPOINT_URL_S3"),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
         )
@@ -44,10 +50,15 @@ class KubernetesSettings:
         """Return the image, or raise RefusedError: only who starts pods needs one."""
         if self.image is None:
             raise RefusedError(
-                f"Pods in {self.namespace} need an image: set {' or '.join(_IMAGES.values())}",
-                remedy="`make images` builds both and prints their names; push them to where the cluster pulls from.",
+                f"Pods in {self.namespace} need an image: {_IMAGES[self.work]} is not set",
+                remedy="`make images` builds it and prints its name; push it to where the cluster pulls from.",
             )
         return self.image
+
+    @property
+    def lake_mark(self) -> str:
+        """Return what tells one installation's objects from another's: a digest of where its lake is."""
+        return sha256(f"{self.s3_endpoint or 'AWS'} {lake_root()}".encode())[:12]
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a container: where the lake is. The credentials are files of a Secret."""

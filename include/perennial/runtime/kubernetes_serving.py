@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 
-from perennial.errors import REFUSED_EXIT_CODE, ReleaseUnprovenError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
 from perennial.pipeline import Pipeline
 from perennial.runtime.base import StageFailedError
 from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import SERVING, KubernetesSettings, why_failed
+from perennial.runtime.kubernetes import LAKE_LABEL, SERVING, KubernetesSettings, why_failed
 from perennial.runtime.serving_objects import (
     PIPELINE_LABEL,
     PORT,
@@ -57,6 +57,8 @@ HOPELESS = {
 class KubernetesRuntime:
     """The release protocol's place on a cluster. What it made can be found by label; nothing is kept here between calls."""
 
+    name = "kubernetes"
+
     def __init__(self, pipeline: Pipeline, space: str = "main") -> None:
         """Prepare; nothing is contacted before the first use."""
         self.pipeline = pipeline
@@ -72,12 +74,13 @@ class KubernetesRuntime:
 
     def stage(self, release: str) -> httpx.Client:
         """Make the release's Deployment beside what serves, wait until all of it is ready, and return a client of one of its pods."""
-        self._sweep(release)
-        objects = self._objects(release)
-        for line in [line for body in objects for line in self.cluster.diff(body)]:
+        self._refuse_foreign()
+        for line in self.plan(release):
             log.info("%s", line)
-        self._bring(release, objects)
-        pod = next(pod for pod in self._pods(release) if _is_ready(pod))
+        self._bring(release, self._objects(release), all_replicas=True)
+        pod = next((pod for pod in self._pods(release) if _is_ready(pod)), None)
+        if pod is None:
+            raise ReleaseUnprovenError(f"Release {release}: its pods were ready, and then were not")
         self._staged = pod["metadata"]["name"]
         return self.cluster.http(f"pods/{self._staged}:{PORT}/proxy/")
 
@@ -90,13 +93,15 @@ class KubernetesRuntime:
 
     def switch(self, release: str) -> None:
         """
-        Make sure that the release is up, set the Service to it, and wait until its answers come from nowhere else.
+        Make sure that a pod of the release is up, set the Service to it, and wait until its answers come from nowhere else.
 
-        What is up stays as it is: on the way back, the settings of today may be what the release in front failed by.
+        What is up stays as it is: on the way back, the settings of today may be what the release in front failed by. One pod is
+        enough to switch to: on the way back users wait, and the cluster goes on bringing up the others.
         """
+        self._refuse_foreign()
         objects = self._objects(release)
-        if not _is_available(self.cluster.read(_deployment_of(objects)) or {}):
-            self._bring(release, objects)
+        if not _has_pods(self.cluster.read(_deployment_of(objects))):
+            self._bring(release, objects, all_replicas=False)
         self.cluster.apply(service(self.settings, self.pipeline.name, release))
         with self.endpoint() as client:
             self._follow(client, release)
@@ -122,13 +127,30 @@ class KubernetesRuntime:
             time.sleep(0 if steady else 0.1)
 
     def follows(self, release: str) -> bool:
-        """Tell whether the Service is set to the release."""
-        found = self.cluster.read(service(self.settings, self.pipeline.name, release))
-        return found is not None and found["spec"].get("selector") == selector(self.pipeline.name, release)
+        """Tell whether the Service is set to the release, and pods of it are up."""
+        return self._is_set_to(release) and _has_pods(self.cluster.read(_deployment_of(self._objects(release))))
+
+    def _is_set_to(self, release: str) -> bool:
+        # By our part of the selector: what somebody adds to it is theirs, and may well select the same pods.
+        found = self.cluster.read(service(self.settings, self.pipeline.name, release)) or {}
+        chosen = found.get("spec", {}).get("selector") or {}
+        return all(chosen.get(name) == value for name, value in selector(self.pipeline.name, release).items())
+
+    def _refuse_foreign(self) -> None:
+        """Refuse to take over what another installation serves."""
+        found = self.cluster.read(service(self.settings, self.pipeline.name, "")) or {"metadata": {}}
+        mark = (found["metadata"].get("labels") or {}).get(LAKE_LABEL, self.settings.lake_mark)
+        if mark != self.settings.lake_mark:
+            name = f"Service {service_name(self.pipeline.name)} in {self.settings.namespace}"
+            raise RefusedError(
+                f"{name} serves from another lake ({LAKE_LABEL} is {mark}, this lake's is {self.settings.lake_mark})",
+                remedy="Give each installation namespaces of its own (PERENNIAL_KUBERNETES_SERVING_NAMESPACE). If the lake has moved: "
+                f"kubectl -n {self.settings.namespace} label service {service_name(self.pipeline.name)} {LAKE_LABEL}-",
+            )
 
     def remove(self, release: str) -> None:
         """Delete what belongs to the release alone; a release that the Service is set to stays."""
-        if self.follows(release):
+        if self._is_set_to(release):
             log.warning("Release %s is what the Service is set to: it stays", release)
             return
         for body in release_heads(self.settings, self.pipeline.name, release):
@@ -141,34 +163,29 @@ class KubernetesRuntime:
     def leftovers(self) -> list[str]:
         """Return the releases that serve nobody and are too old to be under way."""
         found = []
-        for one in self.cluster.labelled("apps/v1", "Deployment", labels(self.pipeline.name)):
+        for one in self.cluster.labelled("apps/v1", "Deployment", labels(self.settings, self.pipeline.name)):
             release = one["metadata"]["labels"][RELEASE_LABEL]
             age = datetime.now(UTC) - datetime.fromisoformat(one["metadata"]["creationTimestamp"])
-            if age > LEFT_OVER and not self.follows(release):
+            if age > LEFT_OVER and not self._is_set_to(release):
                 found.append(release)
         return found
-
-    def _sweep(self, release: str) -> None:
-        for left in self.leftovers():
-            if left != release:
-                log.warning("Release %s was left by a deploy that was interrupted: it is removed", left)
-                self.remove(left)
 
     def _objects(self, release: str) -> list[Body]:
         name = self.pipeline.name
         own = release_objects(self.settings, self.pipeline.deployment, name, self.space, release)
         return [*pipeline_objects(self.settings, name), *own]
 
-    def _bring(self, release: str, objects: list[Body]) -> None:
-        """Apply the objects and wait until every replica of the Deployment is available."""
-        for body in objects:
-            self.cluster.apply(body)
+    def _bring(self, release: str, objects: list[Body], *, all_replicas: bool) -> None:
+        """Apply the objects and wait until the Deployment has its replicas, or one of them."""
         deployment = _deployment_of(objects)
         name = deployment["metadata"]["name"]
+        self._clear_hopeless(release, deployment)
+        for body in objects:
+            self.cluster.apply(body)
         deadline = time.monotonic() + READY_SECONDS
         while True:
             found = self.cluster.read(deployment) or {}
-            if _is_available(found):
+            if _is_available(found) if all_replicas else _has_pods(found):
                 return
             pods = self._pods(release)
             for pod in pods:
@@ -176,6 +193,21 @@ class KubernetesRuntime:
             if time.monotonic() > deadline:
                 causes = [cause for pod in pods for cause in self._causes(pod)] or self._deployment_causes(found, name)
                 raise ReleaseUnprovenError(f"Release {release}: its pods were not ready after {READY_SECONDS:.0f} s", causes)
+            time.sleep(POLL_SECONDS)
+
+    def _clear_hopeless(self, release: str, deployment: Body) -> None:
+        """Take away what a killed deploy left failing: judged by its pods, what has been mended since would fail once more."""
+        if self._is_set_to(release):
+            return
+        try:
+            for pod in self._pods(release):
+                self._raise_if_hopeless(release, pod)
+            return
+        except PerennialError as error:
+            log.warning("An earlier deploy left it failing, it is made anew: %s", error)
+        self.cluster.delete(deployment)
+        deadline = time.monotonic() + FOLLOW_SECONDS
+        while self._pods(release) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def _raise_if_hopeless(self, release: str, pod: Body) -> None:
@@ -229,6 +261,10 @@ def _is_available(deployment: Body) -> bool:
         bool(seen)
         and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == status.get("replicas", 0) == wanted
     )
+
+
+def _has_pods(deployment: Body | None) -> bool:
+    return bool(((deployment or {}).get("status") or {}).get("availableReplicas"))
 
 
 def _is_ready(pod: Body) -> bool:

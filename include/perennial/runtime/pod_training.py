@@ -4,65 +4,91 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.pipeline import Pipeline
 from perennial.runtime.cluster import Body, Cluster
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
-from perennial.runtime.training_pod import pod_name, training_pod
+from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
-ENDED = ("Succeeded", "Failed")
+FOUND_SECONDS = 120.0
 
 
-def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str) -> None:
+def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, is_done: Callable[[], bool]) -> None:
     """
     Train a job in its pod and wait for it, passing on what it says; a pod that is there already is followed.
 
-    The pod is taken away however this ends; it is left only where this process is killed, and then the next call finds it.
+    Who made the pod takes it away however this ends; it is left only where this process is killed, and then the next call finds
+    it. One that is lost (evicted, deleted, its node gone) is made again.
 
+    :param is_done: tells whether the model is there
     :raises RefusedError: the trainer refused the job
-    :raises PerennialError: the pod failed, or did not start in the time that `training.resources` allows
+    :raises PerennialError: the pod failed, was lost again and again, or did not start in the time that `training.resources` allows
     """
     settings, resources = KubernetesSettings.read(TRAINING), pipeline.training.resources
     cluster = Cluster(settings.namespace)
-    body = training_pod(settings, resources, pod_name(pipeline.name, candidate, key), pipeline.name, [job_uri])
-    pod = _begin(cluster, body)
+    name = pod_name(pipeline.name, candidate, key, settings.lake_mark)
+    body = training_pod(settings, resources, name, pipeline.name, [job_uri])
+    for _ in range(1 + MOST_RESTARTS):
+        pod, is_ours = _begin(cluster, body)
+        try:
+            ended = _follow(cluster, pod, resources.schedule_seconds + resources.start_seconds)
+        finally:
+            if is_ours:
+                cluster.delete(pod)
+        if ended is not None:
+            cluster.delete(pod)
+            return
+        if is_done():
+            log.info("Pod %s is gone, its model is there: another process has followed the same pod", name)
+            return
+        log.warning("Pod %s was lost: it is made again", name)
+    raise PerennialError(f"Training pod {cluster.namespace}/{name} was lost {1 + MOST_RESTARTS} times. See `kubectl get nodes`.")
+
+
+def _begin(cluster: Cluster, body: Body) -> tuple[Body, bool]:
+    """Return the pod and whether this call made it; one that failed before, or can no longer begin, is replaced."""
+    name = body["metadata"]["name"]
+    deadline = time.monotonic() + FOUND_SECONDS
+    while time.monotonic() < deadline:
+        if (made := cluster.create(body)) is not None:
+            return made, True
+        found = cluster.read(body)
+        if found is not None and not found["metadata"].get("deletionTimestamp"):
+            if found["status"].get("phase") != "Failed" and not waits_in_vain(found, body):
+                log.info("Pod %s is there already: it is followed", name)
+                return found, False
+            log.info("Pod %s failed before, or asks for what is no longer wanted; it is deleted and made again", name)
+            cluster.delete(found, now=True)
+        time.sleep(POLL_SECONDS)
+    raise PerennialError(f"Pod {cluster.namespace}/{name} is still being deleted after {FOUND_SECONDS:.0f} s. Run it again.")
+
+
+def _follow(cluster: Cluster, pod: Body, start_seconds: float) -> Body | None:
+    """Wait until exactly this pod has succeeded and return it; None when it was lost."""
     said = 0
-    deadline = time.monotonic() + resources.schedule_seconds + resources.start_seconds
-    try:
-        while (phase := pod["status"].get("phase")) not in ENDED:
-            if phase == "Pending" and time.monotonic() > deadline:
-                raise _failure(cluster, pod, "did not start in time")
-            time.sleep(POLL_SECONDS)
-            said = _pass_on(cluster, body, said)
-            pod = _require(cluster, body)
-        _pass_on(cluster, body, said)
+    deadline = time.monotonic() + start_seconds
+    found: Body | None = pod
+    while found is not None and found["metadata"]["uid"] == pod["metadata"]["uid"]:
+        phase = found["status"].get("phase")
+        said = _pass_on(cluster, pod, said)
+        if phase == "Succeeded":
+            return found
         if phase == "Failed":
-            raise _failure(cluster, pod, "failed")
-    finally:
-        cluster.delete(body)
-
-
-def _begin(cluster: Cluster, body: Body) -> Body:
-    found = cluster.read(body)
-    if found is not None and found["status"].get("phase") == "Failed":
-        cluster.delete(body, now=True)
-        while cluster.read(body) is not None:
-            time.sleep(POLL_SECONDS)
-    elif found is not None:
-        log.info("Pod %s is there already: it is followed", body["metadata"]["name"])
-        return found
-    return cluster.apply(body)
-
-
-def _require(cluster: Cluster, body: Body) -> Body:
-    pod = cluster.read(body)
-    if pod is None:
-        raise PerennialError(f"Pod {cluster.namespace}/{body['metadata']['name']} is gone before it ended. Run it again.")
-    return pod
+            if found["status"].get("reason") in NOT_ITS_FAULT:
+                log.warning("%s", "; ".join(why_failed(found, [])))
+                cluster.delete(found, now=True)
+                return None
+            raise _failure(cluster, found, "failed")
+        if phase == "Pending" and time.monotonic() > deadline:
+            raise _failure(cluster, found, "did not start in time")
+        time.sleep(POLL_SECONDS)
+        found = cluster.read(pod)
+    return None
 
 
 def _pass_on(cluster: Cluster, body: Body, said: int) -> int:

@@ -120,6 +120,8 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 class ProcessRuntime:
     """Model servers as processes: the staged one is a child of ours, the endpoint follows the pointer to the active release."""
 
+    name = "process"
+
     def __init__(self, pipeline: str, space: str = "main", *, follow_seconds: float = FOLLOW_SECONDS) -> None:
         self.pipeline = pipeline
         self.space = space
@@ -195,6 +197,10 @@ class ProcessRuntime:
             except httpx.TransportError:
                 return True
         return answer.status_code == httpx.codes.NOT_FOUND or answer.headers.get(RELEASE_HEADER) == release
+
+    def leftovers(self) -> list[str]:
+        """Return none: what was staged ends with the deploy that staged it."""
+        return []
 
     def remove(self, release: str) -> None:
         """Do nothing: a release that serves nobody is no process."""

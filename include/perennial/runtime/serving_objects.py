@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from perennial.lake.objects import canonical_json, sha256
 from perennial.pipeline import Deployment
-from perennial.runtime.kubernetes import MANAGED_BY, KubernetesSettings, restricted_pod
+from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, KubernetesSettings, restricted_pod
 
 PORT = 8080
 DRAIN_SECONDS = 5
@@ -28,13 +28,14 @@ def release_name(pipeline: str, release: str) -> str:
     return f"{service_name(pipeline)}-{release}"
 
 
-def labels(pipeline: str, release: str | None = None) -> dict[str, str]:
+def labels(settings: KubernetesSettings, pipeline: str, release: str | None = None) -> dict[str, str]:
     """Return the labels of an object of a pipeline, or of one of its releases."""
     return {
         "app": "model",
         "app.kubernetes.io/managed-by": MANAGED_BY,
         "app.kubernetes.io/component": "serving",
         PIPELINE_LABEL: pipeline,
+        LAKE_LABEL: settings.lake_mark,
         **({RELEASE_LABEL: release} if release else {}),
     }
 
@@ -97,7 +98,10 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
             "selector": {"matchLabels": selector(pipeline, release)},
             "template": {
                 # A changed ConfigMap alone would reach no pod.
-                "metadata": {"labels": labels(pipeline, release), "annotations": {"perennial/settings": _digest(settings)}},
+                "metadata": {
+                    "labels": labels(settings, pipeline, release),
+                    "annotations": {"perennial/settings": _digest(settings)},
+                },
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
@@ -150,7 +154,7 @@ def service(settings: KubernetesSettings, pipeline: str, release: str) -> Body:
 def _head(
     settings: KubernetesSettings, api_version: str, kind: str, name: str, pipeline: str, release: str | None = None
 ) -> Body:
-    metadata = {"name": name, "namespace": settings.namespace, "labels": labels(pipeline, release)}
+    metadata = {"name": name, "namespace": settings.namespace, "labels": labels(settings, pipeline, release)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 

@@ -6,22 +6,35 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from perennial.lake.objects import canonical_json, sha256
 from perennial.pipeline import Resources
-from perennial.runtime.kubernetes import MANAGED_BY, KubernetesSettings, restricted_pod
+from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, KubernetesSettings, restricted_pod
 
 MOST_LABEL_CHARACTERS = 63
 TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}
 """The labels of every training's pod."""
 
+NOT_ITS_FAULT = frozenset(
+    {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "UnexpectedAdmissionError"}
+)
+"""Reasons for which a pod's node failed it: it is made again."""
 
-def pod_name(pipeline: str, candidate: str, key: str) -> str:
+MOST_RESTARTS = 5
+SPEC = "perennial/spec"
+"""A digest of what the pod asks for: resources, image, environment; not of the jobs, whose list depends on the run."""
+
+START_SECONDS = "perennial/start-seconds"
+"""How long it may take to begin; after that nobody waits for it."""
+
+
+def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
     """
     Return the one name of the pod of one training: the API server then refuses a second one.
 
-    It is made of the training's key, never of a try or a run: whoever wants this model finds this pod.
+    It is made of the training's key, never of a try or a run: whoever wants this model finds this pod. Another lake has another.
     """
     readable = re.sub("[^a-z0-9]+", "-", f"train-{pipeline}-{candidate}".lower()).strip("-")
-    return f"{readable[: MOST_LABEL_CHARACTERS - 17].rstrip('-')}-{key[:16]}"
+    return f"{readable[: MOST_LABEL_CHARACTERS - 22].rstrip('-')}-{key[:16]}-{lake_mark[:4]}"
 
 
 def training_pod(
@@ -38,16 +51,27 @@ def training_pod(
         "env": [{"name": key, "value": value} for key, value in settings.variables().items()],
         "resources": {"requests": limits, "limits": limits},
     }
-    labels = {**TRAININGS, "app.kubernetes.io/name": name, "perennial/pipeline": pipeline}
+    labels = {**TRAININGS, "app.kubernetes.io/name": name, "perennial/pipeline": pipeline, LAKE_LABEL: settings.lake_mark}
+    spec = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": resources.run_seconds,
+        "nodeSelector": resources.node_selector,
+        "tolerations": [one.model_dump(exclude_none=True) for one in resources.tolerations],
+        **restricted_pod(container),
+    }
+    annotations = {
+        SPEC: sha256(canonical_json({**spec, "containers": [{**spec["containers"][0], "args": []}]}))[:12],
+        START_SECONDS: str(resources.schedule_seconds + resources.start_seconds),
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": settings.namespace, "labels": labels},
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": resources.run_seconds,
-            "nodeSelector": resources.node_selector,
-            "tolerations": [one.model_dump(exclude_none=True) for one in resources.tolerations],
-            **restricted_pod(container),
-        },
+        "metadata": {"name": name, "namespace": settings.namespace, "labels": labels, "annotations": annotations},
+        "spec": spec,
     }
+
+
+def waits_in_vain(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Tell whether a pod that is there has not begun and asks for something else than what is wanted now: it may never begin."""
+    annotations = found["metadata"].get("annotations") or {}
+    return found["status"].get("phase") == "Pending" and bool(annotations.get(SPEC) != wanted["metadata"]["annotations"][SPEC])

@@ -16,16 +16,12 @@ from kubernetes.client.exceptions import ApiException
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
-from perennial.runtime.training_pod import pod_name, training_pod
+from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 from perennial.train.plan import TrainingPlan, finish_training, plan_ahead, plan_training
 from perennial_airflow.lake import lake_of
 from perennial_airflow.tasks import skip_training
 
 FOUND_SECONDS = 120
-MOST_RESTARTS = 5
-NOT_ITS_FAULT = frozenset(
-    {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "UnexpectedAdmissionError"}
-)
 GONE, CONFLICT = 404, 409
 
 
@@ -74,7 +70,7 @@ class TrainPodOperator(KubernetesPodOperator):
         self.namespace = settings.namespace
         self.schedule_timeout_seconds = resources.schedule_seconds
         self.startup_timeout_seconds = resources.start_seconds
-        self.name = pod_name(self.pipeline, self.candidate, plan.key)
+        self.name = pod_name(self.pipeline, self.candidate, plan.key, settings.lake_mark)
         jobs = [plan.job_uri, *plan_ahead(lake, date.fromisoformat(self.day), date.fromisoformat(self.until), self.candidate)]
         self.pod_template_dict = training_pod(settings, resources, self.name, self.pipeline, jobs)
         self.trigger_kwargs = {"manifest": plan.manifest_uri, "restarts": 0, **(self.trigger_kwargs or {})}
@@ -93,8 +89,8 @@ class TrainPodOperator(KubernetesPodOperator):
             found = self._read(name, namespace)
             if found is None or found.metadata.deletion_timestamp is not None:
                 time.sleep(1)
-            elif found.status.phase == PodPhase.FAILED:
-                self.log.info("Pod %s failed before; it is deleted and made again", name)
+            elif found.status.phase == PodPhase.FAILED or self._waits_in_vain(found):
+                self.log.info("Pod %s failed before, or asks for what is no longer wanted; it is deleted and made again", name)
                 self._delete(found)
             else:
                 self.log.info("Pod %s is there already (%s): this task follows it", name, found.status.phase)
@@ -140,6 +136,9 @@ class TrainPodOperator(KubernetesPodOperator):
             if error.status == GONE:
                 return None
             raise
+
+    def _waits_in_vain(self, pod: V1Pod) -> bool:
+        return waits_in_vain(ApiClient().sanitize_for_serialization(pod), self.pod_template_dict or {})
 
     def _delete(self, pod: V1Pod) -> None:
         """Delete exactly this pod: one of the same name that another task has made since has another UID."""

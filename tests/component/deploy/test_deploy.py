@@ -167,9 +167,9 @@ def test_a_release_whose_deploy_was_killed_is_not_what_the_next_date_goes_back_t
 
 def test_a_pointer_that_moved_meanwhile_is_not_overwritten(lab: Lab):
     was = read_active(lab.lake)
-    move(lab.lake, was, "2026-03-02-aaaaaaaaaaaa", None, soaked=True)
+    move(lab.lake, was, "2026-03-02-aaaaaaaaaaaa", None, soaked=True, runtime="process")
     with pytest.raises(LostRaceError, match="release 2026-03-02-aaaaaaaaaaaa is active now"):
-        move(lab.lake, was, "2026-03-01-bbbbbbbbbbbb", None, soaked=True)
+        move(lab.lake, was, "2026-03-01-bbbbbbbbbbbb", None, soaked=True, runtime="process")
 
 
 def test_a_pointer_without_the_soaked_mark_counts_as_soaked(lab: Lab):

@@ -10,7 +10,7 @@ import pytest
 from perennial.errors import RefusedError
 from perennial.pipeline import Resources, Toleration
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
-from perennial.runtime.training_pod import pod_name, training_pod
+from perennial.runtime.training_pod import pod_name, training_pod, waits_in_vain
 
 KEY = "0123456789abcdef" * 4
 SETTINGS = KubernetesSettings("perennial-training", "http://10.0.0.1:8333", "us-east-1", "perennial-trainer:1")
@@ -22,15 +22,24 @@ def pod(**resources: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("pipeline", ["a", "flight_delays", "x" * 63, "a_" * 31])
 def test_name_is_one_that_kubernetes_takes_and_tells_keys_apart(pipeline: str) -> None:
-    name = pod_name(pipeline, "mlp", KEY)
+    name = pod_name(pipeline, "mlp", KEY, "0a1b2c3d4e5f")
 
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name)
-    assert name == pod_name(pipeline, "mlp", KEY)
-    assert name != pod_name(pipeline, "mlp", "f" + KEY[1:])
+    assert name == pod_name(pipeline, "mlp", KEY, "0a1b2c3d4e5f")
+    assert name != pod_name(pipeline, "mlp", "f" + KEY[1:], "0a1b2c3d4e5f")
+    assert name != pod_name(pipeline, "mlp", KEY, "f" * 12)
 
 
 def test_pod_asks_for_no_gpu_unless_told() -> None:
     assert "nvidia.com/gpu" not in str(pod())
+
+
+def test_pod_that_waits_for_what_is_no_longer_wanted_is_known() -> None:
+    waiting, running = {"status": {"phase": "Pending"}}, {"status": {"phase": "Running"}}
+
+    assert waits_in_vain({**pod(gpus=1), **waiting}, pod())
+    assert not waits_in_vain({**pod(), **waiting}, pod())
+    assert not waits_in_vain({**pod(gpus=1), **running}, pod())
 
 
 def test_one_pod_trains_several_jobs() -> None:

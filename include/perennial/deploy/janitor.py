@@ -1,0 +1,65 @@
+"""What interrupted work left on the cluster: found by label, named, and taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from perennial.deploy.protocol import leftovers
+from perennial.lake.lake import Lake
+from perennial.runtime.cluster import Body, Cluster
+from perennial.runtime.kubernetes import LAKE_LABEL, TRAINING, KubernetesSettings
+from perennial.runtime.kubernetes_serving import KubernetesRuntime
+from perennial.runtime.training_pod import START_SECONDS, TRAININGS
+
+ENDED_FOR = timedelta(hours=1)
+"""A pod that ended so long ago was never read: a task takes its pod away within seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """One thing that nobody waits for."""
+
+    kind: str
+    name: str
+    why: str
+
+
+def clean_up(lakes: Sequence[Lake], *, dry_run: bool = False) -> list[Orphan]:
+    """Take away training pods that nobody waits for and releases that serve nobody; return what was found."""
+    found = []
+    settings = KubernetesSettings.read(TRAINING)
+    trainings = Cluster(settings.namespace)
+    for pod in trainings.labelled("v1", "Pod", {**TRAININGS, LAKE_LABEL: settings.lake_mark}):
+        if why := _why_orphan(pod):
+            found.append(Orphan("training pod", pod["metadata"]["name"], why))
+            if not dry_run:
+                trainings.delete({"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]})
+    for lake in lakes:
+        runtime = KubernetesRuntime(lake.pipeline, lake.layout.space)
+        for release in leftovers(lake, runtime):
+            found.append(Orphan("release", f"{lake.pipeline.name} {release}", "it serves nobody"))
+            if not dry_run:
+                runtime.remove(release)
+    return found
+
+
+def _why_orphan(pod: Body) -> str | None:
+    phase = pod["status"].get("phase")
+    if phase in ("Succeeded", "Failed") and datetime.now(UTC) - _ended(pod) > ENDED_FOR:
+        return f"{phase}, and no task has read it"
+    age = datetime.now(UTC) - datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+    starts = timedelta(seconds=int((pod["metadata"].get("annotations") or {}).get(START_SECONDS, 0)))
+    # Kubernetes itself ends no pod that has no node.
+    if phase == "Pending" and age > starts + ENDED_FOR:
+        return f"Pending, and no task waits longer than {starts.total_seconds():.0f} s"
+    return None
+
+
+def _ended(pod: Body) -> datetime:
+    """Return when the pod's container ended; one that never ran ended when it was made."""
+    for container in pod["status"].get("containerStatuses") or []:
+        if ended := (container.get("state") or {}).get("terminated"):
+            return datetime.fromisoformat(ended["finishedAt"])
+    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
