@@ -198,7 +198,7 @@ def _addresses(config: StackConfig, parts: Sequence[Part]) -> None:
         for name in served_elsewhere(config):
             out.print(f"  {name}  serves on Kubernetes, as Service {service_name(name)}")
     if "s3" in names:
-        out.print(f"  S3        {config.s3_url}  keys in {config.secrets / 'aws_credentials'}")
+        out.print(f"  S3        {config.s3_url}  keys in {config.credentials}")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,9 @@ class StackConfig:
     offset: int = 0
     pipelines: Path = field(default=REPO / "include" / "pipelines")
     store: Store | None = None
+    keys: Path | None = None
+    """A folder for the object store's keys apart from the other secrets, for containers that need nothing else."""
+
     bind: str = "127.0.0.1"
     """What users call listens here: in a container on all of its addresses, of which docker publishes one of this machine."""
 
@@ -96,6 +99,7 @@ class StackConfig:
             offset=int(text),
             pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
             store=Store.from_environment(environment),
+            keys=Path(environment["PERENNIAL_KEYS"]) if environment.get("PERENNIAL_KEYS") else None,
             bind=environment.get("PERENNIAL_BIND") or "127.0.0.1",
         )
 
@@ -110,6 +114,11 @@ class StackConfig:
     @property
     def secrets(self) -> Path:
         return self.var / "secrets"
+
+    @property
+    def credentials(self) -> Path:
+        """Return the file with the keys of the stack's own object store."""
+        return (self.keys or self.secrets) / "aws_credentials"
 
     @property
     def logs(self) -> Path:
@@ -155,7 +164,7 @@ class StackConfig:
             "AWS_EC2_METADATA_DISABLED": "true",
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "AWS_REGION": region,
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.store.credentials if self.store else self.secrets / "aws_credentials"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.store.credentials if self.store else self.credentials),
             "PERENNIAL_AIRFLOW_LOGIN": str(self.secrets / "airflow_admin"),
             "PERENNIAL_AIRFLOW_URL": self.airflow_url,
             "PERENNIAL_ENDPOINT_PORT": str(self.port("endpoint")),

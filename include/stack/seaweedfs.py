@@ -82,7 +82,7 @@ def prepare_s3(config: StackConfig) -> None:
     identities = [{"name": "perennial", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]
     write_private(config.secrets / "s3.json", json.dumps({"identities": identities}))
     lines = ("[default]", f"aws_access_key_id = {access}", f"aws_secret_access_key = {key}", "")
-    write_private(config.secrets / "aws_credentials", "\n".join(lines))
+    write_private(config.credentials, "\n".join(lines))
     names = ("signing", "signing_read", "filer", "filer_read")
     keys = {name: secret(config.secrets, f"s3_jwt_{name}") for name in names}
     write_private(_folder(config) / "security.toml", SECURITY.format(**keys))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -24,5 +25,10 @@ def secret(folder: Path, name: str, make: Callable[[], str] | None = None) -> st
     folder.chmod(0o700)
     path = folder / name
     if not path.exists():
-        write_private(path, make() if make else secrets.token_urlsafe(32))
+        # The first of several who make it at once wins, and the others read what it wrote.
+        scratch = folder / f".{name}.{secrets.token_hex(4)}"
+        write_private(scratch, make() if make else secrets.token_urlsafe(32))
+        with suppress(FileExistsError):
+            os.link(scratch, path)
+        scratch.unlink()
     return path.read_text(encoding="utf-8")

@@ -65,13 +65,19 @@ def stack() -> Iterator[AirflowClient]:
 
 def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowClient) -> None:
     parts = [json.loads(line) for line in compose("ps", "--format", "json").splitlines()]
-    assert {part["Service"]: part["Health"] for part in parts if part["Service"] != "net"} == dict.fromkeys(
-        ["s3", "postgres", "metastore", "spark-master", "spark-worker", "airflow-api", "airflow-scheduler",
+    assert {part["Service"]: part["Health"] for part in parts} == dict.fromkeys(
+        ["net", "s3", "postgres", "metastore", "spark-master", "spark-worker", "airflow-api", "airflow-scheduler",
          "airflow-dag-processor", "airflow-triggerer", "server"],
         "healthy",
     )  # fmt: skip
     published = {one["URL"] for part in parts for one in part["Publishers"] or [] if one["PublishedPort"]}
     assert published == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("part", ["server", "spark-worker"])
+def test_what_users_or_queries_reach_sees_the_stores_keys_alone(stack: AirflowClient, part: str) -> None:
+    look = "import os; print([os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at])"
+    assert compose("exec", "-T", part, "python", "-c", look).strip() == "['/var/lib/perennial-keys/aws_credentials']"
 
 
 def test_the_demo_runs_green_for_two_dates_and_the_model_answers(stack: AirflowClient) -> None:

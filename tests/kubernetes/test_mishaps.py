@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from kube import kubectl
+from kube_releases import D1, D2, NAMESPACE, SERVICE, Killed, assert_nobody_noticed, deployments, promote, served, users_of
 from lab import Lab
-from test_releases import D1, D2, NAMESPACE, SERVICE, Killed, assert_nobody_noticed, deployments, promote, served, users_of
 
 from perennial.deploy import deploy as deploying
 from perennial.deploy import protocol

@@ -9,13 +9,25 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from kube import KUBECTL, kubectl, node_address
-from lab import LAST, Lab
-from traffic import PER_SECOND, Traffic, traffic
+from kube_releases import (
+    D1,
+    D2,
+    NAMESPACE,
+    SERVICE,
+    Killed,
+    assert_nobody_noticed,
+    deployments,
+    promote,
+    served,
+    users_of,
+)
+from lab import Lab
+from traffic import PER_SECOND
 
 from perennial.deploy import deploy as deploying
 from perennial.deploy import protocol
@@ -28,52 +40,17 @@ from perennial.deploy.rollback import rollback
 from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError, ReleaseWithdrawnError
 from perennial.evaluate.chain import champion
 from perennial.evaluate.chain_store import read_chain
-from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.runtime import kubernetes_serving
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
-NAMESPACE, SERVICE = "perennial-serving", "machine-faults"
-D1, D2 = LAST - timedelta(days=1), LAST
 BACK_SECONDS = 60
 MOST_SECONDS_DOWN = 10
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it."""
-
-
-def promote(lab: Lab, day: date, weight: float) -> str:
-    version = lab.train("mlp", day, weight)
-    lab.train("logistic", day, -0.05)
-    evaluate(lab.lake, day, run_id="run", force_decision="PROMOTE", force_reason="test")
-    return version
-
-
-def deployments() -> set[str]:
-    found = json.loads(kubectl("-n", NAMESPACE, "get", "deployments", "-l", "app=model", "-o", "json"))
-    return {one["metadata"]["labels"]["perennial/release"] for one in found["items"]}
-
-
 def deployment_of(release: str) -> Any:
     return json.loads(kubectl("-n", NAMESPACE, "get", "deployment", f"{SERVICE}-{release}", "-o", "json"))["spec"]
-
-
-def served(lab: Lab) -> dict[str, Any]:
-    release = read_active(lab.lake).release
-    assert release is not None
-    return {"release": release, "version": read_release(lab.lake, release)["version"]}
-
-
-def users_of(lab: Lab) -> Any:
-    record = read_golden(lab.lake, served(lab)["release"]).records[0]
-    return traffic(NAMESPACE, SERVICE, dict(record))
-
-
-def assert_nobody_noticed(users: Traffic) -> None:
-    assert users.failed == {}
-    assert len(users.answers) > 50
 
 
 Break = Callable[[Lab, pytest.MonkeyPatch], Lake]

@@ -50,13 +50,14 @@ def janitor(
     from perennial.runtime.choice import runtime_of
 
     meant = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
-    found = clean_up([open_lake(one) for one in meant if runtime_of(one) == "kubernetes"], dry_run=dry_run)
+    lakes = [open_lake(one) for one in meant if runtime_of(one) == "kubernetes"]
+    found = clean_up(lakes, dry_run=dry_run) if lakes else []
     if as_json:
         print_json({"removed": not dry_run, "orphans": [asdict(one) for one in found]})
         return
     for one in found:
         print_line(f"{'found' if dry_run else 'removed'} {one.kind} {one.name}: {one.why}")
-    print_line("" if found else "Nothing is left over.")
+    print_line("" if found else "Nothing is left over." if lakes else "No pipeline is on Kubernetes.")
 
 
 def _require_kubernetes(pipeline: Pipeline) -> None:
