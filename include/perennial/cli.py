@@ -32,6 +32,7 @@ from perennial.commands.arguments import STACK_IS_DOWN
 from perennial.commands.output import problems
 from perennial.commands.progress import show_progress
 from perennial.errors import PerennialError
+from perennial.lake.layout import lake_root
 from perennial.settings import load_environment
 
 app = typer.Typer(
@@ -96,7 +97,8 @@ def _unreachable(error: Exception) -> str | None:
     if name == "NoCredentialsError":
         return STACK_IS_DOWN  # the stack writes them down when it starts
     if library == "botocore":
-        return f"The object store: {error}. See `make status`."
+        asked = getattr(error, "response", {}).get("Error", {}).get("BucketName")
+        return f"The object store: {error}{f' (bucket {asked})' if asked else ''}. PERENNIAL_LAKE is {lake_root()}; see `make status`."
     if library == "thrift":
         return f"The metastore does not answer ({error}). See `make status`."
     return None

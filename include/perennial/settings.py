@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ENVIRONMENT_FILE = "stack.env"
 SETTINGS_FILE = ".env"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def var_folder() -> Path:
     """Return the folder that holds all state: PERENNIAL_VAR, or var/ of this checkout."""
     configured = os.environ.get("PERENNIAL_VAR")
-    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "var"
+    return Path(configured) if configured else ROOT / "var"
 
 
 def load_settings() -> None:
@@ -21,7 +23,7 @@ def load_settings() -> None:
 
     Only for this checkout's own stack: who names another one by PERENNIAL_VAR names its settings as well.
     """
-    file = Path(__file__).resolve().parents[2] / SETTINGS_FILE
+    file = ROOT / SETTINGS_FILE
     if "PERENNIAL_VAR" not in os.environ and file.is_file():
         _take(file)
 
@@ -50,5 +52,7 @@ def load_environment() -> bool:
     _take(file)
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+        store = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3", "")).hostname
+        own = [store] if store and store == os.environ.get("PERENNIAL_S3_BIND") else []
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", *own]))
     return True

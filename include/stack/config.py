@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from stack.errors import StackError
@@ -34,6 +35,7 @@ FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "PG", "PYSPAR
 
 RUNTIME_SETTINGS = (
     "KUBECONFIG",
+    "PERENNIAL_S3_BIND",
     "PERENNIAL_KUBERNETES_NAMESPACE",
     "PERENNIAL_KUBERNETES_S3_ENDPOINT",
     "PERENNIAL_KUBERNETES_SERVING_NAMESPACE",
@@ -79,6 +81,9 @@ class StackConfig:
     keys: Path | None = None
     """A folder for the object store's keys apart from the other secrets, for containers that need nothing else."""
 
+    s3_bind: str = "127.0.0.1"
+    """Where the object store listens. Another address of this machine lets the pods of a cluster beside it reach it as well."""
+
     bind: str = "127.0.0.1"
     """What users call listens here: in a container on all of its addresses, of which docker publishes one of this machine."""
 
@@ -99,6 +104,7 @@ class StackConfig:
             offset=int(text),
             pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
             store=Store.from_environment(environment),
+            s3_bind=_one_address(environment.get("PERENNIAL_S3_BIND") or "127.0.0.1"),
             keys=Path(environment["PERENNIAL_KEYS"]) if environment.get("PERENNIAL_KEYS") else None,
             bind=environment.get("PERENNIAL_BIND") or "127.0.0.1",
         )
@@ -147,7 +153,7 @@ class StackConfig:
 
     @property
     def s3_url(self) -> str:
-        return f"http://127.0.0.1:{self.port('s3')}"
+        return f"http://{self.s3_bind}:{self.port('s3')}"
 
     def pipeline_names(self) -> list[str]:
         """Return the names of the pipeline folders, in alphabetical order."""
@@ -185,7 +191,8 @@ class StackConfig:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
         # A proxy of the user's shell must not see what the stack says to itself.
         for key in ("NO_PROXY", "no_proxy"):
-            inherited[key] = ",".join(part for part in (inherited.get(key, ""), "127.0.0.1", "localhost") if part)
+            hosts = dict.fromkeys([*inherited.get(key, "").split(","), "127.0.0.1", "localhost", self.s3_bind])
+            inherited[key] = ",".join(host for host in hosts if host)
         return {**inherited, **self.shared_environment(), **(extra or {})}
 
     def write_environment(self) -> None:
@@ -196,3 +203,15 @@ class StackConfig:
         scratch = self.environment_file.with_name(f"{self.environment_file.name}.{os.getpid()}")
         scratch.write_text("".join(lines), encoding="utf-8")
         scratch.replace(self.environment_file)
+
+
+def _one_address(text: str) -> str:
+    try:
+        found = ip_address(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, IPv4Address) or found.is_unspecified:
+        raise StackError(
+            f"PERENNIAL_S3_BIND is {text!r}, expected one IPv4 address of this machine, such as 172.18.0.1: all share it."
+        )
+    return text

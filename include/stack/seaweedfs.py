@@ -58,6 +58,7 @@ def s3_service(config: StackConfig) -> Service:
             f"-filer.port.grpc={port('filer-grpc')}",
             f"-filer.localSocket={_folder(config) / 'filer.sock'}",
             "-s3",
+            f"-s3.ip.bind={config.s3_bind}",
             f"-s3.port={port('s3')}",
             f"-s3.port.grpc={port('s3-grpc')}",
             "-s3.port.iceberg=0",

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from perennial import settings
 from perennial.cli import app, run_command
 from perennial.commands.output import STALE
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
@@ -316,6 +317,26 @@ def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.Monkey
     assert os.environ["AWS_REGION"] == "us-east-1"
     assert os.environ["PERENNIAL_LAKE"] == "s3://mine"
     assert os.environ["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+
+
+def test_settings_of_the_checkout_yield_to_the_shell_and_belong_to_its_own_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    (tmp_path / ".env").write_text(
+        "# where releases serve\nPERENNIAL_RUNTIME=kubernetes\nKUBECONFIG=~/cluster\nPERENNIAL_LAKE=s3://x\n"
+    )
+    monkeypatch.setenv("PERENNIAL_LAKE", "s3://mine")
+    for name in ("PERENNIAL_RUNTIME", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    settings.load_settings()  # PERENNIAL_VAR names another stack
+    assert "PERENNIAL_RUNTIME" not in os.environ
+    monkeypatch.delenv("PERENNIAL_VAR")
+    settings.load_settings()
+    assert os.environ["PERENNIAL_RUNTIME"] == "kubernetes"
+    assert os.environ["KUBECONFIG"] == str(Path.home() / "cluster")
+    assert os.environ["PERENNIAL_LAKE"] == "s3://mine"
 
 
 def test_no_environment_file_changes_nothing() -> None:

@@ -21,7 +21,7 @@ class Endpoint:
             return "serves"
         if not self.answers:
             return "active; no server follows it yet: make up"
-        return f"active; its server answers from {self.release or 'no release'}, see its log in var/log"
+        return f"active; its endpoint answers from {self.release or 'no release'}: its log says why (var/log, or its pods')"
 
 
 def look(pipeline: Pipeline) -> Endpoint:

@@ -39,11 +39,27 @@ def predict(
         print_json(answer)
         return
     if example:
-        print_line(_curl(look(asked).url, records))
+        for line in _how_to_ask(asked, records):
+            print_line(line)
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
         print_line(f"{prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
+
+
+def _how_to_ask(pipeline: Pipeline, records: list[Any]) -> list[str]:
+    """Return the shell commands that ask the same."""
+    from perennial.runtime.choice import runtime_of
+    from perennial.runtime.endpoints import FIRST_PORT
+
+    if runtime_of(pipeline) == "process":
+        return [_curl(look(pipeline).url, records)]
+    from perennial.runtime.kubernetes import SERVING, KubernetesSettings
+    from perennial.runtime.serving_objects import service_name
+
+    namespace, service = KubernetesSettings.read(SERVING).namespace, f"service/{service_name(pipeline.name)}"
+    forward = shlex.join(["kubectl", "-n", namespace, "port-forward", service, f"{FIRST_PORT}:80"])
+    return [f"{forward} &", _curl(f"http://127.0.0.1:{FIRST_PORT}", records)]
 
 
 def _curl(url: str, records: list[Any]) -> str:

@@ -112,6 +112,26 @@ def restricted_pod(container: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+HOPELESS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "CrashLoopBackOff",
+    }
+)
+"""Reasons for which a container waits that time does not mend."""
+
+
+def waits_for(pod: Mapping[str, Any]) -> set[str]:
+    """Return the reasons for which a pod's containers wait."""
+    states = [container.get("state") or {} for container in pod["status"].get("containerStatuses") or []]
+    return {str((state.get("waiting") or {}).get("reason")) for state in states}
+
+
 def why_failed(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the cluster says about a pod that did not do its work: its container, its conditions, its events."""
     status = pod.get("status") or {}

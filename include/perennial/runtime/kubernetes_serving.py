@@ -13,7 +13,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, Re
 from perennial.pipeline import Pipeline
 from perennial.runtime.base import StageFailedError
 from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import LAKE_LABEL, SERVING, KubernetesSettings, why_failed
+from perennial.runtime.kubernetes import HOPELESS, LAKE_LABEL, SERVING, KubernetesSettings, why_failed
 from perennial.runtime.serving_objects import (
     PIPELINE_LABEL,
     PORT,
@@ -43,15 +43,6 @@ LEFT_OVER = timedelta(hours=1)
 """A release that serves nobody and is this old was left by a deploy that was killed."""
 
 LAST_LINES = 20
-HOPELESS = {
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "CrashLoopBackOff",
-}
 
 
 class KubernetesRuntime:

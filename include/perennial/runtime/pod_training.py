@@ -8,14 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.pipeline import Pipeline
+from perennial.pipeline import Pipeline, Resources
 from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
+from perennial.runtime.kubernetes import HOPELESS, TRAINING, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 FOUND_SECONDS = 120.0
+TELL_SECONDS = 20.0
+"""How often it says what a pod waits for."""
 
 
 def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, is_done: Callable[[], bool]) -> None:
@@ -36,7 +38,7 @@ def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, is_
     for _ in range(1 + MOST_RESTARTS):
         pod, is_ours = _begin(cluster, body)
         try:
-            ended = _follow(cluster, pod, resources.schedule_seconds + resources.start_seconds)
+            ended = _follow(cluster, pod, resources)
         finally:
             if is_ours:
                 cluster.delete(pod)
@@ -68,10 +70,11 @@ def _begin(cluster: Cluster, body: Body) -> tuple[Body, bool]:
     raise PerennialError(f"Pod {cluster.namespace}/{name} is still being deleted after {FOUND_SECONDS:.0f} s. Run it again.")
 
 
-def _follow(cluster: Cluster, pod: Body, start_seconds: float) -> Body | None:
+def _follow(cluster: Cluster, pod: Body, resources: Resources) -> Body | None:
     """Wait until exactly this pod has succeeded and return it; None when it was lost."""
     said = 0
-    deadline = time.monotonic() + start_seconds
+    began = told = time.monotonic()
+    scheduled: float | None = None
     found: Body | None = pod
     while found is not None and found["metadata"]["uid"] == pod["metadata"]["uid"]:
         phase = found["status"].get("phase")
@@ -84,8 +87,23 @@ def _follow(cluster: Cluster, pod: Body, start_seconds: float) -> Body | None:
                 cluster.delete(found, now=True)
                 return None
             raise _failure(cluster, found, "failed")
-        if phase == "Pending" and time.monotonic() > deadline:
-            raise _failure(cluster, found, "did not start in time")
+        if phase == "Pending":
+            now = time.monotonic()
+            if scheduled is None and "nodeName" in found["spec"]:
+                scheduled = now
+            if waits_for(found) & HOPELESS:
+                raise _failure(cluster, found, "does not start")
+            if scheduled is None and now - began > resources.schedule_seconds:
+                raise _failure(
+                    cluster, found, f"found no node in {resources.schedule_seconds} s (training.resources.schedule_seconds)"
+                )
+            if scheduled is not None and now - scheduled > resources.start_seconds:
+                raise _failure(cluster, found, f"did not start in {resources.start_seconds} s (training.resources.start_seconds)")
+            if now - told > TELL_SECONDS:
+                told = now
+                log.info(
+                    "Pod waits: %s", "; ".join(why_failed(found, cluster.events(pod["metadata"]["name"]))) or "it is started"
+                )
         time.sleep(POLL_SECONDS)
         found = cluster.read(pod)
     return None

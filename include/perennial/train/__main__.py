@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import sys
 import time
 
@@ -65,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # As the first process of a container it would not hear a SIGTERM, and hold its GPU until it is killed. Checkpoints are whole.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     load_environment()
     objects, reader = Objects(), RowsReader()
     try:

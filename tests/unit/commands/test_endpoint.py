@@ -12,8 +12,11 @@ from perennial.commands.endpoint import Endpoint, look
     [
         (Endpoint("http://e", True, "r2"), "serves"),
         (Endpoint("http://e", False, None), "active; no server follows it yet: make up"),
-        (Endpoint("http://e", True, "r1"), "active; its server answers from r1, see its log in var/log"),
-        (Endpoint("http://e", True, None), "active; its server answers from no release, see its log in var/log"),
+        (Endpoint("http://e", True, "r1"), "active; its endpoint answers from r1: its log says why (var/log, or its pods')"),
+        (
+            Endpoint("http://e", True, None),
+            "active; its endpoint answers from no release: its log says why (var/log, or its pods')",
+        ),
     ],
     ids=["serves", "no server", "another release", "no release"],
 )

@@ -27,6 +27,22 @@ def test_impossible_offset_is_refused_by_name(text: str) -> None:
         StackConfig.from_environment({"PERENNIAL_PORT_OFFSET": text})
 
 
+@pytest.mark.parametrize("text", ["0.0.0.0", "::1", "localhost", "172.18.0.1:8333"])  # noqa: S104  refused
+def test_store_listens_at_one_address(text: str) -> None:
+    with pytest.raises(StackError, match="PERENNIAL_S3_BIND"):
+        StackConfig.from_environment({"PERENNIAL_S3_BIND": text})
+
+
+def test_shells_know_where_releases_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
+    monkeypatch.setenv("PERENNIAL_SERVER_IMAGE", "perennial-server:1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    StackConfig(repo=tmp_path, var=tmp_path).write_environment()
+    lines = (tmp_path / "stack.env").read_text().splitlines()
+    assert {"PERENNIAL_RUNTIME=kubernetes", "PERENNIAL_SERVER_IMAGE=perennial-server:1"} <= set(lines)
+    assert not any(line.startswith("KUBECONFIG") for line in lines)
+
+
 def test_keys_of_the_users_shell_do_not_reach_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of another account")
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "of another Airflow")
