@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from perennial.errors import RefusedError
 from perennial.lake.layout import lake_root
@@ -42,7 +43,7 @@ class KubernetesSettings:
             namespace=environment.get(_NAMESPACES[work]) or f"perennial-{work}",
             image=environment.get(_IMAGES[work]) or None,
             work=work,
-            s3_endpoint=environment.get("PERENNIAL_KUBERNETES_S3_ENDPOINT") or environment.get("AWS_ENDPOINT_URL_S3"),
+            s3_endpoint=_endpoint(environment),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
         )
 
@@ -71,6 +72,21 @@ class KubernetesSettings:
             "PERENNIAL_LAKE": lake_root(),
             "HOME": "/tmp",  # noqa: S108  the pod's own
         }
+
+
+def _endpoint(environment: Mapping[str, str]) -> str | None:
+    """Return the object store as pods see it; None: AWS."""
+    name = next((name for name in ("PERENNIAL_KUBERNETES_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3") if environment.get(name)), None)
+    if name is None:
+        return None
+    try:
+        parts = urlsplit(environment[name])
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise RefusedError(f"{name} is {environment[name]!r}, expected http://HOST:PORT or https://HOST")
+    return environment[name]
 
 
 def restricted_pod(container: dict[str, Any]) -> dict[str, Any]:

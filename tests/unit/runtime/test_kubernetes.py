@@ -30,6 +30,12 @@ def test_name_is_one_that_kubernetes_takes_and_tells_keys_apart(pipeline: str) -
     assert name != pod_name(pipeline, "mlp", KEY, "f" * 12)
 
 
+@pytest.mark.parametrize("address", ["http://10.0.0.1:99999", "10.0.0.1:8333", "http://", "s3://lake"])
+def test_store_that_is_no_address_is_refused_by_its_setting(address: str) -> None:
+    with pytest.raises(RefusedError, match="PERENNIAL_KUBERNETES_S3_ENDPOINT is"):
+        KubernetesSettings.read("training", {"PERENNIAL_KUBERNETES_S3_ENDPOINT": address})
+
+
 def test_pod_asks_for_no_gpu_unless_told() -> None:
     assert "nvidia.com/gpu" not in str(pod())
 
