@@ -220,7 +220,7 @@ def test_a_shell_that_was_interrupted_hurts_neither_another_nor_the_next(
         with pytest.raises(KeyboardInterrupt):
             from_a_shell(lab)  # it followed the other's
         assert other.result() is None
-    from_a_shell(lab)
+    assert finish_training(lab.lake, plan_training(lab.lake, LAST, CANDIDATE))["outcome"] == "unchanged"
     wait_for_none(cluster)
 
 
