@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
 from perennial.errors import PerennialError
-from perennial.pipeline_file import load_pipeline, pipeline_names
+from perennial.pipeline_file import FILE, load_pipeline, pipeline_names, pipelines_folder
 from perennial.runtime.choice import runtime_of
 from perennial_airflow import tasks
 
@@ -17,11 +18,16 @@ def on_kubernetes() -> list[str]:
     found = []
     for name in pipeline_names():
         try:
-            if runtime_of(load_pipeline(name)) == "kubernetes":
+            if _may_be(name) and runtime_of(load_pipeline(name)) == "kubernetes":
                 found.append(name)
-        except PerennialError:
+        except (PerennialError, OSError):
             continue
     return found
+
+
+def _may_be(name: str) -> bool:
+    """Tell whether a pipeline may be one: this file is parsed again and again, and reading a hundred of them takes a while."""
+    return bool(os.environ.get("PERENNIAL_RUNTIME")) or b"kubernetes" in (pipelines_folder() / name / FILE).read_bytes()
 
 
 if names := on_kubernetes():

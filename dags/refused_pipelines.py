@@ -6,10 +6,20 @@ Apart from retrain.py, because Airflow drops every DAG of a file that raises: on
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-
 from perennial.errors import PipelineRefusedError
+from perennial.pipeline_file import load_pipeline, pipeline_names
 
-if refused := runpy.run_path(str(Path(__file__).with_name("retrain.py")))["refused"]:
+
+def refusals() -> list[str]:
+    """Return what is wrong with each pipeline that is refused."""
+    found = []
+    for name in pipeline_names():
+        try:
+            load_pipeline(name)
+        except PipelineRefusedError as error:
+            found.append(str(error))
+    return found
+
+
+if refused := refusals():
     raise PipelineRefusedError("\n".join(refused))

@@ -53,7 +53,6 @@ def retrain(pipeline: Pipeline) -> DAG:
         max_active_runs=1,  # a run is judged against what the runs before it left (a backfill's runs: see PlanRunOperator)
         params=run_params(pipeline),
         tags=["retrain", *pipeline.tags],
-        auto_register=False,  # refused_pipelines.py builds the same DAGs, and must not have them
         default_args={
             "owner": pipeline.owner,
             "retries": 2,
@@ -77,13 +76,19 @@ def retrain(pipeline: Pipeline) -> DAG:
     return dag
 
 
-refused: list[str] = []
+def unbuildable(name: str, error: Exception) -> DAG:
+    """Return a DAG that says why there is not the real one: an import error would hide the DAGs of all pipelines."""
+    text = f"The DAG of {name} cannot be built. {type(error).__name__}: {error}"
+    with DAG(dag_id=f"retrain_{name}", description=text[:200], doc_md=f"**{text}**", schedule=None, tags=["retrain"]) as dag:
+        tasks.fail(text)
+    return dag
+
+
 for pipeline_name in pipeline_names():
-    # Whatever is wrong with one pipeline: raised here it would hide the DAG of every other. refused_pipelines.py shows it.
     try:
         built = retrain(load_pipeline(pipeline_name))
-        globals()[built.dag_id] = built
-    except PipelineRefusedError as error:
-        refused.append(str(error))
+    except PipelineRefusedError:
+        continue  # raised here it would hide the DAGs of the others; refused_pipelines.py shows it
     except Exception as error:
-        refused.append(f"{pipeline_name}: its DAG cannot be built. {type(error).__name__}: {error}")
+        built = unbuildable(pipeline_name, error)
+    globals()[built.dag_id] = built

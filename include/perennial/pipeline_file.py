@@ -48,8 +48,8 @@ def _is_pipeline(path: Path) -> bool:
 def load_pipeline(name: str, folder: Path | None = None) -> Pipeline:
     """Load one pipeline by name; raise PipelineRefusedError with all its problems."""
     root = folder or pipelines_folder()
-    names = pipeline_names(root)
-    if name not in names:
+    # To list all for each would make a hundred pipelines a matter of ten thousand.
+    if not (NAME.fullmatch(name) and _is_pipeline(root / name)) and name not in (names := pipeline_names(root)):
         remedy = did_you_mean(name, names).strip() or f"There are: {', '.join(names) or 'none'}."
         raise PipelineRefusedError(f"No pipeline {name!r} in {root}", remedy=remedy)
     return read_pipeline(root / name / FILE)

@@ -18,6 +18,14 @@ log = logging.getLogger(__name__)
 
 
 @task
+def fail(text: str) -> None:
+    """Say why there is nothing to run."""
+    from perennial.errors import RefusedError
+
+    raise RefusedError(text)
+
+
+@task
 def collect(pipeline: str, day: str, until: str) -> dict[str, Any]:
     """Verify the drops of the date, and of those that it works ahead for, and pin their bytes."""
     from perennial.collect.collect import collect as collect_drops

@@ -20,7 +20,7 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from perennial.errors import DropMissingError, DropRefusedError, PerennialError
+from perennial.errors import DropMissingError, DropRefusedError, PerennialError, RefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 from perennial_airflow.run_request import KEYS
@@ -155,7 +155,7 @@ def test_whatever_is_wrong_with_a_folder_is_an_import_error_and_hides_no_other(t
     assert {name for name in ("good", *BAD) if f"{tmp_path}/{name}" in text} == set(BAD)
 
 
-def test_dag_that_cannot_be_built_is_an_import_error_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dag_that_cannot_be_built_says_why_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("bad", "good"):
         shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)
         set_value("name", name)(tmp_path / name)
@@ -167,10 +167,13 @@ def test_dag_that_cannot_be_built_is_an_import_error_and_hides_no_other(tmp_path
     monkeypatch.setattr("perennial_airflow.doc.doc_md", broken)
     found = DagBag(REPO / "dags")
 
-    assert found.dag_ids == ["retrain_good"]
-    ((file, text),) = found.import_errors.items()
-    assert file.endswith("refused_pipelines.py")
-    assert "bad: its DAG cannot be built. ZeroDivisionError: integer division or modulo by zero" in text
+    assert found.import_errors == {}
+    assert len(found.dags["retrain_good"].tasks) > 1
+    said = "The DAG of bad cannot be built. ZeroDivisionError: integer division or modulo by zero"
+    (task,) = found.dags["retrain_bad"].tasks
+    assert found.dags["retrain_bad"].description == said
+    with pytest.raises(RefusedError, match=said):
+        task.python_callable(*task.op_args)
 
 
 @pytest.fixture(params=["retrain_flight_delays", "retrain_machine_faults"])
