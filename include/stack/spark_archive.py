@@ -34,7 +34,7 @@ def ensure_archive(archive: Path, java: Path, class_path: Sequence[Path], spark_
             # The archive that the job's settings name does not exist yet.
             "JDK_JAVA_OPTIONS": f'-Xshare:off "-XX:DumpLoadedClassList={loaded}"',
         }
-        _run([spark_submit, *_hadoop_catalog(Path(scratch)), WARM_UP, scratch], environment)
+        _run([spark_submit, *hadoop_catalog(Path(scratch)), WARM_UP, scratch], environment)
         dump = ["-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedClassListFile={loaded}", f"-XX:SharedArchiveFile={built}"]
         _run([java, *dump, "-cp", ":".join(map(str, class_path))], dict(os.environ))
         for old in archive.parent.glob("classes-*.jsa"):
@@ -43,7 +43,7 @@ def ensure_archive(archive: Path, java: Path, class_path: Sequence[Path], spark_
     return True
 
 
-def _hadoop_catalog(folder: Path) -> list[str]:
+def hadoop_catalog(folder: Path) -> list[str]:
     """Return the settings of an Iceberg catalog in a folder: the warm-up runs before there are a metastore and S3."""
     settings = {
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",

@@ -1,0 +1,116 @@
+"""Partitions as Spark digests and stores them: equal content, equal digest; a key stands there once a date."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack.config import REPO
+from stack.spark_archive import hadoop_catalog
+
+SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
+JOB = """
+import json
+from pyspark.sql import SparkSession
+from perennial.analyse.partitions import store_days
+from perennial.errors import RefusedError
+from perennial.lake.digest import partition_contents
+from perennial.lake.spark_tables import open_database
+
+spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
+open_database(spark, "lab")
+COLUMNS = "AS t(date, k, `odd ``name`, x, at)"
+ONE = "(DATE '2026-03-01', 'a', 1, 0.5D, TIMESTAMP '2026-03-01 05:00:00')"
+TWO = "(DATE '2026-03-01', 'b', 2, -0.0D, NULL)"
+ZERO = "(DATE '2026-03-01', 'b', 2, 0.0D, NULL)"
+AGAIN = "(DATE '2026-03-01', 'a', 3, 0.5D, NULL)"
+NULL = "(DATE '2026-03-01', NULL, 3, CAST('NaN' AS DOUBLE), NULL)"
+OTHER = "(DATE '2026-03-02', 'a', 3, 0.5D, NULL)"
+
+
+def rows(*values, parts=1):
+    return spark.sql(f"SELECT * FROM VALUES {', '.join(values)} {COLUMNS}").repartition(parts)
+
+
+def contents(frame):
+    return {day: [found.digest, found.rows, found.keys] for day, found in partition_contents(frame, "date", ["k"]).items()}
+
+
+def stored(frame, days):
+    try:
+        store_days(frame, file="x.sql", database="lab", table="t", day_column="date", keys=dict.fromkeys(days, "key"), held={}, unique=["k"])
+    except RefusedError as error:
+        return str(error)
+    return sorted(str(row.asDict()) for row in spark.table("ice.lab.t").collect())
+
+
+found = {
+    "both": contents(rows(ONE, TWO)),
+    "other order, other tasks": contents(rows(TWO, ONE, parts=3)),
+    "minus zero": contents(rows(ZERO, ONE)),
+    "columns moved": contents(rows(ONE, TWO).select("at", "x", "k", "`odd ``name`", "date")),
+    "one": contents(rows(ONE)),
+    "twice": contents(rows(ONE, ONE)),
+    "two dates": contents(rows(ONE, AGAIN, OTHER, NULL)),
+    "stored": stored(rows(ONE, OTHER), ["2026-03-01", "2026-03-02"]),
+    "doubled": stored(rows(ONE, AGAIN, OTHER), ["2026-03-01", "2026-03-02"]),
+    "foreign": stored(rows(ONE, OTHER), ["2026-03-01"]),
+}
+print("FOUND " + json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run all of it in one Spark, over tables in a folder."""
+    folder = tmp_path_factory.mktemp("spark")
+    (folder / "job.py").write_text(JOB)
+    return run(folder, [])
+
+
+def run(folder: Path, conf: list[str]) -> dict[str, Any]:
+    done = subprocess.run(
+        [SUBMIT, *hadoop_catalog(folder), *conf, folder / "job.py"],
+        cwd=folder,
+        env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("FOUND ")), None)
+    assert line is not None, done.stdout + done.stderr
+    return dict(json.loads(line.removeprefix("FOUND ")))
+
+
+def test_equal_content_has_one_digest(found: dict[str, Any]) -> None:
+    assert found["both"] == found["other order, other tasks"] == found["minus zero"] == found["columns moved"]
+    assert found["both"] != found["one"]
+
+
+def test_doubled_row_shows(found: dict[str, Any]) -> None:
+    (one,), (twice,) = found["one"].values(), found["twice"].values()
+    assert (one[1:], twice[1:]) == ([1, 1], [2, 1])
+    assert one[0] != twice[0]
+
+
+def test_keys_are_counted_by_date(found: dict[str, Any]) -> None:
+    assert {day: content[1:] for day, content in found["two dates"].items()} == {"2026-03-01": [3, 2], "2026-03-02": [1, 1]}
+
+
+def test_key_that_stands_there_twice_is_refused_and_what_was_stored_stays(found: dict[str, Any]) -> None:
+    assert len(found["stored"]) == 2
+    assert found["doubled"].startswith("x.sql: several rows of one (k) in a date: 2026-03-01: a, 2 times.")
+
+
+def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]) -> None:
+    assert found["foreign"].startswith("x.sql: it yields rows whose date was not asked for: 2026-03-02.")
+
+
+def test_interpreted_queries_give_the_same_bits(found: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(JOB)
+    assert run(tmp_path, ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]) == found
