@@ -19,11 +19,11 @@ from kubernetes import client, config
 from perennial.deploy import janitor
 from perennial.deploy.janitor import clean_up
 from perennial.errors import PerennialError
+from perennial.lake.identity import lake_mark
 from perennial.runtime import pod_training
-from perennial.runtime.kubernetes import TRAINING, KubernetesSettings
 from perennial.runtime.pod_training import train_in_pod
 from perennial.runtime.training_pod import pod_name
-from perennial.train.plan import TrainingPlan, finish_training, plan_training
+from perennial.train.plan import finish_training, plan_training
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
 
@@ -100,9 +100,7 @@ async def _first(events: Any) -> dict[str, Any]:
 
 
 def test_deleted_pod_is_made_again(lab: Lab, cluster: Cluster) -> None:
-    name = pod_name(
-        "machine_faults", "mlp", str(plan_training(lab.lake, LAST, "mlp").key), KubernetesSettings.read(TRAINING).lake_mark
-    )
+    name = pod_name("machine_faults", "mlp", str(plan_training(lab.lake, LAST, "mlp").key), lake_mark(lab.lake.objects))
     deleted: list[str] = []
 
     def delete_once() -> None:
@@ -186,11 +184,7 @@ def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> 
 def from_a_shell(lab: Lab) -> None:
     """Train as `perennial run` does."""
     plan = plan_training(lab.lake, LAST, CANDIDATE)
-    train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), is_done(lab, plan))
-
-
-def is_done(lab: Lab, plan: TrainingPlan) -> Callable[[], bool]:
-    return lambda: lab.lake.objects.exists(plan.manifest_uri)
+    train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), lab.lake.objects, str(plan.manifest_uri))
 
 
 def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster) -> None:
@@ -262,7 +256,7 @@ def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, cap
     plan = plan_training(lab.lake, LAST, CANDIDATE)
     assert plan.job_uri is not None
     with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
-        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.job_uri, is_done(lab, plan))
+        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.job_uri, lab.lake.objects, str(plan.manifest_uri))
     assert finish_training(lab.lake, plan)["outcome"] == "done"
     assert "Training logistic of" in caplog.text
     wait_for_none(cluster)
@@ -274,7 +268,7 @@ def test_the_command_line_quotes_a_pod_that_fails(lab: Lab, cluster: Cluster) ->
     small = training.model_copy(update={"resources": training.resources.model_copy(update={"memory": "64Mi"})})
     pipeline = lab.pipeline.model_copy(update={"training": small})
     with pytest.raises(PerennialError, match="OOMKilled at its memory limit of 64Mi"):
-        train_in_pod(pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), is_done(lab, plan))
+        train_in_pod(pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), lab.lake.objects, str(plan.manifest_uri))
     wait_for_none(cluster)
 
 

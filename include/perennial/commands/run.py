@@ -111,7 +111,7 @@ def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
         else:
             from perennial.runtime.pod_training import train_in_pod
 
-            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.job_uri, lambda: lake.objects.exists(plan.manifest_uri))
+            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.job_uri, lake.objects, str(plan.manifest_uri))
     return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
 
 

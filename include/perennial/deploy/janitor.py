@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from perennial.deploy.protocol import leftovers
+from perennial.lake.identity import lake_mark
 from perennial.lake.lake import Lake
 from perennial.runtime.cluster import Body, Cluster
 from perennial.runtime.kubernetes import LAKE_LABEL, TRAINING, KubernetesSettings
@@ -27,11 +28,11 @@ class Orphan:
 
 
 def clean_up(lakes: Sequence[Lake], *, dry_run: bool = False) -> list[Orphan]:
-    """Take away training pods that nobody waits for and releases that serve nobody; return what was found."""
+    """Take away training pods that nobody waits for and releases that serve nobody; return what was found. At least one lake."""
     found = []
-    settings = KubernetesSettings.read(TRAINING)
-    trainings = Cluster(settings.namespace)
-    for pod in trainings.labelled("v1", "Pod", {**TRAININGS, LAKE_LABEL: settings.lake_mark}):
+    trainings = Cluster(KubernetesSettings.read(TRAINING).namespace)
+    mark = lake_mark(lakes[0].objects)
+    for pod in trainings.labelled("v1", "Pod", {**TRAININGS, LAKE_LABEL: mark}):
         if why := _why_orphan(pod):
             found.append(Orphan("training pod", pod["metadata"]["name"], why))
             if not dry_run:

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from perennial.errors import RefusedError
 from perennial.lake.layout import lake_root
-from perennial.lake.objects import sha256
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"
@@ -35,6 +34,8 @@ class KubernetesSettings:
     region: str
     image: str | None = None
     work: str = SERVING
+    lake_mark: str = ""
+    """Whose the pods are: see perennial.lake.identity."""
 
     @classmethod
     def read(cls, work: str, environment: Mapping[str, str] = os.environ) -> KubernetesSettings:
@@ -55,11 +56,6 @@ class KubernetesSettings:
                 remedy="`make images` builds it and prints its name; push it to where the cluster pulls from.",
             )
         return self.image
-
-    @property
-    def lake_mark(self) -> str:
-        """Return what tells one installation's objects from another's: a digest of where its lake is."""
-        return sha256(f"{self.s3_endpoint or 'AWS'} {lake_root()}".encode())[:12]
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a container: where the lake is. The credentials are files of a Secret."""

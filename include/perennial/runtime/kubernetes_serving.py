@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import httpx
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
+from perennial.lake.identity import lake_mark
+from perennial.lake.objects import Objects
 from perennial.pipeline import Pipeline
 from perennial.runtime.base import StageFailedError
 from perennial.runtime.cluster import Body, Cluster
@@ -54,9 +58,14 @@ class KubernetesRuntime:
         """Prepare; nothing is contacted before the first use."""
         self.pipeline = pipeline
         self.space = space
-        self.settings = KubernetesSettings.read(SERVING)
-        self.cluster = Cluster(self.settings.namespace)
+        self._settings = KubernetesSettings.read(SERVING)
+        self.cluster = Cluster(self._settings.namespace)
         self._staged: str | None = None
+
+    @cached_property
+    def settings(self) -> KubernetesSettings:
+        """Return where pods run and what they reach, and whose they are."""
+        return replace(self._settings, lake_mark=lake_mark(Objects()))
 
     def plan(self, release: str) -> list[str]:
         """Return what serving a release would change on the cluster, as a diff; everything was tried by the server, nothing made."""
@@ -135,7 +144,7 @@ class KubernetesRuntime:
             name = f"Service {service_name(self.pipeline.name)} in {self.settings.namespace}"
             raise RefusedError(
                 f"{name} serves from another lake ({LAKE_LABEL} is {mark}, this lake's is {self.settings.lake_mark})",
-                remedy="Give each installation namespaces of its own (PERENNIAL_KUBERNETES_SERVING_NAMESPACE). If the lake has moved: "
+                remedy="Give each installation namespaces of its own (PERENNIAL_KUBERNETES_SERVING_NAMESPACE). To take it over: "
                 f"kubectl -n {self.settings.namespace} label service {service_name(self.pipeline.name)} {LAKE_LABEL}-",
             )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.lake.identity import lake_mark
+from perennial.lake.objects import Objects
 from perennial.pipeline import Pipeline, Resources
 from perennial.runtime.cluster import Body, Cluster
 from perennial.runtime.kubernetes import HOPELESS, TRAINING, KubernetesSettings, waits_for, why_failed
@@ -20,18 +22,19 @@ TELL_SECONDS = 20.0
 """How often it says what a pod waits for."""
 
 
-def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, is_done: Callable[[], bool]) -> None:
+def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, objects: Objects, manifest_uri: str) -> None:
     """
     Train a job in its pod and wait for it, passing on what it says; a pod that is there already is followed.
 
     Who made the pod takes it away however this ends; it is left only where this process is killed, and then the next call finds
     it. One that is lost (evicted, deleted, its node gone) is made again.
 
-    :param is_done: tells whether the model is there
+    :param manifest_uri: what is there once the model is
     :raises RefusedError: the trainer refused the job
     :raises PerennialError: the pod failed, was lost again and again, or did not start in the time that `training.resources` allows
     """
-    settings, resources = KubernetesSettings.read(TRAINING), pipeline.training.resources
+    settings = replace(KubernetesSettings.read(TRAINING), lake_mark=lake_mark(objects))
+    resources = pipeline.training.resources
     cluster = Cluster(settings.namespace)
     name = pod_name(pipeline.name, candidate, key, settings.lake_mark)
     body = training_pod(settings, resources, name, pipeline.name, [job_uri])
@@ -45,7 +48,7 @@ def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, is_
         if ended is not None:
             cluster.delete(pod)
             return
-        if is_done():
+        if objects.exists(manifest_uri):
             log.info("Pod %s is gone, its model is there: another process has followed the same pod", name)
             return
         log.warning("Pod %s was lost: it is made again", name)

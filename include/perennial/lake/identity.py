@@ -1,0 +1,19 @@
+"""Which lake this is: what tells it from every other, wherever it is reached and however it is called there."""
+
+from __future__ import annotations
+
+import secrets
+
+from perennial.lake.heads import parse_head
+from perennial.lake.layout import lake_root
+from perennial.lake.objects import Objects, canonical_json
+
+FORMAT = 1
+
+
+def lake_mark(objects: Objects) -> str:
+    """Return the lake's mark, twelve hex digits, drawn when it is first asked for."""
+    uri = f"{lake_root()}/identity.json"
+    if objects.read(uri) is None:
+        objects.create(uri, canonical_json({"format": FORMAT, "mark": secrets.token_hex(6)}))
+    return parse_head(uri, objects.read_existing(uri), FORMAT, lambda body: str(body["mark"]))
