@@ -124,7 +124,7 @@ bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; i
 bench-models: setup ## Judge the candidates on forty-eight next-day dates of 2013 (some minutes; starts a small stack of its own)
 	$(call timed,Model benchmark,.venv/bin/python tests/bench/models.py)
 
-bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start ten sixty year" picks parts)
+bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" picks parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))
 
 chaos-history: setup ## Kill processes of a backfill of sixty dates, and compare with a clean one (SEEDS=20 kills; ONLY="7 12" repeats some)

@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import psutil
@@ -52,7 +53,20 @@ SIXTY = (date(2013, 2, 13), date(2013, 4, 13))
 YEAR = (date(2013, 1, 1), date(2013, 12, 31))
 IDLE_SECONDS = 60
 LONGEST_SECONDS = 3 * 3600
-PARTS = ("start", "ten", "sixty", "year")
+EMPTY, EMPTY_TASKS, RUNS = "empty", 8, 6
+NAIVE_STACK, EMPTY_STACK = "naive_stack.py", "empty_stack.py"
+PARTS = ("start", "tasks", "ten", "sixty", "year")
+TASK_TARGETS = ("noop_task_seconds", "noop_task_cpu_seconds", "unchanged_over_empty", "parse_100_cpu_seconds")
+PARSE = f"""
+import time
+import airflow.providers.apache.spark.operators.spark_submit, airflow.sdk
+import perennial_airflow.doc, perennial_airflow.params, perennial_airflow.timetable
+import perennial_airflow.operators.plan_run, perennial_airflow.operators.spark_stage, perennial_airflow.operators.wait_for_drop
+from airflow.dag_processing.dagbag import DagBag
+began = time.process_time()
+DagBag("{REPO / "dags"}")
+print(time.process_time() - began)
+"""
 OWN: set[int] = set()
 """Children that somebody here waits for."""
 REAPING = threading.Lock()
@@ -60,6 +74,10 @@ TARGETS = {
     "start_cpu_seconds": 15,
     "start_processes": 15,
     "idle_share_of_a_core": 0.10,
+    "noop_task_seconds": 0.35,
+    "noop_task_cpu_seconds": 0.32,
+    "unchanged_over_empty": 2,
+    "parse_100_cpu_seconds": 1,
     "dates_60_wall": 180,
     "year_wall": 900,
     "year_unchanged_wall": 300,
@@ -78,7 +96,7 @@ def main() -> int:
     adopt_orphans()
     file = folder / "history.json"
     results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    measure = {"start": start, "ten": ten, "sixty": sixty, "year": year}
+    measure = {"start": start, "tasks": tasks, "ten": ten, "sixty": sixty, "year": year}
     for part in wanted:
         results |= measure[part](folder, console)
         results["run"] = facts()
@@ -103,12 +121,79 @@ def start(folder: Path, console: Console) -> dict[str, Any]:
     return {"start": {"cpu_seconds": round(started, 1), "processes": processes, "idle_share_of_a_core": round(idle, 3)}}
 
 
+def tasks(folder: Path, console: Console) -> dict[str, Any]:
+    """Measure an empty task of a warm stack, a run of a date that is unchanged beside one of empty tasks, and the parse of 100 pipelines."""
+    with own_stack(folder, console, first=date(2013, 1, 1), last=WARM, program=EMPTY_STACK):
+        password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
+        with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
+            for dag in (DAG, EMPTY):
+                airflow.wait_for_dag(dag)
+                airflow.unpause(dag)
+                run_once(airflow, dag)  # the date is made now; both have run once
+                run_once(airflow, dag)
+            empty = timed(lambda: [run_once(airflow, EMPTY) for _ in range(RUNS)], EMPTY, console)
+            unchanged = timed(lambda: [run_once(airflow, DAG) for _ in range(RUNS)], "unchanged", console)
+            walls = {dag: mean(run_seconds(airflow, dag)[:RUNS]) for dag in (DAG, EMPTY)}
+    return {
+        "noop_task_seconds": round(walls[EMPTY] / EMPTY_TASKS, 2),
+        "noop_task_cpu_seconds": round(empty["cpu"] / RUNS / EMPTY_TASKS, 2),
+        "unchanged_date": {"wall": round(walls[DAG], 2), "cpu": round(unchanged["cpu"] / RUNS, 2)},
+        "unchanged_over_empty": round(walls[DAG] / walls[EMPTY], 2),
+        "parse_100_cpu_seconds": parse_a_hundred(folder / "hundred"),
+    }
+
+
+def run_once(airflow: AirflowClient, dag: str) -> None:
+    """Run a DAG once, and see that it succeeds."""
+    run_id = airflow.trigger(dag, {"date": WARM.isoformat()} if dag == DAG else {})
+    state, _ = airflow.wait(dag, run_id, 900)
+    if state != "success":
+        raise SystemExit(f"Run {run_id} of {dag} is {state}. See {airflow.run_url(dag, run_id)}")
+
+
+def run_seconds(airflow: AirflowClient, dag: str) -> list[float]:
+    """Return what the runs took by Airflow's own clock, the newest first."""
+    ends = [(run["start_date"], run["end_date"]) for run in airflow.runs(dag)]
+    return [(datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() for start, end in ends]
+
+
+def parse_a_hundred(folder: Path) -> float:
+    """Return the CPU seconds that Airflow takes to parse our DAGs with a hundred pipelines, beyond what one takes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for index in range(100):
+        name = f"{PIPELINE}_{index}"
+        shutil.copytree(REPO / "include/pipelines" / PIPELINE, folder / "100" / name)
+        file = folder / "100" / name / FILE
+        file.write_text(file.read_text(encoding="utf-8").replace(f"name: {PIPELINE}", f"name: {name}"), encoding="utf-8")
+    (folder / "1").mkdir()
+    shutil.copytree(folder / "100" / f"{PIPELINE}_0", folder / "1" / f"{PIPELINE}_0")
+    took = {count: float(said_by(PARSE, folder / count)) for count in ("1", "100")}
+    shutil.rmtree(folder)
+    return round(took["100"] - took["1"], 2)
+
+
+def said_by(program: str, pipelines: Path) -> str:
+    """Return the last line that a Python program says, with Airflow in a folder of its own."""
+    environment = {
+        **os.environ,
+        "PERENNIAL_PIPELINES": str(pipelines),
+        "AIRFLOW_HOME": str(pipelines / ".airflow"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
+        "PYTHONPATH": f"{REPO / 'include'}:{REPO / 'plugins'}",
+    }
+    with REAPING:
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"The parse ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout.splitlines()[-1]
+
+
 def ten(folder: Path, console: Console) -> dict[str, Any]:
     """Measure ten dates in our way and in the naive one, each after the date before them, and compare what they left."""
     found: dict[str, Any] = {}
     left = {}
     for name, is_naive in (("ours_10", False), ("naive_10", True)):
-        with own_stack(folder, console, first=date(2013, 1, 1), last=TEN[1], is_naive=is_naive) as lake:
+        with own_stack(folder, console, first=date(2013, 1, 1), last=TEN[1], program=NAIVE_STACK if is_naive else "") as lake:
             run_dates(WARM, WARM, is_naive=False)
             found[name] = timed(lambda: run_dates(*TEN, is_naive=is_naive), name, console)  # noqa: B023
             left[name] = digests(lake, *TEN)
@@ -133,7 +218,7 @@ def year(folder: Path, console: Console) -> dict[str, Any]:
 
 
 @contextmanager
-def own_stack(folder: Path, console: Console, *, first: date, last: date, is_naive: bool = False) -> Iterator[Lake]:
+def own_stack(folder: Path, console: Console, *, first: date, last: date, program: str = "") -> Iterator[Lake]:
     """Start a stack beside a user's, with nothing in it but the landed dates and one candidate to train."""
     place = folder / "history-stack"
     pipelines = place / "pipelines"
@@ -142,8 +227,8 @@ def own_stack(folder: Path, console: Console, *, first: date, last: date, is_nai
     write_pipeline(pipelines / PIPELINE)
     os.environ |= {"PERENNIAL_VAR": str(place), "PERENNIAL_PORT_OFFSET": str(OFFSET), "PERENNIAL_PIPELINES": str(pipelines)}
     try:
-        console.print(f"Starting a {'naive ' if is_naive else ''}stack and landing {first} to {last}")
-        stack("up", is_naive=is_naive)
+        console.print(f"Starting {program or 'a stack'} and landing {first} to {last}")
+        stack("up", program)
         load_environment()
         lake = open_lake(load_pipeline(PIPELINE))
         feed(lake, first, last)
@@ -162,10 +247,9 @@ def write_pipeline(folder: Path) -> None:
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
-def stack(command: str, *, is_naive: bool = False) -> None:
-    """Run a command of the stack; it may leave processes, which become ours."""
-    program = [str(Path(__file__).with_name("naive_stack.py"))] if is_naive else ["-m", "stack"]
-    run([sys.executable, *program, command], 900)
+def stack(command: str, program: str = "") -> None:
+    """Run a command of the stack, or of a program beside this one; it may leave processes, which become ours."""
+    run([sys.executable, *([str(Path(__file__).with_name(program))] if program else ["-m", "stack"]), command], 900)
 
 
 def run_dates(first: date, last: date, *, is_naive: bool) -> None:
@@ -206,7 +290,7 @@ def digests(lake: Lake, first: date, last: date) -> dict[str, Any]:
     return found
 
 
-def timed(work: Callable[[], None], name: str, console: Console) -> dict[str, float]:
+def timed(work: Callable[[], Any], name: str, console: Console) -> dict[str, float]:
     """Return the wall and CPU seconds of some work, and the load beside it."""
     before, began = cpu_seconds(), time.monotonic()
     work()
@@ -287,6 +371,7 @@ def show(results: dict[str, Any], console: Console) -> list[str]:
         begun = results["start"]
         found |= {"start_cpu_seconds": begun["cpu_seconds"], "start_processes": begun["processes"]}
         found["idle_share_of_a_core"] = begun["idle_share_of_a_core"]
+    found |= {name: results[name] for name in TASK_TARGETS if name in results}
     found |= {f"{part}_wall": results[part]["wall"] for part in ("dates_60", "year", "year_unchanged") if part in results}
     if "naive_10" in results:
         found["naive_over_ours"] = round(results["naive_10"]["wall"] / results["ours_10"]["wall"], 1)
