@@ -146,9 +146,9 @@ def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
 def _train(lake: Lake, some: Sequence[date]) -> None:
     for candidate in lake.pipeline.training.candidates:
         plans = [plan_training(lake, day, candidate) for day in some]
-        jobs = [plan.job_uri for plan in plans if plan.job_uri is not None]
+        jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
         if jobs:
-            train(jobs, processes=trainers_at_once(1, len(jobs)))
+            train(jobs, processes=trainers_at_once(lake.pipeline.training, len(jobs), candidates=1))
 
 
 def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:

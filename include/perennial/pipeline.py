@@ -110,6 +110,9 @@ class Training(Contract):
     min_days: Positive = 30
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
     candidates: Some[Literal["mlp", "logistic"]] = ["mlp", "logistic"]
+    warm_start: bool = False
+    """Whether a network begins with the weights of the date before, and learns for one epoch."""
+
     resources: Resources = Resources()
 
     @field_validator("min_days")

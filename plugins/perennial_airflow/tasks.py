@@ -48,8 +48,8 @@ def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = 
     if plan.job_uri is not None:
         ahead = plan_ahead(lake, own, date.fromisoformat(until), candidate)
         try:
-            processes = trainers_at_once(len(lake.pipeline.training.candidates), len(ahead))
-            train_in_process([plan.job_uri, *ahead], processes=processes)
+            jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
+            train_in_process(jobs, processes=trainers_at_once(lake.pipeline.training, len(ahead)))
         except PerennialError as error:
             # Its own job comes first. What another date lacks is that date's failure, and its run will say so.
             if not ahead or not lake.objects.exists(str(plan.manifest_uri)):

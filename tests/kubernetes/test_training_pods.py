@@ -184,7 +184,7 @@ def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> 
 def from_a_shell(lab: Lab) -> None:
     """Train as `perennial run` does."""
     plan = plan_training(lab.lake, LAST, CANDIDATE)
-    train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), lab.lake.objects, str(plan.manifest_uri))
+    train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
 
 
 def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster) -> None:
@@ -256,7 +256,7 @@ def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, cap
     plan = plan_training(lab.lake, LAST, CANDIDATE)
     assert plan.job_uri is not None
     with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
-        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.job_uri, lab.lake.objects, str(plan.manifest_uri))
+        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
     assert finish_training(lab.lake, plan)["outcome"] == "done"
     assert "Training logistic of" in caplog.text
     wait_for_none(cluster)
@@ -268,7 +268,7 @@ def test_the_command_line_quotes_a_pod_that_fails(lab: Lab, cluster: Cluster) ->
     small = training.model_copy(update={"resources": training.resources.model_copy(update={"memory": "64Mi"})})
     pipeline = lab.pipeline.model_copy(update={"training": small})
     with pytest.raises(PerennialError, match="OOMKilled at its memory limit of 64Mi"):
-        train_in_pod(pipeline, CANDIDATE, str(plan.key), str(plan.job_uri), lab.lake.objects, str(plan.manifest_uri))
+        train_in_pod(pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
     wait_for_none(cluster)
 
 

@@ -107,11 +107,11 @@ def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
     plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.skipped is None and plan.job_uri is not None:
         if runtime_of(lake.pipeline) == "process":
-            train([plan.job_uri])
+            train(plan.jobs)
         else:
             from perennial.runtime.pod_training import train_in_pod
 
-            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.job_uri, lake.objects, str(plan.manifest_uri))
+            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.jobs, lake.objects, str(plan.manifest_uri))
     return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +23,11 @@ TELL_SECONDS = 20.0
 """How often it says what a pod waits for."""
 
 
-def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, objects: Objects, manifest_uri: str) -> None:
+def train_in_pod(
+    pipeline: Pipeline, candidate: str, key: str, job_uris: Sequence[str], objects: Objects, manifest_uri: str
+) -> None:
     """
-    Train a job in its pod and wait for it, passing on what it says; a pod that is there already is followed.
+    Train jobs, one after another, in the pod of the last and wait for it, passing on what it says; a pod that is there already is followed.
 
     Who made the pod takes it away however this ends; it is left only where this process is killed, and then the next call finds
     it. One that is lost (evicted, deleted, its node gone) is made again.
@@ -37,7 +40,7 @@ def train_in_pod(pipeline: Pipeline, candidate: str, key: str, job_uri: str, obj
     resources = pipeline.training.resources
     cluster = Cluster(settings.namespace)
     name = pod_name(pipeline.name, candidate, key, settings.lake_mark)
-    body = training_pod(settings, resources, name, pipeline.name, [job_uri])
+    body = training_pod(settings, resources, name, pipeline.name, job_uris)
     for _ in range(1 + MOST_RESTARTS):
         pod, is_ours = _begin(cluster, body)
         try:

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 import httpx
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
+from perennial.pipeline import Training
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.endpoints import endpoint_url
 
@@ -62,8 +63,15 @@ def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None,
             raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
 
 
-def trainers_at_once(candidates: int, jobs: int) -> int:
-    """Return how many processes should train `jobs` dates of one of so many candidates, which are trained beside each other."""
+def trainers_at_once(training: Training, jobs: int, *, candidates: int | None = None) -> int:
+    """
+    Return how many processes should train `jobs` dates of one candidate.
+
+    :param candidates: how many are trained beside each other; all of the pipeline's unless it is said
+    """
+    if training.warm_start:
+        return 1  # each begins with what the one before it left
+    candidates = candidates or len(training.candidates)
     return max(1, min(len(os.sched_getaffinity(0)) // candidates, jobs // FEWEST_JOBS))
 
 

@@ -19,7 +19,7 @@ from perennial.train.artefacts import build_manifest, predictions_parquet, publi
 from perennial.train.candidates import versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
-from perennial.train.model import train_model
+from perennial.train.model import Begin, train_model
 from perennial.train.plan import CODE
 from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
 
@@ -41,20 +41,29 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     check_trainable(window, holdout)
     log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
-    model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints)
+    model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints, _begin(objects, job))
     p = score(model.onnx, holdout.table, job.inputs)
     files = {
         "model.onnx": model.onnx,
         "weights.safetensors": model.safetensors,
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
-    manifest = build_manifest(job, files, window, holdout, p)
+    manifest = build_manifest(job, files, model.columns, window, holdout, p)
     measured = {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
     publish(objects, job, files, manifest, measured)
     checkpoints.clear()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in manifest["metrics"].items() if value is not None)
     log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), shown)
     return str(manifest["version"])
+
+
+def _begin(objects: Objects, job: TrainingJob) -> Begin | None:
+    """Return the model whose weights the job begins with."""
+    if job.begins is None:
+        return None
+    manifest = objects.read_existing(job.begins).json()
+    weights = objects.read_existing(f"{job.output.blobs}{manifest['files']['weights.safetensors']['sha256']}").body
+    return Begin(manifest["version"], manifest["columns"], weights)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,10 +28,12 @@ def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> 
     return buffer.getvalue()
 
 
-def build_manifest(job: TrainingJob, files: dict[str, bytes], window: Rows, holdout: Rows, p: Probabilities) -> dict[str, Any]:
+def build_manifest(
+    job: TrainingJob, files: dict[str, bytes], columns: str, window: Rows, holdout: Rows, p: Probabilities
+) -> dict[str, Any]:
     """Return the manifest of a model: everything here is a function of the job."""
     echoed = job.model_dump(
-        mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "versions"}
+        mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "begins", "versions"}
     )
     features = job.features.model_dump(mode="json")
     return {
@@ -39,6 +41,7 @@ def build_manifest(job: TrainingJob, files: dict[str, bytes], window: Rows, hold
         "version": f"{job.candidate}-{job.date}-{job.key[:8]}",
         **echoed,
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
+        "columns": columns,
         "window": features["window"],
         "holdout": features["holdout"],
         "digests": features["digests"],

@@ -23,19 +23,29 @@ def versions_for(candidate: str) -> dict[str, str]:
     return library_versions(*_SHARED_LIBRARIES, *_LIBRARIES[candidate])
 
 
+def is_warm(candidate: str) -> bool:
+    """Tell whether a candidate can begin with the weights of another date: logistic regression is done in three steps anyway."""
+    return candidate == "mlp"
+
+
 def seed_for(pipeline: str, day: str, candidate: str) -> int:
     """Return the seed of one training: a function of what is trained, so that a rerun draws the same numbers."""
     return int(sha256(canonical_json([pipeline, day, candidate]))[:8], 16) % 2**31
 
 
 def fit_candidate(
-    candidate: str, matrix: Numbers, y: np.ndarray[Any, Any], seed: int, checkpoints: Checkpoints | None = None
+    candidate: str,
+    matrix: Numbers,
+    y: np.ndarray[Any, Any],
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+    begin: list[Layer] | None = None,
 ) -> list[Layer]:
     """Fit a candidate and return its layers; only the libraries that it needs are imported. Logistic is done in one step."""
     if candidate == "mlp":
         from perennial.train import mlp
 
-        return mlp.fit(matrix, y, seed, checkpoints)
+        return mlp.fit(matrix, y, seed, checkpoints, begin)
     if candidate == "logistic":
         from perennial.train import logistic
 

@@ -44,6 +44,9 @@ class TrainingJob(Contract):
     inputs: Inputs
     label: Label
     row_key: list[str]
+    begins: str | None = None
+    """Manifest of the model whose weights it begins with."""
+
     versions: dict[str, str]
     code: str
     output: Output

@@ -31,6 +31,18 @@ def add_layers(graph: GraphBuilder, matrix: str, layers: list[Layer]) -> str:
     return graph.op("Reshape", value, graph.constant([-1], np.int64), output="probability")
 
 
+def from_safetensors(body: bytes) -> list[Layer]:
+    """Return the layers of weights that were written by `to_safetensors`: all but the last are followed by a ReLU."""
+    from safetensors.numpy import load
+
+    arrays = load(body)
+    last = len(arrays) // 2 - 1
+    return [
+        Layer(arrays[f"{index}.kernel"], arrays[f"{index}.bias"], "sigmoid" if index == last else "relu")
+        for index in range(last + 1)
+    ]
+
+
 def to_safetensors(layers: list[Layer]) -> bytes:
     """Return the weights as safetensors: data, no code; the same weights give the same bytes."""
     from safetensors.numpy import save

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -11,16 +11,24 @@ from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
-from perennial.train.candidates import seed_for, versions_for
+from perennial.train.candidates import is_warm, seed_for, versions_for
 from perennial.train.job import Features, Output, TrainingJob
 
 CODE = ("train", "lake/scoring.py", "derived.py", "evaluate/metrics.py")
 """The modules that decide what a training writes."""
 
 
+BLOCK = 28
+"""Days after which a chain of trainings that begin with each other's weights begins anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What to do for one candidate: nothing (skipped says why, or unchanged), or the job at job_uri."""
+    """
+    What to do for one candidate: nothing (skipped says why, or unchanged), or the job at job_uri.
+
+    `before` are the jobs of earlier dates that have to be done first: it begins with the weights of the last of them.
+    """
 
     candidate: str
     skipped: str | None
@@ -28,12 +36,17 @@ class TrainingPlan:
     manifest_uri: str | None
     unchanged: bool
     key: str | None = None
+    before: tuple[str, ...] = ()
+
+    @property
+    def jobs(self) -> list[str]:
+        """Return all jobs in their order."""
+        return [] if self.job_uri is None else [*self.before, self.job_uri]
 
 
 def split_of(lake: Lake, day: date) -> Split:
     """Return the window and the holdout of a date, among the dates that have features."""
-    state, calendar = lake.tables.state("features"), lake.pipeline.calendar
-    return calendar.split(day, (d for d in calendar.feature_dates(day) if state.get(d) is not None))
+    return _Trainings(lake, "").split(day)
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
@@ -42,66 +55,135 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 
     With `recompute` a finished training is planned again: it must come out the same.
     """
-    pipeline, layout = lake.pipeline, lake.layout
-    state = lake.tables.state("features")
-    split = split_of(lake, day)
-    if split.too_little:
-        return TrainingPlan(candidate, split.too_little, None, None, unchanged=False)
-    if state.get(day) is None or state.metadata_location is None or state.snapshot_id is None:
-        raise PerennialError(f"Pipeline {pipeline.name!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
-    partitions = {d: state.partitions[d.isoformat()] for d in (*split.window, *split.holdout)}
-    digests = {d: partition.digest for d, partition in partitions.items()}
-    seed = seed_for(pipeline.name, day.isoformat(), candidate)
-    key = make_key(
-        "train",
-        date=day.isoformat(),
-        candidate=candidate,
-        window=[[d.isoformat(), digests[d]] for d in split.window],
-        holdout=[[d.isoformat(), digests[d]] for d in split.holdout],
-        inputs=pipeline.inputs.model_dump(mode="json"),
-        label=pipeline.label.model_dump(mode="json"),
-        row_key=pipeline.row_key,
-        seed=seed,
-        versions=versions_for(candidate),
-        code=code_digest(*CODE),
-    )
-    manifest_uri = layout.model_manifest(candidate, day, key)
-    if not recompute and lake.objects.exists(manifest_uri):
-        return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
-    job = TrainingJob(
-        pipeline=pipeline.name,
-        space=layout.space,
-        candidate=candidate,
-        date=day,
-        key=key,
-        seed=seed,
-        features=Features(
-            metadata_location=state.metadata_location,
-            snapshot_id=state.snapshot_id,
-            window=list(split.window),
-            holdout=list(split.holdout),
-            digests=digests,
-            rows={d: partition.rows for d, partition in partitions.items()},
-        ),
-        inputs=pipeline.inputs,
-        label=pipeline.label,
-        row_key=pipeline.row_key,
-        versions=versions_for(candidate),
-        code=code_digest(*CODE),
-        output=Output(manifest=manifest_uri, blobs=layout.blob("")),
-    )
-    body = job.encode()
-    job_uri = layout.job(sha256(body))
-    lake.objects.create(job_uri, body)
-    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key)
+    return _plan(_Trainings(lake, candidate), day, recompute=recompute)
 
 
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
-    lake = replace(lake, tables=lake.tables.at_one_moment())
-    known = lake.tables.state("features").partitions
-    later = [d for d in days(day + DAY, until) if d.isoformat() in known]
-    return [plan.job_uri for d in later if (plan := plan_training(lake, d, candidate)).job_uri is not None]
+    trainings = _Trainings(lake, candidate)
+    later = [d for d in days(day + DAY, until) if trainings.state.get(d) is not None]
+    return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
+
+
+def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
+    candidate, state = trainings.candidate, trainings.state
+    if reason := trainings.split(day).too_little:
+        return TrainingPlan(candidate, reason, None, None, unchanged=False)
+    if state.get(day) is None or state.metadata_location is None or state.snapshot_id is None:
+        pipeline = trainings.lake.pipeline.name
+        raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
+    manifest_uri, key = trainings.manifest(day), trainings.key(day)
+    if not recompute and trainings.is_done(day):
+        return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
+    before: list[date] = []
+    earlier = trainings.begins(day)
+    while earlier is not None and not trainings.is_done(earlier):
+        before.insert(0, earlier)
+        earlier = trainings.begins(earlier)
+    *first, own = [trainings.job_uri(d) for d in (*before, day)]
+    return TrainingPlan(candidate, None, own, manifest_uri, unchanged=False, key=key, before=tuple(first))
+
+
+class _Trainings:
+    """What the trainings of one candidate are, as the features stand at one moment."""
+
+    def __init__(self, lake: Lake, candidate: str) -> None:
+        self.lake = lake
+        self.candidate = candidate
+        self.state = lake.tables.state("features")
+        self._keys: dict[date, str] = {}
+        self._done: dict[date, bool] = {}
+        self._jobs: dict[date, str] = {}
+
+    def split(self, day: date) -> Split:
+        """Return the window and the holdout of a date, among the dates that have features."""
+        calendar = self.lake.pipeline.calendar
+        return calendar.split(day, (d for d in calendar.feature_dates(day) if self.state.get(d) is not None))
+
+    def begins(self, day: date) -> date | None:
+        """
+        Return the date whose weights the training of `day` begins with; None: with random ones.
+
+        That is the date before it that can be trained, in the same block of BLOCK days: each block begins anew, so that what a
+        date rests on has an end.
+        """
+        if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
+            return None
+        for back in range(1, day.toordinal() % BLOCK + 1):
+            earlier = day - DAY * back
+            if self.state.get(earlier) is not None and not self.split(earlier).too_little:
+                return earlier
+        return None
+
+    def key(self, day: date) -> str:
+        """Return the key of a training; where it begins with another's weights, that one's key is part of it."""
+        if day not in self._keys:
+            pipeline, split = self.lake.pipeline, self.split(day)
+            earlier = self.begins(day)
+            digests = self._digests(split)
+            self._keys[day] = make_key(
+                "train",
+                date=day.isoformat(),
+                candidate=self.candidate,
+                window=[[d.isoformat(), digests[d]] for d in split.window],
+                holdout=[[d.isoformat(), digests[d]] for d in split.holdout],
+                inputs=pipeline.inputs.model_dump(mode="json"),
+                label=pipeline.label.model_dump(mode="json"),
+                row_key=pipeline.row_key,
+                seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
+                versions=versions_for(self.candidate),
+                code=code_digest(*CODE),
+                **({} if earlier is None else {"begins": self.key(earlier)}),
+            )
+        return self._keys[day]
+
+    def manifest(self, day: date) -> str:
+        """Return where the model of a date is written down."""
+        return self.lake.layout.model_manifest(self.candidate, day, self.key(day))
+
+    def is_done(self, day: date) -> bool:
+        """Tell whether the model of a date is there."""
+        if day not in self._done:
+            self._done[day] = self.lake.objects.exists(self.manifest(day))
+        return self._done[day]
+
+    def job_uri(self, day: date) -> str:
+        """Store the job of a date, whose features are there, and return its address."""
+        if day not in self._jobs:
+            body = self._job(day).encode()
+            self._jobs[day] = self.lake.layout.job(sha256(body))
+            self.lake.objects.create(self._jobs[day], body)
+        return self._jobs[day]
+
+    def _job(self, day: date) -> TrainingJob:
+        pipeline, layout, split, state = self.lake.pipeline, self.lake.layout, self.split(day), self.state
+        earlier = self.begins(day)
+        return TrainingJob(
+            pipeline=pipeline.name,
+            space=layout.space,
+            candidate=self.candidate,
+            date=day,
+            key=self.key(day),
+            seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
+            features=Features(
+                metadata_location=str(state.metadata_location),
+                snapshot_id=int(state.snapshot_id or 0),
+                window=list(split.window),
+                holdout=list(split.holdout),
+                digests=self._digests(split),
+                rows={d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)},
+            ),
+            inputs=pipeline.inputs,
+            label=pipeline.label,
+            row_key=pipeline.row_key,
+            begins=None if earlier is None else self.manifest(earlier),
+            versions=versions_for(self.candidate),
+            code=code_digest(*CODE),
+            output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
+        )
+
+    def _digests(self, split: Split) -> dict[date, str]:
+        return {d: self.state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
 
 
 def read_model(lake: Lake, manifest_uri: str) -> dict[str, Any]:

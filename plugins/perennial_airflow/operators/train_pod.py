@@ -73,7 +73,8 @@ class TrainPodOperator(KubernetesPodOperator):
         self.schedule_timeout_seconds = resources.schedule_seconds
         self.startup_timeout_seconds = resources.start_seconds
         self.name = pod_name(self.pipeline, self.candidate, plan.key, settings.lake_mark)
-        jobs = [plan.job_uri, *plan_ahead(lake, date.fromisoformat(self.day), date.fromisoformat(self.until), self.candidate)]
+        ahead = plan_ahead(lake, date.fromisoformat(self.day), date.fromisoformat(self.until), self.candidate)
+        jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
         self.pod_template_dict = training_pod(settings, resources, self.name, self.pipeline, jobs)
         self.trigger_kwargs = {"manifest": plan.manifest_uri, "restarts": 0, **(self.trigger_kwargs or {})}
         super().execute(context)

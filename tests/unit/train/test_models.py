@@ -23,7 +23,8 @@ from perennial.lake.scoring import score, to_arrays
 from perennial.pipeline import Inputs, Label
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
-from perennial.train.model import Model, export, train_model
+from perennial.train.layers import Layer, from_safetensors, to_safetensors
+from perennial.train.model import Begin, Model, export, train_model
 from perennial.train.prepare import Rows, check_trainable, rows_of
 from perennial.train.preprocess import fit_preprocessing, matrix_of
 
@@ -43,12 +44,43 @@ def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows) -> Non
     fitted = fit_preprocessing(inputs, *arrays)
     matrix = matrix_of(inputs, fitted, *arrays)
     layers = mlp.fit(matrix, window.y, seed=3)
-    network = mlp.build(matrix.shape[1], len(matrix))
+    network = mlp.build(matrix.shape[1], 5)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
     expected = network.predict(matrix, verbose=0)[:, 0]
     found = score(export(inputs, fitted, layers), window.table, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.01
+
+
+def test_warm_start_trains_the_weights_on_for_one_epoch(
+    inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = train_model("mlp", inputs, window_of(make_rows(seed=8)), seed=4)
+    begin = Begin("mlp-before", before.columns, before.safetensors)
+    window = window_of(make_rows())
+    with caplog.at_level("INFO", logger="perennial.train"):
+        warm = train_model("mlp", inputs, window, 7, begin=begin)
+    assert [line for line in caplog.messages if line.startswith("epoch")] == [caplog.messages[-1]]
+    assert "Begins with the weights of mlp-before" in caplog.messages
+    assert digests(train_model("mlp", inputs, window, 7, begin=begin)) == digests(warm) != digests(before)
+    moved = [np.abs(a.kernel - b.kernel).max() for a, b in zip(weights(warm), weights(before), strict=True)]
+    assert 0 < max(moved) < 0.1
+    assert to_safetensors(weights(warm)) == warm.safetensors
+
+
+def test_weights_of_other_columns_are_no_beginning(inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture) -> None:
+    rows = make_rows(seed=8)
+    fewer = rows.filter(pa.compute.not_equal(rows["site"], "west"))
+    before = train_model("mlp", inputs, window_of(fewer), seed=4)
+    window = window_of(make_rows())
+    with caplog.at_level("INFO", logger="perennial.train"):
+        found = train_model("mlp", inputs, window, 7, begin=Begin("mlp-before", before.columns, before.safetensors))
+    assert "Begins anew: the columns of mlp-before are others, a category came or went" in caplog.messages
+    assert digests(found) == digests(train_model("mlp", inputs, window, 7))
+
+
+def weights(model: Model) -> list[Layer]:
+    return from_safetensors(model.safetensors)
 
 
 def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: MakeRows) -> None:
