@@ -15,6 +15,7 @@ from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
+from perennial.train.plan import chains_begin
 
 INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
 MODEL = "its features, its candidates, the gate or their code have changed"
@@ -40,7 +41,8 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
     """
     Return, in order, the decided dates from `first` to `last` that no longer rest on what is there, each with the reason.
 
-    A date rests on a day of a source when it lies in its training window, its holdout, or the lookback of either.
+    A date rests on a day of a source when it lies in its training window, its holdout, or the lookback of either; with a warm
+    start also in those of the dates whose weights it begins with.
     """
     lake = lake.at_one_moment()
     chain = read_chain(lake)
@@ -49,7 +51,8 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
         return {}
     changes = list(_changes(lake, decided[0], decided[-1]))
     blocked = _blocked(lake, decided)
-    found = {day: blocked.get(day) or _stale(lake, chain, day, changes) for day in decided}
+    begins = chains_begin(lake, decided)
+    found = {day: blocked.get(day) or _stale(lake, chain, day, begins[day], changes) for day in decided}
     return {day: stale for day, stale in found.items() if stale is not None}
 
 
@@ -96,12 +99,12 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
             yield from (_Change(table, day) for day in sorted(stale))
 
 
-def _stale(lake: Lake, chain: Chain, day: date, changes: list[_Change]) -> Stale | None:
+def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Stale | None:
     # Imported here: it brings scikit-learn.
     from perennial.evaluate.evaluate import is_current
 
     calendar = lake.pipeline.calendar
-    needed, featured = calendar.needed_dates(day)[0], calendar.feature_dates(day)[0]
+    needed, featured = calendar.needed_dates(begins)[0], calendar.feature_dates(begins)[0]
 
     def concerns(change: _Change) -> bool:
         if change.day is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -82,6 +83,18 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
         earlier = trainings.begins(earlier)
     *first, own = [trainings.job_uri(d) for d in (*before, day)]
     return TrainingPlan(candidate, None, own, manifest_uri, unchanged=False, key=key, before=tuple(first))
+
+
+def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
+    """Return for each date the first one whose weights its trainings rest on: itself, where nothing begins with another's."""
+    found = {day: day for day in dates}
+    for trainings in [_Trainings(lake, candidate) for candidate in lake.pipeline.training.candidates]:
+        for day in dates:
+            earlier = day
+            while (before := trainings.begins(earlier)) is not None:
+                earlier = before
+            found[day] = min(found[day], earlier)
+    return found
 
 
 class _Trainings:

@@ -13,7 +13,7 @@ from lab import LAST, START, Lab
 from perennial.calendar import days
 from perennial.lake.lake import Lake
 from perennial.runtime.process import train, trainers_at_once
-from perennial.train.plan import BLOCK, plan_ahead, plan_training, read_model
+from perennial.train.plan import BLOCK, chains_begin, plan_ahead, plan_training, read_model
 
 TRAINABLE = START + timedelta(days=7)  # the first date with eight days of history
 BEGIN = max(TRAINABLE, LAST - timedelta(days=LAST.toordinal() % BLOCK))
@@ -62,6 +62,8 @@ def test_a_date_rests_on_all_that_its_chain_rests_on(warm: Lake, lab: Lab) -> No
     lab.lake.tables.states["features"] = replace(state, partitions=changed)  # type: ignore[attr-defined]
     assert plan_training(warm, LAST, "mlp").key != warm_key
     assert plan_training(lab.lake, LAST, "mlp").key == cold_key
+    assert chains_begin(warm, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: BEGIN}
+    assert chains_begin(lab.lake, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: LAST}
 
 
 def test_each_block_begins_anew_and_a_date_without_features_is_passed_over(warm: Lake, lab: Lab) -> None:
