@@ -75,8 +75,7 @@ class KubernetesRuntime:
     def stage(self, release: str) -> httpx.Client:
         """Make the release's Deployment beside what serves, wait until all of it is ready, and return a client of one of its pods."""
         self._refuse_foreign()
-        for line in self.plan(release):
-            log.info("%s", line)
+        log.info("What changes on the cluster, as the server says:\n%s", "\n".join(self.plan(release)))
         self._bring(release, self._objects(release), all_replicas=True)
         pod = next((pod for pod in self._pods(release) if _is_ready(pod)), None)
         if pod is None:
@@ -99,9 +98,8 @@ class KubernetesRuntime:
         enough to switch to: on the way back users wait, and the cluster goes on bringing up the others.
         """
         self._refuse_foreign()
-        objects = self._objects(release)
-        if not _has_pods(self.cluster.read(_deployment_of(objects))):
-            self._bring(release, objects, all_replicas=False)
+        if not self._is_up(release):
+            self._bring(release, self._objects(release), all_replicas=False)
         self.cluster.apply(service(self.settings, self.pipeline.name, release))
         with self.endpoint() as client:
             self._follow(client, release)
@@ -128,7 +126,10 @@ class KubernetesRuntime:
 
     def follows(self, release: str) -> bool:
         """Tell whether the Service is set to the release, and pods of it are up."""
-        return self._is_set_to(release) and _has_pods(self.cluster.read(_deployment_of(self._objects(release))))
+        return self._is_set_to(release) and self._is_up(release)
+
+    def _is_up(self, release: str) -> bool:
+        return _has_pods(self.cluster.read(_deployment_of(release_heads(self.settings, self.pipeline.name, release))))
 
     def _is_set_to(self, release: str) -> bool:
         # By our part of the selector: what somebody adds to it is theirs, and may well select the same pods.
