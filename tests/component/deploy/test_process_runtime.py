@@ -21,6 +21,7 @@ from perennial.deploy.protocol import read_golden
 from perennial.deploy.rollback import rollback
 from perennial.errors import PerennialError, ReleaseUnprovenError
 from perennial.evaluate.evaluate import evaluate
+from perennial.pipeline import Training
 from perennial.runtime import process
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.endpoints import endpoint_url
@@ -112,7 +113,10 @@ def test_trainings_side_by_side_all_go_to_their_end_and_the_first_failure_is_tol
 
 def test_as_many_trainings_at_once_as_there_are_cores_and_work_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
-    assert [trainers_at_once(candidates, jobs) for candidates, jobs in ((1, 60), (2, 60), (3, 60), (1, 25), (1, 0), (8, 60))] == [
+    assert [
+        trainers_at_once(Training(), jobs, candidates=candidates)
+        for candidates, jobs in ((1, 60), (2, 60), (3, 60), (1, 25), (1, 0), (8, 60))
+    ] == [
         4,
         2,
         1,

@@ -57,6 +57,7 @@ def test_warm_start_trains_the_weights_on_for_one_epoch(
 ) -> None:
     before = train_model("mlp", inputs, window_of(make_rows(seed=8)), seed=4)
     begin = Begin("mlp-before", before.columns, before.safetensors)
+    caplog.clear()
     window = window_of(make_rows())
     with caplog.at_level("INFO", logger="perennial.train"):
         warm = train_model("mlp", inputs, window, 7, begin=begin)
