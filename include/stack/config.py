@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from stack.errors import StackError
+from stack.files import write_file
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -199,10 +200,7 @@ class StackConfig:
         """Write `stack.env`, which `perennial.settings.load_environment` reads."""
         self.var.mkdir(parents=True, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
-        # In one step: other processes read it at any time.
-        scratch = self.environment_file.with_name(f"{self.environment_file.name}.{os.getpid()}")
-        scratch.write_text("".join(lines), encoding="utf-8")
-        scratch.replace(self.environment_file)
+        write_file(self.environment_file, "".join(lines))
 
 
 def _one_address(text: str) -> str:

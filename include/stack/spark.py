@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
 from stack.jars import fetch_jars, read_sums
 from stack.spark_archive import archive_path, ensure_archive
 
@@ -84,10 +85,10 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
     class_path = home.class_path()
     archive = archive_path(home.root, home.java, class_path)
-    _write(home.properties, properties(LOGGING, archive, home.extra_jars))
+    write_file(home.properties, properties(LOGGING, archive, home.extra_jars))
     arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
-    _write(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
-    _write(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
+    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
+    write_file(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
     if not archive.exists():
         say("Building Spark's class archive, which makes its jobs start faster")
     ensure_archive(archive, home.java, class_path, config.spark_submit)
@@ -163,13 +164,3 @@ mkdir -p "$SPARK_LOCAL_DIRS"
 exec {java} @{arguments} "-Djava.io.tmpdir=$SPARK_LOCAL_DIRS" {MAIN} \
     --properties-file {defaults} --conf "spark.hadoop.hadoop.tmp.dir=$SPARK_LOCAL_DIRS/hadoop" "$@"
 """
-
-
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file in one step, so that a job that starts meanwhile sees the old or the new one."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    scratch = path.with_name(f"{path.name}.new")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.chmod(mode)
-    scratch.replace(path)

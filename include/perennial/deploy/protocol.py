@@ -163,7 +163,9 @@ def refuse_elsewhere(lake: Lake, active: Active, runtime: Runtime) -> None:
 
 def leftovers(lake: Lake, runtime: Runtime) -> list[str]:
     """Return the releases that an interrupted deploy may have left; never one that serves or that users would go back to."""
-    return [release for release in runtime.leftovers() if release not in read_active(lake).needed]
+    found = runtime.leftovers()
+    needed = read_active(lake).needed if found else set()
+    return [release for release in found if release not in needed]
 
 
 def _sweep(lake: Lake, runtime: Runtime, release: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from perennial.errors import RefusedError
+from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
+from perennial.lake.objects import Objects
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"
@@ -19,10 +21,9 @@ USER = 10001
 
 TRAINING, SERVING = "training", "serving"
 _IMAGES = {TRAINING: "PERENNIAL_TRAINER_IMAGE", SERVING: "PERENNIAL_SERVER_IMAGE"}
+_NAMESPACES = {TRAINING: "PERENNIAL_KUBERNETES_NAMESPACE", SERVING: "PERENNIAL_KUBERNETES_SERVING_NAMESPACE"}
 LAKE_LABEL = "perennial/lake"
 """Whose an object is: two installations in one namespace must not take each other's."""
-
-_NAMESPACES = {TRAINING: "PERENNIAL_KUBERNETES_NAMESPACE", SERVING: "PERENNIAL_KUBERNETES_SERVING_NAMESPACE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class KubernetesSettings:
             s3_endpoint=_endpoint(environment),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
         )
+
+    def of(self, objects: Objects) -> KubernetesSettings:
+        """Return the settings with the mark of the lake in this store."""
+        return replace(self, lake_mark=lake_mark(objects))
 
     def named_image(self) -> str:
         """Return the image, or raise RefusedError: only who starts pods needs one."""

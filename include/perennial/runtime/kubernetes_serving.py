@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -12,12 +11,11 @@ from typing import Any
 import httpx
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
-from perennial.lake.identity import lake_mark
 from perennial.lake.objects import Objects
 from perennial.pipeline import Pipeline
 from perennial.runtime.base import StageFailedError
 from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import HOPELESS, LAKE_LABEL, SERVING, KubernetesSettings, why_failed
+from perennial.runtime.kubernetes import HOPELESS, LAKE_LABEL, SERVING, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.serving_objects import (
     PIPELINE_LABEL,
     PORT,
@@ -65,7 +63,7 @@ class KubernetesRuntime:
     @cached_property
     def settings(self) -> KubernetesSettings:
         """Return where pods run and what they reach, and whose they are."""
-        return replace(self._settings, lake_mark=lake_mark(Objects()))
+        return self._settings.of(Objects())
 
     def plan(self, release: str) -> list[str]:
         """Return what serving a release would change on the cluster, as a diff; everything was tried by the server, nothing made."""
@@ -214,11 +212,10 @@ class KubernetesRuntime:
     def _raise_if_hopeless(self, release: str, pod: Body) -> None:
         for container in pod.get("status", {}).get("containerStatuses") or []:
             state, last = container.get("state") or {}, container.get("lastState") or {}
-            reason = (state.get("waiting") or {}).get("reason")
             ended = state.get("terminated") or last.get("terminated") or {}
             if ended.get("exitCode") == REFUSED_EXIT_CODE:
                 raise StageFailedError(f"Release {release}: its server refused it", self._causes(pod))
-            if reason in HOPELESS or container.get("restartCount", 0) >= 2:
+            if waits_for(pod) & HOPELESS or container.get("restartCount", 0) >= 2:
                 raise ReleaseUnprovenError(
                     f"Release {release}: its pod {pod['metadata']['name']} does not start", self._causes(pod)
                 )

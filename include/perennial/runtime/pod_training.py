@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.lake.identity import lake_mark
 from perennial.lake.objects import Objects
 from perennial.pipeline import Pipeline, Resources
 from perennial.runtime.cluster import Body, Cluster
@@ -36,7 +34,7 @@ def train_in_pod(
     :raises RefusedError: the trainer refused the job
     :raises PerennialError: the pod failed, was lost again and again, or did not start in the time that `training.resources` allows
     """
-    settings = replace(KubernetesSettings.read(TRAINING), lake_mark=lake_mark(objects))
+    settings = KubernetesSettings.read(TRAINING).of(objects)
     resources = pipeline.training.resources
     cluster = Cluster(settings.namespace)
     name = pod_name(pipeline.name, candidate, key, settings.lake_mark)

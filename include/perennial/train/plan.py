@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY, Split, days
+from perennial.calendar import DAY, Calendar, Split, days
 from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
+from perennial.lake.tables import TableState
 from perennial.train.candidates import is_warm, seed_for, versions_for
 from perennial.train.job import Features, Output, TrainingJob
 
@@ -47,7 +48,11 @@ class TrainingPlan:
 
 def split_of(lake: Lake, day: date) -> Split:
     """Return the window and the holdout of a date, among the dates that have features."""
-    return _Trainings(lake, "").split(day)
+    return _split(lake.pipeline.calendar, lake.tables.state("features"), day)
+
+
+def _split(calendar: Calendar, features: TableState, day: date) -> Split:
+    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get(d) is not None))
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
@@ -104,14 +109,16 @@ class _Trainings:
         self.lake = lake
         self.candidate = candidate
         self.state = lake.tables.state("features")
+        self._splits: dict[date, Split] = {}
         self._keys: dict[date, str] = {}
         self._done: dict[date, bool] = {}
         self._jobs: dict[date, str] = {}
 
     def split(self, day: date) -> Split:
         """Return the window and the holdout of a date, among the dates that have features."""
-        calendar = self.lake.pipeline.calendar
-        return calendar.split(day, (d for d in calendar.feature_dates(day) if self.state.get(d) is not None))
+        if day not in self._splits:
+            self._splits[day] = _split(self.lake.pipeline.calendar, self.state, day)
+        return self._splits[day]
 
     def begins(self, day: date) -> date | None:
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -16,7 +15,6 @@ from kubernetes.client import ApiClient, V1DeleteOptions, V1Pod, V1Preconditions
 from kubernetes.client.exceptions import ApiException
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
-from perennial.lake.identity import lake_mark
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 from perennial.train.plan import TrainingPlan, finish_training, plan_ahead, plan_training
@@ -67,7 +65,7 @@ class TrainPodOperator(KubernetesPodOperator):
         if plan.job_uri is None or plan.key is None:
             self._report(context, finish_training(lake, plan))
             return
-        settings = replace(KubernetesSettings.read(TRAINING), lake_mark=lake_mark(lake.objects))
+        settings = KubernetesSettings.read(TRAINING).of(lake.objects)
         resources = lake.pipeline.training.resources
         self.namespace = settings.namespace
         self.schedule_timeout_seconds = resources.schedule_seconds

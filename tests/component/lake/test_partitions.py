@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from spark_job import run_job
 
-from stack.config import REPO
 from stack.spark_archive import hadoop_catalog
 
-SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 JOB = """
 import json
 from pyspark.sql import SparkSession
@@ -60,7 +57,7 @@ found = {
     "doubled": stored(rows(ONE, AGAIN, OTHER), ["2026-03-01", "2026-03-02"]),
     "foreign": stored(rows(ONE, OTHER), ["2026-03-01"]),
 }
-print("FOUND " + json.dumps(found))
+print("SAID " + json.dumps(found))
 """
 
 
@@ -68,23 +65,7 @@ print("FOUND " + json.dumps(found))
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Run all of it in one Spark, over tables in a folder."""
     folder = tmp_path_factory.mktemp("spark")
-    (folder / "job.py").write_text(JOB)
-    return run(folder, [])
-
-
-def run(folder: Path, conf: list[str]) -> dict[str, Any]:
-    done = subprocess.run(
-        [SUBMIT, *hadoop_catalog(folder), *conf, folder / "job.py"],
-        cwd=folder,
-        env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    line = next((line for line in done.stdout.splitlines() if line.startswith("FOUND ")), None)
-    assert line is not None, done.stdout + done.stderr
-    return dict(json.loads(line.removeprefix("FOUND ")))
+    return dict(run_job(folder, JOB, hadoop_catalog(folder)))
 
 
 def test_equal_content_has_one_digest(found: dict[str, Any]) -> None:
@@ -112,5 +93,5 @@ def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]
 
 
 def test_interpreted_queries_give_the_same_bits(found: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "job.py").write_text(JOB)
-    assert run(tmp_path, ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]) == found
+    interpreted = ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]
+    assert run_job(tmp_path, JOB, [*hadoop_catalog(tmp_path), *interpreted]) == found

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
+from spark_job import run_job
 
 from perennial.lake.spark_conf import iceberg_conf
-from stack.config import REPO
 
-SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 READS_WHAT_IT_MAY = [
     "SELECT a FROM v",
     "SELECT a FROM V WHERE a IN (SELECT max(w.a) FROM w)",
@@ -93,22 +91,10 @@ print("SAID " + json.dumps(said))
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
     folder = tmp_path_factory.mktemp("spark")
-    (folder / "job.py").write_text(JOB)
     queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, *CALLS_WHAT_IT_MAY_NOT, *STATEMENTS, "SELECT nothing FROM v"])
     # As in a job: Iceberg brings a parser of its own.
     extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
-    done = subprocess.run(
-        [SUBMIT, "--conf", f"spark.sql.extensions={extensions}", folder / "job.py", queries],
-        cwd=folder,
-        env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    line = next((line for line in done.stdout.splitlines() if line.startswith("SAID ")), None)
-    assert line is not None, done.stdout + done.stderr
-    return json.loads(line.removeprefix("SAID "))
+    return dict(run_job(folder, JOB, ["--conf", f"spark.sql.extensions={extensions}"], [queries]))
 
 
 @pytest.mark.parametrize("query", READS_WHAT_IT_MAY)

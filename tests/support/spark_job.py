@@ -1,0 +1,30 @@
+"""A program run by the embedded Spark, without a stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stack.config import REPO
+
+SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
+
+
+def run_job(folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()) -> Any:
+    """Submit a program from a folder of its own and return the JSON of the line that it says after `SAID `."""
+    (folder / "job.py").write_text(program)
+    done = subprocess.run(
+        [SUBMIT, *conf, folder / "job.py", *arguments],
+        cwd=folder,
+        env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    line = next((line for line in done.stdout.splitlines() if line.startswith("SAID ")), None)
+    assert line is not None, done.stdout + done.stderr
+    return json.loads(line.removeprefix("SAID "))
