@@ -11,8 +11,10 @@ import os
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from stack.airflow_forks import AirflowForks
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.postgres import database_password
@@ -39,11 +41,24 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
     Scheduler and triggerer do not serve logs: their log servers bind to every interface, and the API server reads the
     files of this machine itself.
     """
+    forks = AirflowForks(config)
+
+    def service(name: str, command: tuple[str, ...], part: str, ports: tuple[int, ...] = ()) -> Service:
+        return Service(
+            name=name,
+            argv=(str(config.python), "-m", "airflow", *command),
+            fork=partial(forks.fork, command),
+            env=CONNECTIONS,
+            ports=ports,
+            is_ready=lambda: _is_healthy(config, name, part),
+            ready_seconds=180,
+        )
+
     return (
-        _service(config, "airflow-api", ("api-server",), "metadatabase", ports=(config.port("airflow"),)),
-        _service(config, "airflow-scheduler", ("scheduler", "--skip-serve-logs"), "scheduler"),
-        _service(config, "airflow-dag-processor", ("dag-processor",), "dag_processor"),
-        _service(config, "airflow-triggerer", ("triggerer", "--skip-serve-logs"), "triggerer"),
+        service("airflow-api", ("api-server",), "metadatabase", ports=(config.port("airflow"),)),
+        service("airflow-scheduler", ("scheduler", "--skip-serve-logs"), "scheduler"),
+        service("airflow-dag-processor", ("dag-processor",), "dag_processor"),
+        service("airflow-triggerer", ("triggerer", "--skip-serve-logs"), "triggerer"),
     )
 
 
@@ -83,17 +98,6 @@ def admin_password(config: StackConfig) -> str:
     return secret(config.secrets, "airflow_admin")
 
 
-def _service(config: StackConfig, name: str, command: tuple[str, ...], part: str, ports: tuple[int, ...] = ()) -> Service:
-    return Service(
-        name=name,
-        argv=(str(config.python), "-m", "airflow", *command),
-        env=CONNECTIONS,
-        ports=ports,
-        is_ready=lambda: _is_healthy(config, name, part),
-        ready_seconds=180,
-    )
-
-
 def _is_healthy(config: StackConfig, name: str, part: str) -> bool:
     """Ask the API server, which sees the heartbeats of the other three; one from before the process began is its predecessor's."""
     answer = http_get(f"{config.airflow_url}/api/v2/monitor/health")
@@ -112,7 +116,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
         "core": {
             "dags_folder": str(config.repo / "dags"),
             "plugins_folder": str(config.repo / "plugins"),
-            "executor": "LocalExecutor",
+            "executor": "stack.executor.PromptLocalExecutor",
             "parallelism": str(PARALLELISM),
             "load_examples": "False",
             "hostname_callable": "socket.gethostname",  # the default asks the name server
@@ -137,8 +141,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
         },
         "api_auth": {"jwt_secret": secret(config.secrets, "airflow_jwt_secret")},
         "scheduler": {
-            # Between a second, the default, which each step of a run would wait for, and nothing: a look costs 18 ms of CPU time.
-            "scheduler_idle_sleep_time": "0.25",
+            "scheduler_idle_sleep_time": "0",  # the executor waits, for the end of a task
             # A task whose supervisor was killed is tried again after this many seconds; on one machine the default of 300 is long.
             "task_instance_heartbeat_timeout": "120",
         },

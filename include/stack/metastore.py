@@ -85,7 +85,9 @@ def service_settings(config: StackConfig) -> dict[str, str]:
     return {
         **_database_settings(config, SCHEMA),
         "datanucleus.connectionPoolingType": "HikariCP",
-        "datanucleus.connectionPool.maxPoolSize": "2",  # of each of its pools; 10 by default, all of them always open
+        # Of each of its two pools; ten connections by default, all of them always open.
+        "datanucleus.connectionPool.maxPoolSize": "2",
+        "datanucleus.connectionPool.minIdle": "1",
         # The service writes its version into the empty table at the first start, and checks nothing else.
         "hive.metastore.schema.verification": "false",
         "hive.metastore.warehouse.dir": s3a_uri(f"{config.shared_environment()['PERENNIAL_LAKE']}/warehouse/hive"),

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,11 +25,16 @@ FREED_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One long-running process and how to tell that it works."""
+    """
+    One long-running process and how to tell that it works.
+
+    :param fork: starts it in place of `argv`, given the environment and the file for its output; returns the process number
+    """
 
     name: str
     argv: tuple[str, ...]
     is_ready: Callable[[], bool]
+    fork: Callable[[Mapping[str, str], Path], int] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     ready_seconds: float = 60.0
@@ -50,8 +55,7 @@ class Record:
         """Return the process when it is still that one and alive."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 2.0
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if abs(process.create_time() - self.created) < 2.0 and _is_alive(process) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -95,13 +99,13 @@ def stop(config: StackConfig, service: Service) -> bool:
     leader = record.process() if record else None
     if leader:
         _signal([leader], service.stop_signal)
-        psutil.wait_procs([leader], timeout=service.stop_seconds)
+        _still_there([leader], after=service.stop_seconds)
     rest = {process.pid: process for process in [*members, *_members(config, service.name, record)]}
-    survivors = [process for process in rest.values() if process.is_running()]
+    survivors = _still_there(rest.values(), after=0)
     _signal(survivors, signal.SIGTERM)
-    _, survivors = psutil.wait_procs(survivors, timeout=5)
+    survivors = _still_there(survivors, after=5)
     _signal(survivors, signal.SIGKILL)
-    _, survivors = psutil.wait_procs(survivors, timeout=5)
+    survivors = _still_there(survivors, after=5)
     if survivors:
         raise StackError(f"Service {service.name}: {len(survivors)} processes outlive SIGKILL, first pid {survivors[0].pid}.")
     (config.run / f"{service.name}.json").unlink(missing_ok=True)
@@ -118,23 +122,27 @@ def last_lines(path: Path, count: int = 8) -> str:
 def _launch(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment = config.process_environment({**service.env, MARK: service.name})
-    with log_path(config, service.name).open("ab") as log:
-        process = subprocess.Popen(
+    environment, log = config.process_environment({**service.env, MARK: service.name}), log_path(config, service.name)
+    number = service.fork(environment, log) if service.fork else _spawn(config, service, environment, log)
+    record = Record(number, psutil.Process(number).create_time())
+    (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+
+
+def _spawn(config: StackConfig, service: Service, environment: Mapping[str, str], log: Path) -> int:
+    with log.open("ab") as output:
+        return subprocess.Popen(
             service.argv,
             env=environment,
             cwd=service.cwd or config.repo,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             user=service.user,
             group=service.user,
             extra_groups=[] if service.user else None,
             umask=0o077,
-        )
-    record = Record(process.pid, psutil.Process(process.pid).create_time())
-    (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
+        ).pid
 
 
 def _becomes_ready(config: StackConfig, service: Service) -> bool:
@@ -184,6 +192,25 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
 def _is_marked(config: StackConfig, name: str, process: psutil.Process) -> bool:
     environment = process.environ()
     return bool(environment.get(MARK) == name and environment.get("PERENNIAL_VAR") == str(config.var))
+
+
+def _still_there(processes: Collection[psutil.Process], after: float) -> list[psutil.Process]:
+    """
+    Wait for the end of processes, `after` seconds at most, and return those that have not ended.
+
+    One that nobody has reaped yet has ended: a parent may take seconds for it, the first process of a container for ever.
+    """
+    deadline = time.monotonic() + after
+    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

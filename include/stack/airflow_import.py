@@ -1,0 +1,67 @@
+"""The program behind AirflowForks: it imports Airflow once, and forks a service for each request."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+from setproctitle import setproctitle
+
+# Nothing of our own stands here: what this process has imported the tasks of the scheduler find ready, and they must run what
+# the files say now.
+
+SHARED = (
+    "airflow.cli.cli_parser",
+    "airflow.cli.commands.api_server_command",
+    "airflow.cli.commands.dag_processor_command",
+    "airflow.cli.commands.scheduler_command",
+    "airflow.cli.commands.triggerer_command",
+    "airflow.executors.local_executor",
+)
+"""What more than one service imports, with all that it imports itself."""
+
+
+def main() -> None:
+    """Fork a service for each line of standard input and answer with its process number; in a service, return when it has ended."""
+    setproctitle("airflow import")  # the first call has to come before the environment is changed, or no later one has an effect
+    for name in SHARED:
+        import_module(name)
+    for name in import_module("airflow_local_settings").USED_BY_TASKS:  # Airflow itself has put the plugins' folder on the path
+        import_module(name)
+    gc.freeze()  # a collection would touch, and so copy, every page that the services share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for them
+    for line in sys.stdin:
+        process = os.fork()
+        if process == 0:
+            become(**json.loads(line))
+            return
+        sys.stdout.write(f"{process}\n")
+        sys.stdout.flush()
+
+
+def become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -> None:
+    """Turn this process into `airflow ARGUMENTS`."""
+    os.setsid()
+    from airflow.__main__ import main as airflow
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for theirs, ours in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(theirs, ours)
+    os.close(nothing)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["airflow", *arguments]
+    setproctitle(" ".join(sys.argv))
+    airflow()  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The executor that hears at once when a task ends: real queues, no scheduler."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from airflow.executors.local_executor import LocalExecutor
+
+import stack.executor
+from stack.executor import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, PromptLocalExecutor
+
+KEY = "a task"
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> PromptLocalExecutor:
+    """Return one with its queues and no workers: this process is the worker."""
+    monkeypatch.setattr(LocalExecutor, "_spawn_workers_with_gc_freeze", lambda self, number: None)
+    one = PromptLocalExecutor(parallelism=1)
+    one.start()
+    return one
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    asked: list[float] = []
+    monkeypatch.setattr(stack.executor, "wait", lambda queues, seconds: asked.append(seconds))
+    return asked
+
+
+def test_looks_grow_rare_while_nothing_happens(executor: PromptLocalExecutor, waits: list[float]) -> None:
+    for _ in range(5):
+        executor.sync()
+    assert waits == [0, FIRST_WAIT_SECONDS, 2 * FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS]
+
+
+def test_after_the_end_of_a_task_the_next_look_is_at_once(executor: PromptLocalExecutor, waits: list[float]) -> None:
+    for _ in range(5):
+        executor.sync()
+    executor.result_queue.put((KEY, "success", None))
+    while not executor.event_buffer:
+        executor.sync()
+    waits.clear()
+    executor.sync()
+    assert waits == [0]
+    assert executor.get_event_buffer() == {KEY: ("success", None)}
+
+
+def test_a_task_that_ends_cuts_a_long_wait_short(executor: PromptLocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack.executor, "LONGEST_WAIT_SECONDS", 60.0)
+    executor._pause = 60.0
+    threading.Timer(0.2, executor.result_queue.put, [(KEY, "failed", None)]).start()
+    began = time.monotonic()
+    executor.sync()
+    assert time.monotonic() - began < 30
+    assert KEY in executor.event_buffer
