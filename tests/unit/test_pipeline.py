@@ -115,6 +115,13 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "owner: !!python/object/apply:os.system [id]",
         ["line 3: owner: the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed"],
     ),
+    "number of nothing": ("owner: tests", "owner: !!int ''", ["line 3: owner: expected a value that can be read, found ''"]),
+    "two documents": (
+        "owner: tests",
+        "owner: tests\n---\nowner: me",
+        ["not valid YAML: line 4, column 1: a second document begins"],
+    ),
+    "list as key": ("owner: tests", "? [a, {b: c}]\n: x\nowner: tests", ["line 3: the file: a key must be plain text"]),
     "lookup without file": (
         "  derived:",
         "  lookups: {rates: {key: [mode], values: [rate]}}\n  derived:",
