@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from kube import install, kubectl, relayed
 
+from perennial.calendar import days
 from perennial.deploy.active import read_active
 from perennial.deploy.protocol import read_golden
 from perennial.evaluate.chain_store import read_chain
@@ -31,6 +32,7 @@ PIPELINE = "machine_faults_pods"
 DAG = f"retrain_{PIPELINE}"
 FIRST, LAST, NEXT = date(2026, 3, 1), date(2026, 3, 6), date(2026, 3, 7)
 RUN_SECONDS = 600
+PERENNIAL = str(Path(sys.executable).with_name("perennial"))
 PODS_GONE_SECONDS = 60
 TAKES_OVER_SECONDS = 2
 
@@ -69,20 +71,23 @@ def pods() -> str:
     return kubectl("-n", "perennial-training", "get", "pods", "-o", "name")
 
 
+def _recompute(day: date) -> subprocess.CompletedProcess[str]:
+    """Run a date again on this machine: a training whose files differ from those that stand at its key is refused."""
+    return subprocess.run(
+        [PERENNIAL, "run", PIPELINE, "--date", day.isoformat(), "--recompute", "--json"],
+        env={**os.environ, "PERENNIAL_RUNTIME": "process"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
+
+
 def test_pods_train_the_same_bits_as_the_worker(lake: Lake) -> None:
     decided = read_chain(lake).entries
     assert list(decided) == [LAST.isoformat(), NEXT.isoformat()]
-    perennial = str(Path(sys.executable).with_name("perennial"))
     for day in decided:
-        done = subprocess.run(
-            [perennial, "run", PIPELINE, "--date", day, "--recompute", "--json"],
-            env={**os.environ, "PERENNIAL_RUNTIME": "process"},
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-            check=False,
-        )
-        # A training whose files differ from those that stand at its key is refused.
+        done = _recompute(date.fromisoformat(day))
         assert done.returncode == 0, done.stdout + done.stderr
         assert json.loads(done.stdout)
     assert read_chain(lake).entries == decided
@@ -114,6 +119,28 @@ def test_a_waiting_training_that_is_failed_or_cleared_leaves_no_pod(lake: Lake, 
     assert state == "success", {task.name: airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
     stack.wait_for(lambda: pods() == "", PODS_GONE_SECONDS)
     assert read_chain(lake).get(after) is not None
+
+
+def test_a_chunk_of_a_backfill_is_one_pod_a_candidate(lake: Lake, stack: Any) -> None:
+    first, last = NEXT + timedelta(days=2), NEXT + timedelta(days=7)
+    stack.land(PIPELINE, first, last)
+    before = set(read_chain(lake).entries)
+    command = [PERENNIAL, "backfill", PIPELINE, "--from", first.isoformat(), "--to", last.isoformat(), "--json"]
+    seen: set[str] = set()
+    backfill = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while backfill.poll() is None:
+            seen |= set(pods().split())
+        out, said = backfill.communicate(timeout=RUN_SECONDS)
+    finally:
+        backfill.kill()
+
+    assert backfill.returncode == 0, out + said
+    assert set(read_chain(lake).entries) - before == {day.isoformat() for day in days(first, last)}
+    assert len(seen) == len(lake.pipeline.training.candidates), seen
+    assert pods() == ""
+    done = _recompute(last - timedelta(days=1))  # one of those that were trained ahead
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_cluster_serves_what_the_last_date_released(lake: Lake) -> None:
