@@ -33,6 +33,14 @@ def is_scheduler(arguments: list[str]) -> bool:
     return arguments[1:2] == ["scheduler"]
 
 
-if is_scheduler(sys.argv):
+def import_for_tasks() -> None:
+    """Import it all, and have boto3 read what AWS says of S3: perennial.lake.objects finds it in the default session."""
     for name in USED_BY_TASKS:
         importlib.import_module(name)
+    boto3 = importlib.import_module("boto3")
+    boto3.setup_default_session()
+    boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106 (not a key)
+
+
+if is_scheduler(sys.argv):
+    import_for_tasks()

@@ -29,19 +29,21 @@ SHARED = (
 def main() -> None:
     """Fork a service for each line of standard input and answer with its process number; in a service, return when it has ended."""
     setproctitle("airflow import")  # the first call has to come before the environment is changed, or no later one has an effect
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever is said while importing is no answer
     for name in SHARED:
         import_module(name)
-    for name in import_module("airflow_local_settings").USED_BY_TASKS:  # Airflow itself has put the plugins' folder on the path
-        import_module(name)
+    import_module("airflow_local_settings").import_for_tasks()  # Airflow itself has put the plugins' folder on the path
     gc.freeze()  # a collection would touch, and so copy, every page that the services share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for them
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
+            answers.close()
             become(**json.loads(line))
             return
-        sys.stdout.write(f"{process}\n")
-        sys.stdout.flush()
+        answers.write(f"{process}\n")
+        answers.flush()
 
 
 def become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -> None:

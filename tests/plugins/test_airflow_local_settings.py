@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 
 import airflow_local_settings
+from perennial.lake.objects import Objects
 
 FILE = Path(airflow_local_settings.__file__)
 
@@ -32,3 +35,20 @@ def test_the_scheduler_has_it_all_and_none_of_our_own_code() -> None:
     loaded = set(done.stdout.split())
     assert loaded.issuperset(airflow_local_settings.USED_BY_TASKS)
     assert not [name for name in loaded if name.partition(".")[0] in ("perennial", "perennial_airflow")]
+
+
+def test_a_task_finds_what_aws_says_of_s3_and_its_own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    airflow_local_settings.import_for_tasks()
+    known = boto3.DEFAULT_SESSION._session.get_component("data_loader")
+    read: list[str] = []
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda loader, path: read.append(path))
+    for number in range(2):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"key {number}")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", f"eu-west-{number}")
+        client = Objects().client
+        assert client._request_signer._credentials.access_key == f"key {number}"
+        assert client.meta.region_name == f"eu-west-{number}"
+    assert read == []
+    assert known is boto3.DEFAULT_SESSION._session.get_component("data_loader")
