@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 
 from perennial.calendar import DAY, days
 from perennial.collect.drops import whole_dates
@@ -28,9 +28,11 @@ def last_ahead(lake: Lake, day: date, until: date | None) -> date:
     """
     Return the last date of the chunk that begins with `day`: at most MOST_DATES, none after `until`.
 
-    It ends before the first date that has not landed: what lands later must find nothing that was made without it.
+    It ends before the first date that has not landed: what lands later must find nothing that was made without it. It ends today
+    too, whatever has landed: a decision of a future date would stand above those of all real ones.
     """
-    last = min(until or day, day + DAY * (MOST_DATES - 1))
+    today = lake.pipeline.calendar.local_date(datetime.now(UTC))
+    last = min(until or day, day + DAY * (MOST_DATES - 1), max(day, today))
     ahead = list(days(day + DAY, last))
     whole = whole_dates(lake, ahead)
     return next((later - DAY for later in ahead if later not in whole), max(last, day))

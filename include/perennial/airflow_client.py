@@ -68,9 +68,12 @@ class AirflowClient:
                 raise PerennialError(f"Airflow has not read the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
             time.sleep(0.5)
 
-    def unpause(self, dag_id: str) -> None:
-        """Let the DAG's runs start."""
-        self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+    def unpause(self, dag_id: str) -> bool:
+        """Let the DAG's runs start; return whether it was paused."""
+        was_paused = bool((self._get(f"/dags/{dag_id}") or {})["is_paused"])
+        if was_paused:
+            self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        return was_paused
 
     def trigger(
         self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None, logical_date: datetime | None = None

@@ -12,7 +12,7 @@ _OUT = "it runs code outside of the query"
 
 REFUSED = {
     **dict.fromkeys(("current_date", "curdate", "current_timestamp", "now", "localtimestamp", "current_time"), _TIME),
-    **dict.fromkeys(("rand", "randn", "random", "randstr", "uniform", "uuid", "shuffle"), _CHANCE),
+    **dict.fromkeys(("rand", "randn", "random", "randstr", "uniform", "uuid", "shuffle", "aes_encrypt"), _CHANCE),
     **dict.fromkeys(
         (
             "monotonically_increasing_id",
@@ -24,10 +24,21 @@ REFUSED = {
         _PLACE,
     ),
     **dict.fromkeys(
-        ("current_user", "session_user", "current_catalog", "current_database", "current_schema", "current_timezone", "version"),
+        (
+            "current_user",
+            "session_user",
+            "user",
+            "current_catalog",
+            "current_database",
+            "current_schema",
+            "current_path",
+            "current_timezone",
+            "version",
+        ),
         _WHO,
     ),
     **dict.fromkeys(("reflect", "java_method", "try_reflect"), _OUT),
+    **dict.fromkeys(("from_xml", "schema_of_xml"), "its options open files"),
 }
 """Function by name, and why it is refused."""
 
@@ -51,7 +62,22 @@ WITHOUT_PARENTHESES = frozenset(
 TRANSFORM = "TRANSFORM … USING: it runs a program"
 IDENTIFIER = "IDENTIFIER(…): what it names is known only when it runs; write the name"
 
-_WORDS = frozenset((*REFUSED, *WITHOUT_ARGUMENTS, "using", "identifier"))
+SAMPLE = f"TABLESAMPLE: {_CHANCE}"
+
+_WORDS = frozenset((*REFUSED, *WITHOUT_ARGUMENTS, "using", "identifier", "tablesample"))
+_MOMENT = re.compile(r"""(?<=['"])\s*(now|today|tomorrow|yesterday)(\s+[^'"]*)?(?=['"])""", re.IGNORECASE)
+
+
+def refused_texts(query: str) -> list[str]:
+    """
+    Return what a query's text may not hold, and why.
+
+    `${…}` is replaced by Spark before it reads the query, so that nobody could say what is run. Of the four words Spark makes the
+    present moment wherever it takes a text for a date: in DATE 'today', in a cast, in to_date(…), in a comparison.
+    """
+    found = ["${…}: Spark would put a setting of the job in its place; write what you mean"] if "${" in query else []
+    words = dict.fromkeys(match.group(0).strip() for match in _MOMENT.finditer(query))
+    return [*found, *(f"the text {word!r}: as a date it is the present moment; take dates from the view dates" for word in words)]
 
 
 def may_call_refused(query: str) -> bool:

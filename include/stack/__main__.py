@@ -16,12 +16,14 @@ from rich.table import Table
 
 from perennial.errors import PipelineRefusedError
 from perennial.pipeline_file import load_pipeline
+from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
 from perennial.settings import load_settings
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
 from stack.foreground import is_healthy, run_part
+from stack.lock import LOCK, alone
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
 from stack.process import is_running
@@ -50,10 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load_settings()
     try:
         config = StackConfig.from_environment()
-        if options.command == "up":
-            return up(config, only)
-        if options.command == "down":
-            return down(config, only)
+        if options.command in ("up", "down", "clean"):
+            return change(config, options.command, only)
         if options.command == "run":
             return run_part(config, options.part)
         if options.command == "healthy":
@@ -62,10 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return show_status(config, only, options.json)
         if options.command == "doctor":
             return show_doctor(config, options.json)
-        return clean(config) if options.command == "clean" else prepare(config)
+        return prepare(config)
     except StackError as error:
         out.print(f"[red]✗[/] {error}", markup=True)
         return 1
+
+
+def change(config: StackConfig, command: str, only: Sequence[str]) -> int:
+    """Start, stop or remove the stack, one command at a time."""
+    if command == "up":
+        config.var.mkdir(parents=True, exist_ok=True)
+    with alone(config, lambda who: out.print(f"Waiting for {who}, which works on this stack")):
+        if command == "clean":
+            return clean(config)
+        return up(config, only) if command == "up" else down(config, only)
 
 
 COMMANDS = {
@@ -158,7 +168,9 @@ def clean(config: StackConfig) -> int:
     if down(config, (), keeps=False):
         return 1
     remove_postgres(config)
-    for path in sorted(config.var.iterdir()) if config.var.exists() else ():
+    # A model keeps its port, and with it the addresses that people have noted.
+    kept = {config.var / ENDPOINTS, config.var / LOCK}
+    for path in sorted({*config.var.iterdir()} - kept) if config.var.exists() else ():
         out.print(f"Removing {path}")
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from perennial.calendar import Calendar, parse_date
@@ -53,5 +53,10 @@ def read_request(
     if problems:
         raise RefusedError(f"Pipeline {calendar.pipeline!r}: the run's params", problems, f"There are: {', '.join(KEYS)}.")
     day = calendar.run_date(param=params["date"], interval_start=interval_start, run_after=run_after, manual=manual)
-    until = calendar.check(parse_date(params["until"])) if params["until"] is not None else None
+    until = None
+    if params["until"] is not None:
+        until = calendar.check_begun(parse_date(params["until"]), datetime.now(UTC))  # a backfill runs "after" the past
+        # Every run of a backfill has its `until`; the last ones may lie after it by an hour of another time zone.
+        if manual and until < day:
+            raise RefusedError(f"Pipeline {calendar.pipeline!r}: until {until} is before the run's date, {day}")
     return RunRequest(day, until, bool(params["recompute"]), decision, reason)

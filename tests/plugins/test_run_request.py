@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -49,6 +49,16 @@ def test_a_backfill_takes_no_date_and_may_work_ahead() -> None:
         request(date="2013-02-13", **interval)
     with pytest.raises(DateRefusedError, match="outside its dates"):
         request(until="2014-01-01", **interval)
+
+
+def test_nobody_works_ahead_into_the_future() -> None:
+    goes_on = Calendar("flights", ZoneInfo("America/New_York"), date(2013, 1, 1), None, 28, 7, 28, 30)
+    assert request(goes_on, date="2026-11-20", until="2026-11-22").until == date(2026, 11, 22)
+    later = datetime.now(UTC).date() + timedelta(days=2)
+    with pytest.raises(DateRefusedError, match=f"{later} is in the future"):
+        request(goes_on, date="2026-11-20", until=later.isoformat())
+    with pytest.raises(RefusedError, match="until 2026-11-19 is before the run's date, 2026-11-20"):
+        request(goes_on, date="2026-11-20", until="2026-11-19")
 
 
 @pytest.mark.parametrize("typed", ["2012-12-31", "2014-01-01", "2013-02-30", "2013-02-12\n", "tomorrow", "٢٠١٣-٠٢-١٢"])

@@ -18,7 +18,7 @@ import pytest
 
 from perennial import settings
 from perennial.cli import app, run_command
-from perennial.commands.output import STALE
+from perennial.commands.output import stale_text
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.settings import load_environment
@@ -222,7 +222,7 @@ def test_stale_decisions_are_explained(lake, capsys: pytest.CaptureFixture[str])
     update_chain(lake, lambda chain: enter(chain, day, entry))
     for command in ("decisions", "status"):
         assert run_command([command]) == 0
-        assert STALE in capsys.readouterr().out
+        assert stale_text("machine_faults", [day.isoformat()]) in capsys.readouterr().out
 
 
 def test_empty_lists_say_what_makes_an_entry(lake, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,10 @@ def chosen(name: str | None) -> Pipeline:
     names = pipeline_names()
     if len(names) != 1:
         found = ", ".join(names) or "none"
-        raise RefusedError(f"{len(names)} pipelines in {pipelines_folder()}: {found}", remedy="Name the one you mean.")
+        raise RefusedError(
+            f"{len(names)} pipelines in {pipelines_folder()}: {found}",
+            remedy="Name the one you mean, as the first word after the command (compare: --pipeline NAME).",
+        )
     return load_pipeline(names[0])
 
 

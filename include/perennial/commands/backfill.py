@@ -67,7 +67,7 @@ def backfill(
             "--window, --candidates, --cadence and --margin are for experiments",
             remedy="Name one with --as NAME; what production does stands in pipeline.yaml.",
         )
-    plan = plan_history(lake, chosen_date(first), chosen_date(last))
+    plan = plan_history(lake, chosen_date(first), chosen_date(last), only_stale=again is Again.STALE)
     with AirflowClient(*_access()) as airflow:
         expected = _expected(airflow, lake, plan)
         if not as_json:
@@ -111,7 +111,8 @@ def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, las
     )
     for day, reason in list(found.without.items())[:MOST_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
-    print_line(f"`perennial compare main {name} --from {first} --to {last}` sets it beside production", style="dim")
+    compare = f"perennial compare main {name} --pipeline {lake.pipeline.name} --from {first} --to {last}"
+    print_line(f"`{compare}` sets it beside production", style="dim")
 
 
 def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None) -> dict[str, Any]:
@@ -159,8 +160,8 @@ def _plan_lines(plan: Any, expected: float | None) -> list[str]:
         lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
     if plan.chunks:
         shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
-        lines.append(f"  worked on in {len(plan.chunks)} chunks: {', '.join(shown)}{_more(plan.chunks)}")
-    lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, later dates are there'}")
+        lines.append(f"  worked on in {_count(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")
+    lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among them'}")
     took = "not known yet, it is taken from backfills that ran before" if expected is None else f"about {_duration(expected)}"
     lines.append(f"  time: {took}")
     return lines
@@ -168,6 +169,10 @@ def _plan_lines(plan: Any, expected: float | None) -> list[str]:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:.0f} min"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _more(items: Sized) -> str:

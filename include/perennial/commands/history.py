@@ -10,7 +10,7 @@ import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.endpoint import Endpoint, look
-from perennial.commands.output import STALE, print_json, print_line, print_table
+from perennial.commands.output import print_json, print_line, print_table, stale_text
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def decisions(
     columns = ("date", "decision", "champion", "incumbent", "run_id")
     marks = [", ".join(mark for mark in ("stale", "barred") if entry[mark]) for entry in entries]
     print_table([*columns, ""], ([*(e[c] for c in columns), mark] for e, mark in zip(entries, marks, strict=True)))
-    if any(entry["stale"] for entry in entries):
-        print_line(f"stale: {STALE}", style="dim")
+    if old := [entry["date"] for entry in entries if entry["stale"]]:
+        print_line(f"stale: {stale_text(lake.pipeline.name, old)}", style="dim")
     for item in chain.interventions:
         print_line(_intervention(item), style="yellow")
 

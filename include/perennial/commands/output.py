@@ -11,9 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
-STALE = "its incumbent or anchor is no longer the one it was judged against; `perennial backfill … --again stale` judges it anew"
-
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def stale_text(pipeline: str, dates: Sequence[str]) -> str:
+    """Say why decisions are stale, and the command that judges them anew."""
+    command = f"perennial backfill {pipeline} --from {min(dates)} --to {max(dates)} --again stale"
+    return f"judged against a model that is no longer the one before it; `{command}` judges anew"
 
 
 def print_json(value: Any) -> None:

@@ -24,11 +24,18 @@ def quarantine(
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "date": day.isoformat(), "rows": rows})
     elif not rows:
-        print_line(f"No row of {day} is in quarantine.")
+        print_line(f"No row of {day} is in quarantine.{_unseen(lake, day)}")
     else:
         print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows[:MOST_SHOWN]))
         if len(rows) > MOST_SHOWN:
             print_line(f"and {len(rows) - MOST_SHOWN} more; --json shows all", style="dim")
+
+
+def _unseen(lake: Any, day: Any) -> str:
+    """Say which sources nobody has looked at, since clean has not accepted a drop of theirs of that date."""
+    unseen = [name for name in lake.pipeline.sources if lake.tables.state(f"clean_{name}").get(day) is None]
+    run = f"perennial run {lake.pipeline.name} --date {day}"
+    return f" But {', '.join(unseen)} of that date: not clean yet, or refused. `{run}` says which." if unseen else ""
 
 
 def _rows(lake: Any, day: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
-from perennial.commands.output import STALE, print_json, print_line
+from perennial.commands.output import print_json, print_line, stale_text
 from perennial.errors import PipelineRefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
@@ -80,15 +80,17 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
             [
                 (
                     "waits",
-                    f"{waits} has landed and is not decided: until its run has, or its drop is repaired, no date before it deploys",
+                    f"{waits} has landed and is not decided: no date before it deploys until it is run, or its drop is repaired",
                 )
             ]
             if waits
             else []
         ),
-        ("last run", decided),
+        ("last decision", decided),
         ("champion", one["champion"] or "none yet"),
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),
         ("endpoint", one["endpoint"]),
     ]
-    return [*lines, ("stale", f"{', '.join(one['stale'])}: {STALE}")] if one["stale"] else lines
+    return (
+        [*lines, ("stale", f"{', '.join(one['stale'])}: {stale_text(one['pipeline'], one['stale'])}")] if one["stale"] else lines
+    )

@@ -136,8 +136,8 @@ def _compare(
 
 
 def _show(found: Interval, margin: float) -> str:
-    word = "worse" if found.mid < 0 else "better"
-    return f"{abs(found.mid):.4f} {word} ({found.low:+.4f} to {found.high:+.4f}; up to {margin:g} worse is allowed)"
+    low, mid, high = (f"{abs(one):.4f} {'worse' if one < 0 else 'better'}" for one in (found.low, found.mid, found.high))
+    return f"{mid} (95 %: {low} to {high}; up to {margin:g} worse is allowed)"
 
 
 def _numbers(found: Interval | None) -> list[float | None] | None:

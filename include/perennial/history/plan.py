@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from perennial.ahead import chunks
@@ -49,10 +49,14 @@ class HistoryPlan:
         }
 
 
-def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
-    """Plan a backfill from `first` to `last`, both included."""
+def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = False) -> HistoryPlan:
+    """
+    Plan a backfill from `first` to `last`, both included.
+
+    :param only_stale: only the dates whose decision is stale are to run again; those that this makes stale follow them
+    """
     calendar = lake.pipeline.calendar
-    if calendar.check(first) > calendar.check(last):
+    if calendar.check(first) > calendar.check_begun(last, datetime.now(UTC)):
         raise DateRefusedError(
             f"Pipeline {calendar.pipeline!r}: {first} is after {last}", remedy="Give the earlier date as --from."
         )
@@ -61,18 +65,25 @@ def plan_history(lake: Lake, first: date, last: date) -> HistoryPlan:
     chain = read_chain(lake)
     stale = stale_dates(lake, first, last)
     unchanged = tuple(d for d in chain.days if first <= d <= last and d not in stale)
-    features = lake.tables.state("features")
-    young = tuple(
-        d for d in dates if d not in missing and chain.get(d) is None and features.get(d) and split_of(lake, d).too_little
-    )
-    settled = {*unchanged, *young}
+    young = _young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
+    todo = {d for d, one in stale.items() if not one.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
     newest = next((d for d in reversed(dates) if d not in missing), None)
+    reaches = newest is not None and (not only_stale or newest in todo) and why_not_newest(lake, chain, newest) is None
     return HistoryPlan(
         dates=dates,
         missing=tuple(sorted(missing)),
         unchanged=unchanged,
         stale=stale,
         young=young,
-        chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d not in missing and d not in settled)),
-        deploys=newest if newest is not None and why_not_newest(lake, chain, newest) is None else None,
+        chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d in todo)),
+        deploys=newest if reaches else None,
     )
+
+
+def _young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
+    """Return the dates that have too little history, and of whose history nothing has landed that is not analysed yet."""
+    features = lake.tables.state("features")
+    found = [d for d in undecided if features.get(d) and split_of(lake, d).too_little]
+    history = {one for d in found for one in lake.pipeline.calendar.feature_dates(d) if features.get(one) is None}
+    to_come = whole_dates(lake, history) if history else set()
+    return tuple(d for d in found if to_come.isdisjoint(lake.pipeline.calendar.feature_dates(d)))

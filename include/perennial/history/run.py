@@ -103,7 +103,8 @@ def _run_range(
         backfill_id, is_ours = int(running["id"]), False
         log.warning("Joining backfill %s, which runs already", backfill_id)
     else:
-        airflow.unpause(dag_id)
+        if airflow.unpause(dag_id):
+            log.warning("%s was paused and no longer is: runs of a paused DAG wait. Its schedule runs too from now on", dag_id)
         until = {"until": last.isoformat()}
         backfill_id, is_ours = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE), True
     while not airflow.backfill_is_done(backfill_id):

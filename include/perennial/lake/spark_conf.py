@@ -37,6 +37,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         "spark.hadoop.hive.metastore.uris": metastore_uri,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
+        # Otherwise ${…} in a query becomes a setting or an environment variable before anybody has looked at the query.
+        "spark.sql.variable.substitute": "false",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         **s3a_conf(s3_endpoint, prefix="spark.hadoop."),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from perennial.sql_functions import IDENTIFIER, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
+from perennial.sql_functions import IDENTIFIER, SAMPLE, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
 
 def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
@@ -30,6 +30,8 @@ def refused_calls(plan: Any) -> list[str]:
 def _calls_of(node: Any) -> Iterator[str]:
     if node.nodeName() == "ScriptTransformation":
         yield TRANSFORM
+    if node.nodeName() == "Sample":
+        yield SAMPLE
     for expression in _nodes(node.expressions()):
         yield from _refused_calls(expression)
     for below in (*_nodes(node.children()), *_nodes(node.innerChildren())):

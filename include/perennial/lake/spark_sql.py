@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
 from perennial.lake.spark_relations import foreign_relations, refused_calls
-from perennial.sql_functions import may_call_refused
+from perennial.sql_functions import may_call_refused, refused_texts
 
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
@@ -21,6 +21,8 @@ WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; anything but a single query over `views` is refused."""
+    if texts := refused_texts(text):
+        raise RefusedError(f"{file}: it holds what a query may not", texts, "A result follows from the rows alone.")
     try:
         # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once. By Spark's own parser: the
         # session's is Iceberg's, whose parseQuery takes statements too.

@@ -47,7 +47,8 @@ def refuse_changed(held: Mapping[str, str], made: Mapping[str, Partition], what:
         raise RefusedError(
             f"{what}: the same inputs give another result",
             changed,
-            "It stays as it was. Look for what is not decided by the rows alone: the order of rows, first(), a sample.",
+            "It stays as it was. Look for what its dates do not decide alone: reads that no date bounds (further back than "
+            "training.lookback_days, or later than the date), the order of rows, first(), sums of doubles.",
         )
 
 

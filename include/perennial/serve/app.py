@@ -106,7 +106,9 @@ class App:
         """Answer records or tensors: small bodies here, large ones on a worker, so that no batch holds up the others."""
         if release is None:
             raise Refusal(
-                503, "No release serves yet. Try again when /v2/health/ready says 200", headers=[(b"retry-after", b"1")]
+                503,
+                "No release serves yet: the first run that promotes a model brings one. GET /v2/health/ready answers 200 then",
+                headers=[(b"retry-after", b"1")],
             )
         if len(body) <= self._limits.inline_bytes:
             return self._compute(route, release, body)

@@ -13,6 +13,7 @@ from perennial.sql_check.functions import function_problems
 from perennial.sql_check.own_day import own_day_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
+from perennial.sql_functions import refused_texts
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ def _check(
     findings: Findings, file: str, text: str, views: Views, expected: Expected, *, is_lookup: bool = False
 ) -> list[str] | None:
     """Add what is found in one file; return the columns that it yields, None where that is not sure."""
+    findings.problems.extend(f"{file}: {said}" for said in refused_texts(text))
     try:
         tree = parse_query(file, text)
     except Problem as problem:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from perennial.sql_check.tables import line_of
-from perennial.sql_functions import IDENTIFIER, REFUSED, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
+from perennial.sql_functions import IDENTIFIER, REFUSED, SAMPLE, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
 
 def function_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
@@ -26,3 +26,5 @@ def function_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
             yield line_of(column), f"the function {column.name.lower()}: {REFUSED[plain(column.name)]}"
     for _ in tree.find_all(exp.QueryTransform):
         yield 0, TRANSFORM
+    for sample in tree.find_all(exp.TableSample):
+        yield line_of(sample), SAMPLE

@@ -8,6 +8,7 @@ import pytest
 from spark_job import run_job
 
 from perennial.lake.spark_conf import iceberg_conf
+from perennial.sql_functions import refused_texts
 
 READS_WHAT_IT_MAY = [
     "SELECT a FROM v",
@@ -56,6 +57,18 @@ CALLS_WHAT_IT_MAY_NOT = {
     "SELECT a FROM v ORDER BY \u0131dentifier('ra' || 'nd')()": "IDENTIFIER",
     "SELECT transform(array(a), x -> IDENTIFIER('rand')()) AS a FROM v": "IDENTIFIER",
     "SELECT IDENTIFIER('current_' || 'date') AS a FROM v": "IDENTIFIER",
+    "SELECT a FROM v TABLESAMPLE (50 PERCENT)": "TABLESAMPLE",
+    "SELECT s.a FROM (SELECT a FROM v TABLESAMPLE (5 PERCENT) REPEATABLE (1)) s JOIN w ON s.a = w.a": "TABLESAMPLE",
+    "SELECT hex(aes_encrypt('a', '0000111122223333')) AS x FROM v": "aes_encrypt",
+    "SELECT user() AS x FROM v": "user",
+    "SELECT from_xml('<a>1</a>', 'a INT', map('rowValidationXSDPath', '/etc/passwd')) AS x FROM v": "from_xml",
+}
+HOLDS_WHAT_IT_MAY_NOT = {
+    "SELECT ref${spark.submit.pyFiles}lect('java.lang.System', 'getProperty', 'user.name') AS x FROM v": "${…}",
+    "SELECT '${env:PATH}' AS x FROM v": "${…}",
+    "SELECT DATE 'today' AS x FROM v": "'today'",
+    'SELECT CAST("Now " AS TIMESTAMP) AS x FROM v': "'Now'",
+    "SELECT to_date('tomorrow Z') AS x FROM v": "'tomorrow Z'",
 }
 STATEMENTS = [
     "DROP VIEW v",
@@ -91,7 +104,9 @@ print("SAID " + json.dumps(said))
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
     folder = tmp_path_factory.mktemp("spark")
-    queries = json.dumps([*READS_WHAT_IT_MAY, *READS_MORE, *CALLS_WHAT_IT_MAY_NOT, *STATEMENTS, "SELECT nothing FROM v"])
+    queries = json.dumps(
+        [*READS_WHAT_IT_MAY, *READS_MORE, *CALLS_WHAT_IT_MAY_NOT, *HOLDS_WHAT_IT_MAY_NOT, *STATEMENTS, "SELECT nothing FROM v"]
+    )
     # As in a job: Iceberg brings a parser of its own.
     extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
     return dict(run_job(folder, JOB, ["--conf", f"spark.sql.extensions={extensions}"], [queries]))
@@ -109,6 +124,15 @@ def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> N
     assert text.startswith("x.sql: it reads what a query may not see")
     assert text.endswith("Read only v, w, by these names.")
     assert problems == [READS_MORE[query]]
+
+
+@pytest.mark.parametrize("query", HOLDS_WHAT_IT_MAY_NOT)
+def test_what_spark_would_replace_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+
+    assert text.startswith("x.sql: it holds what a query may not")
+    assert [HOLDS_WHAT_IT_MAY_NOT[query] in problem for problem in problems] == [True]
+    assert refused_texts(query) == problems
 
 
 @pytest.mark.parametrize("query", CALLS_WHAT_IT_MAY_NOT)

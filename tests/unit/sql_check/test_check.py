@@ -16,6 +16,7 @@ from perennial.sql_check.finding import Doubt, Problem
 from perennial.sql_check.functions import function_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
+from perennial.sql_functions import refused_texts
 from stack.config import REPO
 
 VIEWS: dict[str, list[str] | None] = {
@@ -125,6 +126,10 @@ def test_wrong_name_is_told(query: str, expected: list[str]) -> None:
         ("SELECT TRANSFORM(a) USING 'id' AS (x string) FROM t", "TRANSFORM"),
         ("SELECT input_file_name() AS a FROM t", "input_file_name"),
         ("SELECT IDENTIFIER('current_date') AS a FROM t", "IDENTIFIER"),
+        ("SELECT a FROM t TABLESAMPLE (50 PERCENT)", "TABLESAMPLE"),
+        ("SELECT hex(aes_encrypt('a', '0000111122223333')) AS a FROM t", "aes_encrypt"),
+        ("SELECT user() AS a FROM t", "user"),
+        ("SELECT from_xml('<a>1</a>', 'a INT', map('rowValidationXSDPath', '/etc/passwd')) AS a FROM t", "from_xml"),
     ],
 )
 def test_a_call_that_makes_another_result_or_runs_code_is_told(query: str, name: str) -> None:
@@ -142,6 +147,13 @@ def test_a_call_that_makes_another_result_or_runs_code_is_told(query: str, name:
 )
 def test_other_calls_pass(query: str) -> None:
     assert called_in(query) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT a FROM t WHERE a = 'tonight'", "SELECT a AS now, 'x today' AS b FROM t", "SELECT '$1' AS a FROM t"]
+)
+def test_other_texts_pass(query: str) -> None:
+    assert refused_texts(query) == []
 
 
 def called_in(query: str) -> list[str]:
