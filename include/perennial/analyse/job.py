@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,6 +17,9 @@ from perennial.lake.spark_job import run_job, several_at_once
 from perennial.lake.spark_sql import run_query
 from perennial.lake.spark_tables import open_database, table_name, withdraw
 
+Item = dict[str, Any]
+"""A table to make: its file and SQL, its days with their keys, and what its kind needs."""
+
 
 def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     """Make everything the job names, several tables at a time: lookups first, since features join them."""
@@ -24,42 +27,60 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     open_database(spark, database)
     for table, days in job["withdraw"].items():
         withdraw(spark, table_name(database, table), days)
-    lookups = [(lookup, sight_of_lookups(lookup["days"], lookback)) for lookup in job["lookups"]]
-    features = [(item, sight_of_features(item["days"], lookback)) for item in job["features"]]
-    analyses = [(item, sight_of_dates(item["days"], lookback)) for item in job["analysis"]]
-    profiles = [(item, sight_of_dates(item["days"], 0)) for item in job["profile"]]
-    work = [*lookups, *features, *analyses, *profiles]
+    work = [
+        *[sight_of_lookups(item["days"], lookback) for item in job["lookups"]],
+        *[sight_of_features(item["days"], lookback) for item in job["features"]],
+        *[sight_of_dates(item["days"], lookback) for item in job["analysis"]],
+        *[sight_of_dates(item["days"], 0) for item in job["profile"]],
+    ]
     if not work:
         return
-    tables = CleanTables(spark, database, job["tables"], [sight for _, sight in work])
+    tables = CleanTables(spark, database, job["tables"], work)
 
-    def query(item: dict[str, Any], sight: Sight) -> DataFrame:
+    def query(item: Item, sight: Sight) -> DataFrame:
         """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
         tables.show(sight)
         return run_query(spark, item["file"], item["sql"], tables.views)
 
+    def lookup(item: Item) -> DataFrame:
+        return lookup_rows(query(item, sight_of_lookups(item["days"], lookback)), item)
+
+    def features(item: Item) -> DataFrame:
+        rows = feature_rows(query(item, sight_of_features(item["days"], lookback)), item)
+        return join_lookups(spark, rows, item, database)
+
+    def analysis(item: Item) -> DataFrame:
+        return refuse_undated(query(item, sight_of_dates(item["days"], lookback)), item["file"])
+
     with several_at_once() as pool:
 
-        def store(rows: DataFrame, item: dict[str, Any], day_column: str, unique: Sequence[str] = ()) -> Future[None]:
-            return pool.submit(store_days, rows, **_place(item, database), day_column=day_column, unique=unique)
+        def store(make: Callable[[Item], DataFrame], item: Item, day_column: str, unique: Sequence[str] = ()) -> Future[None]:
+            place = _place(item, database)
+            return pool.submit(store_days, make(item), **place, day_column=day_column, unique=unique, alone=_alone(make, item))
 
-        stored = [store(lookup_rows(query(item, sight), item), item, "as_of", item["key"]) for item, sight in lookups]
+        stored = [store(lookup, item, "as_of", item["key"]) for item in job["lookups"]]
         for one in stored:
             one.result()
-        stored = []
-        for item, sight in features:
-            rows = join_lookups(spark, feature_rows(query(item, sight), item), item, database)
-            stored.append(store(rows, item, "date", item["row_key"]))
-        for item, _ in profiles:
+        stored = [store(features, item, "date", item["row_key"]) for item in job["features"]]
+        for item in job["profile"]:
             rows = profile({name: tables.of_days(name, item["days"]) for name in item["sources"]})
-            stored.append(store(rows, item, "date", ["table", "column"]))
-        for item, sight in analyses:
-            stored.append(store(refuse_undated(query(item, sight), item["file"]), item, "date"))
+            place = _place(item, database)
+            stored.append(pool.submit(store_days, rows, **place, day_column="date", unique=["table", "column"]))
+        stored += [store(analysis, item, "date") for item in job["analysis"]]
         for one in stored:
             one.result()
 
 
-def _place(item: dict[str, Any], database: str) -> dict[str, Any]:
+def _alone(make: Callable[[Item], DataFrame], item: Item) -> tuple[str, DataFrame] | None:
+    """Return one of several dates, with others before and after it, and what is made for it alone."""
+    dates = sorted(item["days"])
+    if len(dates) == 1:
+        return None
+    day = dates[len(dates) // 2]
+    return day, make({**item, "days": {day: item["days"][day]}})
+
+
+def _place(item: Item, database: str) -> dict[str, Any]:
     return {"file": item["file"], "database": database, "table": item["table"], "keys": item["days"], "held": item["held"]}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from perennial.analyse.alone import refuse_company
 from perennial.errors import RefusedError
 from perennial.lake.digest import Content, empty_content, partition_contents
 from perennial.lake.spark_tables import Stopwatch, commit, days_filter, table_name
@@ -27,6 +28,7 @@ def store_days(
     keys: Mapping[str, str],
     held: Mapping[str, str],
     unique: Sequence[str] = (),
+    alone: tuple[str, DataFrame] | None = None,
 ) -> None:
     """
     Replace the partitions of `keys` (day to key) by `rows` in one commit; days without rows become empty.
@@ -34,6 +36,7 @@ def store_days(
     :param file: where the rows come from, for errors
     :param held: digests that stand there under these very keys: what is made again must be the same
     :param unique: columns that name a row within its day; rows that share them are refused
+    :param alone: a day, and its rows made alone; those among `rows` must be the same
     """
     watch = Stopwatch()
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
@@ -45,6 +48,8 @@ def store_days(
         )
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_doubled(rows, file, day_column, unique)
+    if alone is not None:
+        refuse_company(file, day_column, alone[0], rows, alone[1])
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(held, partitions, file)

@@ -37,15 +37,29 @@ def contents(frame):
     return {day: [found.digest, found.rows, found.keys] for day, found in partition_contents(frame, "date", ["k"]).items()}
 
 
-def stored(frame, days):
+def stored(frame, days, alone=None):
+    keys = dict.fromkeys(days, "key")
     try:
-        store_days(frame, file="x.sql", database="lab", table="t", day_column="date", keys=dict.fromkeys(days, "key"), held={}, unique=["k"])
+        store_days(
+            frame, file="x.sql", database="lab", table="t", day_column="date", keys=keys, held={}, unique=["k"],
+            alone=alone and (DAY, alone),
+        )
     except RefusedError as error:
         return str(error)
     return sorted(str(row.asDict()) for row in spark.table("ice.lab.t").collect())
 
 
+NEARLY = "(DATE '2026-03-01', 'a', 1, 0.50000000000000011D, TIMESTAMP '2026-03-01 05:00:00')"
+MOVED = "(DATE '2026-03-01', 'a', 1, 0.5001D, TIMESTAMP '2026-03-01 05:00:00')"
+RENAMED = "(DATE '2026-03-01', 'c', 1, 0.5D, TIMESTAMP '2026-03-01 05:00:00')"
+DAY, DAYS = "2026-03-01", ["2026-03-01", "2026-03-02"]
 found = {
+    "alone the same": stored(rows(ONE, TWO, OTHER), DAYS, rows(TWO, NEARLY)),
+    "alone without NaN": stored(rows(ONE, NULL, OTHER), DAYS, rows(ONE, NULL)),
+    "alone moved": stored(rows(ONE, TWO, OTHER), DAYS, rows(MOVED, TWO)),
+    "alone renamed": stored(rows(ONE, TWO, OTHER), DAYS, rows(RENAMED, TWO)),
+    "alone fewer": stored(rows(ONE, TWO, OTHER), DAYS, rows(ONE)),
+    "alone none": stored(rows(ONE, TWO, OTHER), DAYS, rows(OTHER)),
     "both": contents(rows(ONE, TWO)),
     "other order, other tasks": contents(rows(TWO, ONE, parts=3)),
     "minus zero": contents(rows(ZERO, ONE)),
@@ -86,6 +100,18 @@ def test_keys_are_counted_by_date(found: dict[str, Any]) -> None:
 def test_key_that_stands_there_twice_is_refused_and_what_was_stored_stays(found: dict[str, Any]) -> None:
     assert len(found["stored"]) == 2
     assert found["doubled"].startswith("x.sql: several rows of one (k) in a date: 2026-03-01: a, 2 times.")
+
+
+def test_a_date_that_gives_another_result_alone_is_refused(found: dict[str, Any]) -> None:
+    begins = "x.sql: 2026-03-01 gives another result alone: "
+    assert len(found["alone the same"]) == 3
+    assert len(found["alone without NaN"]) == 3
+    assert found["alone moved"].startswith(
+        f"{begins}2 rows among the dates that are made with it, 2 alone; columns that differ: x."
+    )
+    assert "columns that differ: k." in found["alone renamed"]
+    assert "2 rows among the dates that are made with it, 1 alone" in found["alone fewer"]
+    assert "2 rows among the dates that are made with it, 0 alone" in found["alone none"]
 
 
 def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]) -> None:

@@ -1,0 +1,62 @@
+"""
+A date gives alone what it gives among others.
+
+A job of many dates shows its queries the rows of all of them. A query whose reads no date bounds (no lower end, or past the date)
+then gives another result than a run of one date would, under the same key: one of the dates is made alone as well, and compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import types as T
+
+from perennial.errors import RefusedError
+from perennial.lake.spark_sql import quoted
+from perennial.lake.spark_tables import days_filter
+
+CLOSE = 1e-9
+"""Relative. Sums of doubles depend on the order of the rows, which differs between the two: that is no other result."""
+
+
+def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame) -> None:
+    """Refuse the rows of a query when those of `day` differ, by more than rounding, from what the query yields for it alone."""
+    names = [field.name for field in among.schema if field.name != day_column]
+    ours, others = (_summary(rows, day_column, day) for rows in (among, alone))
+    differ = [name for name, a, b in zip(["rows", *names], ours, others, strict=True) if not _is_close(a, b)]
+    if differ:
+        count = f"{ours[0][0]} rows among the dates that are made with it, {others[0][0]} alone"
+        raise RefusedError(
+            f"{file}: {day} gives another result alone",
+            [f"{count}; columns that differ: {', '.join(differ[1:] if differ[0] == 'rows' else differ) or 'none'}"],
+            "The query sees the rows of all dates that are made at once. Bound its reads for each row of the view dates: no further "
+            "back than training.lookback_days, nothing after the date (in a lookup nothing of as_of or later).",
+        )
+
+
+def _summary(rows: DataFrame, day_column: str, day: str) -> list[list[float]]:
+    """Return the number of rows, and of each column how many values it has, their sum and the sum of their sizes."""
+    fields = [field for field in rows.schema if field.name != day_column]
+    asked = [part for field in fields for part in _facts(field)]
+    found: Any = rows.where(days_filter(day_column, [day])).selectExpr("count(1)", *asked).first()
+    values: list[float] = [0 if value is None else value for value in found]
+    return [values[:1], *(values[place : place + 3] for place in range(1, len(values), 3))]
+
+
+def _facts(field: T.StructField) -> Sequence[str]:
+    column = quoted(field.name)
+    number = (
+        f"CAST({column} AS DOUBLE)"
+        if isinstance(field.dataType, T.NumericType)
+        else f"CAST(xxhash64({column}) % 1000003 AS DOUBLE)"
+    )
+    return f"count({column})", f"sum({number})", f"sum(abs({number}))"
+
+
+def _is_close(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Compare two facts of a column; what sums may differ by is measured by the sum of sizes, which does not cancel."""
+    slack = CLOSE * max(abs(a[-1]), abs(b[-1]))
+    return all(x == y or (math.isnan(x) and math.isnan(y)) or abs(x - y) <= slack for x, y in zip(a, b, strict=True))
