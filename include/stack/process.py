@@ -186,7 +186,7 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             continue  # gone meanwhile, or of another user: not ours
-    return [process for process in found if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in found if process.pid != os.getpid() and _is_alive(process)]
 
 
 def _is_marked(config: StackConfig, name: str, process: psutil.Process) -> bool:
