@@ -10,7 +10,7 @@ from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
 from perennial.lake.spark_sql import NUMBERS, WHOLE, quoted, require_columns
-from perennial.lake.spark_tables import days_filter, table_name
+from perennial.lake.spark_tables import days_filter, read_table, table_name
 
 _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
     "number": (T.DoubleType(), NUMBERS),
@@ -49,7 +49,7 @@ def join_lookups(spark: SparkSession, rows: DataFrame, features: dict[str, Any],
     """Add `<lookup>__<value>` columns: what each lookup knew at the midnight that begins the row's date; unseen keys get null."""
     days = sorted(features["days"])
     for lookup in features["lookups"]:
-        known = spark.table(table_name(database, lookup["table"])).where(days_filter("as_of", days))
+        known = read_table(spark, table_name(database, lookup["table"])).where(days_filter("as_of", days))
         names = {"as_of": "__as_of"}
         names |= {name: f"__{name}" for name in lookup["key"]}
         names |= {name: f"{lookup['name']}__{name}" for name in lookup["values"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -54,20 +55,27 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
 
     with several_at_once() as pool:
 
-        def store(make: Callable[[Item], DataFrame], item: Item, day_column: str, unique: Sequence[str] = ()) -> Future[None]:
+        def plan(
+            make: Callable[[Item], DataFrame], item: Item, day_column: str, unique: Sequence[str] = ()
+        ) -> Callable[[], None]:
             place = _place(item, database)
-            return pool.submit(store_days, make(item), **place, day_column=day_column, unique=unique, alone=_alone(make, item))
+            return partial(store_days, make(item), **place, day_column=day_column, unique=unique, alone=_alone(make, item))
 
-        stored = [store(lookup, item, "as_of", item["key"]) for item in job["lookups"]]
-        for one in stored:
+        def start(plans: Sequence[Callable[[], None]]) -> list[Future[None]]:
+            return [pool.submit(plan) for plan in plans]
+
+        # All queries of a step are planned before the first of their results is cached: Spark drops from the cache, without a word,
+        # whatever was read through a view that is replaced, and would compute it again for each use.
+        for one in start([plan(lookup, item, "as_of", item["key"]) for item in job["lookups"]]):
             one.result()
-        stored = [store(features, item, "date", item["row_key"]) for item in job["features"]]
+        profiles = []
         for item in job["profile"]:
             rows = profile({name: tables.of_days(name, item["days"]) for name in item["sources"]})
-            place = _place(item, database)
-            stored.append(pool.submit(store_days, rows, **place, day_column="date", unique=["table", "column"]))
-        stored += [store(analysis, item, "date") for item in job["analysis"]]
-        for one in stored:
+            profiles.append(partial(store_days, rows, **_place(item, database), day_column="date", unique=["table", "column"]))
+        started = start(profiles)  # they read no view
+        planned = [plan(features, item, "date", item["row_key"]) for item in job["features"]]
+        planned += [plan(analysis, item, "date") for item in job["analysis"]]
+        for one in started + start(planned):
             one.result()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.lake.spark_sql import date_literal
-from perennial.lake.spark_tables import days_filter, table_name
+from perennial.lake.spark_tables import days_filter, read_table, table_name
 
 _DAY = timedelta(days=1)
 DATES = "dates"
@@ -53,8 +53,7 @@ class CleanTables:
         self._shown: Sight | None = None
         first, last = min(sight.first for sight in sights), max(sight.last for sight in sights)
         for name, table in tables.items():
-            reader = spark.read.option("versionAsOf", str(table["snapshot_id"]))
-            rows = reader.table(table_name(database, table["table"]))
+            rows = read_table(spark, table_name(database, table["table"]), table["snapshot_id"])
             self._rows[name] = (_between(rows, first, last) if table["dated"] else rows).persist()
 
     @property

@@ -27,14 +27,16 @@ log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
 DROP = "drop"
 _one_at_a_time = Lock()
-"""Tables share the view `drop`, until the query over it is planned, and the table of quarantined rows."""
+"""Tables share the table of quarantined rows."""
 
 
 def clean(spark: SparkSession, job: dict[str, Any]) -> None:
     """Clean every table of the job, several at a time."""
     open_database(spark, job["database"])
     with several_at_once() as pool:
-        for cleaned in [pool.submit(_clean_table, spark, job["database"], table) for table in job["tables"]]:
+        # Each table has a session, and so a view `drop`, of its own: Spark drops from the cache, without a word, whatever was read
+        # through a view that is replaced.
+        for cleaned in [pool.submit(_clean_table, spark.newSession(), job["database"], table) for table in job["tables"]]:
             cleaned.result()
 
 
@@ -114,9 +116,8 @@ def _write_accepted(
     drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table["columns"]])
     shaped = drop
     if table["sql"] is not None:
-        with _one_at_a_time:
-            drop.createOrReplaceTempView(DROP)
-            shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"], (DROP,))
+        drop.createOrReplaceTempView(DROP)
+        shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"], (DROP,))
     _require_date(shaped, table["name"], is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
     contents = partition_contents(shaped, None if is_reference else "date")

@@ -13,8 +13,8 @@ from pyspark.sql import types as T
 
 from perennial.lake.spark_sql import quoted
 
-_PREFIX = 2
-"""Hex digits by which a partition's row hashes are grouped: 256 groups, so that no task holds more than its share of them."""
+_BUCKETS = 64
+"""Into so many a partition's rows are divided, by a hash of theirs, so that no task sorts more than its share of them at once."""
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
@@ -31,31 +31,33 @@ def partition_contents(rows: DataFrame, day_column: str | None, key: Sequence[st
     """
     Return the content of every partition by day (ISO date; 'reference' without a day column), in one pass.
 
-    Each row is encoded canonically and hashed with SHA-256; the digest is taken over the sorted hashes, in two levels. Sorting
-    makes it independent of the order, a doubled row shows, and no two sets of rows with one digest can be made up. (A sum
-    modulo 2^256 would be weaker, and four times as dear: Spark turns hex into numbers slowly.)
+    Each row becomes one text; the digest is SHA-256 over the sorted rows, in two levels. Sorting makes it independent of the order, a
+    doubled row shows, and no two sets of rows with one digest can be made up. (A sum of the rows' own hashes modulo 2^256 would be
+    weaker; a SHA-256 of each row costs more than all the rest, since only Java's full compiler makes that fast.)
 
     Everything is one text an expression: built column by column, it would take thousands of calls through the bridge to Java.
 
     :param key: columns whose values are counted; none: every row is one
     """
     fields = _fields(rows.schema)
-    day = "'reference'" if day_column is None else f"date_format({quoted(day_column)}, 'yyyy-MM-dd')"
+    day = "'reference'" if day_column is None else quoted(day_column)
     counted = [field for field in fields if field.name in key]
-    hashes = rows.selectExpr(
-        f"{day} AS day", f"sha2({_encoding(fields)}, 256) AS hash", f"xxhash64({_encoding(counted) if counted else '0'}) AS key"
-    )
-    groups = hashes.groupBy("day", F.expr(f"substring(hash, 1, {_PREFIX}) AS prefix")).agg(
+    keys = [f"xxhash64({_encoding(counted)}) AS key"] if counted else []
+    encoded = rows.selectExpr(f"{day} AS day", f"{_encoding(fields)} AS row", *keys)
+    buckets = encoded.groupBy("day", F.expr(f"pmod(xxhash64(row), {_BUCKETS}) AS bucket")).agg(
         F.expr("count(1) AS n"),
-        F.expr("sha2(concat_ws('', sort_array(collect_list(hash))), 256) AS hash"),
-        F.expr("collect_list(key) AS keys"),
+        F.expr("sha2(concat_ws('', sort_array(collect_list(row))), 256) AS hash"),
+        *([F.expr("collect_list(key) AS keys")] if counted else []),
     )
-    days = groups.groupBy("day").agg(
+    in_order = "array_sort(collect_list(struct(bucket, hash)))"
+    days = buckets.groupBy("day").agg(
         F.expr("sum(n) AS n"),
-        F.expr("sha2(concat_ws('', transform(array_sort(collect_list(struct(prefix, hash))), g -> g.hash)), 256) AS hash"),
-        F.expr("size(array_distinct(flatten(collect_list(keys)))) AS keys"),
+        F.expr(f"sha2(concat_ws('', transform({in_order}, one -> concat(one.bucket, ':', one.hash))), 256) AS hash"),
+        F.expr(f"{'size(array_distinct(flatten(collect_list(keys))))' if counted else 'sum(n)'} AS keys"),
     )
-    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"]) for row in days.collect()}
+    named = "day" if day_column is None else "date_format(day, 'yyyy-MM-dd') AS day"  # of few rows: it is slow
+    found = days.selectExpr(named, "n", "hash", "keys").collect()
+    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"]) for row in found}
 
 
 def empty_content(schema: T.StructType) -> Content:
@@ -75,24 +77,25 @@ def _fields(schema: T.StructType) -> list[T.StructField]:
 
 
 def _encoding(fields: Sequence[T.StructField]) -> str:
-    """Return the SQL of the bytes that stand for some of a row's cells."""
-    return f"encode(concat({', '.join(map(_cell, fields))}), 'UTF-8')"
+    """Return the SQL of the text that stands for some of a row's cells."""
+    return f"concat({', '.join(map(_cell, fields))})"
 
 
 def _cell(field: T.StructField) -> str:
-    """Encode a cell as length:text, or '-' for null, so that no two different rows share an encoding."""
+    """Encode a cell so that its end shows, and no two different rows share a text: `length:text` or `-` for texts, else `value;` or `;`."""
     column, kind = quoted(field.name), field.dataType
     if isinstance(kind, T.StringType):
-        text = column
-    elif isinstance(kind, T.DoubleType | T.FloatType):
-        # %a writes the bits; Java's decimal notation of a double changed between versions. Adding 0.0 makes -0.0 0.0.
-        text = f"format_string('%a', CAST({column} AS DOUBLE) + 0.0D)"
-    elif isinstance(kind, T.DateType):
-        text = f"CAST(unix_date({column}) AS STRING)"
+        return f"CASE WHEN {column} IS NULL THEN '-' ELSE concat(length({column}), ':', {column}) END"
+    if isinstance(kind, T.DoubleType | T.FloatType):
+        # xxHash64 of one number of 64 bits is a bijection (each step of it can be undone), and has no decimal notation, which differs
+        # between versions of Java. All NaN are one to it. Adding 0.0 makes -0.0 0.0. Null would hash like some number.
+        return f"CASE WHEN {column} IS NULL THEN ';' ELSE concat(xxhash64(CAST({column} AS DOUBLE) + 0.0D), ';') END"
+    if isinstance(kind, T.DateType):
+        value = f"unix_date({column})"
     elif isinstance(kind, T.TimestampType):
-        text = f"CAST(unix_micros({column}) AS STRING)"
+        value = f"unix_micros({column})"
     elif isinstance(kind, (*_INTEGERS, T.BooleanType, T.DecimalType)):
-        text = f"CAST({column} AS STRING)"
+        value = column
     else:
         raise TypeError(f"column {field.name!r}: a value of type {kind.simpleString()} has no digest; select plain values")
-    return f"CASE WHEN {column} IS NULL THEN '-' ELSE concat(CAST(length({text}) AS STRING), ':', {text}) END"
+    return f"concat(coalesce(CAST({value} AS STRING), ''), ';')"

@@ -33,6 +33,9 @@ TABLE_PROPERTIES = {
     "commit.retry.num-retries": "10",
 }
 
+FILE_OPEN_COST = 256 * 1024
+"""What opening a file weighs when Iceberg shares out files to tasks, in bytes read."""
+
 
 def open_database(spark: SparkSession, database: str) -> None:
     """Create the database of the pipeline's tables, if need be."""
@@ -98,6 +101,17 @@ def _schema(spark: SparkSession, name: str) -> T.StructType | None:
         if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
             raise
         return None
+
+
+def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -> DataFrame:
+    """
+    Return the rows of a table, of one of its snapshots if asked.
+
+    Each date is a file of tens of kilobytes. Iceberg takes four megabytes for what a file costs to open and makes a task for every
+    four of them, 26 for a hundred dates: that is right where tasks are many and stores are slow, and dear with a core or two.
+    """
+    reader = spark.read.option("file-open-cost", str(FILE_OPEN_COST))
+    return (reader if snapshot_id is None else reader.option("versionAsOf", str(snapshot_id))).table(name)
 
 
 def withdraw(spark: SparkSession, name: str, days: list[str]) -> None:

@@ -8,11 +8,10 @@ WITH counted AS (
   GROUP BY d.as_of, f.tailnum
 ),
 network AS (
-  SELECT as_of, (SUM(late) + 1) / (SUM(flights) + 2) AS rate FROM counted GROUP BY as_of
+  SELECT *, (SUM(late) OVER (PARTITION BY as_of) + 1) / (SUM(flights) OVER (PARTITION BY as_of) + 2) AS network_rate FROM counted
 ),
 smoothed AS (
-  SELECT c.*, n.rate AS network_rate, (c.late + 20 * n.rate) / (c.flights + 20) AS rate
-  FROM counted c JOIN network n ON c.as_of = n.as_of
+  SELECT *, (late + 20 * network_rate) / (flights + 20) AS rate FROM network
 )
 SELECT as_of, tailnum, LN(rate / (1 - rate)) - LN(network_rate / (1 - network_rate)) AS late_logit
 FROM smoothed
