@@ -26,7 +26,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
-from perennial.lake.tables import RowsReader
+from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.pipeline import Gate, Pipeline, Training
 from perennial.runtime.process import train, trainers_at_once
 from perennial.runtime.spark import submit
@@ -97,7 +97,7 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     landed = whole_dates(lake, days(first, last))
     without = {day: "has not landed" for day in sorted(wanted - landed)}
     decisions: dict[date, str] = {}
-    reader = RowsReader()
+    reader = RowsReader(DATES_AT_ONCE)
     for chunk in chunks(landed):
         without |= _prepare(data, chunk)
         some = [day for day in chunk if day in wanted and day not in without]

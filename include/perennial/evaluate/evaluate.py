@@ -16,7 +16,7 @@ from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
-from perennial.lake.tables import RowsReader
+from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.train.plan import TrainingPlan, plan_training
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
     It ends at the first that cannot be judged: the dates after it are judged when that one's own run has ended.
     """
     # Many dates are judged on the same tables; decisions of other runs are to be seen at once.
-    lake, reader = replace(lake, tables=lake.tables.at_one_moment()), RowsReader()
+    lake, reader = replace(lake, tables=lake.tables.at_one_moment()), RowsReader(DATES_AT_ONCE)
     for later in days(day + DAY, until):
         try:
             result = evaluate(lake, later, run_id=run_id, reader=reader)

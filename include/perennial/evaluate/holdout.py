@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,14 +28,14 @@ class HoldoutRows:
     """The features of the holdout, ordered by (date, row key), each row once."""
 
     table: pa.Table
-    keys: list[Key]
     days: list[date]
 
     @property
     def day_index(self) -> NDArray[np.int_]:
         """Return the index of each row's day in `days`."""
-        at = {day: index for index, day in enumerate(self.days)}
-        return np.array([at[key[0]] for key in self.keys], dtype=np.int_)
+        return np.asarray(
+            np.searchsorted(np.array(self.days, dtype="datetime64[D]"), self.table["date"].to_numpy()), dtype=np.int_
+        )
 
 
 def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]], reader: RowsReader) -> HoldoutRows:
@@ -60,13 +59,12 @@ def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]], reader:
 
 def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:
     """Order rows by (date, row key); refuse a key that stands there twice."""
-    keys = row_keys(table, row_key)
-    order = sorted(range(len(keys)), key=lambda index: _sortable(keys[index]))
-    ordered = [keys[index] for index in order]
-    doubled = [keys[a] for a, b in pairwise(order) if keys[a] == keys[b]]
-    if doubled:
+    import pyarrow.compute as pc
+
+    ordered = _in_order(table, row_key)
+    if doubled := _doubled(ordered, row_key):
         raise RefusedError(f"Holdout: {len(doubled)} rows of the features stand there twice", [_show(doubled[0], row_key)])
-    return HoldoutRows(table.take(order), ordered, sorted({key[0] for key in keys}))
+    return HoldoutRows(ordered, sorted(pc.unique(ordered["date"]).to_pylist()))
 
 
 def read_predictions(lake: Lake, manifest: Mapping[str, Any]) -> pa.Table:
@@ -87,28 +85,52 @@ def read_file(lake: Lake, manifest: Mapping[str, Any], name: str) -> bytes:
 
 def match(rows: HoldoutRows, predictions: pa.Table, row_key: Sequence[str], who: str) -> tuple[NDArray[np.int_], Floats]:
     """Return (y, p) of the predictions in the order of the holdout rows; each row must be there exactly once."""
-    at: dict[Key, int] = {}
-    problems = []
-    for index, key in enumerate(row_keys(predictions, row_key)):
-        if key in at:
-            problems.append(f"predicted twice: {_show(key, row_key)}")
-        at[key] = index
-    wanted = set(rows.keys)
-    problems += [f"not predicted: {_show(key, row_key)}" for key in rows.keys if key not in at]
-    problems += [f"not in the holdout: {_show(key, row_key)}" for key in at if key not in wanted]
-    if problems:
-        raise RefusedError(f"Candidate {who!r}: its predictions do not fit the {len(rows.keys)} holdout rows", problems)
-    order = [at[key] for key in rows.keys]
-    y = predictions["y"].to_numpy()[order].astype(np.int_)
-    p = predictions["p"].to_numpy()[order].astype(np.float64)
+    ordered = _in_order(predictions, row_key)
+    if not all(ordered[name].equals(rows.table[name]) for name in _names(row_key)):
+        raise RefusedError(
+            f"Candidate {who!r}: its predictions do not fit the {rows.table.num_rows} holdout rows",
+            _misfits(rows.table, ordered, row_key),
+        )
+    y = ordered["y"].to_numpy().astype(np.int_)
+    p = ordered["p"].to_numpy().astype(np.float64)
     if not (np.isin(y, (0, 1)).all() and np.isfinite(p).all() and ((p >= 0) & (p <= 1)).all()):
         raise RefusedError(f"Candidate {who!r}: a label other than 0 and 1, or a probability outside 0..1")
     return y, p
 
 
-def row_keys(table: pa.Table, row_key: Sequence[str]) -> list[Key]:
+def _misfits(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str]) -> list[str]:
+    found, wanted = _keys(predictions, row_key), _keys(rows, row_key)
+    there, expected = set(found), set(wanted)
+    problems = [f"predicted twice: {_show(key, row_key)}" for key in _doubled(predictions, row_key)]
+    problems += [f"not predicted: {_show(key, row_key)}" for key in wanted if key not in there]
+    problems += [f"not in the holdout: {_show(key, row_key)}" for key in dict.fromkeys(found) if key not in expected]
+    types = [(name, predictions[name].type, rows[name].type) for name in _names(row_key)]
+    return problems or [f"{name}: of type {theirs}, expected {ours}" for name, theirs, ours in types if theirs != ours]
+
+
+def _names(row_key: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(["date", *row_key]))
+
+
+def _in_order(table: pa.Table, row_key: Sequence[str]) -> pa.Table:
+    return table.sort_by([(name, "ascending") for name in _names(row_key)]).combine_chunks()
+
+
+def _doubled(ordered: pa.Table, row_key: Sequence[str]) -> list[Key]:
+    """Return the keys of the rows that have the key of the row before them."""
+    import pyarrow.compute as pc
+
+    before, after = ordered.slice(0, ordered.num_rows - 1), ordered.slice(1)
+    same = np.ones(before.num_rows, dtype=bool)
+    for name in _names(row_key):
+        equal = pc.fill_null(pc.equal(before[name], after[name]), False)
+        same &= pc.or_(equal, pc.and_(pc.is_null(before[name]), pc.is_null(after[name]))).to_numpy()
+    return _keys(after.filter(same), row_key) if same.any() else []
+
+
+def _keys(table: pa.Table, row_key: Sequence[str]) -> list[Key]:
     """Return (date, row key) of every row."""
-    return list(zip(*(table[name].to_pylist() for name in ("date", *row_key)), strict=True))
+    return list(zip(*(table[name].to_pylist() for name in _names(row_key)), strict=True))
 
 
 def _common_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> list[date]:
@@ -129,9 +151,5 @@ def _common_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> l
     return [date.fromisoformat(day) for day in first]
 
 
-def _sortable(key: Key) -> tuple[tuple[bool, Any], ...]:
-    return tuple((value is None, "" if value is None else value) for value in key)
-
-
 def _show(key: Key, row_key: Sequence[str]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in zip(("date", *row_key), key, strict=True))
+    return ", ".join(f"{name}={value}" for name, value in zip(_names(row_key), key, strict=True))

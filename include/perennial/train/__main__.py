@@ -13,7 +13,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.keys import code_digest
 from perennial.lake.objects import Objects
 from perennial.lake.scoring import score
-from perennial.lake.tables import RowsReader
+from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.settings import load_environment
 from perennial.train.artefacts import build_manifest, predictions_parquet, publish
 from perennial.train.candidates import versions_for
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     # As the first process of a container it would not hear a SIGTERM, and hold its GPU until it is killed. Checkpoints are whole.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     load_environment()
-    objects, reader = Objects(), RowsReader()
+    objects, reader = Objects(), RowsReader(DATES_AT_ONCE if len(jobs) > 1 else 0)
     try:
         for job in jobs:
             run_job(objects, job, reader)

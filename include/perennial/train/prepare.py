@@ -32,7 +32,9 @@ def columns_to_read(inputs: Inputs, label: Label, row_key: Sequence[str]) -> lis
 
 def check_rows(table: pa.Table, expected: Mapping[date, int]) -> None:
     """Refuse rows that are not as many for each date as the commit of that date recorded."""
-    found = Counter(table.column("date").to_pylist())
+    import pyarrow.compute as pc
+
+    found = Counter({item["values"]: item["counts"] for item in pc.value_counts(table.column("date")).to_pylist()})
     wrong = [f"{d}: {found[d]} rows, recorded are {rows}" for d, rows in expected.items() if found[d] != rows]
     if wrong:
         raise RefusedError("Features do not hold what their commit recorded", wrong, "Run analyse of these dates again.")

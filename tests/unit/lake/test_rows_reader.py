@@ -32,3 +32,22 @@ def test_it_reads_only_dates_that_it_does_not_hold_and_gives_what_reading_all_wo
     assert asked == [[one, two], [three], [four]]
     reader.read(location, snapshot, [three, four], ["date"])
     assert asked[-1] == [three, four]
+
+
+def test_it_reads_dates_along_where_many_follow(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[date]] = []
+
+    def spy(location: str, snapshot: int, wanted: set[date], columns: list[str]) -> pa.Table:
+        asked.append(sorted(wanted))
+        return read_rows(location, snapshot, wanted, columns)
+
+    monkeypatch.setattr(tables, "read_rows", spy)
+    state, reader = lab.lake.tables.state("features"), RowsReader(2)
+    location, snapshot = str(state.metadata_location), int(state.snapshot_id or 0)
+    days = [LAST + timedelta(days=after) for after in range(-4, 3)]  # the table ends with LAST
+    for wanted in ([days[0], days[1]], [days[1], days[2]], [days[2], days[3]], [days[3], days[4]], [days[4]]):
+        found = reader.read(location, snapshot, wanted, ["date", "reading_id"])
+        expected = read_rows(location, snapshot, wanted, ["date", "reading_id"])
+        assert sorted(map(str, found.to_pylist())) == sorted(map(str, expected.to_pylist()))
+        assert found.num_rows
+    assert asked == [days[0:4], days[4:7]]

@@ -1,0 +1,41 @@
+"""The rows of a holdout: in one order, each once."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from perennial.errors import RefusedError
+from perennial.evaluate.holdout import match, order_rows
+
+FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
+
+
+def rows(*keys: tuple[date, str | None, int]) -> pa.Table:
+    return pa.table({"date": [k[0] for k in keys], "name": [k[1] for k in keys], "n": [k[2] for k in keys]})
+
+
+def test_rows_are_ordered_by_date_and_key_nulls_last() -> None:
+    found = order_rows(rows((SECOND, "b", 1), (FIRST, None, 1), (FIRST, "é", 1), (FIRST, "b", 2), (FIRST, "b", 1)), ["name", "n"])
+    assert (
+        found.table.to_pylist()
+        == rows((FIRST, "b", 1), (FIRST, "b", 2), (FIRST, "é", 1), (FIRST, None, 1), (SECOND, "b", 1)).to_pylist()
+    )
+    assert (found.days, found.day_index.tolist()) == ([FIRST, SECOND], [0, 0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("name", ["a", None])
+def test_a_key_that_stands_there_twice_is_refused(name: str | None) -> None:
+    with pytest.raises(RefusedError, match=f"1 rows of the features stand there twice: date=2026-03-01, name={name}, n=1"):
+        order_rows(rows((FIRST, name, 1), (FIRST, "b", 1), (FIRST, name, 1)), ["name", "n"])
+
+
+def test_predictions_with_a_key_of_another_type_are_refused() -> None:
+    ordered = order_rows(rows((FIRST, "a", 1)), ["name", "n"])
+    predictions = (
+        ordered.table.set_column(2, "n", pa.array([1], pa.int32())).append_column("y", [[1]]).append_column("p", [[0.5]])
+    )
+    with pytest.raises(RefusedError, match="n: of type int32, expected int64"):
+        match(ordered, predictions, ["name", "n"], "mlp")
