@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
@@ -57,6 +58,15 @@ def test_missing_objects(s3) -> None:
     assert not s3.objects.exists(f"{s3.lake}/none")
     with pytest.raises(PerennialError, match="no such object"):
         s3.objects.read_existing(f"{s3.lake}/none")
+
+
+def test_listing_says_when_an_object_was_written(s3) -> None:
+    s3.objects.create(f"{s3.lake}/written", b"x")
+    (listed,) = s3.objects.listing(f"{s3.lake}/written")
+    bucket, key = split_uri(listed.uri)
+    head = s3.objects.client.head_object(Bucket=bucket, Key=key)  # the one in ISO 8601, the other as in a mail
+    assert listed.at == head["LastModified"]
+    assert abs(datetime.now(UTC) - listed.at) < timedelta(minutes=1)
 
 
 def test_list_is_in_order_of_key(s3) -> None:
