@@ -14,6 +14,7 @@ from perennial.analyse.day_profile import profile
 from perennial.analyse.features import feature_rows, join_lookups, lookup_rows, refuse_undated
 from perennial.analyse.partitions import store_days
 from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_lookups
+from perennial.lake.alone import middle
 from perennial.lake.spark_job import run_job, several_at_once
 from perennial.lake.spark_sql import run_query
 from perennial.lake.spark_tables import open_database, table_name, withdraw
@@ -80,11 +81,10 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
 
 
 def _alone(make: Callable[[Item], DataFrame], item: Item) -> tuple[str, DataFrame] | None:
-    """Return one of several dates, with others before and after it, and what is made for it alone."""
-    dates = sorted(item["days"])
-    if len(dates) == 1:
+    """Return one of several dates and what is made for it alone."""
+    if len(item["days"]) == 1:
         return None
-    day = dates[len(dates) // 2]
+    day = middle(item["days"])
     return day, make({**item, "days": {day: item["days"][day]}})
 
 

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from perennial.analyse.alone import refuse_company
 from perennial.errors import RefusedError
+from perennial.lake.alone import refuse_company
 from perennial.lake.digest import Content, empty_content, partition_contents
 from perennial.lake.spark_tables import Stopwatch, commit, days_filter, table_name
 from perennial.lake.tables import Partition, refuse_changed
 
 log = logging.getLogger("perennial.spark")
 EXAMPLES = 5
+BOUND = (
+    "Bound its reads for each row of the view dates: no further back than training.lookback_days, nothing after the date (in a lookup "
+    "nothing of as_of or later)."
+)
 
 
 def store_days(
@@ -49,7 +53,7 @@ def store_days(
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_doubled(rows, file, day_column, unique)
     if alone is not None:
-        refuse_company(file, day_column, alone[0], rows, alone[1])
+        refuse_company(file, day_column, alone[0], rows, alone[1], BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(held, partitions, file)

@@ -17,6 +17,7 @@ from pyspark.sql import types as T
 from perennial.clean.rows import read_rows
 from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
+from perennial.lake.alone import middle, refuse_company
 from perennial.lake.digest import empty_content, partition_contents
 from perennial.lake.spark_job import run_job, several_at_once, write_text
 from perennial.lake.spark_sql import run_query
@@ -27,16 +28,14 @@ log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
 DROP = "drop"
 _one_at_a_time = Lock()
-"""Tables share the table of quarantined rows."""
+"""Tables share the view `drop`, until the query over it is planned, and the table of quarantined rows."""
 
 
 def clean(spark: SparkSession, job: dict[str, Any]) -> None:
     """Clean every table of the job, several at a time."""
     open_database(spark, job["database"])
     with several_at_once() as pool:
-        # Each table has a session, and so a view `drop`, of its own: Spark drops from the cache, without a word, whatever was read
-        # through a view that is replaced.
-        for cleaned in [pool.submit(_clean_table, spark.newSession(), job["database"], table) for table in job["tables"]]:
+        for cleaned in [pool.submit(_clean_table, spark, job["database"], table) for table in job["tables"]]:
             cleaned.result()
 
 
@@ -114,19 +113,33 @@ def _write_accepted(
     good = rows.where(F.col("broken").isNull() & _of_days(days))
     date_column = [] if is_reference else ["date"]
     drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table["columns"]])
-    shaped = drop
-    if table["sql"] is not None:
-        drop.createOrReplaceTempView(DROP)
-        shaped = run_query(spark, f"sources/{table['name']}.sql", table["sql"], (DROP,))
-    _require_date(shaped, table["name"], is_reference)
+    file = f"sources/{table['name']}.sql"
+
+    def shape(rows: DataFrame) -> DataFrame:
+        if table["sql"] is None:
+            return rows
+        with _one_at_a_time:
+            rows.createOrReplaceTempView(DROP)
+            try:
+                return run_query(spark, file, table["sql"], (DROP,))
+            finally:
+                # To replace it would drop from Spark's cache, without a word, what another table has read through a view of that name.
+                spark.catalog.dropTempView(DROP)
+
+    day = middle(days)
+    alone = shape(drop.where(days_filter("date", [day]))) if table["sql"] is not None and len(days) > 1 else None
+    shaped = shape(drop)
+    _require_date(shaped, file, is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
     contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
         raise RefusedError(
-            f"sources/{table['name']}.sql: it yields rows of other dates than the drop's",
+            f"{file}: it yields rows of other dates than the drop's",
             [str(day) for day in sorted(set(contents) - set(days), key=str)],
             "Keep the column date of the view drop as it is.",
         )
+    if alone is not None:
+        refuse_company(file, "date", day, shaped, alone, "Let each row follow from rows of its own date.")
     empty = empty_content(shaped.schema)
     partitions = {
         day: Partition(table["days"][day]["key"], found.digest, found.rows, quarantined[day])
@@ -145,11 +158,11 @@ def _write_accepted(
     return sum(partition.rows for partition in partitions.values())
 
 
-def _require_date(shaped: DataFrame, name: str, is_reference: bool) -> None:
+def _require_date(shaped: DataFrame, file: str, is_reference: bool) -> None:
     found = {field.name: field.dataType for field in shaped.schema}.get("date")
     if not is_reference and not isinstance(found, T.DateType):
         raise RefusedError(
-            f"sources/{name}.sql: expected a column date of type date, found {found.simpleString() if found else 'none'}",
+            f"{file}: expected a column date of type date, found {found.simpleString() if found else 'none'}",
             remedy="Select date from the view drop.",
         )
 

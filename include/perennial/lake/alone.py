@@ -8,6 +8,7 @@ then gives another result than a run of one date would, under the same key: one 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -21,7 +22,13 @@ CLOSE = 1e-9
 """Relative. Sums of doubles depend on the order of the rows, which differs between the two: that is no other result."""
 
 
-def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame) -> None:
+def middle(days: Iterable[str]) -> str:
+    """Return one of several dates (ISO), with others before and after it: the one to compare."""
+    dates = sorted(days)
+    return dates[len(dates) // 2]
+
+
+def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
     """Refuse the rows of a query when those of `day` differ, by more than rounding, from what the query yields for it alone."""
     names = [field.name for field in among.schema if field.name != day_column]
     ours, others = (_summary(rows, day_column, day) for rows in (among, alone))
@@ -31,8 +38,7 @@ def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone
         raise RefusedError(
             f"{file}: {day} gives another result alone",
             [f"{count}; columns that differ: {', '.join(differ[1:] if differ[0] == 'rows' else differ) or 'none'}"],
-            "The query sees the rows of all dates that are made at once. Bound its reads for each row of the view dates: no further "
-            "back than training.lookback_days, nothing after the date (in a lookup nothing of as_of or later).",
+            f"The query sees the rows of all dates that are made at once. {remedy}",
         )
 
 
