@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,18 @@ def test_a_backfill_from_airflow_itself_is_as_safe(first: dict[str, Any], lake: 
     one = stack.airflow.backfill(DAG, begin, end, {}, reprocess="completed", runs_at_once=3)
     stack.wait_for(lambda: stack.airflow.count_runs(DAG, begin, end, "success") == 14, 600)
     stack.airflow.end_backfill(one)
+    assert contents(lake) == before
+
+
+@pytest.mark.parametrize("day", [FIRST, date(2026, 3, 11)])
+def test_clearing_tasks_of_an_old_run_by_hand_is_as_safe(first: dict[str, Any], lake: Lake, stack, day: date) -> None:
+    """One whose run has worked, and one whose tasks were skipped because its work was done."""
+    before, instant = contents(lake), midnight(day, lake.pipeline.calendar.time_zone)
+    (run,) = [run for run in stack.airflow.runs(DAG) if datetime.fromisoformat(run["logical_date"]) == instant]
+    tasks = [task.task for task in stack.airflow.tasks(DAG, run["dag_run_id"])]
+    for cleared in (["deploy"], ["evaluate"], ["analyse", "train", "evaluate", "deploy"], tasks):
+        stack.airflow.clear(DAG, run["dag_run_id"], cleared)
+        assert stack.airflow.wait(DAG, run["dag_run_id"], 300)[0] == "success", cleared
     assert contents(lake) == before
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import date
 from html import escape
 from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from perennial.calendar import DAY
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, Day, WalkForward
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, REFERENCE_DAYS, Day, WalkForward
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -18,13 +19,15 @@ LINES = {CHAMPION: ("#14213d", "solid", 2.5), FROZEN: ("#8d5fd3", "dash", 1.5), 
 CHALLENGERS = ("#2176c7", "#d1661f", "#1d8a8a", "#b3387a")
 SOURCES = ("#5b7a99", "#a3b8cc", "#7d6b91", "#c2b5d1")
 LONGEST_REASON = 160
+MOST_LISTED = 10
+DRIFT = "Drift (median PSI of the inputs)"
 PANELS = (
     "Log loss (lower is better)",
     "ROC AUC",
     "Decisions",
     "Clean rows",
     "Rows in quarantine",
-    "Drift (median PSI of the inputs)",
+    DRIFT,
     "CPU seconds",
     "Seconds",
 )
@@ -58,9 +61,11 @@ def page(report: WalkForward) -> str:
     promoted = sum(day.decision == "PROMOTE" for day in report.days)
     champions = len({day.champion for day in report.days if day.champion})
     stale = sum(day.stale for day in report.days)
-    summary = f"{len(report.days)} dates decided: {promoted} promotions, {champions} champions." + (
-        f" {stale} decisions are stale." if stale else ""
-    )
+    summary = f"{len(report.days)} dates decided: {promoted} promotions, {champions} champions."
+    if stale:
+        summary += f" {stale} decisions are stale."
+    if report.undecided:
+        summary += f" Without a decision between them: {len(report.undecided)} ({_listed(report.undecided)})."
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{one.log_loss:.4f}</td><td>{_shown(one.roc_auc)}</td></tr>" for name, one in ranked
@@ -72,8 +77,18 @@ def page(report: WalkForward) -> str:
     return _PAGE.format(title=escape(title), summary=escape(summary), pooled=report.pooled_dates, rows=rows, figure=figure)
 
 
+def _listed(dates: Sequence[date]) -> str:
+    return ", ".join(map(str, dates[:MOST_LISTED])) + (" and others" if len(dates) > MOST_LISTED else "")
+
+
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _titles(days: Sequence[Day]) -> list[str]:
+    """Return the titles of the panels; one that stays empty says why."""
+    why = "" if any(day.drift for day in days) else f": none, it needs {REFERENCE_DAYS} dates before, and inputs that are numbers"
+    return [panel + why if panel == DRIFT else panel for panel in PANELS]
 
 
 def _figure(days: tuple[Day, ...]) -> go.Figure:
@@ -81,7 +96,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
     from plotly.subplots import make_subplots
 
     figure = make_subplots(
-        rows=len(PANELS), cols=1, shared_xaxes=False, vertical_spacing=0.03, row_heights=HEIGHTS, subplot_titles=PANELS
+        rows=len(PANELS), cols=1, shared_xaxes=False, vertical_spacing=0.03, row_heights=HEIGHTS, subplot_titles=_titles(days)
     )
     dates = [day.date for day in days]
     challengers = sorted({name for day in days for name in (*day.scores, *day.costs)} - LINES.keys() - STAGES.keys())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perennial.calendar import days
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.chain import Chain, Model, incumbent
 from perennial.evaluate.chain_store import read_chain
@@ -89,10 +90,15 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:
-    """Decided dates in order, and each series over all rows of the dates that all series have."""
+    """
+    Decided dates in order, and each series over all rows of the dates that all series have.
+
+    :param undecided: the dates between the first and the last of them that have no decision
+    """
 
     pipeline: str
     days: tuple[Day, ...]
+    undecided: tuple[date, ...]
     pooled: Mapping[str, Score]
     pooled_dates: int
 
@@ -146,7 +152,8 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
             pool.add(y, predicted)
         costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
         found.append(_day(lake, chain, day, body, y, predicted, drift.of(rows), costs))
-    return WalkForward(lake.pipeline.name, tuple(found), pool.scores(), pool.dates)
+    undecided = tuple(sorted(set(days(decided[0], decided[-1])) - set(decided)))
+    return WalkForward(lake.pipeline.name, tuple(found), undecided, pool.scores(), pool.dates)
 
 
 def _predict(

@@ -81,6 +81,14 @@ def test_the_page_opens_without_a_network_and_escapes_what_people_wrote(report: 
     assert f"machine_faults, {D1} to {D3}" in html
 
 
+def test_the_page_says_what_it_does_not_show(lab: Lab) -> None:
+    forced(lab, D1, GOOD)
+    decide(lab, D3, 0.05)
+    html = page(walk_forward(lab.lake, date.min, date.max))
+    assert f"Without a decision between them: 1 ({D2})." in html
+    assert "Drift (median PSI of the inputs): none, it needs 28 dates before" in html
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_a_browser_draws_it_without_a_complaint(report: WalkForward, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
