@@ -39,6 +39,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         "spark.sql.ansi.enabled": "true",
         # Otherwise ${…} in a query becomes a setting or an environment variable before anybody has looked at the query.
         "spark.sql.variable.substitute": "false",
+        # The digest of a partition collects its rows in 64 groups: beyond these many they are sorted on disk where memory is short.
+        "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "32",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         **s3a_conf(s3_endpoint, prefix="spark.hadoop."),
     }
