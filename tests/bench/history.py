@@ -291,27 +291,36 @@ def digests(lake: Lake, first: date, last: date) -> dict[str, Any]:
     return found
 
 
-def timed(work: Callable[[], Any], name: str, console: Console) -> dict[str, float]:
-    """Return the wall and CPU seconds of some work, and the load beside it."""
+def timed(work: Callable[[], Any], name: str, console: Console) -> dict[str, Any]:
+    """Return the wall and CPU seconds of some work, the load beside it, and how quick the machine was before and after it."""
+    speed = additions()
     before, began = cpu_seconds(), time.monotonic()
     work()
     result = {
         "wall": round(time.monotonic() - began, 1),
         "cpu": round(cpu_seconds() - before, 1),
         "load": round(os.getloadavg()[0], 1),
+        "additions": [speed, additions()],
     }
     console.print(f"{name}: {result}")
     return result
 
 
-def run(command: Sequence[str], seconds: float) -> None:
-    """Run a program to its end."""
+def additions() -> float:
+    """Return the CPU seconds of ten million additions: the speed of a shared machine changes by the hour."""
+    program = "import time\ns = 0\nfor i in range(10_000_000): s += i\nprint(time.process_time())"
+    return round(float(run([sys.executable, "-c", program], 600)), 2)
+
+
+def run(command: Sequence[str], seconds: float) -> str:
+    """Run a program to its end and return what it said."""
     with REAPING:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         OWN.add(process.pid)
     said, _ = process.communicate(timeout=seconds)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
+    return said
 
 
 def adopt_orphans() -> None:
