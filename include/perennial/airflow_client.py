@@ -116,14 +116,8 @@ class AirflowClient:
         return next((dict(one) for one in found if one["completed_at"] is None), None)
 
     def backfill_is_done(self, backfill: int) -> bool:
-        """Tell whether every run of a backfill has ended."""
+        """Tell whether Airflow has declared a backfill ended."""
         return (self._get(f"/backfills/{backfill}") or {})["completed_at"] is not None
-
-    def end_backfill(self, backfill: int) -> None:
-        """Declare a backfill ended whose runs have ended, which Airflow's scheduler does twice a minute; what is queued would fail."""
-        answer = self._http.put(f"/api/v2/backfills/{backfill}/cancel")
-        if answer.status_code != httpx.codes.CONFLICT:  # it has just been declared ended
-            self._checked(answer)
 
     def logical_dates(self, dag_id: str, first: datetime, last: datetime, state: str) -> list[str]:
         """Return the logical dates (ISO instants) from `first` to `last` of the runs in a state, at most a thousand."""

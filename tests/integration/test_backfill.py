@@ -112,7 +112,7 @@ def test_a_backfill_from_airflow_itself_is_as_safe(first: dict[str, Any], lake: 
     begin, end = midnight(FIRST, zone), midnight(LAST, zone)
     one = stack.airflow.backfill(DAG, begin, end, {}, reprocess="completed", runs_at_once=3)
     stack.wait_for(lambda: stack.airflow.count_runs(DAG, begin, end, "success") == 14, 600)
-    stack.airflow.end_backfill(one)
+    stack.wait_for(lambda: stack.airflow.backfill_is_done(one), 120)
     assert contents(lake) == before
 
 
@@ -135,7 +135,7 @@ def test_params_of_a_backfill_hold_for_dates_that_ran_before(first: dict[str, An
     begin, end = (midnight(day, zone) for day in dates)
     one = stack.airflow.backfill(DAG, begin, end, conf, reprocess="completed", runs_at_once=2)
     stack.wait_for(lambda: stack.airflow.count_runs(DAG, begin, end, "success") == 2, 600)
-    stack.airflow.end_backfill(one)
+    stack.wait_for(lambda: stack.airflow.backfill_is_done(one), 120)
     entries = read_chain(lake).entries
     bodies = [lake.objects.read_existing(entries[day.isoformat()].uri).json() for day in dates]
     assert [body["forced"] for body in bodies] == [force, force]

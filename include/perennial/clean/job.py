@@ -115,19 +115,19 @@ def _write_accepted(
     drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table["columns"]])
     file = f"sources/{table['name']}.sql"
 
-    def shape(rows: DataFrame) -> DataFrame:
+    def shape(shown: DataFrame) -> DataFrame:
         if table["sql"] is None:
-            return rows
+            return shown
         with _one_at_a_time:
-            rows.createOrReplaceTempView(DROP)
+            shown.createOrReplaceTempView(DROP)
             try:
                 return run_query(spark, file, table["sql"], (DROP,))
             finally:
                 # To replace it would drop from Spark's cache, without a word, what another table has read through a view of that name.
                 spark.catalog.dropTempView(DROP)
 
-    day = middle(days)
-    alone = shape(drop.where(days_filter("date", [day]))) if table["sql"] is not None and len(days) > 1 else None
+    compared = middle(days)
+    alone = shape(drop.where(days_filter("date", [compared]))) if table["sql"] is not None and len(days) > 1 else None
     shaped = shape(drop)
     _require_date(shaped, file, is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
@@ -139,7 +139,7 @@ def _write_accepted(
             "Keep the column date of the view drop as it is.",
         )
     if alone is not None:
-        refuse_company(file, "date", day, shaped, alone, "Let each row follow from rows of its own date.")
+        refuse_company(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
     empty = empty_content(shaped.schema)
     partitions = {
         day: Partition(table["days"][day]["key"], found.digest, found.rows, quarantined[day])

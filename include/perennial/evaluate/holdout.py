@@ -86,7 +86,7 @@ def read_file(lake: Lake, manifest: Mapping[str, Any], name: str) -> bytes:
 def match(rows: HoldoutRows, predictions: pa.Table, row_key: Sequence[str], who: str) -> tuple[NDArray[np.int_], Floats]:
     """Return (y, p) of the predictions in the order of the holdout rows; each row must be there exactly once."""
     ordered = _in_order(predictions, row_key)
-    if not all(ordered[name].equals(rows.table[name]) for name in _names(row_key)):
+    if not all(_is_equal(ordered[name], rows.table[name]) for name in _names(row_key)):
         raise RefusedError(
             f"Candidate {who!r}: its predictions do not fit the {rows.table.num_rows} holdout rows",
             _misfits(rows.table, ordered, row_key),
@@ -96,6 +96,16 @@ def match(rows: HoldoutRows, predictions: pa.Table, row_key: Sequence[str], who:
     if not (np.isin(y, (0, 1)).all() and np.isfinite(p).all() and ((p >= 0) & (p <= 1)).all()):
         raise RefusedError(f"Candidate {who!r}: a label other than 0 and 1, or a probability outside 0..1")
     return y, p
+
+
+def _is_equal(column: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    """Tell whether two columns hold the same values: builds of the trainer may write another type for them."""
+    import pyarrow as pa
+
+    try:
+        return bool(column.cast(other.type).equals(other))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return False
 
 
 def _misfits(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str]) -> list[str]:

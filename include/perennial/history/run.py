@@ -11,7 +11,7 @@ from typing import Any
 
 from perennial.airflow_client import AirflowClient, dag_of
 from perennial.calendar import DAY, days, midnight
-from perennial.errors import RefusedError
+from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.history.again import Again
 from perennial.history.plan import HistoryPlan
@@ -21,6 +21,7 @@ from perennial.stale import stale_dates
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+LONGEST_TO_SEE = 120
 RUNS_AT_ONCE = 4
 """One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
 
@@ -79,7 +80,7 @@ def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again)
     if again is not Again.STALE:
         yield first, last
         return
-    running = airflow.open_backfill(dag_of(lake.pipeline.name))
+    running = _running(airflow, dag_of(lake.pipeline.name))
     if running is not None:
         local = [lake.pipeline.calendar.local_date(datetime.fromisoformat(running[key])) for key in ("from_date", "to_date")]
         if first <= local[0] <= local[1] <= last:
@@ -97,7 +98,7 @@ def _run_range(
     zone = lake.pipeline.calendar.time_zone
     begin, end = midnight(first, zone), midnight(last, zone)
     dag_id, began = dag_of(lake.pipeline.name), time.monotonic()
-    running = airflow.open_backfill(dag_id)
+    running = _running(airflow, dag_id)
     if running is not None:
         _check_same(running, begin, end, dag_id)
         backfill_id, is_ours = int(running["id"]), False
@@ -108,14 +109,41 @@ def _run_range(
         until = {"until": last.isoformat()}
         backfill_id, is_ours = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE), True
     while not airflow.backfill_is_done(backfill_id):
-        if is_ours and not any(airflow.count_runs(dag_id, begin, end, state) for state in ("queued", "running")):
-            airflow.end_backfill(backfill_id)  # all its runs are there since it was made; of one that was joined we cannot know
-            break
+        if is_ours and not _has_work(airflow, dag_id, begin, end):
+            break  # all its runs are there since it was made; of one that was joined we cannot know
         ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
         on_progress(Progress(first, last, ended, time.monotonic() - began))
         time.sleep(POLL_SECONDS)
     lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
     return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in lost)
+
+
+def _has_work(airflow: AirflowClient, dag_id: str, begin: datetime, end: datetime) -> bool:
+    return any(airflow.count_runs(dag_id, begin, end, state) for state in ("queued", "running"))
+
+
+def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
+    """
+    Return the backfill of a DAG that runs, or None.
+
+    Airflow's scheduler looks twice a minute whether one has ended, and allows no other until then. To cancel it would be quicker, but
+    what is cancelled is paused: its runs, cleared by hand later, would wait for ever.
+    """
+    deadline = None
+    while (found := airflow.open_backfill(dag_id)) is not None:
+        begin, end = (datetime.fromisoformat(found[key]) for key in ("from_date", "to_date"))
+        if _has_work(airflow, dag_id, begin, end):
+            return found
+        if deadline is None:
+            log.warning("Backfill %s has ended: waiting until Airflow sees it, up to half a minute", found["id"])
+            deadline = time.monotonic() + LONGEST_TO_SEE
+        elif time.monotonic() > deadline:
+            raise PerennialError(
+                f"{dag_id}: backfill {found['id']} has no run left, and Airflow has not declared it ended for {LONGEST_TO_SEE} s. "
+                "Is the scheduler running (`make status`)?"
+            )
+        time.sleep(POLL_SECONDS)
+    return None
 
 
 def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id: str) -> None:

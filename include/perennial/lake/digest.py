@@ -85,7 +85,9 @@ def _cell(field: T.StructField) -> str:
     """Encode a cell so that its end shows, and no two different rows share a text: `length:text` or `-` for texts, else `value;` or `;`."""
     column, kind = quoted(field.name), field.dataType
     if isinstance(kind, T.StringType):
-        return f"CASE WHEN {column} IS NULL THEN '-' ELSE concat(length({column}), ':', {column}) END"
+        # Bytes: what Spark counts as characters of ill-formed UTF-8 is not what stands there.
+        text = column if kind.collation == "UTF8_BINARY" else f"{column} COLLATE UTF8_BINARY"
+        return f"CASE WHEN {column} IS NULL THEN '-' ELSE concat(octet_length({column}), ':', {text}) END"
     if isinstance(kind, T.DoubleType | T.FloatType):
         # xxHash64 of one number of 64 bits is a bijection (each step of it can be undone), and has no decimal notation, which differs
         # between versions of Java. All NaN are one to it. Adding 0.0 makes -0.0 0.0. Null would hash like some number.

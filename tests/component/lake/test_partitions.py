@@ -67,6 +67,12 @@ found = {
     "one": contents(rows(ONE)),
     "twice": contents(rows(ONE, ONE)),
     "two dates": contents(rows(ONE, AGAIN, OTHER, NULL)),
+    "collated": partition_contents(spark.sql("SELECT DATE '2026-03-01' AS date, 'A' COLLATE UTF8_LCASE AS k"), "date")[DAY].digest,
+    "plain": partition_contents(spark.sql("SELECT DATE '2026-03-01' AS date, 'A' AS k"), "date")[DAY].digest,
+    "ill-formed": [
+        partition_contents(spark.sql(f"SELECT DATE '2026-03-01' AS date, CAST(X'{a}' AS STRING) AS a, {b} AS b"), "date")[DAY].digest
+        for a, b in (("E2", "'-'"), ("E2313A", "CAST(NULL AS STRING)"))
+    ],
     "stored": stored(rows(ONE, OTHER), ["2026-03-01", "2026-03-02"]),
     "doubled": stored(rows(ONE, AGAIN, OTHER), ["2026-03-01", "2026-03-02"]),
     "foreign": stored(rows(ONE, OTHER), ["2026-03-01"]),
@@ -91,6 +97,11 @@ def test_doubled_row_shows(found: dict[str, Any]) -> None:
     (one,), (twice,) = found["one"].values(), found["twice"].values()
     assert (one[1:], twice[1:]) == ([1, 1], [2, 1])
     assert one[0] != twice[0]
+
+
+def test_texts_of_other_collations_and_ill_formed_ones_have_digests(found: dict[str, Any]) -> None:
+    assert len(found["collated"]) == len(found["plain"]) == 64
+    assert len(set(found["ill-formed"])) == 2
 
 
 def test_keys_are_counted_by_date(found: dict[str, Any]) -> None:

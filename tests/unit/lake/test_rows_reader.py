@@ -51,3 +51,12 @@ def test_it_reads_dates_along_where_many_follow(lab: Lab, monkeypatch: pytest.Mo
         assert sorted(map(str, found.to_pylist())) == sorted(map(str, expected.to_pylist()))
         assert found.num_rows
     assert asked == [days[0:4], days[4:7]]
+
+
+def test_texts_have_one_type_whatever_the_files_and_the_dates_hold(lab: Lab) -> None:
+    """pyiceberg gives another one where there are no rows, and where a file is older than the column."""
+    state = lab.lake.tables.state("features")
+    location, snapshot = str(state.metadata_location), int(state.snapshot_id or 0)
+    reader, text = RowsReader(), lab.pipeline.inputs.texts[0]
+    for day in (LAST, LAST + timedelta(days=30), LAST):
+        assert reader.read(location, snapshot, [day], ["date", text]).schema.field(text).type == pa.string()
