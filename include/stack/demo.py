@@ -108,7 +108,10 @@ def _run(airflow: AirflowClient, day: date) -> dict[str, Any]:
     if state != "success":
         raise StackError(_failure(airflow, run_id, tasks))
     out.print(f"  {day} {state}, {seconds} s: {airflow.run_url(DAG, run_id)}")
-    return run_report(airflow, DAG, run_id, day, state, seconds, tasks)
+    report = run_report(airflow, DAG, run_id, day, state, seconds, tasks)
+    if all(stage["outcome"] == "unchanged" for stage in report["stages"].values()):
+        out.print(f"  {', '.join(report['stages'])}: unchanged, says plan_run, so their tasks are skipped")
+    return report
 
 
 def _show_change(update: Callable[[str], None], begin: float) -> Callable[[TaskState], None]:
