@@ -63,7 +63,7 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
             return partial(store_days, make(item), **place, day_column=day_column, unique=unique, alone=_alone(make, item))
 
         def start(plans: Sequence[Callable[[], None]]) -> list[Future[None]]:
-            return [pool.submit(plan) for plan in plans]
+            return [pool.submit(one) for one in plans]
 
         # All queries of a step are planned before the first of their results is cached: Spark drops from the cache, without a word,
         # whatever was read through a view that is replaced, and would compute it again for each use.

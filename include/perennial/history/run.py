@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 LONGEST_TO_SEE = 120
+"""Seconds; Airflow's scheduler looks twice a minute whether a backfill has ended."""
 RUNS_AT_ONCE = 4
 """One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
 
@@ -82,7 +83,7 @@ def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again)
         return
     running = _running(airflow, dag_of(lake.pipeline.name))
     if running is not None:
-        local = [lake.pipeline.calendar.local_date(datetime.fromisoformat(running[key])) for key in ("from_date", "to_date")]
+        local = [lake.pipeline.calendar.local_date(instant) for instant in _span(running)]
         if first <= local[0] <= local[1] <= last:
             yield local[0], local[1]
     while first <= last and (found := [day for day, one in stale_dates(lake, first, last).items() if not one.is_blocked]):
@@ -131,8 +132,7 @@ def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
     """
     deadline = None
     while (found := airflow.open_backfill(dag_id)) is not None:
-        begin, end = (datetime.fromisoformat(found[key]) for key in ("from_date", "to_date"))
-        if _has_work(airflow, dag_id, begin, end):
+        if _has_work(airflow, dag_id, *_span(found)):
             return found
         if deadline is None:
             log.warning("Backfill %s has ended: waiting until Airflow sees it, up to half a minute", found["id"])
@@ -146,9 +146,13 @@ def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
     return None
 
 
+def _span(backfill: dict[str, Any]) -> tuple[datetime, datetime]:
+    """Return the first and the last logical date of one of Airflow's backfills."""
+    return datetime.fromisoformat(backfill["from_date"]), datetime.fromisoformat(backfill["to_date"])
+
+
 def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id: str) -> None:
-    found = [datetime.fromisoformat(running[key]) for key in ("from_date", "to_date")]
-    if found != [first, last]:
+    if _span(running) != (first, last):
         raise RefusedError(
             f"{dag_id}: another backfill runs, {running['id']}, from {running['from_date']} to {running['to_date']}",
             remedy="Airflow runs one at a time for a DAG: wait for it, or cancel it in Airflow's page of backfills.",

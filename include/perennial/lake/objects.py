@@ -233,10 +233,10 @@ def _session(default: Any) -> Any:
 
 def _moment(text: Any) -> datetime:
     """Return the time that S3 says. Listings hold hundreds, in ISO 8601, which botocore's own parser takes a quarter of a millisecond for."""
-    from botocore.utils import parse_timestamp
-
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):
+        from botocore.utils import parse_timestamp
+
         found: datetime = parse_timestamp(text)
         return found

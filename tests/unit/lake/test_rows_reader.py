@@ -12,16 +12,20 @@ from perennial.lake import tables
 from perennial.lake.tables import RowsReader, read_rows
 
 
-def test_it_reads_only_dates_that_it_does_not_hold_and_gives_what_reading_all_would(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[list[date]] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
+    """Return the dates of each reading of the table itself, as it happens."""
+    found: list[list[date]] = []
 
     def spy(location: str, snapshot: int, wanted: set[date], columns: list[str]) -> pa.Table:
-        asked.append(sorted(wanted))
+        found.append(sorted(wanted))
         return read_rows(location, snapshot, wanted, columns)
 
     monkeypatch.setattr(tables, "read_rows", spy)
+    return found
+
+
+def test_it_reads_only_dates_that_it_does_not_hold_and_gives_what_reading_all_would(lab: Lab, asked: list[list[date]]) -> None:
     state, reader = lab.lake.tables.state("features"), RowsReader()
     location, snapshot = str(state.metadata_location), int(state.snapshot_id or 0)
     one, two, three, four = (LAST - timedelta(days=back) for back in (3, 2, 1, 0))
@@ -34,14 +38,7 @@ def test_it_reads_only_dates_that_it_does_not_hold_and_gives_what_reading_all_wo
     assert asked[-1] == [three, four]
 
 
-def test_it_reads_dates_along_where_many_follow(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[date]] = []
-
-    def spy(location: str, snapshot: int, wanted: set[date], columns: list[str]) -> pa.Table:
-        asked.append(sorted(wanted))
-        return read_rows(location, snapshot, wanted, columns)
-
-    monkeypatch.setattr(tables, "read_rows", spy)
+def test_it_reads_dates_along_where_many_follow(lab: Lab, asked: list[list[date]]) -> None:
     state, reader = lab.lake.tables.state("features"), RowsReader(2)
     location, snapshot = str(state.metadata_location), int(state.snapshot_id or 0)
     days = [LAST + timedelta(days=after) for after in range(-4, 3)]  # the table ends with LAST
