@@ -14,6 +14,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.bootstrap import Floats
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
+from perennial.lake.scoring import in_order
 from perennial.lake.tables import RowsReader
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:
     """Order rows by (date, row key); refuse a key that stands there twice."""
     import pyarrow.compute as pc
 
-    ordered = _in_order(table, row_key)
+    ordered = in_order(table, row_key)
     if doubled := _doubled(ordered, row_key):
         raise RefusedError(f"Holdout: {len(doubled)} rows of the features stand there twice", [_show(doubled[0], row_key)])
     return HoldoutRows(ordered, sorted(pc.unique(ordered["date"]).to_pylist()))
@@ -85,7 +86,7 @@ def read_file(lake: Lake, manifest: Mapping[str, Any], name: str) -> bytes:
 
 def match(rows: HoldoutRows, predictions: pa.Table, row_key: Sequence[str], who: str) -> tuple[NDArray[np.int_], Floats]:
     """Return (y, p) of the predictions in the order of the holdout rows; each row must be there exactly once."""
-    ordered = _in_order(predictions, row_key)
+    ordered = in_order(predictions, row_key)
     if not all(_is_equal(ordered[name], rows.table[name]) for name in _names(row_key)):
         raise RefusedError(
             f"Candidate {who!r}: its predictions do not fit the {rows.table.num_rows} holdout rows",
@@ -120,10 +121,6 @@ def _misfits(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str]) -> l
 
 def _names(row_key: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(["date", *row_key]))
-
-
-def _in_order(table: pa.Table, row_key: Sequence[str]) -> pa.Table:
-    return table.sort_by([(name, "ascending") for name in _names(row_key)]).combine_chunks()
 
 
 def _doubled(ordered: pa.Table, row_key: Sequence[str]) -> list[Key]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
 Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def in_order(table: pa.Table, row_key: Sequence[str]) -> pa.Table:
+    """Return rows in order of (date, row key), nulls last, so that files and threads of the writer cannot matter."""
+    names = dict.fromkeys(["date", *row_key])
+    return table.sort_by([(name, "ascending") for name in names]).combine_chunks()
 
 
 def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:

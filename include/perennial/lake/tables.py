@@ -176,12 +176,13 @@ class RowsReader:
             kept = {day for day in self._held if day in wanted or day > last}
             missing |= {last + timedelta(days=after) for after in range(1, self._ahead + 1)} - kept
             read = read_rows(metadata_location, snapshot_id, missing, columns)
-            self._rows = read if self._rows is None else pa.concat_tables([_of_days(self._rows, kept), read])
+            self._rows = read if self._rows is None else pa.concat_tables([of_days(self._rows, kept), read])
             self._held = kept | missing
-        return _of_days(self._rows, wanted)
+        return of_days(self._rows, wanted)
 
 
-def _of_days(rows: pa.Table, days: Iterable[date]) -> pa.Table:
+def of_days(rows: pa.Table, days: Iterable[date]) -> pa.Table:
+    """Return the rows of some dates."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import RefusedError
+from perennial.lake.scoring import in_order
+from perennial.lake.tables import of_days
 from perennial.pipeline import Inputs, Label
 
 if TYPE_CHECKING:
@@ -41,13 +43,8 @@ def check_rows(table: pa.Table, expected: Mapping[date, int]) -> None:
 
 
 def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label: Label) -> Rows:
-    """Return the rows of the given dates: in order of (date, row key), so that files and threads of the writer cannot matter."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    chosen = table.filter(pc.is_in(table.column("date"), value_set=pa.array(days, type=pa.date32())))
-    order = dict.fromkeys(["date", *row_key])
-    chosen = chosen.sort_by([(name, "ascending") for name in order]).combine_chunks()
+    """Return the rows of the given dates in order."""
+    chosen = in_order(of_days(table, days), row_key)
     return Rows(chosen, labels(chosen, label))
 
 
