@@ -9,26 +9,25 @@ of a backfill to its end.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import platform
-import resource
 import shutil
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import psutil
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
 import yaml
+from measuring import adopt_orphans, cpu_seconds, descendants, run, timed
+from own_stack import STACK, own_stack
 from rich.console import Console
 from rich.table import Table
 
@@ -39,7 +38,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
 from perennial.pipeline_file import FILE, load_pipeline
 from perennial.runtime.spark import SPARK_VERSION
-from perennial.settings import load_environment, var_folder
+from perennial.settings import var_folder
 from perennial.train.plan import plan_training, read_model
 from stack.config import REPO
 
@@ -67,9 +66,6 @@ began = time.process_time()
 DagBag("{REPO / "dags"}")
 print(time.process_time() - began)
 """
-OWN: set[int] = set()
-"""Children that somebody here waits for."""
-REAPING = threading.Lock()
 TARGETS = {
     "start_cpu_seconds": 15,
     "start_processes_beside_postgres": 15,
@@ -108,10 +104,10 @@ def main() -> int:
 
 def start(folder: Path, console: Console) -> dict[str, Any]:
     """Measure a start of the stack whose databases are there, and an idle minute of it."""
-    with own_stack(folder, console, first=WARM, last=WARM):
-        stack("down")
+    with landed(folder, console, first=WARM, last=WARM):
+        run([*STACK, "down"])
         before = cpu_seconds()
-        stack("up")
+        run([*STACK, "up"])
         started = cpu_seconds() - before
         running = [process.name() for process in descendants()]
         time.sleep(20)  # heartbeats and the first parse are over
@@ -124,7 +120,7 @@ def start(folder: Path, console: Console) -> dict[str, Any]:
 
 def tasks(folder: Path, console: Console) -> dict[str, Any]:
     """Measure an empty task of a warm stack, a run of a date that is unchanged beside one of empty tasks, and the parse of 100 pipelines."""
-    with own_stack(folder, console, first=date(2013, 1, 1), last=WARM, program=EMPTY_STACK):
+    with landed(folder, console, first=date(2013, 1, 1), last=WARM, program=EMPTY_STACK):
         password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
         with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
             for dag in (DAG, EMPTY):
@@ -182,11 +178,7 @@ def said_by(program: str, pipelines: Path) -> str:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
         "PYTHONPATH": f"{REPO / 'include'}:{REPO / 'plugins'}",
     }
-    with REAPING:
-        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"The parse ended with {done.returncode}:\n{done.stderr}")
-    return done.stdout.splitlines()[-1]
+    return run([sys.executable, "-c", program], env=environment).splitlines()[-1]
 
 
 def ten(folder: Path, console: Console) -> dict[str, Any]:
@@ -194,7 +186,7 @@ def ten(folder: Path, console: Console) -> dict[str, Any]:
     found: dict[str, Any] = {}
     left = {}
     for name, is_naive in (("ours_10", False), ("naive_10", True)):
-        with own_stack(folder, console, first=date(2013, 1, 1), last=TEN[1], program=NAIVE_STACK if is_naive else "") as lake:
+        with landed(folder, console, first=date(2013, 1, 1), last=TEN[1], program=NAIVE_STACK if is_naive else "") as lake:
             run_dates(WARM, WARM, is_naive=False)
             found[name] = timed(lambda: run_dates(*TEN, is_naive=is_naive), name, console)  # noqa: B023
             left[name] = digests(lake, *TEN)
@@ -203,13 +195,13 @@ def ten(folder: Path, console: Console) -> dict[str, Any]:
 
 def sixty(folder: Path, console: Console) -> dict[str, Any]:
     """Measure sixty dates, one chunk."""
-    with own_stack(folder, console, first=date(2013, 1, 1), last=SIXTY[1]):
+    with landed(folder, console, first=date(2013, 1, 1), last=SIXTY[1]):
         return {"dates_60": timed(lambda: run_dates(*SIXTY, is_naive=False), "dates_60", console)}
 
 
 def year(folder: Path, console: Console) -> dict[str, Any]:
     """Measure the whole of 2013, and once more, when nothing has changed."""
-    with own_stack(folder, console, first=YEAR[0], last=YEAR[1]) as lake:
+    with landed(folder, console, first=YEAR[0], last=YEAR[1]) as lake:
         first = timed(lambda: run_dates(*YEAR, is_naive=False), "year", console)
         stood = sorted(lake.objects.list(lake.layout.root + "/"))
         again = timed(lambda: run_dates(*YEAR, is_naive=False), "year_unchanged", console)
@@ -219,25 +211,17 @@ def year(folder: Path, console: Console) -> dict[str, Any]:
 
 
 @contextmanager
-def own_stack(folder: Path, console: Console, *, first: date, last: date, program: str = "") -> Iterator[Lake]:
-    """Start a stack beside a user's, with nothing in it but the landed dates and one candidate to train."""
+def landed(folder: Path, console: Console, *, first: date, last: date, program: str = "") -> Iterator[Lake]:
+    """Start a stack, by a program beside this one if named, with nothing in it but the landed dates and one candidate to train."""
     place = folder / "history-stack"
-    pipelines = place / "pipelines"
-    before = dict(os.environ)
     shutil.rmtree(place, ignore_errors=True)
-    write_pipeline(pipelines / PIPELINE)
-    os.environ |= {"PERENNIAL_VAR": str(place), "PERENNIAL_PORT_OFFSET": str(OFFSET), "PERENNIAL_PIPELINES": str(pipelines)}
-    try:
-        console.print(f"Starting {program or 'a stack'} and landing {first} to {last}")
-        stack("up", program)
-        load_environment()
+    write_pipeline(place / "pipelines" / PIPELINE)
+    up = [sys.executable, str(Path(__file__).with_name(program)), "up"] if program else [*STACK, "up"]
+    console.print(f"Starting {program or 'a stack'} and landing {first} to {last}")
+    with own_stack(place, OFFSET, up=up, run=run, PERENNIAL_PIPELINES=str(place / "pipelines")):
         lake = open_lake(load_pipeline(PIPELINE))
         feed(lake, first, last)
         yield lake
-    finally:
-        stack("down")
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def write_pipeline(folder: Path) -> None:
@@ -246,11 +230,6 @@ def write_pipeline(folder: Path) -> None:
     document = yaml.safe_load((folder / FILE).read_text(encoding="utf-8"))
     document["training"]["candidates"] = [CANDIDATE]
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-
-
-def stack(command: str, program: str = "") -> None:
-    """Run a command of the stack, or of a program beside this one; it may leave processes, which become ours."""
-    run([sys.executable, *([str(Path(__file__).with_name(program))] if program else ["-m", "stack"]), command], 900)
 
 
 def run_dates(first: date, last: date, *, is_naive: bool) -> None:
@@ -289,78 +268,6 @@ def digests(lake: Lake, first: date, last: date) -> dict[str, Any]:
     entries = read_chain(lake).entries
     found["decisions"] = {day: entries[day].uri.rpartition("/")[2] for day in wanted}
     return found
-
-
-def timed(work: Callable[[], Any], name: str, console: Console) -> dict[str, Any]:
-    """Return the wall and CPU seconds of some work, the load beside it, and how quick the machine was before and after it."""
-    speed = additions()
-    before, began = cpu_seconds(), time.monotonic()
-    work()
-    result = {
-        "wall": round(time.monotonic() - began, 1),
-        "cpu": round(cpu_seconds() - before, 1),
-        "load": round(os.getloadavg()[0], 1),
-        "additions": [speed, additions()],
-    }
-    console.print(f"{name}: {result}")
-    return result
-
-
-def additions() -> float:
-    """Return the CPU seconds of ten million additions: the speed of a shared machine changes by the hour."""
-    program = "import time\ns = 0\nfor i in range(10_000_000): s += i\nprint(time.process_time())"
-    return round(float(run([sys.executable, "-c", program], 600)), 2)
-
-
-def run(command: Sequence[str], seconds: float) -> str:
-    """Run a program to its end and return what it said."""
-    with REAPING:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        OWN.add(process.pid)
-    said, _ = process.communicate(timeout=seconds)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{said}")
-    return said
-
-
-def adopt_orphans() -> None:
-    """
-    Become the parent of what the stack leaves running, so that no CPU second of it is lost when it ends.
-
-    A parent has to let go of its children that have ended: the stack would wait for them.
-    """
-    set_child_subreaper = 36
-    if sys.platform != "linux" or ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) != 0:
-        raise SystemExit("This benchmark counts the CPU seconds of a stack's processes, which it can on Linux only.")
-
-    def let_go() -> None:
-        while True:
-            time.sleep(0.5)
-            with REAPING:
-                for process in psutil.Process().children():
-                    with suppress(psutil.NoSuchProcess, ChildProcessError):
-                        if process.pid not in OWN and process.status() == psutil.STATUS_ZOMBIE:
-                            os.waitpid(process.pid, 0)
-
-    threading.Thread(target=let_go, daemon=True).start()
-
-
-def descendants() -> list[psutil.Process]:
-    """Return the running processes below this one."""
-    return [process for process in psutil.Process().children(recursive=True) if process.pid not in OWN]
-
-
-def cpu_seconds() -> float:
-    """Return the CPU seconds of everything that this process has started so far, ended or not."""
-    with REAPING:
-        total = 0.0
-        for process in psutil.Process().children(recursive=True):
-            try:
-                total += sum(process.cpu_times()[:4])
-            except psutil.NoSuchProcess:
-                continue
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return total + ended.ru_utime + ended.ru_stime
 
 
 def facts() -> dict[str, Any]:

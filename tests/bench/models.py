@@ -11,17 +11,18 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
 import numpy as np
 import pyarrow as pa
+from own_stack import STACK, own_stack
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,7 @@ from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline
 from perennial.runtime.process import train
 from perennial.runtime.spark import submit
-from perennial.settings import load_environment, var_folder
+from perennial.settings import var_folder
 from perennial.train.candidates import versions_for
 from perennial.train.plan import plan_training, read_model
 
@@ -62,7 +63,10 @@ def main() -> int:
     dates = DATES[: parser.parse_args().dates]
     console = Console(highlight=False, soft_wrap=True)
     results = var_folder() / "bench" / "models.json"
-    with own_stack(console):
+    console.print(
+        "Starting a stack of its own (S3, PostgreSQL, metastore): the landing zone of a user's must not see the whole of 2013"
+    )
+    with own_stack(results.parent.resolve() / "models-stack", OFFSET, up=[*STACK, "up", "--only", "metastore"]):
         lake = open_lake(with_window(load_pipeline(PIPELINE), WINDOW_DAYS, holdout_days=1))
         prepare(lake, dates, console)
         models = {name: judge(lake, name, dates, console) for name in lake.pipeline.training.candidates}
@@ -77,21 +81,6 @@ def main() -> int:
     met = mlp["roc_auc"] >= TARGETS["roc_auc"] and mlp["log_loss"] <= TARGETS["log_loss"]
     console.print(f"{'Targets met' if met else 'TARGETS MISSED'} by the mlp: {TARGETS}. {results}")
     return 0 if met else 1
-
-
-@contextmanager
-def own_stack(console: Console) -> Iterator[None]:
-    """Start S3, PostgreSQL and the metastore beside a user's stack: its landing zone must not see the whole of 2013."""
-    os.environ["PERENNIAL_VAR"] = str(var_folder().resolve() / "bench" / "models-stack")
-    os.environ["PERENNIAL_PORT_OFFSET"] = str(OFFSET)
-    stack = [sys.executable, "-m", "stack"]
-    try:
-        console.print("Starting a stack of its own (S3, PostgreSQL, metastore)")
-        subprocess.run([*stack, "up", "--only", "metastore"], check=True)
-        load_environment()
-        yield
-    finally:
-        subprocess.run([*stack, "down"], check=True, stdout=subprocess.DEVNULL)
 
 
 def with_window(pipeline: Pipeline, window_days: int, holdout_days: int) -> Pipeline:

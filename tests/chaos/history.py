@@ -13,7 +13,6 @@ import importlib.util
 import os
 import random
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -24,9 +23,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
 import httpx
 import psutil
 import yaml
+from own_stack import STACK, own_stack, run
 from rich.console import Console
 
 from perennial.airflow_client import AirflowClient
@@ -37,7 +39,7 @@ from perennial.lake.lake import Lake, open_lake
 from perennial.lake.objects import sha256, split_uri
 from perennial.lake.tables import read_rows
 from perennial.pipeline_file import FILE, load_pipeline
-from perennial.settings import load_environment, var_folder
+from perennial.settings import var_folder
 from perennial.train.plan import plan_training, read_model
 from stack.config import REPO, StackConfig
 from stack.process import recorded
@@ -68,10 +70,10 @@ def main() -> int:
     given = parser.parse_args()
     seeds = given.only or list(range(1, given.seeds + 1))
     left = {}
-    with own_stack("clean") as (lake, _):
+    with landed("clean") as (lake, _):
         backfill(runs_at_once=1)
         left["clean"] = contents(lake)
-    with own_stack("killed") as (lake, config):
+    with landed("killed") as (lake, config):
         killer = Killer(config, seeds)
         killer.start()
         try:
@@ -123,7 +125,7 @@ class Killer(threading.Thread):
             self.killed.append(f"{seed} {kind}")
             console.print(f"  seed {seed}: killed {kind} (process {victim.pid})")
             if kind in SERVICES:
-                stack("up")
+                run([*STACK, "up"])
 
     def _draw(self, chance: random.Random) -> tuple[str, psutil.Process]:
         kind, since = chance.choice(KINDS), time.monotonic()
@@ -158,27 +160,19 @@ class Killer(threading.Thread):
 
 
 @contextmanager
-def own_stack(name: str) -> Iterator[tuple[Lake, StackConfig]]:
-    """Start a stack beside a user's, with nothing in it but one small pipeline and its landed drops."""
+def landed(name: str) -> Iterator[tuple[Lake, StackConfig]]:
+    """Start a stack with nothing in it but one small pipeline and its landed drops."""
     place = var_folder().resolve() / "chaos" / name
     pipelines = place / "pipelines"
-    before = dict(os.environ)
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(REPO / "tests/pipelines" / PIPELINE, pipelines / PIPELINE)
     document = yaml.safe_load((pipelines / PIPELINE / FILE).read_text(encoding="utf-8")) | {"end": LAST}
     (pipelines / PIPELINE / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    os.environ |= {"PERENNIAL_VAR": str(place), "PERENNIAL_PORT_OFFSET": str(OFFSET), "PERENNIAL_PIPELINES": str(pipelines)}
-    try:
-        console.print(f"The {name} backfill: starting a stack, landing {LANDED} to {LAST}")
-        stack("up")
-        load_environment()
+    console.print(f"The {name} backfill: starting a stack, landing {LANDED} to {LAST}")
+    with own_stack(place, OFFSET, PERENNIAL_PIPELINES=str(pipelines)):
         lake = open_lake(load_pipeline(PIPELINE))
         land(lake)
         yield lake, StackConfig(REPO, place, OFFSET, pipelines)
-    finally:
-        stack("down")
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def land(lake: Lake) -> None:
@@ -192,13 +186,6 @@ def land(lake: Lake) -> None:
         for name, body in data.drop(day).items():
             bucket, key = split_uri(lake.pipeline.sources[data.SOURCE].drop_uri(day) + name)
             lake.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
-
-
-def stack(command: str) -> None:
-    """Run a command of the stack."""
-    done = subprocess.run([sys.executable, "-m", "stack", command], capture_output=True, text=True, timeout=900, check=False)
-    if done.returncode:
-        raise SystemExit(f"stack {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 def backfill(*, runs_at_once: int) -> None:
