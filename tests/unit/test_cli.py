@@ -192,6 +192,7 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "champion": None,
         "release": None,
         "release_version": None,
+        "behind": "",
         "endpoint": "http://127.0.0.1:9",
         "ready": False,
     }

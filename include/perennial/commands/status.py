@@ -39,6 +39,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.collect.drops import newest_landed, newest_whole
     from perennial.commands.endpoint import look
     from perennial.deploy.active import read_active
+    from perennial.deploy.deploy import why_behind
     from perennial.deploy.release import read_release
     from perennial.evaluate.chain import champion
     from perennial.evaluate.chain_store import read_chain
@@ -63,6 +64,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "champion": left.version if left else None,
         "release": active.release,
         "release_version": read_release(lake, active.release)["version"] if active.release else None,
+        "behind": why_behind(lake, chain, active),
         "endpoint": endpoint.url,
         "ready": endpoint.release is not None,
         "serving": endpoint.about(active.release) if active.release else None,
@@ -73,24 +75,15 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
     decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
-    waits = one["waits"]
+    waits = f"{one['waits']} has landed and is not decided: no date before it deploys until it is run, or its drop is repaired"
     lines = [
         ("landed", f"{landed} (newest)"),
-        *(
-            [
-                (
-                    "waits",
-                    f"{waits} has landed and is not decided: no date before it deploys until it is run, or its drop is repaired",
-                )
-            ]
-            if waits
-            else []
-        ),
+        ("waits", waits if one["waits"] else ""),
         ("last decision", decided),
         ("champion", one["champion"] or "none yet"),
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),
+        ("behind", f"{one['last_date']} is not released: {one['behind']}" if one["behind"] else ""),
         ("endpoint", one["endpoint"]),
+        ("stale", f"{', '.join(one['stale'])}: {stale_text(one['pipeline'], one['stale'])}" if one["stale"] else ""),
     ]
-    return (
-        [*lines, ("stale", f"{', '.join(one['stale'])}: {stale_text(one['pipeline'], one['stale'])}")] if one["stale"] else lines
-    )
+    return [(name, text) for name, text in lines if text]

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, date, datetime
 from typing import Any
 
-from perennial.deploy.active import read_active
+from perennial.deploy.active import Active, read_active
 from perennial.deploy.newest import why_not_newest
 from perennial.deploy.protocol import SupersededError, bring_live
 from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release, release_date
@@ -65,6 +65,21 @@ def is_current(lake: Lake, day: date, runtime: Runtime) -> bool:
         return False
     active = read_active(lake)
     return active.release == planned and active.soaked and runtime.follows(planned)
+
+
+def why_behind(lake: Lake, chain: Chain, active: Active) -> str:
+    """Return why the last decided date is not what serves, or '' when it is or has no champion to release. Reads no rows."""
+    last = chain.days[-1] if chain.days else None
+    model = champion(chain, last) if last else None
+    if last is None or model is None:
+        return ""
+    if active.release and release_date(active.release) == last and read_release(lake, active.release)["version"] == model.version:
+        return ""
+    waiting, reason = _to_release(lake, chain, last)
+    if waiting is None:
+        return reason
+    failed = [item.reason for item in chain.interventions if item.date == last.isoformat()]
+    return failed[-1] if failed else "its deploy is under way, or did not end and the date wants to be run again"
 
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:

@@ -14,8 +14,8 @@ from steps import D1, D2, D3, decide, forced, killed_at
 
 from perennial.calendar import as_of
 from perennial.deploy.active import Active, move, read_active
-from perennial.deploy.deploy import deploy, is_current
-from perennial.errors import LostRaceError, PerennialError
+from perennial.deploy.deploy import deploy, is_current, why_behind
+from perennial.errors import LostRaceError, PerennialError, ReleaseFailedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.runtime.base import EndpointMissingError
 
@@ -189,3 +189,25 @@ def test_changed_lookups_of_the_same_date_make_it_not_current(lab: Lab, runtime:
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rows), "as_of")
     assert not is_current(lab.lake, D1, runtime)
     assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+
+
+def test_why_the_last_decided_date_is_not_what_serves(
+    lab: Lab, runtime: ScriptedRuntime, s3: Any, land_drops: Callable[..., None]
+):
+    def why() -> str:
+        return why_behind(lab.lake, read_chain(lab.lake), read_active(lab.lake))
+
+    assert why() == ""
+    forced(lab, D1)
+    assert why().startswith("its deploy is under way")
+    deploy(lab.lake, D1, runtime)
+    assert why() == ""
+    decide(lab, D2)
+    assert why().startswith("its deploy is under way")  # also when the champion is the same: its lookups are older
+    land_drops(s3.put, lab.pipeline, D3, D3)
+    assert why() == f"{D2} is not the newest date: {D3} has landed"
+    forced(lab, D3, weight=0.11)
+    runtime.staged.shift = 0.25
+    with pytest.raises(ReleaseFailedError):
+        deploy(lab.lake, D3, runtime)
+    assert "golden request 0: probability" in why()
