@@ -24,6 +24,7 @@ def run_report(
     """Return what a finished run did, from the return values of its tasks."""
     plan = airflow.result(dag_id, run_id, "plan_run") or {}
     stages = plan.get("stages") or _stages(airflow, dag_id, run_id, tasks)
+    stages = {name: stages[name] for name in STAGES}  # Airflow's database keeps no order
     collected, cleaned, decision, deployed = (stages.get(name, {}) for name in ("collect", "clean", "evaluate", "deploy"))
     sources = collected.get("rows_landed", {})
     return {
