@@ -43,11 +43,14 @@ class _Text(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+_Count = Annotated[int, Field(ge=0, lt=2**63)]  # tables keep no larger one
+
+
 class _FileText(_Text):
     name: str
-    size: Annotated[int, Field(ge=0)]
+    size: _Count
     sha256: Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
-    rows: Annotated[int, Field(ge=0)]
+    rows: _Count
 
 
 def _format(value: object) -> object:

@@ -261,6 +261,7 @@ def test_a_line_without_end(problems, machine_data) -> None:
         ({"files": [{"name": "a.csv"}]}, "Field required"),
         ({"files": [{"name": "a.csv", "size": -1, "sha256": "0" * 64, "rows": 1}]}, "greater than"),
         ({"files": [{"name": "a.csv", "size": "1", "sha256": "0" * 64, "rows": 1}]}, "valid integer"),
+        ({"files": [{"name": "a.csv", "size": 1, "sha256": "0" * 64, "rows": 10**4000}]}, "less than 9223372036854775808"),
         (
             {"files": [{"name": "a.csv", "size": 1, "sha256": "../x", "rows": 1}]},
             'expected 64 hex digits in lower case, found "../x"',
@@ -276,6 +277,7 @@ def test_a_line_without_end(problems, machine_data) -> None:
         "missing keys",
         "negative",
         "text for a number",
+        "number beyond 64 bits",
         "digest",
     ],
 )
