@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from perennial.analyse.features import feature_rows, join_lookups, lookup_rows, 
 from perennial.analyse.partitions import store_days
 from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_lookups
 from perennial.lake.alone import middle
-from perennial.lake.spark_job import run_job, several_at_once
+from perennial.lake.spark_job import all_of, run_job, several_at_once
 from perennial.lake.spark_sql import run_query
 from perennial.lake.spark_tables import open_database, table_name, withdraw
 
@@ -62,22 +61,20 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
             place = _place(item, database)
             return partial(store_days, make(item), **place, day_column=day_column, unique=unique, alone=_alone(make, item))
 
-        def start(plans: Sequence[Callable[[], None]]) -> list[Future[None]]:
-            return [pool.submit(one) for one in plans]
+        def start(plans: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
+            return [pool.submit(one).result for one in plans]
 
         # All queries of a step are planned before the first of their results is cached: Spark drops from the cache, without a word,
         # whatever was read through a view that is replaced, and would compute it again for each use.
-        for one in start([plan(lookup, item, "as_of", item["key"]) for item in job["lookups"]]):
-            one.result()
+        all_of(start(all_of(partial(plan, lookup, item, "as_of", item["key"]) for item in job["lookups"])))
         profiles = []
         for item in job["profile"]:
             rows = profile({name: tables.of_days(name, item["days"]) for name in item["sources"]})
             profiles.append(partial(store_days, rows, **_place(item, database), day_column="date", unique=["table", "column"]))
         started = start(profiles)  # they read no view
-        planned = [plan(features, item, "date", item["row_key"]) for item in job["features"]]
-        planned += [plan(analysis, item, "date") for item in job["analysis"]]
-        for one in started + start(planned):
-            one.result()
+        planned = [partial(plan, features, item, "date", item["row_key"]) for item in job["features"]]
+        planned += [partial(plan, analysis, item, "date") for item in job["analysis"]]
+        all_of([*started, *start(all_of(planned))])
 
 
 def _alone(make: Callable[[Item], DataFrame], item: Item) -> tuple[str, DataFrame] | None:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from perennial.errors import RefusedError
 from perennial.lake.alone import refuse_company
 from perennial.lake.digest import Content, empty_content, partition_contents
+from perennial.lake.spark_sql import failing_on_rows
 from perennial.lake.spark_tables import Stopwatch, commit, days_filter, table_name
 from perennial.lake.tables import Partition, refuse_changed
 
@@ -44,7 +45,8 @@ def store_days(
     """
     watch = Stopwatch()
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
-    contents = partition_contents(rows, day_column, unique)
+    with failing_on_rows(file):
+        contents = partition_contents(rows, day_column, unique)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
@@ -53,7 +55,8 @@ def store_days(
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_doubled(rows, file, day_column, unique)
     if alone is not None:
-        refuse_company(file, day_column, alone[0], rows, alone[1], BOUND)
+        with failing_on_rows(file):
+            refuse_company(file, day_column, alone[0], rows, alone[1], BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(held, partitions, file)

@@ -19,8 +19,8 @@ from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
 from perennial.lake.alone import middle, refuse_company
 from perennial.lake.digest import empty_content, partition_contents
-from perennial.lake.spark_job import run_job, several_at_once, write_text
-from perennial.lake.spark_sql import run_query
+from perennial.lake.spark_job import all_of, run_job, several_at_once, write_text
+from perennial.lake.spark_sql import failing_on_rows, run_query
 from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 from perennial.lake.tables import Partition, refuse_changed
 
@@ -35,8 +35,7 @@ def clean(spark: SparkSession, job: dict[str, Any]) -> None:
     """Clean every table of the job, several at a time."""
     open_database(spark, job["database"])
     with several_at_once() as pool:
-        for cleaned in [pool.submit(_clean_table, spark, job["database"], table) for table in job["tables"]]:
-            cleaned.result()
+        all_of(pool.submit(_clean_table, spark, job["database"], table).result for table in job["tables"])
 
 
 def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> None:
@@ -131,7 +130,8 @@ def _write_accepted(
     shaped = shape(drop)
     _require_date(shaped, file, is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
-    contents = partition_contents(shaped, None if is_reference else "date")
+    with failing_on_rows(file):
+        contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
         raise RefusedError(
             f"{file}: it yields rows of other dates than the drop's",
@@ -139,7 +139,8 @@ def _write_accepted(
             "Keep the column date of the view drop as it is.",
         )
     if alone is not None:
-        refuse_company(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
+        with failing_on_rows(file):
+            refuse_company(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
     empty = empty_content(shaped.schema)
     partitions = {
         day: Partition(table["days"][day]["key"], found.digest, found.rows, quarantined[day])

@@ -8,11 +8,11 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from pyspark.errors import AnalysisException
@@ -23,6 +23,7 @@ from perennial.lake.spark_sql import without_plan
 
 log = logging.getLogger("perennial.spark")
 _TABLES_AT_ONCE = 4
+Found = TypeVar("Found")
 
 
 def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[str, Any]], None]) -> None:
@@ -110,7 +111,7 @@ def write_text(spark: SparkSession, uri: str, text: str) -> None:
 @contextmanager
 def several_at_once() -> Iterator[ThreadPoolExecutor]:
     """
-    Yield a pool for work on different tables, and wait for what was submitted to it; the first failure drops what has not begun.
+    Yield a pool for work on different tables, and wait for what was submitted to it; a failure drops what has not begun.
 
     A table of a day costs the driver more (planning, commits) than the executors: one after another would leave cores idle.
     """
@@ -119,6 +120,21 @@ def several_at_once() -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
+    """Return what each call gives. What some of them refuse is raised together, after all: their files are mended at once."""
+    found, refused = [], []
+    for one in list(work):  # all of it is under way before the first is waited for
+        try:
+            found.append(one())
+        except RefusedError as error:
+            refused.append(error)
+    if len(refused) > 1:
+        raise RefusedError("Several tables are refused", [str(error) for error in refused])
+    if refused:
+        raise refused[0]
+    return found
 
 
 def _path(spark: SparkSession, uri: str) -> tuple[Any, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from pyspark.errors import AnalysisException, ParseException
+from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -42,6 +44,21 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
         raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
     except AnalysisException as error:
         raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
+
+
+@contextmanager
+def failing_on_rows(file: str) -> Iterator[None]:
+    """Refuse a query that fails on the rows it reads; Spark's error shows a piece of it and not where that stands."""
+    try:
+        yield
+    except PySparkException as error:
+        pieces = [" ".join(context.fragment().split()) for context in error.getQueryContext()]
+        if not pieces or isinstance(error, AnalysisException):
+            raise
+        # The setting that Spark goes on to name is none that a query could have; with it, wrong values would be null.
+        text = " ".join(str(error).partition(" If necessary set ")[0].partition("\n")[0].split())
+        text = f"{re.sub(r' SQLSTATE: [0-9A-Z]+$', '', text)[:1000].rstrip('.')}, in {' and '.join(pieces)[:1000]}"
+        raise RefusedError(f"{file}: it fails on a row", [text], "Say in the SQL what such a row gives.") from None
 
 
 def without_last_semicolon(text: str) -> str:

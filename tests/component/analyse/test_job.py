@@ -42,6 +42,9 @@ job = {
     "analysis": [item("analysis_day", ANALYSIS), item("analysis_again", ANALYSIS)],
     "profile": [item("profile", "", sources=["visits"])],
 }
+"""
+
+CACHED = """
 cached, commit = {}, partitions.commit
 
 
@@ -56,7 +59,39 @@ print("SAID " + json.dumps(cached))
 """
 
 
+FAILING = """
+from perennial.errors import RefusedError
+
+fails = ANALYSIS.replace("COUNT(*)", "SUM(1 / (v.x - v.x))"), ANALYSIS.replace("COUNT(*)", "CAST(MAX(v.k) AS INT)"), ANALYSIS
+job["analysis"] = [item(f"analysis_{index}", sql) for index, sql in enumerate(fails)]
+said = []
+for changes in ({}, {"analysis": [item(f"analysis_{index}", ANALYSIS.replace("v.x", "v.y").replace("*", "v.y")) for index in (3, 4)]}):
+    try:
+        analyse(spark, job | changes)
+    except RefusedError as error:
+        said.append([error.what, *error.problems])
+print("SAID " + json.dumps([said, [row.tableName for row in spark.sql("SHOW TABLES IN ice.lab").collect()]]))
+"""
+
+
 def test_rows_are_still_cached_when_they_are_written(tmp_path: Path) -> None:
     """Spark drops from its cache what was read through a view that is replaced, and computes it again without a word."""
     names = ("lookup_a", "lookup_b", "lookup_c", "features", "analysis_day", "analysis_again", "profile")
-    assert run_job(tmp_path, JOB, hadoop_catalog(tmp_path)) == {f"ice.`lab`.`{name}`": True for name in names}
+    assert run_job(tmp_path, JOB + CACHED, hadoop_catalog(tmp_path)) == {f"ice.`lab`.`{name}`": True for name in names}
+
+
+def test_queries_that_fail_are_all_named_with_what_failed(tmp_path: Path) -> None:
+    (on_rows, in_planning), tables = run_job(tmp_path, JOB + FAILING, hadoop_catalog(tmp_path))
+    assert on_rows == [
+        "Several tables are refused",
+        "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return "
+        "NULL instead, in 1 / (v.x - v.x). Say in the SQL what such a row gives.",
+        'analysis_1.sql: it fails on a row: [CAST_INVALID_INPUT] The value \'k4\' of the type "STRING" cannot be cast to "INT" because it '
+        "is malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate malformed input and "
+        "return NULL instead, in CAST(MAX(v.k) AS INT). Say in the SQL what such a row gives.",
+    ]
+    assert "analysis_2" in tables  # what works is kept
+    what, *problems = in_planning
+    assert what == "Several tables are refused"
+    assert [problem.partition(":")[0] for problem in problems] == ["analysis_3.sql", "analysis_4.sql"]
+    assert all("v`.`y` cannot be resolved" in problem for problem in problems)
