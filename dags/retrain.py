@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, chain
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.calendar import midnight
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
@@ -23,7 +24,11 @@ from perennial_airflow.timetable import LocalDaysTimetable
 # Set once by the first task and kept by every retry and clear.
 DAY = "{{ ti.xcom_pull(task_ids='plan_run')['date'] }}"
 UNTIL = "{{ ti.xcom_pull(task_ids='plan_run')['until'] }}"
-HOPELESS = RetryRule(exception=[RefusedError, DropMissingError], action=RetryAction.FAIL, reason="A retry cannot mend it")
+HOPELESS = RetryRule(
+    exception=[RefusedError, DropMissingError, AirflowTaskTimeout], action=RetryAction.FAIL, reason="A retry cannot mend it"
+)
+LONGEST = timedelta(hours=3)
+"""What a task may take; one that has not ended by then, a query without an end perhaps, would not the next time."""
 
 
 def train(pipeline: Pipeline) -> Any:
@@ -60,7 +65,7 @@ def retrain(pipeline: Pipeline) -> DAG:
             "retry_exponential_backoff": 4,
             "max_retry_delay": timedelta(minutes=5),
             "retry_policy": ExceptionRetryPolicy(rules=[HOPELESS]),
-            "execution_timeout": timedelta(hours=3),
+            "execution_timeout": LONGEST,
         },
     ) as dag:
         chain(

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, UnreachableError
 
 FINISHED = {"success", "failed"}
 PARSE_SECONDS = 180
@@ -68,9 +68,13 @@ class AirflowClient:
                 raise PerennialError(f"Airflow has not read the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
             time.sleep(0.5)
 
+    def is_paused(self, dag_id: str) -> bool:
+        """Tell whether the DAG's runs wait."""
+        return bool((self._get(f"/dags/{dag_id}") or {})["is_paused"])
+
     def unpause(self, dag_id: str) -> bool:
         """Let the DAG's runs start; return whether it was paused."""
-        was_paused = bool((self._get(f"/dags/{dag_id}") or {})["is_paused"])
+        was_paused = self.is_paused(dag_id)
         if was_paused:
             self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
         return was_paused
@@ -115,9 +119,17 @@ class AirflowClient:
         found = (self._get(f"/backfills?dag_id={dag_id}&order_by=-id&limit=20") or {})["backfills"]
         return next((dict(one) for one in found if one["completed_at"] is None), None)
 
+    def backfill_facts(self, backfill: int) -> dict[str, Any]:
+        """Return what Airflow says of a backfill; `completed_at` is null until it has ended. One that was cancelled stays paused."""
+        return dict(self._get(f"/backfills/{backfill}") or {})
+
     def backfill_is_done(self, backfill: int) -> bool:
         """Tell whether Airflow has declared a backfill ended."""
-        return (self._get(f"/backfills/{backfill}") or {})["completed_at"] is not None
+        return self.backfill_facts(backfill)["completed_at"] is not None
+
+    def unpause_backfill(self, backfill: int) -> None:
+        """Let the runs of a backfill start."""
+        self._send("PUT", f"/backfills/{backfill}/unpause")
 
     def logical_dates(self, dag_id: str, first: datetime, last: datetime, state: str) -> list[str]:
         """Return the logical dates (ISO instants) from `first` to `last` of the runs in a state, at most a thousand."""
@@ -129,16 +141,14 @@ class AirflowClient:
                 break
         return found
 
-    def count_runs(self, dag_id: str, first: datetime, last: datetime, state: str) -> int:
-        """Return how many runs with logical dates from `first` to `last` are in a state."""
-        return int(self._runs_in(dag_id, first, last, state, limit=1)["total_entries"])
+    def count_runs(self, dag_id: str, first: datetime, last: datetime, *states: str) -> int:
+        """Return how many runs with logical dates from `first` to `last` are in one of the states."""
+        return int(self._runs_in(dag_id, first, last, *states, limit=1)["total_entries"])
 
-    def _runs_in(
-        self, dag_id: str, first: datetime, last: datetime, state: str, *, limit: int, offset: int = 0
-    ) -> dict[str, Any]:
+    def _runs_in(self, dag_id: str, first: datetime, last: datetime, *states: str, limit: int, offset: int = 0) -> dict[str, Any]:
         between = {"logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
-        query: dict[str, str | int] = {**between, "state": state, "limit": limit, "offset": offset}
-        return dict(self._checked(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params=query)))
+        query = {**between, "state": list(states), "limit": limit, "offset": offset}
+        return self._checked(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query))
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, the newest first."""
@@ -147,7 +157,7 @@ class AirflowClient:
     def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[dict[str, Any]]:
         """Return the runs of backfills that succeeded, in an order such as `-duration`, at most `limit`."""
         query: dict[str, str | int] = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
-        return list(self._checked(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params=query))["dag_runs"])
+        return list(self._checked(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query))["dag_runs"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
@@ -211,19 +221,30 @@ class AirflowClient:
         return self._http.get(path)
 
     def _login(self) -> None:
-        answer = self._http.post("/auth/token", json=self._credentials)
+        answer = self._ask("POST", "/auth/token", json=self._credentials)
         if answer.status_code != httpx.codes.CREATED:
             raise PerennialError(f"Airflow at {self.url} refused the login: {answer.status_code} {answer.text[:300]}")
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def _get(self, path: str, missing_ok: bool = False) -> dict[str, Any] | None:
-        answer = self._http.get(f"/api/v2{path}")
+        answer = self._ask("GET", f"/api/v2{path}")
         if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return self._checked(answer)
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._checked(self._http.request(method, f"/api/v2{path}", json=body))
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self._checked(self._ask(method, f"/api/v2{path}", json=body))
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise UnreachableError(f"Airflow at {self.url} does not answer ({error}). See `make status`.") from error
+        if answer.is_server_error:  # its database may be gone
+            raise UnreachableError(
+                f"Airflow at {self.url} cannot answer: {answer.status_code} {answer.text[:300]}. See `make status`."
+            )
+        return answer
 
     @staticmethod
     def _checked(answer: httpx.Response) -> dict[str, Any]:

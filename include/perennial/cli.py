@@ -77,7 +77,7 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         return int(app(list(arguments), standalone_mode=False) or 0)
     except typer.Exit as stop:
-        return stop.exit_code
+        return _fail(arguments, "Stopped.", 130) if stop.exit_code == 130 else stop.exit_code  # typer's word for Ctrl-C
     except (typer.Abort, KeyboardInterrupt):
         return _fail(arguments, "Stopped.", 130)
     except ClickException as error:

@@ -49,6 +49,10 @@ class DropChangedError(PerennialError):
     """A drop was replaced or removed while it was read: another look will find it whole, or gone."""
 
 
+class UnreachableError(PerennialError):
+    """A service does not answer; it may soon."""
+
+
 class LostRaceError(PerennialError):
     """Another run won a conditional write; the message says who."""
 

@@ -18,7 +18,7 @@ from perennial.lake.lake import Lake
 from perennial.train.plan import chains_begin
 
 INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
-MODEL = "its features, its candidates, the gate or their code have changed"
+MODEL = "its features (a run of another date may have brought in a new drop), its candidates, the gate or their code have changed"
 
 
 @dataclass(frozen=True, slots=True)

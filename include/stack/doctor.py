@@ -13,7 +13,7 @@ import psutil
 from stack.config import StackConfig
 from stack.plan import Part
 from stack.probe import taken_by
-from stack.process import is_running
+from stack.process import recorded
 
 DISK_GB = 4
 MEMORY_GB = 6
@@ -95,8 +95,11 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
         return None
     ports = ", ".join(map(str, part.service.ports))
     name = f"ports of {part.name}"
-    if is_running(config, part.name):
-        return Finding(name, f"{ports}: in use by this stack")
+    if record := recorded(config, part.name):
+        if record.process() is not None:
+            return Finding(name, f"{ports}: in use by this stack")
+        if not any(map(taken_by, part.service.ports)):
+            return Finding(name, f"{ports}: {part.name} has ended by itself", "Start it again by `make up`; its log says why.")
     taken = [f"{port} is taken by {holder}" for port in part.service.ports if (holder := taken_by(port))]
     fix = (
         "Stop it (`make down` if it is left from this stack), or move all ports with another PERENNIAL_PORT_OFFSET."

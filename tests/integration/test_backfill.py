@@ -217,6 +217,24 @@ def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake
     assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
 
 
+def test_a_pause_or_a_cancellation_in_airflow_holds_nothing_for_ever(first: dict[str, Any], lake: Lake, stack) -> None:
+    begin, end = (midnight(day, lake.pipeline.calendar.time_zone) for day in (FIRST, LAST))
+    stack.wait_for(lambda: stack.airflow.open_backfill(DAG) is None, 120)
+    stack.airflow._send("PATCH", f"/dags/{DAG}", {"is_paused": True})
+    one = stack.airflow.backfill(DAG, begin, end, {}, reprocess="completed")
+    stack.airflow._send("PUT", f"/backfills/{one}/pause")
+    found = backfill()["result"]
+    assert (found["backfills"], found["failed"]) == ([one], [])
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(backfill)
+        stack.wait_for(lambda: (stack.airflow.open_backfill(DAG) or {"id": one})["id"] != one, 120)
+        two = stack.airflow.open_backfill(DAG)["id"]
+        stack.airflow._send("PUT", f"/backfills/{two}/cancel")
+        with pytest.raises(AssertionError, match=f"Backfill {two} was cancelled in Airflow"):
+            whole.result(300)
+    assert backfill()["result"]["failed"] == []
+
+
 def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first: dict[str, Any], lake: Lake, stack) -> None:
     before = contents(lake)
     words = ["--as", "weekly", "--cadence", "weekly", "--candidates", "logistic"]

@@ -69,9 +69,9 @@ def backfill(
         )
     plan = plan_history(lake, chosen_date(first), chosen_date(last), only_stale=again is Again.STALE)
     with AirflowClient(*_access()) as airflow:
-        expected = _expected(airflow, lake, plan)
+        expected = _expected(airflow, lake, plan, only_stale=again is Again.STALE)
         if not as_json:
-            for line in _plan_lines(plan, expected):
+            for line in _plan_lines(plan, expected, only_stale=again is Again.STALE):
                 print_line(line)
         planned = {**plan.to_json(), "expected_seconds": None if expected is None else round(expected)}
         if only_plan:
@@ -123,12 +123,20 @@ def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None)
 
         def show(now: Progress) -> None:
             left = "" if expected is None else f", about {_duration(max(expected - now.seconds, 0))} left"
-            shown.update(f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}")
+            shown.update(
+                f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}{'; it waits' if now.waits else ''}"
+            )
 
-        return run_history(airflow, lake, plan, again, show)
+        try:
+            return run_history(airflow, lake, plan, again, show)
+        except KeyboardInterrupt:
+            problems.print(
+                "  Airflow goes on with it; the same command joins it. To end it, cancel it in Airflow's page of backfills."
+            )
+            raise
 
 
-def _expected(airflow: Any, lake: Any, plan: Any) -> float | None:
+def _expected(airflow: Any, lake: Any, plan: Any, *, only_stale: bool) -> float | None:
     """Return the seconds that it should take, after what past backfills took; None when there were none."""
     from perennial.airflow_client import dag_of
     from perennial.history.estimate import expected_seconds, past_seconds
@@ -136,7 +144,8 @@ def _expected(airflow: Any, lake: Any, plan: Any) -> float | None:
 
     led, quick = past_seconds(airflow, dag_of(lake.pipeline.name))
     chunks = [(last - first).days + 1 for first, last in plan.chunks]
-    return expected_seconds(led, quick, chunks, len(plan.dates) - len(chunks), RUNS_AT_ONCE)
+    runs = sum(not one.is_blocked for one in plan.stale.values()) if only_stale else len(plan.dates)
+    return expected_seconds(led, quick, chunks, runs - len(chunks), RUNS_AT_ONCE)
 
 
 def _access() -> tuple[str, str]:
@@ -147,14 +156,15 @@ def _access() -> tuple[str, str]:
     return url, Path(file).read_text(encoding="utf-8").strip()
 
 
-def _plan_lines(plan: Any, expected: float | None) -> list[str]:
+def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[str]:
     lines = [
         f"{len(plan.dates)} dates, {plan.dates[0]} to {plan.dates[-1]}; "
         f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
     ]
     if plan.missing:
         shown = [str(day) for day in plan.missing[:MOST_SHOWN]]
-        lines.append(f"  not landed: {', '.join(shown)}{_more(plan.missing)}; their runs will fail")
+        what = "they are left out" if only_stale else "their runs will fail"
+        lines.append(f"  not landed: {', '.join(shown)}{_more(plan.missing)}; {what}")
     if plan.stale:
         shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MOST_SHOWN]]
         lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")

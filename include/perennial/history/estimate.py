@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from statistics import median
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from perennial.airflow_client import AirflowClient
+    from perennial.airflow_client import AirflowClient, TaskState
 
 MOST_LOOKED_AT = 10
 """Past runs that worked ahead, the longest first."""
@@ -28,9 +28,18 @@ def past_seconds(airflow: AirflowClient, dag_id: str) -> tuple[dict[int, float],
         plan = airflow.result(dag_id, run["dag_run_id"], "plan_run")
         if plan and plan["outcome"] == "done":
             dates = (date.fromisoformat(plan["until"]) - date.fromisoformat(plan["date"])).days + 1
-            led.setdefault(dates, []).append(run["duration"])
+            led.setdefault(dates, []).append(_worked(airflow.tasks(dag_id, run["dag_run_id"])))
     quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=MOST_LOOKED_AT)]
     return {dates: median(seconds) for dates, seconds in led.items()}, median(quick) if quick else 0.0
+
+
+def _worked(tasks: Sequence[TaskState]) -> float:
+    """Return the seconds that the tasks of a run took one after the other; what it waited for others, or paused, is not among them."""
+    longest: dict[str, float] = {}
+    for one in tasks:
+        if one.task != "plan_run":  # it waits for a run that leads
+            longest[one.task] = max(longest.get(one.task, 0.0), one.seconds or 0.0)
+    return sum(longest.values())
 
 
 def expected_seconds(

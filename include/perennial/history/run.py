@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from perennial.airflow_client import AirflowClient, dag_of
 from perennial.calendar import DAY, days, midnight
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import PerennialError, RefusedError, UnreachableError
 from perennial.evaluate.chain_store import read_chain
 from perennial.history.again import Again
 from perennial.history.plan import HistoryPlan
@@ -23,21 +23,25 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 LONGEST_TO_SEE = 120
 """Seconds; Airflow's scheduler looks twice a minute whether a backfill has ended."""
+SURE_AFTER_LOOKS = 5
+"""One that is just being made has no run for a moment, like one that has ended."""
+LONGEST_SILENCE = 300
+"""Seconds that a wait outlives Airflow's API server: what runs goes on without it."""
 RUNS_AT_ONCE = 4
 """One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
-
-
+UNENDED = ("queued", "running")
 REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a range is: dates of it that have ended, of all, after so many seconds."""
+    """How far a range is: dates of it that have ended, of all, after so many seconds, and why it does not go on where that is so."""
 
     first: date
     last: date
     ended: int
     seconds: float
+    waits: str = ""
 
     @property
     def total(self) -> int:
@@ -102,25 +106,75 @@ def _run_range(
     running = _running(airflow, dag_id)
     if running is not None:
         _check_same(running, begin, end, dag_id)
-        backfill_id, is_ours = int(running["id"]), False
-        log.warning("Joining backfill %s, which runs already", backfill_id)
-    else:
-        if airflow.unpause(dag_id):
-            log.warning("%s was paused and no longer is: runs of a paused DAG wait. Its schedule runs too from now on", dag_id)
+        log.warning("Joining backfill %s, which runs already", running["id"])
+    if airflow.unpause(dag_id):
+        log.warning("%s was paused and no longer is: runs of a paused DAG wait. Its schedule runs too from now on", dag_id)
+    if running is None:
         until = {"until": last.isoformat()}
-        backfill_id, is_ours = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE), True
-    while not airflow.backfill_is_done(backfill_id):
-        if is_ours and not _has_work(airflow, dag_id, begin, end):
-            break  # all its runs are there since it was made; of one that was joined we cannot know
-        ended = sum(airflow.count_runs(dag_id, begin, end, state) for state in ("success", "failed"))
-        on_progress(Progress(first, last, ended, time.monotonic() - began))
-        time.sleep(POLL_SECONDS)
+        backfill_id = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE)
+    else:
+        backfill_id = int(running["id"])
+        if running["is_paused"]:
+            airflow.unpause_backfill(backfill_id)
+            log.warning("Backfill %s was paused and no longer is", backfill_id)
+
+    def show(unended: int, waits: str) -> None:
+        seconds = time.monotonic() - began
+        on_progress(Progress(first, last, max((last - first).days + 1 - unended, 0), seconds, waits))
+
+    _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, show=show)
     lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
     return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in lost)
 
 
-def _has_work(airflow: AirflowClient, dag_id: str, begin: datetime, end: datetime) -> bool:
-    return any(airflow.count_runs(dag_id, begin, end, state) for state in ("queued", "running"))
+def _wait(
+    airflow: AirflowClient,
+    dag_id: str,
+    backfill_id: int,
+    span: tuple[datetime, datetime],
+    *,
+    is_ours: bool,
+    show: Callable[[int, str], None],
+) -> None:
+    """Wait until a backfill has ended, telling how many runs have not and what keeps them; an error if it was cancelled."""
+    unended, told, answered = 0, "", time.monotonic()
+    while True:
+        try:
+            facts = airflow.backfill_facts(backfill_id)
+            unended = airflow.count_runs(dag_id, *span, *UNENDED)
+            waits = _what_keeps_it(airflow, dag_id, facts)
+        except UnreachableError as error:
+            if time.monotonic() - answered > LONGEST_SILENCE:
+                raise
+            waits = f"{error} Asking again for {LONGEST_SILENCE} s; runs may go on meanwhile"
+        else:
+            answered = time.monotonic()
+            if facts["completed_at"] is not None:
+                _check_whole(facts, unended)
+                return
+            if is_ours and not unended:
+                return  # all its runs are there since it was made; of one that was joined we cannot know
+        if waits and waits != told:
+            log.warning("%s", waits)
+        told = waits
+        show(unended, waits)
+        time.sleep(POLL_SECONDS)
+
+
+def _what_keeps_it(airflow: AirflowClient, dag_id: str, facts: Mapping[str, Any]) -> str:
+    if facts["is_paused"]:
+        return f"Backfill {facts['id']} is paused in Airflow: its runs wait until somebody unpauses it"
+    if airflow.is_paused(dag_id):
+        return f"{dag_id} is paused in Airflow: its runs wait until somebody unpauses it"
+    return ""
+
+
+def _check_whole(facts: Mapping[str, Any], unended: int) -> None:
+    if facts["is_paused"]:
+        raise PerennialError(
+            f"Backfill {facts['id']} was cancelled in Airflow, which marks as failed what had not begun; "
+            f"{unended} runs go on to their end. The same command does what is left."
+        )
 
 
 def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
@@ -130,14 +184,14 @@ def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
     Airflow's scheduler looks twice a minute whether one has ended, and allows no other until then. To cancel it would be quicker, but
     what is cancelled is paused: its runs, cleared by hand later, would wait for ever.
     """
-    deadline = None
+    looks, deadline = 0, time.monotonic() + LONGEST_TO_SEE
     while (found := airflow.open_backfill(dag_id)) is not None:
-        if _has_work(airflow, dag_id, *_span(found)):
+        if airflow.count_runs(dag_id, *_span(found), *UNENDED):
             return found
-        if deadline is None:
+        looks += 1
+        if looks == SURE_AFTER_LOOKS:
             log.warning("Backfill %s has ended: waiting until Airflow sees it, up to half a minute", found["id"])
-            deadline = time.monotonic() + LONGEST_TO_SEE
-        elif time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise PerennialError(
                 f"{dag_id}: backfill {found['id']} has no run left, and Airflow has not declared it ended for {LONGEST_TO_SEE} s. "
                 "Is the scheduler running (`make status`)?"

@@ -12,6 +12,9 @@ from typing import Any
 
 from perennial.sql_functions import IDENTIFIER, SAMPLE, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
+SUBQUERIES = {"ScalarSubquery", "ListQuery", "Exists", "LateralSubquery", "FunctionTableSubqueryArgumentExpression"}
+"""Spark's expressions that hold a plan."""
+
 
 def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
     """
@@ -32,9 +35,9 @@ def _calls_of(node: Any) -> Iterator[str]:
         yield TRANSFORM
     if node.nodeName() == "Sample":
         yield SAMPLE
-    for expression in _nodes(node.expressions()):
+    for expression in (*_nodes(node.expressions()), *_window_definitions(node)):
         yield from _refused_calls(expression)
-    for below in (*_nodes(node.children()), *_nodes(node.innerChildren())):
+    for below in (*_nodes(node.children()), *_inner(node)):
         yield from _calls_of(below)
 
 
@@ -49,8 +52,7 @@ def _foreign(node: Any, known: frozenset[str]) -> Iterator[str]:
         yield "IDENTIFIER(…) as a table"
     if kind == "RelationTimeTravel":
         yield "another version of a table (AS OF)"
-    # The parts of a WITH and subqueries in expressions are inner children.
-    inner = list(_nodes(node.innerChildren()))
+    inner = list(_inner(node))
     if kind == "UnresolvedWith":
         # A part sees those before it, and itself only where it says RECURSIVE: else its name is a table's.
         for part in inner:
@@ -75,6 +77,26 @@ def _refused_calls(expression: Any) -> Iterator[str]:
             yield f"the function {parts[0]}: {why_refused(parts[0], 0)}"
     for below in _nodes(expression.children()):
         yield from _refused_calls(below)
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    """Yield the plans within a plan that are none of its children: parts of a WITH, subqueries in expressions."""
+    yield from _nodes(node.innerChildren())
+    for definition in _window_definitions(node):
+        yield from _subqueries(definition)
+
+
+def _window_definitions(node: Any) -> Iterator[Any]:
+    """Yield the parts of a WINDOW clause: Spark keeps them in a map, and neither they nor what is in them is among its expressions."""
+    if node.nodeName() == "WithWindowDefinition":
+        yield from _nodes(node.windowDefinitions().values().toSeq())
+
+
+def _subqueries(expression: Any) -> Iterator[Any]:
+    if expression.nodeName() in SUBQUERIES:
+        yield expression.plan()
+    for below in _nodes(expression.children()):
+        yield from _subqueries(below)
 
 
 def _nodes(sequence: Any) -> Iterator[Any]:

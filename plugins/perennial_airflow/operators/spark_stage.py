@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial_airflow.lake import lake_of
@@ -75,6 +75,13 @@ class SparkStageOperator(SparkSubmitOperator):
         self._hook = None  # it keeps what was submitted before
         try:
             super().execute(context)
+        except AirflowTaskTimeout:
+            self.log.error(
+                "%s of %s has not ended within %s and was stopped. The tables named above are done; look at the SQL of the others "
+                "for a join without a condition, or give the task a longer execution_timeout in dags/retrain.py",
+                self.stage, self.day, self.execution_timeout,
+            )  # fmt: skip
+            raise
         except AirflowException as error:
             if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:  # type: ignore[unreachable]
                 # The job said that a retry cannot mend it; its own words are the last lines of the log.

@@ -21,6 +21,7 @@ READS_WHAT_IT_MAY = [
     "FROM v |> JOIN w USING (a) |> SELECT a",
     "TABLE v",
     "SELECT a FROM v;\n",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY a ORDER BY a)",
     "SELECT unix_timestamp('2026-03-01', 'yyyy-MM-dd') AS a, hash(a) AS b, transform(array(a), x -> x + 1) AS c FROM v",
 ]
 READS_MORE = {
@@ -38,6 +39,9 @@ READS_MORE = {
     "SELECT a FROM IDENTIFIER('x.y')": "IDENTIFIER(…) as a table",
     "SELECT a FROM v VERSION AS OF 1": "another version of a table (AS OF)",
     "TABLE x.y": "x.y",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY a IN (SELECT a FROM x.y))": "x.y",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY EXISTS (SELECT 1 FROM x.y))": "x.y",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (ORDER BY (SELECT max(value) FROM text.`/etc/passwd`))": "text./etc/passwd",
     "WITH other AS (SELECT * FROM other) SELECT * FROM other": "other",
 }
 CALLS_WHAT_IT_MAY_NOT = {
@@ -57,6 +61,8 @@ CALLS_WHAT_IT_MAY_NOT = {
     "SELECT a FROM v ORDER BY \u0131dentifier('ra' || 'nd')()": "IDENTIFIER",
     "SELECT transform(array(a), x -> IDENTIFIER('rand')()) AS a FROM v": "IDENTIFIER",
     "SELECT IDENTIFIER('current_' || 'date') AS a FROM v": "IDENTIFIER",
+    "SELECT a, row_number() OVER n AS b FROM v WINDOW n AS (PARTITION BY a ORDER BY rand())": "rand",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (ORDER BY (SELECT max(uuid()) FROM w))": "uuid",
     "SELECT a FROM v TABLESAMPLE (50 PERCENT)": "TABLESAMPLE",
     "SELECT s.a FROM (SELECT a FROM v TABLESAMPLE (5 PERCENT) REPEATABLE (1)) s JOIN w ON s.a = w.a": "TABLESAMPLE",
     "SELECT hex(aes_encrypt('a', '0000111122223333')) AS x FROM v": "aes_encrypt",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from perennial.history.estimate import expected_seconds
+from perennial.airflow_client import TaskState
+from perennial.history.estimate import _worked, expected_seconds
 
 LED = {10: 60.0, 30: 100.0}
 
@@ -27,3 +28,9 @@ def test_a_backfill_takes_what_those_before_it_took(chunks: list[int], others: i
 def test_before_the_first_backfill_nothing_is_known() -> None:
     assert expected_seconds({}, 0.0, [5], 4, 4) is None
     assert expected_seconds({}, 0.0, [], 3, 4) == 0.0
+
+
+def test_what_a_run_waited_is_not_what_it_took() -> None:
+    tasks = [("plan_run", 400.0, -1), ("clean", 10.0, -1), ("train", 8.0, 0), ("train", 3.0, 1), ("deploy", None, -1)]
+    states = [TaskState(name, "", "success", seconds, index, 1, False) for name, seconds, index in tasks]
+    assert _worked(states) == 18.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
 from perennial.airflow_client import AirflowClient
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, UnreachableError
 from perennial.history import run
 
 OPEN = {"id": 7, "from_date": "2026-03-01T00:00:00+00:00", "to_date": "2026-03-02T00:00:00+00:00"}
@@ -55,3 +57,68 @@ def test_an_end_that_airflow_never_sees_is_an_error() -> None:
         PerennialError, match=r"backfill 7 has no run left, and Airflow has not declared it ended .* Is the scheduler"
     ):
         running((OPEN, 0))
+
+
+SPAN = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+RUNS = {"id": 7, "completed_at": None, "is_paused": False}
+PAUSED, ENDED = RUNS | {"is_paused": True}, RUNS | {"completed_at": "2026-03-03"}
+
+
+class Polled:
+    def __init__(self, *answers: tuple[dict[str, Any] | None, int, bool]) -> None:
+        """Take, poll by poll, what is said of the backfill (None: nothing), its runs that have not ended, whether the DAG is paused."""
+        self._answers = iter(answers)
+
+    def backfill_facts(self, backfill: int) -> dict[str, Any]:
+        facts, self._unended, self._is_paused = next(self._answers)
+        if facts is None:
+            raise UnreachableError("Airflow does not answer.")
+        return facts
+
+    def count_runs(self, *_: object) -> int:
+        return self._unended
+
+    def is_paused(self, dag_id: str) -> bool:
+        return self._is_paused
+
+
+def waited(*answers: tuple[dict[str, Any] | None, int, bool], is_ours: bool = True) -> list[int]:
+    shown: list[int] = []
+    client = cast("AirflowClient", Polled(*answers))
+    run._wait(client, "retrain_x", 7, SPAN, is_ours=is_ours, show=lambda unended, _: shown.append(unended))
+    return shown
+
+
+def test_the_end_of_ones_own_is_seen_before_airflow_declares_it() -> None:
+    assert waited((RUNS, 2, False), (RUNS, 1, False), (RUNS, 0, False)) == [2, 1]
+
+
+def test_one_that_was_joined_may_have_runs_to_come() -> None:
+    assert waited((RUNS, 0, False), (RUNS, 1, False), (ENDED, 0, False), is_ours=False) == [0, 1]
+
+
+def test_a_pause_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    waited((RUNS, 2, True), (RUNS, 2, True), (PAUSED, 2, False), (RUNS, 2, False), (RUNS, 0, False))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "retrain_x is paused in Airflow",
+        "Backfill 7 is paused in Airflow",
+    ]
+
+
+def test_a_cancelled_one_has_not_simply_ended() -> None:
+    with pytest.raises(
+        PerennialError, match=r"Backfill 7 was cancelled in Airflow.* 2 runs go on to their end. The same command"
+    ):
+        waited((RUNS, 6, False), (ENDED | {"is_paused": True}, 2, False))
+
+
+def test_an_api_server_that_is_away_for_a_while_is_outlived(caplog: pytest.LogCaptureFixture) -> None:
+    assert waited((RUNS, 2, False), (None, 0, False), (None, 0, False), (RUNS, 1, False), (RUNS, 0, False)) == [2, 2, 2, 1]
+    assert len(caplog.records) == 1
+
+
+def test_one_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LONGEST_SILENCE", 0.02)
+    with pytest.raises(UnreachableError, match="does not answer"):
+        waited(*[(None, 0, False)] * 1000)

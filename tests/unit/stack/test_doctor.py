@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from stack import doctor
 from stack.config import REPO, StackConfig
 from stack.plan import Part
-from stack.process import Service
+from stack.process import Service, recorded, start, stop
 
 
 def examine(tmp_path: Path, *parts: Part) -> dict[str, doctor.Finding]:
@@ -44,6 +46,21 @@ def test_free_port_is_well(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert not examine(tmp_path, part(port))["ports of one"].fix
+
+
+def test_a_service_that_ended_by_itself_is_named(tmp_path: Path) -> None:
+    config = StackConfig(repo=tmp_path, var=tmp_path / "var", pipelines=tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = part(server.getsockname()[1])
+    start(config, Service(name="one", argv=("sleep", "60"), is_ready=lambda: True))
+    assert examine(tmp_path, one)["ports of one"].found.endswith("in use by this stack")
+    record = recorded(config, "one")
+    assert record is not None
+    os.kill(record.pid, signal.SIGKILL)
+    finding = examine(tmp_path, one)["ports of one"]
+    assert finding.found.endswith("one has ended by itself")
+    assert "make up" in finding.fix
+    stop(config, one.service)
 
 
 @pytest.mark.parametrize(("name", "subject"), [("DISK_GB", "disk"), ("MEMORY_GB", "memory")], ids=["disk", "memory"])
