@@ -216,6 +216,10 @@ class AirflowClient:
         """Return the page of a run."""
         return f"{self.url}/dags/{dag_id}/runs/{run_id}"
 
+    def backfills_url(self, dag_id: str) -> str:
+        """Return the page of a DAG's backfills."""
+        return f"{self.url}/dags/{dag_id}/backfills"
+
     def get(self, path: str) -> httpx.Response:
         """Return the answer of any path of the API server, whatever it says."""
         return self._http.get(path)

@@ -39,10 +39,11 @@ the promotion gate compare them with the model that serves, and releases the win
 
 #### Outputs
 The tables of the database `main__{pipeline.name}`; models, decisions and releases in the lake; the endpoint that serves the label
-`{pipeline.label.column}`. Every task's result is its return value (tab *XCom*).
+`{pipeline.label.column}`. Every task's result is its return value (tab *Storage*, *XCom*).
 
 #### When it fails
-The last lines of the failed task's log say what was found, what was expected and what to do. Clear the task once the cause is
+The log of the failed task says what was found, what was expected and what to do: in its last lines, or above the traceback beside
+the name of the error. Clear the task once the cause is
 mended: every task may be run again, nothing is lost or doubled. `wait_for_drop` fails when a drop is not there at its deadline;
 `collect` and `clean` fail when a drop breaks its contract, and retries cannot mend that. More: `docs/runbooks/run-failed.md`.
 """

@@ -18,14 +18,14 @@ def run_params(pipeline: Pipeline) -> dict[str, Param]:
             type=["null", "string"],
             format="date",
             title="Date",
-            description=f"The date of the data, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}.",
+            description=f"The date of the data, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}. Leave it empty in a backfill: each run has the date of its interval.",
         ),
         "until": Param(
             None,
             type=["null", "string"],
             format="date",
             title="Work ahead until",
-            description="For backfills: the first run also collects, cleans, analyses, trains and decides what has landed up to this date, at most 60 dates at a time. Never releases them.",
+            description="For backfills, where it is the last date of the range: the first run also collects, cleans, analyses, trains and decides what has landed up to this date, at most 60 dates at a time. Never releases them.",
         ),
         "recompute": Param(
             False,

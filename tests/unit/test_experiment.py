@@ -88,6 +88,11 @@ def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: La
     assert found.dates == (LAST - D2).days
     assert [one.name for one in found.policies] == sorted(expected, key=lambda name: expected[name])
     assert {one.name: one.score.log_loss for one in found.policies} == pytest.approx(expected)
+    best, other = found.policies
+    assert best.worse is None
+    assert other.worse is not None
+    assert other.worse.mid == pytest.approx(expected[other.name] - expected[best.name])
+    assert other.worse.low < other.worse.mid < other.worse.high
     assert {one.name: (one.decided, one.promotions, one.trainings) for one in found.policies} == {
         "main": (2, 1, 4),
         "seldom": (1, 1, 2),

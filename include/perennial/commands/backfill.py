@@ -20,6 +20,8 @@ from perennial.history.again import Again
 
 MOST_SHOWN = 10
 SHOWN_IN_SECONDS = 180
+LINE_SECONDS = 15
+"""How often a line says how far it is where there is no terminal for a spinner."""
 
 
 class Cadence(StrEnum):
@@ -117,15 +119,22 @@ def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, las
 
 def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None) -> dict[str, Any]:
     """Run it, showing how far it is."""
+    from perennial.airflow_client import dag_of
     from perennial.history.run import Progress, run_history
 
+    problems.print(f"  {airflow.backfills_url(dag_of(lake.pipeline.name))} shows its runs")
+    told = 0.0
     with problems.status("") as shown:
 
         def show(now: Progress) -> None:
+            nonlocal told
             left = "" if expected is None else f", about {_duration(max(expected - now.seconds, 0))} left"
-            shown.update(
-                f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}{'; it waits' if now.waits else ''}"
-            )
+            waits = "; it waits" if now.waits else ""
+            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}{waits}"
+            shown.update(text)
+            if not problems.is_terminal and now.seconds - told >= LINE_SECONDS:
+                told = now.seconds
+                problems.print(f"  {text}")
 
         try:
             return run_history(airflow, lake, plan, again, show)
@@ -168,6 +177,8 @@ def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[
     if plan.stale:
         shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MOST_SHOWN]]
         lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
+    if only_stale:
+        lines.append(f"  run again: {sum(not one.is_blocked for one in plan.stale.values())} of them, and what that makes stale")
     if plan.chunks:
         shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
         lines.append(f"  worked on in {_count(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")

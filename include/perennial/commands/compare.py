@@ -19,22 +19,25 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set experiments side by side on the same dates."""
+    from perennial.evaluate.comparison import numbers
     from perennial.report.compare import compare as compare_policies
 
     lake = chosen_lake(pipeline)
     with problems.status("Judging every date by each policy's champion"):
         found = compare_policies({name: of_space(lake, name) for name in names}, chosen_date(first), chosen_date(last))
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, **asdict(found)})
+        policies = [{**asdict(one), "worse": numbers(one.worse)} for one in found.policies]
+        print_json({"pipeline": lake.pipeline.name, "dates": found.dates, "policies": policies})
         return
     print_line(f"{found.dates} dates on which all of them have a champion, each judged on its own rows")
-    columns = ("policy", "log loss", "ROC AUC", "decided", "promotions", "trainings", "CPU-s")
+    columns = ("policy", "log loss", "above the best (90 %)", "ROC AUC", "decided", "promotions", "trainings", "CPU-s")
     print_table(
         columns,
         (
             [
                 one.name,
                 f"{one.score.log_loss:.4f}",
+                _interval(one.worse),
                 _shown(one.score.roc_auc),
                 one.decided,
                 one.promotions,
@@ -51,6 +54,10 @@ def of_space(lake: Any, name: str | None) -> Any:
     from perennial.experiment import PRODUCTION, open_experiment
 
     return lake if name in (None, PRODUCTION) else open_experiment(lake, str(name))
+
+
+def _interval(found: Any) -> str:
+    return "" if found is None else f"{found.mid:.4f} ({found.low:.4f} to {found.high:.4f})"
 
 
 def _shown(value: float | None) -> str:

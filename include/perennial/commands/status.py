@@ -75,14 +75,16 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
     decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
-    waits = f"{one['waits']} has landed and is not decided: no date before it deploys until it is run, or its drop is repaired"
+    waits = (
+        f"{one['waits']} has landed and is not decided yet; until it is run (or its drop repaired), older dates release nothing"
+    )
     lines = [
         ("landed", f"{landed} (newest)"),
         ("waits", waits if one["waits"] else ""),
         ("last decision", decided),
         ("champion", one["champion"] or "none yet"),
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),
-        ("behind", f"{one['last_date']} is not released: {one['behind']}" if one["behind"] else ""),
+        ("behind", "" if one["waits"] else one["behind"]),
         ("endpoint", one["endpoint"]),
         ("stale", f"{', '.join(one['stale'])}: {stale_text(one['pipeline'], one['stale'])}" if one["stale"] else ""),
     ]

@@ -79,7 +79,8 @@ def why_behind(lake: Lake, chain: Chain, active: Active) -> str:
     if waiting is None:
         return reason
     failed = [item.reason for item in chain.interventions if item.date == last.isoformat()]
-    return failed[-1] if failed else "its deploy is under way, or did not end and the date wants to be run again"
+    why = failed[-1] if failed else "its deploy is under way, or did not end and the date wants to be run again"
+    return f"{last} is not released: {why}"
 
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:

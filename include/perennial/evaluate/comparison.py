@@ -73,8 +73,8 @@ class Comparison:
             "slice": self.slice or None,
             "rows": self.rows,
             "decision": self.verdict,
-            "log_loss": _numbers(self.log_loss),
-            "roc_auc": _numbers(self.roc_auc),
+            "log_loss": numbers(self.log_loss),
+            "roc_auc": numbers(self.roc_auc),
             "why": self.why,
         }
 
@@ -140,7 +140,7 @@ def _show(found: Interval, margin: float) -> str:
     return f"{mid} (95 %: {low} to {high}; up to {margin:g} worse is allowed)"
 
 
-def _numbers(found: Interval | None) -> list[float | None] | None:
+def numbers(found: Interval | None) -> list[float | None] | None:
     """Return [low, mid, high]; a bound that the data cannot give is null. Nine digits: the last bits are no information."""
     if found is None:
         return None

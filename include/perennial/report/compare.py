@@ -8,6 +8,7 @@ from datetime import date
 
 from perennial.calendar import days
 from perennial.errors import RefusedError
+from perennial.evaluate.bootstrap import Interval
 from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
@@ -21,11 +22,13 @@ class Policy:
     What one policy came to.
 
     :param score: of its champions, over all rows of the dates that every policy has a champion for
+    :param worse: how much its log loss is above the best policy's there, with the interval that the gate takes; None: it is the best
     :param cpu_seconds: CPU seconds of all its trainings in the range
     """
 
     name: str
     score: Score
+    worse: Interval | None
     decided: int
     promotions: int
     trainings: int
@@ -64,6 +67,7 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
         decided = [f"{name}: {len(chain.days)} dates decided in all" for name, chain in chains.items()]
         raise RefusedError(f"No date from {first} to {last} on which all of them have a champion", decided)
     scores = pool.scores()
+    best = min(scores, key=lambda name: scores[name].log_loss)
     found = []
     for name, chain in chains.items():
         entries = {day: chain.entries[day.isoformat()] for day in chain.days if first <= day <= last}
@@ -74,5 +78,6 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
         ]
         promotions = sum(entry.decision == "PROMOTE" for entry in entries.values())
         seconds = sum(float(manifest["measured"]["cpu_seconds"]) for manifest in manifests)
-        found.append(Policy(name, scores[name], len(entries), promotions, len(manifests), round(seconds, 1)))
+        worse = None if name == best else pool.difference(best, name)
+        found.append(Policy(name, scores[name], worse, len(entries), promotions, len(manifests), round(seconds, 1)))
     return Comparison(pool.dates, tuple(sorted(found, key=lambda one: one.score.log_loss)))

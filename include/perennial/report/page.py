@@ -20,6 +20,8 @@ CHALLENGERS = ("#2176c7", "#d1661f", "#1d8a8a", "#b3387a")
 SOURCES = ("#5b7a99", "#a3b8cc", "#7d6b91", "#c2b5d1")
 LONGEST_REASON = 160
 MOST_LISTED = 10
+FEW_DATES = 30
+"""Up to so many a line has marks: of one date there is no line."""
 DRIFT = "Drift (median PSI of the inputs)"
 PANELS = (
     "Log loss (lower is better)",
@@ -46,7 +48,7 @@ td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px s
 <h1>{title}</h1>
 <p>{summary}</p>
 <table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
-<p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. A candidate is the one
+<p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. Of a week or two a difference says little: <code>perennial compare</code> gives intervals. A candidate is the one
 trained for the date itself; its window ends before it. The base rate says for every row the share of positives in that window. Drift is the population stability index
 of the numeric inputs against the 28 dates before, the median of all; pointing at it names the input that moved most. Inputs that are the same all day, such as weather, move every day.
 CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates that a job worked for, and of each candidate's training.</p>
@@ -61,9 +63,11 @@ def page(report: WalkForward) -> str:
     promoted = sum(day.decision == "PROMOTE" for day in report.days)
     champions = len({day.champion for day in report.days if day.champion})
     stale = sum(day.stale for day in report.days)
-    summary = f"{len(report.days)} dates decided: {promoted} promotions, {champions} champions."
+    summary = f"Dates decided: {len(report.days)}; promotions: {promoted}; champions: {champions}."
     if stale:
-        summary += f" {stale} decisions are stale."
+        summary += f" Stale decisions: {stale}."
+    if not report.pooled_dates:
+        summary += " The table is empty: it begins with the date after the first champion."
     if report.undecided:
         summary += f" Without a decision between them: {len(report.undecided)} ({_listed(report.undecided)})."
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
@@ -81,13 +85,21 @@ def _listed(dates: Sequence[date]) -> str:
     return ", ".join(map(str, dates[:MOST_LISTED])) + (" and others" if len(dates) > MOST_LISTED else "")
 
 
+def _cut(reason: str) -> str:
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON].rpartition(' ')[0]} …"
+
+
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
 def _titles(days: Sequence[Day]) -> list[str]:
     """Return the titles of the panels; one that stays empty says why."""
-    why = "" if any(day.drift for day in days) else f": none, it needs {REFERENCE_DAYS} dates before, and inputs that are numbers"
+    why = (
+        ""
+        if any(day.drift for day in days)
+        else f": none, the range must have more than {REFERENCE_DAYS} dates, and the inputs numbers"
+    )
     return [panel + why if panel == DRIFT else panel for panel in PANELS]
 
 
@@ -107,7 +119,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
     def line(panel: int, name: str, values: Iterable[float | None], *, legend: bool = True) -> None:
         colour, dash, width = LINES.get(name) or (colour_of(name), "solid", 1)
         trace = go.Scatter(
-            x=dates, y=list(values), name=escape(name), mode="lines", legendgroup=name, showlegend=legend,
+            x=dates, y=list(values), name=escape(name), mode="lines" if len(days) > FEW_DATES else "lines+markers", legendgroup=name, showlegend=legend,
             line={"color": colour, "dash": dash, "width": width},
         )  # fmt: skip
         figure.add_trace(trace, row=panel, col=1)
@@ -123,7 +135,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
             line(2, name, (one.roc_auc if one else None for one in scores), legend=False)
     for decision, colour in COLOURS.items():
         some = [day for day in days if day.decision == decision]
-        text = ["<br>".join(escape(reason[:LONGEST_REASON]) for reason in day.reasons) for day in some]
+        text = ["<br>".join(escape(_cut(reason)) for reason in day.reasons) for day in some]
         marks = go.Scatter(
             x=[day.date for day in some], y=[decision] * len(some), mode="markers", name=decision, text=text, showlegend=False,
             marker={"color": colour, "size": 8, "symbol": ["x" if day.stale else "circle" for day in some]},

@@ -17,8 +17,10 @@ import numpy as np
 
 from perennial.calendar import days
 from perennial.errors import PerennialError, RefusedError
+from perennial.evaluate.bootstrap import Interval, interval, mean_difference
 from perennial.evaluate.chain import Chain, Model, incumbent
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.comparison import losses
 from perennial.evaluate.holdout import read_file
 from perennial.evaluate.metrics import log_loss, roc_auc
 from perennial.evaluate.opponents import unfit
@@ -125,6 +127,13 @@ class Pool:
             return {}
         y = np.concatenate(self.y)
         return {name: _score(y, np.concatenate(parts)) for name, parts in self.p.items()}
+
+    def difference(self, better: str, worse: str) -> Interval:
+        """Return how much the log loss of `worse` is above that of `better`, by the gate's paired bootstrap over dates."""
+        pairs = zip(self.y, self.p[worse], self.p[better], strict=True)
+        sums = np.array([float((losses(y, p) - losses(y, q)).sum()) for y, p, q in pairs])
+        counts = np.array([len(y) for y in self.y], dtype=np.float64)
+        return interval(mean_difference(sums, counts), len(counts), seed=0)
 
 
 def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:

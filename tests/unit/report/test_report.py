@@ -85,8 +85,9 @@ def test_the_page_says_what_it_does_not_show(lab: Lab) -> None:
     forced(lab, D1, GOOD)
     decide(lab, D3, 0.05)
     html = page(walk_forward(lab.lake, date.min, date.max))
+    assert '"mode":"lines+markers"' in html  # of one date there is no line
     assert f"Without a decision between them: 1 ({D2})." in html
-    assert "Drift (median PSI of the inputs): none, it needs 28 dates before" in html
+    assert "Drift (median PSI of the inputs): none, the range must have more than 28 dates" in html
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
