@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
+from perennial.settings import ENVIRONMENT_FILE
 from stack.errors import StackError
 from stack.files import write_file
 
@@ -92,7 +93,8 @@ class StackConfig:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> StackConfig:
         """Read PERENNIAL_VAR, PERENNIAL_PORT_OFFSET and PERENNIAL_PIPELINES; all have defaults."""
         environment = os.environ if environment is None else environment
-        text = environment.get("PERENNIAL_PORT_OFFSET") or "0"
+        var = Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve()
+        text = environment.get("PERENNIAL_PORT_OFFSET") or _offset_of_running(var) or "0"
         # From 32768 on Linux gives ports to outgoing connections: one of them would hold ours now and then. Servers count up.
         highest = 32_000 - max(PORTS.values())
         if not (text.isascii() and text.isdigit() and int(text) <= highest):
@@ -101,7 +103,7 @@ class StackConfig:
             )
         return cls(
             repo=REPO,
-            var=Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve(),
+            var=var,
             offset=int(text),
             pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
             store=Store.from_environment(environment),
@@ -137,7 +139,7 @@ class StackConfig:
 
     @property
     def environment_file(self) -> Path:
-        return self.var / "stack.env"
+        return self.var / ENVIRONMENT_FILE
 
     @property
     def spark_submit(self) -> Path:
@@ -201,6 +203,15 @@ class StackConfig:
         self.var.mkdir(parents=True, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
         write_file(self.environment_file, "".join(lines))
+
+
+def _offset_of_running(var: Path) -> str | None:
+    """Return the offset of what runs there already, which a new shell does not know; None when nothing does."""
+    file = var / ENVIRONMENT_FILE
+    if not file.is_file() or not any((var / "run").glob("*.json")):
+        return None
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return next((line.partition("=")[2] for line in lines if line.startswith("PERENNIAL_PORT_OFFSET=")), None)
 
 
 def _one_address(text: str) -> str:

@@ -17,6 +17,16 @@ def test_offset_moves_every_port(tmp_path: Path) -> None:
     assert config.shared_environment()["AWS_ENDPOINT_URL_S3"] == f"http://127.0.0.1:{PORTS['s3'] + 100}"
 
 
+def test_a_shell_need_not_know_the_offset_of_what_runs(tmp_path: Path) -> None:
+    here = {"PERENNIAL_VAR": str(tmp_path)}
+    StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "100"}).write_environment()
+    assert StackConfig.from_environment(here).offset == 0
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "s3.json").write_text("{}")
+    assert StackConfig.from_environment(here).offset == 100
+    assert StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "0"}).offset == 0
+
+
 def test_no_two_services_share_a_port() -> None:
     assert len(set(PORTS.values())) == len(PORTS)
 
