@@ -30,9 +30,11 @@ def report(dag_id: str) -> HTMLResponse:
     except PerennialError as error:
         return _says(str(error))
     if page is None:
-        return _says(f"There is no report yet. perennial report {name} --from DATE --to DATE makes one.")
+        return _says(f"There is no report yet. This makes one: perennial report {name} --from DATE --to DATE", status_code=200)
     return HTMLResponse(page, headers=SANDBOX)
 
 
-def _says(text: str) -> HTMLResponse:
-    return HTMLResponse(f"<!doctype html><meta charset=utf-8><p>{escape(text)}</p>", status_code=404, headers=SANDBOX)
+def _says(text: str, status_code: int = 404) -> HTMLResponse:
+    style = "font: 15px/1.5 system-ui, sans-serif; margin: 2rem"
+    page = f'<!doctype html><meta charset=utf-8><body style="{style}"><p>{escape(text)}</p>'
+    return HTMLResponse(page, status_code=status_code, headers=SANDBOX)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
-from perennial.commands.output import print_json, print_line, problems
+from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
 from perennial.history.again import Again
 
@@ -109,7 +109,8 @@ def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, las
         )
         return
     print_line(
-        f"{name}: {len(found.decisions)} dates decided in {seconds} s: " + ", ".join(f"{n} {one}" for one, n in counts.items())
+        f"{name}: {counted(len(found.decisions), 'date')} decided in {seconds} s: "
+        + ", ".join(f"{n} {one}" for one, n in counts.items())
     )
     for day, reason in list(found.without.items())[:MOST_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
@@ -167,7 +168,7 @@ def _access() -> tuple[str, str]:
 
 def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[str]:
     lines = [
-        f"{len(plan.dates)} dates, {plan.dates[0]} to {plan.dates[-1]}; "
+        f"{counted(len(plan.dates), 'date')}, {plan.dates[0]} to {plan.dates[-1]}; "
         f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
     ]
     if plan.missing:
@@ -181,7 +182,7 @@ def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[
         lines.append(f"  run again: {sum(not one.is_blocked for one in plan.stale.values())} of them, and what that makes stale")
     if plan.chunks:
         shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
-        lines.append(f"  worked on in {_count(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")
+        lines.append(f"  worked on in {counted(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")
     lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among them'}")
     took = "not known yet, it is taken from backfills that ran before" if expected is None else f"about {_duration(expected)}"
     lines.append(f"  time: {took}")
@@ -192,10 +193,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:.0f} min"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
 def _more(items: Sized) -> str:
     return f" and {len(items) - MOST_SHOWN} more" if len(items) > MOST_SHOWN else ""
 
@@ -203,7 +200,7 @@ def _more(items: Sized) -> str:
 def _summary_lines(summary: dict[str, Any]) -> list[str]:
     decisions = ", ".join(f"{count} {name}" for name, count in summary["decisions"].items() if count)
     return [
-        f"{summary['dates']} dates in {summary['seconds']} s, {len(summary['failed'])} failed; decisions: {decisions or 'none'}",
+        f"{counted(summary['dates'], 'date')} in {summary['seconds']} s, {len(summary['failed'])} failed; decisions: {decisions or 'none'}",
         *([f"Failed, as the run of each in Airflow says: {', '.join(summary['failed'])}"] if summary["failed"] else []),
         *(
             [f"Stale decisions: {summary['stale']}. `--again stale` over their dates judges them anew"]

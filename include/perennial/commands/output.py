@@ -20,6 +20,11 @@ def stale_text(pipeline: str, dates: Sequence[str]) -> str:
     return f"judged against a model that is no longer the one before it; `{command}` judges anew"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def print_json(value: Any) -> None:
     """Print the command's one JSON value."""
     typer.echo(json.dumps(value, ensure_ascii=False))

@@ -9,7 +9,7 @@ import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.compare import of_space
-from perennial.commands.output import print_json, print_line, problems
+from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.settings import var_folder
 
 
@@ -49,4 +49,4 @@ def report(
             }
         )
     else:
-        print_line(f"✓ {len(days)} dates: {path.as_uri()}", style="green")
+        print_line(f"✓ {counted(len(days), 'date')}: {path.as_uri()}", style="green")

@@ -37,9 +37,7 @@ def own_day_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
         if kind is exp.LT:
             return
         if kind in _UP_TO:
-            found.append(
-                (line_of(node), f"{node.sql()}: it lets rows of the very day in that begins at {MIDNIGHT}. Compare with <")
-            )
+            found.append((line_of(node), f"{node.sql()}: rows of the day that begins at {MIDNIGHT} get in. Compare with <"))
     yield from found
 
 
