@@ -179,6 +179,11 @@ class AirflowClient:
             for item in found
         ]
 
+    def running_tasks(self, dag_id: str) -> set[str]:
+        """Return the names of the tasks of a DAG that are at work, in whatever run."""
+        found = (self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances?state=running&limit=100") or {})["task_instances"]
+        return {item["task_id"] for item in found}
+
     def wait(
         self, dag_id: str, run_id: str, seconds: float, on_change: Callable[[TaskState], None] = lambda _: None
     ) -> tuple[str, list[TaskState]]:

@@ -13,7 +13,7 @@ import psutil
 from stack.config import StackConfig
 from stack.plan import Part
 from stack.probe import taken_by
-from stack.process import recorded
+from stack.process import is_running, log_path, recorded
 
 DISK_GB = 4
 MEMORY_GB = 6
@@ -37,6 +37,7 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
         *_tools(config),
         _writable(config),
         *(finding for part in parts if (finding := _ports(config, part))),
+        *(finding for part in parts if (finding := _ended(config, part))),
         _pipelines(config),
     ]
 
@@ -95,11 +96,8 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
         return None
     ports = ", ".join(map(str, part.service.ports))
     name = f"ports of {part.name}"
-    if record := recorded(config, part.name):
-        if record.process() is not None:
-            return Finding(name, f"{ports}: in use by this stack")
-        if not any(map(taken_by, part.service.ports)):
-            return Finding(name, f"{ports}: {part.name} has ended by itself", "Start it again by `make up`; its log says why.")
+    if is_running(config, part.name):
+        return Finding(name, f"{ports}: in use by this stack")
     taken = [f"{port} is taken by {holder}" for port in part.service.ports if (holder := taken_by(port))]
     fix = (
         "Stop it (`make down` if it is left from this stack), or move all ports with another PERENNIAL_PORT_OFFSET."
@@ -107,6 +105,12 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
         else ""
     )
     return Finding(name, "; ".join(taken) or f"{ports}: free", fix)
+
+
+def _ended(config: StackConfig, part: Part) -> Finding | None:
+    if recorded(config, part.name) is None or is_running(config, part.name):
+        return None
+    return Finding(part.name, f"has ended by itself; its log is {log_path(config, part.name)}", "Start it again by `make up`.")
 
 
 def _pipelines(config: StackConfig) -> Finding:

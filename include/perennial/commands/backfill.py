@@ -130,8 +130,8 @@ def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None)
         def show(now: Progress) -> None:
             nonlocal told
             left = "" if expected is None else f", about {_duration(max(expected - now.seconds, 0))} left"
-            waits = "; it waits" if now.waits else ""
-            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}{waits}"
+            doing = "; it waits" if now.waits else f"; {now.task}" if now.task else ""
+            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}{doing}"
             shown.update(text)
             if not problems.is_terminal and now.seconds - told >= LINE_SECONDS:
                 told = now.seconds

@@ -35,12 +35,18 @@ REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "non
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a range is: dates of it that have ended, of all, after so many seconds, and why it does not go on where that is so."""
+    """
+    How far a range is: dates of it that have ended, of all, after so many seconds.
+
+    :param task: what is at work, if it is more than a look for work
+    :param waits: why it does not go on, where that is so
+    """
 
     first: date
     last: date
     ended: int
     seconds: float
+    task: str = ""
     waits: str = ""
 
     @property
@@ -118,9 +124,9 @@ def _run_range(
             airflow.unpause_backfill(backfill_id)
             log.warning("Backfill %s was paused and no longer is", backfill_id)
 
-    def show(unended: int, waits: str) -> None:
+    def show(unended: int, task: str, waits: str) -> None:
         seconds = time.monotonic() - began
-        on_progress(Progress(first, last, max((last - first).days + 1 - unended, 0), seconds, waits))
+        on_progress(Progress(first, last, max((last - first).days + 1 - unended, 0), seconds, task, waits))
 
     _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, show=show)
     lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
@@ -134,15 +140,16 @@ def _wait(
     span: tuple[datetime, datetime],
     *,
     is_ours: bool,
-    show: Callable[[int, str], None],
+    show: Callable[[int, str, str], None],
 ) -> None:
-    """Wait until a backfill has ended, telling how many runs have not and what keeps them; an error if it was cancelled."""
-    unended, told, answered = 0, "", time.monotonic()
+    """Wait until a backfill has ended, telling how many runs have not, what is at work and what keeps them; an error if it was cancelled."""
+    unended, task, told, answered = 0, "", "", time.monotonic()
     while True:
         try:
-            facts = airflow.backfill_facts(backfill_id)
             unended = airflow.count_runs(dag_id, *span, *UNENDED)
+            facts = airflow.backfill_facts(backfill_id)  # after the runs: a cancellation that ended the last of them is seen
             waits = _what_keeps_it(airflow, dag_id, facts)
+            task = ", ".join(sorted(airflow.running_tasks(dag_id) - {"plan_run"}))
         except UnreachableError as error:
             if time.monotonic() - answered > LONGEST_SILENCE:
                 raise
@@ -157,7 +164,7 @@ def _wait(
         if waits and waits != told:
             log.warning("%s", waits)
         told = waits
-        show(unended, waits)
+        show(unended, task, waits)
         time.sleep(POLL_SECONDS)
 
 

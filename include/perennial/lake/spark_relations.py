@@ -12,6 +12,7 @@ from typing import Any
 
 from perennial.sql_functions import IDENTIFIER, SAMPLE, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
+MOMENT_RULES = ("SpecialDatetimeValues", "ComputeCurrentTime")
 SUBQUERIES = {"ScalarSubquery", "ListQuery", "Exists", "LateralSubquery", "FunctionTableSubqueryArgumentExpression"}
 """Spark's expressions that hold a plan."""
 
@@ -28,6 +29,18 @@ def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
 def refused_calls(plan: Any) -> list[str]:
     """Return every function in a parsed plan that no query may call, and why."""
     return list(dict.fromkeys(_calls_of(plan)))
+
+
+def moments(plan: Any, optimizer: Any) -> bool:
+    """
+    Return whether a plan would have another meaning at another moment, however the query spells that: whether the rules by which Spark
+    puts the moment into it find anything.
+
+    :param plan: Spark's logical plan after analysis, in the JVM
+    :param optimizer: the JVM's package org.apache.spark.sql.catalyst.optimizer
+    """
+    rules = [getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in MOMENT_RULES]
+    return any(not rule.apply(one).fastEquals(one) for one in (plan, *_nodes(plan.subqueriesAll())) for rule in rules)
 
 
 def _calls_of(node: Any) -> Iterator[str]:

@@ -14,9 +14,10 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
-from perennial.lake.spark_relations import foreign_relations, refused_calls
+from perennial.lake.spark_relations import foreign_relations, moments, refused_calls
 from perennial.sql_functions import may_call_refused, refused_texts
 
+MOMENT = "a text such as 'now' or 'today' becomes a date, perhaps put together from pieces"
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
@@ -39,11 +40,14 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
             raise RefusedError(f"{file}: it calls what a query may not", calls, "A result follows from the rows alone.")
         # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
         # on to what was resolved now.
-        return spark.sql(query).select("*")
+        found = spark.sql(query).select("*")
     except ParseException as error:
         raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
     except AnalysisException as error:
         raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
+    if moments(found._jdf.queryExecution().analyzed(), _jvm(spark).org.apache.spark.sql.catalyst.optimizer):
+        raise RefusedError(f"{file}: it asks for the present moment", [MOMENT], "Take dates from the view dates.")
+    return found
 
 
 @contextmanager

@@ -76,6 +76,13 @@ HOLDS_WHAT_IT_MAY_NOT = {
     'SELECT CAST("Now " AS TIMESTAMP) AS x FROM v': "'Now'",
     "SELECT to_date('tomorrow Z') AS x FROM v": "'tomorrow Z'",
 }
+ASKS_FOR_THE_MOMENT = [
+    "SELECT CAST('to' 'day' AS DATE) AS x FROM v",
+    "SELECT CAST('\\u0074oday' AS DATE) AS x FROM v",
+    "SELECT timestamp(concat('n', 'ow')) AS x FROM v",
+    "SELECT a FROM v WHERE a IN (SELECT w.a FROM w WHERE date('to' || 'morrow') > DATE '2026-03-01')",
+    "WITH c AS (SELECT DATE '2026-03-01' < 'to' || 'day' AS x) SELECT x FROM c",
+]
 STATEMENTS = [
     "DROP VIEW v",
     "CREATE TABLE x AS SELECT 1",
@@ -111,7 +118,15 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
     folder = tmp_path_factory.mktemp("spark")
     queries = json.dumps(
-        [*READS_WHAT_IT_MAY, *READS_MORE, *CALLS_WHAT_IT_MAY_NOT, *HOLDS_WHAT_IT_MAY_NOT, *STATEMENTS, "SELECT nothing FROM v"]
+        [
+            *READS_WHAT_IT_MAY,
+            *READS_MORE,
+            *CALLS_WHAT_IT_MAY_NOT,
+            *HOLDS_WHAT_IT_MAY_NOT,
+            *ASKS_FOR_THE_MOMENT,
+            *STATEMENTS,
+            "SELECT nothing FROM v",
+        ]
     )
     # As in a job: Iceberg brings a parser of its own.
     extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
@@ -130,6 +145,11 @@ def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> N
     assert text.startswith("x.sql: it reads what a query may not see")
     assert text.endswith("Read only v, w, by these names.")
     assert problems == [READS_MORE[query]]
+
+
+@pytest.mark.parametrize("query", ASKS_FOR_THE_MOMENT)
+def test_the_present_moment_is_refused_however_it_is_spelt(said: dict[str, list[str]], query: str) -> None:
+    assert said[query][0].startswith("x.sql: it asks for the present moment")
 
 
 @pytest.mark.parametrize("query", HOLDS_WHAT_IT_MAY_NOT)

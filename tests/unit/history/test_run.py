@@ -69,23 +69,26 @@ class Polled:
         """Take, poll by poll, what is said of the backfill (None: nothing), its runs that have not ended, whether the DAG is paused."""
         self._answers = iter(answers)
 
-    def backfill_facts(self, backfill: int) -> dict[str, Any]:
-        facts, self._unended, self._is_paused = next(self._answers)
-        if facts is None:
-            raise UnreachableError("Airflow does not answer.")
-        return facts
-
     def count_runs(self, *_: object) -> int:
-        return self._unended
+        self._facts, unended, self._is_paused = next(self._answers)
+        if self._facts is None:
+            raise UnreachableError("Airflow does not answer.")
+        return unended
+
+    def backfill_facts(self, backfill: int) -> dict[str, Any]:
+        return self._facts or {}
 
     def is_paused(self, dag_id: str) -> bool:
         return self._is_paused
+
+    def running_tasks(self, dag_id: str) -> set[str]:
+        return {"plan_run", "clean"}
 
 
 def waited(*answers: tuple[dict[str, Any] | None, int, bool], is_ours: bool = True) -> list[int]:
     shown: list[int] = []
     client = cast("AirflowClient", Polled(*answers))
-    run._wait(client, "retrain_x", 7, SPAN, is_ours=is_ours, show=lambda unended, _: shown.append(unended))
+    run._wait(client, "retrain_x", 7, SPAN, is_ours=is_ours, show=lambda unended, *_: shown.append(unended))
     return shown
 
 
