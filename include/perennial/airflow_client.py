@@ -179,10 +179,11 @@ class AirflowClient:
             for item in found
         ]
 
-    def running_tasks(self, dag_id: str) -> set[str]:
-        """Return the names of the tasks of a DAG that are at work, in whatever run."""
-        found = (self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances?state=running&limit=100") or {})["task_instances"]
-        return {item["task_id"] for item in found}
+    def running_tasks(self, dag_id: str, first: datetime, last: datetime) -> set[str]:
+        """Return the names of the tasks that are at work in runs with logical dates from `first` to `last`."""
+        query = {"state": "running", "limit": 100, "logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
+        found = self._checked(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances", params=query))
+        return {item["task_id"] for item in found["task_instances"]}
 
     def wait(
         self, dag_id: str, run_id: str, seconds: float, on_change: Callable[[TaskState], None] = lambda _: None

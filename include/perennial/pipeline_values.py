@@ -100,6 +100,8 @@ def _field(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
+        if value.startswith(("posix", "right/", "local")):  # files beside the zones, which Java does not know
+            raise ValueError
         ZoneInfo(value)  # to list all names would read a folder of hundreds of files
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("no such time zone; use an IANA name such as America/New_York") from None

@@ -67,6 +67,9 @@ SAMPLE = f"TABLESAMPLE: {_CHANCE}"
 _WORDS = frozenset((*REFUSED, *WITHOUT_ARGUMENTS, "using", "identifier", "tablesample"))
 _MOMENT = re.compile(r"""(?<=['"])\s*(now|today|tomorrow|yesterday)(\s+[^'"]*)?(?=['"])""", re.IGNORECASE)
 
+_ESCAPED = re.compile(r"""\b(date|timestamp\w*)\s*r?(?:'[^'\\]*\\|"[^"\\]*\\)""", re.IGNORECASE)
+"""Spark reads such a literal while it parses, so that nobody sees what its escapes have become."""
+
 
 def refused_texts(query: str) -> list[str]:
     """
@@ -76,6 +79,8 @@ def refused_texts(query: str) -> list[str]:
     present moment wherever it takes a text for a date: in DATE 'today', in a cast, in to_date(…), in a comparison.
     """
     found = ["${…}: Spark would put a setting of the job in its place; write what you mean"] if "${" in query else []
+    if _ESCAPED.search(query):
+        found.append(r"a backslash in a DATE or TIMESTAMP literal: write its characters")
     words = dict.fromkeys(match.group(0).strip() for match in _MOMENT.finditer(query))
     return [*found, *(f"the text {word!r}: as a date it is the present moment; take dates from the view dates" for word in words)]
 

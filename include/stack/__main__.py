@@ -94,6 +94,7 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     """Start the stack, or some parts with what they need."""
     begin = time.monotonic()
     parts = choose(plan(config), only)
+    config.check_offset()
     ill = [finding for finding in doctor.examine(config, parts) if finding.fix]
     if ill:
         for finding in ill:
@@ -149,7 +150,8 @@ def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
 
 def show_doctor(config: StackConfig, as_json: bool) -> int:
     """Print every finding; those that need a hand say which."""
-    findings = doctor.examine(config, plan(config))
+    parts = plan(config)
+    findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
     if as_json:
         out.print_json(json.dumps([asdict(finding) for finding in findings]))
     else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+
+import psutil
 
 from perennial.settings import ENVIRONMENT_FILE
 from stack.errors import StackError
@@ -112,6 +115,15 @@ class StackConfig:
             bind=environment.get("PERENNIAL_BIND") or "127.0.0.1",
         )
 
+    def check_offset(self) -> None:
+        """Refuse other ports than those of what runs: it would be waited for where it does not listen."""
+        running = _offset_of_running(self.var)
+        if running is not None and running != str(self.offset):
+            raise StackError(
+                f"What runs in {self.var} has PERENNIAL_PORT_OFFSET={running}, found {self.offset}. "
+                "Stop it first (`make down`), or unset the variable."
+            )
+
     def port(self, service: str) -> int:
         """Return the port of a service of `PORTS`, offset included."""
         return PORTS[service] + self.offset
@@ -208,7 +220,8 @@ class StackConfig:
 def _offset_of_running(var: Path) -> str | None:
     """Return the offset of what runs there already, which a new shell does not know; None when nothing does."""
     file = var / ENVIRONMENT_FILE
-    if not file.is_file() or not any((var / "run").glob("*.json")):
+    records = (json.loads(path.read_text(encoding="utf-8")) for path in (var / "run").glob("*.json"))
+    if not file.is_file() or not any(psutil.pid_exists(record["pid"]) for record in records):
         return None
     lines = file.read_text(encoding="utf-8").splitlines()
     return next((line.partition("=")[2] for line in lines if line.startswith("PERENNIAL_PORT_OFFSET=")), None)

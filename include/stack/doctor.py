@@ -37,8 +37,16 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
         *_tools(config),
         _writable(config),
         *(finding for part in parts if (finding := _ports(config, part))),
-        *(finding for part in parts if (finding := _ended(config, part))),
         _pipelines(config),
+    ]
+
+
+def ended(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
+    """Look for services that were started and are gone. They keep nothing from starting: a start is what they need."""
+    return [
+        Finding(part.name, f"has ended by itself; its log is {log_path(config, part.name)}", "Start it again by `make up`.")
+        for part in parts
+        if recorded(config, part.name) is not None and not is_running(config, part.name)
     ]
 
 
@@ -105,12 +113,6 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
         else ""
     )
     return Finding(name, "; ".join(taken) or f"{ports}: free", fix)
-
-
-def _ended(config: StackConfig, part: Part) -> Finding | None:
-    if recorded(config, part.name) is None or is_running(config, part.name):
-        return None
-    return Finding(part.name, f"has ended by itself; its log is {log_path(config, part.name)}", "Start it again by `make up`.")
 
 
 def _pipelines(config: StackConfig) -> Finding:

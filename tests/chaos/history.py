@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import httpx
 import psutil
 import yaml
-from own_stack import STACK, own_stack, run
+from own_stack import STACK, own_stack, run_stack
 from rich.console import Console
 
 from perennial.airflow_client import AirflowClient
@@ -86,7 +86,9 @@ def main() -> int:
     console.print(f"{len(killer.killed)} of {len(seeds)} kills before it was done: {', '.join(killer.killed)}")
     differing = [name for name, found in left["clean"].items() if left["killed"].get(name) != found]
     differing += [name for name in left["killed"] if name not in left["clean"]]
-    if differing or stale or len(killer.killed) < len(seeds) / 2:
+    if killer.problem:
+        console.print(f"✗ {killer.problem}")
+    if killer.problem or differing or stale or len(killer.killed) < len(seeds) / 2:
         again = " ".join(map(str, seeds))
         console.print(f"✗ {len(differing)} differ, {stale} decisions are stale: {', '.join(differing[:20])}")
         console.print(f'The same kills again: make chaos-history ONLY="{again}"')
@@ -102,6 +104,7 @@ class Killer(threading.Thread):
     config: StackConfig
     seeds: Sequence[int]
     killed: list[str] = field(default_factory=list)
+    problem: str = ""
     done: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -125,7 +128,11 @@ class Killer(threading.Thread):
             self.killed.append(f"{seed} {kind}")
             console.print(f"  seed {seed}: killed {kind} (process {victim.pid})")
             if kind in SERVICES:
-                run([*STACK, "up"])
+                try:
+                    run_stack([*STACK, "up"])
+                except SystemExit as error:  # it ends a thread without a word
+                    self.problem = str(error)
+                    return
 
     def _draw(self, chance: random.Random) -> tuple[str, psutil.Process]:
         kind, since = chance.choice(KINDS), time.monotonic()

@@ -15,7 +15,7 @@ from perennial.settings import load_environment
 STACK = (sys.executable, "-m", "stack")
 
 
-def run(command: Sequence[str]) -> None:
+def run_stack(command: Sequence[str]) -> None:
     """Run a program to its end; what it said is shown when it fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False)
     if done.returncode:
@@ -24,7 +24,12 @@ def run(command: Sequence[str]) -> None:
 
 @contextmanager
 def own_stack(
-    place: Path, offset: int, *, up: Sequence[str] = (*STACK, "up"), run: Callable[[Sequence[str]], Any] = run, **environment: str
+    place: Path,
+    offset: int,
+    *,
+    up: Sequence[str] = (*STACK, "up"),
+    run: Callable[[Sequence[str]], Any] = run_stack,
+    **environment: str,
 ) -> Iterator[None]:
     """
     Start a stack whose state lies in a folder of its own; this process is its user until the end, which stops it.

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "candidate": ("[mlp, logistic]", "[mlp, logistics]", ["Did you mean 'logistic'?"]),
     "candidate twice": ("[mlp, logistic]", "[mlp, mlp]", ["training.candidates: 'mlp' stands there twice"]),
     "time zone": ("time_zone: UTC", "time_zone: Mars/Olympus", ["no such time zone"]),
+    "zone that counts leap seconds": ("time_zone: UTC", "time_zone: right/UTC", ["no such time zone"]),
     "part of a time zone": ("time_zone: UTC", "time_zone: America", ["no such time zone"]),
     "file for a time zone": ("time_zone: UTC", "time_zone: ../../etc/passwd", ["no such time zone"]),
     "name": ("name: machine_faults", "name: other", ["line 1: name 'other', but the folder is 'machine_faults'"]),

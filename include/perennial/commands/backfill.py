@@ -124,17 +124,18 @@ def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None)
     from perennial.history.run import Progress, run_history
 
     problems.print(f"  {airflow.backfills_url(dag_of(lake.pipeline.name))} shows its runs")
-    told = 0.0
+    began = told = time.monotonic()
     with problems.status("") as shown:
 
         def show(now: Progress) -> None:
             nonlocal told
-            left = "" if expected is None else f", about {_duration(max(expected - now.seconds, 0))} left"
+            seconds = time.monotonic() - began
+            left = "" if expected is None else f", about {_duration(max(expected - seconds, 0))} left"
             doing = "; it waits" if now.waits else f"; {now.task}" if now.task else ""
-            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {now.seconds:.0f} s{left}{doing}"
+            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {seconds:.0f} s{left}{doing}"
             shown.update(text)
-            if not problems.is_terminal and now.seconds - told >= LINE_SECONDS:
-                told = now.seconds
+            if not problems.is_terminal and time.monotonic() - told >= LINE_SECONDS:
+                told = time.monotonic()
                 problems.print(f"  {text}")
 
         try:

@@ -36,7 +36,7 @@ REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "non
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    How far a range is: dates of it that have ended, of all, after so many seconds.
+    How far a range is: dates of it that have ended, of all.
 
     :param task: what is at work, if it is more than a look for work
     :param waits: why it does not go on, where that is so
@@ -45,7 +45,6 @@ class Progress:
     first: date
     last: date
     ended: int
-    seconds: float
     task: str = ""
     waits: str = ""
 
@@ -108,7 +107,7 @@ def _run_range(
     """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
     zone = lake.pipeline.calendar.time_zone
     begin, end = midnight(first, zone), midnight(last, zone)
-    dag_id, began = dag_of(lake.pipeline.name), time.monotonic()
+    dag_id = dag_of(lake.pipeline.name)
     running = _running(airflow, dag_id)
     if running is not None:
         _check_same(running, begin, end, dag_id)
@@ -125,8 +124,7 @@ def _run_range(
             log.warning("Backfill %s was paused and no longer is", backfill_id)
 
     def show(unended: int, task: str, waits: str) -> None:
-        seconds = time.monotonic() - began
-        on_progress(Progress(first, last, max((last - first).days + 1 - unended, 0), seconds, task, waits))
+        on_progress(Progress(first, last, max((last - first).days + 1 - unended, 0), task, waits))
 
     _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, show=show)
     lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
@@ -149,7 +147,7 @@ def _wait(
             unended = airflow.count_runs(dag_id, *span, *UNENDED)
             facts = airflow.backfill_facts(backfill_id)  # after the runs: a cancellation that ended the last of them is seen
             waits = _what_keeps_it(airflow, dag_id, facts)
-            task = ", ".join(sorted(airflow.running_tasks(dag_id) - {"plan_run"}))
+            task = ", ".join(sorted(airflow.running_tasks(dag_id, *span) - {"plan_run"}))
         except UnreachableError as error:
             if time.monotonic() - answered > LONGEST_SILENCE:
                 raise
@@ -157,7 +155,8 @@ def _wait(
         else:
             answered = time.monotonic()
             if facts["completed_at"] is not None:
-                _check_whole(facts, unended)
+                if facts["is_paused"]:
+                    _check_whole(airflow, dag_id, backfill_id, span)
                 return
             if is_ours and not unended:
                 return  # all its runs are there since it was made; of one that was joined we cannot know
@@ -176,10 +175,12 @@ def _what_keeps_it(airflow: AirflowClient, dag_id: str, facts: Mapping[str, Any]
     return ""
 
 
-def _check_whole(facts: Mapping[str, Any], unended: int) -> None:
-    if facts["is_paused"]:
+def _check_whole(airflow: AirflowClient, dag_id: str, backfill_id: int, span: tuple[datetime, datetime]) -> None:
+    """Raise when one that ended while it was paused was cancelled: then some of its runs have failed, or have not ended."""
+    unended, failed = airflow.count_runs(dag_id, *span, *UNENDED), airflow.count_runs(dag_id, *span, "failed")
+    if unended or failed:
         raise PerennialError(
-            f"Backfill {facts['id']} was cancelled in Airflow, which marks as failed what had not begun; "
+            f"Backfill {backfill_id} was cancelled in Airflow, which marks as failed what had not begun ({failed} failed); "
             f"{unended} runs go on to their end. The same command does what is left."
         )
 

@@ -111,7 +111,7 @@ def write_text(spark: SparkSession, uri: str, text: str) -> None:
 @contextmanager
 def several_at_once() -> Iterator[ThreadPoolExecutor]:
     """
-    Yield a pool for work on different tables, and wait for what was submitted to it; a failure drops what has not begun.
+    Yield a pool for work on different tables, and wait for what was submitted to it; what raises here drops what has not begun.
 
     A table of a day costs the driver more (planning, commits) than the executors: one after another would leave cores idle.
     """
@@ -130,6 +130,10 @@ def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
             found.append(one())
         except RefusedError as error:
             refused.append(error)
+        except Exception:
+            for other in refused:
+                log.error("%s", other)
+            raise
     if len(refused) > 1:
         raise RefusedError("Several tables are refused", [str(error) for error in refused])
     if refused:

@@ -39,8 +39,10 @@ def moments(plan: Any, optimizer: Any) -> bool:
     :param plan: Spark's logical plan after analysis, in the JVM
     :param optimizer: the JVM's package org.apache.spark.sql.catalyst.optimizer
     """
-    rules = [getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in MOMENT_RULES]
-    return any(not rule.apply(one).fastEquals(one) for one in (plan, *_nodes(plan.subqueriesAll())) for rule in rules)
+    replace, *rules = (getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in ("ReplaceExpressions", *MOMENT_RULES))
+    # As Spark does: functions that stand for others become these first.
+    plans = [replace.apply(one) for one in (plan, *_nodes(plan.subqueriesAll()))]
+    return any(not rule.apply(one).fastEquals(one) for one in plans for rule in rules)
 
 
 def _calls_of(node: Any) -> Iterator[str]:

@@ -45,7 +45,9 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
         raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
     except AnalysisException as error:
         raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
-    if moments(found._jdf.queryExecution().analyzed(), _jvm(spark).org.apache.spark.sql.catalyst.optimizer):
+    with failing_on_rows(file):
+        asks = moments(found._jdf.queryExecution().analyzed(), _jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+    if asks:
         raise RefusedError(f"{file}: it asks for the present moment", [MOMENT], "Take dates from the view dates.")
     return found
 

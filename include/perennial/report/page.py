@@ -86,7 +86,8 @@ def _listed(dates: Sequence[date]) -> str:
 
 
 def _cut(reason: str) -> str:
-    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON].rpartition(' ')[0]} …"
+    head = reason[:LONGEST_REASON]
+    return reason if head == reason else f"{head.rpartition(' ')[0] or head} …"
 
 
 def _shown(value: float | None) -> str:
@@ -98,7 +99,7 @@ def _titles(days: Sequence[Day]) -> list[str]:
     why = (
         ""
         if any(day.drift for day in days)
-        else f": none, the range must have more than {REFERENCE_DAYS} dates, and the inputs numbers"
+        else f": none, the range must have more than {REFERENCE_DAYS} dates, and an input must be a number"
     )
     return [panel + why if panel == DRIFT else panel for panel in PANELS]
 

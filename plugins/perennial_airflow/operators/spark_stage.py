@@ -75,13 +75,18 @@ class SparkStageOperator(SparkSubmitOperator):
         self._hook = None  # it keeps what was submitted before
         try:
             super().execute(context)
-        except AirflowTaskTimeout:
-            self.log.error(
-                "%s of %s has not ended within %s and was stopped. The tables named above are done; look at the SQL of the others "
-                "for a join without a condition, or give the task a longer execution_timeout in dags/retrain.py",
-                self.stage, self.day, self.execution_timeout,
-            )  # fmt: skip
-            raise
+        except AirflowTaskTimeout as error:
+            text = (
+                f"{self.stage} of {self.day} until {self.until} has not ended within {self.execution_timeout} and was stopped. The "
+                "tables named above are done and stay; look at the SQL of the others for a join without a condition, or give the task "
+                "a longer execution_timeout in dags/retrain.py"
+            )
+            self.log.error(text)
+            if self.until == self.day:
+                raise
+            # Many dates may only have been much: another try goes on from what is done. One of a date alone would end like this one.
+            self.on_kill()
+            raise TimeoutError(text) from error
         except AirflowException as error:
             if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:  # type: ignore[unreachable]
                 # The job said that a retry cannot mend it; its own words are the last lines of the log.

@@ -75,12 +75,15 @@ HOLDS_WHAT_IT_MAY_NOT = {
     "SELECT DATE 'today' AS x FROM v": "'today'",
     'SELECT CAST("Now " AS TIMESTAMP) AS x FROM v': "'Now'",
     "SELECT to_date('tomorrow Z') AS x FROM v": "'tomorrow Z'",
+    "SELECT DATE '\\u0074oday' AS x FROM v": "a backslash",
+    'SELECT timestamp_ntz"n\\u006fw" AS x FROM v': "a backslash",
 }
 ASKS_FOR_THE_MOMENT = [
     "SELECT CAST('to' 'day' AS DATE) AS x FROM v",
     "SELECT CAST('\\u0074oday' AS DATE) AS x FROM v",
     "SELECT timestamp(concat('n', 'ow')) AS x FROM v",
     "SELECT a FROM v WHERE a IN (SELECT w.a FROM w WHERE date('to' || 'morrow') > DATE '2026-03-01')",
+    "SELECT CAST(nvl('to' || 'day', 'x') AS DATE) AS x FROM v",
     "WITH c AS (SELECT DATE '2026-03-01' < 'to' || 'day' AS x) SELECT x FROM c",
 ]
 STATEMENTS = [

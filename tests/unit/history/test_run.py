@@ -67,9 +67,11 @@ PAUSED, ENDED = RUNS | {"is_paused": True}, RUNS | {"completed_at": "2026-03-03"
 class Polled:
     def __init__(self, *answers: tuple[dict[str, Any] | None, int, bool]) -> None:
         """Take, poll by poll, what is said of the backfill (None: nothing), its runs that have not ended, whether the DAG is paused."""
-        self._answers = iter(answers)
+        self._answers, self._failed = iter(answers), 0
 
-    def count_runs(self, *_: object) -> int:
+    def count_runs(self, dag_id: str, first: datetime, last: datetime, *states: str) -> int:
+        if states == ("failed",):
+            return self._failed
         self._facts, unended, self._is_paused = next(self._answers)
         if self._facts is None:
             raise UnreachableError("Airflow does not answer.")
@@ -81,7 +83,7 @@ class Polled:
     def is_paused(self, dag_id: str) -> bool:
         return self._is_paused
 
-    def running_tasks(self, dag_id: str) -> set[str]:
+    def running_tasks(self, *_: object) -> set[str]:
         return {"plan_run", "clean"}
 
 
@@ -110,10 +112,16 @@ def test_a_pause_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_cancelled_one_has_not_simply_ended() -> None:
+    cancelled = (ENDED | {"is_paused": True}, 2, False)
     with pytest.raises(
         PerennialError, match=r"Backfill 7 was cancelled in Airflow.* 2 runs go on to their end. The same command"
     ):
-        waited((RUNS, 6, False), (ENDED | {"is_paused": True}, 2, False))
+        waited((RUNS, 6, False), cancelled, cancelled)
+
+
+def test_one_that_was_paused_in_its_last_runs_has_ended_all_the_same() -> None:
+    ended = (ENDED | {"is_paused": True}, 0, False)
+    assert waited((RUNS, 1, False), ended, ended, is_ours=False) == [1]
 
 
 def test_an_api_server_that_is_away_for_a_while_is_outlived(caplog: pytest.LogCaptureFixture) -> None:

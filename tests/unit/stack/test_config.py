@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,14 @@ def test_a_shell_need_not_know_the_offset_of_what_runs(tmp_path: Path) -> None:
     StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "100"}).write_environment()
     assert StackConfig.from_environment(here).offset == 0
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "s3.json").write_text("{}")
+    (tmp_path / "run" / "gone.json").write_text('{"pid": 999999999, "created": 0.0}')
+    assert StackConfig.from_environment(here).offset == 0
+    (tmp_path / "run" / "s3.json").write_text(json.dumps({"pid": os.getpid(), "created": 0.0}))
     assert StackConfig.from_environment(here).offset == 100
-    assert StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "0"}).offset == 0
+    StackConfig.from_environment(here).check_offset()
+    other = StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "200"})
+    with pytest.raises(StackError, match=r"PERENNIAL_PORT_OFFSET=100, found 200.*make down"):
+        other.check_offset()
 
 
 def test_no_two_services_share_a_port() -> None:

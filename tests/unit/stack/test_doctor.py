@@ -57,12 +57,13 @@ def test_a_service_that_ended_by_itself_is_named(tmp_path: Path) -> None:
     record = recorded(config, "one")
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)
-    finding = examine(tmp_path, one)["one"]
-    assert finding.found.startswith("has ended by itself")
+    assert "one" not in examine(tmp_path, one)  # it keeps nothing from starting
+    (finding,) = doctor.ended(config, [one])
+    assert (finding.subject, finding.found.partition(";")[0]) == ("one", "has ended by itself")
     assert "make up" in finding.fix
     assert one.service is not None
     stop(config, one.service)
-    assert "one" not in examine(tmp_path, one)
+    assert doctor.ended(config, [one]) == []
 
 
 @pytest.mark.parametrize(("name", "subject"), [("DISK_GB", "disk"), ("MEMORY_GB", "memory")], ids=["disk", "memory"])
