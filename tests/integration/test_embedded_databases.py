@@ -93,9 +93,8 @@ def test_killed_services_come_back_with_their_data(config: StackConfig) -> None:
         killed = psutil.Process(record.pid)
         killed.kill()
         killed.wait(10)  # until then its ports are taken
-    assert (
-        up(replace(config, pipelines=config.repo / "tests" / "pipelines"), PARTS) == 0
-    )  # what `make up` does: nothing of a killed one keeps it from starting
+    # As `make up` does: nothing of a killed one keeps it from starting.
+    assert up(replace(config, pipelines=config.repo / "tests" / "pipelines"), PARTS) == 0
     assert client(config).get_object(Bucket="perennial", Key="kept")["Body"].read() == b"kept"
     assert {outcome.state for outcome in start(config)} == {"running"}
 
