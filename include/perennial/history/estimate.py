@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_LOOKED_AT = 10
 """Past runs that worked ahead, the longest first."""
+SHORTEST_LOOKED_AT = 3
 
 
 def past_seconds(airflow: AirflowClient, dag_id: str) -> tuple[dict[int, float], float]:
@@ -29,7 +30,8 @@ def past_seconds(airflow: AirflowClient, dag_id: str) -> tuple[dict[int, float],
         if plan and plan["outcome"] == "done":
             dates = (date.fromisoformat(plan["until"]) - date.fromisoformat(plan["date"])).days + 1
             led.setdefault(dates, []).append(_worked(airflow.tasks(dag_id, run["dag_run_id"])))
-    quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=MOST_LOOKED_AT)]
+    # The shortest few: the others waited for one that led.
+    quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=SHORTEST_LOOKED_AT)]
     return {dates: median(seconds) for dates, seconds in led.items()}, median(quick) if quick else 0.0
 
 
