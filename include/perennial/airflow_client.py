@@ -148,7 +148,7 @@ class AirflowClient:
     def _runs_in(self, dag_id: str, first: datetime, last: datetime, *states: str, limit: int, offset: int = 0) -> dict[str, Any]:
         between = {"logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
         query = {**between, "state": list(states), "limit": limit, "offset": offset}
-        return self._checked(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query))
+        return self._get(f"/dags/{dag_id}/dagRuns", params=query) or {}
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the DAG's runs, the newest first."""
@@ -156,8 +156,8 @@ class AirflowClient:
 
     def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[dict[str, Any]]:
         """Return the runs of backfills that succeeded, in an order such as `-duration`, at most `limit`."""
-        query: dict[str, str | int] = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
-        return list(self._checked(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query))["dag_runs"])
+        query = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
+        return list((self._get(f"/dags/{dag_id}/dagRuns", params=query) or {})["dag_runs"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a run: queued, running, success or failed."""
@@ -182,7 +182,7 @@ class AirflowClient:
     def running_tasks(self, dag_id: str, first: datetime, last: datetime) -> set[str]:
         """Return the names of the tasks that are at work in runs with logical dates from `first` to `last`."""
         query = {"state": "running", "limit": 100, "logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
-        found = self._checked(self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances", params=query))
+        found = self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances", params=query) or {}
         return {item["task_id"] for item in found["task_instances"]}
 
     def wait(
@@ -236,8 +236,8 @@ class AirflowClient:
             raise PerennialError(f"Airflow at {self.url} refused the login: {answer.status_code} {answer.text[:300]}")
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    def _get(self, path: str, missing_ok: bool = False) -> dict[str, Any] | None:
-        answer = self._ask("GET", f"/api/v2{path}")
+    def _get(self, path: str, missing_ok: bool = False, params: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        answer = self._ask("GET", f"/api/v2{path}", params=params)
         if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return self._checked(answer)

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-import psutil
-
 from perennial.settings import ENVIRONMENT_FILE
 from stack.errors import StackError
 from stack.files import write_file
+from stack.record import Record
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -220,8 +219,8 @@ class StackConfig:
 def _offset_of_running(var: Path) -> str | None:
     """Return the offset of what runs there already, which a new shell does not know; None when nothing does."""
     file = var / ENVIRONMENT_FILE
-    records = (json.loads(path.read_text(encoding="utf-8")) for path in (var / "run").glob("*.json"))
-    if not file.is_file() or not any(psutil.pid_exists(record["pid"]) for record in records):
+    records = (Record(**json.loads(path.read_text(encoding="utf-8"))) for path in (var / "run").glob("*.json"))
+    if not file.is_file() or all(record.process() is None for record in records):
         return None
     lines = file.read_text(encoding="utf-8").splitlines()
     return next((line.partition("=")[2] for line in lines if line.startswith("PERENNIAL_PORT_OFFSET=")), None)

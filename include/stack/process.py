@@ -16,6 +16,7 @@ import psutil
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.probe import taken_by
+from stack.record import Record, is_alive
 
 MARK = "PERENNIAL_SERVICE"
 """Environment variable that a service's children inherit, so that they are found when their parent is gone."""
@@ -42,22 +43,6 @@ class Service:
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What is written down about a started process; the start time tells it from a later one with the same number."""
-
-    pid: int
-    created: float
-
-    def process(self) -> psutil.Process | None:
-        """Return the process when it is still that one and alive."""
-        try:
-            process = psutil.Process(self.pid)
-            return process if abs(process.create_time() - self.created) < 2.0 and _is_alive(process) else None
-        except psutil.NoSuchProcess:
-            return None
 
 
 def log_path(config: StackConfig, name: str) -> Path:
@@ -186,7 +171,7 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             continue  # gone meanwhile, or of another user: not ours
-    return [process for process in found if process.pid != os.getpid() and _is_alive(process)]
+    return [process for process in found if process.pid != os.getpid() and is_alive(process)]
 
 
 def _is_marked(config: StackConfig, name: str, process: psutil.Process) -> bool:
@@ -201,16 +186,9 @@ def _still_there(processes: Collection[psutil.Process], after: float) -> list[ps
     One that nobody has reaped yet has ended: a parent may take seconds for it, the first process of a container for ever.
     """
     deadline = time.monotonic() + after
-    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < deadline:
+    while (alive := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
         time.sleep(0.02)
     return alive
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

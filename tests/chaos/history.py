@@ -25,7 +25,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-import httpx
 import psutil
 import yaml
 from own_stack import STACK, own_stack, run_stack
@@ -223,7 +222,7 @@ def answered(ask: Callable[[], bool]) -> bool:
     """Return an answer, or False while Airflow has none: its database may have been killed."""
     try:
         return ask()
-    except (PerennialError, httpx.HTTPError):
+    except PerennialError:
         return False
 
 

@@ -55,8 +55,7 @@ def store_days(
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_doubled(rows, file, day_column, unique)
     if alone is not None:
-        with failing_on_rows(file):
-            refuse_company(file, day_column, alone[0], rows, alone[1], BOUND)
+        refuse_company(file, day_column, alone[0], rows, alone[1], BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(held, partitions, file)

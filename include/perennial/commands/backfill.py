@@ -69,11 +69,12 @@ def backfill(
             "--window, --candidates, --cadence and --margin are for experiments",
             remedy="Name one with --as NAME; what production does stands in pipeline.yaml.",
         )
-    plan = plan_history(lake, chosen_date(first), chosen_date(last), only_stale=again is Again.STALE)
+    only_stale = again is Again.STALE
+    plan = plan_history(lake, chosen_date(first), chosen_date(last), only_stale=only_stale)
     with AirflowClient(*_access()) as airflow:
-        expected = _expected(airflow, lake, plan, only_stale=again is Again.STALE)
+        expected = _expected(airflow, lake, plan, only_stale=only_stale)
         if not as_json:
-            for line in _plan_lines(plan, expected, only_stale=again is Again.STALE):
+            for line in _plan_lines(plan, expected, only_stale=only_stale):
                 print_line(line)
         planned = {**plan.to_json(), "expected_seconds": None if expected is None else round(expected)}
         if only_plan:
@@ -155,7 +156,7 @@ def _expected(airflow: Any, lake: Any, plan: Any, *, only_stale: bool) -> float 
 
     led, quick = past_seconds(airflow, dag_of(lake.pipeline.name))
     chunks = [(last - first).days + 1 for first, last in plan.chunks]
-    runs = sum(not one.is_blocked for one in plan.stale.values()) if only_stale else len(plan.dates)
+    runs = len(plan.again if only_stale else plan.dates)
     return expected_seconds(led, quick, chunks, runs - len(chunks), RUNS_AT_ONCE)
 
 
@@ -180,7 +181,7 @@ def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[
         shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MOST_SHOWN]]
         lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
     if only_stale:
-        lines.append(f"  run again: {sum(not one.is_blocked for one in plan.stale.values())} of them, and what that makes stale")
+        lines.append(f"  run again: {len(plan.again)} of them, and what that makes stale")
     if plan.chunks:
         shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
         lines.append(f"  worked on in {counted(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")

@@ -44,7 +44,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.evaluate.chain import champion
     from perennial.evaluate.chain_store import read_chain
 
-    lake = lake_of(pipeline)
+    lake = lake_of(pipeline).at_one_moment()
     chain, active, endpoint = read_chain(lake), read_active(lake), look(pipeline)
     today = pipeline.calendar.local_date(datetime.now(UTC))
     upto = min(pipeline.end or today, today)  # what is dated later is nobody's drop

@@ -34,6 +34,11 @@ class HistoryPlan:
     chunks: tuple[tuple[date, date], ...]
     deploys: date | None
 
+    @property
+    def again(self) -> list[date]:
+        """Return the stale dates that can run again."""
+        return [day for day, one in self.stale.items() if not one.is_blocked]
+
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
         return {

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
-from perennial.lake.spark_sql import quoted
+from perennial.lake.spark_sql import failing_on_rows, quoted
 from perennial.lake.spark_tables import days_filter
 
 CLOSE = 1e-9
@@ -31,7 +31,8 @@ def middle(days: Iterable[str]) -> str:
 def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
     """Refuse the rows of a query when those of `day` differ, by more than rounding, from what the query yields for it alone."""
     names = [field.name for field in among.schema if field.name != day_column]
-    ours, others = (_summary(rows, day_column, day) for rows in (among, alone))
+    with failing_on_rows(file):
+        ours, others = (_summary(rows, day_column, day) for rows in (among, alone))
     differ = [name for name, a, b in zip(["rows", *names], ours, others, strict=True) if not _is_close(a, b)]
     if differ:
         count = f"{ours[0]} rows among the dates that are made with it, {others[0]} alone"

@@ -9,7 +9,8 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from perennial.calendar import DAY
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, REFERENCE_DAYS, Day, WalkForward
+from perennial.report.drift import REFERENCE_DAYS
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, Day, WalkForward
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

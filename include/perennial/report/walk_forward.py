@@ -7,7 +7,6 @@ is what would have answered that day's requests.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -25,10 +24,11 @@ from perennial.evaluate.holdout import read_file
 from perennial.evaluate.metrics import log_loss, roc_auc
 from perennial.evaluate.opponents import unfit
 from perennial.lake.lake import Lake
-from perennial.lake.scoring import score, to_arrays
+from perennial.lake.scoring import score
 from perennial.lake.tables import read_rows
 from perennial.pipeline import Inputs
 from perennial.report.costs import Cost, spark_costs, training_cost
+from perennial.report.drift import Drift, DriftMeter
 from perennial.train.plan import read_model
 from perennial.train.prepare import labels
 
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
 
 CHAMPION, FROZEN, BASE = "champion", "frozen at the start", "base rate"
 DAYS_AT_ONCE = 31
-REFERENCE_DAYS = 28
-"""A day's drift is measured against so many days before it."""
-
-BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +46,6 @@ class Score:
 
     log_loss: float
     roc_auc: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """
-    How far a day's numeric inputs lie from those of the days before, as population stability indices.
-
-    :param median: of all inputs: those that are the same all day, such as weather, move every day
-    :param largest: of the input `column`
-    """
-
-    median: float
-    largest: float
-    column: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +130,7 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     if not decided:
         known = f"There are decisions of {chain.days[0]} to {chain.days[-1]}." if chain.days else "There is none yet."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision from {first} to {last}", remedy=known)
-    models, drift, pool, found = Models(lake), _Drift(lake.pipeline.inputs), Pool(), []
+    models, drift, pool, found = Models(lake), DriftMeter(lake.pipeline.inputs), Pool(), []
     frozen = next((left for day in decided if (left := incumbent(chain, day)) is not None), None)
     spent = spark_costs(lake, first, last)
     names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
@@ -250,56 +232,3 @@ class Models:
         if version not in self._graphs:
             self._graphs[version] = read_file(self._lake, manifest, "model.onnx")
         return np.asarray(score(self._graphs[version], rows, inputs), dtype=np.float64)
-
-
-class _Drift:
-    """How far the numbers of a day lie from those of the days before it: the population stability index over ten bins."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        self._inputs = inputs
-        # The date itself moves by a day every day.
-        self._columns = [name for name in inputs.numbers if name not in inputs.request or inputs.request[name].type != "date"]
-        self._first: list[NDArray[Any]] = []
-        self._edges: list[NDArray[Any]] = []
-        self._before: deque[list[NDArray[Any]]] = deque(maxlen=REFERENCE_DAYS)
-
-    def of(self, rows: pa.Table) -> Drift | None:
-        """Return the drift of a day, and remember the day; None while too few days are known."""
-        if not self._columns:
-            return None
-        wanted = [self._inputs.numbers.index(name) for name in self._columns]
-        numbers = to_arrays(rows, self._inputs)[0][:, wanted]
-        if self._edges:
-            today = self._counts(numbers)
-            before = [np.sum(one, axis=0) for one in zip(*self._before, strict=True)]
-            self._before.append(today)
-            indices = [_stability_index(now, then) for now, then in zip(today, before, strict=True)]
-            largest, column = max(zip(indices, self._columns, strict=True))
-            return Drift(float(np.median(indices)), largest, column)
-        self._first.append(numbers)
-        if len(self._first) == REFERENCE_DAYS:
-            self._edges = [_edges(column) for column in np.concatenate(self._first).T]
-            self._before.extend(self._counts(one) for one in self._first)
-            self._first.clear()
-        return None
-
-    def _counts(self, numbers: NDArray[Any]) -> list[NDArray[Any]]:
-        """Return for each column how many values lie in each bin, and last how many are missing."""
-        found = []
-        for column, edges in zip(numbers.T, self._edges, strict=True):
-            known = column[np.isfinite(column)]
-            counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
-            found.append(np.append(counts, len(column) - len(known)).astype(np.float64))
-        return found
-
-
-def _edges(column: NDArray[Any]) -> NDArray[Any]:
-    """Return what parts the known values of a column into ten equal shares."""
-    known = column[np.isfinite(column)]
-    return np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.array([0.0])
-
-
-def _stability_index(today: NDArray[Any], before: NDArray[Any]) -> float:
-    """Return the sum of (p - q) ln(p / q) over the bins; half a row in each keeps empty bins from being infinitely far."""
-    p, q = (today + 0.5) / (today + 0.5).sum(), (before + 0.5) / (before + 0.5).sum()
-    return float(((p - q) * np.log(p / q)).sum())

@@ -202,10 +202,8 @@ def test_why_the_last_decided_date_is_not_what_serves(
     assert why().startswith(f"{D1} is not released: its deploy is under way")
     deploy(lab.lake, D1, runtime)
     assert why() == ""
-    decide(lab, D2)
-    assert why().startswith(
-        f"{D2} is not released: its deploy is under way"
-    )  # also when the champion is the same: its lookups are older
+    decide(lab, D2)  # the champion may stay the same: its lookups are older
+    assert why().startswith(f"{D2} is not released: its deploy is under way")
     land_drops(s3.put, lab.pipeline, D3, D3)
     assert why() == f"{D2} is not the newest date: {D3} has landed"
     forced(lab, D3, weight=0.11)

@@ -16,7 +16,8 @@ import pytest
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.process import Record, Service, is_running, log_path, recorded, start, stop
+from stack.process import Service, is_running, log_path, recorded, start, stop
+from stack.record import Record
 
 PARENT = """
 import pathlib, subprocess, sys, time

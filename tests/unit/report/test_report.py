@@ -16,8 +16,9 @@ from steps import D1, D2, D3, decide, forced
 from perennial.errors import RefusedError
 from perennial.evaluate.metrics import log_loss
 from perennial.lake.scoring import score
+from perennial.report.drift import DriftMeter
 from perennial.report.page import page
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, _Drift, walk_forward
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, walk_forward
 
 GOOD = 0.1
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -62,7 +63,7 @@ def test_a_stretch_without_decisions_says_which_there_are(report: WalkForward, l
 
 
 def test_drift_names_the_input_that_moved(lab: Lab) -> None:
-    drift, table = _Drift(lab.pipeline.inputs), features_table()
+    drift, table = DriftMeter(lab.pipeline.inputs), features_table()
     days = [table.filter(pc.equal(table["date"], day)) for day in (LAST, D3)]
     assert [drift.of(days[n % 2]) for n in range(28)] == [None] * 28
     calm = drift.of(days[0])

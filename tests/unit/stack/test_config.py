@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stack.config import PORTS, StackConfig
@@ -26,7 +27,7 @@ def test_a_shell_need_not_know_the_offset_of_what_runs(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "gone.json").write_text('{"pid": 999999999, "created": 0.0}')
     assert StackConfig.from_environment(here).offset == 0
-    (tmp_path / "run" / "s3.json").write_text(json.dumps({"pid": os.getpid(), "created": 0.0}))
+    (tmp_path / "run" / "s3.json").write_text(json.dumps({"pid": os.getpid(), "created": psutil.Process().create_time()}))
     assert StackConfig.from_environment(here).offset == 100
     StackConfig.from_environment(here).check_offset()
     other = StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "200"})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stack import doctor
@@ -56,7 +55,9 @@ def test_a_service_that_ended_by_itself_is_named(tmp_path: Path) -> None:
     assert examine(tmp_path, one)["ports of one"].found.endswith("in use by this stack")
     record = recorded(config, "one")
     assert record is not None
-    os.kill(record.pid, signal.SIGKILL)
+    killed = psutil.Process(record.pid)
+    killed.kill()
+    killed.wait(10)
     assert "one" not in examine(tmp_path, one)  # it keeps nothing from starting
     (finding,) = doctor.ended(config, [one])
     assert (finding.subject, finding.found.partition(";")[0]) == ("one", "has ended by itself")
