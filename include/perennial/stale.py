@@ -9,7 +9,8 @@ from typing import Any
 
 from perennial.analyse.plan import unanalysed
 from perennial.calendar import DAY, days
-from perennial.clean.plan import clean_refusal, unclean
+from perennial.clean.plan import unclean
+from perennial.clean.refusals import refused_dates
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
@@ -63,17 +64,12 @@ def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
     """Return the dates whose own drop is refused or has left the landing zone."""
-    found: dict[date, Stale] = {}
+    found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         landed = landed_drops(lake, name, decided)
-        for day in decided:
-            one = landed.get(day)
-            if one is None:
-                found[day] = Stale(f"its drop of {name} has left the landing zone", is_blocked=True)
-            elif one.drop is None and is_refused(lake, name, day, one.found):
-                found[day] = Stale(f"its drop of {name} is refused", is_blocked=True)
-            elif one.drop is not None and clean_refusal(lake, name, day, one.drop):
-                found[day] = Stale(f"its drop of {name} is refused for its rows", is_blocked=True)
+        found |= {
+            day: Stale(f"its drop of {name} has left the landing zone", is_blocked=True) for day in decided if day not in landed
+        }
     return found
 
 

@@ -132,6 +132,7 @@ _SHOWN = (
     "log_loss",
     "decision",
     "champion",
+    "note",
     "released",
     "version",
 )

@@ -11,7 +11,7 @@ import pytest
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
 from perennial.evaluate.comparison import Holdout, Opponent, by_rule, compare
-from perennial.evaluate.force import read_force, settle
+from perennial.evaluate.force import read_force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, choose, judge, overall
 from perennial.evaluate.metrics import all_metrics
 from perennial.pipeline import Floors, Gate, Margin
@@ -197,6 +197,8 @@ def test_a_forced_decision_overrules_the_gate_and_says_so():
 def test_nobody_promotes_a_version_that_is_barred():
     found = [judgement("mlp", "PROMOTE", 0.4), judgement("logistic", "REJECT", 0.5)]
     best, other = found[0].version, found[1].version
+    found = reject_barred(found, {best})
+    assert [j.verdict for j in found] == ["REJECT", "REJECT"], "the table of candidates says what the decision says"
     verdict, winner, reasons = settle(found, None, {best})
     assert (verdict, winner) == ("REJECT", None)
     assert "mlp: the version is barred" in reasons
