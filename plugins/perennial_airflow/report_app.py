@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
+from perennial.deploy.standing import Standing, read_standing
 from perennial.errors import PerennialError
 from perennial.report.kept import newest
 from perennial_airflow.lake import lake_of
-
-if TYPE_CHECKING:  # plugins are imported by all of Airflow's processes and must stay light
-    from perennial.deploy.standing import Standing
 
 PREFIX = "retrain_"
 # The page draws with scripts of its own; in a sandbox they are no part of Airflow's pages and see none of its cookies.
@@ -26,8 +23,6 @@ app = FastAPI(title="Perennial", openapi_url=None)
 @app.get("/report/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
 def report(dag_id: str) -> HTMLResponse:
     """Return where the pipeline of a DAG stands, above its newest report or above the command that makes one."""
-    from perennial.deploy.standing import read_standing
-
     name = dag_id.removeprefix(PREFIX)
     if name == dag_id:
         return _says(f"{dag_id} is no pipeline's DAG: there is no report of it.")

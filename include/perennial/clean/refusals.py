@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from perennial.clean.plan import clean_refusal
+from perennial.clean.plan import clean_refusals
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops
 from perennial.lake.lake import Lake
@@ -16,10 +16,9 @@ def refused_dates(lake: Lake, wanted: Iterable[date]) -> dict[date, str]:
     wanted = list(wanted)
     refused: dict[date, str] = {}
     for name in lake.pipeline.sources:
-        for day, landed in landed_drops(lake, name, wanted).items():
-            if landed.drop is None:
-                if is_refused(lake, name, day, landed.found):
-                    refused[day] = f"its drop of {name} is refused"
-            elif clean_refusal(lake, name, day, landed.drop):
-                refused[day] = f"its drop of {name} is refused for its rows"
+        landed = landed_drops(lake, name, wanted)
+        unaccepted = [day for day, one in landed.items() if one.drop is None and is_refused(lake, name, day, one.found)]
+        refused |= dict.fromkeys(unaccepted, f"its drop of {name} is refused")
+        accepted = {day: one.drop for day, one in landed.items() if one.drop is not None}
+        refused |= dict.fromkeys(clean_refusals(lake, name, accepted), f"its drop of {name} is refused for its rows")
     return dict(sorted(refused.items()))

@@ -54,7 +54,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "waits": now.waiting.isoformat() if now.waiting else None,
-        "refused": {day.isoformat(): reason for day, reason in now.refused.items()},
+        "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
         "last_date": champion.day.isoformat() if champion else None,
