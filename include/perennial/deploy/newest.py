@@ -21,6 +21,8 @@ from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
 
+NO_DECISION = "has landed but has no decision. Run it: no older date is deployed until it is decided, or its drop is refused"
+
 
 @dataclass(frozen=True, slots=True)
 class Later:
@@ -56,10 +58,7 @@ def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:
     if chain.days and chain.days[-1] > day:
         return f"{day} is not the newest date: {chain.days[-1]} is decided"
     if later.waiting is not None and later.waiting > day:
-        return (
-            f"{day} is not the newest date: {later.waiting} has landed but has no decision. "
-            "Run it: no older date is deployed until it is decided, or its drop is refused"
-        )
+        return f"{day} is not the newest date: {later.waiting} {NO_DECISION}"
     return None
 
 

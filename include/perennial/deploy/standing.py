@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from perennial.deploy.active import Active, read_active
-from perennial.deploy.newest import Later, look_later, why_not_newest
+from perennial.deploy.newest import NO_DECISION, Later, look_later, why_not_newest
 from perennial.deploy.release import read_release, release_date
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model
 from perennial.evaluate.chain_store import read_chain
@@ -52,7 +52,8 @@ class Standing:
             *(("barred", describe_bar(item)) for item in self.barred[:MAX_BARS]),
             ("barred", f"and {more} more: `perennial decisions` lists them" if more > 0 else ""),
             *(("refused", f"{day}: {reason}. It is not the newest date") for day, reason in sorted(self.refused.items())),
-            ("behind", self.behind),
+            ("waits", f"{self.waiting} {NO_DECISION}" if self.waiting else ""),
+            ("behind", "" if self.waiting else self.behind),
         ]
         return [(name, text) for name, text in named if text]
 

@@ -30,13 +30,14 @@ from perennial.deploy.rollback import rollback
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError, PerennialError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import facts
 from perennial.evaluate.evaluate import evaluate
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
 from perennial.train.plan import TrainingPlan
 
 DAYS = [LAST - timedelta(days=back) for back in range(4, -1, -1)]
-SEEDS, STEPS = range(6), 12
+SEEDS, STEPS = range(1, 6), 12
 GOOD, BETTER, BAD = 0.1, 0.11, -0.05
 
 
@@ -284,8 +285,8 @@ def draw(chance: random.Random, days: list[date]) -> Iterator[tuple[str, date]]:
             yield step, chance.choice([day for day in days if day <= reached])
 
 
-@pytest.mark.parametrize("world", SEEDS, indirect=True)
-def test_every_place_says_the_same(world: World, say: Callable[..., Any]) -> None:
+def walk(world: World, say: Callable[..., Any]) -> None:
+    """Do what is drawn, and compare after each step."""
     done = []
     for step, day in draw(world.chance, DAYS):
         done.append(f"{step} {day}")
@@ -294,7 +295,21 @@ def test_every_place_says_the_same(world: World, say: Callable[..., Any]) -> Non
             world.compare(day, say)
         except (AssertionError, PerennialError) as error:
             raise AssertionError(f"after {done}: {error}") from error
+
+
+@pytest.mark.parametrize("world", SEEDS, indirect=True)
+def test_every_place_says_the_same(world: World, say: Callable[..., Any]) -> None:
+    walk(world, say)
     last = world.model.last
     assert f"Champion after {last}: {world.model.champion(last) or 'none'}." in page(
         walk_forward(world.lab.lake, DAYS[0], DAYS[-1])
     )
+
+
+@pytest.mark.parametrize("world", [3], indirect=True)
+def test_a_place_that_tells_what_the_decision_named_is_found(
+    world: World, say: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.evaluate.evaluate.facts", lambda found: {**facts(found), "champion": found.named})
+    with pytest.raises(AssertionError, match="after"):
+        walk(world, say)

@@ -73,4 +73,6 @@ def test_once_the_drop_is_landed_again_the_date_before_waits_for_it(
     found = deploy(lab.lake, D1, runtime)
     assert found["outcome"] == "skipped"
     assert found["reason"].startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
-    assert read_standing(lab.lake).waiting == D2
+    now = read_standing(lab.lake)
+    assert now.waiting == D2
+    assert dict(now.lines())["waits"].startswith(f"{D2} has landed but has no decision")
