@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from perennial.analyse.plan import unanalysed
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY
 from perennial.clean.plan import clean_refusal, unclean
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
@@ -23,7 +23,7 @@ MODEL = "its features (a run of another date may have brought in a new drop), it
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, so its run could only fail."""
+    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, or it rests, so its run could only fail."""
 
     reason: str
     is_blocked: bool = False
@@ -62,13 +62,15 @@ def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates whose own drop is refused or has left the landing zone."""
+    """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
     found: dict[date, Stale] = {}
     for name in lake.pipeline.sources:
         landed = landed_drops(lake, name, decided)
         for day in decided:
             one = landed.get(day)
-            if one is None:
+            if lake.pipeline.calendar.data_days.rests(day):
+                found[day] = Stale("it is a rest date by now: no run judges it again", is_blocked=True)
+            elif one is None:
                 found[day] = Stale(f"its drop of {name} has left the landing zone", is_blocked=True)
             elif one.drop is None and is_refused(lake, name, day, one.found):
                 found[day] = Stale(f"its drop of {name} is refused", is_blocked=True)
@@ -82,7 +84,7 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
     pipeline = lake.pipeline
     found: set[_Change] = set()
     for name in pipeline.sources:
-        wanted = [*pipeline.calendar.needed_dates(first), *days(first + DAY, last)]
+        wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
         uncollected = [
             day
             for day, landed in landed_drops(lake, name, wanted).items()
@@ -104,14 +106,14 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
     from perennial.evaluate.evaluate import is_current
 
     calendar = lake.pipeline.calendar
-    needed, featured = calendar.needed_dates(begins)[0], calendar.feature_dates(begins)[0]
+    needed, featured = calendar.needed_from(begins), calendar.features_from(begins)
 
     def concerns(change: _Change) -> bool:
         if change.day is None:
             return True
         if change.table in lake.pipeline.tables:
             return needed <= change.day <= day
-        return featured <= change.day <= (day + DAY if change.table.startswith("lookup_") else day)
+        return featured <= change.day <= (calendar.as_of(day) if change.table.startswith("lookup_") else day)
 
     own = [change for change in changes if concerns(change)]
     if own:

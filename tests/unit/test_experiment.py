@@ -67,9 +67,13 @@ def test_settings_that_a_pipeline_could_not_have(lake: Lake, settings: dict[str,
 
 def test_when_a_policy_retrains() -> None:
     first, last = date(2013, 2, 12), date(2013, 4, 3)
-    assert due_dates(Settings(), first, last) == list(days(first, last))
-    assert due_dates(Settings(cadence="weekly"), first, date(2013, 2, 27)) == [first, date(2013, 2, 19), date(2013, 2, 26)]
-    assert due_dates(Settings(cadence="monthly"), first, last) == [first, date(2013, 3, 1), date(2013, 4, 1)]
+    assert due_dates(Settings(), list(days(first, last))) == list(days(first, last))
+    assert due_dates(Settings(cadence="weekly"), list(days(first, date(2013, 2, 27)))) == [
+        first,
+        date(2013, 2, 19),
+        date(2013, 2, 26),
+    ]
+    assert due_dates(Settings(cadence="monthly"), list(days(first, last))) == [first, date(2013, 3, 1), date(2013, 4, 1)]
 
 
 def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: Lab) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.calendar import as_of
 from perennial.deploy.golden import golden_records, model_table
 from perennial.deploy.lookups import freeze, lookup_states
 from perennial.errors import OutcomeUnknownError, PerennialError
@@ -31,6 +30,7 @@ class ReleasePlan:
 
     id: str
     day: date
+    as_of: date
     model: Model
     manifest: Mapping[str, Any]
     inputs: Inputs
@@ -42,16 +42,17 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePl
     """Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows."""
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
-    states = lookup_states(lake, day, inputs)
+    states, as_of = lookup_states(lake, day, inputs), lake.pipeline.calendar.as_of(day)
     entry = chain.get(day)
     if entry is None:
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
-    digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of(day)))}
+    digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
     key = make_key(
         "release",
         pipeline=lake.pipeline.name,
         space=lake.layout.space,
         date=day.isoformat(),
+        as_of=as_of.isoformat(),
         version=model.version,
         files=manifest["files"],
         lookups=digests,
@@ -60,7 +61,7 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePl
         code=code_digest("deploy/release.py", "deploy/golden.py", "deploy/lookups.py", "lake/scoring.py"),
         libraries=library_versions("onnxruntime"),
     )
-    return ReleasePlan(f"{day}-{key[:12]}", day, model, manifest, inputs, states, entry.uri)
+    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, entry.uri)
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
@@ -70,7 +71,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         files = stored.json()["files"].values()
         if all(lake.objects.exists(lake.layout.blob(file["sha256"])) for file in files):
             return plan.id
-    lookups = {name: freeze(state, plan.day, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
+    lookups = {name: freeze(state, plan.as_of, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
     probabilities = [float(p) for p in score(graph, model_table(records, plan.inputs, lookups), plan.inputs)]
@@ -85,7 +86,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         "pipeline": lake.pipeline.name,
         "space": lake.layout.space,
         "date": plan.day.isoformat(),
-        "as_of": as_of(plan.day).isoformat(),
+        "as_of": plan.as_of.isoformat(),
         "version": plan.model.version,
         "model": plan.model.manifest,
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in bodies.items()},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY, Calendar, Split, days
+from perennial.calendar import DAY, Calendar, Split
 from perennial.errors import PerennialError
 from perennial.lake.keys import code_digest, make_key
 from perennial.lake.lake import Lake
@@ -67,7 +67,7 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
     trainings = _Trainings(lake, candidate)
-    later = [d for d in days(day + DAY, until) if trainings.state.get(d) is not None]
+    later = [d for d in lake.pipeline.calendar.dates(day + DAY, until) if trainings.state.get(d) is not None]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
@@ -129,8 +129,8 @@ class _Trainings:
         """
         if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
             return None
-        for back in range(1, day.toordinal() % BLOCK + 1):
-            earlier = day - DAY * back
+        begin = day - DAY * (day.toordinal() % BLOCK)
+        for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
             if self.state.get(earlier) is not None and not self.split(earlier).too_little:
                 return earlier
         return None
