@@ -27,7 +27,8 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     """
     Pin the drops of `day`, of every landed date that it needs, and the references; with `until` also those up to that date.
 
-    An earlier date that has not landed or is refused is a gap, with its reason; a rest date is none. What is wrong with `day` itself, or with a
+    An earlier date that has not landed or is refused is a gap, with its reason. A rest date is none: what has landed there all the
+    same is named as `at_rest` and not used. What is wrong with `day` itself, or with a
     reference, is an error.
 
     :raises DropRefusedError: with the problems of all drops of `day`
@@ -38,9 +39,13 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     calendar = pipeline.calendar
     needed = calendar.needed_dates(calendar.check_data(day))
     wanted = [*needed, *calendar.dates(day + DAY, until or day)]
+    rest = calendar.data_days.rest_dates(calendar.needed_from(day), day)
+    at_rest: set[date] = set()
     landed: dict[_Place, Landed] = {}
     for source in pipeline.sources:
-        landed |= {(source, d): one for d, one in landed_drops(lake, source, wanted).items()}
+        found = landed_drops(lake, source, [*wanted, *rest])
+        at_rest |= found.keys() & rest
+        landed |= {(source, d): one for d, one in found.items() if d not in at_rest}
     landed |= {(name, None): one for name in pipeline.references if (one := landed_reference(lake, name)) is not None}
     outcomes: dict[_Place, _Outcome] = {place: one.drop for place, one in landed.items()}
     unknown = [place for place, drop in outcomes.items() if drop is None]
@@ -56,6 +61,8 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
         if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(outcomes.get((source, d))))]:
             gaps[d.isoformat()] = "; ".join(reasons)[:LONGEST_GAP]
     new = len(accepted)
+    if at_rest:
+        log.warning("Landed on rest dates, not used: %s", ", ".join(map(str, sorted(at_rest))))
     log.info("Pinned %s of %s dates, %s new drops, %s gaps", len(needed) - len(gaps), len(needed), new, len(gaps))
     return {
         "outcome": "done" if new else "unchanged",
@@ -64,6 +71,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
         "pinned": len(needed) - len(gaps),
         "new": new,
         "gaps": gaps,
+        "at_rest": [d.isoformat() for d in sorted(at_rest)],
     }
 
 

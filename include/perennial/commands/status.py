@@ -36,7 +36,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
-    from perennial.collect.drops import newest_landed, newest_whole
+    from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
     from perennial.deploy.active import read_active
     from perennial.deploy.deploy import why_behind
@@ -53,9 +53,11 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     last = chain.days[-1] if chain.days else None
     entry = chain.get(last) if last else None
     left = champion(chain, last) if last else None
+    at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(whole or upto), upto)
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
+        "at_rest": [day.isoformat() for day in at_rest],
         "waits": whole.isoformat() if whole and last and whole > last else None,
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
@@ -80,6 +82,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     )
     lines = [
         ("landed", f"{landed} (newest)"),
+        ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
         ("waits", waits if one["waits"] else ""),
         ("last decision", decided),
         ("champion", one["champion"] or "none yet"),

@@ -42,6 +42,7 @@ def test_pins_the_day_and_its_history(lake, land) -> None:
         "pinned": 4,
         "new": 4,
         "gaps": {},
+        "at_rest": [],
     }
 
 
