@@ -15,6 +15,7 @@ from perennial.ahead import chunks, last_ahead
 from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed
 from perennial.calendar import days
 from perennial.clean.plan import _key, finish_clean, plan_clean
+from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.collect.deadline import newest_to_run
 from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
@@ -264,3 +265,17 @@ def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(l
     assert plan.id != daily.id
     lookup = freeze(plan.lookups["machine_rates"], plan.as_of, plan.inputs.lookups["machine_rates"])
     assert lookup.rows == {(name,): [rate(name, after)] for name in MACHINES}
+
+
+def test_status_names_what_landed_on_a_rest_date(
+    lake: Lake, land: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    land(FRIDAY, SUNDAY)
+    assert run_command(["status"]) == 0
+    told = capsys.readouterr().out
+    assert "2026-03-07, 2026-03-08: landed on rest dates, not used" in told
+    assert "readings 2026-03-06 (newest)" in told
+    assert run_command(["run", "--date", "2026-03-07"]) == 1
+    assert "2026-03-07 is a rest date (Saturday); the nearest dates with data are 2026-03-06" in capsys.readouterr().err
