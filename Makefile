@@ -82,7 +82,7 @@ clean: ## Stop the stack and remove its data; the environments stay
 	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
 
 distclean: clean ## The same, and remove the environments as well
-	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests)
+	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests include/perennial.sources.json)
 
 lint: setup ## Check style, types and the direction of imports
 	$(call timed,ruff check,.venv/bin/ruff check .)

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial.errors import PipelineRefusedError
+from perennial.lake.known_sources import keep_sources
 from perennial.pipeline_file import load_pipeline
 from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
@@ -86,7 +88,7 @@ COMMANDS = {
     "doctor": "Show what would keep the stack from starting, with the fix.",
     "run": "Run one part in the foreground, as a container does.",
     "healthy": "Exit with 0 when a part answers, 1 when it does not.",
-    "prepare": "Fetch Spark's jars and make its launcher; a part of `make setup`.",
+    "prepare": "Fetch Spark's jars, make its launcher, read the sources for fingerprints; a part of `make setup`.",
 }
 
 
@@ -189,6 +191,8 @@ def prepare(config: StackConfig) -> int:
     prepare_spark(config, say)
     if said:
         out.print(f"✓ Spark is ready: {time.monotonic() - begin:.0f} s")
+    with suppress(OSError):  # a checkout that is read-only: tasks parse what they need
+        keep_sources()
     return 0
 
 

@@ -12,9 +12,10 @@ from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
-from perennial.lake.keys import code_digest, make_key
+from perennial.lake.code import code_digest
+from perennial.lake.keys import make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import sha256
+from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
@@ -169,14 +170,16 @@ def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> str:
     sql = _sql(lake, name)
     return make_key(
         "clean",
-        day=_text(day),
-        files=[[file.name, file.sha256] for file in drop.files],
-        columns=_columns(spec),
-        unique=spec.key,
-        max_quarantine_share=spec.max_quarantine_share,
-        sql=None if sql is None else sha256(sql.encode()),
-        code=code_digest("clean/cells.py", "clean/rows.py", "clean/job.py", "clean/verdict.py", "lake/digest.py"),
-        spark=SPARK_VERSION,
+        of={"day": _text(day)},
+        code=code_digest("clean"),
+        data={"files": [[file.name, file.sha256] for file in drop.files]},
+        configuration={
+            "columns": _columns(spec),
+            "unique": spec.key,
+            "max_quarantine_share": spec.max_quarantine_share,
+            "sql": None if sql is None else sql_digest(sql),
+        },
+        libraries={"spark": SPARK_VERSION},
     )
 
 

@@ -13,7 +13,8 @@ from perennial.deploy.lookups import freeze, lookup_states
 from perennial.errors import OutcomeUnknownError, PerennialError
 from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
-from perennial.lake.keys import code_digest, library_versions, make_key
+from perennial.lake.code import code_digest
+from perennial.lake.keys import library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.scoring import score
@@ -49,17 +50,12 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePl
     digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
     key = make_key(
         "release",
-        pipeline=lake.pipeline.name,
-        space=lake.layout.space,
-        date=day.isoformat(),
-        as_of=as_of.isoformat(),
-        version=model.version,
-        files=manifest["files"],
-        lookups=digests,
-        p99_ms=lake.pipeline.deployment.p99_ms,
-        decision=entry.uri.removeprefix(lake.layout.root),
-        code=code_digest("deploy/release.py", "deploy/golden.py", "deploy/lookups.py", "lake/scoring.py"),
+        of={"pipeline": lake.pipeline.name, "space": lake.layout.space, "date": day.isoformat(), "as_of": as_of.isoformat()},
+        code=code_digest("release"),
+        data={"lookups": digests, "files": manifest["files"]},
+        configuration={"p99_ms": lake.pipeline.deployment.p99_ms},
         libraries=library_versions("onnxruntime"),
+        dependencies={"version": model.version, "decision": entry.uri.removeprefix(lake.layout.root)},
     )
     return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, entry.uri)
 
