@@ -24,12 +24,13 @@ IN_TRANSACTION = """
     SELECT pid, state FROM pg_stat_activity
     WHERE client_port = ANY(%s) AND backend_xid IS NOT NULL
 """
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE client_port = ANY(%s)"
 ALIVE = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s)"
 
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """A killed scheduler: its forks, and its backends in PostgreSQL that held row locks."""
+    """A killed scheduler: all that it had forked, and its backends in PostgreSQL."""
 
     pid: int
     forks: tuple[psutil.Process, ...]
@@ -74,12 +75,18 @@ def kill_in_transaction(config: StackConfig, seconds: float = MET_SECONDS) -> Ki
                     time.sleep(0.002)
                     continue
                 scheduler.suspend()
-                if backends := _settled(session, ports):
-                    forks = tuple(scheduler.children(recursive=True))
-                    scheduler.kill()
-                    return Killed(scheduler.pid, forks, tuple(backends))
+                if _settled(session, ports):
+                    return _kill(session, scheduler, ports)
                 scheduler.resume()
     return None
+
+
+def kill(config: StackConfig) -> Killed:
+    """Kill the scheduler (SIGKILL), whatever it does."""
+    scheduler = scheduler_of(config)
+    with administrator(config) as session:
+        scheduler.suspend()
+        return _kill(session, scheduler, _ports(config, scheduler))
 
 
 def left_after(config: StackConfig, killed: Killed, seconds: float = ENDED_SECONDS) -> str:
@@ -95,6 +102,13 @@ def left_after(config: StackConfig, killed: Killed, seconds: float = ENDED_SECON
             if time.monotonic() > deadline:
                 return f"{seconds:.0f} s after the kill: processes {', '.join(forks) or 'none'}, backends {', '.join(backends) or 'none'}"
             time.sleep(0.05)
+
+
+def _kill(session: cursor, scheduler: psutil.Process, ports: Collection[int]) -> Killed:
+    session.execute(BACKENDS, [list(ports)])
+    killed = Killed(scheduler.pid, tuple(scheduler.children(recursive=True)), tuple(pid for (pid,) in session.fetchall()))
+    scheduler.kill()
+    return killed
 
 
 def _ports(config: StackConfig, scheduler: psutil.Process) -> list[int]:

@@ -18,14 +18,14 @@ from stack.probe import taken_by
 from stack.process import Service, log_path, start, stop
 
 WORKERS = 2
-SCHEDULER = f"""
-import os, time
+SCHEDULER = """
+import os, sys, time
 import psycopg2
 connection = psycopg2.connect(os.environ["TEST_DATABASE"])
 with connection.cursor() as session:
     session.execute("SELECT 1 FROM run WHERE id = 1 FOR UPDATE")
 from stack.executor import PromptLocalExecutor
-executor = PromptLocalExecutor(parallelism={WORKERS})
+executor = PromptLocalExecutor(parallelism=int(sys.argv[1]))
 executor.start()
 print("workers started", flush=True)
 time.sleep(600)
@@ -59,7 +59,7 @@ def test_a_scheduler_killed_with_row_locks_leaves_no_process_and_no_lock(config:
         session.execute("CREATE TABLE run (id int); INSERT INTO run VALUES (1)")
         scheduler = Service(
             name="airflow-scheduler",
-            argv=(sys.executable, "-c", SCHEDULER),
+            argv=(sys.executable, "-c", SCHEDULER, str(WORKERS)),
             is_ready=lambda: "workers started" in log_path(config, "airflow-scheduler").read_text(),
             env={"TEST_DATABASE": database},
         )
