@@ -102,8 +102,11 @@ def end(processes: Collection[psutil.Process]) -> list[psutil.Process]:
 
 
 def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
-    """Return the mark that a process inherited in this stack; None: it has none, or another stack's."""
-    environment = process.environ()
+    """Return the mark that a process inherited in this stack; None: it has none, another stack's, or does not show it."""
+    try:
+        environment = process.environ()
+    except psutil.AccessDenied:
+        return None
     return environment.get(MARK) if environment.get("PERENNIAL_VAR") == str(config.var) else None
 
 
