@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_what_a_killed_service_started_is_ended_though_its_record_is_lost(config
     start(config, service)
     leader, child = _members(config)
     leader.kill()
+    while is_alive(leader):
+        time.sleep(0.01)
     (config.run / "parent.json").unlink()
     assert end_leftovers(config) == 1
     assert not is_alive(child)
