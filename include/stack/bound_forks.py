@@ -66,6 +66,6 @@ def _is_connection(number: int) -> bool:
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             return False
         with socket.socket(fileno=os.dup(number)) as inherited:
-            return inherited.family in (socket.AF_INET, socket.AF_INET6)
+            return inherited.family in (socket.AF_INET, socket.AF_INET6) and inherited.type == socket.SOCK_STREAM
     except OSError:
         return False  # the listing's own descriptor, closed since

@@ -46,7 +46,7 @@ class Watchdog(threading.Thread):
     Ends a trial when a run makes no progress.
 
     Progress of a run: one of its tasks changes its state, its running task uses CPU time, or an object is written. A run whose
-    tasks wait for something by design (deferred, or the pause before a retry) is as still as all the runs together.
+    tasks wait for others or for a retry is as still as all the runs together.
     While a killed service starts again, the clock stands still: `is_paused`.
     """
 
@@ -58,6 +58,7 @@ class Watchdog(threading.Thread):
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
+        self._clock = 0.0
         self._moved: dict[str, float] = {}
         self._states: dict[str, list[Any]] = {}
         self._cpu: dict[int, float] = {}
@@ -66,10 +67,12 @@ class Watchdog(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
+        since = time.monotonic()
         while not self.done.wait(LOOK_SECONDS):
+            passed, since = time.monotonic() - since, time.monotonic()
             if self.is_paused():
-                self._moved.clear()
                 continue
+            self._clock += passed
             try:
                 with administrator(self.config) as session:
                     session.execute(TASKS)
@@ -82,7 +85,7 @@ class Watchdog(threading.Thread):
 
     def _still(self, tasks: list[tuple[Any, ...]]) -> str:
         """Take in a look; return the runs that have been without progress for too long."""
-        now = time.monotonic()
+        now = self._clock
         by_run: dict[str, list[Any]] = {}
         for run, *facts in tasks:
             by_run.setdefault(run, []).append(facts)
@@ -122,7 +125,7 @@ def _states(tasks: list[Any]) -> list[Any]:
 
 
 def _waits(task: Any) -> bool:
-    return task[3] in ("deferred", "up_for_retry")
+    return task[3] in ("deferred", "up_for_retry", "scheduled", "queued")
 
 
 def _pauses(task: Any) -> bool:
