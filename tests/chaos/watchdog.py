@@ -58,7 +58,7 @@ class Watchdog(threading.Thread):
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
-        self._clock = 0.0
+        self._clock = self._looked = 0.0
         self._moved: dict[str, float] = {}
         self._states: dict[str, list[Any]] = {}
         self._cpu: dict[int, float] = {}
@@ -80,8 +80,11 @@ class Watchdog(threading.Thread):
                     if still:
                         self.on_stall(f"{still}\n{_explain(session)}")
                         return
-            except (psycopg2.Error, psutil.NoSuchProcess):
-                continue  # killed a moment ago
+                    self._looked = self._clock
+            except psycopg2.Error as error:  # killed a moment ago
+                if self._clock - self._looked > MAX_STILL_SECONDS:
+                    self.on_stall(f"PostgreSQL does not answer: {error}")
+                    return
 
     def _still(self, tasks: list[tuple[Any, ...]]) -> str:
         """Take in a look; return the runs that have been without progress for too long."""
@@ -111,7 +114,10 @@ class Watchdog(threading.Thread):
 
     def _at_work(self) -> set[int]:
         """Return the processes of tasks that used CPU time since the last look, by themselves or by what they started."""
-        tasks = [task for worker in scheduler_of(self.config).children() for task in worker.children()]
+        try:
+            tasks = [task for worker in scheduler_of(self.config).children() for task in worker.children()]
+        except psutil.NoSuchProcess:
+            tasks = []
         before, self._cpu = self._cpu, {task.pid: _cpu_seconds(task) for task in tasks}
         return {pid for pid, seconds in self._cpu.items() if seconds - before.get(pid, 0.0) > AT_WORK_CPU_SECONDS}
 
