@@ -127,8 +127,8 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" picks parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))
 
-chaos-history: setup ## Kill processes of a backfill of sixty dates, and compare with a clean one (SEEDS=20 kills; ONLY="7 12" repeats some)
-	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py $(if $(ONLY),--only $(ONLY),--seeds $(or $(SEEDS),20)))
+chaos-history: setup ## Kill processes of a backfill and compare with a clean one (SEEDS=20; RANDOM=100 draws seeds; ONLY="7 12" repeats some; DATES=60)
+	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py --dates $(or $(DATES),60) $(if $(ONLY),--only $(ONLY),$(if $(RANDOM),--random $(RANDOM),--seeds $(or $(SEEDS),20))))
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)

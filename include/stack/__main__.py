@@ -25,6 +25,7 @@ from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
 from stack.foreground import is_healthy, run_part
+from stack.leftovers import end_leftovers
 from stack.lock import LOCK, alone
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
@@ -97,6 +98,7 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     begin = time.monotonic()
     parts = choose(plan(config), only)
     config.check_offset()
+    _end_leftovers(config, only)  # they may hold ports
     ill = [finding for finding in doctor.examine(config, parts) if finding.fix]
     if ill:
         for finding in ill:
@@ -129,6 +131,7 @@ def down(config: StackConfig, only: Sequence[str], keeps: bool = True) -> int:
     parts = choose(every, only, with_needs=False)
     stray = () if only else strays(config, every)
     outcomes = bring_down(config, (*parts, *stray), _report)
+    _end_leftovers(config, only)
     bad = [outcome for outcome in outcomes if outcome.problem]
     kept = f"; data kept in {config.var}" if keeps and config.var.exists() else ""
     out.print(f"{'Not everything is down' if bad else 'Down'}, after {time.monotonic() - begin:.1f} s{kept}")
@@ -194,6 +197,11 @@ def prepare(config: StackConfig) -> int:
     with suppress(OSError):  # a checkout that is read-only: tasks parse what they need
         keep_sources()
     return 0
+
+
+def _end_leftovers(config: StackConfig, only: Sequence[str]) -> None:
+    if not only and (count := end_leftovers(config)):
+        out.print(f"  [green]✓[/] {count} process{'es' if count > 1 else ''} of a killed stack ended")
 
 
 def _report(outcome: Outcome) -> None:
