@@ -82,7 +82,7 @@ clean: ## Stop the stack and remove its data; the environments stay
 	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
 
 distclean: clean ## The same, and remove the environments as well
-	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests)
+	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests include/perennial.sources.json)
 
 lint: setup ## Check style, types and the direction of imports
 	$(call timed,ruff check,.venv/bin/ruff check .)
@@ -127,8 +127,8 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" picks parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))
 
-chaos-history: setup ## Kill processes of a backfill of sixty dates, and compare with a clean one (SEEDS=20 kills; ONLY="7 12" repeats some)
-	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py $(if $(ONLY),--only $(ONLY),--seeds $(or $(SEEDS),20)))
+chaos-history: setup ## Kill processes of a backfill and compare with a clean one (SEEDS=20; RANDOM=100 draws seeds; ONLY="7 12" repeats some; DATES=60)
+	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py --dates $(or $(DATES),60) $(if $(ONLY),--only $(ONLY),$(if $(RANDOM),--random $(RANDOM),--seeds $(or $(SEEDS),20))))
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)

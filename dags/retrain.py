@@ -52,7 +52,7 @@ def retrain(pipeline: Pipeline) -> DAG:
         dag_id=f"retrain_{name}",
         description=pipeline.title,
         doc_md=doc_md(pipeline),
-        schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end),
+        schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end, pipeline.calendar.data_days),
         start_date=midnight(pipeline.start, pipeline.calendar.time_zone),
         catchup=False,
         max_active_runs=1,  # a run is judged against what the runs before it left (a backfill's runs: see PlanRunOperator)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from itertools import takewhile
 
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY, Calendar
 from perennial.collect.drops import whole_dates
 from perennial.lake.lake import Lake
 
 MOST_DATES = 60
-"""A chunk: what one Spark job and one training process take on."""
+"""A chunk: what one Spark job and one training process take on, in dates with data."""
 
 
-def chunks(landed: Iterable[date]) -> list[list[date]]:
-    """Return the stretches that are worked on at once: no gap in one, at most MOST_DATES."""
+def chunks(calendar: Calendar, landed: Iterable[date]) -> list[list[date]]:
+    """Return the stretches that are worked on at once: no date with data is missing in one, at most MOST_DATES."""
     stretches: list[list[date]] = []
     for day in sorted(landed):
-        if stretches and day - stretches[-1][-1] == DAY and len(stretches[-1]) < MOST_DATES:
+        if stretches and calendar.data_days.after(stretches[-1][-1]) == day and len(stretches[-1]) < MOST_DATES:
             stretches[-1].append(day)
         else:
             stretches.append([day])
@@ -31,8 +32,8 @@ def last_ahead(lake: Lake, day: date, until: date | None) -> date:
     It ends before the first date that has not landed: what lands later must find nothing that was made without it. It ends today
     too, whatever has landed: a decision of a future date would stand above those of all real ones.
     """
-    today = lake.pipeline.calendar.local_date(datetime.now(UTC))
-    last = min(until or day, day + DAY * (MOST_DATES - 1), max(day, today))
-    ahead = list(days(day + DAY, last))
+    calendar = lake.pipeline.calendar
+    last = min(until or day, max(day, calendar.local_date(datetime.now(UTC))))
+    ahead = calendar.dates(day + DAY, last)[: MOST_DATES - 1]
     whole = whole_dates(lake, ahead)
-    return next((later - DAY for later in ahead if later not in whole), max(last, day))
+    return [day, *takewhile(whole.__contains__, ahead)][-1]

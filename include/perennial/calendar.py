@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from perennial.data_days import EVERY_DAY, DataDays
 from perennial.errors import DateRefusedError
 
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -16,7 +17,11 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The dates of one pipeline. All lengths are in days; `end` is None for a pipeline that goes on."""
+    """
+    The dates of one pipeline; `end` is None for a pipeline that goes on.
+
+    `window_days` and `lookback_days` are calendar days, `holdout_days` and `min_days` numbers of dates that have landed.
+    """
 
     pipeline: str
     time_zone: ZoneInfo
@@ -26,10 +31,11 @@ class Calendar:
     holdout_days: int
     lookback_days: int
     min_days: int
+    data_days: DataDays = EVERY_DAY
 
     def check(self, day: date) -> date:
-        """Return `day`, or raise DateRefusedError when it lies outside start..end."""
-        if day < self.start or (self.end is not None and day > self.end):
+        """Return `day`, a rest date or not, or raise DateRefusedError when it lies outside start..end."""
+        if not self._belongs(day):
             raise DateRefusedError(
                 f"Pipeline {self.pipeline!r}: {day} is outside its dates {self.start} to {self.end or 'today'}",
                 remedy="Choose a date in that range, or change start and end in pipeline.yaml.",
@@ -49,10 +55,50 @@ class Calendar:
             )
         return day
 
+    def check_data(self, day: date) -> date:
+        """Return `day`, or raise DateRefusedError when it lies outside start..end or the feed rests on it."""
+        if self.data_days.rests(self.check(day)):
+            raise self.refuse_rest(f"{day} is a rest date ({self._why_rest(day)})", day, day)
+        return day
+
+    def check_run(self, day: date, now: datetime) -> date:
+        """Return `day`, or raise DateRefusedError when no run of it can be made: see check_data and check_begun."""
+        return self.check_data(self.check_begun(day, now))
+
+    def refuse_rest(self, what: str, first: date, last: date) -> DateRefusedError:
+        """Return the refusal of rest dates from `first` to `last`, with the dates with data before and after them."""
+        before, after = self.data_days.newest(first - DAY), self.data_days.after(last)
+        around = [f"{day} {side}" for day, side in ((before, "before"), (after, "after")) if self._belongs(day)]
+        return DateRefusedError(
+            f"Pipeline {self.pipeline!r}: {what}; the nearest dates with data are {' and '.join(around) or 'outside start and end'}",
+            remedy="Choose a date with data, or change calendar in pipeline.yaml.",
+        )
+
+    def _belongs(self, day: date) -> bool:
+        return self.start <= day and (self.end is None or day <= self.end)
+
+    def _why_rest(self, day: date) -> str:
+        return "a holiday" if day.weekday() in self.data_days.weekdays else f"{day:%A}"
+
+    def dates(self, first: date, last: date) -> list[date]:
+        """Return, in order, the dates with data from `first` to `last`, both included."""
+        return self.data_days.dates(first, last)
+
+    def as_of(self, day: date) -> date:
+        """
+        Return the midnight (as its date) up to which a run of `day` knows data: the one that begins the next date with data.
+
+        So the lookups of a release are those that the features of the next date join.
+        """
+        return self.data_days.after(day)
+
+    def needed_from(self, day: date) -> date:
+        """Return the first calendar day whose clean data a run of `day` may use: window, holdout and their lookback."""
+        return max(self.features_from(day, cut=False) - DAY * self.lookback_days, self.start)
+
     def needed_dates(self, day: date) -> list[date]:
-        """Return, in order, every date whose clean data a run of `day` may use: window, holdout and their lookback."""
-        first = day - DAY * (self.window_days + self.holdout_days + self.lookback_days - 1)
-        return list(days(max(first, self.start), day))
+        """Return, in order, every date with data whose clean data a run of `day` may use."""
+        return self.dates(self.needed_from(day), day)
 
     def split(self, day: date, landed: Iterable[date]) -> Split:
         """
@@ -61,8 +107,8 @@ class Calendar:
         The holdout is the last `holdout_days` landed dates, wherever gaps lie, within the reach of the needed history; the
         window is the landed dates among the `window_days` calendar days before the first day of the holdout.
         """
-        earliest = self.feature_dates(day)[0]
-        known = sorted(d for d in set(landed) if earliest <= d <= day)
+        earliest = self.features_from(day)
+        known = sorted(d for d in set(landed) if earliest <= d <= day and not self.data_days.rests(d))
         holdout = known[-self.holdout_days :]
         if not holdout:
             return Split((), (), self.min_days)
@@ -70,14 +116,18 @@ class Calendar:
         window = [d for d in known if window_start <= d < holdout[0]]
         return Split(tuple(window), tuple(holdout), self.min_days)
 
-    def feature_dates(self, day: date) -> list[date]:
-        """Return, in order, the dates whose features a run of `day` may train or judge on (window and holdout)."""
-        first = day - DAY * (self.window_days + self.holdout_days - 1)
-        return list(days(max(first, self.start), day))
+    def features_from(self, day: date, *, cut: bool = True) -> date:
+        """
+        Return the first calendar day whose features a run of `day` may train or judge on; with `cut` not before start.
 
-    def lookback(self, as_of: date) -> list[date]:
-        """Return the dates that lookups of `as_of` (a midnight) may read: the `lookback_days` before it, cut at start."""
-        return list(days(max(as_of - DAY * self.lookback_days, self.start), as_of - DAY))
+        It lies `window_days` before the holdout, which ends with `day` and is counted in dates with data.
+        """
+        first = self.data_days.before(day, self.holdout_days - 1) - DAY * self.window_days
+        return max(first, self.start) if cut else first
+
+    def feature_dates(self, day: date) -> list[date]:
+        """Return, in order, the dates with data whose features a run of `day` may train or judge on (window and holdout)."""
+        return self.dates(self.features_from(day), day)
 
     def local_date(self, instant: datetime) -> date:
         """Return the date of an aware instant in the pipeline's time zone."""
@@ -89,15 +139,16 @@ class Calendar:
         """
         Return the date D that a run belongs to; the only place that computes it.
 
-        Manual runs take the typed param `date`; without it min(end, the local day before `run_after`). Scheduled and backfill
-        runs take the local date of the start of their data interval. A D outside start..end, or in the future, is refused.
+        Manual runs take the typed param `date`; without it the newest date with data up to end and to the local day before
+        `run_after`. Scheduled and backfill runs take the local date of the start of their data interval. A D outside start..end,
+        in the future, or without data is refused.
         """
         if param is not None:
-            return self.check_begun(parse_date(param), run_after)
+            return self.check_run(parse_date(param), run_after)
         if not manual and interval_start is not None:
-            return self.check_begun(self.local_date(interval_start), run_after)
+            return self.check_run(self.local_date(interval_start), run_after)
         yesterday = self.local_date(run_after) - DAY
-        return self.check(yesterday if self.end is None else min(self.end, yesterday))
+        return self.check(self.data_days.newest(yesterday if self.end is None else min(self.end, yesterday)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +170,6 @@ class Split:
         if self.days >= self.min_days and self.window:
             return None
         return f"{self.days} of {self.min_days} days"
-
-
-def as_of(day: date) -> date:
-    """Return the midnight (as its date) up to which a run of `day` knows data: the start of the next day."""
-    return day + DAY
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:

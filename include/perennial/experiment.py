@@ -12,13 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.ahead import chunks
 from perennial.analyse.plan import finish_analyse, plan_analyse
-from perennial.calendar import days
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import whole_dates
@@ -91,14 +91,14 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     """Train and judge the dates of an experiment from `first` to `last`, as far as they have landed; what is done already is kept."""
     own = open_experiment(lake, name, settings)
     data = replace(lake, pipeline=own.pipeline)
-    lake.pipeline.calendar.check(first)
-    lake.pipeline.calendar.check(last)
-    wanted = set(due_dates(settings, first, last))
-    landed = whole_dates(lake, days(first, last))
+    calendar = lake.pipeline.calendar
+    dates = calendar.dates(calendar.check(first), calendar.check(last))
+    wanted = set(due_dates(settings, dates))
+    landed = whole_dates(lake, dates)
     without = {day: "has not landed" for day in sorted(wanted - landed)}
     decisions: dict[date, str] = {}
     reader = RowsReader(DATES_AT_ONCE)
-    for chunk in chunks(landed):
+    for chunk in chunks(calendar, landed):
         without |= _prepare(data, chunk)
         some = [day for day in chunk if day in wanted and day not in without]
         _train(own, some)
@@ -116,14 +116,15 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     return Outcome(decisions, dict(sorted(without.items())))
 
 
-def due_dates(settings: Settings, first: date, last: date) -> list[date]:
-    """Return the dates on which the policy retrains: every one, every seventh, or the first of the range and of each month."""
-    every = list(days(first, last))
-    if settings.cadence == "weekly":
-        return every[::WEEK]
-    if settings.cadence == "monthly":
-        return [day for day in every if day == first or day.day == 1]
-    return every
+def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
+    """Return on which of the dates the policy retrains: every one, or the first of each week (from the first date on) or month."""
+    if settings.cadence == "daily" or not dates:
+        return list(dates)
+
+    def period(day: date) -> tuple[int, ...]:
+        return (day.year, day.month) if settings.cadence == "monthly" else ((day - dates[0]).days // WEEK,)
+
+    return [dates[0], *(day for before, day in pairwise(dates) if period(day) != period(before))]
 
 
 def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
@@ -172,7 +173,8 @@ def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:
     training, gate = pipeline.training.model_dump(mode="json"), pipeline.gate.model_dump(mode="json")
     if settings.window_days is not None:
         training["window_days"] = settings.window_days
-        training["min_days"] = min(training["min_days"], settings.window_days + training["holdout_days"])
+        most = pipeline.calendar.data_days.most_within(settings.window_days) + training["holdout_days"]
+        training["min_days"] = min(training["min_days"], most)
     if settings.candidates is not None:
         training["candidates"] = list(settings.candidates)
     if settings.margin is not None:

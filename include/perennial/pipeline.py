@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from perennial.calendar import Calendar
+from perennial.calendar import DAY, Calendar
+from perennial.pipeline_calendar import FeedCalendar
 from perennial.pipeline_contract import Contract
 from perennial.pipeline_inputs import Inputs, Label, Lookup, RequestField, not_categories
 from perennial.pipeline_tables import ColumnContract, Reference, Source
@@ -188,6 +189,9 @@ class Pipeline(Contract):
     start: Day
     end: Day | None = None
     time_zone: Zone = "UTC"
+    feed: FeedCalendar = Field(default=FeedCalendar(), alias="calendar")
+    """Which dates have data. Called `calendar` in the YAML; here that is what is made of it and of the other dates."""
+
     sources: Annotated[dict[TableName, Source], Field(min_length=1)]
     references: dict[TableName, Reference] = {}
     label: Label
@@ -213,6 +217,14 @@ class Pipeline(Contract):
         if end is not None and start is not None and end < start:
             raise ValueError(f"end {end} is before start {start}")
         return end
+
+    @field_validator("feed")
+    @classmethod
+    def _has_dates(cls, feed: FeedCalendar, info: ValidationInfo) -> FeedCalendar:
+        start, end = info.data.get("start"), info.data.get("end")
+        if start is not None and end is not None and feed.data_days.after(start - DAY) > end:
+            raise ValueError(f"no date from start {start} to end {end} has data")
+        return feed
 
     @field_validator("sources")
     @classmethod
@@ -278,6 +290,22 @@ class Pipeline(Contract):
         refuse(problems)
         return inputs
 
+    @field_validator("training")
+    @classmethod
+    def _can_be_met(cls, training: Training, info: ValidationInfo) -> Training:
+        feed = info.data.get("feed")
+        if feed is None:
+            return training
+        window, holdout = training.window_days, training.holdout_days
+        most = feed.data_days.most_within(window) + holdout
+        if training.min_days > most:
+            text = (
+                f"min_days {training.min_days} is more than the {most} dates with data that window_days {window} and holdout_days "
+                f"{holdout} can hold under `calendar`: no date could ever train. Lower it, or raise window_days"
+            )
+            refuse([(("min_days",), text)])
+        return training
+
     @field_validator("gate")
     @classmethod
     def _slices_are_categories(cls, gate: Gate, info: ValidationInfo) -> Gate:
@@ -299,6 +327,7 @@ class Pipeline(Contract):
             holdout_days=training.holdout_days,
             lookback_days=training.lookback_days,
             min_days=training.min_days,
+            data_days=self.feed.data_days,
         )
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from perennial.errors import did_you_mean
 from perennial.pipeline import Pipeline
@@ -101,7 +102,7 @@ def _keys_at(place: Place) -> list[str]:
     current: Any = Pipeline
     for part in place:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(part)
+            field = {_key(name, one): one for name, one in current.model_fields.items()}.get(part)
             current = field.annotation if field else None
         elif typing.get_origin(current) in (dict, list):
             current = typing.get_args(current)[-1]
@@ -109,5 +110,10 @@ def _keys_at(place: Place) -> list[str]:
         while typing.get_origin(current) in (typing.Annotated, types.UnionType):
             current = typing.get_args(current)[0]
     if isinstance(current, type) and issubclass(current, BaseModel):
-        return [name for name in current.model_fields if name != "folder"]
+        return [_key(name, field) for name, field in current.model_fields.items() if name != "folder"]
     return []
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    """Return the YAML's key of a field."""
+    return field.alias or name

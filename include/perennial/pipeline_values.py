@@ -201,7 +201,10 @@ def doubled(values: Iterable[H]) -> Iterator[tuple[int, H]]:
 
 
 def _distinct(values: list[T]) -> list[T]:
-    refuse(((index,), f"{value!r} stands there twice") for index, value in doubled(values))
+    refuse(
+        ((index,), f"{str(value) if isinstance(value, date) else repr(value)} stands there twice")
+        for index, value in doubled(values)
+    )
     return values
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from perennial.analyse.plan import unanalysed
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY
 from perennial.clean.plan import unclean
 from perennial.clean.refusals import refused_dates
 from perennial.collect.accept import is_refused
@@ -24,7 +24,7 @@ MODEL = "its features (a run of another date may have brought in a new drop), it
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, so its run could only fail."""
+    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, or it rests, so its run could only fail."""
 
     reason: str
     is_blocked: bool = False
@@ -63,14 +63,13 @@ def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates whose own drop is refused or has left the landing zone."""
+    """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
     found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
-        landed = landed_drops(lake, name, decided)
-        found |= {
-            day: Stale(f"its drop of {name} has left the landing zone", is_blocked=True) for day in decided if day not in landed
-        }
-    return found
+        gone = set(decided) - landed_drops(lake, name, decided).keys()
+        found |= dict.fromkeys(gone, Stale(f"its drop of {name} has left the landing zone", is_blocked=True))
+    rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
+    return found | dict.fromkeys(rest, Stale("it is a rest date by now: no run judges it again", is_blocked=True))
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
@@ -78,7 +77,7 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
     pipeline = lake.pipeline
     found: set[_Change] = set()
     for name in pipeline.sources:
-        wanted = [*pipeline.calendar.needed_dates(first), *days(first + DAY, last)]
+        wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
         uncollected = [
             day
             for day, landed in landed_drops(lake, name, wanted).items()
@@ -100,14 +99,14 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
     from perennial.evaluate.evaluate import is_current
 
     calendar = lake.pipeline.calendar
-    needed, featured = calendar.needed_dates(begins)[0], calendar.feature_dates(begins)[0]
+    needed, featured = calendar.needed_from(begins), calendar.features_from(begins)
 
     def concerns(change: _Change) -> bool:
         if change.day is None:
             return True
         if change.table in lake.pipeline.tables:
             return needed <= change.day <= day
-        return featured <= change.day <= (day + DAY if change.table.startswith("lookup_") else day)
+        return featured <= change.day <= (calendar.as_of(day) if change.table.startswith("lookup_") else day)
 
     own = [change for change in changes if concerns(change)]
     if own:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial.errors import PipelineRefusedError
+from perennial.lake.known_sources import keep_sources
 from perennial.pipeline_file import load_pipeline
 from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
@@ -23,6 +25,7 @@ from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
 from stack.foreground import is_healthy, run_part
+from stack.leftovers import end_leftovers
 from stack.lock import LOCK, alone
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
@@ -86,7 +89,7 @@ COMMANDS = {
     "doctor": "Show what would keep the stack from starting, with the fix.",
     "run": "Run one part in the foreground, as a container does.",
     "healthy": "Exit with 0 when a part answers, 1 when it does not.",
-    "prepare": "Fetch Spark's jars and make its launcher; a part of `make setup`.",
+    "prepare": "Fetch Spark's jars, make its launcher, read the sources for fingerprints; a part of `make setup`.",
 }
 
 
@@ -95,6 +98,7 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     begin = time.monotonic()
     parts = choose(plan(config), only)
     config.check_offset()
+    _end_leftovers(config, only)  # they may hold ports
     ill = [finding for finding in doctor.examine(config, parts) if finding.fix]
     if ill:
         for finding in ill:
@@ -127,6 +131,7 @@ def down(config: StackConfig, only: Sequence[str], keeps: bool = True) -> int:
     parts = choose(every, only, with_needs=False)
     stray = () if only else strays(config, every)
     outcomes = bring_down(config, (*parts, *stray), _report)
+    _end_leftovers(config, only)
     bad = [outcome for outcome in outcomes if outcome.problem]
     kept = f"; data kept in {config.var}" if keeps and config.var.exists() else ""
     out.print(f"{'Not everything is down' if bad else 'Down'}, after {time.monotonic() - begin:.1f} s{kept}")
@@ -189,7 +194,14 @@ def prepare(config: StackConfig) -> int:
     prepare_spark(config, say)
     if said:
         out.print(f"✓ Spark is ready: {time.monotonic() - begin:.0f} s")
+    with suppress(OSError):  # a checkout that is read-only: tasks parse what they need
+        keep_sources()
     return 0
+
+
+def _end_leftovers(config: StackConfig, only: Sequence[str]) -> None:
+    if not only and (count := end_leftovers(config)):
+        out.print(f"  [green]✓[/] {count} process{'es' if count > 1 else ''} of a killed stack ended")
 
 
 def _report(outcome: Outcome) -> None:

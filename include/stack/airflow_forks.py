@@ -13,6 +13,9 @@ from stack.config import StackConfig
 from stack.errors import StackError
 from stack.process import MARK
 
+SHARED_MARK = "airflow"
+"""The mark of all forks; no service has this name."""
+
 
 class AirflowForks:
     """Starts processes of Airflow; the one that they are forks of is started with the first and ends with this process."""
@@ -43,9 +46,11 @@ class AirflowForks:
     def _start(self, environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
         with log.open("ab") as errors:
             return subprocess.Popen(
-                [self._config.python, "-m", "stack.airflow_import"],
-                # A process's mark is read from the environment that it was started with, which forks share.
-                env={name: value for name, value in environment.items() if name != MARK},
+                # The folder says whose it is, and makes room for the titles of the forks.
+                [self._config.python, "-m", "stack.airflow_import", str(self._config.var)],
+                # A process's mark is read from the environment that it was started with, which forks share. Their titles would
+                # overwrite it.
+                env={**environment, MARK: SHARED_MARK, "SPT_NOENV": "1"},
                 cwd=self._config.repo,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

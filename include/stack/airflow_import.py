@@ -12,6 +12,8 @@ from importlib import import_module
 
 from setproctitle import setproctitle
 
+from stack.bound_forks import bind_forks
+
 # Nothing of our own stands here: what this process has imported the tasks of the scheduler find ready, and they must run what
 # the files say now.
 
@@ -62,6 +64,7 @@ def become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -
     os.environ.update(environment)
     sys.argv = ["airflow", *arguments]
     setproctitle(" ".join(sys.argv))
+    bind_forks()  # of a DAG processor or a triggerer; the scheduler's executor asks for more
     airflow()  # type: ignore[no-untyped-call]
 
 

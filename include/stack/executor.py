@@ -7,10 +7,20 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
+from airflow.jobs.job import Job
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.net import get_hostname
+from airflow.utils.session import create_session
+from airflow.utils.state import JobState
+from sqlalchemy import update
+
+from stack.bound_forks import bind_forks
 
 FIRST_WAIT_SECONDS = 0.25
 LONGEST_WAIT_SECONDS = 1.0
 """Airflow's own pace: a run that somebody triggers while nothing happens begins after half of this, on average."""
+MAX_TRIES = 20
+"""Up to here the death of a scheduler costs a task no try; a task that kills its scheduler each time must fail at last."""
 
 
 class PromptLocalExecutor(LocalExecutor):
@@ -24,9 +34,32 @@ class PromptLocalExecutor(LocalExecutor):
     """
 
     def start(self) -> None:
-        """Start the workers."""
+        """Start the workers; they and the tasks that they fork end with this process."""
+        self._bury_predecessors()
+        bind_forks(generations=2)
         super().start()
         self._pause = 0.0
+
+    def _bury_predecessors(self) -> None:
+        """
+        Mark the killed schedulers of this machine as failed: the next thing that this scheduler does is to take over their tasks.
+
+        Airflow itself waits half a minute for their heartbeat, and looks again after five. This stack has one scheduler, and its
+        tasks end with it.
+        """
+        if self.job_id is None:
+            return
+        host = get_hostname()  # type: ignore[no-untyped-call]
+        others = (Job.job_type == "SchedulerJob", Job.state == JobState.RUNNING, Job.hostname == host)
+        with create_session() as session:
+            session.execute(update(Job).where(*others, Job.id != self.job_id).values(state=JobState.FAILED))
+
+    def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
+        """Adopt none: they ended with their scheduler and run again. That costs them no try."""
+        for task in tis:
+            if task.max_tries < MAX_TRIES:
+                task.max_tries += 1
+        return super().try_adopt_task_instances(tis)
 
     def sync(self) -> None:
         """Wait for the end of a task, no longer than is due, and take in what has ended: called once a look, in no transaction."""

@@ -37,6 +37,13 @@ SETTINGS = {
     "io_method": "sync",  # no processes that read ahead: all of it fits into memory
     "max_logical_replication_workers": "0",
     "jit": "off",  # the queries here are small: compiling them costs more than running them
+    # A client that died must not hold its locks. Its kernel says so at once; these are for one that hangs or that the network lost.
+    "idle_in_transaction_session_timeout": "120s",
+    "client_connection_check_interval": "5s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60s",
 }
 
 

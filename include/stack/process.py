@@ -86,15 +86,28 @@ def stop(config: StackConfig, service: Service) -> bool:
         _signal([leader], service.stop_signal)
         _still_there([leader], after=service.stop_seconds)
     rest = {process.pid: process for process in [*members, *_members(config, service.name, record)]}
-    survivors = _still_there(rest.values(), after=0)
-    _signal(survivors, signal.SIGTERM)
-    survivors = _still_there(survivors, after=5)
-    _signal(survivors, signal.SIGKILL)
-    survivors = _still_there(survivors, after=5)
-    if survivors:
+    if survivors := end(rest.values()):
         raise StackError(f"Service {service.name}: {len(survivors)} processes outlive SIGKILL, first pid {survivors[0].pid}.")
     (config.run / f"{service.name}.json").unlink(missing_ok=True)
     return bool(members)
+
+
+def end(processes: Collection[psutil.Process]) -> list[psutil.Process]:
+    """End processes, by SIGKILL after five seconds; return those that outlive it."""
+    survivors = _still_there(processes, after=0)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal(survivors, number)
+        survivors = _still_there(survivors, after=5)
+    return survivors
+
+
+def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
+    """Return the mark that a process inherited in this stack; None: it has none, another stack's, or does not show it."""
+    try:
+        environment = process.environ()
+    except psutil.AccessDenied:
+        return None
+    return environment.get(MARK) if environment.get("PERENNIAL_VAR") == str(config.var) else None
 
 
 def last_lines(path: Path, count: int = 8) -> str:
@@ -161,22 +174,28 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
     """Return every process of a service: its session, its descendants, and whoever inherited its mark."""
     leader = record.process() if record else None
     descendants = {process.pid for process in leader.children(recursive=True)} | {leader.pid} if leader else set()
-    # A number of a session in use is not given to a new process; a live process of that number that is not ours is.
-    sessions = record is not None and (leader is not None or not psutil.pid_exists(record.pid))
     found = []
     for process in psutil.process_iter():
         try:
-            in_session = sessions and record is not None and os.getsid(process.pid) == record.pid
-            if process.pid in descendants or in_session or _is_marked(config, name, process):
+            in_session = record is not None and record.names_session(process) and not _is_later(config, record, process)
+            if process.pid in descendants or in_session or mark_of(config, process) == name:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             continue  # gone meanwhile, or of another user: not ours
     return [process for process in found if process.pid != os.getpid() and is_alive(process)]
 
 
-def _is_marked(config: StackConfig, name: str, process: psutil.Process) -> bool:
-    environment = process.environ()
-    return bool(environment.get(MARK) == name and environment.get("PERENNIAL_VAR") == str(config.var))
+def _is_later(config: StackConfig, record: Record, process: psutil.Process) -> bool:
+    """
+    Tell whether a process is of a later session of the same number: its own environment names another stack, or none.
+
+    One that guards a task's secrets shows no environment.
+    """
+    try:
+        environment = {} if psutil.pid_exists(record.pid) else process.environ()
+    except psutil.AccessDenied:
+        return False
+    return bool(environment) and environment.get("PERENNIAL_VAR") != str(config.var)
 
 
 def _still_there(processes: Collection[psutil.Process], after: float) -> list[psutil.Process]:

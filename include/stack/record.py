@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import psutil
@@ -18,9 +19,26 @@ class Record:
         """Return the process when it is still that one and alive."""
         try:
             process = psutil.Process(self.pid)
-            return process if abs(process.create_time() - self.created) < 2.0 and is_alive(process) else None
+            return process if self._is_of(process) and is_alive(process) else None
         except psutil.NoSuchProcess:
             return None
+
+    def names_session(self, process: psutil.Process) -> bool:
+        """
+        Tell whether a process is in the session that the recorded one leads or led.
+
+        A number of a session in use is not given to a new process. When a process has it that is not the recorded one, that
+        session has ended. A recorded one that is dead and not reaped yet keeps its number.
+        """
+        if os.getsid(process.pid) != self.pid:
+            return False
+        try:
+            return self._is_of(psutil.Process(self.pid))
+        except psutil.NoSuchProcess:
+            return True
+
+    def _is_of(self, process: psutil.Process) -> bool:
+        return bool(abs(process.create_time() - self.created) < 2.0)
 
 
 def is_alive(process: psutil.Process) -> bool:

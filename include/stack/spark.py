@@ -161,6 +161,8 @@ def submit_script(home: SparkHome, include: Path) -> str:
 # What a killed job leaves behind lies below var, where `make clean` finds it.
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
 mkdir -p "$SPARK_LOCAL_DIRS"
-exec {java} @{arguments} "-Djava.io.tmpdir=$SPARK_LOCAL_DIRS" {MAIN} \
+# The kernel kills the JVM when the task that started it is killed.
+if bound=$(command -v setpriv); then bound="$bound --pdeathsig KILL --"; fi
+exec $bound {java} @{arguments} "-Djava.io.tmpdir=$SPARK_LOCAL_DIRS" {MAIN} \
     --properties-file {defaults} --conf "spark.hadoop.hadoop.tmp.dir=$SPARK_LOCAL_DIRS/hadoop" "$@"
 """

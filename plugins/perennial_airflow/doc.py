@@ -13,10 +13,11 @@ def doc_md(pipeline: Pipeline) -> str:
     )
     references = "\n".join(f"| `{name}` | reference table | `{table.uri}` |" for name, table in pipeline.references.items())
     training = pipeline.training
+    resting = "" if pipeline.calendar.data_days.is_daily else " on which its feed does not rest"
     return f"""\
 ### {pipeline.title}
 
-Every local day of {pipeline.time_zone} from {pipeline.start} to {pipeline.end or "today"}, this DAG takes what upstream landed for
+Every local day of {pipeline.time_zone} from {pipeline.start} to {pipeline.end or "today"}{resting}, this DAG takes what upstream landed for
 one date, trains `{"`, `".join(training.candidates)}` on the {training.window_days} days before the last {training.holdout_days}, lets
 the promotion gate compare them with the model that serves, and releases the winner.
 

@@ -1,4 +1,4 @@
-"""When a pipeline runs: after every whole local day, until its data ends."""
+"""When a pipeline runs: after every whole local day that has data, until its data ends."""
 
 from __future__ import annotations
 
@@ -11,37 +11,50 @@ from airflow.sdk import timezone
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
 from perennial.calendar import DAY, midnight
+from perennial.data_days import EVERY_DAY, DataDays
 
 
 class LocalDaysTimetable(Timetable):
     """
-    One run a local day, at its end; a day has 23 or 25 hours where the clocks change.
+    One run a local day with data, at its end; a day has 23 or 25 hours where the clocks change. Rest days have no interval.
 
     A DAG's `end_date` would do for the schedule, but then tasks of later manual runs would never start.
 
     :param time_zone: IANA name of the pipeline's time zone
     :param end: the last day that runs; None for a pipeline that goes on
+    :param data_days: the days that have data
     """
 
-    def __init__(self, time_zone: str, end: date | None = None) -> None:
+    def __init__(self, time_zone: str, end: date | None = None, data_days: DataDays = EVERY_DAY) -> None:
         self.time_zone = time_zone
         self.end = end
+        self.data_days = data_days
         self._zone = ZoneInfo(time_zone)
-        self.description = f"Every local day of {time_zone}" + (f", the last is {end}" if end else "")
+        some = "" if data_days.is_daily else " that has data"
+        self.description = f"Every local day of {time_zone}{some}" + (f", the last is {end}" if end else "")
 
     @property
     def summary(self) -> str:
-        return f"daily, {self.time_zone}" + (f", until {self.end}" if self.end else "")
+        often = "daily" if self.data_days.is_daily else "on days with data"
+        return f"{often}, {self.time_zone}" + (f", until {self.end}" if self.end else "")
 
     def serialize(self) -> dict[str, Any]:
-        return {"time_zone": self.time_zone, "end": self.end and self.end.isoformat()}
+        stored = {"time_zone": self.time_zone, "end": self.end and self.end.isoformat()}
+        if self.data_days.is_daily:
+            return stored  # as before there were rest days: no new version of the DAG
+        holidays = [day.isoformat() for day in sorted(self.data_days.holidays)]
+        return {**stored, "weekdays": sorted(self.data_days.weekdays), "holidays": holidays}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> LocalDaysTimetable:
-        return cls(data["time_zone"], date.fromisoformat(data["end"]) if data["end"] else None)
+        end = date.fromisoformat(data["end"]) if data["end"] else None
+        if "weekdays" not in data:
+            return cls(data["time_zone"], end)
+        holidays = frozenset(date.fromisoformat(day) for day in data["holidays"])
+        return cls(data["time_zone"], end, DataDays(frozenset(data["weekdays"]), holidays))
 
     def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
-        return self._interval(self._day(run_after) - DAY)
+        return self._interval(self.data_days.newest(self._day(run_after) - DAY))
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
@@ -52,10 +65,10 @@ class LocalDaysTimetable(Timetable):
         if restriction.earliest is not None:
             possible.append(self._first_from(restriction.earliest))
         if not restriction.catchup:
-            possible.append(self._day(timezone.utcnow()) - DAY)
+            possible.append(self.data_days.newest(self._day(timezone.utcnow()) - DAY))
         if not possible:
             return None
-        day = max(possible)
+        day = self.data_days.after(max(possible) - DAY)
         interval = self._interval(day)
         if (self.end and day > self.end) or (restriction.latest is not None and interval.start > restriction.latest):
             return None

@@ -1,9 +1,12 @@
 """
-Does a backfill come out exactly, whatever is killed meanwhile? Sixty dates, three runs at a time, against a clean serial run.
+Does a backfill come out exactly, whatever is killed meanwhile? Some dates, three runs at a time, against a clean serial run.
 
-`python tests/chaos/history.py --seeds 20`, or `make chaos-history SEEDS=20`: twenty kills, each drawn by its own seed. ONLY="7 12" repeats
-those of two seeds. Both backfills have a stack of their own; afterwards every partition's digest, the rows as they are read, the weights
-and the decisions must be the same. A service that was killed is started again by `stack up`, as its supervisor would.
+`python tests/chaos/history.py --seeds 20`, or `make chaos-history SEEDS=20`: twenty kills, each drawn by its own seed. RANDOM=100 draws a
+hundred seeds at random and prints them; ONLY="7 12" repeats those of two. Both backfills have a stack of their own; afterwards every
+partition's digest, the rows as they are read, the weights and the decisions must be the same. A service that was killed is started again
+by `stack up`, as its supervisor would. When the backfill ends before the last kill, all its dates are computed again.
+
+The trial also fails when a run makes no progress for a minute, or when a killed scheduler leaves a process or a session in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,243 +17,187 @@ import os
 import random
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-import psutil
 import yaml
-from own_stack import STACK, own_stack, run_stack
+from killer import Killer
+from outcome import contents
+from own_stack import own_stack
 from rich.console import Console
+from watchdog import Watchdog
 
 from perennial.airflow_client import AirflowClient
 from perennial.calendar import days, midnight
 from perennial.errors import PerennialError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
-from perennial.lake.objects import sha256, split_uri
-from perennial.lake.tables import read_rows
+from perennial.lake.objects import split_uri
 from perennial.pipeline_file import FILE, load_pipeline
 from perennial.settings import var_folder
-from perennial.train.plan import plan_training, read_model
 from stack.config import REPO, StackConfig
-from stack.process import recorded
 
 PIPELINE = "machine_faults"
 DAG = f"retrain_{PIPELINE}"
 LANDED = date(2026, 3, 1)
-FIRST, LAST = LANDED + timedelta(days=4), LANDED + timedelta(days=63)
+FIRST = LANDED + timedelta(days=4)
 OFFSET = 1700
-LONGEST_SECONDS = 3600
-ROUNDS = 3
+MAX_SECONDS = 600
+MAX_ROUNDS = 10
 """How often what failed for good (a task is tried three times) is run again, as a user would."""
 
-TASK, SPARK, TRAINER = "task", "spark", "trainer"
-SERVICES = {"scheduler": "airflow-scheduler", "s3": "s3", "postgres": "postgres"}
-WORK = (TASK, SPARK, TRAINER)
-KINDS = (*WORK, *WORK, *SERVICES)
-PATIENCE_SECONDS = 60
-"""How long a kill waits for the kind that its seed drew; then it takes any that is there."""
+MAX_SEED = 1_000_000
+Answer = TypeVar("Answer")
 console = Console(highlight=False, soft_wrap=True)
+began = time.monotonic()
+
+
+class Stalled(Exception):
+    """Killing was given up: a run hangs, or something was left behind."""
 
 
 def main() -> int:
-    """Run both backfills and compare what they left; 1 when they differ."""
+    """Run both backfills and compare what they left; 1 when they differ or when a run hung."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="kill by the seeds 1 to N")
+    parser.add_argument("--random", type=int, help="kill by so many seeds drawn at random")
     parser.add_argument("--only", type=int, nargs="+", help="kill by these seeds only")
+    parser.add_argument("--dates", type=int, default=60, help="length of the backfill")
     given = parser.parse_args()
-    seeds = given.only or list(range(1, given.seeds + 1))
-    left = {}
-    with landed("clean") as (lake, _):
-        backfill(runs_at_once=1)
-        left["clean"] = contents(lake)
-    with landed("killed") as (lake, config):
-        killer = Killer(config, seeds)
-        killer.start()
-        try:
-            backfill(runs_at_once=3)
-        finally:
-            killer.done.set()
-            killer.join()
-        left["killed"] = contents(lake)
+    drawn = random.SystemRandom().sample(range(1, MAX_SEED), given.random) if given.random else None
+    seeds = given.only or drawn or list(range(1, given.seeds + 1))
+    last = FIRST + timedelta(days=given.dates - 1)
+    again = f'The same kills again: make chaos-history DATES={given.dates} ONLY="{" ".join(map(str, seeds))}"'
+    say(again)
+    with landed("clean", last) as (lake, _):
+        backfill(last, runs_at_once=1)
+        clean = contents(lake, days(FIRST, last))
+    with landed("killed", last) as (lake, config):
+        problem, killer, longest = under_kills(config, seeds, last)
+        killed = {} if problem else contents(lake, days(FIRST, last))
         stale = sum(entry.stale for entry in read_chain(lake).entries.values())
-    console.print(f"{len(killer.killed)} of {len(seeds)} kills before it was done: {', '.join(killer.killed)}")
-    differing = [name for name, found in left["clean"].items() if left["killed"].get(name) != found]
-    differing += [name for name in left["killed"] if name not in left["clean"]]
-    if killer.problem:
-        console.print(f"✗ {killer.problem}")
-    if killer.problem or differing or stale or len(killer.killed) < len(seeds) / 2:
-        again = " ".join(map(str, seeds))
-        console.print(f"✗ {len(differing)} differ, {stale} decisions are stale: {', '.join(differing[:20])}")
-        console.print(f'The same kills again: make chaos-history ONLY="{again}"')
+    say(f"{len(killer.killed)} of {len(seeds)} kills: {killer.summary()}; the longest time without progress was {longest:.0f} s")
+    differing = sorted(name for name in {*clean, *killed} if clean.get(name) != killed.get(name)) if not problem else []
+    if problem or differing or stale or len(killer.killed) < len(seeds):
+        say(f"✗ {problem}" if problem else f"✗ {len(differing)} differ, {stale} decisions are stale: {', '.join(differing[:20])}")
+        say(again)
         return 1
-    console.print(f"✓ {len(left['clean'])} partitions, weights and decisions are those of the clean serial run")
+    say(f"✓ {len(clean)} partitions, weights and decisions are those of the clean serial run")
     return 0
 
 
-@dataclass
-class Killer(threading.Thread):
-    """Kills a process by each seed: after a while that the seed draws, of the kind that it draws."""
+def under_kills(config: StackConfig, seeds: list[int], last: date) -> tuple[str, Killer, float]:
+    """Backfill until the last kill is done and everything has come out; return the problem, if any, and the longest still time."""
+    killer = Killer(config, seeds, say)
+    stalls: list[str] = []
+    watchdog = Watchdog(config, is_paused=killer.mends.is_set, on_stall=stalls.append)
+    problems = (lambda: killer.problem, lambda: stalls[0] if stalls else "")
 
-    config: StackConfig
-    seeds: Sequence[int]
-    killed: list[str] = field(default_factory=list)
-    problem: str = ""
-    done: threading.Event = field(default_factory=threading.Event)
+    def check() -> None:
+        if problem := next((problem for ask in problems if (problem := ask())), ""):
+            raise Stalled(problem)
 
-    def __post_init__(self) -> None:
-        super().__init__(daemon=True)
+    killer.start()
+    watchdog.start()
+    try:
+        backfill(last, runs_at_once=3, check=check)
+        while killer.is_alive():
+            say("All dates are done before the last kill: they are computed again")
+            backfill(last, runs_at_once=3, recompute=True, check=check)
+        check()
+    except Stalled as stalled:
+        return str(stalled), killer, watchdog.longest_seconds
+    finally:
+        for thread in (killer, watchdog):
+            thread.done.set()
+            thread.join()
+    return "", killer, watchdog.longest_seconds
 
-    __hash__ = threading.Thread.__hash__
 
-    def run(self) -> None:
-        for seed in self.seeds:
-            chance = random.Random(seed)
-            if self.done.wait(chance.uniform(2, 10)):
-                return
-            kind, victim = self._draw(chance)
-            if self.done.is_set():
-                return
-            for process in [*victim.children(recursive=True), victim] if kind == TASK else [victim]:
-                try:
-                    process.kill()
-                except psutil.NoSuchProcess:
-                    continue
-            self.killed.append(f"{seed} {kind}")
-            console.print(f"  seed {seed}: killed {kind} (process {victim.pid})")
-            if kind in SERVICES:
-                try:
-                    run_stack([*STACK, "up"])
-                except SystemExit as error:  # it ends a thread without a word
-                    self.problem = str(error)
-                    return
-
-    def _draw(self, chance: random.Random) -> tuple[str, psutil.Process]:
-        kind, since = chance.choice(KINDS), time.monotonic()
-        while time.monotonic() - since < PATIENCE_SECONDS and not self.done.wait(0.2):
-            if (found := self._find(kind, chance)) is not None:
-                return kind, found
-        others = chance.sample(KINDS, len(KINDS))
-        return next((other, found) for other in others if (found := self._find(other, chance)) is not None)
-
-    def _find(self, kind: str, chance: random.Random) -> psutil.Process | None:
-        """Return a process of a kind, or None when there is none now."""
-        try:
-            if kind in SERVICES:
-                return self._service(SERVICES[kind])
-            scheduler = self._service("airflow-scheduler")
-            # scheduler → worker of the executor → task → what the task started
-            tasks = [task for worker in scheduler.children() for task in worker.children()]
-            if kind == TASK:
-                found = tasks
-            else:
-                marker = "org.apache.spark.deploy.SparkSubmit" if kind == SPARK else "perennial.train"
-                found = [one for task in tasks for one in task.children(recursive=True) if marker in " ".join(one.cmdline())]
-        except psutil.NoSuchProcess:
-            return None
-        return chance.choice(found) if found else None
-
-    def _service(self, name: str) -> psutil.Process:
-        record = recorded(self.config, name)
-        if record is None:
-            raise psutil.NoSuchProcess(0, name)
-        return psutil.Process(record.pid)
+def say(text: str) -> None:
+    """Print a line with the seconds since the start."""
+    console.print(f"{time.monotonic() - began:6.0f} s  {text}", markup=False)
 
 
 @contextmanager
-def landed(name: str) -> Iterator[tuple[Lake, StackConfig]]:
+def landed(name: str, last: date) -> Iterator[tuple[Lake, StackConfig]]:
     """Start a stack with nothing in it but one small pipeline and its landed drops."""
     place = var_folder().resolve() / "chaos" / name
     pipelines = place / "pipelines"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(REPO / "tests/pipelines" / PIPELINE, pipelines / PIPELINE)
-    document = yaml.safe_load((pipelines / PIPELINE / FILE).read_text(encoding="utf-8")) | {"end": LAST}
+    document = yaml.safe_load((pipelines / PIPELINE / FILE).read_text(encoding="utf-8")) | {"end": last}
     (pipelines / PIPELINE / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    console.print(f"The {name} backfill: starting a stack, landing {LANDED} to {LAST}")
+    say(f"The {name} backfill: starting a stack, landing {LANDED} to {last}")
     with own_stack(place, OFFSET, PERENNIAL_PIPELINES=str(pipelines)):
         lake = open_lake(load_pipeline(PIPELINE))
-        land(lake)
+        land(lake, last)
         yield lake, StackConfig(REPO, place, OFFSET, pipelines)
 
 
-def land(lake: Lake) -> None:
+def land(lake: Lake, last: date) -> None:
     """Land every date, the manifest of each last."""
     spec = importlib.util.spec_from_file_location("machine_data", REPO / "tests/pipelines/generate.py")
     if spec is None or spec.loader is None:
         raise SystemExit("tests/pipelines/generate.py cannot be read.")
     data = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(data)
-    for day in days(LANDED, LAST):
+    for day in days(LANDED, last):
         for name, body in data.drop(day).items():
             bucket, key = split_uri(lake.pipeline.sources[data.SOURCE].drop_uri(day) + name)
             lake.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
 
 
-def backfill(*, runs_at_once: int) -> None:
-    """Backfill the sixty dates, and what has failed again, up to ROUNDS times."""
-    began = time.monotonic()
+def backfill(last: date, *, runs_at_once: int, recompute: bool = False, check: Callable[[], None] = lambda: None) -> None:
+    """
+    Backfill the dates, and what has failed again, up to MAX_ROUNDS times.
+
+    :param check: called once a second; it raises to give up
+    """
     password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
     zone = load_pipeline(PIPELINE).calendar.time_zone
-    begin, end = midnight(FIRST, zone), midnight(LAST, zone)
-    for reprocess in ("none", *["failed"] * ROUNDS):
-        with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
-            airflow.wait_for_dag(DAG)
-            airflow.unpause(DAG)
-            until = {"until": LAST.isoformat()}
-            one = airflow.backfill(DAG, begin, end, until, reprocess=reprocess, runs_at_once=runs_at_once)
-            waiting_since = time.monotonic()
-            while not answered(lambda airflow=airflow, one=one: airflow.backfill_is_done(one)):  # type: ignore[misc]
-                if time.monotonic() - waiting_since > LONGEST_SECONDS:
-                    raise SystemExit(f"The backfill has not ended after {LONGEST_SECONDS} s.")
+    begin, end = midnight(FIRST, zone), midnight(last, zone)
+    asked = {"recompute": True} if recompute else {"until": last.isoformat()}
+
+    with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
+
+        def create(reprocess: str) -> int:
+            open_one = airflow.open_backfill(DAG)  # an answer to an earlier request may have been lost
+            if open_one:
+                return int(open_one["id"])
+            return airflow.backfill(DAG, begin, end, asked, reprocess=reprocess, runs_at_once=runs_at_once)
+
+        until_answered(lambda: airflow.wait_for_dag(DAG), check)
+        until_answered(lambda: airflow.unpause(DAG), check)
+        for reprocess in ("completed" if recompute else "none", *["failed"] * MAX_ROUNDS):
+            number = until_answered(lambda: create(reprocess), check)  # noqa: B023 (called at once)
+            while not until_answered(lambda: airflow.backfill_is_done(number), check):  # noqa: B023
+                check()
                 time.sleep(1)
-            failed = airflow.count_runs(DAG, begin, end, "failed")
-        console.print(f"  {time.monotonic() - began:.0f} s, {failed} runs failed")
-        if not failed:
-            return
+            failed = until_answered(lambda: airflow.count_runs(DAG, begin, end, "failed"), check)
+            say(f"the backfill has ended, {failed} runs failed")
+            if not failed:
+                return
     raise SystemExit(f"{failed} runs have failed again and again.")
 
 
-def answered(ask: Callable[[], bool]) -> bool:
-    """Return an answer, or False while Airflow has none: its database may have been killed."""
-    try:
-        return ask()
-    except PerennialError:
-        return False
-
-
-def contents(lake: Lake) -> dict[str, Any]:
-    """Return every partition's digest and rows, the weights and the decision of every date, by name."""
-    pipeline, found = lake.pipeline, {}
-    tables = ["features", "profile", *(f"analysis_{name}" for name in pipeline.sql_files("analysis"))]
-    for table in [*(f"clean_{name}" for name in pipeline.sources), *tables]:
-        state = lake.tables.state(table)
-        rows = rows_by_day(state)
-        for text, partition in state.partitions.items():
-            found[f"{table} {text}"] = (partition.digest, partition.rows, sha256("\n".join(sorted(rows.get(text, []))).encode()))
-    for candidate in pipeline.training.candidates:
-        for day in days(FIRST, LAST):
-            manifest = read_model(lake, plan_training(lake, day, candidate).manifest_uri or "")
-            found[f"{candidate} {day}"] = manifest["files"]["weights.safetensors"]["sha256"]
-    for text, entry in read_chain(lake).entries.items():
-        found[f"decision {text}"] = entry.uri.rpartition("/")[2]
-    return found
-
-
-def rows_by_day(state: Any) -> dict[str, list[str]]:
-    """Return the rows of each date as text, as they are read back."""
-    wanted = [date.fromisoformat(text) for text in state.partitions]
-    rows: dict[str, list[str]] = {}
-    for row in read_rows(state.metadata_location, state.snapshot_id, wanted, ("*",)).to_pylist():
-        rows.setdefault(row["date"].isoformat(), []).append(repr(sorted(row.items())))
-    return rows
+def until_answered(ask: Callable[[], Answer], check: Callable[[], None]) -> Answer:
+    """Ask until Airflow answers: its database may have been killed."""
+    since = time.monotonic()
+    while True:
+        try:
+            return ask()
+        except PerennialError as error:
+            check()
+            if time.monotonic() - since > MAX_SECONDS:
+                raise SystemExit(f"Airflow has not answered for {MAX_SECONDS} s: {error}") from error
+            time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 import pytest
+from locked_scheduler import administrator, kill_in_transaction, left_after, scheduler_of
+from own_stack import STACK, run_stack
 
 from perennial.calendar import DAY
 from perennial.deploy.active import read_active
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.stack
 PIPELINE = "machine_faults_killed"
 DAG = f"retrain_{PIPELINE}"
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 6)
-KILLED, MET = LAST + DAY, LAST + 2 * DAY
+KILLED, MET, BEHEADED = LAST + DAY, LAST + 2 * DAY, LAST + 3 * DAY
 RUN_SECONDS = 600
 
 
@@ -150,6 +152,36 @@ def test_two_runs_of_one_date_at_once_leave_one_result(stack, lake: Lake) -> Non
     assert read_active(lake).release.startswith(MET.isoformat())
     releases = [uri for uri in lake.objects.list(f"{lake.layout.root}/releases/") if MET.isoformat() in uri]
     assert len(releases) == 1
+
+
+def test_a_scheduler_killed_with_row_locks_leaves_nothing_and_the_run_ends(stack, lake: Lake) -> None:
+    """Case 33: its workers lived on and held its row locks, so no scheduler touched the run again."""
+    stack.land(PIPELINE, BEHEADED, BEHEADED)
+    run_id = stack.airflow.trigger(DAG, {"date": BEHEADED.isoformat()})
+    stack.wait_for(lambda: any("clean/job.py" in line for line in _commands(stack)), 120)
+
+    killed = kill_in_transaction(stack.config)
+
+    assert killed is not None
+    assert left_after(stack.config, killed) == ""
+    run_stack([*STACK, "up"])
+    state, tasks = stack.airflow.wait(DAG, run_id, RUN_SECONDS)
+    assert state == "success", tasks
+    assert {task.name: task.try_number for task in tasks}["clean"] == 2
+    assert _digests(lake, BEHEADED)["rows"] == _landed_rows(stack, BEHEADED)
+    with administrator(stack.config) as session:
+        session.execute("SELECT max_tries - try_number FROM task_instance WHERE run_id = %s AND task_id = 'clean'", [run_id])
+        assert session.fetchone() == (1,)  # two tries are left to it, as to a task that was never killed
+
+
+def _commands(stack) -> list[str]:
+    lines = []
+    for process in scheduler_of(stack.config).children(recursive=True):
+        try:
+            lines.append(" ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return lines
 
 
 def _run(stack, day: date, **conf: Any) -> tuple[str, dict[str, tuple[str, int]]]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pendulum
 import pytest
 from airflow.timetables.base import DataInterval, TimeRestriction
+from hypothesis import given
+from hypothesis import strategies as st
 
+from perennial.data_days import DataDays
 from perennial_airflow import timetable as module
 from perennial_airflow.timetable import LocalDaysTimetable
 
 NEW_YORK = "America/New_York"
+FRIDAY, MONDAY = date(2013, 3, 8), date(2013, 3, 11)
+WORKDAYS = DataDays(frozenset(range(5)), frozenset({date(2013, 3, 12)}))
 
 
 def restriction(earliest: datetime | None, *, catchup: bool = True, latest: datetime | None = None) -> TimeRestriction:
@@ -127,6 +133,89 @@ def test_no_earliest_and_no_run_yet_means_no_run() -> None:
     assert LocalDaysTimetable("UTC").next_dagrun_info(last_automated_data_interval=None, restriction=restriction(None)) is None
 
 
+@pytest.mark.parametrize(
+    ("zone", "weekdays", "first", "expected"),
+    [
+        pytest.param(
+            NEW_YORK, {4, 0}, "2013-03-08T05:00Z", [("03-08", 24), ("03-11", 24)], id="clocks go forward at the weekend"
+        ),
+        pytest.param(NEW_YORK, {5, 6}, "2013-03-09T05:00Z", [("03-09", 24), ("03-10", 23)], id="only weekends have data"),
+        pytest.param(NEW_YORK, {6}, "2013-11-01T04:00Z", [("11-03", 25), ("11-10", 24)], id="clocks go back"),
+        pytest.param("America/Sao_Paulo", {4, 0}, "2018-11-02T03:00Z", [("11-02", 24), ("11-05", 24)], id="no midnight at rest"),
+        pytest.param("America/Sao_Paulo", {6}, "2018-11-02T03:00Z", [("11-04", 23), ("11-11", 24)], id="midnight does not exist"),
+    ],
+)
+def test_rest_days_have_no_interval(zone: str, weekdays: set[int], first: str, expected: list[tuple[str, int]]) -> None:
+    """Case 34. The run of Friday comes at Saturday's midnight, the next interval begins on Monday."""
+    timetable = LocalDaysTimetable(zone, None, DataDays(frozenset(weekdays)))
+
+    intervals = days(timetable, datetime.fromisoformat(first), 2)
+
+    found = [(i.start.in_timezone(zone).format("MM-DD"), (i.end - i.start).total_seconds() / 3600) for i in intervals]
+    assert found == expected
+
+
+@given(
+    st.sampled_from([NEW_YORK, "America/Sao_Paulo", "America/Havana", "Asia/Kolkata", "Pacific/Apia"]),
+    st.sets(st.integers(0, 6), min_size=1),
+    st.sets(st.dates(date(2018, 1, 1), date(2018, 12, 31)), max_size=40),
+    st.dates(date(2018, 1, 1), date(2018, 12, 1)),
+)
+def test_runs_are_exactly_those_of_the_dates_with_data(zone: str, weekdays: set[int], holidays: set[date], first: date) -> None:
+    data_days, end = DataDays(frozenset(weekdays), frozenset(holidays)), first + timedelta(days=30)
+
+    intervals = days(LocalDaysTimetable(zone, end, data_days), module.midnight(first, module.ZoneInfo(zone)), 40)
+
+    assert [i.start.in_timezone(zone).date() for i in intervals] == data_days.dates(first, end)
+
+
+def test_a_backfill_passes_over_rest_days() -> None:
+    """Airflow asks for the intervals from the first date on until one begins after the last."""
+    timetable, zone = LocalDaysTimetable(NEW_YORK, None, WORKDAYS), module.ZoneInfo(NEW_YORK)
+    found, last = [], None
+    while info := timetable.next_dagrun_info(
+        last_automated_data_interval=last,
+        restriction=restriction(module.midnight(FRIDAY, zone), latest=module.midnight(date(2013, 3, 16), zone)),
+    ):
+        found.append(info.data_interval.start.in_timezone(NEW_YORK).date())
+        last = info.data_interval
+
+    assert found == [FRIDAY, MONDAY, date(2013, 3, 13), date(2013, 3, 14), date(2013, 3, 15)]
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "expected"),
+    [
+        ("2013-03-09T05:00:01", None, FRIDAY),  # the moment that Friday ends
+        ("2013-03-10T12:00", None, FRIDAY),  # Sunday: the last complete day with data
+        ("2013-03-11T12:00", None, FRIDAY),  # Monday: it has not ended
+        ("2013-03-09T12:00", FRIDAY, MONDAY),
+        ("2013-03-11T12:00", date(2013, 3, 6), FRIDAY),  # away since Thursday: that one is left out, as without rest days
+        ("2013-03-12T12:00", date(2013, 3, 7), MONDAY),
+        ("2013-03-13T12:00", date(2013, 3, 7), MONDAY),  # the 12th is a holiday
+        ("2013-03-13T12:00", MONDAY, date(2013, 3, 13)),
+    ],
+)
+def test_without_catchup_the_last_complete_day_with_data_runs_once(at, now: str, last: date | None, expected: date) -> None:
+    at(f"{now}+00:00")
+    timetable = LocalDaysTimetable(NEW_YORK, None, WORKDAYS)
+
+    info = timetable.next_dagrun_info(
+        last_automated_data_interval=last and timetable._interval(last),
+        restriction=restriction(datetime(2013, 1, 1, 5, tzinfo=UTC), catchup=False),
+    )
+
+    assert info is not None
+    assert info.data_interval == timetable._interval(expected)
+    assert info.run_after == info.data_interval.end
+
+
+def test_manual_run_at_the_weekend_covers_friday() -> None:
+    timetable = LocalDaysTimetable(NEW_YORK, None, WORKDAYS)
+    for instant in (pendulum.datetime(2013, 3, 9, 5), pendulum.datetime(2013, 3, 12, 3, 59)):
+        assert timetable.infer_manual_data_interval(run_after=instant) == timetable._interval(FRIDAY)
+
+
 def test_manual_run_covers_the_local_day_before() -> None:
     interval = LocalDaysTimetable(NEW_YORK).infer_manual_data_interval(run_after=pendulum.datetime(2013, 3, 11, 4, 30))
 
@@ -145,3 +234,16 @@ def test_survives_serialisation(end: date | None) -> None:
         timetable.summary,
         timetable.description,
     )
+
+
+def test_rest_days_survive_serialisation() -> None:
+    timetable = LocalDaysTimetable(NEW_YORK, None, WORKDAYS)
+
+    again = LocalDaysTimetable.deserialize(json.loads(json.dumps(timetable.serialize())))
+
+    assert (again.data_days, again.summary) == (WORKDAYS, "on days with data, America/New_York")
+    assert again.description == timetable.description == "Every local day of America/New_York that has data"
+
+
+def test_a_daily_feed_is_stored_as_before() -> None:
+    assert LocalDaysTimetable(NEW_YORK).serialize() == {"time_zone": NEW_YORK, "end": None}

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.calendar import Calendar, as_of, days, parse_date
+from perennial.calendar import Calendar, days, parse_date
+from perennial.data_days import EVERY_DAY, DataDays
 from perennial.errors import DateRefusedError
 
 NEW_YORK = ZoneInfo("America/New_York")
 START = date(2013, 1, 1)
 END = date(2013, 12, 31)
+FRIDAY, SATURDAY, MONDAY = date(2013, 3, 8), date(2013, 3, 9), date(2013, 3, 11)
+WORKDAYS = DataDays(frozenset(range(5)), frozenset({date(2013, 2, 18), date(2013, 5, 27)}))
 
 
 def calendar(**changes) -> Calendar:
@@ -92,13 +95,92 @@ def test_window_and_holdout_never_overlap_nor_see_the_future(landed: set[date], 
     assert all(w < h for w in split.window for h in split.holdout)
 
 
-def test_lookback_ends_the_day_before_as_of() -> None:
-    found = calendar().lookback(date(2013, 3, 1))
-    assert (found[0], found[-1], len(found)) == (date(2013, 2, 1), date(2013, 2, 28), 28)
-
-
 def test_as_of_is_the_next_midnight() -> None:
-    assert as_of(date(2013, 2, 28)) == date(2013, 3, 1)
+    assert calendar().as_of(date(2013, 2, 28)) == date(2013, 3, 1)
+
+
+def test_a_feed_that_rests_has_as_of_where_its_next_date_begins() -> None:
+    assert calendar(data_days=WORKDAYS).as_of(FRIDAY) == MONDAY
+    assert calendar(data_days=WORKDAYS).as_of(date(2013, 5, 24)) == date(2013, 5, 28)  # over a weekend and a holiday
+
+
+def test_a_rest_date_is_no_gap_of_the_needed_history() -> None:
+    found = calendar(data_days=WORKDAYS, window_days=7, holdout_days=5, lookback_days=3).needed_dates(date(2013, 2, 21))
+    holdout = [date(2013, 2, 14), date(2013, 2, 15), *days(date(2013, 2, 19), date(2013, 2, 21))]
+    assert found == [*days(date(2013, 2, 4), date(2013, 2, 8)), *days(date(2013, 2, 11), date(2013, 2, 13)), *holdout]
+
+
+def test_rest_dates_take_nothing_from_the_window() -> None:
+    """Holdout in dates that landed, window in calendar days before it: four whole weeks, whatever rests in the holdout."""
+    day = date(2013, 2, 28)
+    split = calendar(data_days=WORKDAYS, min_days=27).split(day, days(START, day))
+    assert split.holdout == (date(2013, 2, 20), date(2013, 2, 21), date(2013, 2, 22), *days(date(2013, 2, 25), day))
+    assert (split.window[0], split.window[-1], len(split.window)) == (date(2013, 1, 23), date(2013, 2, 19), 19)
+    assert split.too_little == "26 of 27 days"
+
+
+@given(
+    st.sets(st.integers(0, 6), min_size=1),
+    st.sets(st.dates(START, END), max_size=30),
+    st.dates(date(2013, 3, 1), END),
+    st.integers(1, 40),
+    st.integers(1, 10),
+)
+def test_no_rest_date_is_needed_split_or_waited_for(
+    weekdays: set[int], holidays: set[date], day: date, window: int, holdout: int
+) -> None:
+    resting = DataDays(frozenset(weekdays), frozenset(holidays))
+    own = calendar(data_days=resting, window_days=window, holdout_days=holdout, min_days=1)
+    day = resting.newest(day)
+    needed, featured = own.needed_dates(day), own.feature_dates(day)
+    assert needed[-1] == featured[-1] == day
+    assert not any(resting.rests(one) for one in needed)
+    assert set(featured) <= set(needed)
+    split = own.split(day, days(START, END))
+    assert {*split.window, *split.holdout} == set(featured)
+    assert len(split.holdout) == min(holdout, len(featured))
+    assert len(split.window) <= resting.most_within(window)
+    assert own.as_of(day) > day
+    assert own.dates(day + timedelta(days=1), own.as_of(day)) == [own.as_of(day)]
+    assert own.features_from(day) <= featured[0]
+    assert resting.before(own.as_of(day), 1) == day
+
+
+@given(st.sets(st.dates(START, END)), st.dates(START, END), st.integers(1, 40), st.integers(1, 10))
+def test_a_calendar_of_all_days_is_none(landed: set[date], day: date, window: int, holdout: int) -> None:
+    plain = calendar(window_days=window, holdout_days=holdout)
+    counted = calendar(window_days=window, holdout_days=holdout, data_days=DataDays(holidays=frozenset({date(2030, 1, 1)})))
+    assert counted.needed_dates(day) == plain.needed_dates(day)
+    assert counted.split(day, landed) == plain.split(day, landed)
+    assert counted.as_of(day) == plain.as_of(day)
+
+
+@pytest.mark.parametrize(
+    ("day", "why", "around"),
+    [
+        (SATURDAY, "Saturday", "2013-03-08 before and 2013-03-11 after"),
+        (date(2013, 5, 27), "a holiday", "2013-05-24 before and 2013-05-28 after"),
+    ],
+)
+def test_a_run_of_a_rest_date_is_refused_with_its_neighbours(day: date, why: str, around: str) -> None:
+    with pytest.raises(DateRefusedError, match=rf"{day} is a rest date \({why}\); the nearest dates with data are {around}"):
+        _run_date(param=str(day), manual=True, data_days=WORKDAYS)
+
+
+def test_neighbours_outside_start_and_end_are_not_offered() -> None:
+    with pytest.raises(DateRefusedError, match=r"the nearest dates with data are 2013-03-08 before\. Choose"):
+        calendar(data_days=WORKDAYS, end=SATURDAY).check_data(SATURDAY)
+
+
+def test_an_interval_on_a_rest_date_is_refused() -> None:
+    with pytest.raises(DateRefusedError, match="2013-03-09 is a rest date"):
+        _run_date(interval_start=datetime(2013, 3, 9, 5, tzinfo=UTC), data_days=WORKDAYS)
+
+
+@pytest.mark.parametrize("monday_hour", [5, 23])
+def test_manual_run_without_param_takes_the_newest_date_with_data(monday_hour: int) -> None:
+    found = _run_date(manual=True, run_after=datetime(2013, 3, 11, monday_hour, tzinfo=UTC), data_days=WORKDAYS)
+    assert found == FRIDAY
 
 
 def test_manual_run_takes_its_param() -> None:
@@ -148,5 +230,6 @@ def _run_date(
     interval_start: datetime | None = None,
     run_after: datetime = datetime(2013, 6, 1, 12, tzinfo=UTC),
     manual: bool = False,
+    data_days: DataDays = EVERY_DAY,
 ) -> date:
-    return calendar().run_date(param=param, interval_start=interval_start, run_after=run_after, manual=manual)
+    return calendar(data_days=data_days).run_date(param=param, interval_start=interval_start, run_after=run_after, manual=manual)

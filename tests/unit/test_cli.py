@@ -184,6 +184,7 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
     assert found["pipelines"][0] == {
         "pipeline": "machine_faults",
         "landed": {"readings": None},
+        "at_rest": [],
         "waits": None,
         "refused_dates": {},
         "decided": 0,

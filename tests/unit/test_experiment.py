@@ -15,6 +15,7 @@ from steps import D1, D2, D3, decide, forced
 
 from perennial import experiment
 from perennial.calendar import days
+from perennial.data_days import DataDays
 from perennial.errors import DropRefusedError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.metrics import log_loss
@@ -68,9 +69,25 @@ def test_settings_that_a_pipeline_could_not_have(lake: Lake, settings: dict[str,
 
 def test_when_a_policy_retrains() -> None:
     first, last = date(2013, 2, 12), date(2013, 4, 3)
-    assert due_dates(Settings(), first, last) == list(days(first, last))
-    assert due_dates(Settings(cadence="weekly"), first, date(2013, 2, 27)) == [first, date(2013, 2, 19), date(2013, 2, 26)]
-    assert due_dates(Settings(cadence="monthly"), first, last) == [first, date(2013, 3, 1), date(2013, 4, 1)]
+    assert due_dates(Settings(), list(days(first, last))) == list(days(first, last))
+    assert due_dates(Settings(cadence="weekly"), list(days(first, date(2013, 2, 27)))) == [
+        first,
+        date(2013, 2, 19),
+        date(2013, 2, 26),
+    ]
+    assert due_dates(Settings(cadence="monthly"), list(days(first, last))) == [first, date(2013, 3, 1), date(2013, 4, 1)]
+
+
+def test_a_policy_retrains_on_dates_with_data() -> None:
+    """Weekly: the first of each week from the first date on; monthly: the first of each month."""
+    dates = DataDays(frozenset(range(4))).dates(date(2013, 2, 14), date(2013, 4, 30))
+    weekly = due_dates(Settings(cadence="weekly"), dates)
+    assert weekly[:3] == [date(2013, 2, 14), date(2013, 2, 21), date(2013, 2, 28)]
+    assert due_dates(Settings(cadence="monthly"), dates) == [date(2013, 2, 14), date(2013, 3, 4), date(2013, 4, 1)]
+    assert due_dates(Settings(cadence="weekly"), [date(2013, 2, 14), date(2013, 2, 25), date(2013, 2, 26)]) == [
+        date(2013, 2, 14),
+        date(2013, 2, 25),
+    ]
 
 
 def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: Lab) -> None:

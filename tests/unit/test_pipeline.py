@@ -49,6 +49,17 @@ def test_reads_values(pipeline_factory) -> None:
     assert list(pipeline.sql_files("analysis")) == ["faults_by_mode"]
 
 
+def test_calendar_says_which_dates_have_data(pipeline_factory) -> None:
+    """Holidays on a day that rests anyway, or outside start and end, are harmless."""
+
+    def edit(document: dict[str, Any]) -> None:
+        holidays = ["2026-03-10", "2026-03-08", "1999-01-01"]
+        document["calendar"] = {"weekdays": ["mon", "tue", "wed", "thu", "fri"], "holidays": holidays}
+
+    calendar = pipeline_factory(edit).calendar
+    assert calendar.dates(date(2026, 3, 5), date(2026, 3, 11)) == [date(2026, 3, day) for day in (5, 6, 9, 11)]
+
+
 def test_cluster_values_are_taken_as_kubernetes_takes_them(pipeline_factory) -> None:
     def edit(document: dict[str, Any]) -> None:
         document["deployment"] = {"cpu": 0.5, "memory": "2G", "replicas": 2, "autoscaling": {"max_replicas": 2}}
@@ -108,6 +119,33 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "derived": ("ratio(temperature, pressure)", "ratoi(temperature, pressure)", ["Did you mean 'ratio'?"]),
     "derived column": ("ratio(temperature, pressure)", "ratio(temperature, mode)", ["'mode' is neither a numeric"]),
     "slices": ("slices: [mode]", "slices: [temperature]", ["gate.slices: 'temperature' is not a request field of type category"]),
+    "min_days beyond what the calendar holds": (
+        "time_zone: UTC",
+        "time_zone: UTC\ncalendar: {weekdays: [mon, wed]}",
+        ["training.min_days: min_days 5 is more than the 4 dates with data", "Lower it, or raise window_days"],
+    ),
+    "no weekday": ("time_zone: UTC", "time_zone: UTC\ncalendar: {weekdays: []}", ["calendar.weekdays: expected at least 1"]),
+    "several problems of the calendar": (
+        "time_zone: UTC",
+        "time_zone: UTC\ncalendar: {weekdays: [mon, Tue, mon], holidays: [2026-02-30, 25.12.2026], hollidays: []}",
+        [
+            "calendar.weekdays: expected 'mon', 'tue', 'wed', 'thu', 'fri', 'sat' or 'sun', found 'Tue'",
+            "found '2026-02-30'",
+            "found '25.12.2026'",
+            "calendar.hollidays: unknown key. Did you mean 'holidays'? Allowed: weekdays, holidays",
+        ],
+    ),
+    "doubled holiday": (
+        "time_zone: UTC",
+        "time_zone: UTC\ncalendar: {holidays: [2026-12-25, 2026-12-25]}",
+        ["calendar.holidays: 2026-12-25 stands there twice"],
+    ),
+    "calendar is called so in what is allowed": ("time_zone: UTC", "time_zone: UTC\ncalender: {}", ["Did you mean 'calendar'?"]),
+    "no date with data": (
+        "time_zone: UTC",
+        "time_zone: UTC\nend: 2026-03-01\ncalendar: {weekdays: [mon]}",
+        ["no date from start 2026-03-01 to end 2026-03-01 has data"],
+    ),
     "min_days": ("min_days: 5", "min_days: 50", ["no date could ever train"]),
     "share": ("max_quarantine_share: 0.05", "max_quarantine_share: 5", ["max_quarantine_share"]),
     "duplicate key": ("owner: tests", "owner: tests\nowner: me", ["line 4: owner stands there twice"]),

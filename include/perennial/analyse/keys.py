@@ -8,22 +8,15 @@ from datetime import date
 from functools import cache
 
 from perennial.calendar import DAY, days
-from perennial.lake.keys import code_digest, make_key
+from perennial.lake.code import code_digest
+from perennial.lake.keys import make_key
 from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import TableState
 from perennial.pipeline import Pipeline
 from perennial.runtime.spark import SPARK_VERSION
 
-_QUERIES = (
-    "analyse/job.py",
-    "analyse/views.py",
-    "analyse/features.py",
-    "analyse/partitions.py",
-    "lake/digest.py",
-    "lake/spark_relations.py",
-    "lake/spark_sql.py",
-)
-_PROFILE = ("analyse/day_profile.py", "analyse/partitions.py", "lake/digest.py")
+_LIBRARIES = {"spark": SPARK_VERSION}
 
 KeyOf = Callable[[date], str]
 
@@ -59,30 +52,29 @@ class Keys:
     def __init__(self, pipeline: Pipeline, seen: Seen) -> None:
         self._pipeline = pipeline
         self._lookback = pipeline.training.lookback_days
-        self._common = {"code": code_digest(*_QUERIES), "spark": SPARK_VERSION}
+        self._code = code_digest("analyse")
         self._seen = cache(seen.digest)
 
     def lookup(self, name: str) -> KeyOf:
         """Return the key of a lookup by as_of: it sees the days before that midnight."""
-        fixed = {
-            **self._common,
+        configuration = {
             "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"),
             "sql": self._sql(f"lookups/{name}.sql"),
         }
         return lambda midnight: make_key(
             "lookup",
-            name=name,
-            as_of=midnight.isoformat(),
-            seen=self._seen(midnight - DAY * self._lookback, midnight - DAY),
-            **fixed,
+            of={"name": name, "as_of": midnight.isoformat()},
+            code=self._code,
+            data={"seen": self._seen(midnight - DAY * self._lookback, midnight - DAY)},
+            configuration=configuration,
+            libraries=_LIBRARIES,
         )
 
     def features(self) -> KeyOf:
         """Return the key of the features by date: their own SQL and that of the lookups they join."""
         pipeline = self._pipeline
         inputs = pipeline.inputs
-        fixed = {
-            **self._common,
+        configuration = {
             "request": [[name, field.type] for name, field in inputs.request.items()],
             "lookups": {
                 name: [spec.model_dump(mode="json"), self._sql(f"lookups/{name}.sql")] for name, spec in inputs.lookups.items()
@@ -91,19 +83,37 @@ class Keys:
             "row_key": pipeline.row_key,
             "sql": self._sql("features.sql"),
         }
-        return lambda day: make_key("features", date=day.isoformat(), seen=self._seen(day - DAY * self._lookback, day), **fixed)
+        return lambda day: make_key(
+            "features",
+            of={"date": day.isoformat()},
+            code=self._code,
+            data={"seen": self._seen(day - DAY * self._lookback, day)},
+            configuration=configuration,
+            libraries=_LIBRARIES,
+        )
 
     def analysis(self, name: str) -> KeyOf:
         """Return the key of an analysis by date."""
-        fixed = {**self._common, "sql": self._sql(f"analysis/{name}.sql")}
+        configuration = {"sql": self._sql(f"analysis/{name}.sql")}
         return lambda day: make_key(
-            "analysis", name=name, date=day.isoformat(), seen=self._seen(day - DAY * self._lookback, day), **fixed
+            "analysis",
+            of={"name": name, "date": day.isoformat()},
+            code=self._code,
+            data={"seen": self._seen(day - DAY * self._lookback, day)},
+            configuration=configuration,
+            libraries=_LIBRARIES,
         )
 
     def profile(self) -> KeyOf:
         """Return the key of the profile by date: it sees that date alone."""
-        fixed = {"code": code_digest(*_PROFILE), "spark": SPARK_VERSION}
-        return lambda day: make_key("profile", date=day.isoformat(), seen=self._seen(day, day), **fixed)
+        code = code_digest("profile")
+        return lambda day: make_key(
+            "profile",
+            of={"date": day.isoformat()},
+            code=code,
+            data={"seen": self._seen(day, day)},
+            libraries=_LIBRARIES,
+        )
 
     def _sql(self, path: str) -> str:
-        return sha256(self._pipeline.sql(path).encode())
+        return sql_digest(self._pipeline.sql(path))

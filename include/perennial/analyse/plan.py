@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from perennial.analyse.keys import Keys, Seen
-from perennial.calendar import DAY, as_of, days
+from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState
@@ -28,7 +28,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
     That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
-    that begin these dates and that end D; with `until` also for the dates up to that one. With `recompute` all of it is planned
+    that begin these dates and the next one with data; with `until` also for the dates up to that one. With `recompute` all of it is planned
     although it is there: it must come out the same.
     """
     clean = _required_states(lake, day)
@@ -58,7 +58,7 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
         state = lake.tables.state(table)
         missing += [f"{table} of {text}" for text in _stale(state, keys)]
         left += [f"{table} of {text}" for text in _gone(lake, day, state, keys)]
-        found = state.get(as_of(day) if _is_lookup(table) else day)
+        found = state.get(lake.pipeline.calendar.as_of(day) if _is_lookup(table) else day)
         if found is not None:
             rows[table], digests[table] = found.rows, found.digest
     problems = [f"{name} is not there" for name in missing] + [f"{name} rests on a drop that was replaced" for name in left]
@@ -101,9 +101,10 @@ def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) ->
     pipeline = lake.pipeline
     keys = Keys(pipeline, Seen.of(pipeline, clean))
     sources = [clean[name] for name in pipeline.sources]
-    known = [*pipeline.calendar.feature_dates(day), *days(day + DAY, until)]
+    calendar = pipeline.calendar
+    known = [*calendar.feature_dates(day), *calendar.dates(day + DAY, until)]
     dates = [d for d in known if all(state.get(d) for state in sources)]
-    midnights = sorted({*dates, *(as_of(d) for d in dates if d >= day)})
+    midnights = sorted({*dates, *(calendar.as_of(d) for d in dates if d >= day)})
     return {
         **{f"lookup_{name}": _by_day(midnights, keys.lookup(name)) for name in pipeline.inputs.lookups},
         "features": _by_day(dates, keys.features()),
@@ -123,10 +124,10 @@ def _stale(state: TableState, wanted: dict[str, str]) -> dict[str, str]:
 
 
 def _gone(lake: Lake, day: date, state: TableState, wanted: dict[str, str]) -> list[str]:
-    """Return the dates of D's history that the table still holds although their clean rows were withdrawn."""
+    """Return the dates of D's history that the table still holds although their clean rows were withdrawn, or they rest by now."""
     if _is_lookup(state.name.rpartition(".")[2]):
         return []  # a lookup of a midnight is joined only to the features of that date
-    needed = [d.isoformat() for d in lake.pipeline.calendar.feature_dates(day)]
+    needed = [d.isoformat() for d in days(lake.pipeline.calendar.features_from(day), day)]
     return [text for text in needed if text in state.partitions and text not in wanted]
 
 

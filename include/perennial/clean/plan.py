@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
-from perennial.lake.keys import code_digest, make_key
+from perennial.lake.code import code_digest
+from perennial.lake.keys import make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import sha256
+from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 
 Days = dict[date | None, Drop | None]
-"""Drops by day (None: a reference); None: refused. What landed since it was collected is not among them: its run will find it."""
+"""Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among them: its run will find it."""
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -30,7 +31,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     also the dates up to that one.
 
     A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
-    drop left in the table is withdrawn once a refused one stands in its place; a drop that is gone from the landing zone leaves
+    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from the landing zone leaves
     what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
@@ -88,7 +89,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
         kept |= (needed & set(partitions)) - {_text(key_day) for key_day in drops}
         for key_day, drop in drops.items():
             if drop is None:
-                continue  # collect has named it as a gap
+                continue  # a rest date, or one that collect has named as a gap
             key = _key(lake, name, key_day, drop)
             if _is_current(partitions, key_day, key):
                 if key_day in (day, None):
@@ -108,7 +109,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
 
 
 def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
-    """Return the landed drops by table and day (None: refused) up to `until`; D and every reference must be accepted."""
+    """Return the landed drops by table and day (None: refused, or a rest date) up to `until`; D and every reference must be accepted."""
     found = {name: _pinned(lake, name, day, until) for name in lake.pipeline.tables}
     for name, drops in found.items():
         own = day if name in lake.pipeline.sources else None
@@ -121,9 +122,11 @@ def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
 def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
     if name in lake.pipeline.references:
         return {None: pinned_reference(lake, name)}
-    needed = [*lake.pipeline.calendar.needed_dates(day), *days(day + DAY, until)]
-    found = landed_drops(lake, name, needed)
-    return {d: one.drop for d, one in found.items() if one.drop is not None or is_refused(lake, name, d, one.found)}
+    calendar = lake.pipeline.calendar
+    found = landed_drops(lake, name, [*calendar.needed_dates(day), *calendar.dates(day + DAY, until)])
+    known: Days = {d: one.drop for d, one in found.items() if one.drop is not None or is_refused(lake, name, d, one.found)}
+    # What a date left before the calendar was changed is withdrawn like that of a refused drop.
+    return {**known, **dict.fromkeys(calendar.data_days.rest_dates(calendar.needed_from(day), until), None)}
 
 
 def _work(
@@ -172,14 +175,16 @@ def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> str:
     sql = _sql(lake, name)
     return make_key(
         "clean",
-        day=_text(day),
-        files=[[file.name, file.sha256] for file in drop.files],
-        columns=_columns(spec),
-        unique=spec.key,
-        max_quarantine_share=spec.max_quarantine_share,
-        sql=None if sql is None else sha256(sql.encode()),
-        code=code_digest("clean/cells.py", "clean/rows.py", "clean/job.py", "clean/verdict.py", "lake/digest.py"),
-        spark=SPARK_VERSION,
+        of={"day": _text(day)},
+        code=code_digest("clean"),
+        data={"files": [[file.name, file.sha256] for file in drop.files]},
+        configuration={
+            "columns": _columns(spec),
+            "unique": spec.key,
+            "max_quarantine_share": spec.max_quarantine_share,
+            "sql": None if sql is None else sql_digest(sql),
+        },
+        libraries={"spark": SPARK_VERSION},
     )
 
 

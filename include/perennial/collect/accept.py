@@ -11,9 +11,10 @@ from perennial.collect.landing import list_folder, pin, read_listed, require_unc
 from perennial.collect.manifest import FILE, MOST_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
 from perennial.errors import DropRefusedError
-from perennial.lake.keys import code_digest
+from perennial.lake.code import code_digest
+from perennial.lake.keys import make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed, canonical_json, sha256
+from perennial.lake.objects import Listed, canonical_json
 from perennial.pipeline import Reference
 from perennial.pipeline_values import is_file_name
 
@@ -141,9 +142,14 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
 def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
     """Name what a refusal rests on: the manifest, the folder as it stands, the contract and these checks."""
     files = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
-    contract = {"columns": list(spec.columns), "min_rows": spec.min_rows, "max_bytes": spec.max_bytes}
-    parts = {"manifest": manifest.digest, "files": files, "contract": contract, "code": code_digest("collect")}
-    return f"refused-{sha256(canonical_json(parts))}"
+    key = make_key(
+        "collect",
+        of={"source": manifest.source, "date": manifest.day.isoformat()},
+        code=code_digest("collect"),
+        data={"manifest": manifest.digest, "files": files},
+        configuration={"columns": list(spec.columns), "min_rows": spec.min_rows, "max_bytes": spec.max_bytes},
+    )
+    return f"refused-{key}"
 
 
 def _refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:

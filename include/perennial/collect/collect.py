@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY
 from perennial.collect.accept import accept_drop, accept_reference
 from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
 from perennial.collect.landing import list_folder
@@ -27,7 +27,8 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     """
     Pin the drops of `day`, of every landed date that it needs, and the references; with `until` also those up to that date.
 
-    An earlier date that has not landed or is refused is a gap, with its reason; what is wrong with `day` itself, or with a
+    An earlier date that has not landed or is refused is a gap, with its reason. A rest date is none: what has landed there all the
+    same is named as `at_rest` and not used. What is wrong with `day` itself, or with a
     reference, is an error.
 
     :raises DropRefusedError: with the problems of all drops of `day`
@@ -35,11 +36,16 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     :raises DropChangedError: when one of these was replaced while it was read
     """
     pipeline = lake.pipeline
-    pipeline.calendar.check(day)
-    needed = pipeline.calendar.needed_dates(day)
+    calendar = pipeline.calendar
+    needed = calendar.needed_dates(calendar.check_data(day))
+    wanted = [*needed, *calendar.dates(day + DAY, until or day)]
+    rest = calendar.data_days.rest_dates(calendar.needed_from(day), day)
+    at_rest: set[date] = set()
     landed: dict[_Place, Landed] = {}
     for source in pipeline.sources:
-        landed |= {(source, d): one for d, one in landed_drops(lake, source, [*needed, *days(day + DAY, until or day)]).items()}
+        found = landed_drops(lake, source, [*wanted, *rest])
+        at_rest |= found.keys() & rest
+        landed |= {(source, d): one for d, one in found.items() if d not in at_rest}
     landed |= {(name, None): one for name in pipeline.references if (one := landed_reference(lake, name)) is not None}
     outcomes: dict[_Place, _Outcome] = {place: one.drop for place, one in landed.items()}
     unknown = [place for place, drop in outcomes.items() if drop is None]
@@ -55,6 +61,8 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
         if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(outcomes.get((source, d))))]:
             gaps[d.isoformat()] = "; ".join(reasons)[:LONGEST_GAP]
     new = len(accepted)
+    if at_rest:
+        log.warning("Landed on rest dates, not used: %s", ", ".join(map(str, sorted(at_rest))))
     log.info("Pinned %s of %s dates, %s new drops, %s gaps", len(needed) - len(gaps), len(needed), new, len(gaps))
     return {
         "outcome": "done" if new else "unchanged",
@@ -63,6 +71,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
         "pinned": len(needed) - len(gaps),
         "new": new,
         "gaps": gaps,
+        "at_rest": [d.isoformat() for d in sorted(at_rest)],
     }
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY, Calendar
 from perennial.collect.header import header_problems
 from perennial.collect.landing import read_small
 from perennial.collect.manifest import FILE, MOST_BYTES, Manifest, parse_manifest
@@ -63,8 +63,12 @@ def pinned_reference(lake: Lake, name: str) -> Drop | None:
 
 
 def whole_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
-    """Return the dates that have landed from every source: a manifest stands there that names files of that source and date."""
-    whole = set(wanted)
+    """
+    Return the dates that have landed from every source: a manifest stands there that names files of that source and date.
+
+    A date on which the feed rests is never among them, whatever has landed.
+    """
+    whole = {day for day in wanted if not lake.pipeline.calendar.data_days.rests(day)}
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
         for source in lake.pipeline.sources:
@@ -76,8 +80,8 @@ def whole_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
 
 
 def newest_landed(lake: Lake, source: str, upto: date) -> date | None:
-    """Return the newest date up to `upto` whose manifest is one of this source, or None."""
-    for month in _months_back(lake.pipeline.start, upto):
+    """Return the newest date with data up to `upto` whose manifest is one of this source, or None."""
+    for month in _months_back(lake.pipeline.calendar, upto):
         landed = landed_drops(lake, source, month)
         for day in reversed(landed):
             if landed[day].drop is not None or is_landed(lake, source, day):
@@ -87,15 +91,21 @@ def newest_landed(lake: Lake, source: str, upto: date) -> date | None:
 
 def newest_whole(lake: Lake, upto: date) -> date | None:
     """Return the newest date up to `upto` that has landed from every source, or None."""
-    return next((max(whole) for month in _months_back(lake.pipeline.start, upto) if (whole := whole_dates(lake, month))), None)
+    return next((max(whole) for month in _months_back(lake.pipeline.calendar, upto) if (whole := whole_dates(lake, month))), None)
 
 
-def _months_back(first: date, last: date) -> Iterator[list[date]]:
-    """Yield the dates of each month from `last` back to `first`."""
-    while last >= first:
-        month = list(days(max(last.replace(day=1), first), last))
-        yield month
-        last = month[0] - DAY
+def landed_at_rest(lake: Lake, first: date, last: date) -> list[date]:
+    """Return, in order, the dates on which the feed rests and some source has landed all the same; nothing of them is used."""
+    rest = lake.pipeline.calendar.data_days.rest_dates(first, last)
+    return sorted({day for source in lake.pipeline.sources for day in landed_drops(lake, source, rest)})
+
+
+def _months_back(calendar: Calendar, last: date) -> Iterator[list[date]]:
+    """Yield the dates with data of each month from `last` back to start."""
+    while last >= calendar.start:
+        first = max(last.replace(day=1), calendar.start)
+        yield calendar.dates(first, last)
+        last = first - DAY
 
 
 def is_landed(lake: Lake, source: str, day: date) -> bool:

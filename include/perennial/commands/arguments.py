@@ -55,8 +55,8 @@ def lake_of(pipeline: Pipeline) -> Any:
 
 
 def day_of(pipeline: Pipeline, text: str) -> date:
-    """Read a date of the pipeline as it is typed; refuse one that it does not have, or not yet."""
-    return pipeline.calendar.check_begun(parse_date(text), datetime.now(UTC))
+    """Read a date of the pipeline as it is typed; refuse one that it does not have, or not yet, or on which its feed rests."""
+    return pipeline.calendar.check_run(parse_date(text), datetime.now(UTC))
 
 
 def chosen_date(text: str) -> date:

@@ -154,8 +154,8 @@ def _expected(airflow: Any, lake: Any, plan: Any, *, only_stale: bool) -> float 
     from perennial.history.estimate import expected_seconds, past_seconds
     from perennial.history.run import RUNS_AT_ONCE
 
-    led, quick = past_seconds(airflow, dag_of(lake.pipeline.name))
-    chunks = [(last - first).days + 1 for first, last in plan.chunks]
+    led, quick = past_seconds(airflow, dag_of(lake.pipeline.name), lake.pipeline.calendar.data_days)
+    chunks = [sum(first <= day <= last for day in plan.dates) for first, last in plan.chunks]
     runs = len(plan.again if only_stale else plan.dates)
     return expected_seconds(led, quick, chunks, runs - len(chunks), RUNS_AT_ONCE)
 
@@ -172,6 +172,7 @@ def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[
     lines = [
         f"{counted(len(plan.dates), 'date')}, {plan.dates[0]} to {plan.dates[-1]}; "
         f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
+        + (f"; {counted(plan.rest, 'rest date')} passed over" if plan.rest else "")
     ]
     if plan.missing:
         shown = [str(day) for day in plan.missing[:MOST_SHOWN]]

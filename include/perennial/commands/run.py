@@ -126,6 +126,7 @@ _SHOWN = (
     "rows_landed",
     "pinned",
     "gaps",
+    "at_rest",
     "rows",
     "quarantined",
     "roc_auc",

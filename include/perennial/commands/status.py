@@ -38,7 +38,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
-    from perennial.collect.drops import newest_landed
+    from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
     from perennial.deploy.standing import read_standing
     from perennial.evaluate.chain_store import read_chain
@@ -49,10 +49,12 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     today = pipeline.calendar.local_date(datetime.now(UTC))
     upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
+    at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(newest_whole(lake, upto) or upto), upto)
     champion = now.champion
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
+        "at_rest": [day.isoformat() for day in at_rest],
         "waits": now.waiting.isoformat() if now.waiting else None,
         "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
         "decided": len(chain.entries),
@@ -78,6 +80,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
     lines = [
         ("landed", f"{landed} (newest)"),
+        ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
         ("last decision", decided),
         *one["standing"],
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),

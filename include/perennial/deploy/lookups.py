@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.calendar import as_of
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState, read_rows
@@ -32,7 +31,7 @@ class FrozenLookup:
 
 def lookup_states(lake: Lake, day: date, inputs: Inputs) -> dict[str, TableState]:
     """Return the tables of the lookups that a model needs; each must hold the rows of as_of(D)."""
-    states = {}
+    states, as_of = {}, lake.pipeline.calendar.as_of(day)
     for name, spec in inputs.lookups.items():
         today = lake.pipeline.inputs.lookups.get(name)
         if today is None or today.key != spec.key or not set(spec.values) <= set(today.values):
@@ -42,16 +41,16 @@ def lookup_states(lake: Lake, day: date, inputs: Inputs) -> dict[str, TableState
                 remedy="Keep the lookup until a model without it is champion.",
             )
         states[name] = lake.tables.state(f"lookup_{name}")
-        if states[name].get(as_of(day)) is None:
-            raise PerennialError(f"Lookup {name!r} has no rows as_of {as_of(day)}. Run analyse of {day} first.")
+        if states[name].get(as_of) is None:
+            raise PerennialError(f"Lookup {name!r} has no rows as_of {as_of}. Run analyse of {day} first.")
     return states
 
 
-def freeze(state: TableState, day: date, spec: Lookup) -> FrozenLookup:
-    """Read one lookup's rows of as_of(D). A null key never joins in SQL, so it has no place in the file."""
+def freeze(state: TableState, as_of: date, spec: Lookup) -> FrozenLookup:
+    """Read one lookup's rows of one as_of. A null key never joins in SQL, so it has no place in the file."""
     if state.metadata_location is None or state.snapshot_id is None:
-        raise PerennialError(f"{state.name}: no snapshot to read. Run analyse of {day} first.")
-    table = read_rows(state.metadata_location, state.snapshot_id, [as_of(day)], [*spec.key, *spec.values], day_column="as_of")
+        raise PerennialError(f"{state.name}: no snapshot to read as_of {as_of}. Run analyse first.")
+    table = read_rows(state.metadata_location, state.snapshot_id, [as_of], [*spec.key, *spec.values], day_column="as_of")
     columns = [table[name].to_pylist() for name in (*spec.key, *spec.values)]
     width = len(spec.key)
     rows: dict[tuple[str, ...], list[float | None]] = {}
@@ -60,7 +59,7 @@ def freeze(state: TableState, day: date, spec: Lookup) -> FrozenLookup:
         if None in key:
             continue
         if key in rows:
-            raise RefusedError(f"{state.name}, as_of {as_of(day)}: the key {key} stands there twice")
+            raise RefusedError(f"{state.name}, as_of {as_of}: the key {key} stands there twice")
         rows[key] = [_number(value) for value in row[width:]]
     return FrozenLookup(spec, rows)
 

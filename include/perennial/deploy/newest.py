@@ -90,7 +90,8 @@ def _landed(lake: Lake, source: str, after: date) -> set[date]:
     """Return the dates after `after` whose manifest is in the landing zone."""
     before, _, behind = lake.pipeline.sources[source].uri.partition("{date}")
     address = re.compile(re.escape(before) + "([0-9-]{10})" + re.escape(behind + FILE))
-    today = lake.pipeline.calendar.local_date(datetime.now(UTC))
+    calendar = lake.pipeline.calendar
+    today = calendar.local_date(datetime.now(UTC))
     last = min(lake.pipeline.end or today, today)
     found = set()
     for uri in lake.objects.list(before):
@@ -99,6 +100,6 @@ def _landed(lake: Lake, source: str, after: date) -> set[date]:
                 day = parse_date(named.group(1))
             except DateRefusedError:
                 continue  # a folder that only looks like a date holds no drop
-            if after < day <= last:
+            if after < day <= last and not calendar.data_days.rests(day):
                 found.add(day)
     return found

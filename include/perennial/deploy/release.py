@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.calendar import as_of
 from perennial.deploy.golden import golden_records, model_table
 from perennial.deploy.lookups import freeze, lookup_states
 from perennial.errors import OutcomeUnknownError, PerennialError
 from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
-from perennial.lake.keys import code_digest, library_versions, make_key
+from perennial.lake.code import code_digest
+from perennial.lake.keys import library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.scoring import score
@@ -31,6 +31,7 @@ class ReleasePlan:
 
     id: str
     day: date
+    as_of: date
     model: Model
     manifest: Mapping[str, Any]
     inputs: Inputs
@@ -42,25 +43,21 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePl
     """Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows."""
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
-    states = lookup_states(lake, day, inputs)
+    states, as_of = lookup_states(lake, day, inputs), lake.pipeline.calendar.as_of(day)
     entry = chain.get(day)
     if entry is None:
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
-    digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of(day)))}
+    digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
     key = make_key(
         "release",
-        pipeline=lake.pipeline.name,
-        space=lake.layout.space,
-        date=day.isoformat(),
-        version=model.version,
-        files=manifest["files"],
-        lookups=digests,
-        p99_ms=lake.pipeline.deployment.p99_ms,
-        decision=entry.uri.removeprefix(lake.layout.root),
-        code=code_digest("deploy/release.py", "deploy/golden.py", "deploy/lookups.py", "lake/scoring.py"),
+        of={"pipeline": lake.pipeline.name, "space": lake.layout.space, "date": day.isoformat(), "as_of": as_of.isoformat()},
+        code=code_digest("release"),
+        data={"lookups": digests, "files": manifest["files"]},
+        configuration={"p99_ms": lake.pipeline.deployment.p99_ms},
         libraries=library_versions("onnxruntime"),
+        dependencies={"version": model.version, "decision": entry.uri.removeprefix(lake.layout.root)},
     )
-    return ReleasePlan(f"{day}-{key[:12]}", day, model, manifest, inputs, states, entry.uri)
+    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, entry.uri)
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
@@ -70,7 +67,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         files = stored.json()["files"].values()
         if all(lake.objects.exists(lake.layout.blob(file["sha256"])) for file in files):
             return plan.id
-    lookups = {name: freeze(state, plan.day, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
+    lookups = {name: freeze(state, plan.as_of, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
     probabilities = [float(p) for p in score(graph, model_table(records, plan.inputs, lookups), plan.inputs)]
@@ -85,7 +82,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         "pipeline": lake.pipeline.name,
         "space": lake.layout.space,
         "date": plan.day.isoformat(),
-        "as_of": as_of(plan.day).isoformat(),
+        "as_of": plan.as_of.isoformat(),
         "version": plan.model.version,
         "model": plan.model.manifest,
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in bodies.items()},

@@ -17,7 +17,8 @@ from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
 from perennial.evaluate.metrics import all_metrics
 from perennial.evaluate.opponents import opponents
-from perennial.lake.keys import code_digest, library_versions, make_key
+from perennial.lake.code import code_digest
+from perennial.lake.keys import library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.tables import RowsReader
@@ -49,15 +50,18 @@ def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str])
     current, base = incumbent(chain, day), anchor(chain, day)
     return make_key(
         "evaluate",
-        pipeline=lake.pipeline.name,
-        date=day.isoformat(),
-        candidates=[[name, place(uri)] for name, uri in models.items()],
-        incumbent=place(current.manifest) if current else None,
-        anchor=place(base.manifest) if base else None,
-        gate=lake.pipeline.gate.model_dump(mode="json"),
-        inputs=lake.pipeline.inputs.model_dump(mode="json"),
-        code=code_digest("evaluate", "lake/scoring.py"),
+        of={"pipeline": lake.pipeline.name, "date": day.isoformat()},
+        code=code_digest("evaluate"),
+        configuration={
+            "gate": lake.pipeline.gate.model_dump(mode="json"),
+            "inputs": lake.pipeline.inputs.model_dump(mode="json"),
+        },
         libraries=library_versions("numpy", "onnxruntime", "scikit-learn"),
+        dependencies={
+            "candidates": [[name, place(uri)] for name, uri in models.items()],
+            "incumbent": place(current.manifest) if current else None,
+            "anchor": place(base.manifest) if base else None,
+        },
     )
 
 

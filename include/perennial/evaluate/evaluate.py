@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from perennial.calendar import DAY, days
+from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
 from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
@@ -77,7 +77,7 @@ def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
     """
     # Many dates are judged on the same tables; decisions of other runs are to be seen at once.
     lake, reader = replace(lake, tables=lake.tables.at_one_moment()), RowsReader(DATES_AT_ONCE)
-    for later in days(day + DAY, until):
+    for later in lake.pipeline.calendar.dates(day + DAY, until):
         try:
             result = evaluate(lake, later, run_id=run_id, reader=reader)
         except PerennialError as error:

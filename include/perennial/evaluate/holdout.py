@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import PerennialError, RefusedError
-from perennial.evaluate.bootstrap import Floats
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.scoring import in_order
@@ -20,6 +19,8 @@ from perennial.lake.tables import RowsReader
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from perennial.evaluate.bootstrap import Floats
 
 Key = tuple[Any, ...]
 

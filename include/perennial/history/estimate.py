@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perennial.data_days import DataDays
+
 if TYPE_CHECKING:
     from perennial.airflow_client import AirflowClient, TaskState
 
@@ -17,7 +19,7 @@ MOST_LOOKED_AT = 10
 SHORTEST_LOOKED_AT = 3
 
 
-def past_seconds(airflow: AirflowClient, dag_id: str) -> tuple[dict[int, float], float]:
+def past_seconds(airflow: AirflowClient, dag_id: str, data_days: DataDays) -> tuple[dict[int, float], float]:
     """
     Return what past runs of backfills took, in seconds: one that led a chunk by its number of dates, and one with nothing to do.
 
@@ -28,7 +30,7 @@ def past_seconds(airflow: AirflowClient, dag_id: str) -> tuple[dict[int, float],
     for run in ended:
         plan = airflow.result(dag_id, run["dag_run_id"], "plan_run")
         if plan and plan["outcome"] == "done":
-            dates = (date.fromisoformat(plan["until"]) - date.fromisoformat(plan["date"])).days + 1
+            dates = len(data_days.dates(date.fromisoformat(plan["date"]), date.fromisoformat(plan["until"])))
             led.setdefault(dates, []).append(_worked(airflow.tasks(dag_id, run["dag_run_id"])))
     # The shortest few: the others waited for one that led.
     quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=SHORTEST_LOOKED_AT)]

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from perennial.ahead import chunks
-from perennial.calendar import days
 from perennial.collect.drops import whole_dates
 from perennial.deploy.newest import is_newest
 from perennial.errors import DateRefusedError
@@ -22,7 +21,7 @@ from perennial.train.plan import split_of
 @dataclass(frozen=True, slots=True)
 class HistoryPlan:
     """
-    The dates of a backfill: `missing` have not landed from every source, `unchanged` have a decision that rests on what is there,
+    The dates with data of a backfill, and the number of dates at `rest` between the first and last that were asked for: `missing` have not landed from every source, `unchanged` have a decision that rests on what is there,
     `stale` have one that does not, with the reason; `young` are analysed and have too little history to train.
     """
 
@@ -33,6 +32,7 @@ class HistoryPlan:
     young: tuple[date, ...]
     chunks: tuple[tuple[date, date], ...]
     deploys: date | None
+    rest: int
 
     @property
     def again(self) -> list[date]:
@@ -45,6 +45,7 @@ class HistoryPlan:
             "from": self.dates[0].isoformat(),
             "to": self.dates[-1].isoformat(),
             "dates": len(self.dates),
+            "rest": self.rest,
             "missing": [d.isoformat() for d in self.missing],
             "unchanged": len(self.unchanged),
             "stale": stale_to_json(self.stale),
@@ -65,11 +66,15 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         raise DateRefusedError(
             f"Pipeline {calendar.pipeline!r}: {first} is after {last}", remedy="Give the earlier date as --from."
         )
-    lake, dates = lake.at_one_moment(), tuple(days(first, last))
+    lake, dates = lake.at_one_moment(), tuple(calendar.dates(first, last))
+    if not dates:
+        if first == last:
+            calendar.check_data(first)
+        raise calendar.refuse_rest(f"{first} to {last} are rest dates", first, last)
     missing = {*dates} - whole_dates(lake, dates)
     chain = read_chain(lake)
-    stale = stale_dates(lake, first, last)
-    unchanged = tuple(d for d in chain.days if first <= d <= last and d not in stale)
+    stale = {d: one for d, one in stale_dates(lake, first, last).items() if d in dates}
+    unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
     young = _young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, one in stale.items() if not one.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
     newest = next((d for d in reversed(dates) if d not in missing), None)
@@ -80,8 +85,9 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         unchanged=unchanged,
         stale=stale,
         young=young,
-        chunks=tuple((one[0], one[-1]) for one in chunks(d for d in dates if d in todo)),
+        chunks=tuple((one[0], one[-1]) for one in chunks(calendar, (d for d in dates if d in todo))),
         deploys=newest if reaches else None,
+        rest=(last - first).days + 1 - len(dates),
     )
 
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 from perennial.airflow_client import AirflowClient, dag_of
-from perennial.calendar import DAY, days, midnight
+from perennial.calendar import DAY, midnight
 from perennial.errors import PerennialError, RefusedError, UnreachableError
 from perennial.evaluate.chain_store import read_chain
 from perennial.history.again import Again
@@ -36,7 +37,7 @@ REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "non
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    How far a range is: dates of it that have ended, of all.
+    How far a range is: dates of it that have ended, of all that have data.
 
     :param task: what is at work, if it is more than a look for work
     :param waits: why it does not go on, where that is so
@@ -45,12 +46,9 @@ class Progress:
     first: date
     last: date
     ended: int
+    total: int
     task: str = ""
     waits: str = ""
-
-    @property
-    def total(self) -> int:
-        return (self.last - self.first).days + 1
 
 
 OnProgress = Callable[[Progress], None]
@@ -65,7 +63,7 @@ def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Ag
     for first, last in _ranges(airflow, lake, plan, again):
         one, lost = _run_range(airflow, lake, first, last, REPROCESS[again], on_progress)
         backfills.append(one)
-        ran += days(first, last)
+        ran += lake.pipeline.calendar.dates(first, last)
         failed += lost
     entries = read_chain(lake).entries
     decided = [entries[d.isoformat()] for d in ran if d not in failed and d.isoformat() in entries]
@@ -86,7 +84,7 @@ def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again)
     Stale dates are asked for anew after each range: what a rerun decides otherwise makes later dates stale. One that runs already
     comes first, as it was asked for. Dates whose own drop is refused or gone are left out: they could only fail.
     """
-    first, last = plan.dates[0], plan.dates[-1]
+    first, last, data_days = plan.dates[0], plan.dates[-1], lake.pipeline.calendar.data_days
     if again is not Again.STALE:
         yield first, last
         return
@@ -96,16 +94,16 @@ def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again)
         if first <= local[0] <= local[1] <= last:
             yield local[0], local[1]
     while first <= last and (found := [day for day, one in stale_dates(lake, first, last).items() if not one.is_blocked]):
-        length = next((n for n, day in enumerate(found) if day != found[0] + DAY * n), len(found))
-        yield found[0], found[length - 1]
-        first = found[length - 1] + DAY
+        end = next((a for a, b in pairwise(found) if b != data_days.after(a)), found[-1])
+        yield found[0], end
+        first = end + DAY
 
 
 def _run_range(
     airflow: AirflowClient, lake: Lake, first: date, last: date, reprocess: str, on_progress: OnProgress
 ) -> tuple[int, list[date]]:
     """Create Airflow's backfill, or join the one that runs; return its id and the dates that failed once it has ended."""
-    zone = lake.pipeline.calendar.time_zone
+    zone, total = lake.pipeline.calendar.time_zone, len(lake.pipeline.calendar.dates(first, last))
     begin, end = midnight(first, zone), midnight(last, zone)
     dag_id = dag_of(lake.pipeline.name)
     running = _running(airflow, dag_id)
@@ -124,7 +122,7 @@ def _run_range(
             log.warning("Backfill %s was paused and no longer is", backfill_id)
 
     def show(unended: int, task: str, waits: str) -> None:
-        on_progress(Progress(first, last, max((last - first).days + 1 - unended, 0), task, waits))
+        on_progress(Progress(first, last, max(total - unended, 0), total, task, waits))
 
     _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, show=show)
     lost = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]

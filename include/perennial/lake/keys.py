@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from perennial.lake.objects import canonical_json, sha256
 
-_ROOT = Path(__file__).resolve().parents[1]
-
-
-@cache
-def code_digest(*modules: str) -> str:
-    """
-    Return a digest of the source of modules or rooms of this package, e.g. code_digest("clean", "lake/digest.py").
-
-    A key holds the digest of a stage's own modules, never the revision of the repository: a new comment in the server must
-    not make a year of history stale.
-    """
-    total = hashlib.sha256()
-    for module in sorted(modules):
-        path = _ROOT / module
-        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
-        if not files:
-            raise ValueError(f"{module!r}: no source there")
-        for file in files:
-            body = file.read_bytes()
-            total.update(f"{file.relative_to(_ROOT).as_posix()}:{len(body)}:".encode() + body)
-    return total.hexdigest()
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 @cache
@@ -49,11 +28,31 @@ def _version(name: str) -> str:
         return version(f"{name}-cpu")
 
 
-def make_key(stage: str, **parts: Any) -> str:
-    """Return the key of a stage's result: SHA-256 over the canonical JSON of everything that decides it."""
+def make_key(
+    stage: str,
+    *,
+    of: Mapping[str, Any],
+    code: str,
+    data: Mapping[str, Any] = _NONE,
+    configuration: Mapping[str, Any] = _NONE,
+    libraries: Mapping[str, str] = _NONE,
+    dependencies: Mapping[str, Any] = _NONE,
+) -> str:
+    """
+    Return the key of a stage's result: SHA-256 over the canonical JSON of everything that decides it.
+
+    :param of: which result it is (its date, its name)
+    :param code: digest of the code that makes it
+    :param data: digests of what it is made of
+    :param configuration: what pipeline.yaml and its SQL say about it
+    :param dependencies: which other results it rests on
+    """
+    parts = {
+        "of": dict(of),
+        "code": code,
+        "data": dict(data),
+        "configuration": dict(configuration),
+        "libraries": dict(libraries),
+        "dependencies": dict(dependencies),
+    }
     return sha256(canonical_json({"stage": stage, "parts": parts}))
-
-
-def text_digests(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return {name: SHA-256} of texts such as SQL files."""
-    return {name: sha256(text.encode()) for name, text in texts}

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from perennial.calendar import days
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
 from perennial.evaluate.chain import incumbent
@@ -55,7 +54,7 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
     chains = {name: read_chain(lake) for name, lake in lakes.items()}
     models = {name: Models(lake) for name, lake in lakes.items()}
     pool, any_lake = Pool(), next(iter(lakes.values()))
-    for day, rows in rows_by_day(any_lake, list(days(first, last))):
+    for day, rows in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
         predicted = {}
         for name, chain in chains.items():
             left = incumbent(chain, day)

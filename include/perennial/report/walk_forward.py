@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perennial.calendar import days
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.bootstrap import Interval, interval, mean_difference
 from perennial.evaluate.chain import Chain, Model, incumbent
@@ -80,7 +79,7 @@ class WalkForward:
     """
     Decided dates in order, and each series over all rows of the dates that all series have.
 
-    :param undecided: the dates between the first and the last of them that have no decision
+    :param undecided: the dates with data between the first and the last of them that have no decision
     :param barred: what was barred on these dates, and by whom, the newest first
     """
 
@@ -148,7 +147,7 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
             pool.add(y, predicted)
         costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
         found.append(_day(lake, champion_of(chain, day), body, y, predicted, drift.of(rows), costs))
-    undecided = tuple(sorted(set(days(decided[0], decided[-1])) - set(decided)))
+    undecided = tuple(sorted(set(lake.pipeline.calendar.dates(decided[0], decided[-1])) - set(decided)))
     bars = [item for item in barred_versions(chain, decided[-1]).values() if item.date >= decided[0].isoformat()]
     barred = tuple(describe_bar(item) for item in bars)
     return WalkForward(lake.pipeline.name, tuple(found), undecided, barred, pool.scores(), pool.dates)

@@ -10,17 +10,15 @@ import sys
 import time
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.lake.keys import code_digest
 from perennial.lake.objects import Objects
 from perennial.lake.scoring import score
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.settings import load_environment
 from perennial.train.artefacts import build_manifest, predictions_parquet, publish
-from perennial.train.candidates import versions_for
+from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.plan import CODE
 from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
 
 log = logging.getLogger("perennial.train")
@@ -98,7 +96,7 @@ def _check_build(job: TrainingJob) -> None:
     differing = [
         f"{name} {found[name]}, the job says {version}" for name, version in job.versions.items() if found.get(name) != version
     ]
-    if code_digest(*CODE) != job.code:
+    if code_for(job.candidate) != job.code:
         differing.append("the code of the trainer")
     if differing:
         raise RefusedError(

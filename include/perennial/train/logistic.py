@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from perennial.lake.scoring import Numbers
 from perennial.train.layers import Layer
+
+if TYPE_CHECKING:
+    from perennial.train.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +19,14 @@ _C = 0.03
 """Strength of the penalty: the best on the demo's walk-forward protocol."""
 
 
-def fit(matrix: Numbers, y: np.ndarray[Any, Any], seed: int) -> list[Layer]:
-    """Fit a logistic regression and return it as one layer."""
+def fit(
+    matrix: Numbers,
+    y: np.ndarray[Any, Any],
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+    begin: list[Layer] | None = None,
+) -> list[Layer]:
+    """Fit a logistic regression and return it as one layer; it is done in one step, so it neither pauses nor begins with another."""
     from sklearn.linear_model import LogisticRegression
 
     # Newton's steps with a Cholesky solve: a handful of iterations where the default solver needs hundreds, and no chance in it.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.scoring import to_arrays
 from perennial.pipeline import Inputs
-from perennial.train.candidates import fit_candidate
+from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.layers import Layer, add_layers, from_safetensors, to_safetensors
@@ -59,7 +61,9 @@ def train_model(
         weights = from_safetensors(begin.safetensors)
     elif begin is not None:
         log.info("Begins anew: the columns of %s are others, a category came or went", begin.version)
-    layers = fit_candidate(candidate, matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints, weights)
+    # Only the libraries that the candidate needs are imported.
+    fit: Callable[..., list[Layer]] = import_module(module_of(candidate)).fit
+    layers = fit(matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints, weights)
     return Model(export(inputs, fitted, layers), to_safetensors(layers), columns)
 
 

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY, Calendar, Split, days
+from perennial.calendar import DAY, Calendar, Split
 from perennial.errors import PerennialError
-from perennial.lake.keys import code_digest, make_key
+from perennial.lake.keys import make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.tables import TableState
-from perennial.train.candidates import is_warm, seed_for, versions_for
+from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.job import Features, Output, TrainingJob
-
-CODE = ("train", "lake/scoring.py", "derived.py", "evaluate/metrics.py")
-"""The modules that decide what a training writes."""
-
 
 BLOCK = 28
 """Days after which a chain of trainings that begin with each other's weights begins anew."""
@@ -67,7 +63,7 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
     trainings = _Trainings(lake, candidate)
-    later = [d for d in days(day + DAY, until) if trainings.state.get(d) is not None]
+    later = [d for d in lake.pipeline.calendar.dates(day + DAY, until) if trainings.state.get(d) is not None]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
@@ -129,8 +125,8 @@ class _Trainings:
         """
         if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
             return None
-        for back in range(1, day.toordinal() % BLOCK + 1):
-            earlier = day - DAY * back
+        begin = day - DAY * (day.toordinal() % BLOCK)
+        for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
             if self.state.get(earlier) is not None and not self.split(earlier).too_little:
                 return earlier
         return None
@@ -143,17 +139,23 @@ class _Trainings:
             digests = self._digests(split)
             self._keys[day] = make_key(
                 "train",
-                date=day.isoformat(),
-                candidate=self.candidate,
-                window=[[d.isoformat(), digests[d]] for d in split.window],
-                holdout=[[d.isoformat(), digests[d]] for d in split.holdout],
-                inputs=pipeline.inputs.model_dump(mode="json"),
-                label=pipeline.label.model_dump(mode="json"),
-                row_key=pipeline.row_key,
-                seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
-                versions=versions_for(self.candidate),
-                code=code_digest(*CODE),
-                **({} if earlier is None else {"begins": self.key(earlier)}),
+                of={
+                    "date": day.isoformat(),
+                    "candidate": self.candidate,
+                    "seed": seed_for(pipeline.name, day.isoformat(), self.candidate),
+                },
+                code=code_for(self.candidate),
+                data={
+                    "window": [[d.isoformat(), digests[d]] for d in split.window],
+                    "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
+                },
+                configuration={
+                    "inputs": pipeline.inputs.model_dump(mode="json"),
+                    "label": pipeline.label.model_dump(mode="json"),
+                    "row_key": pipeline.row_key,
+                },
+                libraries=versions_for(self.candidate),
+                dependencies={"begins": None if earlier is None else self.key(earlier)},
             )
         return self._keys[day]
 
@@ -198,7 +200,7 @@ class _Trainings:
             row_key=pipeline.row_key,
             begins=None if earlier is None else self.manifest(earlier),
             versions=versions_for(self.candidate),
-            code=code_digest(*CODE),
+            code=code_for(self.candidate),
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 

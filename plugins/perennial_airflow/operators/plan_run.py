@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
-from perennial.calendar import DAY, days, midnight
+from perennial.calendar import DAY, midnight
 from perennial_airflow.lake import lake_of
 from perennial_airflow.run_request import RunRequest, read_request
 
@@ -78,13 +78,13 @@ class PlanRunOperator(BaseOperator):
         from perennial.collect.drops import whole_dates
         from perennial_airflow.triggers.earlier_runs import count_running
 
-        zone = lake.pipeline.calendar.time_zone
+        calendar = lake.pipeline.calendar
 
         def runs(dates: Iterable[date]) -> list[datetime]:
-            logical_dates = [midnight(earlier, zone) for earlier in dates]
+            logical_dates = [midnight(earlier, calendar.time_zone) for earlier in dates]
             return logical_dates if count_running(self.dag_id, logical_dates) else []
 
-        reach = list(days(day - DAY * (MOST_DATES - 1), day - DAY))
+        reach = calendar.dates(calendar.data_days.before(day, MOST_DATES - 1), day - DAY)
         # A run that waits for its drop may wait for days. Mostly none is running, and what has landed need not be asked.
         return runs(sorted(whole_dates(lake, reach))) if runs(reach) else []
 

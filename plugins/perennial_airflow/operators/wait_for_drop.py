@@ -36,12 +36,8 @@ class WaitForDropOperator(BaseOperator):
         from perennial.lake.lake import open_lake
 
         pipeline = load_pipeline(self.pipeline)
-        objects = open_lake(pipeline).objects
-        missing = {
-            uri: until.isoformat()
-            for uri, until in deadlines(pipeline, date.fromisoformat(self.day)).items()
-            if not objects.exists(uri)
-        }
+        objects, day = open_lake(pipeline).objects, pipeline.calendar.check_data(date.fromisoformat(self.day))
+        missing = {uri: until.isoformat() for uri, until in deadlines(pipeline, day).items() if not objects.exists(uri)}
         if not missing:
             return self._landed()
         if min(missing.values()) <= timezone.utcnow().isoformat():

@@ -8,11 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from lab import MACHINES, Lab
+from lab import MACHINES, Lab, as_of
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, D3, decide, forced, killed_at
 
-from perennial.calendar import as_of
 from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.standing import read_standing

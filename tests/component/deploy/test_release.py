@@ -9,9 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from lab import LAST, MACHINES, Lab, rate
+from lab import LAST, MACHINES, Lab, as_of, rate
 
-from perennial.calendar import as_of
 from perennial.deploy.golden import UNSEEN, golden_records
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError

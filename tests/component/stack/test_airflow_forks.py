@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from stack.airflow import CONNECTIONS, prepare_airflow
-from stack.airflow_forks import AirflowForks
+from stack.airflow_forks import SHARED_MARK, AirflowForks
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
-from stack.process import MARK
+from stack.process import MARK, mark_of
 
 
 @pytest.fixture
@@ -33,10 +33,12 @@ def test_forks_are_services_of_their_own(config: StackConfig, tmp_path: Path) ->
     deadline = time.monotonic() + 60
     while os.getsid(numbers[1]) != numbers[1]:  # a moment after it was forked
         assert time.monotonic() < deadline
+    marks = [mark_of(config, psutil.Process(number)) for number in numbers]  # though they have titles
     while not all(log.exists() and "stack.executor.PromptLocalExecutor" in log.read_text() for log in logs):
         assert time.monotonic() < deadline, [log.read_text() for log in logs if log.exists()]
         time.sleep(0.1)
     assert len(set(numbers)) == 2
+    assert all(mark == SHARED_MARK for mark in marks)
     assert all(log.stat().st_mode & 0o777 == 0o600 for log in logs)
 
 

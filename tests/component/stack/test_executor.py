@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from airflow.executors.local_executor import LocalExecutor
 
 import stack.executor
-from stack.executor import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, PromptLocalExecutor
+from stack.executor import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MAX_TRIES, PromptLocalExecutor
 
 KEY = "a task"
 
@@ -56,3 +57,10 @@ def test_a_task_that_ends_cuts_a_long_wait_short(executor: PromptLocalExecutor, 
     executor.sync()
     assert time.monotonic() - began < 30
     assert KEY in executor.event_buffer
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (MAX_TRIES, MAX_TRIES)], ids=["keeps its tries", "not for ever"])
+def test_a_task_of_a_killed_scheduler_runs_again(executor: PromptLocalExecutor, before: int, after: int) -> None:
+    task = SimpleNamespace(max_tries=before)
+    assert executor.try_adopt_task_instances([task]) == [task]  # Airflow resets those that are returned
+    assert task.max_tries == after

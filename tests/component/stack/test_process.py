@@ -78,6 +78,26 @@ def test_stop_after_a_kill_ends_the_orphans(config: StackConfig, service: Servic
     assert not is_alive(child)
 
 
+def test_stop_ends_an_orphan_of_the_session_while_nobody_reaps_its_leader(config: StackConfig) -> None:
+    script = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={}); time.sleep(600)"
+    one = Service(name="one", argv=(sys.executable, "-c", script), is_ready=lambda: bool(leader_of(config).children()))
+    start(config, one)
+    leader = leader_of(config)
+    (orphan,) = leader.children()  # shows no mark, as a worker of Airflow's does that took a title
+    leader.kill()
+    while leader.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert is_alive(orphan.pid)
+    assert stop(config, one) is True
+    assert not is_alive(orphan.pid)
+
+
+def leader_of(config: StackConfig) -> psutil.Process:
+    record = recorded(config, "one")
+    assert record is not None
+    return psutil.Process(record.pid)
+
+
 def test_a_recycled_number_is_not_ours(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True)
     myself = psutil.Process()

@@ -18,7 +18,7 @@ from perennial.collect.drops import check_manifest, landed_drops, manifest_bytes
 from perennial.collect.landing import pin
 from perennial.errors import DateRefusedError, DropChangedError, DropRefusedError, PerennialError
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed
+from perennial.lake.objects import Listed, sha256
 from perennial.lake.tables import Partition, TableState
 
 FIRST = date(2026, 3, 1)
@@ -42,6 +42,7 @@ def test_pins_the_day_and_its_history(lake, land) -> None:
         "pinned": 4,
         "new": 4,
         "gaps": {},
+        "at_rest": [],
     }
 
 
@@ -148,7 +149,7 @@ def test_quotes_blank_lines_and_several_gzip_members_are_fine(lake, s3, machine_
     body = gzip.compress(text[:700]) + gzip.compress(text[700:])
     folder = lake.pipeline.sources["readings"].drop_uri(DAY)
     s3.put(folder + "a.csv.gz", body)
-    listed = {"name": "a.csv.gz", "size": len(body), "sha256": accept.sha256(body), "rows": 101}
+    listed = {"name": "a.csv.gz", "size": len(body), "sha256": sha256(body), "rows": 101}
     s3.put(folder + "_MANIFEST.json", machine_data.manifest(DAY, {}, files=[listed]))
     assert collect(lake, DAY)["rows_landed"] == {"readings": 101}
 

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from perennial.lake.keys import code_digest, library_versions, make_key, text_digests
+from perennial.lake.keys import library_versions, make_key
+
+PARTS: dict[str, Any] = {
+    "of": {"date": "2013-03-01"},
+    "code": "c",
+    "data": {"files": [["a", "1"]], "rows": 2},
+    "configuration": {"sql": None},
+    "libraries": {"spark": "4"},
+    "dependencies": {"begins": None},
+}
 
 
 def test_key_does_not_depend_on_the_order_of_its_parts() -> None:
-    assert make_key("s", a=1, b={"x": 1, "y": 2}) == make_key("s", b={"y": 2, "x": 1}, a=1)
+    turned = {name: dict(reversed(part.items())) if isinstance(part, dict) else part for name, part in reversed(PARTS.items())}
+    assert make_key("s", **turned) == make_key("s", **PARTS)
 
 
 @pytest.mark.parametrize(
-    "other",
+    "change",
     [
-        make_key("t", a=1, b=None),
-        make_key("s", a=2, b=None),
-        make_key("s", a="1", b=None),
-        make_key("s", a=1),
-        make_key("s", a=1, b=[]),
+        {"of": {"date": "2013-03-02"}},
+        {"of": {"as_of": "2013-03-01"}},
+        {"code": "d"},
+        {"data": {"files": [["a", "1"]], "rows": "2"}},
+        {"data": {"files": [["a1", ""]], "rows": 2}},
+        {"data": {"files": [["a", "1"]]}},
+        {"configuration": {"sql": ""}},
+        {"configuration": {}},
+        {"libraries": {"spark": "4.0"}},
+        {"dependencies": {"begins": "k"}},
+        {"configuration": {}, "dependencies": {"begins": None, "sql": None}},
     ],
 )
-def test_every_difference_shows(other: str) -> None:
-    assert make_key("s", a=1, b=None) != other
+def test_every_difference_shows(change: dict[str, Any]) -> None:
+    assert make_key("s", **{**PARTS, **change}) != make_key("s", **PARTS)
 
 
-def test_code_digest_covers_rooms_and_modules() -> None:
-    both = code_digest("collect", "errors.py")
-    assert both == code_digest("errors.py", "collect")
-    assert len({both, code_digest("collect"), code_digest("errors.py")}) == 3
-
-
-def test_code_digest_of_nothing_is_an_error() -> None:
-    with pytest.raises((ValueError, FileNotFoundError)):
-        code_digest("no_such_room.py")
+def test_the_stage_shows() -> None:
+    assert make_key("t", **PARTS) != make_key("s", **PARTS)
 
 
 def test_library_versions_are_sorted() -> None:
     assert list(library_versions("pydantic", "boto3")) == ["boto3", "pydantic"]
-
-
-def test_text_digests() -> None:
-    assert text_digests([("a", "x")]) == {"a": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}

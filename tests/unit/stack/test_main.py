@@ -44,9 +44,12 @@ def test_up_down_and_clean_say_what_is_so(config: StackConfig, capsys: pytest.Ca
 def test_prepare_names_the_work_that_takes_long(
     config: StackConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(stack, "keep_sources", lambda: kept.append(True))
     monkeypatch.setattr(stack, "prepare_spark", lambda _, say: say("Fetching Spark's jars"))
     assert stack.prepare(config) == 0
     assert capsys.readouterr().out.splitlines() == ["▸ Fetching Spark's jars", "✓ Spark is ready: 0 s"]
     monkeypatch.setattr(stack, "prepare_spark", lambda *_: None)
     stack.prepare(config)
     assert capsys.readouterr().out == ""
+    assert kept == [True, True]

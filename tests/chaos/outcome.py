@@ -1,0 +1,41 @@
+"""All that a backfill left, to compare two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake
+from perennial.lake.objects import sha256
+from perennial.lake.tables import read_rows
+from perennial.train.plan import plan_training, read_model
+
+
+def contents(lake: Lake, decided: Iterable[date]) -> dict[str, Any]:
+    """Return every partition's digest and rows, the weights and the decision of every date, by name."""
+    pipeline, dates = lake.pipeline, list(decided)
+    found: dict[str, Any] = {}
+    tables = ["features", "profile", *(f"analysis_{name}" for name in pipeline.sql_files("analysis"))]
+    for table in [*(f"clean_{name}" for name in pipeline.sources), *tables]:
+        state = lake.tables.state(table)
+        rows = rows_by_day(state)
+        for text, partition in state.partitions.items():
+            found[f"{table} {text}"] = (partition.digest, partition.rows, sha256("\n".join(sorted(rows.get(text, []))).encode()))
+    for candidate in pipeline.training.candidates:
+        for day in dates:
+            manifest = read_model(lake, plan_training(lake, day, candidate).manifest_uri or "")
+            found[f"{candidate} {day}"] = manifest["files"]["weights.safetensors"]["sha256"]
+    for text, entry in read_chain(lake).entries.items():
+        found[f"decision {text}"] = entry.uri.rpartition("/")[2]
+    return found
+
+
+def rows_by_day(state: Any) -> dict[str, list[str]]:
+    """Return the rows of each date as text, as they are read back."""
+    wanted = [date.fromisoformat(text) for text in state.partitions]
+    rows: dict[str, list[str]] = {}
+    for row in read_rows(state.metadata_location, state.snapshot_id, wanted, ("*",)).to_pylist():
+        rows.setdefault(row["date"].isoformat(), []).append(repr(sorted(row.items())))
+    return rows

@@ -1,0 +1,48 @@
+"""Our `spark-submit`, with a program of ours in the place of Java."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.record import is_alive
+from stack.spark import SparkHome, submit_script
+
+TASK = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(600)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to the children of a dead parent is Linux's")
+def test_the_jvm_ends_with_a_killed_task(tmp_path: Path) -> None:
+    home = SparkHome(tmp_path / "a place")
+    home.java.parent.mkdir(parents=True)
+    home.java.write_text('#!/bin/sh\ntouch "$SPARK_LOCAL_DIRS/running"\nexec sleep 600\n')
+    program = tmp_path / "spark-submit"
+    program.write_text(submit_script(home, tmp_path))
+    for path in (home.java, program):
+        path.chmod(0o755)
+    task = subprocess.Popen(
+        [sys.executable, "-c", TASK, str(program), "job.py"],
+        env={"PATH": "/usr/bin:/bin", "PERENNIAL_VAR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert task.stdout is not None
+    jvm = psutil.Process(int(task.stdout.readline()))
+    try:
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "spark" / "running").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        task.kill()
+        task.communicate()
+        while is_alive(jvm):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        if is_alive(jvm):
+            jvm.kill()
