@@ -9,7 +9,7 @@ from perennial.lake.keys import Cause, causes
 from perennial.train.plan import TrainingPlan
 
 GATE = "the gate"
-FEATURES = "features.sql"
+FEATURES = "the date"
 _WORDS = {
     Cause.CODE: "code",
     Cause.DATA: "features",

@@ -75,10 +75,10 @@ def _digest(part: str | Mapping[str, Any]) -> str:
 
 
 def causes(old: str, new: str) -> tuple[Cause, ...]:
-    """Return in which categories two keys of one result differ; all of them where a key does not say."""
+    """Return in which categories two keys of one result differ. A key that does not say is of an earlier Perennial: of other code."""
     before, after = _marks(old), _marks(new)
     if before is None or after is None:
-        return tuple(Cause)
+        return (Cause.CODE,)
     return tuple(cause for cause, one, other in zip(Cause, before, after, strict=True) if one != other)
 
 
