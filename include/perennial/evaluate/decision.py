@@ -106,7 +106,7 @@ def decide(
         "gate": gate.model_dump(mode="json"),
         "holdout": {"days": [d.isoformat() for d in rows.days], "rows": len(y), "positives": int(y.sum())},
         "opponents": [_opponent(o, y) for o in met],
-        "candidates": [_candidate(j, manifests[j.name]["metrics"]) for j in judgements],
+        "candidates": [_candidate(j, manifests[j.name]) for j in judgements],
     }
     return Decided(
         body,
@@ -117,8 +117,9 @@ def decide(
     )
 
 
-def _candidate(judgement: Judgement, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    body = {**stored(judgement), **{name: _finite(value) for name, value in metrics.items()}}
+def _candidate(judgement: Judgement, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = {name: _finite(value) for name, value in manifest["metrics"].items()}
+    body = {**stored(judgement), "training": manifest["key"], **metrics}
     against = [c for c in body["comparisons"] if c["against"] == "incumbent" and c["slice"] is None]
     body["delta"] = {name: against[0][name] for name in ("log_loss", "roc_auc")} if against else None
     return body

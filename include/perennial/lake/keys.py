@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from perennial.lake.objects import canonical_json, sha256
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+_NONE: Mapping[str, Any] = {}
+_MARK = 8
+"""Hex digits of a category: enough to tell, and not what tells results apart."""
+
+
+class Cause(StrEnum):
+    """The categories of what decides a result."""
+
+    CODE = "code"
+    DATA = "data"
+    CONFIGURATION = "configuration"
+    LIBRARIES = "libraries"
+    DEPENDENCIES = "dependencies"
+
+
+_NAMES = tuple(cause.value for cause in Cause)
+_NO_PART = sha256(canonical_json(_NONE))
 
 
 @cache
@@ -39,7 +55,9 @@ def make_key(
     dependencies: Mapping[str, Any] = _NONE,
 ) -> str:
     """
-    Return the key of a stage's result: SHA-256 over the canonical JSON of everything that decides it.
+    Return the key of a stage's result: a digest of everything that decides it, then a short one of each category of cause.
+
+    The short ones tell what differs between two keys, wherever a key is written down: see `causes`.
 
     :param of: which result it is (its date, its name)
     :param code: digest of the code that makes it
@@ -47,12 +65,23 @@ def make_key(
     :param configuration: what pipeline.yaml and its SQL say about it
     :param dependencies: which other results it rests on
     """
-    parts = {
-        "of": dict(of),
-        "code": code,
-        "data": dict(data),
-        "configuration": dict(configuration),
-        "libraries": dict(libraries),
-        "dependencies": dict(dependencies),
-    }
-    return sha256(canonical_json({"stage": stage, "parts": parts}))
+    parts = [_digest(part) for part in (code, data, configuration, libraries, dependencies)]
+    whole = sha256(canonical_json({"stage": stage, "of": of, "parts": dict(zip(_NAMES, parts, strict=True))}))
+    return f"{whole}-{''.join(part[:_MARK] for part in parts)}"
+
+
+def _digest(part: str | Mapping[str, Any]) -> str:
+    return sha256(canonical_json(part)) if part else _NO_PART
+
+
+def causes(old: str, new: str) -> tuple[Cause, ...]:
+    """Return in which categories two keys of one result differ. A key that does not say is of an earlier Perennial: of other code."""
+    before, after = _marks(old), _marks(new)
+    if before is None or after is None:
+        return (Cause.CODE,)
+    return tuple(cause for cause, one, other in zip(Cause, before, after, strict=True) if one != other)
+
+
+def _marks(key: str) -> list[str] | None:
+    marks = key.partition("-")[2]
+    return [marks[at : at + _MARK] for at in range(0, len(marks), _MARK)] if len(marks) == _MARK * len(Cause) else None
