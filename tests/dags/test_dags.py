@@ -242,6 +242,22 @@ def test_one_run_at_a_time_from_the_first_day_without_catching_up(dag: DAG) -> N
     assert dag.start_date.astimezone(load(dag).calendar.time_zone).isoformat()[:19] == f"{load(dag).start}T00:00:00"
 
 
+def test_schedule_knows_the_days_that_rest(
+    pipeline_factory: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["calendar"] = {"weekdays": ["mon", "tue", "wed", "thu", "fri"], "holidays": ["2026-12-25"]}
+
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    pipeline = pipeline_factory(edit)
+    dag = DagBag(REPO / "dags").dags["retrain_machine_faults"]
+
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+
+    assert stored.timetable.data_days == pipeline.calendar.data_days
+    assert "on which its feed does not rest" in dag.doc_md
+
+
 def test_documented_tagged_and_owned(dag: DAG) -> None:
     pipeline = load(dag)
     for text in [*STAGES, *(s.uri for s in pipeline.sources.values()), "Inputs", "Outputs", "When it fails", "run-failed.md"]:
