@@ -23,7 +23,7 @@ MODEL = "its features (a run of another date may have brought in a new drop), it
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, or it rests, so its run could only fail."""
+    """Why a decision no longer rests on what is there. `is_blocked`: its own drop is refused or gone, or it is a rest date by now, so it cannot run."""
 
     reason: str
     is_blocked: bool = False
