@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +255,9 @@ def test_schedule_knows_the_days_that_rest(
     stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
 
     assert stored.timetable.data_days == pipeline.calendar.data_days
+    # As Airflow makes the runs of a backfill from Friday to Tuesday.
+    infos = stored.iter_dagrun_infos_between(datetime(2026, 3, 6, tzinfo=UTC), datetime(2026, 3, 10, tzinfo=UTC))
+    assert [info.logical_date.date().day for info in infos] == [6, 9, 10]
     assert "on which its feed does not rest" in dag.doc_md
 
 
