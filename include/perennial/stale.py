@@ -28,7 +28,7 @@ class Stale:
     """
     Why a decision no longer rests on what is there.
 
-    :param is_blocked: its own drop is refused or gone, or it rests, so its run could only fail
+    :param is_blocked: its own drop is refused or gone, or it is a rest date by now, so it cannot run
     :param changes: where a model or the gate would come out otherwise, by category
     """
 

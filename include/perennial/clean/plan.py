@@ -21,7 +21,10 @@ from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 
 Days = dict[date | None, Drop | None]
-"""Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among them: its run will find it."""
+"""
+Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among
+them: its run will find it.
+"""
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -30,8 +33,8 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     also the dates up to that one.
 
     A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
-    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from the landing zone leaves
-    what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
+    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from
+    the landing zone leaves what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
     for name, drops in _collected(lake, day, until or day).items():
@@ -104,7 +107,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
 
 
 def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
-    """Return the landed drops by table and day (None: refused, or a rest date) up to `until`; D and every reference must be accepted."""
+    """Return the landed drops by table and day (None: refused, or at rest) up to `until`; D and every reference must be accepted."""
     found = {name: _pinned(lake, name, day, until) for name in lake.pipeline.tables}
     for name, drops in found.items():
         own = day if name in lake.pipeline.sources else None
