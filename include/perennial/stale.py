@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.analyse.plan import unanalysed
 from perennial.calendar import DAY
-from perennial.clean.plan import clean_refusal, unclean
+from perennial.clean.plan import unclean
+from perennial.clean.refusals import refused_dates
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
@@ -79,20 +80,12 @@ def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
     """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
-    found: dict[date, Stale] = {}
+    found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
-        landed = landed_drops(lake, name, decided)
-        for day in decided:
-            one = landed.get(day)
-            if lake.pipeline.calendar.data_days.rests(day):
-                found[day] = Stale("it is a rest date by now: no run judges it again", is_blocked=True)
-            elif one is None:
-                found[day] = Stale(f"its drop of {name} has left the landing zone", is_blocked=True)
-            elif one.drop is None and is_refused(lake, name, day, one.found):
-                found[day] = Stale(f"its drop of {name} is refused", is_blocked=True)
-            elif one.drop is not None and clean_refusal(lake, name, day, one.drop):
-                found[day] = Stale(f"its drop of {name} is refused for its rows", is_blocked=True)
-    return found
+        gone = set(decided) - landed_drops(lake, name, decided).keys()
+        found |= dict.fromkeys(gone, Stale(f"its drop of {name} has left the landing zone", is_blocked=True))
+    rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
+    return found | dict.fromkeys(rest, Stale("it is a rest date by now: no run judges it again", is_blocked=True))
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:

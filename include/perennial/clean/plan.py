@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -66,9 +67,13 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
     return {*work, *withdrawn}
 
 
-def clean_refusal(lake: Lake, name: str, day: date, drop: Drop) -> bool:
-    """Tell whether cleaning has refused an accepted drop for its rows."""
-    return _is_refused(lake, name, lake.tables.state(f"clean_{name}").partitions, day, _key(lake, name, day, drop))
+def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
+    """Return the dates whose accepted drop cleaning has refused for its rows. The table is looked at only where there is a refusal."""
+    recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
+    keys = {day: _key(lake, name, day, drop) for day, drop in drops.items()} if recorded else {}
+    refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
+    partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
+    return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
 from perennial.evaluate.comparison import Holdout, Opponent
-from perennial.evaluate.force import Force, settle
+from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
 from perennial.evaluate.metrics import all_metrics
@@ -88,6 +88,7 @@ def decide(
         for n, m in manifests.items()
     ]
     barred = {j.version for j in judgements if is_barred(chain, j.version, day)}
+    judgements = reject_barred(judgements, barred)
     verdict, winner, reasons = settle(judgements, force, barred)
     current, base = incumbent(chain, day), anchor(chain, day)
     left = Model(winner.version, models[winner.name]) if winner else current

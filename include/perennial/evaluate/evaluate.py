@@ -10,9 +10,10 @@ from typing import Any
 
 from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
-from perennial.evaluate.chain import Chain, Entry, anchor, champion, enter, incumbent
+from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.changes import FEATURES, Change, changes_between
+from perennial.evaluate.champions import champion_of, facts
 from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
 from perennial.lake.keys import Cause
@@ -170,8 +171,7 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
 
 def _result(outcome: str, body: Mapping[str, Any], chain: Chain) -> dict[str, Any]:
     """Return what the task hands on: the decision without the parts that only a report needs, and the champion that it leaves now."""
-    left = champion(chain, date.fromisoformat(body["date"]))
-    body = {**body, "champion": left.version if left else None}
     candidates = [{k: v for k, v in item.items() if k != "comparisons"} for item in body["candidates"]]
-    keys = ("date", "decision", "reasons", "forced", "champion", "incumbent")
-    return {"outcome": outcome, **{key: body[key] for key in keys}, "candidates": candidates}
+    found = facts(champion_of(chain, date.fromisoformat(body["date"])))
+    keys = ("date", "decision", "reasons", "forced", "incumbent")
+    return {"outcome": outcome, **{key: body[key] for key in keys}, **found, "candidates": candidates}
