@@ -12,8 +12,8 @@ from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
 from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.evaluate.changes import FEATURES, Change, changes_between
 from perennial.evaluate.champions import champion_of, facts
+from perennial.evaluate.changes import FEATURES, Change, changes_between
 from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
 from perennial.lake.keys import Cause
