@@ -107,7 +107,10 @@ def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
         environment = process.environ()
     except psutil.AccessDenied:
         return None
-    return environment.get(MARK) if environment.get("PERENNIAL_VAR") == str(config.var) else None
+    if environment.get("PERENNIAL_VAR") != str(config.var) or _is_in_another_container(process):
+        return None
+    mark: str | None = environment.get(MARK)
+    return mark
 
 
 def last_lines(path: Path, count: int = 8) -> str:
@@ -183,6 +186,14 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             continue  # gone meanwhile, or of another user: not ours
     return [process for process in found if process.pid != os.getpid() and is_alive(process)]
+
+
+def _is_in_another_container(process: psutil.Process) -> bool:
+    """Tell whether a process has another name space: the folder that it names is not the one of that name here."""
+    try:
+        return os.readlink(f"/proc/{process.pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False  # not Linux
 
 
 def _is_later(config: StackConfig, record: Record, process: psutil.Process) -> bool:

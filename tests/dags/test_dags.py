@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +240,25 @@ def test_train_is_mapped_over_the_candidates(dag: DAG) -> None:
 def test_one_run_at_a_time_from_the_first_day_without_catching_up(dag: DAG) -> None:
     assert (dag.max_active_runs, dag.catchup, dag.end_date) == (1, False, None)
     assert dag.start_date.astimezone(load(dag).calendar.time_zone).isoformat()[:19] == f"{load(dag).start}T00:00:00"
+
+
+def test_schedule_knows_the_days_that_rest(
+    pipeline_factory: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["calendar"] = {"weekdays": ["mon", "tue", "wed", "thu", "fri"], "holidays": ["2026-12-25"]}
+
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    pipeline = pipeline_factory(edit)
+    dag = DagBag(REPO / "dags").dags["retrain_machine_faults"]
+
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+
+    assert stored.timetable.data_days == pipeline.calendar.data_days
+    # As Airflow makes the runs of a backfill from Friday to Tuesday.
+    infos = stored.iter_dagrun_infos_between(datetime(2026, 3, 6, tzinfo=UTC), datetime(2026, 3, 10, tzinfo=UTC))
+    assert [info.logical_date.date().day for info in infos] == [6, 9, 10]
+    assert "on which its feed does not rest" in dag.doc_md
 
 
 def test_documented_tagged_and_owned(dag: DAG) -> None:

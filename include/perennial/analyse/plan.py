@@ -30,8 +30,8 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
     That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
-    that begin these dates and the next one with data; with `until` also for the dates up to that one. With `recompute` all of it is planned
-    although it is there: it must come out the same.
+    that begin these dates and the next one with data; with `until` also for the dates up to that one. With `recompute` all of it
+    is planned although it is there: it must come out the same.
     """
     clean = _required_states(lake, day)
     wanted = _wanted(lake, day, until or day, clean)
@@ -133,7 +133,7 @@ def _stale(state: TableState, wanted: Mapping[str, Key]) -> dict[str, Key]:
 
 
 def _gone(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
-    """Return the dates of D's history that the table still holds although their clean rows were withdrawn, or they rest by now."""
+    """Return the days of D's history that the table still holds although they rest by now or their clean rows were withdrawn."""
     if _is_lookup(state.name.rpartition(".")[2]):
         return []  # a lookup of a midnight is joined only to the features of that date
     needed = [d.isoformat() for d in days(lake.pipeline.calendar.features_from(day), day)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -22,7 +23,10 @@ from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 
 Days = dict[date | None, Drop | None]
-"""Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among them: its run will find it."""
+"""
+Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among
+them: its run will find it.
+"""
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -31,8 +35,8 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     also the dates up to that one.
 
     A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
-    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from the landing zone leaves
-    what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
+    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from
+    the landing zone leaves what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
     keys: dict[str, Key] = {}
@@ -73,9 +77,13 @@ def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | Non
     return {d: _key(lake, name, d, drop) for d, drop in _pinned(lake, name, day, until).items() if drop is not None}
 
 
-def clean_refusal(lake: Lake, name: str, day: date, drop: Drop) -> bool:
-    """Tell whether cleaning has refused an accepted drop for its rows."""
-    return _is_refused(lake, name, lake.tables.state(f"clean_{name}").partitions, day, _key(lake, name, day, drop))
+def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
+    """Return the dates whose accepted drop cleaning has refused for its rows. The table is looked at only where there is a refusal."""
+    recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
+    keys = {day: _key(lake, name, day, drop) for day, drop in drops.items()} if recorded else {}
+    refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
+    partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
+    return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
@@ -114,7 +122,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
 
 
 def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
-    """Return the landed drops by table and day (None: refused, or a rest date) up to `until`; D and every reference must be accepted."""
+    """Return the landed drops by table and day (None: refused, or at rest) up to `until`; D and every reference must be accepted."""
     found = {name: _pinned(lake, name, day, until) for name in lake.pipeline.tables}
     for name, drops in found.items():
         own = day if name in lake.pipeline.sources else None

@@ -85,7 +85,8 @@ def whole_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
 
     A date on which the feed rests is never among them, whatever has landed.
     """
-    whole = {day for day in wanted if not lake.pipeline.calendar.data_days.rests(day)}
+    data_days = lake.pipeline.calendar.data_days
+    whole = {day for day in wanted if not data_days.rests(day)}
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
         for source in lake.pipeline.sources:

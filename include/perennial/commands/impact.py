@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from perennial.impact.cost import Estimate
     from perennial.impact.effects import Effect
 
-MAX_CAUSES = 6
+MAX_REASONS = 6
 
 
 def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """
-    Show which results would be made again, why, and what that would cost.
+    Show what an edit or an upgrade would make again, and why.
 
     Compares what is in the lake with the pipeline's files and the code as they are now: after an edit, a replaced drop, or an
     upgrade of Perennial. It changes nothing.
@@ -38,7 +38,7 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         for line in scope["lines"]:
             print_line(line)
         if scope["rows"]:
-            print_table(("stage", "result", "dates", "causes"), scope["rows"])
+            print_table(("stage", "result", "dates", "reasons"), scope["rows"])
         print_line(scope["summary"])
 
 
@@ -97,7 +97,7 @@ def _unfit(source: str, found: dict[date, list[str]], needed: int) -> str:
 def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
     rows = []
     if effect.stale:
-        rows.append((effect.stage, effect.name, _counted(effect.stale), _causes(effect)))
+        rows.append((effect.stage, effect.name, _counted(effect.stale), _reasons(effect)))
     if effect.missing:
         rows.append((effect.stage, effect.name, _counted(effect.missing), "not made yet"))
     return rows
@@ -107,10 +107,10 @@ def _counted(days: Any) -> str:
     return "reference" if set(days) == {None} else str(len(days))
 
 
-def _causes(effect: Effect) -> str:
-    """Return the causes, those of most dates first."""
-    counts = Counter(cause for causes in effect.stale.values() for cause in causes)
-    shown = [f"{cause.category}: {cause.what}" for cause, _ in counts.most_common(MAX_CAUSES)]
+def _reasons(effect: Effect) -> str:
+    """Return the reasons, those of most dates first."""
+    counts = Counter(reason for reasons in effect.stale.values() for reason in reasons)
+    shown = [str(reason) for reason, _ in counts.most_common(MAX_REASONS)]
     more = len(counts) - len(shown)
     return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
 
@@ -131,8 +131,8 @@ def _to_json(effect: Effect) -> dict[str, Any]:
         "name": effect.name,
         "missing": sorted(_text(day) for day in effect.missing),
         "stale": [
-            {"date": _text(day), "causes": [{"category": cause.category.value, "what": cause.what} for cause in causes]}
-            for day, causes in stale
+            {"date": _text(day), "reasons": [{"cause": reason.cause.value, "what": reason.what} for reason in reasons]}
+            for day, reasons in stale
         ],
     }
 

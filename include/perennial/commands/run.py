@@ -133,6 +133,7 @@ _SHOWN = (
     "log_loss",
     "decision",
     "champion",
+    "note",
     "released",
     "version",
 )

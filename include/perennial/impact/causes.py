@@ -1,56 +1,38 @@
-"""Why a result would come out otherwise: its status and causes as values. Pure."""
+"""Why a result would come out otherwise, as values: the category, and the module, setting or table itself. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from perennial.lake.keys import Key
+from perennial.lake.keys import Cause, Key, causes, marks_of
 from perennial.lake.recipes import Recipe, recipe_of
 
 
-class Status(StrEnum):
-    """Whether a result is there and rests on what is there now."""
-
-    MISSING = "missing"
-    STALE = "stale"
-    FRESH = "fresh"
-
-
-class Category(StrEnum):
-    """What kind of thing differs."""
-
-    CODE = "code"
-    CONFIGURATION = "configuration"
-    LIBRARIES = "libraries"
-    DATA = "data"
-    DEPENDENCY = "dependency"
-
-
 @dataclass(frozen=True, slots=True, order=True)
-class Cause:
-    """One thing that differs: its category and the thing itself, such as a module, a setting or a table."""
+class Reason:
+    """One thing that differs; `what` is empty where only its category is known."""
 
-    category: Category
-    what: str
+    cause: Cause
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.what}" if self.what else self.cause.value
 
 
-OTHER_DATA = Cause(Category.DATA, "other data, or made before causes were recorded")
-
-
-def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[Cause]:
-    """Return why the present key differs from the stored one, by the first of the known recipes that gives it."""
-    made = next((recipe for recipe in recipes if recipe.makes(key, stored)), None)
-    if made is None:
-        return [OTHER_DATA]
-    now = recipe_of(key)
-    return [
-        *(Cause(Category.CODE, text) for text in differences(made.modules, now.modules)),
-        *(Cause(Category.CONFIGURATION, text) for text in differences(made.configuration, now.configuration)),
-        *(Cause(Category.LIBRARIES, text) for text in differences(made.libraries, now.libraries, values=True)),
-    ]
+def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[Reason]:
+    """Return why the present key differs from the stored one; the known recipes tell what stood in its place."""
+    if not stored:
+        return [Reason(Cause.CONFIGURATION, "its table has other columns by now")]
+    marks, now = marks_of(stored), recipe_of(key).texts()
+    found = []
+    for cause in causes(stored, key):
+        texts = [recipe.texts()[cause] for recipe in recipes] if cause in now else []
+        before = next((text for mark, text in texts if mark == marks.get(cause)), None)
+        named = [""] if before is None else differences(before, now[cause][1], values=cause is Cause.LIBRARIES)
+        found += [Reason(cause, what) for what in named]
+    return found
 
 
 def differences(old: Any, new: Any, *, values: bool = False, path: str = "") -> list[str]:

@@ -12,8 +12,8 @@ from perennial.calendar import DAY, Split
 from perennial.clean.plan import clean_keys
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import decision_key
-from perennial.impact.causes import Category, Cause, explain
-from perennial.lake.keys import Key
+from perennial.impact.causes import Reason, explain
+from perennial.lake.keys import Cause, Key
 from perennial.lake.lake import Lake
 from perennial.lake.recipes import Recipe, read_recipes
 from perennial.train.plan import training_keys
@@ -27,14 +27,14 @@ class Effect:
     """
     One kind of result (a table, a candidate, the decision) and its dates that would be made.
 
-    `missing` are not there yet; `stale` are there and rest on something else than what is there now, each with the causes. A date
-    whose only cause is a dependency may come out the same: it is made again only if what it rests on does not.
+    `missing` are not there yet; `stale` are there and rest on something else than what is there now, each with the reasons. A date
+    whose only reason is a dependency may come out the same: it is made again only if what it rests on does not.
     """
 
     stage: str
     name: str
     missing: frozenset[Day] = frozenset()
-    stale: Mapping[Day, tuple[Cause, ...]] = field(default_factory=dict)
+    stale: Mapping[Day, tuple[Reason, ...]] = field(default_factory=dict)
 
     @property
     def days(self) -> frozenset[Day]:
@@ -126,10 +126,11 @@ def _evaluate(lake: Lake, decided: Collection[date], trained: Sequence[Effect]) 
     def rests_on(day: date) -> list[str]:
         return [effect.name for effect in trained if day in effect.days]
 
-    # A candidate's new address gives the decision another key: what looks like other data is the training.
+    # A candidate's new address gives the decision another key: that dependency is named by the training.
+    unnamed = Reason(Cause.DEPENDENCIES)
     plain = {
-        day: tuple(cause for cause in causes if cause.category != Category.DATA or day is None or not rests_on(day))
-        for day, causes in own.stale.items()
+        day: tuple(reason for reason in reasons if reason != unnamed or day is None or not rests_on(day))
+        for day, reasons in own.stale.items()
     }
     return _following(Effect(own.stage, own.name, own.missing, plain), keys, rests_on)
 
@@ -155,8 +156,8 @@ def _following(own: Effect, days: Iterable[Day], rests_on: Callable[[date], list
     return Effect(own.stage, own.name, own.missing, stale)
 
 
-def _dependencies(names: Iterable[str]) -> list[Cause]:
-    return [Cause(Category.DEPENDENCY, name) for name in names]
+def _dependencies(names: Iterable[str]) -> list[Reason]:
+    return [Reason(Cause.DEPENDENCIES, name) for name in names]
 
 
 def _sees(days: Collection[Day], first: date, last: date) -> bool:

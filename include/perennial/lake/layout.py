@@ -38,13 +38,17 @@ class Layout:
         """Return one page of the register of accepted drops: a month (YYYY-MM), or 'reference'."""
         return f"{self.root}/drops/{source}/{page}.json"
 
+    def refusals(self, source: str) -> str:
+        """Return the prefix of the records of what was refused of a source."""
+        return f"{self.root}/refused/{source}/"
+
     def refused_drop(self, source: str, day: date, state: str) -> str:
         """Return the record of why collect refused a drop, named by all that the refusal rests on."""
-        return f"{self.root}/refused/{source}/{day}/{state}.json"
+        return f"{self.refusals(source)}{day}/{state}.json"
 
     def refusal(self, source: str, day: date | None, key: str) -> str:
         """Return the record of why cleaning refused a drop (day None: a reference)."""
-        return f"{self.root}/refused/{source}/{day or 'reference'}/{key}.json"
+        return f"{self.refusals(source)}{day or 'reference'}/{key}.json"
 
     def job(self, digest: str) -> str:
         """Return the address of a job file."""

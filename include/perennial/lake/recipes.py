@@ -1,8 +1,7 @@
 """
 Recipes: how results are made (code, configuration, libraries), kept so that a change of them can be named later.
 
-A key alone says that something differs. With the recipes that a lake has seen, a stale result is explained by trying them: the one
-that gives its key is how it was made.
+A key tells in which categories it differs from another one, by short digests. A recipe is the text behind such a digest.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from perennial.lake.code import modules_behind
-from perennial.lake.keys import Key
+from perennial.lake.keys import Cause, Key, mark
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 
 FORMAT = 1
 _kept: set[str] = set()
-"""What this process has stored: a backfill judges sixty dates in one way."""
+"""The recipes that this process has stored: a backfill judges sixty dates in one way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,19 @@ class Recipe:
     configuration: Mapping[str, Any]
     libraries: Mapping[str, str]
 
-    def makes(self, key: Key, stored: str) -> bool:
-        """Tell whether this recipe gives the key that is stored, with the data that the present key rests on."""
-        return key.parts.made_with(self.code, self.configuration, self.libraries).key() == stored
+    def texts(self) -> dict[Cause, tuple[str, Mapping[str, Any]]]:
+        """Return by category the short digest that keys have of it, and the text behind that."""
+        return {
+            Cause.CODE: (mark(self.code), self.modules),
+            Cause.CONFIGURATION: (mark(self.configuration), self.configuration),
+            Cause.LIBRARIES: (mark(self.libraries), self.libraries),
+        }
 
 
 def recipe_of(key: Key) -> Recipe:
     """Return how the result of a key is made."""
     parts = key.parts
-    plain = json.loads(canonical_json({"configuration": dict(parts.configuration), "libraries": dict(parts.libraries)}))
+    plain = json.loads(canonical_json({"configuration": parts.configuration, "libraries": parts.libraries}))
     return Recipe(parts.code, modules_behind(parts.code), **plain)
 
 
@@ -63,12 +66,9 @@ def keep_recipes(lake: Lake, stage: str, keys: Mapping[str, Key]) -> None:
 
 
 def read_recipes(lake: Lake, stage: str) -> dict[str, list[Recipe]]:
-    """Return for each kind of result of a stage the recipes that it was made with, the newest first."""
+    """Return for each kind of result of a stage the recipes that it was made with."""
     found: dict[str, list[Recipe]] = {}
-    written = sorted(lake.objects.listing(lake.layout.recipes(stage)), key=lambda item: item.at, reverse=True)
-    for item in written:
-        for name, stored in lake.objects.read_existing(item.uri).json()["recipes"].items():
-            recipe = Recipe(**stored)
-            if recipe not in found.setdefault(name, []):
-                found[name].append(recipe)
+    for uri in lake.objects.list(lake.layout.recipes(stage)):
+        for name, stored in lake.objects.read_existing(uri).json()["recipes"].items():
+            found.setdefault(name, []).append(Recipe(**stored))
     return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from perennial.impact.causes import OTHER_DATA, Category, Cause, differences, explain
+from perennial.impact.causes import Reason, differences, explain
 from perennial.lake import recipes
-from perennial.lake.keys import Key, make_key
+from perennial.lake.keys import Cause, Key, make_key, marks_of
 from perennial.lake.recipes import Recipe, recipe_of
 
 MODULES = {"old": {"perennial.a": "1", "perennial.b": "1"}, "new": {"perennial.a": "1", "perennial.b": "2"}}
@@ -35,18 +36,18 @@ def key(code: str = "old", data: str = "d1", spark: str = "4.1.4", **configurati
 @pytest.mark.parametrize(
     ("now", "causes"),
     [
-        (key(code="new"), [Cause(Category.CODE, "perennial.b changed")]),
-        (key(sql="s2"), [Cause(Category.CONFIGURATION, "sql changed")]),
-        (key(unique=["id"]), [Cause(Category.CONFIGURATION, "unique added")]),
-        (key(spark="4.2.0"), [Cause(Category.LIBRARIES, "spark 4.1.4 → 4.2.0")]),
+        (key(code="new"), [Reason(Cause.CODE, "perennial.b changed")]),
+        (key(sql="s2"), [Reason(Cause.CONFIGURATION, "sql changed")]),
+        (key(unique=["id"]), [Reason(Cause.CONFIGURATION, "unique added")]),
+        (key(spark="4.2.0"), [Reason(Cause.LIBRARIES, "spark 4.1.4 → 4.2.0")]),
         (
             key(code="new", sql="s2"),
-            [Cause(Category.CODE, "perennial.b changed"), Cause(Category.CONFIGURATION, "sql changed")],
+            [Reason(Cause.CODE, "perennial.b changed"), Reason(Cause.CONFIGURATION, "sql changed")],
         ),
     ],
     ids=["code", "configuration", "added", "library", "two"],
 )
-def test_what_changed_is_named(now: Key, causes: list[Cause]) -> None:
+def test_what_changed_is_named(now: Key, causes: list[Reason]) -> None:
     before = key()
     assert explain(now, before, [recipe_of(before)]) == causes
 
@@ -54,21 +55,30 @@ def test_what_changed_is_named(now: Key, causes: list[Cause]) -> None:
 def test_the_recipe_that_made_it_is_found_among_others() -> None:
     before, between = key(), key(sql="s2")
     assert explain(key(sql="s3", code="new"), between, [recipe_of(before), recipe_of(between)]) == [
-        Cause(Category.CODE, "perennial.b changed"),
-        Cause(Category.CONFIGURATION, "sql changed"),
+        Reason(Cause.CODE, "perennial.b changed"),
+        Reason(Cause.CONFIGURATION, "sql changed"),
     ]
 
 
-def test_other_data_is_no_change_of_the_recipe() -> None:
+def test_other_data_is_told_apart_from_another_recipe() -> None:
     before = key()
-    assert explain(key(data="d2"), before, [recipe_of(before)]) == [OTHER_DATA]
-    assert explain(key(sql="s2"), before, []) == [OTHER_DATA]
+    assert explain(key(data="d2"), before, [recipe_of(before)]) == [Reason(Cause.DATA)]
+    assert explain(key(data="d2", sql="s2"), before, [recipe_of(before)]) == [
+        Reason(Cause.DATA),
+        Reason(Cause.CONFIGURATION, "sql changed"),
+    ]
+
+
+def test_without_a_recipe_the_category_is_known() -> None:
+    assert explain(key(sql="s2"), key(), []) == [Reason(Cause.CONFIGURATION)]
 
 
 def test_a_key_is_a_plain_text_that_knows_its_parts() -> None:
-    assert f"{key()}" == key().parts.key()
-    assert key() == str(key())
-    assert hash(key()) == hash(str(key()))
+    made = key()
+    assert (made, hash(made)) == (str(made), hash(str(made)))
+    assert type(copy.deepcopy(made)) is str
+    assert copy.deepcopy(made) == made
+    assert made.parts.configuration == {"sql": "s1"}
 
 
 def test_a_recipe_survives_its_stored_form() -> None:
@@ -76,7 +86,7 @@ def test_a_recipe_survives_its_stored_form() -> None:
     made = recipe_of(now)
     stored = Recipe(**json.loads(json.dumps(asdict(made))))
     assert stored == made
-    assert stored.makes(now, now)
+    assert stored.texts()[Cause.CONFIGURATION][0] == marks_of(now)[Cause.CONFIGURATION]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from perennial.collect.drops import unfit_drops
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
-from perennial.impact.causes import Category, Cause
+from perennial.impact.causes import Reason
 from perennial.impact.cost import estimate
 from perennial.impact.effects import Effect, find_effects
-from perennial.lake.keys import Key
+from perennial.lake.keys import Cause, Key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
 from perennial.lake.recipes import keep_recipes
@@ -83,8 +83,8 @@ def effects_of(lake: Lake) -> dict[str, Effect]:
     return {effect.name: effect for effect in find_effects(lake, DECIDED[0], LAST, DECIDED)}
 
 
-def causes_of(effect: Effect) -> set[Cause]:
-    return {cause for causes in effect.stale.values() for cause in causes}
+def reasons_of(effect: Effect) -> set[Reason]:
+    return {reason for reasons in effect.stale.values() for reason in reasons}
 
 
 def test_nothing_is_stale_without_an_edit(ran: Lake) -> None:
@@ -109,9 +109,9 @@ def test_a_request_field_taken_out_leaves_clean_rows_as_they_are(ran: Lake, pipe
     assert not effects["clean_readings"].days
     assert not effects["profile"].days
     assert set(effects["features"].stale) == set(days(FEATURES, LAST))
-    assert causes_of(effects["features"]) == {Cause(Category.CONFIGURATION, "request.pressure removed")}
-    assert Cause(Category.DEPENDENCY, "features") in causes_of(effects["mlp"])
-    assert Cause(Category.CONFIGURATION, "inputs.request.pressure removed") in causes_of(effects["mlp"])
+    assert reasons_of(effects["features"]) == {Reason(Cause.CONFIGURATION, "request.pressure removed")}
+    assert Reason(Cause.DEPENDENCIES, "features") in reasons_of(effects["mlp"])
+    assert Reason(Cause.CONFIGURATION, "inputs.request.pressure removed") in reasons_of(effects["mlp"])
     assert set(effects["decision"].stale) == set(DECIDED)
 
 
@@ -120,10 +120,10 @@ def test_a_changed_contract_reaches_all_that_follows(ran: Lake, pipeline_factory
         document["sources"]["readings"]["columns"]["pressure"]["range"] = [0, 40]
 
     effects = effects_of(edited(ran, pipeline_factory, edit))
-    assert causes_of(effects["clean_readings"]) == {Cause(Category.CONFIGURATION, "columns.pressure.range changed")}
-    assert causes_of(effects["features"]) == {Cause(Category.DEPENDENCY, "clean_readings")}
-    assert causes_of(effects["logistic"]) == {Cause(Category.DEPENDENCY, "features")}
-    assert causes_of(effects["decision"]) == {Cause(Category.DEPENDENCY, name) for name in CANDIDATES}
+    assert reasons_of(effects["clean_readings"]) == {Reason(Cause.CONFIGURATION, "columns.pressure.range changed")}
+    assert reasons_of(effects["features"]) == {Reason(Cause.DEPENDENCIES, "clean_readings")}
+    assert reasons_of(effects["logistic"]) == {Reason(Cause.DEPENDENCIES, "features")}
+    assert reasons_of(effects["decision"]) == {Reason(Cause.DEPENDENCIES, name) for name in CANDIDATES}
 
 
 def test_a_changed_gate_judges_again_and_trains_nothing(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
@@ -131,7 +131,7 @@ def test_a_changed_gate_judges_again_and_trains_nothing(ran: Lake, pipeline_fact
         document["gate"]["max_age_days"] = 14
 
     effects = effects_of(edited(ran, pipeline_factory, edit))
-    assert causes_of(effects["decision"]) == {Cause(Category.CONFIGURATION, "gate.max_age_days changed")}
+    assert reasons_of(effects["decision"]) == {Reason(Cause.CONFIGURATION, "gate.max_age_days changed")}
     assert [name for name, effect in effects.items() if effect.days] == ["decision"]
 
 
