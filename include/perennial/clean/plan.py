@@ -14,8 +14,9 @@ from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
 from perennial.lake.code import code_digest
-from perennial.lake.keys import make_key
+from perennial.lake.keys import Key, make_key
 from perennial.lake.lake import Lake
+from perennial.lake.recipes import keep_recipes
 from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
@@ -38,9 +39,11 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     the landing zone leaves what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
+    keys: dict[str, Key] = {}
     for name, drops in _collected(lake, day, until or day).items():
         again = {day, None} if recompute else set()
         work, withdrawn = _work(lake, name, drops, again)
+        keys |= {f"clean_{name}": key for key, _ in work.values()}
         pending = {
             _text(key_day): {
                 "key": key,
@@ -57,6 +60,8 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
                 {**_table(lake, name), "days": pending, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
             )
     job = {"database": lake.layout.database, "tables": tables} if tables else None
+    if keys:
+        keep_recipes(lake, "clean", keys)
     todo = sum(len(table["days"]) + len(table["withdraw"]) for table in tables)
     return plan_job(lake, "clean", job, todo, {text for table in tables for text in table["days"]} - {_text(None)})
 
@@ -65,6 +70,11 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
     """Return which days of a table (None: the reference) the runs of `day` up to `until` would clean or withdraw, once they are collected."""
     work, withdrawn = _work(lake, name, _pinned(lake, name, day, until), set())
     return {*work, *withdrawn}
+
+
+def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Key]:
+    """Return the keys that the accepted drops of a table (None: the reference) have now, for the runs of `day` up to `until`."""
+    return {d: _key(lake, name, d, drop) for d, drop in _pinned(lake, name, day, until).items() if drop is not None}
 
 
 def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
@@ -134,9 +144,9 @@ def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
 
 def _work(
     lake: Lake, name: str, drops: Days, again: set[date | None]
-) -> tuple[dict[date | None, tuple[str, Drop]], list[date | None]]:
+) -> tuple[dict[date | None, tuple[Key, Drop]], list[date | None]]:
     """Return what is to be made of a table, with keys, and the days that are to be withdrawn; `again` are made although they are there."""
-    work: dict[date | None, tuple[str, Drop]] = {}
+    work: dict[date | None, tuple[Key, Drop]] = {}
     refused: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
     for day, drop in drops.items():
@@ -172,7 +182,7 @@ def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
-def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> str:
+def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> Key:
     """Return the key of a clean partition: exactly what decides its rows."""
     spec: Reference = lake.pipeline.tables[name]
     sql = _sql(lake, name)

@@ -18,7 +18,7 @@ from perennial.evaluate.holdout import match, read_holdout, read_predictions
 from perennial.evaluate.metrics import all_metrics
 from perennial.evaluate.opponents import opponents
 from perennial.lake.code import code_digest
-from perennial.lake.keys import library_versions, make_key
+from perennial.lake.keys import Key, library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.tables import RowsReader
@@ -36,7 +36,7 @@ class Decided:
     sets_anchor: bool
 
 
-def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> str:
+def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> Key:
     """
     Return the key of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it.
 

@@ -19,6 +19,7 @@ from perennial.evaluate.force import Force, read_force
 from perennial.lake.keys import Cause
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.train.plan import TrainingPlan, plan_training
 
@@ -60,6 +61,7 @@ def evaluate(
         recorded = _recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return _result("unchanged", recorded, chain)
+        keep_recipes(lake, "evaluate", {"decision": key})
         decided = decide(lake, day, chain, models, key, force, reader or RowsReader())
         try:
             return _publish(lake, day, decided, key, run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -44,6 +45,31 @@ def _version(name: str) -> str:
         return version(f"{name}-cpu")
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a key that say how a result is made, whatever it is made of."""
+
+    code: str
+    configuration: Mapping[str, Any]
+    libraries: Mapping[str, str]
+
+
+class Key(str):
+    """The key of a result: a plain text that also knows its parts, so that a change of them can be named."""
+
+    __slots__ = ("parts",)
+    parts: Parts
+
+    def __new__(cls, text: str, parts: Parts) -> Key:
+        made = super().__new__(cls, text)
+        made.parts = parts
+        return made
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Let a copy be the plain text."""
+        return str, (str(self),)
+
+
 def make_key(
     stage: str,
     *,
@@ -53,7 +79,7 @@ def make_key(
     configuration: Mapping[str, Any] = _NONE,
     libraries: Mapping[str, str] = _NONE,
     dependencies: Mapping[str, Any] = _NONE,
-) -> str:
+) -> Key:
     """
     Return the key of a stage's result: a digest of everything that decides it, then a short one of each category of cause.
 
@@ -67,7 +93,17 @@ def make_key(
     """
     parts = [_digest(part) for part in (code, data, configuration, libraries, dependencies)]
     whole = sha256(canonical_json({"stage": stage, "of": of, "parts": dict(zip(_NAMES, parts, strict=True))}))
-    return f"{whole}-{''.join(part[:_MARK] for part in parts)}"
+    return Key(f"{whole}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
+
+
+def mark(part: str | Mapping[str, Any]) -> str:
+    """Return the short digest of a part, as it is in keys."""
+    return _digest(part)[:_MARK]
+
+
+def marks_of(key: str) -> dict[Cause, str]:
+    """Return the short digest of each category in a key; none of an earlier Perennial's, which does not say."""
+    return dict(zip(Cause, _marks(key) or (), strict=False))
 
 
 def _digest(part: str | Mapping[str, Any]) -> str:
