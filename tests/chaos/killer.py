@@ -65,10 +65,6 @@ class Killer(threading.Thread):
         except (SystemExit, Exception) as error:  # either ends a thread without a word
             self.problem = f"The trial itself failed: {type(error).__name__}: {error}"
 
-    def is_through(self) -> bool:
-        """Tell whether there is nothing more to kill."""
-        return not self.is_alive()
-
     def summary(self) -> str:
         """Return how many of each kind were killed."""
         counts = Counter(kind for _, kind in self.killed)
