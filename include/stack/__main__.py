@@ -158,7 +158,7 @@ def show_doctor(config: StackConfig, as_json: bool) -> int:
     parts = plan(config)
     findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
     if as_json:
-        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+        out.print_json(json.dumps([finding._asdict() for finding in findings]))
     else:
         for finding in findings:
             mark = "[red]✗[/]" if finding.fix else "[green]✓[/]"
@@ -209,8 +209,8 @@ def _report(outcome: Outcome) -> None:
         return
     mark = "[red]✗[/]" if outcome.problem else "[green]✓[/]"
     out.print(f"  {mark} {outcome.part.name:<24} {outcome.state:<9} {outcome.seconds:5.1f} s")
-    if outcome.problem:
-        out.print(f"    {outcome.problem}", markup=False)
+    for text in filter(None, (outcome.note, outcome.problem)):
+        out.print(f"    {text}", markup=False)
 
 
 def _addresses(config: StackConfig, parts: Sequence[Part]) -> None:

@@ -1,0 +1,163 @@
+"""
+The machine below the stack: Python, folders, disk, memory. `make setup` asks before it installs, `make up` before it starts.
+
+Run as a program it needs Python alone: it may import nothing that `make setup` installs.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+DISK_GB = 4
+MEMORY_GB = 6
+SETUP_GB = 6
+"""Disk for what `make setup` installs."""
+
+MAX_PATH = 300
+"""Characters of the repository's path: Java's class path repeats it 322 times and is one argument of at most 128 KiB."""
+
+UNUSABLE = ':"\\%$`{}[]*?'
+"""Characters that no path may hold: class paths end there, and Java, Spark, Hadoop or PostgreSQL's `initdb` read more into them."""
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Finding(NamedTuple):
+    """One thing looked at; `fix` is empty when it is well."""
+
+    subject: str
+    found: str
+    fix: str = ""
+
+
+def examine(repo: Path, var: Path, setting_up: bool = False) -> list[Finding]:
+    """
+    Look at the machine; nothing is changed.
+
+    :param setting_up: ask for what the set-up needs, not for the memory and the disk of a stack that runs
+    """
+    findings = [_python(), _environment(repo), *_paths(repo, var), *_folders(repo, var), address_space()]
+    if setting_up:
+        is_done = (repo / ".venv").exists() and (repo / ".spark").exists()
+        return findings if is_done else [*findings, _disk("disk for the set-up", repo, SETUP_GB)]
+    return [*findings, _disk("disk", var, DISK_GB), memory()]
+
+
+def memory(groups: Path = CGROUPS) -> Finding:
+    """Look at the memory that this process and its children may use: the machine's, or the limit of a container."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    files = [groups / "memory" / "memory.limit_in_bytes"]
+    for folder in (own := groups / _own_group(), *own.parents):
+        files.append(folder / "memory.max")
+        if folder == groups:
+            break
+    for file in files:
+        text = file.read_text(encoding="ascii").strip() if file.is_file() else "max"
+        limits += [int(text)] if text.isdigit() else []
+    found = min(limits) / 1e9
+    fix = "Use a machine, or a container's limit, with more, or start less: `python -m stack up --only s3,postgres`."
+    return Finding("memory", f"{found:.1f} GB, {MEMORY_GB} needed", "" if found >= MEMORY_GB else fix)
+
+
+def address_space() -> Finding:
+    """Look at the limit that a shell sets by `ulimit -v`: Java reserves its whole heap at once."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return Finding("address space", "no limit")
+    found = f"limited to {limit / 1e9:.1f} GB by `ulimit -v`, {MEMORY_GB} needed for Java's heap"
+    return Finding("address space", found, "" if limit >= MEMORY_GB * 1e9 else "Run `ulimit -v unlimited` first.")
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fix = "" if sys.version_info[:2] == (3, 11) else "Install Python 3.11 and run `make distclean setup`."
+    return Finding("python", version, fix)
+
+
+def _environment(repo: Path) -> Finding:
+    python = repo / ".venv" / "bin" / "python"
+    if python.is_symlink() and not python.exists():
+        return Finding(
+            "environment", f"{python} was made from {os.readlink(python)}, which is gone", "Run `make distclean setup`."
+        )
+    return Finding("environment", str(python.parents[1]))
+
+
+def _paths(repo: Path, var: Path) -> list[Finding]:
+    findings = []
+    for subject, path, move in (
+        ("repository", repo, "Move the repository to another folder."),
+        ("state folder's path", var, "Set PERENNIAL_VAR to another folder."),
+    ):
+        bad = [character for character in dict.fromkeys(str(path)) if character in UNUSABLE or not character.isprintable()]
+        problems = [f"holds {' '.join(map(repr, bad))}, which Java or PostgreSQL cannot take"] if bad else []
+        problems += [f"is {len(str(path))} characters long, at most {MAX_PATH} work"] if len(str(path)) > MAX_PATH else []
+        findings.append(
+            Finding(subject, f"{path!s} {' and '.join(problems)}" if problems else str(path), move if problems else "")
+        )
+    return findings
+
+
+def _folders(repo: Path, var: Path) -> list[Finding]:
+    findings = []
+    for subject, folder, move in (
+        ("programs", existing(repo), "Move the repository to another file system, or mount this one with `exec`."),
+        ("state folder", existing(var), "Make it writable, or set PERENNIAL_VAR to a folder of yours on another file system."),
+    ):
+        problem = _unusable(folder, must_write=subject == "state folder")
+        findings.append(Finding(subject, f"{folder} {problem}" if problem else str(folder), move if problem else ""))
+    return findings
+
+
+def _unusable(folder: Path, must_write: bool) -> str | None:
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return "is on a file system without execution (mounted noexec)"
+    if must_write:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            return f"cannot be written to: {error.strerror}"
+    return None
+
+
+def _disk(subject: str, wanted: Path, needed: int) -> Finding:
+    folder = existing(wanted)
+    free = shutil.disk_usage(folder).free / 1e9
+    fix = f"Free {needed - free:.1f} GB on the disk of {folder}, or use another disk: for data, set PERENNIAL_VAR to a folder there."
+    return Finding(subject, f"{free:.1f} GB free, {needed} needed", "" if free >= needed else fix)
+
+
+def _own_group() -> str:
+    """Return this process's control group, relative to their root."""
+    file = Path("/proc/self/cgroup")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+
+
+def existing(path: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def main() -> int:
+    """Print what would keep the set-up from working, a sentence each; the exit code tells whether there was something."""
+    repo = Path(__file__).resolve().parents[2]
+    ill = [
+        finding
+        for finding in examine(repo, Path(os.environ.get("PERENNIAL_VAR") or repo / "var").resolve(), setting_up=True)
+        if finding.fix
+    ]
+    for finding in ill:
+        sys.stdout.write(f"✗ {finding.subject}: {finding.found}. {finding.fix}\n")
+    return 1 if ill else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
