@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# With a locale that is not installed Python reads no path beyond ASCII.
+export LC_ALL := C.UTF-8
 
 VAR := $(if $(PERENNIAL_VAR),$(PERENNIAL_VAR),var)
 STACK := .venv/bin/python -m stack
@@ -33,7 +35,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes test-compose bench-serving bench-models bench-history chaos-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -68,8 +70,8 @@ $(SPARK_STAMP): $(UV_STAMP)
 	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements-spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
 
-up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers
-	@$(STACK) up
+up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers (ONLY=s3,postgres starts some)
+	@$(STACK) up $(if $(ONLY),--only "$(ONLY)")
 
 down: ## Stop the stack; data is kept
 	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
@@ -113,6 +115,9 @@ test-unit: setup ## Run the unit tests: no stack, no network
 test: setup ## Run all tests; those of the whole stack start one of their own
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
 	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
+
+test-start: setup ## Start clones in closed folders, at long paths, as other users, without a network (some minutes; as root)
+	$(call timed,Tests of the first start,.venv/bin/python -m pytest tests/start)
 
 test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }

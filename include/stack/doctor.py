@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from stack import machine
@@ -18,6 +19,7 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
         *machine.examine(config.repo, config.var),
         *_tools(config),
         *(finding for part in parts if (finding := _ports(config, part))),
+        *(finding for part in parts if (finding := _left_over(part))),
         _pipelines(config),
     ]
 
@@ -39,7 +41,8 @@ def _tools(config: StackConfig) -> list[Finding]:
         "spark-submit": config.spark_submit,
     }
     return [
-        Finding(name, str(path), "" if path.exists() else "It is missing: run `make setup`.") for name, path in needed.items()
+        Finding(name, str(path), "" if os.path.exists(path) else "It is missing: run `make setup`.")
+        for name, path in needed.items()
     ]
 
 
@@ -57,6 +60,16 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
         else ""
     )
     return Finding(name, "; ".join(taken) or f"{ports}: free", fix)
+
+
+def _left_over(part: Part) -> Finding | None:
+    """Look for files that a service of another user has left where this one makes its own."""
+    files = part.service.leaves if part.service else ()
+    foreign = [path for path in files if path.exists() and os.geteuid() not in (0, path.stat().st_uid)]
+    if not foreign:
+        return None
+    found = f"{', '.join(map(str, foreign))} of another user, whose stack has the same ports"
+    return Finding(f"sockets of {part.name}", found, "Remove them, or move all ports with another PERENNIAL_PORT_OFFSET.")
 
 
 def _pipelines(config: StackConfig) -> Finding:

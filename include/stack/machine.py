@@ -61,7 +61,7 @@ def memory(groups: Path = CGROUPS) -> Finding:
         text = file.read_text(encoding="ascii").strip() if file.is_file() else "max"
         limits += [int(text)] if text.isdigit() else []
     found = min(limits) / 1e9
-    fix = "Use a machine, or a container's limit, with more, or start less: `python -m stack up --only s3,postgres`."
+    fix = "Use a machine, or a container's limit, with more, or start less: `make up ONLY=s3,postgres`."
     return Finding("memory", f"{found:.1f} GB, {MEMORY_GB} needed", "" if found >= MEMORY_GB else fix)
 
 
@@ -82,49 +82,56 @@ def _python() -> Finding:
 
 def _environment(repo: Path) -> Finding:
     python = repo / ".venv" / "bin" / "python"
-    if python.is_symlink() and not python.exists():
-        return Finding(
-            "environment", f"{python} was made from {os.readlink(python)}, which is gone", "Run `make distclean setup`."
-        )
+    if python.is_symlink() and not os.path.exists(python):
+        found = f"{python} was made from {os.readlink(python)}, which is gone or closed to this user"
+        return Finding("environment", found, "Run `make distclean setup`.")
     return Finding("environment", str(python.parents[1]))
 
 
 def _paths(repo: Path, var: Path) -> list[Finding]:
-    findings = []
-    for subject, path, move in (
-        ("repository", repo, "Move the repository to another folder."),
-        ("state folder's path", var, "Set PERENNIAL_VAR to another folder."),
-    ):
-        bad = [character for character in dict.fromkeys(str(path)) if character in UNUSABLE or not character.isprintable()]
-        problems = [f"holds {' '.join(map(repr, bad))}, which Java or PostgreSQL cannot take"] if bad else []
-        problems += [f"is {len(str(path))} characters long, at most {MAX_PATH} work"] if len(str(path)) > MAX_PATH else []
-        findings.append(
-            Finding(subject, f"{path!s} {' and '.join(problems)}" if problems else str(path), move if problems else "")
-        )
-    return findings
+    repository = _path("repository", repo, "Move the repository to another folder.")
+    state = _path("state folder's path", var, "Set PERENNIAL_VAR to another folder.")
+    return _once(repo, var, repository, state)
+
+
+def _path(subject: str, path: Path, move: str) -> Finding:
+    bad = [character for character in dict.fromkeys(str(path)) if character in UNUSABLE or not character.isprintable()]
+    problems = [f"holds {' '.join(map(repr, bad))}, which Java or PostgreSQL cannot take"] if bad else []
+    problems += ["ends in a space"] if str(path) != str(path).rstrip() else []
+    problems += [f"is {len(str(path))} characters long, at most {MAX_PATH} work"] if len(str(path)) > MAX_PATH else []
+    return Finding(subject, f"{path} {' and '.join(problems)}", move) if problems else Finding(subject, str(path))
 
 
 def _folders(repo: Path, var: Path) -> list[Finding]:
-    findings = []
-    for subject, folder, move in (
-        ("programs", existing(repo), "Move the repository to another file system, or mount this one with `exec`."),
-        ("state folder", existing(var), "Make it writable, or set PERENNIAL_VAR to a folder of yours on another file system."),
-    ):
-        problem = _unusable(folder, must_write=subject == "state folder")
-        findings.append(Finding(subject, f"{folder} {problem}" if problem else str(folder), move if problem else ""))
-    return findings
+    programs = _no_execution("programs", repo, "Move the repository to another file system, or mount this one with `exec`.")
+    return _once(repo, var, programs, _state(var))
 
 
-def _unusable(folder: Path, must_write: bool) -> str | None:
+def _once(repo: Path, var: Path, repository: Finding, state: Finding) -> list[Finding]:
+    """Return both findings, but one alone when it is the cause of the other."""
+    return [repository] if repository.fix and var.is_relative_to(repo) else [repository, state]
+
+
+def _state(var: Path) -> Finding:
+    folder = existing(var)
+    move = "Set PERENNIAL_VAR to a folder of yours on another file system."
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding(
+            "state folder",
+            f"{folder} cannot be written to: {error.strerror}",
+            "Make it writable, or set PERENNIAL_VAR to a folder of yours.",
+        )
+    return _no_execution("state folder", var, move)
+
+
+def _no_execution(subject: str, path: Path, move: str) -> Finding:
+    folder = existing(path)
     if os.statvfs(folder).f_flag & os.ST_NOEXEC:
-        return "is on a file system without execution (mounted noexec)"
-    if must_write:
-        try:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            return f"cannot be written to: {error.strerror}"
-    return None
+        return Finding(subject, f"{folder} is on a file system without execution (mounted noexec)", move)
+    return Finding(subject, str(folder))
 
 
 def _disk(subject: str, wanted: Path, needed: int) -> Finding:
@@ -143,7 +150,7 @@ def _own_group() -> str:
 
 def existing(path: Path) -> Path:
     """Return the folder, or the nearest one above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
 
 
 def main() -> int:

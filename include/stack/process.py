@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -47,6 +48,8 @@ class Service:
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
+    leaves: tuple[Path, ...] = ()
+    """Files outside the state folder that a killed process leaves behind: removed with it."""
 
 
 def log_path(config: StackConfig, name: str) -> Path:
@@ -94,6 +97,9 @@ def stop(config: StackConfig, service: Service) -> bool:
     if survivors := end(rest.values()):
         raise StackError(f"Service {service.name}: {len(survivors)} processes outlive SIGKILL, first pid {survivors[0].pid}.")
     (config.run / f"{service.name}.json").unlink(missing_ok=True)
+    for path in service.leaves if members else ():  # otherwise they may be those of another stack at the same ports
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
     return bool(members)
 
 

