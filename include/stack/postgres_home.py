@@ -65,7 +65,8 @@ def prepare_home(config: StackConfig, stop: Callable[[], object]) -> str:
         home.mkdir(parents=True, exist_ok=True)
     else:
         HOME.mkdir(parents=True, exist_ok=True)
-        HOME.chmod(HOME.stat().st_mode | 0o755)  # the user's umask may have closed it
+        if not _is_open(HOME) and HOME != config.var:
+            HOME.chmod(0o755)  # the user's umask closed it
         if home.exists() and not _is_ours(config, home):
             stop()
             note = _set_aside(home)
