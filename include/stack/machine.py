@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 DISK_GB = 4
 MEMORY_GB = 6
-SETUP_GB = 6
+SETUP_GB = 5
 """Disk for what `make setup` installs."""
 
 MAX_PATH = 300
