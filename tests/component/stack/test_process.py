@@ -127,3 +127,14 @@ def test_a_service_that_ends_while_starting_shows_its_last_words(config: StackCo
     with pytest.raises(StackError, match=r"ended while starting[\s\S]*no such table"):
         start(config, Service(name="one", argv=argv, is_ready=lambda: False))
     assert log_path(config, "one").stat().st_mode & 0o777 == 0o600 or config.logs.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_killed_service_leaves_is_removed_and_what_another_stack_made_is_not(config: StackConfig, tmp_path: Path) -> None:
+    left = tmp_path / "left.sock"
+    left.touch()
+    one = Service(name="one", argv=("sleep", "60"), is_ready=lambda: True, leaves=(left,), stop_signal=signal.SIGKILL)
+    assert stop(config, one) is False
+    assert left.exists()
+    start(config, one)
+    stop(config, one)
+    assert not left.exists()
