@@ -113,7 +113,7 @@ test-parts: setup ## Run the tests that need no stack
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
 
 test-stack: setup ## Run the tests of the whole stack, which start one of their own
-	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration --ignore tests/integration/test_on_kubernetes.py)
+	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integration --ignore tests/integration/test_on_kubernetes.py)
 
 test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
