@@ -1,17 +1,13 @@
-"""One whole stack for the integration tests, beside a user's: its own ports, its own state, small pipelines."""
+"""A whole stack for the integration tests, one for each process of tests: its own ports, its own state, small pipelines."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -77,82 +73,40 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfig]:
-    """Start a stack, or take the one that another process of this test run has started; the last to leave stops it."""
-    place = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        place = place.parent  # what all workers of a run share
-    with _users(place) as users:
-        config = _known_stack(place) if users else _start_stack(place)
-        users.append(os.getpid())
-    try:
-        yield config
-    finally:
-        with _users(place) as users:
-            users.remove(os.getpid())
-            if not users:
-                _stop_stack(config)
-
-
-@contextmanager
-def _users(place: Path) -> Iterator[list[int]]:
-    """Give the processes that use the stack of a test run, alone, and write down how the block leaves them."""
-    with (place / "stack-users").open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        users = json.loads(file.read() or "[]")
-        yield users
-        file.truncate(0)
-        json.dump(users, file)
-
-
-def _start_stack(place: Path) -> StackConfig:
     """Start a stack on free ports with small pipelines: data that has ended, data that goes on today, and real flights."""
-    pipelines = place / "pipelines"
-    if not pipelines.exists():
-        _write_pipelines(pipelines)
-    # At random, for another run of tests may look for ports at this moment.
-    offsets = random.sample(range(200, 1000, 20), 40)
-    config = next(one for offset in offsets if _is_free(one := StackConfig(REPO, place / "stack", offset, pipelines)))
-    (place / "stack-offset").write_text(str(config.offset))
-    started = _stack(config, "up")
-    if started.returncode != 0:
-        _stop_stack(config)
-    assert started.returncode == 0, started.stdout + started.stderr
-    return config
-
-
-def _known_stack(place: Path) -> StackConfig:
-    return StackConfig(REPO, place / "stack", int((place / "stack-offset").read_text()), place / "pipelines")
-
-
-def _stop_stack(config: StackConfig) -> None:
-    stopped = _stack(config, "down")
-    remove_postgres(config)
-    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
-    assert _is_free(config)
-
-
-def _stack(config: StackConfig, command: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        **os.environ,
-        **_pod_environment(config),
-        "PERENNIAL_VAR": str(config.var),
-        "PERENNIAL_PORT_OFFSET": str(config.offset),
-        "PERENNIAL_PIPELINES": str(config.pipelines),
-    }
-    argv = [sys.executable, "-m", "stack", command]
-    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, check=False)
-
-
-def _write_pipelines(folder: Path) -> None:
-    for name in (ENDED, KILLED, HISTORY):
-        _write_pipeline(folder / name, {"end": date(2026, 3, 31)})
+    var = tmp_path_factory.mktemp("stack")
+    pipelines = tmp_path_factory.mktemp("pipelines")
+    _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
+    _write_pipeline(pipelines / KILLED, {"end": date(2026, 3, 31)})
+    _write_pipeline(pipelines / HISTORY, {"end": date(2026, 3, 31)})
     if os.environ.get("KUBECONFIG"):
         # Small enough that both candidates find room beside the server on a node of two cores.
         small = {"cpu": "500m", "memory": "1500Mi"}
-        _write_pipeline(folder / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"}, small)
-    _write_flights(folder / FLIGHTS)
-    _write_pipeline(folder / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
+        _write_pipeline(pipelines / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"}, small)
+    _write_flights(pipelines / FLIGHTS)
+    _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
+    config = next(one for offset in _offsets() if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
+    environment = {
+        **os.environ,
+        **_pod_environment(config),
+        "PERENNIAL_VAR": str(var),
+        "PERENNIAL_PORT_OFFSET": str(config.offset),
+        "PERENNIAL_PIPELINES": str(pipelines),
+    }
+
+    def stack(command: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "stack", command]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+    started = stack("up")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield config
+    finally:
+        stopped = stack("down")
+        remove_postgres(config)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    assert _is_free(config)
 
 
 @pytest.fixture(scope="session")
@@ -205,6 +159,12 @@ def _write_flights(folder: Path) -> None:
     document["training"] |= {"window_days": 6, "holdout_days": 3, "min_days": 8}
     document["gate"]["min_days"] = 3
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _offsets() -> range:
+    """Return the port offsets of this process of tests: no other one that looks for free ports at this moment takes the same."""
+    processes = ("gw0", "gw1", None)
+    return range(200, 1000, 20)[processes.index(os.environ.get("PYTEST_XDIST_WORKER")) :: len(processes)]
 
 
 def _is_free(config: StackConfig) -> bool:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -35,17 +36,17 @@ RUN_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """A task to kill once: some seconds after a process with this program shows that it is at work."""
+    """A task to kill once: some seconds after one of its processes shows that it is at work."""
 
     task: str
-    program: str
+    is_at_work: Callable[[str], bool]
     after_seconds: float
 
 
 VICTIMS = (
-    Victim("clean", "clean/job.py", after_seconds=5.0),
-    Victim("train", "perennial.train", after_seconds=1.0),
-    Victim("deploy", "perennial.serve", after_seconds=0.3),
+    Victim("clean", lambda command: "clean/job.py" in command, after_seconds=5.0),
+    Victim("train", lambda command: "perennial.train" in command, after_seconds=1.0),
+    Victim("deploy", lambda command: "perennial.serve" in command, after_seconds=0.3),
 )
 
 
@@ -73,8 +74,7 @@ class Killer(threading.Thread):
         """Return the task's process: the executor's child, below which the victim's work runs."""
         for process in self.scheduler.children(recursive=True):
             try:
-                command = " ".join(process.cmdline())
-                if victim.program in command and PIPELINE in command:  # other tests run other pipelines meanwhile
+                if victim.is_at_work(" ".join(process.cmdline())):
                     line = [process, *process.parents()]
                     # scheduler → worker of the executor → task → what the task started
                     return line[line.index(self.scheduler) - 2]
