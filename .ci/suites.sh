@@ -17,7 +17,7 @@ suite() {
     echo "━━ $name"
     exec {output}> >(tee "$logs/$name.log")
     tee=$!
-    "$@" >&"$output" 2>&1 || state=FAILED
+    "$@" >&"$output" 2>&1 {output}>&- || state=FAILED # a daemon that the command starts must not hold it open
     exec {output}>&-
     wait "$tee"
     printf '%s\t%s\t%s\t%s\t\n' "$name" "$((SECONDS - began))" "$budget" "$state" >>"$logs/results"

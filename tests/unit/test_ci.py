@@ -12,7 +12,7 @@ import pytest
 
 from stack.config import REPO
 
-TOOLS = "awk bash cat cp dirname getconf grep mkdir nice nproc rm sed sort tail tee touch".split()
+TOOLS = "awk bash cat cp dirname getconf grep mkdir nice nproc rm sed sleep sort tail tee touch".split()
 """All that the script finds on the PATH, so that a program of this machine does not count."""
 
 Script = Callable[..., None]
@@ -83,7 +83,8 @@ def test_all_suites_run_where_docker_and_a_cluster_are(run: Run, script: Script,
 def test_the_cluster_and_the_containers_are_made_by_the_scripts_beside_the_checkout(
     run: Run, script: Script, tmp_path: Path
 ) -> None:
-    script("shared/docker/up", f"cp {tmp_path}/shared/docker/base-images {tmp_path}/bin/docker")
+    daemon = "sleep 70 >/dev/null 2>&1 </dev/null &"  # it stays, and nothing waits for it
+    script("shared/docker/up", f"{daemon}\ncp {tmp_path}/shared/docker/base-images {tmp_path}/bin/docker")
     for name in ("docker/base-images", "docker/compose-plugin", "kubelocal/build", "kubelocal/load-image"):
         script(f"shared/{name}", "")
     script("shared/kubelocal/up", "echo /the/kubeconfig")
@@ -146,6 +147,15 @@ def test_a_suite_that_fails_fails_the_run_and_stops_no_other(run: Run, script: S
     assert done.returncode == 1
     assert made(done) == CHECKOUT | CONTAINERS
     assert done.stdout.count("FAILED") == 1
+
+
+@pytest.mark.parametrize(("lane", "suite"), [("first", "test-parts"), ("second", "images")])
+def test_a_lane_that_ends_early_fails_the_run(run: Run, script: Script, lane: str, suite: str) -> None:
+    script("bin/docker", "")
+    script("bin/make", f'echo "made $1"; [[ $1 != {suite} ]] || kill -9 $PPID')
+    done = run()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{lane} lane: it ended before its last suite" in done.stdout.partition("Did not run:")[2]
 
 
 def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
