@@ -35,7 +35,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -112,9 +112,13 @@ format: setup ## Format the code and fix what can be fixed
 test-unit: setup ## Run the unit tests: no stack, no network
 	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)
 
-test: setup ## Run all tests; those of the whole stack start one of their own
+test: test-parts test-stack ## Run all tests; those of the whole stack start one of their own
+
+test-parts: setup ## Run the tests that need no stack
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
-	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
+
+test-stack: setup ## Run the tests of the whole stack, which start one of their own
+	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integration --ignore tests/integration/test_on_kubernetes.py)
 
 test-start: setup ## Start clones in closed folders, at long paths, as other users, without a network (some minutes; as root)
 	$(call timed,Tests of the first start,.venv/bin/python -m pytest tests/start)
