@@ -75,6 +75,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     finally:
         server.kill()  # its data is thrown away; an orderly stop takes 20 s
         server.wait()
+        for path in service.leaves:
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perennial.analyse.plan import unanalysed
 from perennial.calendar import DAY
@@ -18,16 +18,24 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.train.plan import chains_begin
 
+if TYPE_CHECKING:
+    from perennial.evaluate.changes import Change
+
 INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
-MODEL = "its features (a run of another date may have brought in a new drop), its candidates, the gate or their code have changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, or it rests, so its run could only fail."""
+    """
+    Why a decision no longer rests on what is there.
+
+    :param is_blocked: its own drop is refused or gone, or it is a rest date by now, so it cannot run
+    :param changes: where a model or the gate would come out otherwise, by category
+    """
 
     reason: str
     is_blocked: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,15 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
 
 def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
     """Return stale dates as JSON values."""
-    return [{"date": day.isoformat(), "reason": one.reason, "blocked": one.is_blocked} for day, one in stale.items()]
+    return [
+        {
+            "date": day.isoformat(),
+            "reason": one.reason,
+            "blocked": one.is_blocked,
+            "changes": [{"category": change.cause.value, "of": change.what} for change in one.changes],
+        }
+        for day, one in stale.items()
+    ]
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
@@ -95,8 +111,9 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
 
 
 def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Stale | None:
-    # Imported here: it brings scikit-learn.
-    from perennial.evaluate.evaluate import is_current
+    # Imported here: they bring scikit-learn.
+    from perennial.evaluate.changes import describe
+    from perennial.evaluate.evaluate import changes_since, is_current
 
     calendar = lake.pipeline.calendar
     needed, featured = calendar.needed_from(begins), calendar.features_from(begins)
@@ -115,4 +132,7 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
     entry = chain.get(day)
     if entry is not None and entry.stale:
         return Stale(INCUMBENT)
-    return None if is_current(lake, day) else Stale(MODEL)
+    if is_current(lake, day):
+        return None
+    since = changes_since(lake, day)
+    return Stale(f"other than when it was judged: {describe(since)}", changes=since)

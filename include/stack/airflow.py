@@ -17,7 +17,7 @@ from pathlib import Path
 from stack.airflow_forks import AirflowForks
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password
+from stack.postgres import database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
 from stack.secrets import secret, write_private
@@ -52,6 +52,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
             ports=ports,
             is_ready=lambda: _is_healthy(config, name, part),
             ready_seconds=180,
+            hopeless=refused_password(config, "airflow"),
         )
 
     return (

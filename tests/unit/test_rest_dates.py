@@ -152,6 +152,11 @@ def test_lookups_of_friday_are_those_that_mondays_features_join(lake: Lake, land
     assert split_of(own, MONDAY).holdout == (FRIDAY, MONDAY)
 
 
+def wanted(lake: Lake) -> dict[str, dict[str, str]]:
+    """Return the key of each partition that a run of LAST needs."""
+    return _wanted(lake, LAST, LAST, {"readings": lake.tables.state("clean_readings")})
+
+
 def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lake: Lake, land: Any) -> None:
     """Data landed on all days and was used; then the calendar says that weekends rest."""
     land(START, LAST)
@@ -168,6 +173,8 @@ def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lak
     # Features see two days back: those of the 9th and the 10th saw the weekend. Those of Sunday, which began the window, go.
     assert redone["features"] == {SUNDAY, MONDAY, date(2026, 3, 10)}
     assert plan_analyse(withdrawn, LAST).job_uri is not None
+    fresh = filled(with_calendar(lake, **WORKDAYS), LAST, LAST)
+    assert wanted(withdrawn) == wanted(fresh)  # as in a lake that had this calendar from the start
     assert split_of(withdrawn, LAST).holdout == (date(2026, 3, 12), LAST)
 
 

@@ -54,6 +54,14 @@ class Layout:
         """Return the address of a job file."""
         return f"{self.root}/jobs/{digest}.json"
 
+    def recipes(self, stage: str) -> str:
+        """Return the prefix of the ways in which a stage has made its results."""
+        return f"{self.root}/recipes/{stage}/"
+
+    def recipe(self, stage: str, digest: str) -> str:
+        """Return one way in which a stage made its results, named by its content."""
+        return f"{self.recipes(stage)}{digest}.json"
+
     def costs(self, stage: str) -> str:
         """Return the prefix of what the Spark jobs of a stage cost."""
         return f"{self.root}/costs/{stage}/"

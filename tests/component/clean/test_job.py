@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spark_job import run_job
+import pytest
+from spark_job import run_jobs
 
 from perennial.pipeline_tables import ColumnContract
 from stack.spark_archive import hadoop_catalog
@@ -27,12 +28,14 @@ def watched(rows, name, **facts):
 
 
 clean_job.commit = watched
-try:
-    clean_job.clean(spark, json.loads(sys.argv[1]))
-    said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
-except RefusedError as error:
-    said = str(error)
-print("SAID " + json.dumps(said))
+for job in json.loads(sys.argv[1]):
+    cached.clear()
+    try:
+        clean_job.clean(spark, job)
+        said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
+    except RefusedError as error:
+        said = str(error)
+    print("SAID " + json.dumps(said))
 """
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 OWN_ROWS = "SELECT date, n, n * 2 AS twice FROM drop"
@@ -52,22 +55,29 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cleaned(folder: Path, *tables: dict[str, Any]) -> Any:
-    return run_job(folder, JOB, hadoop_catalog(folder), [json.dumps({"database": "lab", "tables": tables})])
+NAMES = ("a", "b", "c", "d")
 
 
-def test_rows_of_every_table_are_still_cached_when_they_are_written(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What comes of two jobs: one of several tables, and one that is refused."""
+    folder = tmp_path_factory.mktemp("job")
+    jobs = [
+        {"database": "lab", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
+        {"database": "other", "tables": [table(folder, "a", ROWS_BEFORE)]},
+    ]
+    return run_jobs(folder, JOB, hadoop_catalog(folder), [json.dumps(jobs)])
+
+
+def test_rows_of_every_table_are_still_cached_when_they_are_written(said: list[Any]) -> None:
     """Spark drops from its cache what was read through a view that is replaced; the tables are cleaned side by side."""
-    names = ("a", "b", "c", "d")
-    said = cleaned(tmp_path, *(table(tmp_path, name, OWN_ROWS) for name in names))
-    full = [f"ice.`lab`.`clean_{name}`" for name in names]
-    assert said == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
+    full = [f"ice.`lab`.`clean_{name}`" for name in NAMES]
+    assert said[0] == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
 
 
-def test_sql_that_sees_other_dates_is_refused(tmp_path: Path) -> None:
-    said = cleaned(tmp_path, table(tmp_path, "a", ROWS_BEFORE))
-    assert said.startswith(
+def test_sql_that_sees_other_dates_is_refused(said: list[Any]) -> None:
+    assert said[1].startswith(
         "sources/a.sql: 2026-03-02 gives another result alone: 2 rows among the dates that are made with it, 2 alone; "
         "columns that differ: so_far."
     )
-    assert said.endswith("Let each row follow from rows of its own date.")
+    assert said[1].endswith("Let each row follow from rows of its own date.")

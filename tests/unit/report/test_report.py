@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -77,7 +78,18 @@ def test_drift_names_the_input_that_moved(lab: Lab) -> None:
     assert moved.largest > 1 > calm.largest >= calm.median
 
 
-def test_the_page_opens_without_a_network_and_escapes_what_people_wrote(report: WalkForward) -> None:
+def test_the_page_shows_what_people_wrote_as_text(lab: Lab) -> None:
+    forced(lab, D1, GOOD, reason="</script><img src=x onerror=alert(1)>")
+    html = page(walk_forward(lab.lake, date.min, date.max))
+    assert "<img src=x" not in html
+    assert "</script><img" not in html
+    # Plotly reads a reason as markup, from a string of JSON.
+    assert json.loads('"' + html.partition("forced to PROMOTE: ")[2].partition(" (the gate says")[0] + '"') == (
+        "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
+    )
+
+
+def test_the_page_opens_without_a_network(report: WalkForward) -> None:
     html = page(report)
     assert "default-src 'none'" in html
     assert 'src="http' not in html
