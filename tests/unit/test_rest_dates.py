@@ -17,11 +17,10 @@ from perennial.calendar import days
 from perennial.clean.plan import _key, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
-from perennial.collect.deadline import newest_to_run
 from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
 from perennial.commands.arguments import day_of
 from perennial.deploy.lookups import freeze
-from perennial.deploy.newest import why_not_newest
+from perennial.deploy.newest import is_newest, later_drops, newest_to_run
 from perennial.deploy.release import plan_release
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
@@ -255,9 +254,10 @@ def test_work_ahead_goes_on_over_rest_dates(lake: Lake, land: Any) -> None:
 def test_a_drop_on_a_rest_date_keeps_no_release_back(lab: Lab, s3: Any, land_drops: Any) -> None:
     own = with_calendar(lab.lake, **WORKDAYS)
     land_drops(s3.put, lab.pipeline, FRIDAY, SUNDAY)
-    assert why_not_newest(own, Chain(), FRIDAY) is None
+    assert is_newest(own, Chain(), FRIDAY)
     land_drops(s3.put, lab.pipeline, MONDAY, MONDAY)
-    assert why_not_newest(own, Chain(), FRIDAY) == "2026-03-06 is not the newest date: 2026-03-09 has landed"
+    assert not is_newest(own, Chain(), FRIDAY)
+    assert later_drops(own, FRIDAY).waiting == MONDAY
 
 
 def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(lab: Lab) -> None:

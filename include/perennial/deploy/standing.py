@@ -102,7 +102,7 @@ def _why_behind(chain: Chain, champion: Champion, active: Active, version: str |
     last = champion.day
     if version is not None and version in barred_versions(chain, last):
         item = barred_versions(chain, last)[version]
-        return f"release {active.release} is active, though {describe_bar(item)}. Run `perennial rollback` again, or {last}"
+        return f"release {active.release} is active, though {describe_bar(item)}. Run `perennial rollback` again, or run {last} again"
     if champion.model is None:
         return ""
     if active.release and release_date(active.release) == last and version == champion.version:

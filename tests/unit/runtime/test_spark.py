@@ -48,9 +48,8 @@ def test_any_other_end_may_be_retried_and_quotes_the_last_lines(ends: Path, code
     assert "line 1\n" not in str(failed.value)
 
 
-def test_the_plan_is_what_is_submitted_and_no_plan_submits_nothing(ends: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    script(ends, 'echo "$@"')
+def test_the_plan_is_what_is_submitted_and_no_plan_submits_nothing(ends: Path, tmp_path: Path) -> None:
+    script(ends, f'echo "$@" >> {tmp_path}/submitted')
     assert submit(PLAN)
-    assert "--conf spark.a=b job.py s3://lake/jobs/x.json" in caplog.text
     assert not submit(SparkPlan("job.py", None, 0))
+    assert (tmp_path / "submitted").read_text() == "--conf spark.a=b job.py s3://lake/jobs/x.json\n"
