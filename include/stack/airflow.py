@@ -146,7 +146,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             # A task whose supervisor was killed is tried again after this many seconds; on one machine the default of 300 is long.
             "task_instance_heartbeat_timeout": "120",
             # The tasks of a killed scheduler are taken over at the start of the next. This finds those whose rows were locked then.
-            "orphaned_tasks_check_interval": "15",
+            "orphaned_tasks_check_interval": "30",
         },
         "dag_processor": {
             "dag_bundle_storage_path": str(config.var / "airflow" / "bundles"),
