@@ -59,7 +59,7 @@ def made(done: subprocess.CompletedProcess[str]) -> set[str]:
     return {line.removeprefix("made ") for line in done.stdout.splitlines() if line.startswith("made ")}
 
 
-CHECKOUT = {"setup", "lint", "test-parts", "test-stack"}
+CHECKOUT = {"setup", "lint", "test-parts", "test-stack", "test-start"}
 CONTAINERS = {"images", "test-kubernetes", "test-compose"}
 
 
