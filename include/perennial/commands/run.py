@@ -129,6 +129,8 @@ _SHOWN = (
     "at_rest",
     "rows",
     "quarantined",
+    "unlabelled_rows",
+    "unmatched_labels",
     "roc_auc",
     "log_loss",
     "decision",

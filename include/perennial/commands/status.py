@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
-from perennial.commands.output import print_json, print_line, stale_text
+from perennial.commands.output import counted, print_json, print_line, stale_text
 from perennial.errors import PipelineRefusedError
+from perennial.lake.lake import Lake
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
@@ -50,11 +51,13 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
     at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(newest_whole(lake, upto) or upto), upto)
-    champion = now.champion
+    champion, unlabelled = now.champion, _unlabelled(lake)
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "at_rest": [day.isoformat() for day in at_rest],
+        "unlabelled": unlabelled,
+        "known_after_days": pipeline.label.known_after_days,
         "waits": now.waiting.isoformat() if now.waiting else None,
         "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
         "decided": len(chain.entries),
@@ -74,6 +77,22 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def _unlabelled(lake: Lake) -> list[str]:
+    """Return the dates whose features wait for their labels."""
+    if not lake.pipeline.label.known_after_days:
+        return []
+    features, labels = (lake.tables.state(table).partitions for table in ("features", "labels"))
+    return sorted(features.keys() - labels.keys())
+
+
+def _labels_text(one: dict[str, Any]) -> str:
+    dates = one["unlabelled"]
+    if not dates:
+        return ""
+    span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]} ({counted(len(dates), 'date')})"
+    return f"{span}: not known yet, they are known {counted(one['known_after_days'], 'day')} after their date"
+
+
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
@@ -81,6 +100,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("landed", f"{landed} (newest)"),
         ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
+        ("labels", _labels_text(one)),
         ("last decision", decided),
         *one["standing"],
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),

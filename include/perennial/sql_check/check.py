@@ -10,10 +10,18 @@ from perennial.pipeline import Pipeline
 from perennial.sql_check.columns import Views, look_at_columns
 from perennial.sql_check.finding import Doubt, Problem
 from perennial.sql_check.functions import function_problems
+from perennial.sql_check.later_days import later_day_problems
 from perennial.sql_check.own_day import own_day_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
 from perennial.sql_functions import refused_texts
+
+FEATURES_SEE = "features.sql sees nothing after the date of a row"
+LATER_LABEL = "A label that rests on later days: set label.known_after_days and select it in labels.sql"
+LABELS_SEE = (
+    "labels.sql sees the {days} days after a date, label.known_after_days. Raise that, or bound the reads by "
+    "`date < as_of` of the view dates"
+)
 
 
 @dataclass(slots=True)
@@ -26,10 +34,25 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The columns that a file must yield; `only`: and no others."""
+    """The columns that a file must yield; `only`: and no others. `later_label` is the label that another file yields."""
 
     columns: tuple[str, ...]
     only: bool
+    later_label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sees:
+    """
+    The last date of the sources that a file sees, as days after `date` of the view `dates`; `midnight`: the same of `as_of`.
+
+    :param says: what to tell one that asks for more
+    """
+
+    sources: tuple[str, ...]
+    last: int
+    midnight: int
+    says: str
 
 
 def check_sql(pipeline: Pipeline) -> Findings:
@@ -45,21 +68,42 @@ def check_sql(pipeline: Pipeline) -> Findings:
         clean[name] = columns
     views: Views = {"dates": ["date", "as_of"], **clean}
     inputs = pipeline.inputs
-    wanted = dict.fromkeys(("date", *pipeline.row_key, *inputs.request, pipeline.label.column))
-    _check(findings, "features.sql", pipeline.sql("features.sql"), views, Expected(tuple(wanted), only=True))
+    label = pipeline.label
+    row = dict.fromkeys(("date", *pipeline.row_key))
+    wanted = dict.fromkeys((*row, *inputs.request, *(() if label.known_after_days else (label.column,))))
+    sees = Sees(tuple(pipeline.sources), 0, 0, FEATURES_SEE if label.known_after_days else f"{FEATURES_SEE}. {LATER_LABEL}")
+    features = Expected(tuple(wanted), only=True, later_label=label.column if label.known_after_days else None)
+    _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
+    if label.known_after_days:
+        last = label.known_after_days
+        sees = Sees(tuple(pipeline.sources), last, last + 1, LABELS_SEE.format(days=last))
+        labels = Expected((*row, label.column), only=True)
+        _check(findings, "labels.sql", pipeline.sql("labels.sql"), views, labels, sees=sees, before_midnight=True)
     for name, text in pipeline.sql_files("lookups").items():
         lookup = inputs.lookups[name]
         wanted_of_it = Expected(("as_of", *lookup.key, *lookup.values), only=True)
-        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, is_lookup=True)
+        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, before_midnight=True)
+    sees = Sees(tuple(pipeline.sources), 0, 1, "an analysis sees nothing after its date")
     for name, text in pipeline.sql_files("analysis").items():
-        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False))
+        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False), sees=sees)
     return findings
 
 
 def _check(
-    findings: Findings, file: str, text: str, views: Views, expected: Expected, *, is_lookup: bool = False
+    findings: Findings,
+    file: str,
+    text: str,
+    views: Views,
+    expected: Expected,
+    *,
+    sees: Sees | None = None,
+    before_midnight: bool = False,
 ) -> list[str] | None:
-    """Add what is found in one file; return the columns that it yields, None where that is not sure."""
+    """
+    Add what is found in one file; return the columns that it yields, None where that is not sure.
+
+    :param before_midnight: the file sees days before `as_of`, and not the one that begins then
+    """
     findings.problems.extend(f"{file}: {said}" for said in refused_texts(text))
     try:
         tree = parse_query(file, text)
@@ -70,9 +114,10 @@ def _check(
         findings.doubts.append(str(doubt))
         return None
     unknown, yielded = look_at_columns(tree, views)
-    found = sorted(
-        {*table_problems(tree, views), *function_problems(tree), *unknown, *(own_day_problems(tree) if is_lookup else ())}
-    )
+    own_day = own_day_problems(tree) if before_midnight else ()
+    later = later_day_problems(tree, sees.sources, sees.last, sees.midnight) if sees else ()
+    asks = [(line, f"{said}: it asks for later days; {sees.says}") for line, said in later if sees]
+    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown, *(asks or own_day)})
     findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
     if yielded is not None:
         findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))
@@ -87,5 +132,8 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
     for name in dict.fromkeys(yielded):
         if yielded.count(name) > 1:
             yield f"column {name!r} stands twice in what it selects"
-    if expected.only:
-        yield from (f"column {name!r} is not declared in pipeline.yaml" for name in extra)
+    for name in extra if expected.only else ():
+        if name == expected.later_label:
+            yield f"column {name!r} is the label, which is known only after its date: select it in labels.sql alone"
+        else:
+            yield f"column {name!r} is not declared in pipeline.yaml"

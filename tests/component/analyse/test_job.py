@@ -39,7 +39,8 @@ job = {
     "database": "lab", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},
     "lookups": [item(sql=LOOKUP % one["name"], **one) for one in lookups],
-    "features": [item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", lookups=lookups)],
+    "features": [item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", later_label=None, lookups=lookups)],
+    "labels": [],
     "analysis": [item("analysis_day", ANALYSIS), item("analysis_again", ANALYSIS)],
     "profile": [item("profile", "", sources=["visits"])],
 }
