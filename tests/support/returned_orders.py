@@ -37,7 +37,9 @@ def orders(day: date) -> list[Order]:
         after = chance.randrange(LATEST_DAYS + 1)
         order_id = (day.toordinal() - 700_000) * 1_000 + index
         is_priced, is_gift = index % 20 != 0, index % 16 == 1
-        found.append(Order(order_id, category, price if is_priced else None, is_gift, after if is_returned and not is_gift else None))
+        found.append(
+            Order(order_id, category, price if is_priced else None, is_gift, after if is_returned and not is_gift else None)
+        )
     return found
 
 

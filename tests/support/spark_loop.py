@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from pyiceberg.table import StaticTable
+from spark_job import SUBMIT
 
 from perennial.errors import RefusedError
 from perennial.lake.spark_conf import s3a_conf
-from perennial.lake.tables import TableState, Tables, _partitions, file_io_properties
+from perennial.lake.tables import Tables, TableState, _partitions, file_io_properties
 from perennial.runtime.spark import SparkPlan
-from spark_job import SUBMIT
 from stack.spark_archive import hadoop_catalog
 
 PROGRAM = """
@@ -91,7 +91,11 @@ def spark_loop(folder: Path) -> Iterator[SparkLoop]:
     (folder / "loop.py").write_text(PROGRAM)
     os.mkfifo(folder / "jobs")
     conf = s3a_conf(os.environ["AWS_ENDPOINT_URL_S3"], "spark.hadoop.")
-    conf |= {"spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem", "spark.sql.session.timeZone": "UTC"}
+    conf |= {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # as for every job of few rows
+    }
     words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     process = subprocess.Popen(
