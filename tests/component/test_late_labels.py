@@ -12,7 +12,7 @@ import pytest
 from returned_orders import drops, orders
 from spark_loop import FolderTables, SparkLoop, spark_loop
 
-from perennial.analyse.plan import finish_analyse, plan_analyse
+from perennial.analyse.plan import finish_analyse, plan_analyse, unlabelled_dates
 from perennial.calendar import days
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
@@ -128,6 +128,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     assert list(decided) == list(days(FIRST, LAST))
     assert ahead.decisions() == decided
 
+    assert unlabelled_dates(serial.lake) == list(days(LAST - LATER + timedelta(days=1), LAST))
     _check_labels(serial)
     for one in (serial, ahead):
         _check_leaks(one)

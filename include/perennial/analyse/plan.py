@@ -97,6 +97,14 @@ def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]
     return _wanted(lake, day, until, _clean_states(lake))
 
 
+def unlabelled_dates(lake: Lake) -> list[date]:
+    """Return, in order, the dates whose features wait for labels that are known later."""
+    if not lake.pipeline.label.known_after_days:
+        return []
+    features, labels = (lake.tables.state(table).partitions for table in ("features", LABELS))
+    return sorted(date.fromisoformat(day) for day in features.keys() - labels.keys())
+
+
 def _clean_states(lake: Lake) -> dict[str, TableState]:
     return {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
 

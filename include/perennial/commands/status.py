@@ -8,7 +8,6 @@ from typing import Any
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
 from perennial.commands.output import counted, print_json, print_line, stale_text
 from perennial.errors import PipelineRefusedError
-from perennial.lake.lake import Lake
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
@@ -39,6 +38,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
+    from perennial.analyse.plan import unlabelled_dates
     from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
     from perennial.deploy.standing import read_standing
@@ -51,12 +51,12 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
     at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(newest_whole(lake, upto) or upto), upto)
-    champion, unlabelled = now.champion, _unlabelled(lake)
+    champion = now.champion
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "at_rest": [day.isoformat() for day in at_rest],
-        "unlabelled": unlabelled,
+        "unlabelled": [day.isoformat() for day in unlabelled_dates(lake)],
         "known_after_days": pipeline.label.known_after_days,
         "waits": now.waiting.isoformat() if now.waiting else None,
         "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
@@ -75,14 +75,6 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "serving": endpoint.about(now.release) if now.release else None,
         "standing": now.lines(),
     }
-
-
-def _unlabelled(lake: Lake) -> list[str]:
-    """Return the dates whose features wait for their labels."""
-    if not lake.pipeline.label.known_after_days:
-        return []
-    features, labels = (lake.tables.state(table).partitions for table in ("features", "labels"))
-    return sorted(features.keys() - labels.keys())
 
 
 def _labels_text(one: dict[str, Any]) -> str:

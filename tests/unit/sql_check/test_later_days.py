@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from perennial.pipeline import Pipeline
-from perennial.sql_check.check import check_sql
+from perennial.sql_check.check import Findings, check_sql
+from perennial.sql_check.columns import look_at_columns
 from perennial.sql_check.later_days import later_day_problems
 from perennial.sql_check.parse import parse_query
 
@@ -81,6 +82,20 @@ def test_a_label_of_the_next_day_gets_the_remedy_before_anything_runs(pipeline_f
         "features.sql, line 3: n.date = d.date + 1: it asks for later days; features.sql sees nothing after the date of a row. "
         "A label that rests on later days: set label.known_after_days and select it in labels.sql"
     )
+
+
+def test_the_documented_recipes_pass(
+    pipeline_factory: Callable[..., Pipeline], documented: Callable[[str, str], list[str]]
+) -> None:
+    features, labels, rain = documented("docs/how-to/labels-that-come-later.md", "sql")
+    pipeline = pipeline_factory(name="returned_orders")
+    (pipeline.folder / "features.sql").write_text(features)
+    (pipeline.folder / "labels.sql").write_text(labels)
+    assert check_sql(pipeline) == Findings([], [])
+    tree = parse_query("labels.sql", rain)
+    views = {"dates": ["date", "as_of"], "weather": ["date", "station", "observed_at", "rain_mm"]}
+    assert list(later_day_problems(tree, ["weather"], 1, 2)) == []
+    assert look_at_columns(tree, views) == ([], ["date", "station", "observed_at", "rains_soon"])
 
 
 def test_features_that_select_a_later_label_are_refused(pipeline_factory: Callable[..., Pipeline]) -> None:
