@@ -24,6 +24,7 @@ from perennial.lake.labelled import label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
 from perennial.pipeline import Pipeline
+from perennial.report.page import page
 from perennial.report.walk_forward import BASE, FROZEN, walk_forward
 from perennial.stale import stale_dates
 from perennial.train.__main__ import run_job
@@ -155,6 +156,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     monkeypatch.setattr("perennial.report.walk_forward.spark_costs", lambda lake, first, last: {})
     report = walk_forward(serial.lake, FIRST, LAST)
     assert [day.date for day in report.days if day.positives is None] == list(days(LAST - LATER + timedelta(days=1), LAST))
+    assert "Without a row whose label is known: 2 (2026-03-08, 2026-03-09)." in page(report)
     assert [set(day.scores) for day in report.days] == [{"logistic", FROZEN, BASE}, set(), set()]
 
     # The chunk shows a query the days after those of its rows; one that does not bound its reads is refused.

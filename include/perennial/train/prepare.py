@@ -70,7 +70,7 @@ def labels(table: pa.Table, label: Label) -> np.ndarray[Any, np.dtype[np.int8]]:
     if column.null_count:
         raise RefusedError(
             f"Label {label.column!r}: {column.null_count} of {table.num_rows} rows have none",
-            remedy="Leave them out in features.sql: WHERE … IS NOT NULL.",
+            remedy="Leave them out in features.sql: WHERE … IS NOT NULL. If they are known on a later date, set label.known_after_days.",
         )
     values = column.to_pylist()
     if values and type(values[0]) is not type(label.positive):
@@ -84,7 +84,10 @@ def labels(table: pa.Table, label: Label) -> np.ndarray[Any, np.dtype[np.int8]]:
 def check_trainable(window: Rows, holdout: Rows) -> None:
     """Refuse rows from which nothing can be learned or on which nothing can be judged."""
     if not len(holdout.y):
-        raise RefusedError("The holdout has no rows", remedy="Check what features.sql selects for its dates.")
+        raise RefusedError(
+            "The holdout has no rows with a label",
+            remedy="Check what features.sql (and labels.sql, if there is one) selects for its dates.",
+        )
     positives = int(window.y.sum())
     if positives in (0, len(window.y)):
         which = "positive" if positives else "negative"
