@@ -10,18 +10,11 @@ from perennial.pipeline import Pipeline
 from perennial.sql_check.columns import Views, look_at_columns
 from perennial.sql_check.finding import Doubt, Problem
 from perennial.sql_check.functions import function_problems
-from perennial.sql_check.later_days import later_day_problems
+from perennial.sql_check.later_days import Sees, analyses_see, features_see, labels_see, later_day_problems, lookups_see
 from perennial.sql_check.own_day import own_day_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
 from perennial.sql_functions import refused_texts
-
-FEATURES_SEE = "features.sql sees nothing after the date of a row"
-LATER_LABEL = "A label that rests on later days: set label.known_after_days and select it in labels.sql"
-LABELS_SEE = (
-    "labels.sql sees the {days} days after a date, label.known_after_days. Raise that, or bound the reads by "
-    "`date < as_of` of the view dates"
-)
 
 
 @dataclass(slots=True)
@@ -41,20 +34,6 @@ class Expected:
     later_label: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sees:
-    """
-    The last date of the sources that a file sees, as days after `date` of the view `dates`; `midnight`: the same of `as_of`.
-
-    :param says: what to tell one that asks for more
-    """
-
-    sources: tuple[str, ...]
-    last: int
-    midnight: int
-    says: str
-
-
 def check_sql(pipeline: Pipeline) -> Findings:
     """Return what is found in all SQL files of a pipeline. What is not sure is no problem: Spark has the last word."""
     findings = Findings()
@@ -67,25 +46,22 @@ def check_sql(pipeline: Pipeline) -> Findings:
             columns = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": columns}, Expected(tuple(dated), only=False))
         clean[name] = columns
     views: Views = {"dates": ["date", "as_of"], **clean}
-    inputs = pipeline.inputs
-    label = pipeline.label
+    inputs, label = pipeline.inputs, pipeline.label
     row = dict.fromkeys(("date", *pipeline.row_key))
     wanted = dict.fromkeys((*row, *inputs.request, *(() if label.known_after_days else (label.column,))))
-    sees = Sees(tuple(pipeline.sources), 0, 0, FEATURES_SEE if label.known_after_days else f"{FEATURES_SEE}. {LATER_LABEL}")
+    sources = tuple(pipeline.sources)
     features = Expected(tuple(wanted), only=True, later_label=label.column if label.known_after_days else None)
+    sees = features_see(sources, label.known_after_days)
     _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
     if label.known_after_days:
-        last = label.known_after_days
-        sees = Sees(tuple(pipeline.sources), last, last + 1, LABELS_SEE.format(days=last))
-        labels = Expected((*row, label.column), only=True)
+        sees, labels = labels_see(sources, label.known_after_days), Expected((*row, label.column), only=True)
         _check(findings, "labels.sql", pipeline.sql("labels.sql"), views, labels, sees=sees, before_midnight=True)
     for name, text in pipeline.sql_files("lookups").items():
         lookup = inputs.lookups[name]
         wanted_of_it = Expected(("as_of", *lookup.key, *lookup.values), only=True)
-        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, before_midnight=True)
-    sees = Sees(tuple(pipeline.sources), 0, 1, "an analysis sees nothing after its date")
+        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, sees=lookups_see(sources), before_midnight=True)
     for name, text in pipeline.sql_files("analysis").items():
-        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False), sees=sees)
+        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False), sees=analyses_see(sources))
     return findings
 
 
@@ -114,10 +90,10 @@ def _check(
         findings.doubts.append(str(doubt))
         return None
     unknown, yielded = look_at_columns(tree, views)
-    own_day = own_day_problems(tree) if before_midnight else ()
-    later = later_day_problems(tree, sees.sources, sees.last, sees.midnight) if sees else ()
-    asks = [(line, f"{said}: it asks for later days; {sees.says}") for line, said in later if sees]
-    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown, *(asks or own_day)})
+    own_day = list(own_day_problems(tree)) if before_midnight else []
+    told = {line for line, _ in own_day}
+    asks = [found for found in later_day_problems(tree, sees) if found[0] not in told] if sees else []
+    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown, *own_day, *asks})
     findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
     if yielded is not None:
         findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))

@@ -16,6 +16,46 @@ _EQUAL = (exp.EQ, exp.NullSafeEQ)
 
 
 @dataclass(frozen=True, slots=True)
+class Sees:
+    """
+    The last date of the sources that a file sees, as days after `date` of the view `dates`.
+
+    :param midnight: days from `date` to `as_of` of that view
+    :param says: what to tell a query that asks for more
+    """
+
+    sources: tuple[str, ...]
+    last: int
+    midnight: int
+    says: str
+
+
+def features_see(sources: tuple[str, ...], known_after_days: int) -> Sees:
+    """Return what features.sql sees; a label in it may want to see more."""
+    later = ". A label that rests on later days: set label.known_after_days and select it in labels.sql"
+    return Sees(sources, 0, 0, f"features.sql sees nothing after the date of a row{'' if known_after_days else later}")
+
+
+def labels_see(sources: tuple[str, ...], known_after_days: int) -> Sees:
+    """Return what labels.sql sees."""
+    says = (
+        f"labels.sql sees as many days after a date as label.known_after_days says, {known_after_days}. Raise that, or bound the reads by "
+        "`date < as_of` of the view dates"
+    )
+    return Sees(sources, known_after_days, known_after_days + 1, says)
+
+
+def lookups_see(sources: tuple[str, ...]) -> Sees:
+    """Return what a lookup sees."""
+    return Sees(sources, 0, 1, "a lookup sees nothing of as_of or later")
+
+
+def analyses_see(sources: tuple[str, ...]) -> Sees:
+    """Return what an analysis sees."""
+    return Sees(sources, 0, 1, "an analysis sees nothing after its date")
+
+
+@dataclass(frozen=True, slots=True)
 class _Place:
     """A date: that of a row of a table (by alias), and days after it."""
 
@@ -33,17 +73,14 @@ class _Comparison:
     right: _Place
 
 
-def later_day_problems(tree: exp.Expr, sources: Collection[str], last: int, midnight: int) -> Iterator[tuple[int, str]]:
+def later_day_problems(tree: exp.Expr, sees: Sees) -> Iterator[tuple[int, str]]:
     """
     Yield line and text of every condition that asks for days of a source after the last one in sight.
 
     Only what a join or WHERE demands is looked at, and only dates that are tied to the view `dates` for sure.
-
-    :param last: days from `date` of the view `dates` to the last date that the query sees
-    :param midnight: days from `date` to `as_of` of that view
     """
-    tables = _tables(tree, sources)
-    comparisons = list(_comparisons(tree, tables, midnight))
+    tables = _tables(tree, sees.sources)
+    comparisons = list(_comparisons(tree, tables, sees.midnight))
     known = _days_after(comparisons, tables)
     bounded = set()
     found = []
@@ -53,18 +90,18 @@ def later_day_problems(tree: exp.Expr, sources: Collection[str], last: int, midn
                 continue
             days = known[right.alias] + right.days - left.days
             if kind is exp.LT or kind is exp.LTE:
-                is_later = days - (kind is exp.LT) > last
+                is_later = days - (kind is exp.LT) > sees.last
                 if not is_later:
                     bounded.add(left.alias)
             elif kind is exp.GT or kind is exp.GTE:
-                is_later = days + (kind is exp.GT) > last
+                is_later = days + (kind is exp.GT) > sees.last
             else:
-                is_later = days > last
+                is_later = days > sees.last
             if is_later:
                 found.append((left.alias, kind, one.node))
     for alias, kind, node in found:
         if not (kind in (exp.LT, exp.LTE) and alias in bounded):
-            yield line_of(node), node.sql(dialect="spark")
+            yield line_of(node), f"{node.sql(dialect='spark')}: it asks for later days; {sees.says}"
 
 
 def _tables(tree: exp.Expr, sources: Collection[str]) -> dict[str, str]:

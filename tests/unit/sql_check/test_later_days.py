@@ -10,14 +10,14 @@ import pytest
 from perennial.pipeline import Pipeline
 from perennial.sql_check.check import Findings, check_sql
 from perennial.sql_check.columns import look_at_columns
-from perennial.sql_check.later_days import later_day_problems
+from perennial.sql_check.later_days import Sees, labels_see, later_day_problems
 from perennial.sql_check.parse import parse_query
 
 HEAD = "SELECT t.a FROM dates d JOIN t ON t.date = d.date "
 
 
 def said(joins: str, last: int = 0, midnight: int = 0) -> int:
-    return len(list(later_day_problems(parse_query("x.sql", HEAD + joins), ["t", "w"], last, midnight)))
+    return len(list(later_day_problems(parse_query("x.sql", HEAD + joins), Sees(("t", "w"), last, midnight, ""))))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_documented_recipes_pass(
     assert check_sql(pipeline) == Findings([], [])
     tree = parse_query("labels.sql", rain)
     views = {"dates": ["date", "as_of"], "weather": ["date", "station", "observed_at", "rain_mm"]}
-    assert list(later_day_problems(tree, ["weather"], 1, 2)) == []
+    assert list(later_day_problems(tree, labels_see(("weather",), 1))) == []
     assert look_at_columns(tree, views) == ([], ["date", "station", "observed_at", "rains_soon"])
 
 
@@ -119,5 +119,8 @@ def test_labels_are_looked_into_like_other_files(pipeline_factory: Callable[...,
     )
     found = problems(pipeline)
     assert "labels.sql, line 1: unknown column 'nr' of 'r'" in found
-    assert "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; labels.sql sees the 1 days after a date" in found
+    assert (
+        "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; labels.sql sees as many days after a date as label.known_after_days says, 1"
+        in found
+    )
     assert "labels.sql: column 'is_returned' is missing in what it selects. Did you mean 'was_returned'?" in found
