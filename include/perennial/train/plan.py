@@ -107,7 +107,11 @@ def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
 
 
 def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
-    """Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out."""
+    """
+    Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out.
+
+    One whose labels are yet to be made has a key, too, which is that of no model.
+    """
     trainings = _Trainings(lake, candidate)
     able = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
     return {d: (trainings.key(d), trainings.split(d)) for d in able}
@@ -240,7 +244,9 @@ class _Trainings:
         """Return the part of a key that labels of their own table have."""
         if self.labels is None:
             return {}
-        return {"labels": {d.isoformat(): digest for d, digest in self._digests(self.labels, split).items()}}
+        # Labels that are not made yet have no digest: such a key is that of no model.
+        found = {d: self.labels.get(d) for d in (*split.window, *split.holdout)}
+        return {"labels": {d.isoformat(): one and one.digest for d, one in found.items()}}
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:
         return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
