@@ -36,6 +36,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
+    from perennial.clean.lost import lost_history
     from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
     from perennial.deploy.active import read_active
@@ -59,6 +60,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "at_rest": [day.isoformat() for day in at_rest],
         "waits": whole.isoformat() if whole and last and whole > last else None,
+        "history_lost": lost_history(lake, max(day for day in (whole, last) if day)) if whole or last else [],
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
         "last_date": last.isoformat() if last else None,
@@ -84,6 +86,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
         ("landed", f"{landed} (newest)"),
         ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
         ("waits", waits if one["waits"] else ""),
+        *[("history", text) for text in one["history_lost"]],
         ("last decision", decided),
         ("champion", one["champion"] or "none yet"),
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),

@@ -38,6 +38,10 @@ class Layout:
         """Return one page of the register of accepted drops: a month (YYYY-MM), or 'reference'."""
         return f"{self.root}/drops/{source}/{page}.json"
 
+    def refusals(self, source: str) -> str:
+        """Return the prefix of what collect and clean refused of a source."""
+        return f"{self.root}/refused/{source}/"
+
     def refused_drop(self, source: str, day: date, state: str) -> str:
         """Return the record of why collect refused a drop, named by all that the refusal rests on."""
         return f"{self.root}/refused/{source}/{day}/{state}.json"

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from perennial.calendar import DAY, Calendar, Split
+from perennial.clean.lost import lost_history
 from perennial.errors import PerennialError
 from perennial.lake.keys import make_key
 from perennial.lake.lake import Lake
@@ -70,7 +71,7 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, reason, None, None, unchanged=False)
+        return TrainingPlan(candidate, "; ".join([reason, *lost_history(trainings.lake, day)]), None, None, unchanged=False)
     if state.get(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")

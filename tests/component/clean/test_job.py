@@ -44,7 +44,12 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
     for day in DAYS:
         file = folder / f"{name}-{day}.csv"
         file.write_text("n\n1\n2\n")
-        days[day] = {"key": "key", "files": [{"uri": str(file), "name": "a.csv", "rows": 2}], "refusal": str(folder / "refusal")}
+        days[day] = {
+            "key": "key",
+            "header": ["n"],
+            "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
+            "refusal": str(folder / "refusal"),
+        }
     column = ColumnContract.model_validate({"type": "integer"}).model_dump(mode="json")
     return {
         "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "max_quarantine_share": 0.0, "sql": sql,
