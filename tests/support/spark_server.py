@@ -123,7 +123,7 @@ def spark_server(folder: Path, lake: str, port: int, environment: Mapping[str, s
     words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            [SUBMIT, *words, program, address, str(port), folder], env=dict(environment), stdout=log, stderr=log
+            [SUBMIT, *words, program, address, str(port), folder], cwd=folder, env=dict(environment), stdout=log, stderr=log
         )
     try:
         deadline = time.monotonic() + 120

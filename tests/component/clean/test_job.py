@@ -39,6 +39,12 @@ OWN_ROWS = "SELECT date, n, n * 2 AS twice FROM drop"
 ROWS_BEFORE = "SELECT date, n, SUM(n) OVER (ORDER BY date, n) AS so_far FROM drop"
 
 
+ROWS_OF_A = """
+"values": sorted(f"{row.date} {row.n} {row.channel}" for row in spark.table("ice.lab.clean_a").collect()),
+"broken": [f"{row.date} {row.position} {row.column} {row.rule}" for row in spark.table("ice.lab.quarantine").collect()]
+"""
+
+
 def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
     days = {}
     for day in DAYS:
@@ -67,6 +73,28 @@ def test_rows_of_every_table_are_still_cached_when_they_are_written(tmp_path: Pa
     said = cleaned(tmp_path, *(table(tmp_path, name, OWN_ROWS) for name in names))
     full = [f"ice.`lab`.`clean_{name}`" for name in names]
     assert said == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
+
+
+def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_null(tmp_path: Path) -> None:
+    """Case 2: a column that begins, required where it is there; and files in another order."""
+    drops = {"2026-03-01": "n\n1\n2\n", "2026-03-02": "channel,n\nweb,1\n,2\n", "2026-03-03": "n,channel\n1,web\n2,app\n"}
+    begun = table(tmp_path, "a", "SELECT date, n, channel FROM drop")
+    required = ColumnContract.model_validate({"type": "string", "required": True, "since": "2026-03-02"}).rules
+    begun["columns"].append(["channel", required])
+    begun["max_quarantine_share"] = 0.5
+    for day, text in drops.items():
+        Path(begun["days"][day]["files"][0]["uri"]).write_text(text)
+        begun["days"][day]["header"] = text.partition("\n")[0].split(",")
+    said = run_job(
+        tmp_path,
+        JOB.replace('"cached": cached', ROWS_OF_A),
+        hadoop_catalog(tmp_path),
+        [json.dumps({"database": "lab", "tables": [begun]})],
+    )
+    assert said["values"] == [
+        "2026-03-01 1 None", "2026-03-01 2 None", "2026-03-02 1 web", "2026-03-03 1 web", "2026-03-03 2 app"
+    ]  # fmt: skip
+    assert said["broken"] == ["2026-03-02 2 channel required"]
 
 
 def test_sql_that_sees_other_dates_is_refused(tmp_path: Path) -> None:
