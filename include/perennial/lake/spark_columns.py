@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,9 +24,13 @@ SETTING = "hive.metastore.disallow.incompatible.col.type.changes"
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a table at one moment: number (Iceberg's schema id), names and types in their order, nested ones included."""
+    """
+    The columns of a table at one moment: number (Iceberg's schema id), names and types in their order, and those that divide it.
 
-    number: int
+    `number` is None when the table is to be replaced as a whole.
+    """
+
+    number: int | None
     types: Mapping[str, T.DataType]
 
 
@@ -56,9 +60,11 @@ def compare(old: Mapping[str, T.DataType], new: Mapping[str, T.DataType]) -> Cha
     return Change(added, dropped, retyped, is_moved) if added or dropped or retyped or is_moved else None
 
 
-def change_columns(name: str, rows: DataFrame) -> Columns | None:
+def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) -> Columns | None:
     """
     Give a table exactly the columns of `rows`, in their order and in one commit, and return them; None when there is no table.
+
+    A table that is divided by other columns (a reference that became a source) is left to be replaced, with `number` None.
 
     The values of a column that is dropped or retyped stay in the snapshots taken before. Iceberg finds values by a column's number,
     never by its name, so what is added again under an old name is null in old rows.
@@ -72,12 +78,16 @@ def change_columns(name: str, rows: DataFrame) -> Columns | None:
         if table is None:
             return None
         columns = Columns(table.schema().schemaId(), _types(spark, table.schema()))
+        if [field.name() for field in table.spec().fields()] != list(partitioned_by):
+            if _is_in_hive(spark):
+                _forget_columns(spark, table, 0)
+            return replace(columns, number=None)
         change = compare(columns.types, wanted)
         if change is None:
             return columns
         try:
             if _is_in_hive(spark) and not _keeps_positions(columns.types, wanted):
-                _forget_columns(spark, table, list(columns.types.values()), list(wanted.values()))
+                _forget_columns(spark, table, _count_same(list(columns.types.values()), list(wanted.values())))
             _commit(table, change, list(wanted), stored)
         except Py4JJavaError as error:
             if _is_race(error):
@@ -123,9 +133,14 @@ def _keeps_positions(old: Mapping[str, T.DataType], new: Mapping[str, T.DataType
     return all(a == b for a, b in zip(old.values(), new.values(), strict=False))
 
 
-def _forget_columns(spark: SparkSession, table: Any, old: Sequence[T.DataType], new: Sequence[T.DataType]) -> None:
+def _count_same(old: Sequence[T.DataType], new: Sequence[T.DataType]) -> int:
+    """Return how many columns, from the first on, keep their type."""
+    return next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+
+
+def _forget_columns(spark: SparkSession, table: Any, kept: int) -> None:
     """
-    Shorten the metastore's own list of the table's columns to those that keep type and place.
+    Shorten the metastore's own list of the table's columns to the first `kept`, which keep type and place.
 
     A Hive metastore compares old and new columns by position and refuses other types, which protects files that are read by
     position. Iceberg's are not: its columns are in the table's metadata, and the metastore's list is a copy for people. What is
@@ -133,7 +148,6 @@ def _forget_columns(spark: SparkSession, table: Any, old: Sequence[T.DataType], 
     of Iceberg looks at. The metastore takes the shorter list only while the table's metadata is what we read.
     """
     jvm = _jvm(spark)
-    kept = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     conf = jvm.org.apache.hadoop.hive.conf.HiveConf(
         spark.sparkContext._jsc.hadoopConfiguration(), jvm.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
     )
@@ -142,7 +156,8 @@ def _forget_columns(spark: SparkSession, table: Any, old: Sequence[T.DataType], 
     try:
         _, database, plain = str(table.name()).split(".")
         entry = client.getTable(database, plain)
-        entry.getSd().setCols(jvm.java.util.ArrayList(entry.getSd().getCols().subList(0, kept)))
+        listed = entry.getSd().getCols()
+        entry.getSd().setCols(jvm.java.util.ArrayList(listed.subList(0, min(kept, listed.size()))))
         context = jvm.org.apache.hadoop.hive.metastore.api.EnvironmentContext(jvm.java.util.HashMap())
         for key, value in (
             ("expected_parameter_key", "metadata_location"),

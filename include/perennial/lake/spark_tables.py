@@ -83,21 +83,19 @@ def commit(
     Two commits of the same day: the later one replaces the earlier (Iceberg applies the filter again when it lost the race),
     so nothing is doubled.
     """
-    columns = change_columns(name, rows)
+    columns = change_columns(name, rows, partitioned_by)
     if columns is None:
-        writer = _described(rows, name, partitions, FIRST_COLUMNS).using("iceberg")
-        for key, value in TABLE_PROPERTIES.items():
-            writer = writer.tableProperty(key, value)
-        if partitioned_by:
-            writer = writer.partitionedBy(*[F.col(column) for column in partitioned_by])
         try:
-            writer.create()
+            _whole(_described(rows, name, partitions, FIRST_COLUMNS), partitioned_by).create()
             return
         except AnalysisException as error:
-            columns = change_columns(name, rows)
+            columns = change_columns(name, rows, partitioned_by)
             if columns is None:
                 raise
             log.info("%s: another job created it first (%s)", name, error.getCondition())
+    if columns.number is None:
+        _whole(_described(rows, name, partitions), partitioned_by).createOrReplace()
+        return
     try:
         _described(rows, name, partitions, columns.number).overwrite(replaces)
     except AnalysisException as error:
@@ -107,6 +105,14 @@ def commit(
             f"{name}: another job changed its columns while rows were written. Two versions of the pipeline run at once: "
             "run it again when the other has ended."
         ) from error
+
+
+def _whole(writer: Any, partitioned_by: tuple[str, ...]) -> Any:
+    """Return a writer of a table as a whole."""
+    writer = writer.using("iceberg")
+    for key, value in TABLE_PROPERTIES.items():
+        writer = writer.tableProperty(key, value)
+    return writer.partitionedBy(*[F.col(column) for column in partitioned_by]) if partitioned_by else writer
 
 
 def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -> DataFrame:

@@ -106,11 +106,19 @@ found["commits"] = [commits, spark.sql("SELECT count(*) FROM ice.lab.changing.sn
 small = [put("CAST(1 AS TINYINT) AS a", day, "ice.lab.small") for day in ("2026-03-01", "2026-03-02")]
 found["small"] = [small[-1], spark.sql("SELECT count(DISTINCT latest_schema_id) FROM ice.lab.small.metadata_log_entries").first()[0]]
 
+rows = spark.sql("SELECT 'x' AS code, DATE '2026-03-01' AS date")
+for by in ((), ("date",), ()):
+    shown = rows if by else rows.drop("date")
+    spark_tables.commit(shown, "ice.lab.divided", replaces=F.lit(True), partitioned_by=by, partitions={DAY: Partition("key", "digest", 1)})
+    found.setdefault("divided", []).append([columns("ice.lab.divided"), spark.table("ice.lab.divided").count()])
+first = spark.sql("SELECT snapshot_id FROM ice.lab.divided.snapshots ORDER BY committed_at").first()[0]
+found["divided"].append(spark.sql(f"SELECT code FROM ice.lab.divided VERSION AS OF {first}").first()[0])
+
 change_columns = spark_tables.change_columns
 
 
-def overtaken(name, rows):
-    known = change_columns(name, rows)
+def overtaken(name, rows, partitioned_by):
+    known = change_columns(name, rows, partitioned_by)
     spark.sql(f"ALTER TABLE {name} ADD COLUMN other INT")
     spark.sql(f"ALTER TABLE {name} DROP COLUMN a")
     return known
@@ -191,6 +199,11 @@ def test_columns_change_in_one_commit_however_many_they_are(found: dict[str, Any
 
 def test_short_number_which_is_stored_as_a_longer_one_is_no_other_column(found: dict[str, Any]) -> None:
     assert found["small"] == [[["date date", "a int"], ["[1]", "[1]"]], 1]
+
+
+def test_reference_that_becomes_a_source_and_back_replaces_its_table(found: dict[str, Any]) -> None:
+    """Its earlier snapshots stay readable."""
+    assert found["divided"] == [[["code string"], 1], [["code string", "date date"], 1], [["code string"], 1], "x"]
 
 
 def test_job_whose_columns_another_one_changes_meanwhile_says_so(found: dict[str, Any]) -> None:
