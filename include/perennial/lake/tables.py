@@ -79,6 +79,10 @@ class TableState:
         """Return what is recorded about a day, or None."""
         return self.partitions.get(day.isoformat())
 
+    def get_whole(self, day: date) -> Partition | None:
+        """Return what is recorded about a day whose rows were written with the table's present columns, or None."""
+        return None if day.isoformat() in self.reshaped else self.get(day)
+
 
 class Tables:
     """The tables of one pipeline, `<database>.<table>` in the Hive Metastore."""
@@ -246,6 +250,15 @@ def read_rows(
 
     table = StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
     wanted = sorted({day.isoformat() for day in days})
+    snapshot = table.snapshot_by_id(snapshot_id)
+    number = None if snapshot is None else snapshot.schema_id
+    present = table.schema() if number is None else table.schemas()[number]
+    if missing := sorted(set(columns) - set(present.column_names)):
+        raise RefusedError(
+            f"{table.location().rpartition('/')[2]}: its rows lack columns of the present pipeline.yaml",
+            missing,
+            "Run a date: analyse brings them.",
+        )
     rows = table.scan(
         row_filter=In(day_column, wanted),  # type: ignore[arg-type, call-arg]
         selected_fields=tuple(columns),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date
 from typing import Any
 
 import pytest
 from pyiceberg.table.metadata import TableMetadataV2
 
 from perennial.errors import RefusedError
-from perennial.lake.tables import WITHDRAWN, Partition, read_partitions, refuse_changed
+from perennial.lake.tables import WITHDRAWN, Partition, TableState, read_partitions, refuse_changed
 
 Columns = tuple[tuple[int, str, str], ...]
 
@@ -118,3 +119,9 @@ def test_what_is_left_of_a_partition_has_another_digest() -> None:
 
 def test_withdrawn_partition_is_none_whatever_its_columns() -> None:
     assert _read((A, {ONE: _partition("k1")}), (A, {ONE: WITHDRAWN}), then=WITHOUT_X) == ({}, set())
+
+
+def test_rows_of_other_columns_are_not_whole() -> None:
+    state = TableState("features", "s3://lake/1.json", 1, {ONE: _partition(""), TWO: _partition("k2")}, frozenset({ONE}))
+    assert state.get(date(2026, 3, 1)) is not None
+    assert [state.get_whole(date(2026, 3, day)) is not None for day in (1, 2, 3)] == [False, True, False]
