@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -177,10 +178,10 @@ def _is_race(error: Py4JJavaError) -> bool:
 
 def _refusal(name: str, change: Change, error: Py4JJavaError) -> RefusedError:
     causes = [line.partition(":")[2].strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
-    cause = next((one for one in reversed(causes) if one), "no reason given")
+    cause = re.sub(r"^\w+\(message:", "", next((one for one in reversed(causes) if one), "no reason given"))
     return RefusedError(
         f"{name}: the metastore refuses other columns ({change.describe()})",
-        [" ".join(cause.split())[:300]],
+        [" ".join(cause.split())[:300].rstrip(" :)")],
         f"Set {SETTING} to false in the metastore's hive-site.xml, restart it and run the date again. Nothing was changed.",
     )
 
