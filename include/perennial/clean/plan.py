@@ -79,7 +79,8 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     """
     Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, as `kept` the
     dates whose drop has left the landing zone and that are used as they were, as `nulls` in how many dates a column is null as
-    a whole, and as `warnings` what the present contract refuses of the history.
+    a whole, as `earlier_columns` how many other dates a table holds with the columns of an earlier contract, and as `warnings`
+    what the present contract refuses of the history.
 
     Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
     """
@@ -87,6 +88,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     gaps: dict[str, str] = {}
     kept: set[str] = set()
     nulls: dict[str, int] = {}
+    earlier: dict[str, int] = {}
     warnings: list[str] = []
     needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
     for name, drops in _collected(lake, day, day).items():
@@ -96,6 +98,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
         kept |= left
         refused: dict[date, list[str]] = {}
         nulls |= _nulls(lake, name, drops)
+        earlier |= {name: len(state.reshaped)} if state.reshaped else {}
         warnings += _reshaped(name, left & state.reshaped, len(needed))
         for key_day, drop in drops.items():
             if drop is None:
@@ -121,7 +124,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
         log.warning("%s", text)
     if nulls:
         log.info("Null for want of a column, by dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items()))
-    return {**facts, "gaps": gaps, "kept": sorted(kept), "nulls": nulls, "warnings": warnings}
+    return {**facts, "gaps": gaps, "kept": sorted(kept), "nulls": nulls, "earlier_columns": earlier, "warnings": warnings}
 
 
 def _nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:

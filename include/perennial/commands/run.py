@@ -132,6 +132,7 @@ _SHOWN = (
     "rows",
     "quarantined",
     "nulls",
+    "earlier_columns",
     "roc_auc",
     "log_loss",
     "decision",
