@@ -3,13 +3,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# With a locale that is not installed Python reads no path beyond ASCII.
+export LC_ALL := C.UTF-8
 
 VAR := $(if $(PERENNIAL_VAR),$(PERENNIAL_VAR),var)
 STACK := .venv/bin/python -m stack
 
 # The first Python 3.11 on the PATH, as a real path: a venv made from a version manager's shim breaks when that one switches.
-FIND_PYTHON = for one in $(PYTHON) python3.11 python3 python; do \
+FIND_PYTHON = for one in $(if $(PYTHON),"$(PYTHON)") python3.11 python3 python; do \
 	"$$one" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null && break; done || true
+REQUIRE_PYTHON = [ -n "$$python" ] || { echo "✗ Python 3.11 is not on the PATH. Install it (Debian: apt-get install python3.11-venv), or name it: make setup PYTHON=/path/to/python3.11"; exit 1; }
 
 # A stamp carries the checksum of what it was made from, so that nothing is installed twice and nothing is missed.
 key = $(shell cat $(1) | cksum | cut -d' ' -f1)
@@ -26,19 +29,21 @@ BESIDE := --numprocesses 4 --dist loadfile
 
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
 # The tag tells what an image was made from, so that a node that has it need not ask a registry again.
-IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements*.lock -type f -not -name '*.pyc' | LC_ALL=C sort | xargs cat | cksum | cut -d' ' -f1)
+IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements*.lock -type f -not -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 setup: ## Install everything into .venv and .spark (nothing to do: a second)
-	@begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP)"; \
+	@python=$$(.venv/bin/python -I -c 'import sys; print(sys.executable)' 2>/dev/null || $(FIND_PYTHON)); $(REQUIRE_PYTHON); \
+	"$$python" -I include/stack/machine.py; \
+	begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP)"; \
 	ls $$stamps >/dev/null 2>&1 && fresh=false || fresh=true; \
 	$(MAKE) --silent $$stamps; $(STACK) prepare; \
 	seconds=$$(( $$(date +%s) - begin )); echo "✓ Set-up: $$seconds s"; \
@@ -46,7 +51,7 @@ setup: ## Install everything into .venv and .spark (nothing to do: a second)
 
 $(UV_STAMP): requirements-uv.lock
 	@python=$$($(FIND_PYTHON)); \
-	[ -n "$$python" ] || { echo "✗ Python 3.11 is not on the PATH. Install it (Debian: apt-get install python3.11-venv), or name it: make setup PYTHON=/path/to/python3.11"; exit 1; }; \
+	$(REQUIRE_PYTHON); \
 	echo "▸ Fetching uv with $$python"; rm -rf .uv; \
 	"$$python" -m venv .uv || { echo "✗ $$python cannot make a virtual environment. Debian: apt-get install python3.11-venv"; exit 1; }; \
 	.uv/bin/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements-uv.lock; \
@@ -65,8 +70,8 @@ $(SPARK_STAMP): $(UV_STAMP)
 	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements-spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
 
-up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers
-	@$(STACK) up
+up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers (ONLY=s3,postgres starts some)
+	@$(STACK) up $(if $(ONLY),--only "$(ONLY)")
 
 down: ## Stop the stack; data is kept
 	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
@@ -92,8 +97,8 @@ lint: setup ## Check style, types and the direction of imports
 
 lint-manifests: setup $(MANIFESTS_STAMP) ## Check the Dockerfiles and everything that is applied to a cluster
 	$(call timed,hadolint,.manifests/bin/hadolint include/images/*/Dockerfile)
-	@mkdir -p $(VAR)/manifests; PYTHONPATH=include .venv/bin/python tests/support/render_manifests.py > $(VAR)/manifests/rendered.yaml; cp include/deploy/namespaces.yaml include/deploy/training.yaml include/deploy/serving.yaml $(VAR)/manifests/
-	$(call timed,checkov,.manifests/bin/checkov --config-file include/deploy/checkov.yaml --directory $(VAR)/manifests --directory include/images)
+	@mkdir -p "$(VAR)/manifests"; PYTHONPATH=include .venv/bin/python tests/support/render_manifests.py > "$(VAR)/manifests/rendered.yaml"; cp include/deploy/namespaces.yaml include/deploy/training.yaml include/deploy/serving.yaml "$(VAR)/manifests/"
+	$(call timed,checkov,.manifests/bin/checkov --config-file include/deploy/checkov.yaml --directory "$(VAR)/manifests" --directory include/images)
 
 $(MANIFESTS_STAMP): $(UV_STAMP)
 	$(call timed,Installing checkov and hadolint into .manifests,\
@@ -107,9 +112,16 @@ format: setup ## Format the code and fix what can be fixed
 test-unit: setup ## Run the unit tests: no stack, no network
 	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)
 
-test: setup ## Run all tests; those of the whole stack start one of their own
+test: test-parts test-stack ## Run all tests; those of the whole stack start one of their own
+
+test-parts: setup ## Run the tests that need no stack
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
-	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest tests/integration)
+
+test-stack: setup ## Run the tests of the whole stack, which start one of their own
+	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integration --ignore tests/integration/test_on_kubernetes.py)
+
+test-start: setup ## Start clones in closed folders, at long paths, as other users, without a network (some minutes; as root)
+	$(call timed,Tests of the first start,.venv/bin/python -m pytest tests/start)
 
 test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import hypothesis
 import pytest
 import yaml
 
@@ -28,6 +29,10 @@ from perennial.pipeline_file import FILE, read_pipeline
 from stack.config import REPO, StackConfig
 from stack.probe import taken_by
 from stack.seaweedfs import create_buckets, prepare_s3, s3_service
+
+# The same examples every time, and no deadline by the clock: this machine may be busy.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 TEST_PIPELINES = REPO / "tests" / "pipelines"
 DEMO_PIPELINES = REPO / "include" / "pipelines"
@@ -75,6 +80,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     finally:
         server.kill()  # its data is thrown away; an orderly stop takes 20 s
         server.wait()
+        for path in service.leaves:
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from perennial.commands import (
     doctor,
     feed,
     history,
+    impact,
     land,
     predict,
     quarantine,
@@ -53,6 +54,7 @@ app.command()(quarantine.quarantine)
 app.command()(status.status)
 app.command()(history.decisions)
 app.command()(history.stale)
+app.command()(impact.impact)
 app.command()(history.releases)
 app.command()(history.rollback)
 app.command()(cluster.plan)

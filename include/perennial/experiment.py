@@ -22,7 +22,7 @@ from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import whole_dates
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import DropRefusedError, PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json
@@ -128,20 +128,37 @@ def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
 
 
 def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
-    """Bring the pipeline's tables up to what these dates need; return those whose drop is refused, with the reason."""
+    """
+    Bring the pipeline's tables up to what these dates need; return the dates that are not ready, with the reason.
+
+    A Spark job that is refused does not say for which date: halves are tried until the first bad date is alone. The dates before
+    it are made. Those after it are not tried, because its rows are in their windows.
+    """
     refused: dict[date, str] = {}
-    for first in chunk:
+    todo, size = list(chunk), len(chunk)
+    while todo:
+        batch = todo[:size]
         try:
-            collect(lake, first, chunk[-1])
-            submit(plan_clean(lake, first, until=chunk[-1]))
-            finish_clean(lake, first)
-            submit(plan_analyse(lake, first, until=chunk[-1]))
-            finish_analyse(lake, first)
-            break
+            _make_tables(lake, batch[0], batch[-1])
+        except DropRefusedError as error:
+            refused[todo.pop(0)] = str(error)
         except RefusedError as error:
-            refused[first] = str(error)
+            if len(batch) == 1:
+                refused |= {day: f"not tried: the job of {batch[0]} is refused" for day in todo} | {batch[0]: str(error)}
+                break
+            size = len(batch) // 2
+        else:
+            todo = todo[size:]
     state = lake.tables.state("features")
     return {day: "its drop is refused" for day in chunk if state.get(day) is None} | refused
+
+
+def _make_tables(lake: Lake, first: date, last: date) -> None:
+    collect(lake, first, last)
+    submit(plan_clean(lake, first, until=last))
+    finish_clean(lake, first)
+    submit(plan_analyse(lake, first, until=last))
+    finish_analyse(lake, first)
 
 
 def _train(lake: Lake, some: Sequence[date]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perennial.analyse.plan import unanalysed
 from perennial.calendar import DAY
-from perennial.clean.plan import clean_refusal, unclean
+from perennial.clean.plan import unclean
+from perennial.clean.refusals import refused_dates
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
@@ -17,16 +18,24 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.train.plan import chains_begin
 
+if TYPE_CHECKING:
+    from perennial.evaluate.changes import Change
+
 INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
-MODEL = "its features (a run of another date may have brought in a new drop), its candidates, the gate or their code have changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """Why a decision no longer rests on what is there; `is_blocked`: its own drop is refused or gone, or it rests, so its run could only fail."""
+    """
+    Why a decision no longer rests on what is there.
+
+    :param is_blocked: its own drop is refused or gone, or it is a rest date by now, so it cannot run
+    :param changes: where a model or the gate would come out otherwise, by category
+    """
 
     reason: str
     is_blocked: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +67,25 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
 
 def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
     """Return stale dates as JSON values."""
-    return [{"date": day.isoformat(), "reason": one.reason, "blocked": one.is_blocked} for day, one in stale.items()]
+    return [
+        {
+            "date": day.isoformat(),
+            "reason": one.reason,
+            "blocked": one.is_blocked,
+            "changes": [{"category": change.cause.value, "of": change.what} for change in one.changes],
+        }
+        for day, one in stale.items()
+    ]
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
     """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
-    found: dict[date, Stale] = {}
+    found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
-        landed = landed_drops(lake, name, decided)
-        for day in decided:
-            one = landed.get(day)
-            if lake.pipeline.calendar.data_days.rests(day):
-                found[day] = Stale("it is a rest date by now: no run judges it again", is_blocked=True)
-            elif one is None:
-                found[day] = Stale(f"its drop of {name} has left the landing zone", is_blocked=True)
-            elif one.drop is None and is_refused(lake, name, day, one.found):
-                found[day] = Stale(f"its drop of {name} is refused", is_blocked=True)
-            elif one.drop is not None and clean_refusal(lake, name, day, one.drop):
-                found[day] = Stale(f"its drop of {name} is refused for its rows", is_blocked=True)
-    return found
+        gone = set(decided) - landed_drops(lake, name, decided).keys()
+        found |= dict.fromkeys(gone, Stale(f"its drop of {name} has left the landing zone", is_blocked=True))
+    rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
+    return found | dict.fromkeys(rest, Stale("it is a rest date by now: no run judges it again", is_blocked=True))
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
@@ -102,8 +111,9 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
 
 
 def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Stale | None:
-    # Imported here: it brings scikit-learn.
-    from perennial.evaluate.evaluate import is_current
+    # Imported here: they bring scikit-learn.
+    from perennial.evaluate.changes import describe
+    from perennial.evaluate.evaluate import changes_since, is_current
 
     calendar = lake.pipeline.calendar
     needed, featured = calendar.needed_from(begins), calendar.features_from(begins)
@@ -122,4 +132,7 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
     entry = chain.get(day)
     if entry is not None and entry.stale:
         return Stale(INCUMBENT)
-    return None if is_current(lake, day) else Stale(MODEL)
+    if is_current(lake, day):
+        return None
+    since = changes_since(lake, day)
+    return Stale(f"other than when it was judged: {describe(since)}", changes=since)

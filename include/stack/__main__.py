@@ -27,6 +27,7 @@ from stack.errors import StackError
 from stack.foreground import is_healthy, run_part
 from stack.leftovers import end_leftovers
 from stack.lock import LOCK, alone
+from stack.machine import Finding
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
 from stack.process import is_running
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return show_doctor(config, options.json)
         return prepare(config)
     except StackError as error:
-        out.print(f"[red]✗[/] {error}", markup=True)
+        out.print(f"[red]✗[/] {escape(str(error))}")
         return 1
 
 
@@ -102,7 +103,7 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     ill = [finding for finding in doctor.examine(config, parts) if finding.fix]
     if ill:
         for finding in ill:
-            out.print(f"[red]✗[/] {finding.subject}: {finding.found}. {finding.fix}")
+            _say(finding)
         return 1
     config.write_environment()
     keep_places(config)
@@ -158,11 +159,10 @@ def show_doctor(config: StackConfig, as_json: bool) -> int:
     parts = plan(config)
     findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
     if as_json:
-        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+        out.print_json(json.dumps([finding._asdict() for finding in findings]))
     else:
         for finding in findings:
-            mark = "[red]✗[/]" if finding.fix else "[green]✓[/]"
-            out.print(f"{mark} {finding.subject}: {finding.found}{'. ' + finding.fix if finding.fix else ''}")
+            _say(finding)
     return 1 if any(finding.fix for finding in findings) else 0
 
 
@@ -204,13 +204,18 @@ def _end_leftovers(config: StackConfig, only: Sequence[str]) -> None:
         out.print(f"  [green]✓[/] {count} process{'es' if count > 1 else ''} of a killed stack ended")
 
 
+def _say(finding: Finding) -> None:
+    mark = "[red]✗[/]" if finding.fix else "[green]✓[/]"
+    out.print(f"{mark} {escape(finding.subject)}: {escape(finding.found + ('. ' + finding.fix if finding.fix else ''))}")
+
+
 def _report(outcome: Outcome) -> None:
     if outcome.state == "nothing to stop":
         return
     mark = "[red]✗[/]" if outcome.problem else "[green]✓[/]"
     out.print(f"  {mark} {outcome.part.name:<24} {outcome.state:<9} {outcome.seconds:5.1f} s")
-    if outcome.problem:
-        out.print(f"    {outcome.problem}", markup=False)
+    for text in filter(None, (outcome.note, outcome.problem)):
+        out.print(f"    {text}", markup=False)
 
 
 def _addresses(config: StackConfig, parts: Sequence[Part]) -> None:

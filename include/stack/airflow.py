@@ -17,7 +17,7 @@ from pathlib import Path
 from stack.airflow_forks import AirflowForks
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password
+from stack.postgres import database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
 from stack.secrets import secret, write_private
@@ -52,6 +52,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
             ports=ports,
             is_ready=lambda: _is_healthy(config, name, part),
             ready_seconds=180,
+            hopeless=refused_password(config, "airflow"),
         )
 
     return (
@@ -145,7 +146,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             # A task whose supervisor was killed is tried again after this many seconds; on one machine the default of 300 is long.
             "task_instance_heartbeat_timeout": "120",
             # The tasks of a killed scheduler are taken over at the start of the next. This finds those whose rows were locked then.
-            "orphaned_tasks_check_interval": "15",
+            "orphaned_tasks_check_interval": "30",
         },
         "dag_processor": {
             "dag_bundle_storage_path": str(config.var / "airflow" / "bundles"),

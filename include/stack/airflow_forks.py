@@ -11,7 +11,7 @@ from typing import IO, cast
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.process import MARK
+from stack.process import MARK, last_lines
 
 SHARED_MARK = "airflow"
 """The mark of all forks; no service has this name."""
@@ -40,7 +40,9 @@ class AirflowForks:
             except BrokenPipeError:
                 answer = ""
         if not answer:
-            raise StackError(f"Airflow cannot be imported, so airflow {arguments[0]} did not start. The cause is in {own_log}.")
+            raise StackError(
+                f"Airflow cannot be imported, so airflow {arguments[0]} did not start. The end of {own_log}:\n{last_lines(own_log, 3)}"
+            )
         return int(answer)
 
     def _start(self, environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:

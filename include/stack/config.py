@@ -34,8 +34,11 @@ PORTS = {
 
 BUCKETS = ("landing", "perennial")
 
-FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "PG", "PYSPARK_", "PYTHON", "SPARK_", "WEED_")
+FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "LC_", "PG", "PYSPARK_", "PYTHON", "SPARK_", "WEED_")
 """Settings of the user's shell that would redirect a service, for example AWS keys of another account: dropped."""
+
+NEUTRAL = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+"""Java spells letters by the locale (a Turkish one breaks Hive) and reads no path beyond ASCII in the locale C."""
 
 RUNTIME_SETTINGS = (
     "KUBECONFIG",
@@ -207,7 +210,7 @@ class StackConfig:
         for key in ("NO_PROXY", "no_proxy"):
             hosts = dict.fromkeys([*inherited.get(key, "").split(","), "127.0.0.1", "localhost", self.s3_bind])
             inherited[key] = ",".join(host for host in hosts if host)
-        return {**inherited, **self.shared_environment(), **(extra or {})}
+        return {**inherited, **NEUTRAL, **self.shared_environment(), **(extra or {})}
 
     def write_environment(self) -> None:
         """Write `stack.env`, which `perennial.settings.load_environment` reads."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from types import FrameType
+
+import psutil
 
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.plan import Part, choose, plan
 from stack.process import MARK, Service
 from stack.server import keep_places
+from stack.waiting import await_ready
 
 
 def run_part(config: StackConfig, name: str) -> int:
@@ -22,11 +23,11 @@ def run_part(config: StackConfig, name: str) -> int:
 
     A part without a service (work that comes before others) is done when it returns.
     """
+    config.write_environment()  # the plan depends on who may enter this folder
     part = _part(config, name)
-    config.write_environment()
     keep_places(config)
-    if part.before:
-        part.before(config)
+    if part.before and (note := part.before(config)):
+        sys.stdout.write(f"{note}\n")
     if part.service is None:
         return 0
     process = _start(config, part.service)
@@ -63,9 +64,10 @@ def _start(config: StackConfig, service: Service) -> subprocess.Popen[bytes]:
 
 
 def _await_ready(service: Service, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + service.ready_seconds
-    while process.poll() is None and not service.is_ready():
-        if time.monotonic() > deadline:
-            process.kill()
-            raise StackError(f"Service {service.name} was not ready after {service.ready_seconds:.0f} s (pid {os.getpid()}).")
-        time.sleep(0.5)
+    known = psutil.Process(process.pid)
+    problem = await_ready(
+        service.is_ready, lambda: known if process.poll() is None else None, quiet_seconds=service.ready_seconds
+    )
+    if problem:
+        process.kill()
+        raise StackError(f"Service {service.name} {problem}")

@@ -99,7 +99,9 @@ def _retrieve(folder: Path, java: Path, ivy: Path) -> None:
             *("-jar", ivy, "-warn", "-settings", settings, "-ivy", COORDINATES, "-cache", cache),
             *("-retrieve", f"{cache}/retrieved/[artifact]-[revision].[ext]"),
         ]
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, check=False)
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}  # in the locale C Java opens no path beyond ASCII
+        words = [str(part) for part in command]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             raise StackError(
                 f"Jars for Spark could not be fetched: {_reason(done.stdout + done.stderr)}. Check the connection; behind a proxy set "

@@ -20,7 +20,7 @@ from thrift.transport.TTransport import TBufferedTransport
 from perennial.lake.spark_conf import s3a_conf, s3a_uri
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password
+from stack.postgres import database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
 from stack.secrets import write_private
@@ -45,6 +45,7 @@ def metastore_service(config: StackConfig) -> Service:
         is_ready=lambda: is_listening(port) and _answers(port),
         ports=(port,),
         ready_seconds=120.0,
+        hopeless=refused_password(config, DATABASE),
     )
 
 
@@ -122,7 +123,7 @@ def _create_tables(config: StackConfig) -> None:
             env=config.process_environment(),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
     if done.returncode:

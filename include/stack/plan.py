@@ -26,7 +26,9 @@ class Part:
     clings_to: tuple[str, ...] = ()
     """Services whose restart it does not survive for long: when they were started, it is started anew as well."""
 
-    before: Callable[[StackConfig], object] | None = None
+    before: Callable[[StackConfig], str | None] | None = None
+    """Work that comes before the service; returns what the user should know of it."""
+
     after: Callable[[StackConfig], object] | None = None
 
 
@@ -38,6 +40,7 @@ class Outcome:
     state: str
     seconds: float
     problem: str = ""
+    note: str = ""
 
 
 def plan(config: StackConfig) -> tuple[Part, ...]:
@@ -106,7 +109,9 @@ def bring_up(config: StackConfig, parts: Sequence[Part], report: Callable[[Outco
             stop(config, part.service)
         failed = [need for need in part.needs if earlier[need].state in ("failed", "skipped")]
         return (
-            Outcome(part, "skipped", 0.0, f"needs {', '.join(failed)}") if failed else _timed(part, lambda: _start(config, part))
+            Outcome(part, "skipped", 0.0, f"needs {', '.join(failed)}")
+            if failed
+            else _timed(part, lambda notes: _start(config, part, notes))
         )
 
     return _in_order(parts, {part.name: part.needs for part in parts}, work, report)
@@ -117,7 +122,7 @@ def bring_down(config: StackConfig, parts: Sequence[Part], report: Callable[[Out
     users = {part.name: tuple(other.name for other in parts if part.name in other.needs) for part in parts}
 
     def work(part: Part, _: Mapping[str, Outcome]) -> Outcome:
-        return _timed(part, lambda: _stop(config, part))
+        return _timed(part, lambda _: _stop(config, part))
 
     return _in_order(parts, users, work, report)
 
@@ -152,22 +157,24 @@ def _in_order(
     return [outcomes[part.name] for part in parts]
 
 
-def _timed(part: Part, work: Callable[[], str]) -> Outcome:
-    begin = time.monotonic()
+def _timed(part: Part, work: Callable[[list[str]], str]) -> Outcome:
+    begin, problem = time.monotonic(), ""
+    notes: list[str] = []
     try:
-        state, problem = work(), ""
+        state = work(notes)
     except StackError as error:
         state, problem = "failed", str(error)
     except Exception as error:
         # A part that breaks in a way nobody foresaw must not hide how the others fared.
         logging.getLogger(__name__).debug("Part %s", part.name, exc_info=True)
         state, problem = "failed", f"{part.name}: {type(error).__name__}: {error}"
-    return Outcome(part, state, time.monotonic() - begin, problem)
+    return Outcome(part, state, time.monotonic() - begin, problem, " ".join(notes))
 
 
-def _start(config: StackConfig, part: Part) -> str:
-    if part.before:
-        part.before(config)
+def _start(config: StackConfig, part: Part, notes: list[str]) -> str:
+    """Start a part and return its state; `notes` takes what the user should know, even when a later step fails."""
+    if part.before and (note := part.before(config)):
+        notes.append(note)
     state = "done"
     if part.service:
         state = "started" if start(config, part.service) else "running"

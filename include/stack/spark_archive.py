@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from stack.config import NEUTRAL
 from stack.errors import StackError
 
 WARM_UP = Path(__file__).with_name("spark_warm_up.py")
@@ -30,13 +31,14 @@ def ensure_archive(archive: Path, java: Path, class_path: Sequence[Path], spark_
         loaded, built = Path(scratch, "classes.txt"), Path(scratch, "classes.jsa")
         environment = {
             **os.environ,
+            **NEUTRAL,
             "PERENNIAL_VAR": scratch,
             # The archive that the job's settings name does not exist yet.
             "JDK_JAVA_OPTIONS": f'-Xshare:off "-XX:DumpLoadedClassList={loaded}"',
         }
         _run([spark_submit, *hadoop_catalog(Path(scratch)), WARM_UP, scratch], environment)
         dump = ["-Xshare:dump", "-XX:+UseSerialGC", f"-XX:SharedClassListFile={loaded}", f"-XX:SharedArchiveFile={built}"]
-        _run([java, *dump, "-cp", ":".join(map(str, class_path))], dict(os.environ))
+        _run([java, *dump, "-cp", ":".join(map(str, class_path))], {**os.environ, **NEUTRAL})
         for old in archive.parent.glob("classes-*.jsa"):
             old.unlink()
         built.replace(archive)
@@ -57,7 +59,7 @@ def hadoop_catalog(folder: Path) -> list[str]:
 
 def _run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
     words = [str(word) for word in command]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode:
         raise StackError(
             f"Spark's class archive: {Path(words[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr).strip()[-500:]}. "

@@ -65,10 +65,6 @@ class Killer(threading.Thread):
         except (SystemExit, Exception) as error:  # either ends a thread without a word
             self.problem = f"The trial itself failed: {type(error).__name__}: {error}"
 
-    def is_through(self) -> bool:
-        """Tell whether there is nothing more to kill."""
-        return not self.is_alive()
-
     def summary(self) -> str:
         """Return how many of each kind were killed."""
         counts = Counter(kind for _, kind in self.killed)
@@ -79,7 +75,7 @@ class Killer(threading.Thread):
         drawn, since = chance.choice(KINDS), time.monotonic()
         while not self.done.wait(0.2):
             if not self._is_busy():
-                since = time.monotonic()  # a stack without work is not worth a kill
+                since = time.monotonic()  # a stack that has no work, or pauses before a retry, is not worth a kill
                 continue
             late = time.monotonic() - since > PATIENCE_SECONDS
             for kind in chance.sample(KINDS, len(KINDS)) if late else [drawn]:
@@ -90,7 +86,7 @@ class Killer(threading.Thread):
     def _is_busy(self) -> bool:
         try:
             with administrator(self.config) as session:
-                session.execute("SELECT count(*) FROM dag_run WHERE state = 'running'")
+                session.execute("SELECT count(*) FROM task_instance WHERE state IN ('scheduled', 'queued', 'running')")
                 return bool(session.fetchone()[0])
         except psycopg2.Error:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,9 @@ AT_WORK_CPU_SECONDS = 0.02
 
 MAX_RETRY_SECONDS = 330.0
 """The longest pause before a retry (`max_retry_delay` in dags/retrain.py), and the scheduler's look after it."""
+
+WAITING = ("deferred", "up_for_retry", "scheduled", "queued")
+NO_RUN = "the backfill, of which no run is running"
 
 TASKS = """
     SELECT task.run_id, task.task_id, task.map_index, task.try_number, task.state, task.pid,
@@ -40,15 +43,62 @@ LOCKS = """
 """
 
 
-@dataclass
-class Watchdog(threading.Thread):
+class Progress:
     """
-    Ends a trial when a run makes no progress.
+    Knows since when each run of a backfill has been without progress.
 
     Progress of a run: one of its tasks changes its state, its running task uses CPU time, or an object is written. A run whose
     tasks wait for others or for a retry is as still as all the runs together.
-    While a killed service starts again, the clock stands still: `is_paused`.
     """
+
+    def __init__(self) -> None:
+        self._moved: dict[str, float] = {}
+        self._states: dict[str, list[Any]] = {}
+
+    def look(self, now: float, tasks: Iterable[Sequence[Any]], at_work: Collection[int], written: bool) -> dict[str, float]:
+        """
+        Take in a look and return for how many seconds each run has been without progress.
+
+        :param tasks: the rows of TASKS
+        :param at_work: processes of tasks that used CPU time since the last look
+        :param written: whether an object was written since then
+        """
+        by_run: dict[str, list[Task]] = {}
+        for run, *facts in tasks:
+            by_run.setdefault(run, []).append(Task(*facts))
+        if not by_run:
+            by_run[NO_RUN] = []
+        states = {run: [(task.name, task.index, task.tries, task.state) for task in group] for run, group in by_run.items()}
+        works = {run for run, group in by_run.items() if any(one.state == "running" for one in group)}
+        moving = {run for run in by_run if self._states.get(run) != states[run]}
+        moving |= {run for run, group in by_run.items() if any(one.state == "running" and one.pid in at_work for one in group)}
+        moving |= works if written else set()
+        if written or moving or any(one.pauses for group in by_run.values() for one in group):
+            moving |= {run for run, group in by_run.items() if any(one.state in WAITING for one in group)}
+        self._states = states
+        self._moved = {run: now if run in moving else self._moved.get(run, now) for run in by_run}
+        return {run: now - since for run, since in self._moved.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row of TASKS, without its run."""
+
+    name: str
+    index: int
+    tries: int
+    state: str | None
+    pid: int | None
+    ended_seconds: float | None
+
+    @property
+    def pauses(self) -> bool:
+        return self.state == "up_for_retry" and float(self.ended_seconds or 0) < MAX_RETRY_SECONDS
+
+
+@dataclass
+class Watchdog(threading.Thread):
+    """Ends a trial when a run makes no progress. Its clock does not run while a killed service starts again: `is_paused`."""
 
     config: StackConfig
     is_paused: Callable[[], bool]
@@ -59,8 +109,7 @@ class Watchdog(threading.Thread):
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
         self._clock = self._looked = 0.0
-        self._moved: dict[str, float] = {}
-        self._states: dict[str, list[Any]] = {}
+        self._progress = Progress()
         self._cpu: dict[int, float] = {}
         self._bytes = 0
 
@@ -76,41 +125,16 @@ class Watchdog(threading.Thread):
             try:
                 with administrator(self.config) as session:
                     session.execute(TASKS)
-                    still = self._still(session.fetchall())
-                    if still:
-                        self.on_stall(f"{still}\n{_explain(session)}")
+                    still = self._progress.look(self._clock, session.fetchall(), self._at_work(), self._written())
+                    self.longest_seconds = max([self.longest_seconds, *still.values()])
+                    if self.longest_seconds > MAX_STILL_SECONDS:
+                        self.on_stall(f"Seconds without progress: {still}\n{_explain(session)}")
                         return
                     self._looked = self._clock
             except psycopg2.Error as error:  # killed a moment ago
                 if self._clock - self._looked > MAX_STILL_SECONDS:
                     self.on_stall(f"PostgreSQL does not answer: {error}")
                     return
-
-    def _still(self, tasks: list[tuple[Any, ...]]) -> str:
-        """Take in a look; return the runs that have been without progress for too long."""
-        now = self._clock
-        by_run: dict[str, list[Any]] = {}
-        for run, *facts in tasks:
-            by_run.setdefault(run, []).append(facts)
-        if not by_run:
-            by_run["The backfill, of which no run is running"] = []
-        at_work, written = self._at_work(), self._written()
-        moving = {run for run, facts in by_run.items() if self._states.get(run) != _states(facts)}
-        moving |= {run for run, facts in by_run.items() if any(task[4] in at_work for task in facts if task[3] == "running")}
-        self._states = {run: _states(facts) for run, facts in by_run.items()}
-        waiting = {run for run, facts in by_run.items() if any(_waits(task) for task in facts)}
-        if written or moving or any(_pauses(task) for facts in by_run.values() for task in facts):
-            moving |= waiting
-        if written:
-            moving |= {run for run, facts in by_run.items() if any(task[3] == "running" for task in facts)}
-        self._moved = {run: now if run in moving else self._moved.get(run, now) for run in by_run}
-        still = {run: now - since for run, since in self._moved.items()}
-        self.longest_seconds = max([self.longest_seconds, *still.values()])
-        return "\n".join(
-            f"{run}: no progress for {seconds:.0f} s: {by_run[run]}"
-            for run, seconds in still.items()
-            if seconds > MAX_STILL_SECONDS
-        )
 
     def _at_work(self) -> set[int]:
         """Return the processes of tasks that used CPU time since the last look, by themselves or by what they started."""
@@ -124,18 +148,6 @@ class Watchdog(threading.Thread):
     def _written(self) -> bool:
         before, self._bytes = self._bytes, sum(path.stat().st_size for path in (self.config.var / "s3/data").glob("*.dat"))
         return self._bytes != before
-
-
-def _states(tasks: list[Any]) -> list[Any]:
-    return [task[:4] for task in tasks]
-
-
-def _waits(task: Any) -> bool:
-    return task[3] in ("deferred", "up_for_retry", "scheduled", "queued")
-
-
-def _pauses(task: Any) -> bool:
-    return task[3] == "up_for_retry" and float(task[5] or 0) < MAX_RETRY_SECONDS
 
 
 def _cpu_seconds(task: psutil.Process) -> float:

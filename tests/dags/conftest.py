@@ -12,4 +12,6 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPO / "dags"),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # Airflow gives a file 30 s of wall time. Parsing ours takes 3 CPU seconds, which a busy machine may spread over more.
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
 }

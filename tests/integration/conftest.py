@@ -1,4 +1,4 @@
-"""One whole stack for the integration tests, beside a user's: its own ports, its own state, small pipelines."""
+"""A whole stack for the integration tests, one for each process of tests: its own ports, its own state, small pipelines."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
         _write_pipeline(pipelines / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"}, small)
     _write_flights(pipelines / FLIGHTS)
     _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
-    config = next(one for offset in range(200, 1000, 20) if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
+    config = next(one for offset in _offsets() if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
     environment = {
         **os.environ,
         **_pod_environment(config),
@@ -159,6 +159,12 @@ def _write_flights(folder: Path) -> None:
     document["training"] |= {"window_days": 6, "holdout_days": 3, "min_days": 8}
     document["gate"]["min_days"] = 3
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _offsets() -> range:
+    """Return the port offsets of this process of tests: no other one that looks for free ports at this moment takes the same."""
+    processes = ("gw0", "gw1", None)
+    return range(200, 1000, 20)[processes.index(os.environ.get("PYTEST_XDIST_WORKER")) :: len(processes)]
 
 
 def _is_free(config: StackConfig) -> bool:

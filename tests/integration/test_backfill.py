@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from perennial.calendar import days, midnight
+from perennial.calendar import DAY, days, midnight
+from perennial.cli import run_command
 from perennial.deploy.rollback import list_releases
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
@@ -28,14 +32,23 @@ LANDED, FIRST, LAST = date(2026, 3, 1), date(2026, 3, 5), date(2026, 3, 18)
 PERENNIAL = str(Path(sys.executable).with_name("perennial"))
 
 
-def perennial(*words: str) -> dict[str, Any]:
+def in_a_shell(*words: str) -> dict[str, Any]:
+    """Run a command as a user does."""
     done = subprocess.run([PERENNIAL, *words, "--json"], env=os.environ, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(json.loads(done.stdout))
 
 
-def backfill(*words: str) -> dict[str, Any]:
-    return perennial("backfill", PIPELINE, "--from", FIRST.isoformat(), "--to", LAST.isoformat(), *words)
+def perennial(*words: str) -> dict[str, Any]:
+    """Run a command in this process, which saves two CPU seconds of imports. Two at once need `in_a_shell`."""
+    with redirect_stdout(io.StringIO()) as said:
+        code = run_command([*words, "--json"])
+    assert code == 0, said.getvalue()
+    return dict(json.loads(said.getvalue()))
+
+
+def backfill(*words: str, last: date = LAST, run: Callable[..., dict[str, Any]] = perennial) -> dict[str, Any]:
+    return run("backfill", PIPELINE, "--from", FIRST.isoformat(), "--to", last.isoformat(), *words)
 
 
 def backfill_by_airflow(stack, lake: Lake, first: date, last: date, conf: dict[str, str], runs_at_once: int) -> None:
@@ -78,7 +91,7 @@ def first(lake: Lake) -> dict[str, Any]:
     assert planned["chunks"] == [[FIRST.isoformat(), LAST.isoformat()]]
     assert (planned["unchanged"], planned["missing"], planned["deploys"]) == (0, [], LAST.isoformat())
     assert not read_chain(lake).entries
-    return backfill()["result"]
+    return backfill(run=in_a_shell)["result"]
 
 
 def test_every_date_is_decided_and_the_newest_alone_is_released(first: dict[str, Any], lake: Lake) -> None:
@@ -102,11 +115,10 @@ def test_the_dates_after_the_first_take_one_task(first: dict[str, Any], stack) -
         assert {task for task, state in tasks[day].items() if state != "skipped"} == {"plan_run"}
 
 
-@pytest.mark.parametrize("day", ["2026-03-11", "2026-03-18"])
-def test_a_date_alone_gives_what_it_gave_among_the_others(first: dict[str, Any], lake: Lake, day: str) -> None:
+def test_a_date_alone_gives_what_it_gave_among_the_others(first: dict[str, Any], lake: Lake) -> None:
     before = read_chain(lake).entries
     # What comes out otherwise is refused.
-    perennial("run", PIPELINE, "--date", day, "--recompute")
+    perennial("run", PIPELINE, "--date", "2026-03-11", "--recompute")
     assert read_chain(lake).entries == before
 
 
@@ -118,7 +130,7 @@ def test_again_it_writes_nothing(first: dict[str, Any], lake: Lake) -> None:
 
 def test_a_backfill_from_airflow_itself_is_as_safe(first: dict[str, Any], lake: Lake, stack) -> None:
     before = contents(lake)
-    backfill_by_airflow(stack, lake, FIRST, LAST, {}, runs_at_once=3)
+    backfill_by_airflow(stack, lake, LAST - 5 * DAY, LAST, {}, runs_at_once=3)
     assert contents(lake) == before
 
 
@@ -195,21 +207,18 @@ def test_a_date_whose_own_drop_is_gone_is_named_and_not_run(first: dict[str, Any
 def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake, stack) -> None:
     correct(lake, stack, date(2026, 3, 9))
     with ThreadPoolExecutor(2) as pool:
-        whole = pool.submit(backfill)
-        alone = pool.submit(perennial, "run", PIPELINE, "--date", "2026-03-10")
+        whole = pool.submit(backfill, run=in_a_shell)
+        alone = pool.submit(in_a_shell, "run", PIPELINE, "--date", "2026-03-10")
         stack.wait_for(lambda: stack.airflow.open_backfill(DAG) is not None, 120)
         manual = stack.airflow.trigger(DAG, {"date": "2026-03-11"})
         with pytest.raises(AssertionError, match="another backfill runs"):
-            perennial("backfill", PIPELINE, "--from", "2026-03-07", "--to", "2026-03-13")
+            in_a_shell("backfill", PIPELINE, "--from", "2026-03-07", "--to", "2026-03-13")
         assert whole.result(900)["result"]["failed"] == []
         assert alone.result(900)["date"] == "2026-03-10"
     assert stack.airflow.wait(DAG, manual, 600)[0] == "success"
     # Whoever decided before an earlier date had is judged anew.
     assert backfill("--again", "stale")["result"]["stale"] == 0
     assert perennial("stale", PIPELINE)["stale"] == []
-    before = contents(lake)
-    assert backfill()["result"]["failed"] == []
-    assert contents(lake) == before
     state = lake.tables.state("features")
     for day in days(FIRST, LAST):
         rows = read_rows(state.metadata_location or "", state.snapshot_id or 0, [day], ["reading_id"])["reading_id"].to_pylist()
@@ -218,15 +227,16 @@ def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake
 
 
 def test_a_pause_or_a_cancellation_in_airflow_holds_nothing_for_ever(first: dict[str, Any], lake: Lake, stack) -> None:
-    begin, end = (midnight(day, lake.pipeline.calendar.time_zone) for day in (FIRST, LAST))
+    few = FIRST + 2 * DAY
+    begin, end = (midnight(day, lake.pipeline.calendar.time_zone) for day in (FIRST, few))
     stack.wait_for(lambda: stack.airflow.open_backfill(DAG) is None, 120)
     stack.airflow._send("PATCH", f"/dags/{DAG}", {"is_paused": True})
     one = stack.airflow.backfill(DAG, begin, end, {}, reprocess="completed")
     stack.airflow._send("PUT", f"/backfills/{one}/pause")
-    found = backfill()["result"]
+    found = backfill(last=few)["result"]
     assert (found["backfills"], found["failed"]) == ([one], [])
     with ThreadPoolExecutor(1) as pool:
-        whole = pool.submit(backfill)
+        whole = pool.submit(backfill, run=in_a_shell)
         stack.wait_for(lambda: (stack.airflow.open_backfill(DAG) or {"id": one})["id"] != one, 120)
         two = stack.airflow.open_backfill(DAG)["id"]
         stack.airflow._send("PUT", f"/backfills/{two}/cancel")

@@ -38,8 +38,8 @@ from perennial.deploy.protocol import read_golden
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.deploy.rollback import rollback
 from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError, ReleaseWithdrawnError
-from perennial.evaluate.chain import champion
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import champion_of
 from perennial.lake.lake import Lake
 from perennial.runtime import kubernetes_serving
 from perennial.runtime.kubernetes import KubernetesSettings
@@ -307,8 +307,7 @@ def test_what_is_left_over_is_found_by_age_and_taken_away(
             deploy(lab.lake, D2, runtime)
     (left,) = deployments() - {live}
     assert clean_up([lab.lake]) == []  # it may still be under way
-    monkeypatch.setattr(kubernetes_serving, "LEFT_OVER", timedelta(0))
-    time.sleep(1)
+    monkeypatch.setattr(kubernetes_serving, "LEFT_OVER", timedelta(seconds=-1))  # a cluster tells ages in whole seconds
     assert [one.name for one in clean_up([lab.lake], dry_run=True)] == [f"machine_faults {left}"]
     assert deployments() == {live, left}
     clean_up([lab.lake])
@@ -322,7 +321,7 @@ def test_the_plan_says_what_would_change_and_makes_nothing(lab: Lab, runtime: Ku
     assert runtime.plan(live) == []
     promote(lab, D2, 0.11)
     lake = lab.lake
-    model = champion(read_chain(lake), D2)
+    model = champion_of(read_chain(lake), D2).model
     assert model is not None
     release = build_release(lake, plan_release(lake, read_chain(lake), D2, model))
     lines = "\n".join(runtime.plan(release))

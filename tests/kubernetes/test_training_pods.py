@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes import client, config
 from lab import LAST, START, Lab
 
-from kubernetes import client, config
 from perennial.deploy import janitor
 from perennial.deploy.janitor import clean_up
 from perennial.errors import PerennialError

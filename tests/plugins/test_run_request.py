@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from perennial.calendar import Calendar
+from perennial.data_days import DataDays
 from perennial.errors import DateRefusedError, RefusedError
 from perennial_airflow.run_request import RunRequest, read_request
 
@@ -59,6 +61,17 @@ def test_nobody_works_ahead_into_the_future() -> None:
         request(goes_on, date="2026-11-20", until=later.isoformat())
     with pytest.raises(RefusedError, match="until 2026-11-19 is before the run's date, 2026-11-20"):
         request(goes_on, date="2026-11-20", until="2026-11-19")
+
+
+def test_a_rest_date_has_no_run_and_may_end_a_range() -> None:
+    workdays = replace(CALENDAR, data_days=DataDays(frozenset(range(5))))
+    interval = {"run_type": "scheduled", "interval_start": datetime(2013, 3, 9, 5, tzinfo=UTC)}
+    for asked in ({"date": "2013-03-09"}, interval):
+        with pytest.raises(
+            DateRefusedError, match=r"2013-03-09 is a rest date .Saturday.; .* 2013-03-08 before and 2013-03-11 after"
+        ):
+            request(workdays, **asked)
+    assert request(workdays, date="2013-03-08", until="2013-03-10").until == date(2013, 3, 10)
 
 
 @pytest.mark.parametrize("typed", ["2012-12-31", "2014-01-01", "2013-02-30", "2013-02-12\n", "tomorrow", "٢٠١٣-٠٢-١٢"])

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import timezone
 from airflow.sdk.exceptions import TaskDeferred
 
-from perennial.errors import DropMissingError
+from perennial.errors import DateRefusedError, DropMissingError
 from perennial.pipeline import Pipeline
 from perennial_airflow.operators.wait_for_drop import WaitForDropOperator
 
@@ -88,3 +88,11 @@ def test_event_of_the_deadline_names_what_is_missing_and_why(s3, pipeline: Pipel
 
 def test_event_that_all_landed_ends_the_task(s3, pipeline: Pipeline) -> None:
     assert wait(pipeline).execute_complete({}, {"missing": [], "problem": None})["outcome"] == "done"
+
+
+def test_a_rest_date_is_not_waited_for(s3, pipeline_factory: Callable[..., Pipeline], pipeline: Pipeline) -> None:
+    """A run that was made before its date became a holiday says so when it is cleared."""
+    resting = pipeline_factory(lambda document: document.update(calendar={"holidays": [DAY.isoformat()]}))
+
+    with pytest.raises(DateRefusedError, match=r"2026-03-05 is a rest date \(a holiday\)"):
+        wait(resting).execute({})

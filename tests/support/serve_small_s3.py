@@ -10,11 +10,12 @@ from urllib.parse import unquote
 
 
 class SmallS3:
-    """Objects by their s3:// address; `down` makes every request fail."""
+    """Objects by their s3:// address; `down` makes every request fail, and `failed` counts them."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.down = False
+        self.failed = 0
         store = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -23,6 +24,7 @@ class SmallS3:
             def do_GET(self) -> None:
                 body = store.objects.get("s3:/" + unquote(self.path.partition("?")[0]))
                 if store.down:
+                    store.failed += 1
                     self._answer(503, b"<Error><Code>SlowDown</Code></Error>")
                 elif body is None:
                     self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")

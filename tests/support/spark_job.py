@@ -15,6 +15,16 @@ SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 
 def run_job(folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()) -> Any:
     """Submit a program from a folder of its own and return the JSON of the line that it says after `SAID `."""
+    (said,) = run_jobs(folder, program, conf, arguments)
+    return said
+
+
+def run_jobs(folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()) -> list[Any]:
+    """
+    Do the same for a program that says several such lines.
+
+    Spark takes 12 CPU seconds to start, so a file of tests does best to have one program do the work of them all.
+    """
     (folder / "job.py").write_text(program)
     done = subprocess.run(
         [SUBMIT, *conf, folder / "job.py", *arguments],
@@ -25,6 +35,5 @@ def run_job(folder: Path, program: str, conf: Sequence[str] = (), arguments: Seq
         timeout=300,
         check=False,
     )
-    line = next((line for line in done.stdout.splitlines() if line.startswith("SAID ")), None)
-    assert line is not None, done.stdout + done.stderr
-    return json.loads(line.removeprefix("SAID "))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line.removeprefix("SAID ")) for line in done.stdout.splitlines() if line.startswith("SAID ")]

@@ -171,7 +171,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_lists_are_empty_before_the_first_run(call: Call, lake) -> None:
     assert call("decisions") == (0, {"decisions": [], "interventions": []})
-    assert call("releases") == (0, {"releases": []})
+    assert call("releases") == (0, {"releases": [], "behind": ""})
     code, found = call("rollback", "--reason", "test")
     assert code == 1
     assert "no release serves" in found["error"]
@@ -187,17 +187,23 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "at_rest": [],
         "history_lost": [],
         "waits": None,
+        "refused_dates": {},
         "decided": 0,
         "stale": [],
         "last_date": None,
         "last_decision": None,
         "champion": None,
+        "why": "",
+        "barred": [],
         "release": None,
         "release_version": None,
         "behind": "",
         "endpoint": "http://127.0.0.1:9",
         "ready": False,
     }
+
+
+BAR = "mlp-1 is barred from 2026-03-09 on, rolled back by me: [too slow]"
 
 
 def test_decisions_and_interventions(call: Call, lake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,11 +215,12 @@ def test_decisions_and_interventions(call: Call, lake, capsys: pytest.CaptureFix
     update_chain(lake, lambda chain: intervene(enter(chain, day, entry), barred))
     code, found = call("decisions")
     assert code == 0
-    assert [(item["date"], item["decision"], item["champion"]) for item in found["decisions"]] == [
-        ("2026-03-09", "PROMOTE", "mlp-1")
-    ]
+    told = [(item["date"], item["decision"], item["champion"], item["named"], item["barred"]) for item in found["decisions"]]
+    assert told == [("2026-03-09", "PROMOTE", None, "mlp-1", True)]
     assert [item["barred"] for item in found["interventions"]] == ["mlp-1"]
-    assert call("decisions", "--date", "2026-03-09")[1]["decision"] == "PROMOTE"
+    one = call("decisions", "--date", "2026-03-09")[1]
+    assert (one["decision"], one["champion"], one["named"]) == ("PROMOTE", None, "mlp-1")
+    assert one["note"] == f"every version that passed the gate is barred: {BAR}"
     assert "There are decisions of 2026-03-09" in call("decisions", "--date", "2026-03-10")[1]["error"]
     assert run_command(["decisions"]) == 0
     assert "2026-03-10 01:00 UTC, for 2026-03-09: me barred version mlp-1 (release r): [too slow]" in (capsys.readouterr().out)
@@ -237,12 +244,13 @@ def test_empty_lists_say_what_makes_an_entry(lake, capsys: pytest.CaptureFixture
 def test_active_release_without_a_server_does_not_serve(
     call: Call, lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = {"release": "r", "date": "2026-03-09", "version": "mlp-1", "as_of": "2026-03-10", "serves": True, "barred": False}
+    listed = {"release": "r", "date": "2026-03-09", "version": "mlp-1", "as_of": "2026-03-10", "serves": True, "barred": True}
+    listed |= {"why_barred": BAR}
     monkeypatch.setattr("perennial.deploy.rollback.list_releases", lambda _: [listed])
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
-    assert call("releases") == (0, {"releases": [{**listed, "active": True, "serves": False}]})
+    assert call("releases") == (0, {"releases": [{**listed, "active": True, "serves": False}], "behind": ""})
     assert run_command(["releases"]) == 0
-    assert "active; no server follows it yet: make up" in capsys.readouterr().out
+    assert f"active; no server follows it yet: make up; {BAR}" in capsys.readouterr().out
 
 
 def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> None:
@@ -352,3 +360,7 @@ def test_a_bad_force_is_refused_before_anything_runs(call: Call, lake) -> None:
     assert "needs force_reason" in found["error"]
     code, found = call("run", "--date", "2026-03-02", "--force-decision", "promote", "--force-reason", "why")
     assert "Give one of PROMOTE, HOLD, REJECT" in found["error"]
+
+
+def test_impact_of_a_pipeline_that_has_not_run(call: Call, lake) -> None:
+    assert call("impact") == (0, {"pipeline": "machine_faults", "scopes": []})

@@ -13,9 +13,10 @@ import pytest
 from lab import LAST, Lab, features_table, small_graph
 from steps import D1, D2, D3, decide, forced
 
+from perennial import experiment
 from perennial.calendar import days
 from perennial.data_days import DataDays
-from perennial.errors import RefusedError
+from perennial.errors import DropRefusedError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.metrics import log_loss
 from perennial.experiment import Settings, due_dates, open_experiment
@@ -122,3 +123,44 @@ def test_without_a_common_date_nothing_is_compared(lab: Lab) -> None:
     seldom = open_experiment(lab.lake, "seldom", Settings())
     with pytest.raises(RefusedError, match="on which all of them have a champion"):
         compare({"main": lab.lake, "seldom": replace(seldom)}, D1, D3)
+
+
+DATES = list(days(date(2026, 3, 1), date(2026, 3, 16)))
+
+
+@pytest.fixture
+def jobs(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> list[tuple[date, date]]:
+    """Let `_make_tables` be a list of the ranges it was asked for: no Spark here."""
+    asked: list[tuple[date, date]] = []
+    monkeypatch.setattr(lake.tables, "state", lambda _: dict.fromkeys(DATES, "made"))
+    return asked
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, jobs: list[tuple[date, date]], bad: date, error: RefusedError) -> None:
+    def make(_: Lake, first: date, last: date) -> None:
+        jobs.append((first, last))
+        if first <= bad <= last and (isinstance(error, DropRefusedError) is (first == bad) or type(error) is RefusedError):
+            raise error
+
+    monkeypatch.setattr(experiment, "_make_tables", make)
+
+
+@pytest.mark.parametrize("bad", [DATES[0], DATES[6], DATES[-1]])
+def test_a_refused_spark_job_is_narrowed_to_its_first_date_and_what_is_before_it_is_made(
+    lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch, bad: date
+) -> None:
+    refuse(monkeypatch, jobs, bad, RefusedError("features.sql: division by zero"))
+    found = experiment._prepare(lake, DATES)
+    assert found.pop(bad) == "features.sql: division by zero"
+    assert found == {day: f"not tried: the job of {bad} is refused" for day in DATES if day > bad}
+    assert len(jobs) <= 12, jobs
+    made = {day for first, last in jobs if last < bad for day in days(first, last)}
+    assert made == {day for day in DATES if day < bad}
+
+
+def test_a_refused_drop_costs_its_own_date_only(
+    lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, jobs, DATES[0], DropRefusedError("half uploaded"))
+    assert experiment._prepare(lake, DATES) == {DATES[0]: "half uploaded"}
+    assert jobs == [(DATES[0], DATES[-1]), (DATES[1], DATES[-1])]

@@ -17,11 +17,10 @@ from perennial.calendar import days
 from perennial.clean.plan import _key, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
-from perennial.collect.deadline import newest_to_run
 from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
 from perennial.commands.arguments import day_of
 from perennial.deploy.lookups import freeze
-from perennial.deploy.newest import why_not_newest
+from perennial.deploy.newest import is_newest, later_drops, newest_to_run
 from perennial.deploy.release import plan_release
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
@@ -152,6 +151,11 @@ def test_lookups_of_friday_are_those_that_mondays_features_join(lake: Lake, land
     assert split_of(own, MONDAY).holdout == (FRIDAY, MONDAY)
 
 
+def wanted(lake: Lake) -> dict[str, dict[str, str]]:
+    """Return the key of each partition that a run of LAST needs."""
+    return _wanted(lake, LAST, LAST, {"readings": lake.tables.state("clean_readings")})
+
+
 def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lake: Lake, land: Any) -> None:
     """Data landed on all days and was used; then the calendar says that weekends rest."""
     land(START, LAST)
@@ -168,6 +172,8 @@ def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lak
     # Features see two days back: those of the 9th and the 10th saw the weekend. Those of Sunday, which began the window, go.
     assert redone["features"] == {SUNDAY, MONDAY, date(2026, 3, 10)}
     assert plan_analyse(withdrawn, LAST).job_uri is not None
+    fresh = filled(with_calendar(lake, **WORKDAYS), LAST, LAST)
+    assert wanted(withdrawn) == wanted(fresh)  # as in a lake that had this calendar from the start
     assert split_of(withdrawn, LAST).holdout == (date(2026, 3, 12), LAST)
 
 
@@ -248,9 +254,10 @@ def test_work_ahead_goes_on_over_rest_dates(lake: Lake, land: Any) -> None:
 def test_a_drop_on_a_rest_date_keeps_no_release_back(lab: Lab, s3: Any, land_drops: Any) -> None:
     own = with_calendar(lab.lake, **WORKDAYS)
     land_drops(s3.put, lab.pipeline, FRIDAY, SUNDAY)
-    assert why_not_newest(own, Chain(), FRIDAY) is None
+    assert is_newest(own, Chain(), FRIDAY)
     land_drops(s3.put, lab.pipeline, MONDAY, MONDAY)
-    assert why_not_newest(own, Chain(), FRIDAY) == "2026-03-06 is not the newest date: 2026-03-09 has landed"
+    assert not is_newest(own, Chain(), FRIDAY)
+    assert later_drops(own, FRIDAY).waiting == MONDAY
 
 
 def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(lab: Lab) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 
 from perennial.calendar import DAY, days
 from perennial.lake.code import code_digest
-from perennial.lake.keys import make_key
+from perennial.lake.keys import Key, make_key
 from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import TableState
@@ -18,7 +18,7 @@ from perennial.runtime.spark import SPARK_VERSION
 
 _LIBRARIES = {"spark": SPARK_VERSION}
 
-KeyOf = Callable[[date], str]
+KeyOf = Callable[[date], Key]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from perennial.analyse.keys import Keys, Seen
+from perennial.analyse.keys import KeyOf, Keys, Seen
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
+from perennial.lake.keys import Key
 from perennial.lake.lake import Lake
+from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import TableState
 from perennial.runtime.spark import SparkPlan, plan_job
 
@@ -22,7 +24,7 @@ Rows in sight times dates to make, up to which Spark interprets the queries: tur
 of 30,000 rows, and without it sixty dates cost twice as much. Measured; both give the same bits.
 """
 
-Wanted = dict[str, dict[str, str]]
+Wanted = dict[str, dict[str, Key]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
 
 
@@ -31,8 +33,8 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
     That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
-    that begin these dates and the next one with data; with `until` also for the dates up to that one. With `recompute` all of it is planned
-    although it is there: it must come out the same.
+    that begin these dates and the next one with data; with `until` also for the dates up to that one. With `recompute` all of it
+    is planned although it is there: it must come out the same.
     """
     clean = _required_states(lake, day)
     wanted = _wanted(lake, day, until or day, clean)
@@ -47,6 +49,8 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
         for table, keys in stale.items()
     }
     job = {**_job(lake, clean, stale, held), "withdraw": gone} if todo else None
+    if any(stale.values()):
+        keep_recipes(lake, "analyse", {table: next(iter(keys.values())) for table, keys in stale.items() if keys})
     dates = {text for table, keys in stale.items() if not _is_lookup(table) for text in keys}
     return plan_job(lake, "analyse", job, todo, dates, interpreted=_rows_in_sight(lake, clean, stale) * len(dates) <= FEW_ROWS)
 
@@ -96,6 +100,11 @@ def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
     return found
 
 
+def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]]:
+    """Return by table, by day (for lookups: as_of), the keys that the runs of `day` up to `until` want, as things are clean now."""
+    return _wanted(lake, day, until, _clean_states(lake))
+
+
 def _clean_states(lake: Lake) -> dict[str, TableState]:
     return {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
 
@@ -126,18 +135,18 @@ def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) ->
     }
 
 
-def _by_day(dates: Iterable[date], key: Any) -> dict[str, str]:
+def _by_day(dates: Iterable[date], key: KeyOf) -> dict[str, Key]:
     return {day.isoformat(): key(day) for day in dates}
 
 
-def _stale(state: TableState, wanted: dict[str, str]) -> dict[str, str]:
+def _stale(state: TableState, wanted: Mapping[str, Key]) -> dict[str, Key]:
     """Return those of the wanted partitions that are not there with this key."""
     partitions = state.partitions
     return {day: key for day, key in wanted.items() if day not in partitions or partitions[day].key != key}
 
 
-def _gone(lake: Lake, day: date, state: TableState, wanted: dict[str, str]) -> list[str]:
-    """Return the dates of D's history that the table still holds although their clean rows were withdrawn, or they rest by now."""
+def _gone(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
+    """Return the days of D's history that the table still holds although they rest by now or their clean rows were withdrawn."""
     if _is_lookup(state.name.rpartition(".")[2]):
         return []  # a lookup of a midnight is joined only to the features of that date
     needed = [d.isoformat() for d in days(lake.pipeline.calendar.features_from(day), day)]
@@ -157,7 +166,7 @@ def _rows_in_sight(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> i
     return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in seen)
 
 
-def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Wanted) -> dict[str, Any]:
+def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     pipeline = lake.pipeline
     inputs = pipeline.inputs
     lookups = [
@@ -191,5 +200,5 @@ def _query(lake: Lake, file: str) -> dict[str, str]:
     return {"file": file, "sql": lake.pipeline.sql(file)}
 
 
-def _pending(items: list[dict[str, Any]], stale: Wanted, held: Wanted) -> list[dict[str, Any]]:
+def _pending(items: list[dict[str, Any]], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
     return [{**item, "days": stale[item["table"]], "held": held[item["table"]]} for item in items if stale[item["table"]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -16,8 +16,9 @@ from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
 from perennial.lake.code import code_digest
-from perennial.lake.keys import make_key
+from perennial.lake.keys import Key, make_key
 from perennial.lake.lake import Lake
+from perennial.lake.recipes import keep_recipes
 from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
@@ -26,7 +27,10 @@ from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
 log = logging.getLogger(__name__)
 
 Days = dict[date | None, Drop | None]
-"""Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among them: its run will find it."""
+"""
+Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among
+them: its run will find it.
+"""
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -35,13 +39,15 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     also the dates up to that one.
 
     A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
-    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from the landing zone leaves
-    what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
+    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from
+    the landing zone leaves what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
     """
     tables = []
+    keys: dict[str, Key] = {}
     for name, drops in _collected(lake, day, until or day).items():
         again = {day, None} if recompute else set()
         work, withdrawn = _work(lake, name, drops, again)
+        keys |= {f"clean_{name}": key for key, _ in work.values()}
         pending = {
             _text(key_day): {
                 "key": key,
@@ -60,6 +66,8 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
                 {**_table(lake, name), "days": pending, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
             )
     job = {"database": lake.layout.database, "tables": tables} if tables else None
+    if keys:
+        keep_recipes(lake, "clean", keys)
     todo = sum(len(table["days"]) + len(table["withdraw"]) for table in tables)
     return plan_job(lake, "clean", job, todo, {text for table in tables for text in table["days"]} - {_text(None)})
 
@@ -70,9 +78,18 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
     return {*work, *withdrawn}
 
 
-def clean_refusal(lake: Lake, name: str, day: date, drop: Drop) -> bool:
-    """Tell whether cleaning has refused an accepted drop for its rows."""
-    return _is_refused(lake, name, lake.tables.state(f"clean_{name}").partitions, day, _key(lake, name, day, drop))
+def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Key]:
+    """Return the keys that the accepted drops of a table (None: the reference) have now, for the runs of `day` up to `until`."""
+    return {d: _key(lake, name, d, drop) for d, drop in _pinned(lake, name, day, until).items() if drop is not None}
+
+
+def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
+    """Return the dates whose accepted drop cleaning has refused for its rows. The table is looked at only where there is a refusal."""
+    recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
+    keys = {day: _key(lake, name, day, drop) for day, drop in drops.items()} if recorded else {}
+    refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
+    partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
+    return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
 
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
@@ -159,7 +176,7 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
 
 
 def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
-    """Return the landed drops by table and day (None: refused, or a rest date) up to `until`; D and every reference must be accepted."""
+    """Return the landed drops by table and day (None: refused, or at rest) up to `until`; D and every reference must be accepted."""
     found = {name: _pinned(lake, name, day, until) for name in lake.pipeline.tables}
     for name, drops in found.items():
         own = day if name in lake.pipeline.sources else None
@@ -181,9 +198,9 @@ def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
 
 def _work(
     lake: Lake, name: str, drops: Days, again: set[date | None]
-) -> tuple[dict[date | None, tuple[str, Drop]], list[date | None]]:
+) -> tuple[dict[date | None, tuple[Key, Drop]], list[date | None]]:
     """Return what is to be made of a table, with keys, and the days that are to be withdrawn; `again` are made although they are there."""
-    work: dict[date | None, tuple[str, Drop]] = {}
+    work: dict[date | None, tuple[Key, Drop]] = {}
     refused: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
     for day, drop in drops.items():
@@ -219,7 +236,7 @@ def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
-def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> str:
+def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> Key:
     """Return the key of a clean partition: exactly what decides its rows."""
     spec: Reference = lake.pipeline.tables[name]
     sql = _sql(lake, name)

@@ -42,6 +42,27 @@ def landed_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, 
     return landed
 
 
+def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, list[str]]:
+    """Return how drops that were accepted once break today's contract, by date: a change of it makes them gaps."""
+    spec = lake.pipeline.sources[source]
+    before, _, _ = spec.uri.partition("{date}")
+    found: dict[date, list[str]] = {}
+    dates = set(wanted)
+    for month in sorted({page_of(day) for day in dates}):
+        landed = {item.uri: item for item in lake.objects.listing(before + month)}
+        for (day, version), drop in read_page(lake, source, month).items() if landed else ():
+            if day is None or day not in dates:
+                continue
+            item = landed.get(spec.drop_uri(day) + FILE)
+            if (
+                item is not None
+                and version == version_of(item)
+                and (broken := contract_problems(drop.columns, drop.rows, spec, day))
+            ):
+                found[day] = broken
+    return dict(sorted(found.items()))
+
+
 def landed_reference(lake: Lake, name: str) -> Landed | None:
     """Return what stands at a reference's address, or None."""
     found = lake.objects.head(lake.pipeline.references[name].uri)
@@ -68,7 +89,8 @@ def whole_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
 
     A date on which the feed rests is never among them, whatever has landed.
     """
-    whole = {day for day in wanted if not lake.pipeline.calendar.data_days.rests(day)}
+    data_days = lake.pipeline.calendar.data_days
+    whole = {day for day in wanted if not data_days.rests(day)}
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
         for source in lake.pipeline.sources:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Container
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,8 +27,8 @@ def decisions(
     as_json: AsJson = False,
 ) -> None:
     """List decisions and interventions, or show one decision."""
-    from perennial.evaluate.chain import is_barred
     from perennial.evaluate.chain_store import read_chain
+    from perennial.evaluate.champions import barred_versions, champion_of, champions, facts, to_json
 
     lake = chosen_lake(pipeline)
     chain = read_chain(lake)
@@ -40,13 +41,17 @@ def decisions(
             )
             raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision of {day}", remedy=known)
         body = lake.objects.read_existing(entry.uri).json()
-        _show_decision(body, as_json)
+        found = champion_of(chain, day)
+        _show_decision({**body, "named": found.named, **facts(found), "stale": found.stale}, barred_versions(chain, day), as_json)
         return
-    entries = [{"date": day, **asdict(entry)} for day, entry in sorted(chain.entries.items()) if entry.stale or not only_stale]
-    for entry_json in entries:
-        entry_json["champion"] = entry_json["champion"]["version"] if entry_json["champion"] else None
-        entry_json["barred"] = entry_json["champion"] is not None and is_barred(chain, entry_json["champion"])
-    interventions = [asdict(item) for item in chain.interventions]
+    barred = barred_versions(chain)
+    entries = []
+    for found in champions(chain, chain.days):
+        entry = chain.entries[found.day.isoformat()]
+        if entry.stale or not only_stale:
+            told = {"champion": found.version, "named": found.named, "note": found.note, "barred": found.named in barred}
+            entries.append({"date": found.day.isoformat(), **asdict(entry), **told})
+    interventions = to_json(chain.interventions)
     if as_json:
         print_json({"decisions": entries, "interventions": interventions})
         return
@@ -57,7 +62,7 @@ def decisions(
         print_line(f"None yet. A run makes one: `perennial run {lake.pipeline.name} --date DATE`, or the DAG in Airflow.")
         return
     columns = ("date", "decision", "champion", "incumbent", "run_id")
-    marks = [", ".join(mark for mark in ("stale", "barred") if entry[mark]) for entry in entries]
+    marks = [_mark(entry) for entry in entries]
     print_table([*columns, ""], ([*(e[c] for c in columns), mark] for e, mark in zip(entries, marks, strict=True)))
     if old := [entry["date"] for entry in entries if entry["stale"]]:
         print_line(f"stale: {stale_text(lake.pipeline.name, old)}", style="dim")
@@ -94,20 +99,24 @@ def stale(
 def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """List the newest releases, newest first."""
     from perennial.deploy.rollback import list_releases
+    from perennial.deploy.standing import read_standing
 
     lake = chosen_lake(pipeline)
     found = list_releases(lake)
     endpoint = look(lake.pipeline)
     # The pointer names the active release; whether it serves, only the endpoint knows.
     listed = [{**one, "active": one["serves"], "serves": one["release"] == endpoint.release} for one in found]
+    behind = read_standing(lake).behind
     if as_json:
-        print_json({"releases": listed})
+        print_json({"releases": listed, "behind": behind})
     elif not listed:
         said = f"`perennial decisions {lake.pipeline.name}` says what the gate said."
         print_line(f"None yet. A run whose model passes the gate makes one; {said}")
     else:
         rows = ([one["release"], one["version"], one["as_of"], _standing(one, endpoint)] for one in listed)
         print_table(["release", "version", "as of", ""], rows)
+        if behind:
+            print_line(f"behind: {behind}", style="yellow")
 
 
 def rollback(
@@ -138,21 +147,34 @@ def _intervention(item: Intervention) -> str:
     return f"{item.at[:16].replace('T', ' ')} UTC, for {item.date}: {item.who} {barred}{of_release}: {first_line}"
 
 
+def _mark(entry: dict[str, Any]) -> str:
+    """Say what is to be known of a decision beside its champion."""
+    barred = f"{entry['named']} is barred" if entry["named"] != entry["champion"] else "barred later"
+    return ", ".join(mark for mark, holds in (("stale", entry["stale"]), (barred, entry["barred"])) if holds)
+
+
 def _standing(one: dict[str, Any], endpoint: Endpoint) -> str:
-    if one["active"]:
-        return endpoint.about(one["release"])
-    return "serves" if one["serves"] else "barred" if one["barred"] else ""
+    serves = endpoint.about(one["release"]) if one["active"] else "serves" if one["serves"] else ""
+    return "; ".join(text for text in (serves, one["why_barred"]) if text)
 
 
-def _show_decision(body: dict[str, Any], as_json: bool) -> None:
+def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:
     if as_json:
         print_json(body)
         return
     print_line(f"{body['date']}: {body['decision']}; champion {body['champion'] or 'none'}, was {body['incumbent'] or 'none'}")
+    if body["note"]:
+        print_line(f"  {body['note']}", style="yellow")
+    if body["stale"]:
+        print_line("  stale: judged against a model that is no longer the one before it", style="yellow")
     for reason in body["reasons"]:
         print_line(f"  {reason}")
     columns = ("name", "version", "decision", "roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "calibration_error")
-    print_table(columns, ([_rounded(candidate.get(column)) for column in columns] for candidate in body["candidates"]))
+    rows = [
+        [*(_rounded(one.get(column)) for column in columns), "barred" if one["version"] in barred else ""]
+        for one in body["candidates"]
+    ]
+    print_table([*columns, ""], rows)
 
 
 def _rounded(value: Any) -> Any:

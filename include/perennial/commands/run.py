@@ -137,6 +137,7 @@ _SHOWN = (
     "log_loss",
     "decision",
     "champion",
+    "note",
     "released",
     "version",
 )

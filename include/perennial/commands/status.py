@@ -11,12 +11,14 @@ from perennial.errors import PipelineRefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
 
+_FOR_PEOPLE = ("serving", "standing")
+
 
 def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """Show what landed, was decided and serves."""
     found = [_status(chosen(pipeline))] if pipeline else [_status_or_refusal(name) for name in pipeline_names()]
     if as_json:
-        print_json({"pipelines": [{key: value for key, value in one.items() if key != "serving"} for one in found]})
+        print_json({"pipelines": [{key: value for key, value in one.items() if key not in _FOR_PEOPLE} for one in found]})
         return
     for one in found:
         print_line(one["pipeline"], style="bold")
@@ -39,39 +41,39 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.clean.lost import lost_history
     from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
-    from perennial.deploy.active import read_active
-    from perennial.deploy.deploy import why_behind
-    from perennial.deploy.release import read_release
-    from perennial.evaluate.chain import champion
+    from perennial.deploy.standing import read_standing
     from perennial.evaluate.chain_store import read_chain
+    from perennial.evaluate.champions import to_json
 
     lake = lake_of(pipeline).at_one_moment()
-    chain, active, endpoint = read_chain(lake), read_active(lake), look(pipeline)
+    chain, now, endpoint = read_chain(lake), read_standing(lake), look(pipeline)
     today = pipeline.calendar.local_date(datetime.now(UTC))
-    upto = min(pipeline.end or today, today)  # what is dated later is nobody's drop
+    upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
-    whole = newest_whole(lake, upto)
-    last = chain.days[-1] if chain.days else None
-    entry = chain.get(last) if last else None
-    left = champion(chain, last) if last else None
+    whole, champion = newest_whole(lake, upto), now.champion
     at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(whole or upto), upto)
+    known = [day for day in (whole, champion.day if champion else None) if day is not None]
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "at_rest": [day.isoformat() for day in at_rest],
-        "waits": whole.isoformat() if whole and last and whole > last else None,
-        "history_lost": lost_history(lake, max(day for day in (whole, last) if day)) if whole or last else [],
+        "waits": now.waiting.isoformat() if now.waiting else None,
+        "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
+        "history_lost": lost_history(lake, max(known)) if known else [],
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
-        "last_date": last.isoformat() if last else None,
-        "last_decision": entry.decision if entry else None,
-        "champion": left.version if left else None,
-        "release": active.release,
-        "release_version": read_release(lake, active.release)["version"] if active.release else None,
-        "behind": why_behind(lake, chain, active),
+        "last_date": champion.day.isoformat() if champion else None,
+        "last_decision": champion.decision if champion else None,
+        "champion": champion.version if champion else None,
+        "why": champion.why if champion else "",
+        "barred": to_json(now.barred),
+        "release": now.release,
+        "release_version": now.version,
+        "behind": now.behind,
         "endpoint": endpoint.url,
         "ready": endpoint.release is not None,
-        "serving": endpoint.about(active.release) if active.release else None,
+        "serving": endpoint.about(now.release) if now.release else None,
+        "standing": now.lines(),
     }
 
 
@@ -79,18 +81,13 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
     decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
-    waits = (
-        f"{one['waits']} has landed and is not decided yet; until it is run (or its drop repaired), older dates release nothing"
-    )
     lines = [
         ("landed", f"{landed} (newest)"),
         ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
-        ("waits", waits if one["waits"] else ""),
         *[("history", text) for text in one["history_lost"]],
         ("last decision", decided),
-        ("champion", one["champion"] or "none yet"),
+        *one["standing"],
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),
-        ("behind", "" if one["waits"] else one["behind"]),
         ("endpoint", one["endpoint"]),
         ("stale", f"{', '.join(one['stale'])}: {stale_text(one['pipeline'], one['stale'])}" if one["stale"] else ""),
     ]

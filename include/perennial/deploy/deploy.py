@@ -6,19 +6,20 @@ import logging
 from datetime import UTC, date, datetime
 from typing import Any
 
-from perennial.deploy.active import Active, read_active
-from perennial.deploy.newest import why_not_newest
+from perennial.deploy.active import read_active
+from perennial.deploy.newest import Later, look_later
 from perennial.deploy.protocol import SupersededError, bring_live
-from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release, release_date
+from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release
+from perennial.deploy.standing import to_release
 from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
-from perennial.evaluate.chain import Chain, Intervention, Model, champion, intervene
+from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.evaluate.champions import champion_of
 from perennial.lake.lake import Lake
 from perennial.runtime.base import Runtime
 
 log = logging.getLogger(__name__)
 
-WHO = "deploy"
 REASON_LENGTH = 2000
 SEE = "See docs/runbooks/release-failed.md."
 
@@ -34,18 +35,27 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
     :raises ReleaseUnprovenError: why it could not be judged; nothing is recorded, a rerun tries again
     :raises EndpointMissingError: the release is active, but nothing follows the pointer
     """
-    chain = read_chain(lake)
-    model, reason = _to_release(lake, chain, day)
+    chain, active = read_chain(lake), read_active(lake)
+    later = look_later(lake, chain, day)
+    model, reason = to_release(chain, active, later, day)
     if model is None:
-        return {"outcome": "skipped", "date": day.isoformat(), "reason": reason, "released": None, "version": None, "as_of": None}
+        skipped = {
+            "outcome": "skipped",
+            "date": day.isoformat(),
+            "reason": reason,
+            "released": None,
+            "version": None,
+            "as_of": None,
+        }
+        return {**skipped, "note": ""}
     plan = plan_release(lake, chain, day, model)
-    active = read_active(lake)
+    note = {"note": _note(chain, later, day)}
     if active.release == plan.id and active.soaked and runtime.follows(plan.id):
-        return _result(lake, "unchanged", plan, {})
+        return _result(lake, "unchanged", plan, note)
     try:
-        return _result(lake, "done", plan, _release(lake, runtime, plan))
+        return _result(lake, "done", plan, note | _release(lake, runtime, plan))
     except SupersededError as error:
-        return {**_result(lake, "skipped", plan, {}), "reason": str(error), "released": None}
+        return {**_result(lake, "skipped", plan, note), "reason": str(error), "released": None}
     except ReleaseUnprovenError as error:
         raise type(error)(error.what, [*error.problems, "nothing is barred"], error.remedy or SEE) from error
     except ReleaseFailedError as error:
@@ -67,33 +77,15 @@ def is_current(lake: Lake, day: date, runtime: Runtime) -> bool:
     return active.release == planned and active.soaked and runtime.follows(planned)
 
 
-def why_behind(lake: Lake, chain: Chain, active: Active) -> str:
-    """Return why the last decided date is not what serves, or '' when it is or has no champion to release. Reads no rows."""
-    last = chain.days[-1] if chain.days else None
-    model = champion(chain, last) if last else None
-    if last is None or model is None:
-        return ""
-    if active.release and release_date(active.release) == last and read_release(lake, active.release)["version"] == model.version:
-        return ""
-    waiting, reason = _to_release(lake, chain, last)
-    if waiting is None:
-        return reason
-    failed = [item.reason for item in chain.interventions if item.date == last.isoformat()]
-    why = failed[-1] if failed else "its deploy is under way, or did not end and the date wants to be run again"
-    return f"{last} is not released: {why}"
+def _note(chain: Chain, later: Later, day: date) -> str:
+    """Say what is not plain about releasing this version on this date: a bar that it follows, later dates that are refused."""
+    refused = (f"{late} is later and {reason}, so {day} is the newest date" for late, reason in sorted(later.refused.items()))
+    return "; ".join(part for part in (champion_of(chain, day).note, *refused) if part)
 
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:
     """Return the model to release, or None with the reason."""
-    if reason := why_not_newest(lake, chain, day):
-        return None, reason
-    if chain.get(day) is None:
-        return None, f"{day} has no decision"
-    active = read_active(lake)
-    if active.release is not None and release_date(active.release) > day:
-        return None, f"{day} is not the newest date: release {active.release} serves"
-    model = champion(chain, day)
-    return model, "" if model else "no version has passed the gate yet"
+    return to_release(chain, read_active(lake), look_later(lake, chain, day), day)
 
 
 def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> dict[str, Any]:
@@ -112,12 +104,12 @@ def _fall_back(
     served = read_release(lake, before)["version"] if before else None
     # A version that serves already did not get worse: its release failed, by its lookups or by the machine.
     barred = plan.model.version if plan.model.version != served else None
-    chain = record_intervention(lake, plan.day, plan.id, barred, WHO, str(cause))
+    chain = record_intervention(lake, plan.day, plan.id, barred, DEPLOY, str(cause))
     problems = [
         *cause.problems,
         f"version {barred} is barred" if barred else f"version {served} is not barred; release {before} stays active",
     ]
-    model = champion(chain, plan.day) if barred else None
+    model = champion_of(chain, plan.day).model if barred else None
     if model is not None:
         fallback = plan_release(lake, chain, plan.day, model)
         try:
@@ -125,7 +117,7 @@ def _fall_back(
             problems.append(f"version {model.version} serves instead, as release {fallback.id}")
         except ReleaseFailedError as error:
             # Twice in a row points at the machine or the lookups rather than at the models: bar no more of them.
-            record_intervention(lake, plan.day, fallback.id, None, WHO, str(error))
+            record_intervention(lake, plan.day, fallback.id, None, DEPLOY, str(error))
             problems.append(f"version {model.version} did not pass instead either: {error}")
         except PerennialError as error:
             problems.append(f"version {model.version} could not be released instead: {error}")

@@ -6,12 +6,13 @@ from datetime import date
 from typing import Any
 
 from perennial.deploy.active import Active, read_active
-from perennial.deploy.deploy import WHO, record_intervention
+from perennial.deploy.deploy import record_intervention
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import build_release, plan_release, read_release, release_date
 from perennial.errors import RefusedError, ReleaseFailedError
-from perennial.evaluate.chain import Chain, Intervention, champion, intervene, is_barred
+from perennial.evaluate.chain import DEPLOY, Chain, Intervention, intervene, is_barred
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import barred_versions, champion_of, describe_bar
 from perennial.lake.lake import Lake
 from perennial.runtime.base import Runtime
 from perennial.runtime.choice import open_runtime
@@ -43,14 +44,13 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     if to is None and _is_unfinished(chain, active, day, serving):
         to = active.release
     wanted = read_release(lake, to)["version"] if to else None
-    if wanted is not None and is_barred(chain, wanted):
-        by = next(item for item in reversed(chain.interventions) if item.barred == wanted)
+    if wanted is not None and (by := barred_versions(chain).get(wanted)) is not None:
         raise RefusedError(
             f"Pipeline {name!r}: release {to} is of version {wanted}, which {by.who} barred on {by.date}: {by.reason}",
             remedy=_choice(lake),
         )
     bars = _versions_to_bar(chain, day, serving, wanted)
-    left = champion(_barred(chain, day, bars), day)
+    left = champion_of(_barred(chain, day, bars), day).model
     if left is None or (wanted is not None and left.version != wanted):
         raise RefusedError(
             f"Pipeline {name!r}: after {', '.join(bars)} there is no version {wanted or ''} left to go back to".replace(
@@ -85,8 +85,8 @@ def _choice(lake: Lake) -> str:
 
 
 def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
-    """Return the newest releases, newest first: id, date, version, as_of, whether it serves and whether it is barred."""
-    active, chain = read_active(lake), read_chain(lake)
+    """Return the newest releases, newest first: id, date, version, as_of, whether it is active, and its bar."""
+    active, barred = read_active(lake), barred_versions(read_chain(lake))
     prefix = lake.layout.release("x").removesuffix("x.json")
     written = sorted(lake.objects.listing(prefix), key=lambda one: one.at, reverse=True)
     names = [one.uri.removeprefix(prefix).removesuffix(".json") for one in written]
@@ -94,7 +94,9 @@ def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
     for name in names[:last]:
         manifest = read_release(lake, name)
         facts = {key: manifest[key] for key in ("release", "date", "version", "as_of")}
-        found.append({**facts, "serves": name == active.release, "barred": is_barred(chain, manifest["version"])})
+        bar = barred.get(manifest["version"])
+        why = describe_bar(bar) if bar else ""
+        found.append({**facts, "serves": name == active.release, "barred": bar is not None, "why_barred": why})
     return found
 
 
@@ -103,7 +105,7 @@ def _is_unfinished(chain: Chain, active: Active, day: date, serving: str) -> boo
     if active.soaked or not chain.interventions:
         return False
     last = chain.interventions[-1]
-    return last.who != WHO and last.barred not in (None, serving) and last.date >= day.isoformat()
+    return last.who != DEPLOY and last.barred not in (None, serving) and last.date >= day.isoformat()
 
 
 def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) -> list[str]:
@@ -111,7 +113,7 @@ def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) 
     if wanted is None:
         return [serving]
     bars: list[str] = []
-    while (left := champion(_barred(chain, day, bars), day)) is not None and left.version != wanted:
+    while (left := champion_of(_barred(chain, day, bars), day).model) is not None and left.version != wanted:
         bars.append(left.version)
     return bars if serving in bars or serving == wanted else [serving, *bars]
 

@@ -13,6 +13,8 @@ from datetime import date
 from typing import Any
 
 FORMAT = 1
+DEPLOY = "deploy"
+"""Who intervened when it was no person: a deploy whose release failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,6 @@ class Chain:
     def days(self) -> list[date]:
         """Return every decided date, in order."""
         return sorted(date.fromisoformat(day) for day in self.entries)
-
-
-def champion(chain: Chain, day: date) -> Model | None:
-    """Return what the decisions up to and with `day` leave: the last champion that is not barred by then."""
-    barred = _barred(chain, day.isoformat(), inclusive=True)
-    return _left(_newest_first(chain, day.isoformat(), inclusive=True), barred)
 
 
 def incumbent(chain: Chain, day: date) -> Model | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.evaluate.bootstrap import Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
+from perennial.evaluate.bootstrap import CONFIDENCE, Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
 from perennial.pipeline import Gate, Margin
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
@@ -86,7 +86,11 @@ def losses(y: Integers, p: Floats) -> Floats:
 
 
 def by_rule(found: Interval, margin: float) -> Verdict:
-    """Apply the one rule: not worse than the margin with 95 % confidence, worse than it with 95 %, or cannot be told."""
+    """
+    Apply the one rule to a two-sided 90 % interval: it lies above the margin, below it, or cannot tell.
+
+    Each bound alone is thus a test at 5 %.
+    """
     if found.low > -margin:
         return "PROMOTE"
     return "REJECT" if found.high < -margin else "HOLD"
@@ -136,8 +140,24 @@ def _compare(
 
 
 def _show(found: Interval, margin: float) -> str:
-    low, mid, high = (f"{abs(one):.4f} {'worse' if one < 0 else 'better'}" for one in (found.low, found.mid, found.high))
-    return f"{mid} (95 %: {low} to {high}; up to {margin:g} worse is allowed)"
+    level = f"{CONFIDENCE:.0%} interval".replace("%", " %")
+    return f"{_signed(found.mid)} ({level}: {_bounds(found)}; up to {margin:g} worse is allowed)"
+
+
+def _bounds(found: Interval) -> str:
+    """Say an interval in words; a bound that the data cannot give is named as such."""
+    known = np.isfinite(found.low), np.isfinite(found.high)
+    if all(known):
+        return f"{_signed(found.low)} to {_signed(found.high)}"
+    if known[0]:
+        return f"at worst {_signed(found.low)}, with no limit to the better side"
+    if known[1]:
+        return f"at best {_signed(found.high)}, with no limit to the worse side"
+    return "no limit to either side, the holdout is too small to tell"
+
+
+def _signed(value: float) -> str:
+    return f"{abs(value):.4f} {'worse' if value < 0 else 'better'}"
 
 
 def numbers(found: Interval | None) -> list[float | None] | None:

@@ -12,13 +12,13 @@ import numpy as np
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
 from perennial.evaluate.comparison import Holdout, Opponent
-from perennial.evaluate.force import Force, settle
+from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
 from perennial.evaluate.metrics import all_metrics
 from perennial.evaluate.opponents import opponents
 from perennial.lake.code import code_digest
-from perennial.lake.keys import library_versions, make_key
+from perennial.lake.keys import Key, library_versions, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.tables import RowsReader
@@ -36,7 +36,7 @@ class Decided:
     sets_anchor: bool
 
 
-def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> str:
+def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> Key:
     """
     Return the key of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it.
 
@@ -88,6 +88,7 @@ def decide(
         for n, m in manifests.items()
     ]
     barred = {j.version for j in judgements if is_barred(chain, j.version, day)}
+    judgements = reject_barred(judgements, barred)
     verdict, winner, reasons = settle(judgements, force, barred)
     current, base = incumbent(chain, day), anchor(chain, day)
     left = Model(winner.version, models[winner.name]) if winner else current
@@ -106,7 +107,7 @@ def decide(
         "gate": gate.model_dump(mode="json"),
         "holdout": {"days": [d.isoformat() for d in rows.days], "rows": len(y), "positives": int(y.sum())},
         "opponents": [_opponent(o, y) for o in met],
-        "candidates": [_candidate(j, manifests[j.name]["metrics"]) for j in judgements],
+        "candidates": [_candidate(j, manifests[j.name]) for j in judgements],
     }
     return Decided(
         body,
@@ -117,8 +118,9 @@ def decide(
     )
 
 
-def _candidate(judgement: Judgement, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    body = {**stored(judgement), **{name: _finite(value) for name, value in metrics.items()}}
+def _candidate(judgement: Judgement, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    metrics = {name: _finite(value) for name, value in manifest["metrics"].items()}
+    body = {**stored(judgement), "training": manifest["key"], **metrics}
     against = [c for c in body["comparisons"] if c["against"] == "incumbent" and c["slice"] is None]
     body["delta"] = {name: against[0][name] for name in ("log_loss", "roc_auc")} if against else None
     return body

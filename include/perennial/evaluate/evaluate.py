@@ -10,12 +10,16 @@ from typing import Any
 
 from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
-from perennial.evaluate.chain import Chain, Entry, anchor, champion, enter, incumbent
+from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.evaluate.champions import champion_of, facts
+from perennial.evaluate.changes import FEATURES, Change, changes_between
 from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
+from perennial.lake.keys import Cause
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
+from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.train.plan import TrainingPlan, plan_training
 
@@ -57,6 +61,7 @@ def evaluate(
         recorded = _recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return _result("unchanged", recorded, chain)
+        keep_recipes(lake, "evaluate", {"decision": key})
         decided = decide(lake, day, chain, models, key, force, reader or RowsReader())
         try:
             return _publish(lake, day, decided, key, run_id)
@@ -97,6 +102,20 @@ def is_current(lake: Lake, day: date) -> bool:
     models, chain = _trained(plans), read_chain(lake)
     entry = chain.get(day)
     return len(models) == len(plans) and entry is not None and entry.key == decision_key(lake, day, chain, models)
+
+
+def changes_since(lake: Lake, day: date) -> tuple[Change, ...]:
+    """Return in what the inputs of the recorded decision of `day` differ from today's, by category of cause."""
+    try:
+        plans = _plans(lake, day)
+    except PerennialError:
+        return (Change(Cause.DATA, FEATURES),)
+    chain = read_chain(lake)
+    if (entry := chain.get(day)) is None:
+        return ()
+    judged = {one["name"]: one.get("training") for one in lake.objects.read_existing(entry.uri).json()["candidates"]}
+    models = {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri}
+    return changes_between(judged, plans, entry.key, decision_key(lake, day, chain, models))
 
 
 def _plans(lake: Lake, day: date) -> list[TrainingPlan]:
@@ -154,8 +173,7 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
 
 def _result(outcome: str, body: Mapping[str, Any], chain: Chain) -> dict[str, Any]:
     """Return what the task hands on: the decision without the parts that only a report needs, and the champion that it leaves now."""
-    left = champion(chain, date.fromisoformat(body["date"]))
-    body = {**body, "champion": left.version if left else None}
     candidates = [{k: v for k, v in item.items() if k != "comparisons"} for item in body["candidates"]]
-    keys = ("date", "decision", "reasons", "forced", "champion", "incumbent")
-    return {"outcome": outcome, **{key: body[key] for key in keys}, "candidates": candidates}
+    found = facts(champion_of(chain, date.fromisoformat(body["date"])))
+    keys = ("date", "decision", "reasons", "forced", "incumbent")
+    return {"outcome": outcome, **{key: body[key] for key in keys}, **found, "candidates": candidates}

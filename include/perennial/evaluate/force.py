@@ -32,18 +32,23 @@ def read_force(decision: str | None, reason: str | None) -> Force | None:
     return Force(decision, reason.strip())
 
 
+def reject_barred(judgements: Sequence[Judgement], barred: Collection[str]) -> list[Judgement]:
+    """Return the judgements with those of barred versions rejected, whatever the gate said."""
+    return [
+        replace(j, verdict="REJECT", reasons=("the version is barred", *j.reasons)) if j.version in barred else j
+        for j in judgements
+    ]
+
+
 def settle(
     judgements: Sequence[Judgement], force: Force | None, barred: Collection[str] = ()
 ) -> tuple[Verdict, Judgement | None, list[str]]:
     """
     Return the decision of the date, the challenger to promote (None: the incumbent stays), and the reasons.
 
-    A version that is barred is promoted by nobody.
+    :param judgements: those of barred versions already rejected, see `reject_barred`
+    :param barred: the versions that a force may not promote either
     """
-    judgements = [
-        replace(j, verdict="REJECT", reasons=("the version is barred", *j.reasons)) if j.version in barred else j
-        for j in judgements
-    ]
     verdict, winner = overall(judgements), choose(judgements)
     reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
     if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:

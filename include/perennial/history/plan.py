@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial.ahead import chunks
 from perennial.collect.drops import whole_dates
-from perennial.deploy.newest import why_not_newest
+from perennial.deploy.newest import is_newest
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
@@ -21,8 +21,10 @@ from perennial.train.plan import split_of
 @dataclass(frozen=True, slots=True)
 class HistoryPlan:
     """
-    The dates with data of a backfill, and the number of dates at `rest` between the first and last that were asked for: `missing` have not landed from every source, `unchanged` have a decision that rests on what is there,
-    `stale` have one that does not, with the reason; `young` are analysed and have too little history to train.
+    The dates with data of a backfill: `missing` have not landed from every source, `unchanged` have a decision that rests on what is
+    there, `stale` have one that does not, with the reason; `young` are analysed and have too little history to train.
+
+    :param rest: how many rest dates it passes over
     """
 
     dates: tuple[date, ...]
@@ -73,12 +75,12 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         raise calendar.refuse_rest(f"{first} to {last} are rest dates", first, last)
     missing = {*dates} - whole_dates(lake, dates)
     chain = read_chain(lake)
-    stale = {d: one for d, one in stale_dates(lake, first, last).items() if d in dates}
+    stale = {d: one for d, one in stale_dates(lake, first, last).items() if not calendar.data_days.rests(d)}
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
     young = _young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, one in stale.items() if not one.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
     newest = next((d for d in reversed(dates) if d not in missing), None)
-    reaches = newest is not None and (not only_stale or newest in todo) and why_not_newest(lake, chain, newest) is None
+    reaches = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,
         missing=tuple(sorted(missing)),

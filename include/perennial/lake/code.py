@@ -67,6 +67,9 @@ STAGES: Mapping[str, Stage] = MappingProxyType(
 )
 
 
+_BEHIND: dict[str, Mapping[str, str]] = {}
+
+
 @cache
 def code_digest(stage: str, *more: str) -> str:
     """
@@ -74,7 +77,15 @@ def code_digest(stage: str, *more: str) -> str:
 
     :param more: modules that the stage finds by name: that of a candidate
     """
-    return sha256(canonical_json({"modules": modules_of(stage, *more)}))
+    modules = modules_of(stage, *more)
+    digest = sha256(canonical_json({"modules": modules}))
+    _BEHIND[digest] = modules
+    return digest
+
+
+def modules_behind(digest: str) -> Mapping[str, str]:
+    """Return {module: digest of its source} behind a digest that code_digest gave in this process."""
+    return _BEHIND[digest]
 
 
 def modules_of(stage: str, *more: str) -> dict[str, str]:

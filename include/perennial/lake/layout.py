@@ -39,20 +39,28 @@ class Layout:
         return f"{self.root}/drops/{source}/{page}.json"
 
     def refusals(self, source: str) -> str:
-        """Return the prefix of what collect and clean refused of a source."""
+        """Return the prefix of the records of what was refused of a source."""
         return f"{self.root}/refused/{source}/"
 
     def refused_drop(self, source: str, day: date, state: str) -> str:
         """Return the record of why collect refused a drop, named by all that the refusal rests on."""
-        return f"{self.root}/refused/{source}/{day}/{state}.json"
+        return f"{self.refusals(source)}{day}/{state}.json"
 
     def refusal(self, source: str, day: date | None, key: str) -> str:
         """Return the record of why cleaning refused a drop (day None: a reference)."""
-        return f"{self.root}/refused/{source}/{day or 'reference'}/{key}.json"
+        return f"{self.refusals(source)}{day or 'reference'}/{key}.json"
 
     def job(self, digest: str) -> str:
         """Return the address of a job file."""
         return f"{self.root}/jobs/{digest}.json"
+
+    def recipes(self, stage: str) -> str:
+        """Return the prefix of the ways in which a stage has made its results."""
+        return f"{self.root}/recipes/{stage}/"
+
+    def recipe(self, stage: str, digest: str) -> str:
+        """Return one way in which a stage made its results, named by its content."""
+        return f"{self.recipes(stage)}{digest}.json"
 
     def costs(self, stage: str) -> str:
         """Return the prefix of what the Spark jobs of a stage cost."""

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from perennial.errors import OutcomeUnknownError, PerennialError
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -50,7 +51,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 def canonical_json(value: Any) -> bytes:
     """Return the one encoding of a JSON value that digests are taken over: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def sha256(body: bytes) -> str:

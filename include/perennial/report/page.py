@@ -50,7 +50,8 @@ td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px s
 <p>{summary}</p>
 <table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
 <p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. Of a week or two a difference says little: <code>perennial compare</code> gives intervals. A candidate is the one
-trained for the date itself; its window ends before it. The base rate says for every row the share of positives in that window. Drift is the population stability index
+trained for the date itself; its window ends before it. The anchor is the last champion that was clearly better than every version it met; challengers are compared with it too, so that many small allowed losses cannot add up to a large one.
+A barred version was rolled back, or its release failed: it is no champion from that date on. The base rate says for every row the share of positives in that window. Drift is the population stability index
 of the numeric inputs against the 28 dates before, the median of all; pointing at it names the input that moved most. Inputs that are the same all day, such as weather, move every day.
 CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates that a job worked for, and of each candidate's training.</p>
 {figure}
@@ -71,6 +72,11 @@ def page(report: WalkForward) -> str:
         summary += " The table is empty: it begins with the date after the first champion."
     if report.undecided:
         summary += f" Without a decision between them: {len(report.undecided)} ({_listed(report.undecided)})."
+    summary += f" Champion after {last}: {report.days[-1].champion or 'none'}."
+    if report.barred:
+        summary += (
+            f" Barred: {'; '.join(report.barred[:MOST_LISTED])}{' and others' if len(report.barred) > MOST_LISTED else ''}."
+        )
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{one.log_loss:.4f}</td><td>{_shown(one.roc_auc)}</td></tr>" for name, one in ranked
@@ -137,7 +143,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
             line(2, name, (one.roc_auc if one else None for one in scores), legend=False)
     for decision, colour in COLOURS.items():
         some = [day for day in days if day.decision == decision]
-        text = ["<br>".join(escape(_cut(reason)) for reason in day.reasons) for day in some]
+        text = ["<br>".join(escape(_cut(reason)) for reason in (*filter(None, [day.note]), *day.reasons)) for day in some]
         marks = go.Scatter(
             x=[day.date for day in some], y=[decision] * len(some), mode="markers", name=decision, text=text, showlegend=False,
             marker={"color": colour, "size": 8, "symbol": ["x" if day.stale else "circle" for day in some]},

@@ -18,6 +18,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.bootstrap import Interval, interval, mean_difference
 from perennial.evaluate.chain import Chain, Model, incumbent
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import Champion, barred_versions, champion_of, describe_bar
 from perennial.evaluate.comparison import losses
 from perennial.evaluate.holdout import read_file
 from perennial.evaluate.metrics import log_loss, roc_auc
@@ -52,6 +53,7 @@ class Day:
     """
     One decided date.
 
+    :param champion: what the date leaves; `note` says why, where its decision named another version
     :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date
     :param quarantined: rows that broke the contract, by source; `rows` the clean ones
     :param drift: None: too few days before, or no numeric input
@@ -62,6 +64,7 @@ class Day:
     decision: str
     reasons: tuple[str, ...]
     champion: str | None
+    note: str
     stale: bool
     rows: Mapping[str, int]
     quarantined: Mapping[str, int]
@@ -77,11 +80,13 @@ class WalkForward:
     Decided dates in order, and each series over all rows of the dates that all series have.
 
     :param undecided: the dates with data between the first and the last of them that have no decision
+    :param barred: what was barred on these dates, and by whom, the newest first
     """
 
     pipeline: str
     days: tuple[Day, ...]
     undecided: tuple[date, ...]
+    barred: tuple[str, ...]
     pooled: Mapping[str, Score]
     pooled_dates: int
 
@@ -141,9 +146,11 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
         if predicted.keys() == names:
             pool.add(y, predicted)
         costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
-        found.append(_day(lake, chain, day, body, y, predicted, drift.of(rows), costs))
+        found.append(_day(lake, champion_of(chain, day), body, y, predicted, drift.of(rows), costs))
     undecided = tuple(sorted(set(lake.pipeline.calendar.dates(decided[0], decided[-1])) - set(decided)))
-    return WalkForward(lake.pipeline.name, tuple(found), undecided, pool.scores(), pool.dates)
+    bars = [item for item in barred_versions(chain, decided[-1]).values() if item.date >= decided[0].isoformat()]
+    barred = tuple(describe_bar(item) for item in bars)
+    return WalkForward(lake.pipeline.name, tuple(found), undecided, barred, pool.scores(), pool.dates)
 
 
 def _predict(
@@ -161,22 +168,21 @@ def _predict(
 
 def _day(
     lake: Lake,
-    chain: Chain,
-    day: date,
+    left: Champion,
     body: Mapping[str, Any],
     y: NDArray[Any],
     predicted: Mapping[str, NDArray[Any]],
     drift: Drift | None,
     costs: Mapping[str, Cost],
 ) -> Day:
-    clean = {name: lake.tables.state(f"clean_{name}").get(day) for name in lake.pipeline.sources}
-    entry = chain.entries[day.isoformat()]
+    clean = {name: lake.tables.state(f"clean_{name}").get(left.day) for name in lake.pipeline.sources}
     return Day(
-        date=day,
-        decision=entry.decision,
+        date=left.day,
+        decision=body["decision"],
         reasons=tuple(body["reasons"]),
-        champion=entry.champion.version if entry.champion else None,
-        stale=entry.stale,
+        champion=left.version,
+        note=left.note,
+        stale=left.stale,
         rows={name: one.rows for name, one in clean.items() if one},
         quarantined={name: one.quarantined for name, one in clean.items() if one},
         positives=float(y.mean()) if len(y) else 0.0,

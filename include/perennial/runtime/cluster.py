@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from kubernetes import client, config, dynamic
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
-from kubernetes import client, config, dynamic
 from perennial.errors import PerennialError, RefusedError
 
 FIELD_MANAGER = "perennial"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perennial.errors import PerennialError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.objects import canonical_json, sha256
 from perennial.lake.spark_conf import iceberg_conf
@@ -69,7 +69,12 @@ def plan_job(
 
 
 def submit(plan: SparkPlan) -> bool:
-    """Submit a planned job and wait for it, passing on its output line by line; return False when there was nothing to do."""
+    """
+    Submit a planned job and wait for it, passing on its output line by line; return False when there was nothing to do.
+
+    :raises RefusedError: in the job's own words, when it said that a retry cannot mend it
+    :raises PerennialError: when it ended otherwise
+    """
     if plan.job_uri is None:
         return False
     program = os.environ.get("PERENNIAL_SPARK_SUBMIT")
@@ -82,6 +87,8 @@ def submit(plan: SparkPlan) -> bool:
         for line in process.stdout or ():
             last.append(line.rstrip())
             log.info("%s", line.rstrip())
+    if process.returncode == REFUSED_EXIT_CODE:
+        raise RefusedError("\n".join(last).strip() or f"Spark job {plan.job_uri} was refused and did not say why")
     if process.returncode != 0:
         raise PerennialError(f"Spark job {plan.job_uri} ended with {process.returncode}. Its last lines:\n" + "\n".join(last))
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from perennial.calendar import DAY, Calendar, Split
 from perennial.clean.lost import lost_history
 from perennial.errors import PerennialError
-from perennial.lake.keys import make_key
+from perennial.lake.keys import Key, make_key
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
+from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import TableState
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.job import Features, Output, TrainingJob
@@ -99,6 +100,13 @@ def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
     return found
 
 
+def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
+    """Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out."""
+    trainings = _Trainings(lake, candidate)
+    able = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
+    return {d: (trainings.key(d), trainings.split(d)) for d in able}
+
+
 class _Trainings:
     """What the trainings of one candidate are, as the features stand at one moment."""
 
@@ -107,7 +115,7 @@ class _Trainings:
         self.candidate = candidate
         self.state = lake.tables.state("features")
         self._splits: dict[date, Split] = {}
-        self._keys: dict[date, str] = {}
+        self._keys: dict[date, Key] = {}
         self._done: dict[date, bool] = {}
         self._jobs: dict[date, str] = {}
 
@@ -132,7 +140,7 @@ class _Trainings:
                 return earlier
         return None
 
-    def key(self, day: date) -> str:
+    def key(self, day: date) -> Key:
         """Return the key of a training; where it begins with another's weights, that one's key is part of it."""
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
@@ -173,6 +181,8 @@ class _Trainings:
     def job_uri(self, day: date) -> str:
         """Store the job of a date, whose features are there, and return its address."""
         if day not in self._jobs:
+            if not self._jobs:
+                keep_recipes(self.lake, "train", {self.candidate: self.key(day)})
             body = self._job(day).encode()
             self._jobs[day] = self.lake.layout.job(sha256(body))
             self.lake.objects.create(self._jobs[day], body)

@@ -57,7 +57,7 @@ class PlanRunOperator(BaseOperator):
         return self.execute(context)
 
     def _request(self, lake: Lake, context: Context) -> RunRequest:
-        from perennial.collect.deadline import newest_to_run
+        from perennial.deploy.newest import newest_to_run
 
         run, params = context["dag_run"], context["params"]
         request = read_request(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
-from spark_job import run_job
+import pytest
+from spark_job import run_jobs
 
 from stack.spark_archive import hadoop_catalog
 
@@ -56,6 +57,7 @@ def watched(rows, name, **facts):
 partitions.commit = watched
 analyse(spark, job)
 print("SAID " + json.dumps(cached))
+partitions.commit = commit
 """
 
 
@@ -74,14 +76,20 @@ print("SAID " + json.dumps([said, [row.tableName for row in spark.sql("SHOW TABL
 """
 
 
-def test_rows_are_still_cached_when_they_are_written(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    folder = tmp_path_factory.mktemp("job")
+    return run_jobs(folder, JOB + CACHED + FAILING, hadoop_catalog(folder))
+
+
+def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
     """Spark drops from its cache what was read through a view that is replaced, and computes it again without a word."""
     names = ("lookup_a", "lookup_b", "lookup_c", "features", "analysis_day", "analysis_again", "profile")
-    assert run_job(tmp_path, JOB + CACHED, hadoop_catalog(tmp_path)) == {f"ice.`lab`.`{name}`": True for name in names}
+    assert said[0] == {f"ice.`lab`.`{name}`": True for name in names}
 
 
-def test_queries_that_fail_are_all_named_with_what_failed(tmp_path: Path) -> None:
-    (on_rows, in_planning), tables = run_job(tmp_path, JOB + FAILING, hadoop_catalog(tmp_path))
+def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> None:
+    (on_rows, in_planning), tables = said[1]
     assert on_rows == [
         "Several tables are refused",
         "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return "

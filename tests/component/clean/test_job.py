@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spark_job import run_job
+import pytest
+from spark_job import run_jobs
 
 from perennial.pipeline_tables import ColumnContract
 from stack.spark_archive import hadoop_catalog
@@ -27,22 +28,22 @@ def watched(rows, name, **facts):
 
 
 clean_job.commit = watched
-try:
-    clean_job.clean(spark, json.loads(sys.argv[1]))
-    said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
-except RefusedError as error:
-    said = str(error)
-print("SAID " + json.dumps(said))
+for job in json.loads(sys.argv[1]):
+    cached.clear()
+    try:
+        clean_job.clean(spark, job)
+        said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
+        if "ice.`lab`.`clean_begun`" in cached:
+            said["values"] = sorted(f"{row.date} {row.n} {row.channel}" for row in spark.table("ice.lab.clean_begun").collect())
+            broken = spark.table("ice.lab.quarantine").collect()
+            said["broken"] = [f"{row.date} {row.position} {row.column} {row.rule}" for row in broken]
+    except RefusedError as error:
+        said = str(error)
+    print("SAID " + json.dumps(said))
 """
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 OWN_ROWS = "SELECT date, n, n * 2 AS twice FROM drop"
 ROWS_BEFORE = "SELECT date, n, SUM(n) OVER (ORDER BY date, n) AS so_far FROM drop"
-
-
-ROWS_OF_A = """
-"values": sorted(f"{row.date} {row.n} {row.channel}" for row in spark.table("ice.lab.clean_a").collect()),
-"broken": [f"{row.date} {row.position} {row.column} {row.rule}" for row in spark.table("ice.lab.quarantine").collect()]
-"""
 
 
 def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
@@ -52,6 +53,7 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
         file.write_text("n\n1\n2\n")
         days[day] = {
             "key": "key",
+            "header": ["n"],
             "header": ["n"],
             "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
             "refusal": str(folder / "refusal"),
@@ -63,44 +65,51 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cleaned(folder: Path, *tables: dict[str, Any]) -> Any:
-    return run_job(folder, JOB, hadoop_catalog(folder), [json.dumps({"database": "lab", "tables": tables})])
+NAMES = ("a", "b", "c", "d")
 
 
-def test_rows_of_every_table_are_still_cached_when_they_are_written(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What comes of two jobs: one of several tables, and one that is refused."""
+    folder = tmp_path_factory.mktemp("job")
+    jobs = [
+        {"database": "lab", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
+        {"database": "other", "tables": [table(folder, "a", ROWS_BEFORE)]},
+        {"database": "lab", "tables": [begun(folder)]},
+    ]
+    return run_jobs(folder, JOB, hadoop_catalog(folder), [json.dumps(jobs)])
+
+
+def test_rows_of_every_table_are_still_cached_when_they_are_written(said: list[Any]) -> None:
     """Spark drops from its cache what was read through a view that is replaced; the tables are cleaned side by side."""
-    names = ("a", "b", "c", "d")
-    said = cleaned(tmp_path, *(table(tmp_path, name, OWN_ROWS) for name in names))
-    full = [f"ice.`lab`.`clean_{name}`" for name in names]
-    assert said == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
+    full = [f"ice.`lab`.`clean_{name}`" for name in NAMES]
+    assert said[0] == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
 
 
-def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_null(tmp_path: Path) -> None:
-    """Case 2: a column that begins, required where it is there; and files in another order."""
+def begun(folder: Path) -> dict[str, Any]:
+    """Return a table with a column that begins, required where it is there; and files in another order."""
     drops = {"2026-03-01": "n\n1\n2\n", "2026-03-02": "channel,n\nweb,1\n,2\n", "2026-03-03": "n,channel\n1,web\n2,app\n"}
-    begun = table(tmp_path, "a", "SELECT date, n, channel FROM drop")
+    begun = table(folder, "begun", "SELECT date, n, channel FROM drop")
     required = ColumnContract.model_validate({"type": "string", "required": True, "since": "2026-03-02"}).rules
     begun["columns"].append(["channel", required])
     begun["max_quarantine_share"] = 0.5
     for day, text in drops.items():
         Path(begun["days"][day]["files"][0]["uri"]).write_text(text)
         begun["days"][day]["header"] = text.partition("\n")[0].split(",")
-    said = run_job(
-        tmp_path,
-        JOB.replace('"cached": cached', ROWS_OF_A),
-        hadoop_catalog(tmp_path),
-        [json.dumps({"database": "lab", "tables": [begun]})],
-    )
-    assert said["values"] == [
+    return begun
+
+
+def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_null(said: list[Any]) -> None:
+    """Case 2."""
+    assert said[2]["values"] == [
         "2026-03-01 1 None", "2026-03-01 2 None", "2026-03-02 1 web", "2026-03-03 1 web", "2026-03-03 2 app"
     ]  # fmt: skip
-    assert said["broken"] == ["2026-03-02 2 channel required"]
+    assert said[2]["broken"] == ["2026-03-02 2 channel required"]
 
 
-def test_sql_that_sees_other_dates_is_refused(tmp_path: Path) -> None:
-    said = cleaned(tmp_path, table(tmp_path, "a", ROWS_BEFORE))
-    assert said.startswith(
+def test_sql_that_sees_other_dates_is_refused(said: list[Any]) -> None:
+    assert said[1].startswith(
         "sources/a.sql: 2026-03-02 gives another result alone: 2 rows among the dates that are made with it, 2 alone; "
         "columns that differ: so_far."
     )
-    assert said.endswith("Let each row follow from rows of its own date.")
+    assert said[1].endswith("Let each row follow from rows of its own date.")

@@ -14,8 +14,9 @@ from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.rollback import rollback
 from perennial.errors import RefusedError, ReleaseFailedError, ReleaseUnprovenError
-from perennial.evaluate.chain import champion, incumbent
+from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import champion_of
 
 
 def test_a_release_that_does_not_start_is_barred_and_the_one_before_is_released_instead(lab: Lab, runtime: ScriptedRuntime):
@@ -31,7 +32,7 @@ def test_a_release_that_does_not_start_is_barred_and_the_one_before_is_released_
     assert f"version {good} serves instead" in text
     chain, active = read_chain(lab.lake), read_active(lab.lake)
     assert (chain.interventions[0].barred, chain.interventions[0].who) == (bad, "deploy")
-    assert champion(chain, D2) == incumbent(chain, D3) == champion(chain, D1)
+    assert champion_of(chain, D2).model == incumbent(chain, D3) == champion_of(chain, D1).model
     assert active.release != first
     assert runtime.version(str(active.release)) == good
     assert deploy(lab.lake, D2, runtime)["outcome"] == "unchanged"
@@ -46,7 +47,7 @@ def test_wrong_golden_answers_are_quoted_with_the_record_and_the_log(lab: Lab, r
     assert "golden request 0: probability" in text
     assert "expected 0." in text
     assert read_active(lab.lake).release is None
-    assert champion(read_chain(lab.lake), D1) is None
+    assert champion_of(read_chain(lab.lake), D1).model is None
     assert read_chain(lab.lake).interventions[0].barred == bad
 
 
@@ -188,7 +189,7 @@ def test_a_version_that_serves_is_not_barred_when_its_new_release_fails(lab: Lab
     assert f"version {version} is not barred; release {first} stays active" in str(failure.value)
     chain = read_chain(lab.lake)
     assert [item.barred for item in chain.interventions] == [None]
-    assert incumbent(chain, D3) == champion(chain, D1)
+    assert incumbent(chain, D3) == champion_of(chain, D1).model
 
 
 def test_when_the_fallback_fails_too_no_more_versions_are_barred(lab: Lab, runtime: ScriptedRuntime):

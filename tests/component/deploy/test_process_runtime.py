@@ -130,15 +130,13 @@ def test_as_many_trainings_at_once_as_there_are_cores_and_work_for(monkeypatch: 
 def test_a_child_ends_with_its_parent(number: signal.Signals):
     script = (
         "import time\nfrom perennial.runtime.process import child\n"
-        "with child('http.server', ['0', '--bind', '127.0.0.1']) as process:\n    print(process.pid, flush=True)\n    time.sleep(60)\n"
+        "with child('http.server', ['0', '--bind', '127.0.0.1']) as process:\n"
+        "    process.stdout.readline()  # it serves, so it has asked the kernel to end with its parent\n"
+        "    print(process.pid, flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        deadline = time.monotonic() + 20
-        while b"http.server" not in Path(f"/proc/{pid}/cmdline").read_bytes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.5)  # until it has asked the kernel to end with its parent
         assert is_alive(pid)
         os.kill(parent.pid, number)
         parent.wait(10)

@@ -14,8 +14,8 @@ from lab import LAST, MACHINES, Lab, as_of, rate
 from perennial.deploy.golden import UNSEEN, golden_records
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError
-from perennial.evaluate.chain import champion
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
 from perennial.pipeline import Inputs
 
@@ -32,7 +32,7 @@ def released(lab: Lab) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 def built(lab: Lab) -> tuple[str, dict[str, Any], dict[str, Any]]:
     chain = read_chain(lab.lake)
-    model = champion(chain, DAY)
+    model = champion_of(chain, DAY).model
     assert model is not None
     release = build_release(lab.lake, plan_release(lab.lake, chain, DAY, model))
     manifest = read_release(lab.lake, release)

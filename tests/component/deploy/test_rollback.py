@@ -11,8 +11,9 @@ from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.rollback import list_releases, rollback
 from perennial.errors import RefusedError, ReleaseFailedError
-from perennial.evaluate.chain import champion, incumbent
+from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import champion_of
 
 
 def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime: ScriptedRuntime):
@@ -25,7 +26,7 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     assert runtime.version(str(runtime.live.release)) == good
     chain = read_chain(lab.lake)
     assert (chain.interventions[0].who, chain.interventions[0].reason) == ("ann", "it flags every machine")
-    assert incumbent(chain, D3) == champion(chain, D1)
+    assert incumbent(chain, D3) == champion_of(chain, D1).model
     assert deploy(lab.lake, D2, runtime)["outcome"] == "unchanged", "a rerun does not bring it back"
     listed = list_releases(lab.lake)
     assert [item["serves"] for item in listed].count(True) == 1
@@ -41,7 +42,7 @@ def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: Scri
     deploy(lab.lake, D3, runtime)
     found = rollback(lab.lake, reason="both are wrong", who="ann", to=target, runtime=runtime)
     assert (found["released"], found["barred"]) == (target, [newest, middle])
-    left = champion(read_chain(lab.lake), D3)
+    left = champion_of(read_chain(lab.lake), D3).model
     assert left is not None
     assert left.version == oldest
 

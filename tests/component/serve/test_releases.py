@@ -114,8 +114,11 @@ def test_server_is_live_before_a_release_and_keeps_the_old_when_the_new_fails(st
     assert "first goes on serving" in follower.log()
     assert follower.predict([RECORD]).json()["release"] == first
 
-    store.down = True
-    time.sleep(1)
+    store.down, before = True, store.failed
+    deadline = time.monotonic() + 10
+    while store.failed == before:
+        assert time.monotonic() < deadline, "the server does not ask the store"
+        time.sleep(0.02)
     assert follower.predict([RECORD]).status == 200
     store.down = False
     point_at(store, "follow", build_release(store, "follow", INPUTS, name="third"))

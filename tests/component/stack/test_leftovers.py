@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -54,6 +55,22 @@ def test_other_stacks_and_a_users_own_processes_are_spared(config: StackConfig, 
     ]
     assert end_leftovers(config) == 0
     assert all(map(is_alive, others))
+
+
+def test_a_container_whose_folder_has_the_same_name_is_spared(config: StackConfig) -> None:
+    contained = ["unshare", "--pid", "--fork", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run([*contained, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make a name space of processes")
+    marks = [f"{MARK}=airflow", f"PERENNIAL_VAR={config.var}"]
+    container = subprocess.Popen([*contained, "env", *marks, *SLEEP], env={"PATH": "/usr/bin:/bin"})
+    try:
+        while not any("time.sleep" in " ".join(inside.cmdline()) for inside in psutil.Process(container.pid).children()):
+            time.sleep(0.01)
+        assert end_leftovers(config) == 0
+        assert container.poll() is None
+    finally:
+        container.kill()
+        container.wait()
 
 
 def test_a_running_service_and_what_it_started_are_spared(config: StackConfig) -> None:

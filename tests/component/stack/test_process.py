@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -126,4 +127,24 @@ def test_a_service_that_ends_while_starting_shows_its_last_words(config: StackCo
     argv = (sys.executable, "-c", "raise SystemExit('no such table')")
     with pytest.raises(StackError, match=r"ended while starting[\s\S]*no such table"):
         start(config, Service(name="one", argv=argv, is_ready=lambda: False))
-    assert log_path(config, "one").stat().st_mode & 0o777 == 0o600 or config.logs.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_killed_service_leaves_is_removed_and_what_another_stack_made_is_not(config: StackConfig, tmp_path: Path) -> None:
+    left = tmp_path / "left.sock"
+    left.touch()
+    one = Service(name="one", argv=("sleep", "60"), is_ready=lambda: True, leaves=(left,), stop_signal=signal.SIGKILL)
+    assert stop(config, one) is False
+    assert left.exists()
+    start(config, one)
+    stop(config, one)
+    assert not left.exists()
+
+
+def test_logs_are_for_the_user_alone(config: StackConfig, service: Service) -> None:
+    before = os.umask(0)
+    try:
+        start(config, service)
+    finally:
+        os.umask(before)
+    assert log_path(config, "parent").exists()
+    assert stat.S_IMODE(config.logs.stat().st_mode) == 0o700

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from perennial.collect.collect import collect
-from perennial.collect.deadline import deadlines, newest_to_run
+from perennial.collect.deadline import deadlines
+from perennial.deploy.newest import newest_to_run
 from perennial.errors import DropRefusedError
 from perennial.lake.lake import Lake
 

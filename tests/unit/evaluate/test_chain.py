@@ -14,7 +14,6 @@ from perennial.evaluate.chain import (
     Intervention,
     Model,
     anchor,
-    champion,
     enter,
     from_json,
     incumbent,
@@ -22,8 +21,13 @@ from perennial.evaluate.chain import (
     is_barred,
     to_json,
 )
+from perennial.evaluate.champions import champion_of
 
 D1, D2, D3, D4 = (date(2013, 2, day) for day in (12, 13, 14, 15))
+
+
+def champion(chain: Chain, day: date) -> Model | None:
+    return champion_of(chain, day).model
 
 
 def model(version: str) -> Model:

@@ -10,8 +10,8 @@ import pytest
 
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
-from perennial.evaluate.comparison import Holdout, Opponent, by_rule, compare
-from perennial.evaluate.force import read_force, settle
+from perennial.evaluate.comparison import Comparison, Holdout, Opponent, by_rule, compare
+from perennial.evaluate.force import read_force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, choose, judge, overall
 from perennial.evaluate.metrics import all_metrics
 from perennial.pipeline import Floors, Gate, Margin
@@ -197,6 +197,8 @@ def test_a_forced_decision_overrules_the_gate_and_says_so():
 def test_nobody_promotes_a_version_that_is_barred():
     found = [judgement("mlp", "PROMOTE", 0.4), judgement("logistic", "REJECT", 0.5)]
     best, other = found[0].version, found[1].version
+    found = reject_barred(found, {best})
+    assert [j.verdict for j in found] == ["REJECT", "REJECT"], "the table of candidates says what the decision says"
     verdict, winner, reasons = settle(found, None, {best})
     assert (verdict, winner) == ("REJECT", None)
     assert "mlp: the version is barred" in reasons
@@ -211,6 +213,24 @@ def test_nobody_promotes_a_version_that_is_barred():
 def test_a_force_without_a_reason_or_with_another_word_is_refused(decision: str, reason: str | None):
     with pytest.raises(RefusedError):
         read_force(decision, reason)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.01, 0.03, "0.0100 worse to 0.0300 better"),
+        (-np.inf, 0.03, "at best 0.0300 better, with no limit to the worse side"),
+        (-np.inf, -0.005, "at best 0.0050 worse, with no limit to the worse side"),
+        (-0.01, np.inf, "at worst 0.0100 worse, with no limit to the better side"),
+        (-np.inf, np.inf, "no limit to either side, the holdout is too small to tell"),
+    ],
+)
+def test_a_reason_names_the_interval_and_says_in_words_where_it_has_no_bound(low: float, high: float, text: str):
+    """Case 18."""
+    found = Comparison("incumbent", "mlp-old", "HOLD", Interval(low, 0.0, high))
+    reason = found.reason(Margin(log_loss=0.02, roc_auc=0.02))
+    assert reason == f"against the incumbent mlp-old: log loss 0.0000 better (90 % interval: {text}; up to 0.02 worse is allowed)"
+    assert "inf" not in reason.replace("incumbent", "")
 
 
 @pytest.mark.parametrize(

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from lab import LAST, Lab
-from steps import D1, D2, D3
 
 from perennial.errors import DateRefusedError
-from perennial.history import plan
 from perennial.history.plan import plan_history
-from perennial.lake.tables import Partition, TableState
+
+ANALYSED = [LAST - timedelta(days=2), LAST]
+"""Each has too little history to train: with features of these two dates alone it is two days of eight."""
+
+ONLY_THE_EARLIER_REACHES = LAST - timedelta(days=11)
 
 
 def test_dates_that_have_not_begun_are_refused(lab: Lab) -> None:
     tomorrow = datetime.now(UTC).date() + timedelta(days=2)
     with pytest.raises(DateRefusedError, match="is in the future"):
-        plan_history(lab.lake, D1, tomorrow)
+        plan_history(lab.lake, LAST, tomorrow)
 
 
-@pytest.mark.parametrize(("landed", "expected"), [(set(), (D2, D3)), ({LAST}, (D3,))])
-@pytest.mark.parametrize("reshaped", [set(), {LAST}], ids=["not analysed", "analysed with other columns"])
+@pytest.mark.parametrize(
+    ("landed", "expected"),
+    [([], ANALYSED), ([ONLY_THE_EARLIER_REACHES], ANALYSED[1:]), ([LAST - timedelta(days=5)], [])],
+    ids=["nothing to come", "to come for the earlier", "to come for both"],
+)
 def test_a_date_is_young_only_when_nothing_of_its_history_is_to_come(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch, landed: set[date], expected: tuple[date, ...], reshaped: set[date]
+    lab: Lab, s3: Any, land_drops: Callable[..., None], landed: list[date], expected: list[date]
 ) -> None:
-    """D3's history does not reach back to LAST here."""
-    reach = {D2: [LAST, D2], D3: [D3]}
-    partitions = {day.isoformat(): Partition("key", "digest", 1) for day in {D2, D3} | reshaped}
-    features = TableState("features", "s3://lake/1.json", 1, partitions, frozenset(map(str, reshaped)))
-    monkeypatch.setattr(plan, "split_of", lambda lake, day: type("Split", (), {"too_little": "1 of 5 days"}))
-    monkeypatch.setattr(plan, "whole_dates", lambda lake, dates: landed & set(dates))
-    monkeypatch.setattr(type(lab.pipeline.calendar), "feature_dates", lambda calendar, day: reach[day])
-    monkeypatch.setattr(lab.lake.tables, "state", lambda name: features)
-    assert plan._young(lab.lake, [D2, D3]) == expected
+    state = lab.lake.tables.state("features")
+    keep = {day.isoformat() for day in ANALYSED}
+    few = {day: found for day, found in state.partitions.items() if day in keep}
+    lab.lake.tables.states["features"] = type(state)(state.name, state.metadata_location, state.snapshot_id, few)  # type: ignore[attr-defined]
+    for day in [*ANALYSED, *landed]:
+        land_drops(s3.put, lab.pipeline, day, day)
+
+    plan = plan_history(lab.lake, ANALYSED[0], ANALYSED[-1])
+
+    assert plan.young == tuple(expected)
+    assert plan.missing == (LAST - timedelta(days=1),)

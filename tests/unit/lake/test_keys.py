@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perennial.lake.keys import library_versions, make_key
+from perennial.lake.keys import Cause, causes, library_versions, make_key
 
 PARTS: dict[str, Any] = {
     "of": {"date": "2013-03-01"},
@@ -49,3 +49,22 @@ def test_the_stage_shows() -> None:
 
 def test_library_versions_are_sorted() -> None:
     assert list(library_versions("pydantic", "boto3")) == ["boto3", "pydantic"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"code": "d"}, [Cause.CODE]),
+        ({"data": {}, "libraries": {"spark": "5"}}, [Cause.DATA, Cause.LIBRARIES]),
+        ({"configuration": {"sql": "s"}}, [Cause.CONFIGURATION]),
+        ({"dependencies": {"begins": "k"}}, [Cause.DEPENDENCIES]),
+    ],
+)
+def test_two_keys_tell_in_what_they_differ(change: dict[str, Any], expected: list[Cause]) -> None:
+    assert list(causes(make_key("s", **PARTS), make_key("s", **{**PARTS, **change}))) == expected
+
+
+def test_a_key_that_does_not_tell_is_of_other_code() -> None:
+    """Such are the keys of results that are older than these categories."""
+    assert causes("0" * 64, make_key("s", **PARTS)) == (Cause.CODE,)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from perennial.lake.spark_conf import iceberg_conf
 
 METASTORE = "thrift://127.0.0.1:9083"
 
 
-def test_no_credentials_stand_in_the_configuration() -> None:
+def test_credentials_of_the_environment_do_not_enter_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark shows its configuration on its page, and a submit has it in its argument list."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "hush-hush")
     conf = iceberg_conf(METASTORE, "s3://perennial/warehouse", "http://127.0.0.1:8333")
 
+    assert "hush-hush" not in str(conf)
+    # S3A asks the SDK's own chain, which finds them where they are.
+    assert conf["spark.hadoop.fs.s3a.aws.credentials.provider"].endswith(".DefaultCredentialsProvider")
     assert not [name for name in conf if "access.key" in name or "secret" in name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,6 +15,8 @@ from playwright.sync_api import sync_playwright
 from steps import D1, D2, D3, decide, forced
 
 from perennial.errors import RefusedError
+from perennial.evaluate.chain import Intervention, intervene
+from perennial.evaluate.chain_store import update_chain
 from perennial.evaluate.metrics import log_loss
 from perennial.lake.scoring import score
 from perennial.report.drift import DriftMeter
@@ -75,11 +78,39 @@ def test_drift_names_the_input_that_moved(lab: Lab) -> None:
     assert moved.largest > 1 > calm.largest >= calm.median
 
 
-def test_the_page_opens_without_a_network_and_escapes_what_people_wrote(report: WalkForward) -> None:
+def test_the_page_shows_what_people_wrote_as_text(lab: Lab) -> None:
+    forced(lab, D1, GOOD, reason="</script><img src=x onerror=alert(1)>")
+    html = page(walk_forward(lab.lake, date.min, date.max))
+    assert "<img src=x" not in html
+    assert "</script><img" not in html
+    # Plotly reads a reason as markup, from a string of JSON.
+    assert json.loads('"' + html.partition("forced to PROMOTE: ")[2].partition(" (the gate says")[0] + '"') == (
+        "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
+    )
+
+
+def test_the_page_opens_without_a_network(report: WalkForward) -> None:
     html = page(report)
     assert "default-src 'none'" in html
     assert 'src="http' not in html
     assert f"machine_faults, {D1} to {D3}" in html
+
+
+def test_after_a_rollback_the_report_names_the_champion_that_is_left_and_what_is_barred(report: WalkForward, lab: Lab) -> None:
+    """Case 17."""
+    barred = str(report.days[-1].champion)
+    item = Intervention(str(D3), None, barred, "ann", "<b>late</b>", "2026-03-14T00:00:00")
+    update_chain(lab.lake, lambda chain: intervene(chain, item))
+    found = walk_forward(lab.lake, date.min, date.max)
+    assert [day.champion for day in report.days] == [barred] * 3
+    assert [day.champion for day in found.days] == [barred, barred, None]
+    assert [bool(day.note) for day in found.days] == [False, False, True]
+    html = page(found)
+    assert (
+        f"Champion after {D3}: none. Barred: {barred} is barred from {D3} on, rolled back by ann: &lt;b&gt;late&lt;/b&gt;."
+        in html
+    )
+    assert "<b>late</b>" not in html
 
 
 def test_the_page_says_what_it_does_not_show(lab: Lab) -> None:

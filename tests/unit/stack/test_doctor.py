@@ -8,13 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack import doctor
+from stack import doctor, machine
 from stack.config import REPO, StackConfig
 from stack.plan import Part
 from stack.process import Service, recorded, start, stop
 
 
-def examine(tmp_path: Path, *parts: Part) -> dict[str, doctor.Finding]:
+def examine(tmp_path: Path, *parts: Part) -> dict[str, machine.Finding]:
     config = StackConfig(repo=tmp_path, var=tmp_path / "var", pipelines=tmp_path)
     return {finding.subject: finding for finding in doctor.examine(config, parts)}
 
@@ -24,7 +24,10 @@ def part(port: int) -> Part:
 
 
 def test_readme_asks_for_what_doctor_asks_for() -> None:
-    assert f"{doctor.DISK_GB} for data) and {doctor.MEMORY_GB} GB of memory" in (REPO / "README.md").read_text()
+    assert (
+        f"({machine.SETUP_GB} for what is installed, {machine.DISK_GB} for data) and {machine.MEMORY_GB} GB of memory"
+        in (REPO / "README.md").read_text()
+    )
 
 
 def test_missing_tools_and_pipelines_all_show_at_once(tmp_path: Path) -> None:
@@ -69,7 +72,20 @@ def test_a_service_that_ended_by_itself_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "subject"), [("DISK_GB", "disk"), ("MEMORY_GB", "memory")], ids=["disk", "memory"])
 def test_too_little_is_said_in_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, subject: str) -> None:
-    monkeypatch.setattr(doctor, name, 10**9)
+    monkeypatch.setattr(machine, name, 10**9)
     finding = examine(tmp_path)[subject]
     assert "GB" in finding.found
     assert finding.fix
+
+
+def test_a_socket_that_another_user_left_is_named_and_ones_own_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket_file = tmp_path / "left.sock"
+    socket_file.touch()
+    one = Part(name="one", service=Service(name="one", argv=(), is_ready=lambda: True, leaves=(socket_file,)))
+    for user in (0, socket_file.stat().st_uid):
+        monkeypatch.setattr(doctor.os, "geteuid", lambda user=user: user)
+        assert "sockets of one" not in examine(tmp_path, one)
+    monkeypatch.setattr(doctor.os, "geteuid", lambda: 12345)
+    finding = examine(tmp_path, one)["sockets of one"]
+    assert str(socket_file) in finding.found
+    assert "PERENNIAL_PORT_OFFSET" in finding.fix

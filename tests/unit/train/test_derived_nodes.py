@@ -43,7 +43,7 @@ def test_every_function_is_tested_here() -> None:
     assert set(TEXTS) == set(FUNCTIONS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TIMES, TIMES)
 @example(1439, 0)
 @example(600, 600)
@@ -53,7 +53,7 @@ def test_times(a: int, b: int) -> None:
     assert compute("minutes_between", a, b) == (b - a) % 1440
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(DAYS)
 @example(0)
 @example(-1)
@@ -64,7 +64,7 @@ def test_dates(days: int) -> None:
     assert compute("days_to_nearest", days) == min(abs((day - holiday).days) for holiday in holidays)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(PLAIN, PLAIN)
 @example(1.0, 0.0)
 @example(0.0, 0.0)

@@ -1,0 +1,53 @@
+# Runs suites and keeps what became of each for a table; sourced by `run`.
+# shellcheck shell=bash
+
+# begin_results FOLDER: where each suite's output is kept, and a line about each in `results`.
+begin_results() {
+    logs=$1
+    rm -rf "$logs"
+    mkdir -p "$logs"
+    : >"$logs/results"
+    cpu_began=$(busy_cpu_seconds)
+}
+
+# suite NAME BUDGET COMMAND...: runs a command in this shell and writes down its seconds, beside the seconds that it may take.
+suite() {
+    local name=$1 budget=$2 began=$SECONDS state=passed output tee
+    shift 2
+    echo "━━ $name"
+    exec {output}> >(tee "$logs/$name.log")
+    tee=$!
+    "$@" >&"$output" 2>&1 {output}>&- || state=FAILED # a daemon that the command starts must not hold it open
+    exec {output}>&-
+    wait "$tee"
+    printf '%s\t%s\t%s\t%s\t\n' "$name" "$((SECONDS - began))" "$budget" "$state" >>"$logs/results"
+    [[ $state == passed ]]
+}
+
+# no_suite NAME STATE REASON: writes down a suite that did not run: "left out", or "FAILED" where it had to run.
+no_suite() {
+    echo "✗ $1 did not run: $3"
+    printf '%s\t-\t-\t%s\t%s\n' "$1" "$2" "$3" >>"$logs/results"
+}
+
+# print_results BUDGET: prints the table, and what did not run; fails when a suite did.
+print_results() {
+    echo
+    awk -F'\t' -v all="$SECONDS" -v budget="$1" '
+        BEGIN { printf "%-16s %8s %8s\n", "suite", "seconds", "budget" }
+        { printf "%-16s %8s %8s  %s%s\n", $1, $2, $3, $4, ($2 + 0 > $3 + 0 ? ", over its budget" : "") }
+        END { printf "%-16s %8d %8d%s\n", "all of them", all, budget, (all > budget ? "  over its budget" : "") }' "$logs/results"
+    echo "This machine's $(nproc) processors were busy for $(($(busy_cpu_seconds) - cpu_began)) s meanwhile."
+    echo
+    echo "Did not run:"
+    {
+        awk -F'\t' '$5 != "" { printf "  %s: %s\n", $1, $5 }' "$logs/results"
+        cat "$logs"/*.log | sed -n 's/^SKIPPED /  /p' | sort -u
+    } | grep . || echo "  nothing: all suites ran, and all of their tests"
+    ! grep -q FAILED "$logs/results"
+}
+
+# Prints the seconds of all processors that have been spent on work since the machine started.
+busy_cpu_seconds() {
+    awk -v hertz="$(getconf CLK_TCK)" '/^cpu / { printf "%d\n", ($2 + $3 + $4 + $7 + $8) / hertz }' /proc/stat
+}

@@ -1,0 +1,141 @@
+"""`perennial impact`: which results a change of a pipeline, or of Perennial itself, makes stale, before any run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
+from perennial.commands.output import counted, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from perennial.impact.cost import Estimate
+    from perennial.impact.effects import Effect
+
+MAX_REASONS = 6
+
+
+def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
+    """
+    Show what an edit or an upgrade would make again, and why.
+
+    Compares what is in the lake with the pipeline's files and the code as they are now: after an edit, a replaced drop, or an
+    upgrade of Perennial. It changes nothing.
+    """
+    lake = lake_of(chosen(pipeline))
+    scopes = [_scope(lake, *scope) for scope in _scopes(lake)]
+    if as_json:
+        print_json({"pipeline": lake.pipeline.name, "scopes": [scope["json"] for scope in scopes]})
+        return
+    if not scopes:
+        print_line("Nothing has landed and nothing is decided yet, so nothing is stale.")
+    for scope in scopes:
+        print_line(scope["title"], style="bold")
+        for line in scope["lines"]:
+            print_line(line)
+        if scope["rows"]:
+            print_table(("stage", "result", "dates", "reasons"), scope["rows"])
+        print_line(scope["summary"])
+
+
+def _scopes(lake: Any) -> list[tuple[str, date, date, list[date]]]:
+    """Return the next run, and all decided dates: title, first and last date, and the dates to judge."""
+    from perennial.collect.drops import newest_whole
+    from perennial.evaluate.chain_store import read_chain
+
+    calendar = lake.pipeline.calendar
+    today = calendar.local_date(datetime.now(UTC))
+    newest = newest_whole(lake, min(calendar.end or today, today))
+    decided = read_chain(lake).days
+    scopes = []
+    if newest is not None:
+        scopes.append((f"The run of {newest}, the newest date that has landed", newest, newest, [newest]))
+    if decided:
+        text = f"All {counted(len(decided), 'decided date')}, {decided[0]} to {decided[-1]}"
+        scopes.append((f"{text}, as `perennial backfill --again stale` would", decided[0], decided[-1], decided))
+    return scopes
+
+
+def _scope(lake: Any, title: str, first: date, last: date, decided: list[date]) -> dict[str, Any]:
+    from perennial.collect.drops import unfit_drops
+    from perennial.impact.cost import estimate
+    from perennial.impact.effects import find_effects
+
+    effects = find_effects(lake, first, last, decided)
+    cost = estimate(lake, effects)
+    calendar = lake.pipeline.calendar
+    needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
+    unfit = {source: found for source in lake.pipeline.sources if (found := unfit_drops(lake, source, needed))}
+    return {
+        "title": title,
+        "lines": [_unfit(source, found, len(needed)) for source, found in unfit.items()],
+        "rows": [row for effect in effects for row in _rows(effect)],
+        "summary": _summary(effects, cost),
+        "json": {
+            "from": first.isoformat(),
+            "to": last.isoformat(),
+            "effects": [_to_json(effect) for effect in effects],
+            "unfit": {source: {day.isoformat(): problems for day, problems in found.items()} for source, found in unfit.items()},
+            "seconds": cost.seconds,
+            "cpu_seconds": cost.cpu_seconds,
+        },
+    }
+
+
+def _unfit(source: str, found: dict[date, list[str]], needed: int) -> str:
+    problem, count = Counter(problem for problems in found.values() for problem in problems).most_common(1)[0]
+    return (
+        f"  {source}: {len(found)} of {needed} dates no longer fit the contract and become gaps ({problem}: {count}). "
+        "If upstream added the column at some date, declare `since:` for it; see docs/how-to/change-a-pipeline.md."
+    )
+
+
+def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
+    rows = []
+    if effect.stale:
+        rows.append((effect.stage, effect.name, _counted(effect.stale), _reasons(effect)))
+    if effect.missing:
+        rows.append((effect.stage, effect.name, _counted(effect.missing), "not made yet"))
+    return rows
+
+
+def _counted(days: Any) -> str:
+    return "reference" if set(days) == {None} else str(len(days))
+
+
+def _reasons(effect: Effect) -> str:
+    """Return the reasons, those of most dates first."""
+    counts = Counter(reason for reasons in effect.stale.values() for reason in reasons)
+    shown = [str(reason) for reason, _ in counts.most_common(MAX_REASONS)]
+    more = len(counts) - len(shown)
+    return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _summary(effects: Sequence[Effect], cost: Estimate) -> str:
+    if not any(effect.days for effect in effects):
+        return "  Everything is current: a run changes nothing."
+    if cost.seconds is None:
+        return "  No past jobs to estimate the cost from."
+    cpu = f" ({cost.cpu_seconds:.0f} CPU seconds)" if cost.cpu_seconds is not None else ""
+    return f"  At most about {cost.seconds:.0f} s of Spark and training{cpu}, by what past jobs and trainings took."
+
+
+def _to_json(effect: Effect) -> dict[str, Any]:
+    stale = sorted(effect.stale.items(), key=lambda item: str(item[0]))
+    return {
+        "stage": effect.stage,
+        "name": effect.name,
+        "missing": sorted(_text(day) for day in effect.missing),
+        "stale": [
+            {"date": _text(day), "reasons": [{"cause": reason.cause.value, "what": reason.what} for reason in reasons]}
+            for day, reasons in stale
+        ],
+    }
+
+
+def _text(day: date | None) -> str:
+    return day.isoformat() if day else "reference"

@@ -1,0 +1,123 @@
+"""
+Where a pipeline stands: its champion, what is barred, what serves, and why that is behind. Derived once, for all who speak of it.
+
+`standing` and `to_release` are pure; `read_standing` reads what they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from perennial.deploy.active import Active, read_active
+from perennial.deploy.newest import NO_DECISION, Later, look_later, why_not_newest
+from perennial.deploy.release import read_release, release_date
+from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model
+from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.champions import Champion, barred_versions, champion_of, describe_bar, describe_cause
+from perennial.lake.lake import Lake
+
+MAX_BARS = 3
+_AT_WORK = "its deploy is under way, or did not end: then run the date again"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    What decisions, interventions, pointer and landed drops amount to.
+
+    :param champion: of the last decided date; None: no date is decided
+    :param barred: every version that is barred, the newest bar first
+    :param release: the active release, and its version
+    :param waiting: a later date that has landed and has no decision yet
+    :param refused: later dates whose drop is refused: they are not the newest
+    :param behind: why the active release is not that of the last decided date; empty: it is
+    """
+
+    champion: Champion | None
+    barred: tuple[Intervention, ...]
+    release: str | None
+    version: str | None
+    waiting: date | None
+    refused: Mapping[date, str]
+    behind: str
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what a person reads about it, by name."""
+        found = self.champion
+        more = len(self.barred) - MAX_BARS
+        named = [
+            ("champion", f"{found.version or 'none'}: {found.why}" if found else "none yet"),
+            *(("barred", describe_bar(item)) for item in self.barred[:MAX_BARS]),
+            ("barred", f"and {more} more: `perennial decisions` lists them" if more > 0 else ""),
+            *(("refused", f"{day}: {reason}. It is not the newest date") for day, reason in sorted(self.refused.items())),
+            ("waits", f"{self.waiting} {NO_DECISION}" if self.waiting else ""),
+            ("behind", "" if self.waiting else self.behind),
+        ]
+        return [(name, text) for name, text in named if text]
+
+
+def standing(chain: Chain, active: Active, version: str | None, later: Later) -> Standing:
+    """
+    Return where a pipeline stands.
+
+    :param version: the version of the active release
+    :param later: the drops after the last decided date
+    """
+    champion = champion_of(chain, chain.days[-1]) if chain.days else None
+    return Standing(
+        champion=champion,
+        barred=tuple(barred_versions(chain).values()),
+        release=active.release,
+        version=version,
+        waiting=later.waiting,
+        refused=later.refused,
+        behind=_why_behind(chain, champion, active, version, later) if champion else "",
+    )
+
+
+def read_standing(lake: Lake) -> Standing:
+    """Read where a pipeline stands. No rows are read."""
+    chain, active = read_chain(lake), read_active(lake)
+    version = read_release(lake, active.release)["version"] if active.release else None
+    later = look_later(lake, chain, chain.days[-1]) if chain.days else Later()
+    return standing(chain, active, version, later)
+
+
+def to_release(chain: Chain, active: Active, later: Later, day: date) -> tuple[Model | None, str]:
+    """Return the model that a deploy of `day` releases, or None with the reason."""
+    if reason := why_not_newest(chain, later, day):
+        return None, reason
+    if chain.get(day) is None:
+        return None, f"{day} has no decision"
+    if active.release is not None and release_date(active.release) > day:
+        return None, f"{day} is not the newest date: release {active.release} serves"
+    champion = champion_of(chain, day)
+    return champion.model, "" if champion.model else champion.why
+
+
+def _why_behind(chain: Chain, champion: Champion, active: Active, version: str | None, later: Later) -> str:
+    """Return why the last decided date is not what serves, or '' when it is or has no champion to release."""
+    last = champion.day
+    if version is not None and version in barred_versions(chain, last):
+        item = barred_versions(chain, last)[version]
+        return f"release {active.release} is active, though {describe_bar(item)}. Run `perennial rollback` again, or run {last} again"
+    if champion.model is None:
+        return ""
+    if active.release and release_date(active.release) == last and version == champion.version:
+        return "" if active.soaked else f"release {active.release} has not passed its soak: {_AT_WORK}"
+    model, reason = to_release(chain, active, later, last)
+    if model is None:
+        return reason
+    return f"{last} is not released: {_why_not_released(chain, champion, active)}"
+
+
+def _why_not_released(chain: Chain, champion: Champion, active: Active) -> str:
+    last = champion.day.isoformat()
+    item = next((item for item in reversed(chain.interventions) if item.date == last), None)
+    if item is None:
+        return _AT_WORK
+    if item.who == DEPLOY:
+        return item.reason
+    return f"release {active.release} is active, {describe_cause(item)}. The next run of {last} releases {champion.version}"

@@ -1,0 +1,77 @@
+"""The cost of making results again, estimated from the jobs and trainings that this lake has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from statistics import median
+from typing import Any
+
+from perennial.history.estimate import expected_seconds
+from perennial.impact.effects import Effect
+from perennial.lake.lake import Lake
+from perennial.report.costs import SPARK_STAGES
+from perennial.train.plan import read_model
+
+MAX_JOBS = 20
+"""Past jobs of a stage that are read, the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """
+    Seconds of wall and CPU time of the Spark jobs and trainings; None: no past job or training to go by.
+
+    Judging and releasing take little beside them and are not counted.
+    """
+
+    seconds: float | None
+    cpu_seconds: float | None
+
+
+def estimate(lake: Lake, effects: Sequence[Effect]) -> Estimate:
+    """Estimate what it would cost to make everything that the effects name: one job a stage, one training a date and candidate."""
+    parts = [_spark(lake, stage, effects) for stage in SPARK_STAGES]
+    parts += [_training(lake, effect) for effect in effects if effect.stage == "train" and effect.days]
+    return Estimate(_total([part.seconds for part in parts]), _total([part.cpu_seconds for part in parts]))
+
+
+def _spark(lake: Lake, stage: str, effects: Sequence[Effect]) -> Estimate:
+    dates = {day for effect in effects if effect.stage == stage for day in effect.days}
+    if not dates:
+        return Estimate(0.0, 0.0)
+    seconds: dict[int, list[float]] = {}
+    cpu: dict[int, list[float]] = {}
+    written = sorted(lake.objects.listing(lake.layout.costs(stage)), key=lambda item: item.at)
+    for item in written[-MAX_JOBS:]:
+        job: dict[str, Any] = lake.objects.read_existing(item.uri).json()
+        seconds.setdefault(len(job["dates"]), []).append(job["seconds"])
+        if job["cpu_seconds"] is not None:
+            cpu.setdefault(len(job["dates"]), []).append(job["cpu_seconds"])
+    return Estimate(_of_jobs(seconds, len(dates)), _of_jobs(cpu, len(dates)))
+
+
+def _of_jobs(past: dict[int, list[float]], dates: int) -> float | None:
+    return expected_seconds({count: median(values) for count, values in past.items()}, 0.0, [dates], 0, 1)
+
+
+def _training(lake: Lake, effect: Effect) -> Estimate:
+    """Estimate the trainings of a candidate from those of the newest date that has any."""
+    prefix = lake.layout.model_manifest(effect.name, date.min, "x").partition(f"/{date.min}/")[0]
+    written = sorted(lake.objects.listing(f"{prefix}/"), key=lambda item: item.at)
+    manifests = [item.uri for item in written if item.uri.endswith(".json") and item.uri.count("/") == prefix.count("/") + 2]
+    measured = [read_model(lake, uri)["measured"] for uri in manifests[-3:]]
+    if not measured:
+        return Estimate(None, None)
+    return Estimate(*(_times(len(effect.days), [one.get(name) for one in measured]) for name in ("seconds", "cpu_seconds")))
+
+
+def _times(count: int, values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return count * median(known) if known else None
+
+
+def _total(parts: Sequence[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None

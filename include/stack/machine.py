@@ -1,0 +1,170 @@
+"""
+The machine below the stack: Python, folders, disk, memory. `make setup` asks before it installs, `make up` before it starts.
+
+Run as a program it needs Python alone: it may import nothing that `make setup` installs.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+DISK_GB = 4
+MEMORY_GB = 6
+SETUP_GB = 5
+"""Disk for what `make setup` installs."""
+
+MAX_PATH = 300
+"""Characters of the repository's path: Java's class path repeats it 322 times and is one argument of at most 128 KiB."""
+
+UNUSABLE = ':"\\%$`{}[]*?'
+"""Characters that no path may hold: class paths end there, and Java, Spark, Hadoop or PostgreSQL's `initdb` read more into them."""
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+class Finding(NamedTuple):
+    """One thing looked at; `fix` is empty when it is well."""
+
+    subject: str
+    found: str
+    fix: str = ""
+
+
+def examine(repo: Path, var: Path, setting_up: bool = False) -> list[Finding]:
+    """
+    Look at the machine; nothing is changed.
+
+    :param setting_up: ask for what the set-up needs, not for the memory and the disk of a stack that runs
+    """
+    findings = [_python(), _environment(repo), *_paths(repo, var), *_folders(repo, var), address_space()]
+    if setting_up:
+        is_done = (repo / ".venv").exists() and (repo / ".spark").exists()
+        return findings if is_done else [*findings, _disk("disk for the set-up", repo, SETUP_GB)]
+    return [*findings, _disk("disk", var, DISK_GB), memory()]
+
+
+def memory(groups: Path = CGROUPS) -> Finding:
+    """Look at the memory that this process and its children may use: the machine's, or the limit of a container."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    files = [groups / "memory" / "memory.limit_in_bytes"]
+    for folder in (own := groups / _own_group(), *own.parents):
+        files.append(folder / "memory.max")
+        if folder == groups:
+            break
+    for file in files:
+        text = file.read_text(encoding="ascii").strip() if file.is_file() else "max"
+        limits += [int(text)] if text.isdigit() else []
+    found = min(limits) / 1e9
+    fix = "Use a machine, or a container's limit, with more, or start less: `make up ONLY=s3,postgres`."
+    return Finding("memory", f"{found:.1f} GB, {MEMORY_GB} needed", "" if found >= MEMORY_GB else fix)
+
+
+def address_space() -> Finding:
+    """Look at the limit that a shell sets by `ulimit -v`: Java reserves its whole heap at once."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return Finding("address space", "no limit")
+    found = f"limited to {limit / 1e9:.1f} GB by `ulimit -v`, {MEMORY_GB} needed for Java's heap"
+    return Finding("address space", found, "" if limit >= MEMORY_GB * 1e9 else "Run `ulimit -v unlimited` first.")
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    fix = "" if sys.version_info[:2] == (3, 11) else "Install Python 3.11 and run `make distclean setup`."
+    return Finding("python", version, fix)
+
+
+def _environment(repo: Path) -> Finding:
+    python = repo / ".venv" / "bin" / "python"
+    if python.is_symlink() and not os.path.exists(python):
+        found = f"{python} was made from {os.readlink(python)}, which is gone or closed to this user"
+        return Finding("environment", found, "Run `make distclean setup`.")
+    return Finding("environment", str(python.parents[1]))
+
+
+def _paths(repo: Path, var: Path) -> list[Finding]:
+    repository = _path("repository", repo, "Move the repository to another folder.")
+    state = _path("state folder's path", var, "Set PERENNIAL_VAR to another folder.")
+    return _once(repo, var, repository, state)
+
+
+def _path(subject: str, path: Path, move: str) -> Finding:
+    bad = [character for character in dict.fromkeys(str(path)) if character in UNUSABLE or not character.isprintable()]
+    problems = [f"holds {' '.join(map(repr, bad))}, which Java or PostgreSQL cannot take"] if bad else []
+    problems += ["ends in a space"] if str(path) != str(path).rstrip() else []
+    problems += [f"is {len(str(path))} characters long, at most {MAX_PATH} work"] if len(str(path)) > MAX_PATH else []
+    return Finding(subject, f"{path} {' and '.join(problems)}", move) if problems else Finding(subject, str(path))
+
+
+def _folders(repo: Path, var: Path) -> list[Finding]:
+    programs = _no_execution("programs", repo, "Move the repository to another file system, or mount this one with `exec`.")
+    return _once(repo, var, programs, _state(var))
+
+
+def _once(repo: Path, var: Path, repository: Finding, state: Finding) -> list[Finding]:
+    """Return both findings, but one alone when it is the cause of the other."""
+    return [repository] if repository.fix and var.is_relative_to(repo) else [repository, state]
+
+
+def _state(var: Path) -> Finding:
+    folder = existing(var)
+    move = "Set PERENNIAL_VAR to a folder of yours on another file system."
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding(
+            "state folder",
+            f"{folder} cannot be written to: {error.strerror}",
+            "Make it writable, or set PERENNIAL_VAR to a folder of yours.",
+        )
+    return _no_execution("state folder", var, move)
+
+
+def _no_execution(subject: str, path: Path, move: str) -> Finding:
+    folder = existing(path)
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return Finding(subject, f"{folder} is on a file system without execution (mounted noexec)", move)
+    return Finding(subject, str(folder))
+
+
+def _disk(subject: str, wanted: Path, needed: int) -> Finding:
+    folder = existing(wanted)
+    free = shutil.disk_usage(folder).free / 1e9
+    fix = f"Free {needed - free:.1f} GB on the disk of {folder}, or use another disk: for data, set PERENNIAL_VAR to a folder there."
+    return Finding(subject, f"{free:.1f} GB free, {needed} needed", "" if free >= needed else fix)
+
+
+def _own_group() -> str:
+    """Return this process's control group, relative to their root."""
+    file = Path("/proc/self/cgroup")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
+
+
+def existing(path: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    return next(folder for folder in (path, *path.parents) if os.path.exists(folder))
+
+
+def main() -> int:
+    """Print what would keep the set-up from working, a sentence each; the exit code tells whether there was something."""
+    repo = Path(__file__).resolve().parents[2]
+    ill = [
+        finding
+        for finding in examine(repo, Path(os.environ.get("PERENNIAL_VAR") or repo / "var").resolve(), setting_up=True)
+        if finding.fix
+    ]
+    for finding in ill:
+        sys.stdout.write(f"✗ {finding.subject}: {finding.found}. {finding.fix}\n")
+    return 1 if ill else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The page beside a run: where the pipeline stands now, above the newest report; escaped, sandboxed, and for those who may see the DAG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
+from perennial.evaluate.chain_store import update_chain
+from perennial.lake.lake import Lake
+from perennial.report.kept import keep
+from perennial_airflow import report_app
+from perennial_airflow.report_app import app, report
+
+D1, D2 = date(2026, 3, 9), date(2026, 3, 10)
+DAG = "retrain_machine_faults"
+
+
+@pytest.fixture
+def lake(s3: Any, pipeline_factory: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lake:
+    found: Lake = s3.open_lake(pipeline_factory())
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    return found
+
+
+def text(dag_id: str = DAG) -> tuple[int, str]:
+    answer = report(dag_id)
+    assert answer.headers["content-security-policy"] == "sandbox allow-scripts"
+    return answer.status_code, bytes(answer.body).decode()
+
+
+def roll_back(lake: Lake, reason: str) -> None:
+    for day, version, was in ((D1, "mlp-1", None), (D2, "mlp-2", "mlp-1")):
+        entry = Entry("PROMOTE", "s3://d", "k", Model(version, "s3://m"), was, None, False, "run", "2026-03-10T00:00:00Z")
+        update_chain(lake, lambda chain, day=day, entry=entry: enter(chain, day, entry))  # type: ignore[misc]
+    item = Intervention(str(D2), "r", "mlp-2", "ann", reason, "2026-03-11T01:00:00Z")
+    update_chain(lake, lambda chain: intervene(chain, item))
+
+
+def test_without_a_report_it_says_how_to_make_one(lake: Lake) -> None:
+    status, html = text()
+    assert status == 200
+    assert "perennial report machine_faults --from DATE --to DATE" in html
+    assert "champion: none yet" in html
+
+
+def test_a_rollback_after_the_report_was_written_is_told_above_it(lake: Lake) -> None:
+    keep(lake, D1, D2, "<!doctype html><html><body>\n<h1>the report</h1></body></html>")
+    roll_back(lake, "<script>alert(1)</script>")
+    status, html = text()
+    assert status == 200
+    assert html.index("champion: mlp-1: champion again") < html.index("<h1>the report</h1>")
+    assert "rolled back by ann: &lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<script>" not in html
+
+
+@pytest.mark.parametrize("dag_id", ["janitor", "retrain_no_such_pipeline", "retrain_<b>"])
+def test_what_is_no_pipelines_dag_is_not_found(lake: Lake, dag_id: str) -> None:
+    status, html = text(dag_id)
+    assert status == 404
+    assert "<b>" not in html
+
+
+def test_it_asks_for_access_to_the_dag() -> None:
+    (route,) = [route for route in app.routes if isinstance(route, APIRoute)]
+    asked = [str(one.dependency.__qualname__) for one in route.dependencies if one.dependency]
+    assert [name for name in asked if name.startswith("requires_access_dag")]
+    assert report_app.app.openapi_url is None

@@ -1,0 +1,123 @@
+"""The operator of the Spark stages, through Airflow's own operator and hook; a shell script stands in for spark-submit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
+
+from perennial.errors import RefusedError
+from perennial.runtime.spark import SparkPlan
+from perennial_airflow.operators import spark_stage
+from perennial_airflow.operators.spark_stage import SparkStageOperator
+
+DAY, UNTIL = "2026-03-05", "2026-03-09"
+CONTEXT: Any = {"params": {"recompute": False}, "ti": SimpleNamespace(xcom_push=lambda **_: None)}
+
+
+@pytest.fixture
+def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Return a function that writes the program spark-submit; called without text it returns the jobs that were submitted."""
+    program, log = tmp_path / "spark-submit", tmp_path / "submitted"
+    log.touch()
+    monkeypatch.setenv("PERENNIAL_SPARK_SUBMIT", str(program))
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[1]"}')
+    monkeypatch.setattr(spark_stage, "lake_of", lambda name: name)
+
+    def plan(lake: str, day: date, *, until: date, recompute: bool) -> SparkPlan:
+        return SparkPlan("job.py", f"s3://jobs/{day}_{until}", 1, {"spark.a": "b"})
+
+    monkeypatch.setattr("perennial.clean.plan.plan_clean", plan)
+    monkeypatch.setattr("perennial.clean.plan.finish_clean", lambda lake, day: {"outcome": "done", "date": str(day)})
+
+    def write(text: str = "") -> list[str]:
+        if text:
+            program.write_text(f'#!/bin/sh\nfor job in "$@"; do :; done\necho "$job" >> {log}\n{text}\n')
+            program.chmod(0o755)
+        return log.read_text().split()
+
+    return write
+
+
+def stage(until: str = DAY) -> SparkStageOperator:
+    return SparkStageOperator(task_id="clean", pipeline="p", stage="clean", day=DAY, until=until)
+
+
+AHEAD, ALONE = f"s3://jobs/{DAY}_{UNTIL}", f"s3://jobs/{DAY}_{DAY}"
+
+
+def test_one_job_serves_all_dates_that_it_works_ahead_for(submitted: Callable[..., list[str]]) -> None:
+    submitted("exit 0")
+    assert stage(UNTIL).execute(CONTEXT) == {"outcome": "done", "date": DAY}
+    assert submitted() == [AHEAD]
+
+
+def test_where_working_ahead_fails_the_date_is_done_alone(submitted: Callable[..., list[str]]) -> None:
+    submitted(f'[ "$job" = {ALONE} ]')
+    assert stage(UNTIL).execute(CONTEXT)["outcome"] == "done"
+    assert submitted() == [AHEAD, ALONE]
+
+
+def test_a_date_that_is_refused_alone_is_refused_in_the_jobs_words(submitted: Callable[..., list[str]]) -> None:
+    submitted("echo 'features.sql: division by zero'; exit 65")
+    with pytest.raises(RefusedError, match=r"^features\.sql: division by zero$"):
+        stage(UNTIL).execute(CONTEXT)
+    assert submitted() == [AHEAD, ALONE]
+
+
+def test_a_job_that_was_killed_may_be_retried(submitted: Callable[..., list[str]]) -> None:
+    submitted("exit 137")
+    with pytest.raises(AirflowException, match="137"):
+        stage().execute(CONTEXT)
+
+
+def test_nothing_is_submitted_when_the_tables_hold_the_date(
+    submitted: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.clean.plan.plan_clean", lambda *_, **__: SparkPlan("job.py", None, 0))
+    assert stage(UNTIL).execute(CONTEXT) == {"outcome": "unchanged", "date": DAY}
+    assert submitted() == []
+
+
+@pytest.fixture
+def out_of_time(submitted: Callable[..., list[str]]) -> Iterator[None]:
+    """Raise in the main thread once a job is at work, as Airflow does at the end of execution_timeout."""
+
+    def end(*_: Any) -> None:
+        raise AirflowTaskTimeout("Timeout")
+
+    def wait() -> None:
+        while not submitted():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, end)
+    Thread(target=wait, daemon=True).start()
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(("until", "error"), [(DAY, AirflowTaskTimeout), (UNTIL, TimeoutError)])
+def test_a_job_without_an_end_is_stopped_and_only_many_dates_get_another_try(
+    submitted: Callable[..., list[str]], out_of_time: None, capsys: pytest.CaptureFixture[str], until: str, error: type[Exception]
+) -> None:
+    submitted("exec sleep 60")
+    task = stage(until)
+    task.execution_timeout = timedelta(hours=3)
+    with pytest.raises(error):
+        task.execute(CONTEXT)
+    assert f"clean of {DAY} until {until} has not ended within 3:00:00" in capsys.readouterr().out
+    process = task._hook._submit_sp  # type: ignore[union-attr]
+    if until != DAY:
+        assert process.wait(timeout=10) != 0, "it is stopped before the next try begins"
+    process.kill()
+    assert submitted() == [f"s3://jobs/{DAY}_{until}"]

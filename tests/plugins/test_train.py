@@ -1,0 +1,80 @@
+"""The task that trains: what a failure of the dates that it works ahead for means for its own date."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from perennial.errors import PerennialError
+from perennial.train.plan import TrainingPlan
+from perennial_airflow import tasks
+
+OWN = "s3://lake/models/own.json"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A lake that has the manifests in `written`, jobs `ahead`, and trainings that fail with `error`, if there is one."""
+    world = SimpleNamespace(
+        plan=TrainingPlan("mlp", skipped=None, job_uri="s3://job-own", manifest_uri=OWN, unchanged=False),
+        ahead=["s3://job-ahead"],
+        written=set(),
+        trained=[],
+        error=None,
+    )
+    objects = SimpleNamespace(exists=lambda uri: uri in world.written)
+    lake = SimpleNamespace(objects=objects, pipeline=SimpleNamespace(training=None))
+
+    def train(jobs: list[str], *, processes: int) -> None:
+        world.trained += jobs
+        if world.error:
+            raise world.error
+
+    monkeypatch.setattr(tasks, "lake_of", lambda _: lake)
+    monkeypatch.setattr("perennial.train.plan.plan_training", lambda *_, **__: world.plan)
+    monkeypatch.setattr("perennial.train.plan.plan_ahead", lambda *_: world.ahead)
+    monkeypatch.setattr("perennial.train.plan.finish_training", lambda _, plan: {"outcome": "done", "name": plan.candidate})
+    monkeypatch.setattr("perennial.runtime.process.train", train)
+    monkeypatch.setattr("perennial.runtime.process.trainers_at_once", lambda *_: 1)
+    return world
+
+
+def train(ti: Any = None) -> Any:
+    return tasks.train.function("p", "2026-03-05", "2026-03-09", "mlp", params={"recompute": False}, ti=ti)
+
+
+def test_its_own_date_is_trained_first_then_those_ahead(world: SimpleNamespace) -> None:
+    assert train() == {"outcome": "done", "name": "mlp"}
+    assert world.trained == ["s3://job-own", "s3://job-ahead"]
+
+
+def test_a_failure_ahead_leaves_a_date_that_is_trained_alone(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(tasks.log, "warning", lambda text, error: warned.append(text % error))
+    world.error, world.written = PerennialError("killed at the third of 60"), {OWN}
+    assert train()["outcome"] == "done"
+    assert warned == ["Training ahead ended early, the dates that are left train in their own runs: killed at the third of 60"]
+
+
+def test_a_failure_of_its_own_date_is_raised(world: SimpleNamespace) -> None:
+    world.error = PerennialError("killed at once")
+    with pytest.raises(PerennialError, match="killed at once"):
+        train()
+
+
+def test_a_failure_without_dates_ahead_is_raised_whatever_stands_in_the_lake(world: SimpleNamespace) -> None:
+    world.error, world.written, world.ahead = PerennialError("came out differently"), {OWN}, []
+    with pytest.raises(PerennialError, match="came out differently"):
+        train()
+
+
+def test_too_little_history_skips_the_task_and_hands_on_the_reason(world: SimpleNamespace) -> None:
+    world.plan = TrainingPlan("mlp", skipped="2 of 5 days", job_uri=None, manifest_uri=None, unchanged=False)
+    pushed: dict[str, Any] = {}
+    with pytest.raises(AirflowSkipException, match="2 of 5 days"):
+        train(SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})))
+    assert pushed == {"return_value": {"outcome": "skipped", "reason": "2 of 5 days", "name": "mlp"}}
+    assert world.trained == []

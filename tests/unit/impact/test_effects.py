@@ -1,0 +1,158 @@
+"""What an edit of a pipeline that has run makes stale, on a real object store; tables hold the keys that a run would write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from lab import FixedTables
+
+from perennial.analyse.plan import analyse_keys, plan_analyse
+from perennial.calendar import days
+from perennial.clean.plan import clean_keys, plan_clean
+from perennial.collect.collect import collect
+from perennial.collect.drops import unfit_drops
+from perennial.evaluate.chain import Entry, enter
+from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.evaluate.decision import decision_key
+from perennial.impact.causes import Reason
+from perennial.impact.cost import estimate
+from perennial.impact.effects import Effect, find_effects
+from perennial.lake.keys import Cause, Key
+from perennial.lake.lake import Lake
+from perennial.lake.objects import canonical_json
+from perennial.lake.recipes import keep_recipes
+from perennial.lake.tables import Partition, TableState
+from perennial.pipeline import Pipeline
+from perennial.train.plan import plan_training, training_keys
+
+FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)
+FEATURES = date(2026, 3, 2)
+"""The first date of the training window of the first decided date."""
+
+DECIDED = [date(2026, 3, 7), date(2026, 3, 8)]
+CANDIDATES = ("mlp", "logistic")
+
+
+@pytest.fixture
+def ran(s3: Any, pipeline_factory: Callable[..., Pipeline], land_drops: Callable[..., None]) -> Lake:
+    """Return a lake as runs of DECIDED leave it: every result has the key that it would get."""
+    pipeline = pipeline_factory()
+    lake = replace(s3.open_lake(pipeline), tables=FixedTables())
+    land_drops(s3.put, pipeline, FIRST, LAST)
+    collect(lake, LAST)
+    collect(lake, DECIDED[0])
+    plan_clean(lake, DECIDED[0], until=LAST)
+    keys = {str(day): key for day, key in clean_keys(lake, "readings", DECIDED[0], LAST).items()}
+    set_state(lake, "clean_readings", keys)
+    plan_analyse(lake, DECIDED[0], until=LAST)
+    for table, by_day in analyse_keys(lake, DECIDED[0], LAST).items():
+        set_state(lake, table, by_day)
+    for day in DECIDED:
+        addresses = {}
+        for candidate in CANDIDATES:
+            plan = plan_training(lake, day, candidate)
+            assert plan.manifest_uri is not None
+            addresses[candidate] = plan.manifest_uri
+            lake.objects.create(plan.manifest_uri, canonical_json({"measured": {"seconds": 2.0, "cpu_seconds": 3.0}}))
+        decide(lake, day, addresses)
+    return lake
+
+
+def set_state(lake: Lake, table: str, keys: dict[str, Key]) -> None:
+    partitions = {day: Partition(str(key), f"digest-{day}", 10) for day, key in keys.items()}
+    lake.tables.states[table] = TableState(table, "s3://none/metadata.json", 1, partitions)  # type: ignore[attr-defined]
+
+
+def decide(lake: Lake, day: date, addresses: dict[str, str]) -> None:
+    key = decision_key(lake, day, read_chain(lake), addresses)
+    keep_recipes(lake, "evaluate", {"decision": key})
+    entry = Entry("HOLD", "s3://none", key, None, None, None, sets_anchor=False, run_id="r", at="2026-03-09")
+    update_chain(lake, lambda chain: enter(chain, day, entry))
+
+
+def edited(lake: Lake, pipeline_factory: Callable[..., Pipeline], edit: Callable[[dict[str, Any]], None] | None = None) -> Lake:
+    """Return the lake with an edited pipeline."""
+    return replace(lake, pipeline=pipeline_factory(edit))
+
+
+def effects_of(lake: Lake) -> dict[str, Effect]:
+    return {effect.name: effect for effect in find_effects(lake, DECIDED[0], LAST, DECIDED)}
+
+
+def reasons_of(effect: Effect) -> set[Reason]:
+    return {reason for reasons in effect.stale.values() for reason in reasons}
+
+
+def test_nothing_is_stale_without_an_edit(ran: Lake) -> None:
+    effects = effects_of(ran)
+    assert set(effects) == {"clean_readings", "features", "analysis_faults_by_mode", "profile", *CANDIDATES, "decision"}
+    assert not any(effect.days for effect in effects.values())
+
+
+def test_a_comment_in_the_sql_makes_nothing_stale(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    lake = edited(ran, pipeline_factory)
+    file = lake.pipeline.folder / "features.sql"
+    file.write_text("-- the same\n" + file.read_text())
+    assert not any(effect.days for effect in effects_of(lake).values())
+
+
+def test_a_request_field_taken_out_leaves_clean_rows_as_they_are(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        del document["inputs"]["request"]["pressure"]
+        del document["inputs"]["derived"]
+
+    effects = effects_of(edited(ran, pipeline_factory, edit))
+    assert not effects["clean_readings"].days
+    assert not effects["profile"].days
+    assert set(effects["features"].stale) == set(days(FEATURES, LAST))
+    assert reasons_of(effects["features"]) == {Reason(Cause.CONFIGURATION, "request.pressure removed")}
+    assert Reason(Cause.DEPENDENCIES, "features") in reasons_of(effects["mlp"])
+    assert Reason(Cause.CONFIGURATION, "inputs.request.pressure removed") in reasons_of(effects["mlp"])
+    assert set(effects["decision"].stale) == set(DECIDED)
+
+
+def test_a_changed_contract_reaches_all_that_follows(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["pressure"]["range"] = [0, 40]
+
+    effects = effects_of(edited(ran, pipeline_factory, edit))
+    assert reasons_of(effects["clean_readings"]) == {Reason(Cause.CONFIGURATION, "columns.pressure.range changed")}
+    assert reasons_of(effects["features"]) == {Reason(Cause.DEPENDENCIES, "clean_readings")}
+    assert reasons_of(effects["logistic"]) == {Reason(Cause.DEPENDENCIES, "features")}
+    assert reasons_of(effects["decision"]) == {Reason(Cause.DEPENDENCIES, name) for name in CANDIDATES}
+
+
+def test_a_changed_gate_judges_again_and_trains_nothing(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["gate"]["max_age_days"] = 14
+
+    effects = effects_of(edited(ran, pipeline_factory, edit))
+    assert reasons_of(effects["decision"]) == {Reason(Cause.CONFIGURATION, "gate.max_age_days changed")}
+    assert [name for name, effect in effects.items() if effect.days] == ["decision"]
+
+
+def test_a_drop_that_no_longer_fits_the_contract_is_named(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["channel"] = {"type": "string"}
+
+    lake = edited(ran, pipeline_factory, edit)
+    unfit = unfit_drops(lake, "readings", list(days(FIRST, LAST)))
+    assert set(unfit) == set(days(FEATURES, LAST))
+    assert all("channel" in problems[0] for problems in unfit.values())
+
+
+def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["label"]["positive"] = False
+
+    lake = edited(ran, pipeline_factory, edit)
+    cost = estimate(lake, find_effects(lake, DECIDED[0], LAST, DECIDED))
+    assert (cost.seconds, cost.cpu_seconds) == (len(DECIDED) * 2 * 2.0, len(DECIDED) * 2 * 3.0)
+
+
+def test_planned_dates_are_those_that_can_be_trained(ran: Lake) -> None:
+    assert list(training_keys(ran, "mlp", [FIRST, *DECIDED])) == DECIDED

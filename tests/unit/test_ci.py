@@ -1,0 +1,164 @@
+"""The script that CI runs: which suites must run, and what it says of those that did not. `make` and docker are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stack.config import REPO
+
+TOOLS = "awk bash cat cp dirname getconf grep mkdir nice nproc rm sed sleep sort tail tee touch".split()
+"""All that the script finds on the PATH, so that a program of this machine does not count."""
+
+Script = Callable[..., None]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Return a function that writes a program into the place of this test."""
+
+    def write(path: str, text: str) -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/bash\n{text}\n")
+        file.chmod(0o755)
+
+    return write
+
+
+@pytest.fixture
+def run(tmp_path: Path, script: Script) -> Run:
+    """Return a function that runs the script in a checkout beside which nothing is; all that `make` is asked for succeeds."""
+    shutil.copytree(REPO / ".ci", tmp_path / "checkout/.ci")
+    script("bin/make", 'echo "made $1"')
+    for tool in TOOLS:
+        (tmp_path / "bin" / tool).symlink_to(str(shutil.which(tool)))
+
+    def execute(**environment: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KUBE", "REQUIRE_"))}
+        return subprocess.run(
+            [tmp_path / "checkout/.ci/run"],
+            env={**inherited, "PATH": f"{tmp_path}/bin", **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return execute
+
+
+def made(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """Return what `make` was asked for."""
+    return {line.removeprefix("made ") for line in done.stdout.splitlines() if line.startswith("made ")}
+
+
+CHECKOUT = {"setup", "lint", "test-parts", "test-stack", "test-start"}
+CONTAINERS = {"images", "test-kubernetes", "test-compose"}
+
+
+def test_a_machine_without_docker_and_a_cluster_passes_and_is_told_what_did_not_run(run: Run) -> None:
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert made(done) == CHECKOUT
+    assert "kubernetes: KUBECONFIG names no cluster" in done.stdout.partition("Did not run:")[2]
+    assert "compose: this machine has no docker" in done.stdout.partition("Did not run:")[2]
+
+
+def test_all_suites_run_where_docker_and_a_cluster_are(run: Run, script: Script, tmp_path: Path) -> None:
+    script("bin/docker", "")
+    script("bin/kubeconform", "")
+    done = run(KUBECONFIG=str(tmp_path / "config"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert made(done) == CHECKOUT | CONTAINERS
+    assert "nothing: all suites ran" in done.stdout.partition("Did not run:")[2]
+
+
+def test_the_cluster_and_the_containers_are_made_by_the_scripts_beside_the_checkout(
+    run: Run, script: Script, tmp_path: Path
+) -> None:
+    daemon = "sleep 70 >/dev/null 2>&1 </dev/null &"  # it stays, and nothing waits for it
+    script("shared/docker/up", f"{daemon}\ncp {tmp_path}/shared/docker/base-images {tmp_path}/bin/docker")
+    for name in ("docker/base-images", "docker/compose-plugin", "kubelocal/build", "kubelocal/load-image"):
+        script(f"shared/{name}", "")
+    script("shared/kubelocal/up", "echo /the/kubeconfig")
+    script("shared/kubelocal/down", f"touch {tmp_path}/stopped")
+    script("bin/kubeconform", "")
+    script("bin/make", 'echo "made $1"; [[ $1 != test-kubernetes ]] || echo "with $KUBECONFIG"')
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert made(done) == CHECKOUT | CONTAINERS
+    assert "with /the/kubeconfig" in done.stdout
+    assert (tmp_path / "stopped").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "scripts", "said"),
+    [
+        ({"REQUIRE_KUBERNETES": "1"}, {"bin/kubeconform": ""}, "kubernetes: KUBECONFIG names no cluster, and none could be made"),
+        ({"REQUIRE_COMPOSE": "1"}, {}, "compose: docker compose does not run"),
+        ({"KUBECONFIG": "/k"}, {}, "kubernetes: kubeconform is not on the PATH, and Go cannot install it"),
+        ({}, {"bin/docker": "[[ $1 != compose ]]"}, "compose: docker compose does not run"),
+        (
+            {},
+            {"bin/kubeconform": "", "shared/kubelocal/build": "echo no compiler; exit 1", "shared/kubelocal/up": ""},
+            "kubernetes: KUBECONFIG names no cluster, and none could be made",
+        ),
+        (
+            {},
+            {"bin/kubeconform": "", "shared/kubelocal/build": "", "shared/kubelocal/up": "exit 1"},
+            "kubernetes: KUBECONFIG names no cluster, and none could be made",
+        ),
+        ({}, {"shared/docker/up": "echo no daemon; exit 1"}, "compose: docker compose does not run"),
+    ],
+    ids=["cluster asked for", "containers asked for", "no kubeconform", "no compose", "no programs", "no cluster", "no docker"],
+)
+def test_a_suite_that_must_run_and_cannot_fails_the_run(
+    run: Run, script: Script, environment: dict[str, str], scripts: dict[str, str], said: str
+) -> None:
+    for path, text in scripts.items():
+        script(path, text)
+    done = run(**environment)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert said in done.stdout.partition("Did not run:")[2]
+    assert made(done) >= CHECKOUT
+
+
+def test_a_suite_that_a_machine_is_excused_from_is_listed(run: Run, script: Script) -> None:
+    script("shared/docker/up", "exit 1")
+    script("shared/kubelocal/up", "exit 1")
+    done = run(REQUIRE_KUBERNETES="0", REQUIRE_COMPOSE="0")
+    assert done.returncode == 1  # docker itself was to be had
+    assert "kubernetes: REQUIRE_KUBERNETES=0" in done.stdout
+
+
+@pytest.mark.parametrize("failing", ["lint", "test-stack", "images", "test-kubernetes", "test-compose"])
+def test_a_suite_that_fails_fails_the_run_and_stops_no_other(run: Run, script: Script, failing: str) -> None:
+    script("bin/docker", "")
+    script("bin/kubeconform", "")
+    script("bin/make", f'echo "made $1"; [[ $1 != {failing} ]]')
+    done = run(KUBECONFIG="/k")
+    assert done.returncode == 1
+    assert made(done) == CHECKOUT | CONTAINERS
+    assert done.stdout.count("FAILED") == 1
+
+
+@pytest.mark.parametrize(("lane", "suite"), [("first", "test-parts"), ("second", "images")])
+def test_a_lane_that_ends_early_fails_the_run(run: Run, script: Script, lane: str, suite: str) -> None:
+    script("bin/docker", "")
+    script("bin/make", f'echo "made $1"; [[ $1 != {suite} ]] || kill -9 $PPID')
+    done = run()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{lane} lane: it ended before its last suite" in done.stdout.partition("Did not run:")[2]
+
+
+def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
+    script("bin/make", 'echo "made $1"; echo "SKIPPED [1] tests/$1.py:7: no browser"')
+    listed = run().stdout.partition("Did not run:")[2]
+    assert "[1] tests/test-parts.py:7: no browser" in listed
