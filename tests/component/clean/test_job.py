@@ -54,7 +54,6 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
         days[day] = {
             "key": "key",
             "header": ["n"],
-            "header": ["n"],
             "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
             "refusal": str(folder / "refusal"),
         }
