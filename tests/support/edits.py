@@ -74,7 +74,7 @@ class Draft:
     )
 
     def write(self, folder: Path, landing: str) -> None:
-        """Write the pipeline's folder anew."""
+        """Write the pipeline's folder, and nothing of an earlier draft."""
         for old in folder.rglob("*.sql"):
             old.unlink()
         document = {

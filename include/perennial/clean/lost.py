@@ -1,4 +1,4 @@
-"""What the present contract costs a date's history: refused dates, and columns that are null in some, in numbers."""
+"""History that the present contract refuses, by collect or for its rows, in numbers."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def compare(old: Mapping[str, T.DataType], new: Mapping[str, T.DataType]) -> Cha
     retyped = tuple(name for name in new if name in old and old[name] != new[name])
     added = tuple(name for name in new if name not in old)
     dropped = tuple(name for name in old if name not in new)
-    # What is dropped leaves its place, what is added comes last.
+    # Columns that are dropped leave their place, added ones come last.
     natural = [name for name in old if name in new and name not in retyped] + [n for n in new if n in (*added, *retyped)]
     is_moved = natural != list(new)
     return Change(added, dropped, retyped, is_moved) if added or dropped or retyped or is_moved else None
@@ -144,8 +144,8 @@ def _forget_columns(spark: SparkSession, table: Any, kept: int) -> None:
     Shorten the metastore's own list of the table's columns to the first `kept`, which keep type and place.
 
     A Hive metastore compares old and new columns by position and refuses other types, which protects files that are read by
-    position. Iceberg's are not: its columns are in the table's metadata, and the metastore's list is a copy for people. What is
-    not in the list cannot be refused; the next commit writes it in full. A kill in between leaves a short list, which no reader
+    position. Iceberg's are not: its columns are in the table's metadata, and the metastore's list is a copy for people. A
+    column that is not in it cannot be refused; the next commit writes the list in full. A kill in between leaves a short list, which no reader
     of Iceberg looks at. The metastore takes the shorter list only while the table's metadata is what we read.
     """
     jvm = _jvm(spark)

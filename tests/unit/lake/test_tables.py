@@ -1,4 +1,4 @@
-"""What a table's commits say about its partitions, and what is made again under the same key."""
+"""Partitions as a table's commits record them, and results that are made again under the same key."""
 
 from __future__ import annotations
 
