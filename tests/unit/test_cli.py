@@ -185,6 +185,7 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "pipeline": "machine_faults",
         "landed": {"readings": None},
         "at_rest": [],
+        "history_lost": [],
         "waits": None,
         "refused_dates": {},
         "decided": 0,

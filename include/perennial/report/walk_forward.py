@@ -203,7 +203,7 @@ def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, pa.T
 
     inputs, state = lake.pipeline.inputs, lake.tables.state("features")
     columns = sorted({"date", *inputs.numbers, *inputs.texts, lake.pipeline.label.column})
-    there = [day for day in wanted if state.get(day) is not None]
+    there = [day for day in wanted if state.get_whole(day) is not None]
     for start in range(0, len(there), DAYS_AT_ONCE):
         some = there[start : start + DAYS_AT_ONCE]
         table = read_rows(state.metadata_location or "", state.snapshot_id or 0, some, columns)

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from perennial.calendar import DAY, Calendar, Split
+from perennial.clean.lost import lost_history
 from perennial.errors import PerennialError
 from perennial.lake.keys import Key, make_key
 from perennial.lake.lake import Lake
@@ -49,7 +50,7 @@ def split_of(lake: Lake, day: date) -> Split:
 
 
 def _split(calendar: Calendar, features: TableState, day: date) -> Split:
-    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get(d) is not None))
+    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get_whole(d) is not None))
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
@@ -64,15 +65,15 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
     trainings = _Trainings(lake, candidate)
-    later = [d for d in lake.pipeline.calendar.dates(day + DAY, until) if trainings.state.get(d) is not None]
+    later = [d for d in lake.pipeline.calendar.dates(day + DAY, until) if trainings.state.get_whole(d) is not None]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, reason, None, None, unchanged=False)
-    if state.get(day) is None or state.metadata_location is None or state.snapshot_id is None:
+        return TrainingPlan(candidate, "; ".join([reason, *lost_history(trainings.lake, day)]), None, None, unchanged=False)
+    if state.get_whole(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
@@ -135,7 +136,7 @@ class _Trainings:
             return None
         begin = day - DAY * (day.toordinal() % BLOCK)
         for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
-            if self.state.get(earlier) is not None and not self.split(earlier).too_little:
+            if self.state.get_whole(earlier) is not None and not self.split(earlier).too_little:
                 return earlier
         return None
 
