@@ -35,7 +35,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -141,6 +141,9 @@ bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (
 
 chaos-history: setup ## Kill processes of a backfill and compare with a clean one (SEEDS=20; RANDOM=100 draws seeds; ONLY="7 12" repeats some; DATES=60)
 	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py --dates $(or $(DATES),60) $(if $(ONLY),--only $(ONLY),$(if $(RANDOM),--random $(RANDOM),--seeds $(or $(SEEDS),20))))
+
+fuzz: setup ## Edit a small pipeline in sequences of three, and compare with lakes made so from the start (EDITS=60 sequences; SEED=7 begins there)
+	$(call timed,Edits of a pipeline,EDIT_SEQUENCES=$(or $(EDITS),60) EDIT_FIRST_SEED=$(or $(SEED),0) .venv/bin/python -m pytest --timeout 3600 tests/component/evolve)
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
 	$(call timed,Demo,.venv/bin/python -m stack.demo)

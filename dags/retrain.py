@@ -63,7 +63,8 @@ def retrain(pipeline: Pipeline) -> DAG:
             "retries": 2,
             "retry_delay": timedelta(seconds=5),
             "retry_exponential_backoff": 4,
-            "max_retry_delay": timedelta(minutes=5),
+            # Two retries pause for 5 and 20 seconds; the pause grows with the number of the try, also of tries that a kill cost.
+            "max_retry_delay": timedelta(seconds=30),
             "retry_policy": ExceptionRetryPolicy(rules=[HOPELESS]),
             "execution_timeout": LONGEST,
         },

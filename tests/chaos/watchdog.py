@@ -19,7 +19,7 @@ LOOK_SECONDS = 2.0
 AT_WORK_CPU_SECONDS = 0.02
 """CPU time between two looks from which on a task is at work; one that only waits for an answer takes less."""
 
-MAX_RETRY_SECONDS = 330.0
+MAX_RETRY_SECONDS = 45.0
 """The longest pause before a retry (`max_retry_delay` in dags/retrain.py), and the scheduler's look after it."""
 
 WAITING = ("deferred", "up_for_retry", "scheduled", "queued")

@@ -16,7 +16,7 @@ from spark_job import SUBMIT
 
 from perennial.errors import RefusedError
 from perennial.lake.spark_conf import s3a_conf
-from perennial.lake.tables import Tables, TableState, _partitions, file_io_properties
+from perennial.lake.tables import Tables, TableState, file_io_properties, read_partitions
 from perennial.runtime.spark import SparkPlan
 from stack.spark_archive import hadoop_catalog
 
@@ -82,7 +82,7 @@ class FolderTables(Tables):
         loaded = StaticTable.from_metadata(location, properties=file_io_properties())
         snapshot = loaded.current_snapshot()
         assert snapshot is not None
-        return TableState(name, location, snapshot.snapshot_id, _partitions(loaded, snapshot))
+        return TableState(name, location, snapshot.snapshot_id, *read_partitions(loaded.metadata, snapshot))
 
 
 @contextmanager

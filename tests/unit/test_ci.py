@@ -59,7 +59,7 @@ def made(done: subprocess.CompletedProcess[str]) -> set[str]:
     return {line.removeprefix("made ") for line in done.stdout.splitlines() if line.startswith("made ")}
 
 
-CHECKOUT = {"setup", "lint", "test-parts", "test-stack", "test-start"}
+CHECKOUT = {"setup", "lint", "test", "test-start"}
 CONTAINERS = {"images", "test-kubernetes", "test-compose"}
 
 
@@ -138,7 +138,7 @@ def test_a_suite_that_a_machine_is_excused_from_is_listed(run: Run, script: Scri
     assert "kubernetes: REQUIRE_KUBERNETES=0" in done.stdout
 
 
-@pytest.mark.parametrize("failing", ["lint", "test-stack", "images", "test-kubernetes", "test-compose"])
+@pytest.mark.parametrize("failing", ["lint", "test", "images", "test-kubernetes", "test-compose"])
 def test_a_suite_that_fails_fails_the_run_and_stops_no_other(run: Run, script: Script, failing: str) -> None:
     script("bin/docker", "")
     script("bin/kubeconform", "")
@@ -149,7 +149,7 @@ def test_a_suite_that_fails_fails_the_run_and_stops_no_other(run: Run, script: S
     assert done.stdout.count("FAILED") == 1
 
 
-@pytest.mark.parametrize(("lane", "suite"), [("first", "test-parts"), ("second", "images")])
+@pytest.mark.parametrize(("lane", "suite"), [("first", "test"), ("second", "images")])
 def test_a_lane_that_ends_early_fails_the_run(run: Run, script: Script, lane: str, suite: str) -> None:
     script("bin/docker", "")
     script("bin/make", f'echo "made $1"; [[ $1 != {suite} ]] || kill -9 $PPID')
@@ -161,4 +161,4 @@ def test_a_lane_that_ends_early_fails_the_run(run: Run, script: Script, lane: st
 def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
     script("bin/make", 'echo "made $1"; echo "SKIPPED [1] tests/$1.py:7: no browser"')
     listed = run().stdout.partition("Did not run:")[2]
-    assert "[1] tests/test-parts.py:7: no browser" in listed
+    assert "[1] tests/test.py:7: no browser" in listed

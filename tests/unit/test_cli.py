@@ -189,6 +189,7 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "at_rest": [],
         "unlabelled": [],
         "known_after_days": 0,
+        "history_lost": [],
         "waits": None,
         "refused_dates": {},
         "decided": 0,

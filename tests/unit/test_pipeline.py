@@ -269,6 +269,31 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "deployment: {cpu: 512Mi, ",
         ["deployment.cpu: expected processors, such as 2, 0.5 or 250m"],
     ),
+    "column that ends before it begins": (
+        "mode: {type: string,",
+        "mode: {since: 2026-03-05, until: 2026-03-01, type: string,",
+        ["sources.readings.columns.mode", "until 2026-03-01 is before since 2026-03-05: no drop would have to hold the column"],
+    ),
+    "optional column that begins": (
+        "mode: {type: string,",
+        "mode: {since: 2026-03-05, optional: true, type: string,",
+        ["an optional column may be missing on any date; leave out since and until, or optional"],
+    ),
+    "key that may be missing": (
+        "reading_id: {type: integer,",
+        "reading_id: {since: 2026-03-05, type: integer,",
+        [
+            "line 14: sources.readings.key",
+            "key column 'reading_id' may be missing (since, until, optional): a key names every row",
+        ],
+    ),
+    "reference with dates": (
+        "label: {",
+        "references:\n  planes: {uri: 's3://landing/planes.csv', key: [a], columns: {a: {type: string}, b: {type: string, until: 2026-03-05}}}\n\nlabel: {",
+        [
+            "references.planes.columns.b.until: a reference has no dates: use optional for a column that may be missing, found until"
+        ],
+    ),
     "label of nodes": (
         "window_days: 4",
         "window_days: 4, resources: {node_selector: {'Not A Key!': x}, gpu_name: ../gpu}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
@@ -14,6 +15,8 @@ from perennial.lake.lake import Lake
 from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import TableState
 from perennial.runtime.spark import SparkPlan, plan_job
+
+log = logging.getLogger(__name__)
 
 FEW_ROWS = 100_000
 """
@@ -57,18 +60,27 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
 
 
 def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
-    """Return what analyse made for `day`: rows and digest of D's partitions by table; raise when one of them is missing."""
+    """
+    Return what analyse made for `day`: rows and digest of D's partitions by table, and of how many other dates a table holds rows
+    that were written with earlier columns, null in what is new. Raise when one of D's partitions is missing.
+    """
     wanted = _wanted(lake, day, day, _required_states(lake, day))
-    rows, digests = {}, {}
+    rows, digests, earlier = {}, {}, {}
     missing: list[str] = []
     left: list[str] = []
     for table, keys in wanted.items():
         state = lake.tables.state(table)
+        if state.reshaped:
+            earlier[table] = len(state.reshaped)
         missing += [f"{table} of {text}" for text in _stale(state, keys)]
         left += [f"{table} of {text}" for text in _gone(lake, day, state, keys)]
         found = state.get(_own_partition(lake, table, day))
         if found is not None:
             rows[table], digests[table] = found.rows, found.digest
+    if earlier:
+        log.info(
+            "Dates whose rows have earlier columns, null in what is new: %s", ", ".join(f"{t} {n}" for t, n in earlier.items())
+        )
     problems = [f"{name} is not there" for name in missing] + [f"{name} rests on a drop that was replaced" for name in left]
     if problems:
         remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
@@ -80,6 +92,7 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
         **({"labelled_dates": len(wanted[LABELS])} if LABELS in wanted else {}),
         "rows": rows,
         "digests": digests,
+        "earlier_columns": earlier,
     }
 
 

@@ -67,16 +67,17 @@ _READERS: dict[str, Callable[[Column], Column]] = {
 }
 
 
-def broken_rule(name: str, contract: Mapping[str, Any], text: Column, value: Column) -> Column:
+def broken_rule(name: str, contract: Mapping[str, Any], text: Column, value: Column, missing: Column | None) -> Column:
     """
     Return the first rule of the contract that a cell breaks (column, rule, value), or null.
 
     :param text: the present text of the cell
     :param value: its typed value
+    :param missing: whether the row's drop lacks the column, which the contract allows then; None: no drop does
     """
     checks = [("type", text.isNotNull() & value.isNull())]
     if contract["required"]:
-        checks.insert(0, ("required", text.isNull()))
+        checks.insert(0, ("required", text.isNull() if missing is None else text.isNull() & ~missing))
     if contract["range"] is not None:
         low, high = contract["range"]
         checks.append(("range", (value < low) | (value > high)))

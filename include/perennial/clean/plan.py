@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,7 @@ from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
+from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
 from perennial.lake.code import code_digest
@@ -21,6 +23,8 @@ from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import Partition
 from perennial.pipeline import Reference
 from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
+
+log = logging.getLogger(__name__)
 
 Days = dict[date | None, Drop | None]
 """
@@ -48,6 +52,8 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
             _text(key_day): {
                 "key": key,
                 "refusal": lake.layout.refusal(name, key_day, key),
+                # The order of a file's cells, and what it lacks: canonical JSON sorts names, so lists.
+                "header": list(drop.columns),
                 "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
             }
             for key_day, (key, drop) in work.items()
@@ -88,18 +94,29 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
 
 def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
     """
-    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, and as `kept`
-    the dates whose drop has left the landing zone and that are used as they were.
+    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, as `kept` the
+    dates whose drop has left the landing zone and that are used as they were, as `nulls` in how many dates a column is null as
+    a whole, as `earlier_columns` how many other dates a table holds with the columns of an earlier contract, and as `warnings`
+    what the present contract refuses of the history.
 
     Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
     """
     facts: dict[str, Any] = {"outcome": "done", "date": day.isoformat(), "rows": {}, "quarantined": {}, "digests": {}}
     gaps: dict[str, str] = {}
     kept: set[str] = set()
+    nulls: dict[str, int] = {}
+    earlier: dict[str, int] = {}
+    warnings: list[str] = []
     needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
     for name, drops in _collected(lake, day, day).items():
-        partitions = lake.tables.state(f"clean_{name}").partitions
-        kept |= (needed & set(partitions)) - {_text(key_day) for key_day in drops}
+        state = lake.tables.state(f"clean_{name}")
+        partitions = state.partitions
+        left = (needed & set(partitions)) - {_text(key_day) for key_day in drops}
+        kept |= left
+        refused: dict[date, list[str]] = {}
+        nulls |= _nulls(lake, name, drops)
+        earlier |= {name: len(state.reshaped)} if state.reshaped else {}
+        warnings += _reshaped(name, left & state.reshaped, len(needed))
         for key_day, drop in drops.items():
             if drop is None:
                 continue  # a rest date, or one that collect has named as a gap
@@ -114,11 +131,48 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
             if key_day in (day, None):
                 raise drop_refused(lake.pipeline, name, _text(key_day), refusal)
             gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
+            refused[key_day] = refusal.rule_causes()
+        warnings += count_refused(name, refused, [d for d in drops if d is not None])
         if name in lake.pipeline.sources:
             landed = {_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
             since = landed - {_text(key_day) for key_day in drops} - set(partitions)
-            gaps |= {text: f"{name}: landed since it was collected" for text in since}
-    return {**facts, "gaps": gaps, "kept": sorted(kept)}
+            gaps |= dict.fromkeys(since, f"{name}: landed since it was collected")
+    for text in warnings:
+        log.warning("%s", text)
+    if nulls:
+        log.info("Null for want of a column, by dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items()))
+    return {**facts, "gaps": gaps, "kept": sorted(kept), "nulls": nulls, "earlier_columns": earlier, "warnings": warnings}
+
+
+def _nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
+    """Return the columns that some drops lack, and how many drops."""
+    headers = [drop.columns for drop in drops.values() if drop is not None]
+    counts = {
+        f"{name}.{column}": sum(column not in header for header in headers) for column in lake.pipeline.tables[name].columns
+    }
+    return {column: count for column, count in counts.items() if count}
+
+
+def _reshaped(name: str, kept: Collection[str], needed: int) -> list[str]:
+    """Return a warning of dates that cannot be cleaned by the present contract, because their drops are no longer there."""
+    if not kept:
+        return []
+    return [
+        f"{name}: the drops of {len(kept)} of {needed} dates have left the landing zone, so their rows keep the columns of an "
+        "earlier contract: null where a column is new or has another type. Land them again for its values."
+    ]
+
+
+def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
+    """Return the refusals of dates that `day` needs whose drops collect accepts and clean refused for their rows: no table is read."""
+    refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
+    landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
+    found = {}
+    for d, one in landed.items():
+        uri = lake.layout.refusal(source, d, _key(lake, source, d, one.drop)) if one.drop is not None else ""
+        if uri in refused:
+            found[d] = read_refusal(lake.objects.read_existing(uri).json())
+    return found
 
 
 def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
@@ -166,7 +220,7 @@ def _table(lake: Lake, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "table": f"clean_{name}",
-        # Pairs: the order of columns is the order of the file's cells, and canonical JSON sorts names.
+        # Pairs: the order of columns is that of the table, and canonical JSON sorts names.
         "columns": _columns(spec),
         "key": spec.key,
         "max_quarantine_share": spec.max_quarantine_share,
@@ -175,7 +229,7 @@ def _table(lake: Lake, name: str) -> dict[str, Any]:
 
 
 def _columns(spec: Reference) -> list[list[Any]]:
-    return [[name, contract.model_dump(mode="json")] for name, contract in spec.columns.items()]
+    return [[name, contract.rules] for name, contract in spec.columns.items()]
 
 
 def _sql(lake: Lake, name: str) -> str | None:

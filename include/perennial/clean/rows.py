@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Container, Iterable
+from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -26,18 +29,31 @@ def read_rows(spark: SparkSession, table: dict[str, Any]) -> DataFrame:
     """
     Return all rows of a table's drops: date, file, position, row (as JSON), broken (column, rule, value) or null, typed columns.
 
-    All dates are read in one pass. Two dates may have landed the same bytes, which are stored once: the join with the list of
-    files gives each date its rows. A date's rows end in one task, and so in one file of the table.
+    Files of one header are read in one pass. Two dates may have landed the same bytes, which are stored once: the join with the
+    list of files gives each date its rows. A date's rows end in one task, and so in one file of the table.
     """
     columns: dict[str, Any] = dict(table["columns"])
+    headers: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for drop in table["days"].values():
+        headers[tuple(drop["header"])] += [file["uri"] for file in drop["files"]]
     files = [
         (file["uri"].rpartition("/")[2], None if day == REFERENCE else day, file["name"])
         for day, drop in table["days"].items()
         for file in drop["files"]
     ]
-    text = T.StructType([T.StructField(name, T.StringType()) for name in (*columns, _CORRUPT)])
+    read = reduce(DataFrame.unionAll, [_read_files(spark, uris, header, columns) for header, uris in sorted(headers.items())])
+    landed = F.broadcast(local_rows(spark, files, FILES))
+    dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
+    position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
+    missing = {name for name in columns for header in headers if name not in header}
+    return _checked(dated.withColumn("position", position), columns, table["key"], missing)
+
+
+def _read_files(spark: SparkSession, uris: list[str], header: tuple[str, ...], columns: Iterable[str]) -> DataFrame:
+    """Read files of one header as text; a column that they lack is null, and `lacks` names it."""
+    text = T.StructType([T.StructField(name, T.StringType()) for name in (*header, _CORRUPT)])
     raw = spark.read.csv(
-        sorted({file["uri"] for drop in table["days"].values() for file in drop["files"]}),
+        sorted(set(uris)),
         schema=text,
         header=True,
         enforceSchema=False,
@@ -46,33 +62,43 @@ def read_rows(spark: SparkSession, table: dict[str, Any]) -> DataFrame:
         mode="PERMISSIVE",
         columnNameOfCorruptRecord=_CORRUPT,
     )
-    read = raw.select(
+    lacks = [name for name in columns if name not in header]
+    return raw.select(
         F.substring_index("_metadata.file_path", "/", -1).alias("object"),
         # Increases in the order of reading within a file: a multi-line file is read by one task, from its beginning.
         F.monotonically_increasing_id().alias("read_order"),
-        *[F.col(name).alias(f"cell_{name}") for name in (*columns, _CORRUPT)],
+        *[(F.lit(None).cast("string") if name in lacks else F.col(name)).alias(f"cell_{name}") for name in (*columns, _CORRUPT)],
+        F.lit(",".join(lacks)).alias("lacks"),
     )
-    landed = F.broadcast(local_rows(spark, files, FILES))
-    dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
-    position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
-    return _checked(dated.withColumn("position", position), columns, table["key"])
 
 
-def _checked(rows: DataFrame, columns: dict[str, Any], key: list[str]) -> DataFrame:
-    """Add the typed columns and the first broken rule; among good rows of one key the first by file and position stays."""
+def _checked(rows: DataFrame, columns: dict[str, Any], key: list[str], missing: Container[str]) -> DataFrame:
+    """
+    Add the typed columns and the first broken rule; among good rows of one key the first by file and position stays.
+
+    :param missing: columns that some drops lack
+    """
     cells = {name: present(F.col(f"cell_{name}"), spec["null_text"]) for name, spec in columns.items()}
     values = rows.select(
         "date",
         "file",
         "position",
+        "lacks",
         F.col(f"cell_{_CORRUPT}").alias(_CORRUPT),
         *[cell.alias(f"text_{name}") for name, cell in cells.items()],
         *[typed(columns[name]["type"], cell).alias(f"value_{name}") for name, cell in cells.items()],
         F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
     )
+
+    def lacks(name: str) -> Column:
+        return F.array_contains(F.split("lacks", ","), name)
+
     rules = [
         F.when(F.col(_CORRUPT).isNotNull(), broken("", "cells", F.col(_CORRUPT))),
-        *[broken_rule(name, spec, F.col(f"text_{name}"), F.col(f"value_{name}")) for name, spec in columns.items()],
+        *[
+            broken_rule(name, spec, F.col(f"text_{name}"), F.col(f"value_{name}"), lacks(name) if name in missing else None)
+            for name, spec in columns.items()
+        ],
     ]
     ruled = values.withColumn("rule", F.coalesce(*rules))
     same_key = Window.partitionBy("date", F.col("rule").isNull(), *[f"value_{name}" for name in key])

@@ -38,6 +38,12 @@ class Refusal:
         share, most = 100 * self.quarantined / self.rows, 100 * self.max_quarantine_share
         return f"{self.quarantined} of {self.rows} rows break the contract ({share:.1f} %), allowed are {most:.1f} %"
 
+    def rule_causes(self) -> list[str]:
+        """Return the rules that alone would refuse the date, or all when only together they do, without numbers: many dates share them."""
+        most = self.max_quarantine_share * self.rows
+        alone = [rule for rule, count in sorted(self.rules.items()) if count > most]
+        return [f"too many rows break {rule!r}" for rule in alone or sorted(self.rules)]
+
     def to_json(self) -> dict[str, Any]:
         """Return the stored form."""
         return {"format": 1, **asdict(self)}

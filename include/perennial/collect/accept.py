@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 from perennial.collect.content import Content, read_content
 from perennial.collect.drops import check_manifest, contract_problems
-from perennial.collect.header import header_problems
+from perennial.collect.header import differing_headers, header_problems
 from perennial.collect.landing import list_folder, pin, read_listed, require_unchanged, stream
 from perennial.collect.manifest import FILE, MOST_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
@@ -41,8 +42,10 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     contents, found = _read_files(lake, manifest, folder, spec)
     problems += found
     if not problems:
+        problems = differing_headers({name: content.columns for name, content in contents.items()})
+    if not problems:
         rows = sum(content.rows for content in contents.values())
-        problems = contract_problems(spec.columns, rows, spec)
+        problems = contract_problems(_columns(contents), rows, spec, day)
     if problems:
         # Who lands a drop anew takes the manifest away first: half of the old one and half of the new one are nobody's fault.
         require_unchanged(lake.objects, landed)
@@ -50,17 +53,31 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
         lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
         raise _refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
-    return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), tuple(spec.columns))
+    return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), _columns(contents))
 
 
 def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
     """Tell whether collect has refused the drop as it stands now; nothing but its manifest is read."""
+    uri, problems = _refused_at(lake, source, day, landed)
+    return bool(problems) or lake.objects.exists(uri)
+
+
+def refused_problems(lake: Lake, source: str, day: date, landed: Listed) -> list[str]:
+    """Return why collect has refused the drop as it stands now; nothing when it has not, or has not looked at it yet."""
+    uri, problems = _refused_at(lake, source, day, landed)
+    if problems:
+        return problems
+    refused = lake.objects.read(uri)
+    return [] if refused is None else list(refused.json()["refused"])
+
+
+def _refused_at(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
+    """Return where a refusal of the drop would be recorded, or what is wrong with its manifest."""
     spec = lake.pipeline.sources[source]
-    manifest, _ = check_manifest(read_listed(lake.objects, landed, MOST_BYTES), source, day)
+    manifest, problems = check_manifest(read_listed(lake.objects, landed, MOST_BYTES), source, day)
     if manifest is None:
-        return True
-    state = _state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)
-    return lake.objects.exists(lake.layout.refused_drop(source, day, state))
+        return "", problems
+    return lake.layout.refused_drop(source, day, _state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
 
 
 def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
@@ -73,7 +90,7 @@ def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
         raise _refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
     content = read_content(stream(lake.objects, landed), compressed=suffix(file_name) == ".csv.gz", most_bytes=spec.max_bytes)
     problems = [
-        f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec)
+        f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec, None)
     ]
     if problems:
         raise _refusal(lake, name, problems)
@@ -116,20 +133,25 @@ def _read_files(
         content = read_content(stream(lake.objects, landed), compressed=suffix(file.name) == ".csv.gz", most_bytes=left)
         left = max(left - content.text_bytes, 0)
         contents[file.name] = content
-        problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec))
+        problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec, manifest.day))
     return contents, problems
 
 
-def _content_problems(file: ListedFile, content: Content, spec: Reference) -> list[str]:
+def _content_problems(file: ListedFile, content: Content, spec: Reference, day: date) -> list[str]:
     problems = []
     if content.sha256 != file.sha256:
         problems.append(f"sha256 is {content.sha256[:12]}…, {FILE} says {file.sha256[:12]}…")
     if content.problems:
         return problems + content.problems
-    problems += header_problems(content.columns, spec.columns)
+    problems += header_problems(content.columns, spec.columns, spec.may_lack(day))
     if content.rows != file.rows:
         problems.append(f"{content.rows} rows, {FILE} says {file.rows}")
     return problems
+
+
+def _columns(contents: Mapping[str, Content]) -> tuple[str, ...]:
+    """Return the header that all files of a drop share."""
+    return next(iter(contents.values())).columns
 
 
 def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
@@ -147,7 +169,12 @@ def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> st
         of={"source": manifest.source, "date": manifest.day.isoformat()},
         code=code_digest("collect"),
         data={"manifest": manifest.digest, "files": files},
-        configuration={"columns": list(spec.columns), "min_rows": spec.min_rows, "max_bytes": spec.max_bytes},
+        configuration={
+            "columns": list(spec.columns),
+            "may_lack": sorted(spec.may_lack(manifest.day)),
+            "min_rows": spec.min_rows,
+            "max_bytes": spec.max_bytes,
+        },
     )
     return f"refused-{key}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ from perennial.calendar import DAY
 from perennial.collect.accept import accept_drop, accept_reference
 from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
 from perennial.collect.landing import list_folder
+from perennial.collect.lost import count_refused
 from perennial.collect.manifest import FILE
 from perennial.collect.register import Drop, register, version_of
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
@@ -60,6 +62,9 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     for d in needed[:-1]:
         if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(outcomes.get((source, d))))]:
             gaps[d.isoformat()] = "; ".join(reasons)[:LONGEST_GAP]
+    warnings = [text for source in pipeline.sources for text in _lost(source, outcomes, needed)]
+    for text in warnings:
+        log.warning("%s", text)
     new = len(accepted)
     if at_rest:
         log.warning("Landed on rest dates, not used: %s", ", ".join(map(str, sorted(at_rest))))
@@ -72,6 +77,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
         "new": new,
         "gaps": gaps,
         "at_rest": [d.isoformat() for d in sorted(at_rest)],
+        "warnings": warnings,
     }
 
 
@@ -85,6 +91,13 @@ def _accept(lake: Lake, place: _Place, found: Listed) -> _Outcome:
         return accept_reference(lake, name, found) if day is None else accept_drop(lake, name, day, found)
     except (DropRefusedError, DropChangedError) as error:
         return error
+
+
+def _lost(source: str, outcomes: Mapping[_Place, _Outcome], needed: Iterable[date]) -> list[str]:
+    """Return in numbers what the present contract refuses of the dates that are needed and have landed."""
+    found = {day: outcomes[source, day] for day in needed if (source, day) in outcomes}
+    refused = {day: outcome.problems for day, outcome in found.items() if isinstance(outcome, DropRefusedError)}
+    return count_refused(source, refused, found)
 
 
 def _require(lake: Lake, day: date, own: dict[str, _Outcome]) -> None:

@@ -54,7 +54,11 @@ def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, l
             if day is None or day not in dates:
                 continue
             item = landed.get(spec.drop_uri(day) + FILE)
-            if item is not None and version == version_of(item) and (broken := contract_problems(drop.columns, drop.rows, spec)):
+            if (
+                item is not None
+                and version == version_of(item)
+                and (broken := contract_problems(drop.columns, drop.rows, spec, day))
+            ):
                 found[day] = broken
     return dict(sorted(found.items()))
 
@@ -144,9 +148,9 @@ def check_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
     return parse_manifest(body, source, day)
 
 
-def contract_problems(columns: Iterable[str], rows: int, spec: Reference) -> list[str]:
-    """Return how a drop of these columns and rows breaks the contract."""
-    problems = header_problems(list(columns), spec.columns)
+def contract_problems(columns: Iterable[str], rows: int, spec: Reference, day: date | None) -> list[str]:
+    """Return how the drop of a date (None: a reference) with these columns and rows breaks the contract."""
+    problems = header_problems(list(columns), spec.columns, spec.may_lack(day))
     if rows < spec.min_rows:
         problems.append(f"{rows} rows, expected at least {spec.min_rows} (min_rows)")
     return problems
@@ -154,5 +158,5 @@ def contract_problems(columns: Iterable[str], rows: int, spec: Reference) -> lis
 
 def _fitting(lake: Lake, name: str, drop: Drop | None) -> Drop | None:
     """Return an accepted drop if it fits today's contract too: it may be on record from before a change of it."""
-    fits = drop is not None and not contract_problems(drop.columns, drop.rows, lake.pipeline.tables[name])
+    fits = drop is not None and not contract_problems(drop.columns, drop.rows, lake.pipeline.tables[name], drop.day)
     return drop if fits else None

@@ -1,10 +1,10 @@
-"""The header of a file against the contract: what is missing, extra, renamed, doubled or in another order."""
+"""The header of a file against the contract: what is missing, extra, renamed or doubled. The order is the file's own."""
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 MOST_PROBLEMS = 20
 """Of one header: they are stored, and a file of a million columns has as many."""
@@ -13,8 +13,12 @@ _MOST_COMPARED = 100
 """Names that are looked for under another spelling: each is compared with every missing one."""
 
 
-def header_problems(found: Sequence[str], expected: Iterable[str]) -> list[str]:
-    """Return the differences between a header and the contract's columns, by name; at most MOST_PROBLEMS and how many more."""
+def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Container[str] = ()) -> list[str]:
+    """
+    Return the differences between a header and the contract's columns, by name; at most MOST_PROBLEMS and how many more.
+
+    :param may_lack: columns that this file need not hold
+    """
     wanted = list(expected)
     if not found:
         return ["empty: there is no header"]
@@ -30,13 +34,16 @@ def header_problems(found: Sequence[str], expected: Iterable[str]) -> list[str]:
             problems.append(f"column {near[0]!r} was renamed to {_cut(name)}")
         else:
             problems.append(f"column {_cut(name)} is not in the contract")
-    problems.extend(f"column {name!r} is missing" for name in missing)
-    if not problems and list(found) != wanted:
-        first = next(index for index, (a, b) in enumerate(zip(found, wanted, strict=True)) if a != b)
-        problems.append(f"columns in another order: column {first + 1} is {_cut(found[first])}, expected {wanted[first]!r}")
+    problems.extend(f"column {name!r} is missing" for name in missing if name not in may_lack)
     if len(problems) > MOST_PROBLEMS:
         return [*problems[:MOST_PROBLEMS], f"and {len(problems) - MOST_PROBLEMS} more of the header"]
     return problems
+
+
+def differing_headers(headers: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the files of a drop whose columns are not those of its first file: the files of one drop are one table."""
+    first = next(iter(headers), "")
+    return [f"{name}: its columns are not those of {first}" for name, header in headers.items() if header != headers[first]]
 
 
 def _other_separator(found: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from perennial.collect.content import read_content
 from perennial.collect.drops import check_manifest, contract_problems, manifest_bytes
-from perennial.collect.header import header_problems
+from perennial.collect.header import differing_headers, header_problems
 from perennial.collect.landing import list_folder
 from perennial.collect.manifest import FILE, ListedFile
 from perennial.errors import RefusedError, did_you_mean
@@ -32,7 +32,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
     if source not in known:
         there_are = did_you_mean(source, known).strip() or f"There are: {', '.join(known)}."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
-    files = _listed(known[source], paths)
+    files = _listed(known[source], day, paths)
     folder = known[source].drop_uri(day)
     result = {
         "outcome": "done",
@@ -64,10 +64,11 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
     return result
 
 
-def _listed(spec: Source, paths: Iterable[Path]) -> list[ListedFile]:
+def _listed(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
     """Return what the manifest says of each file, or raise RefusedError with everything that is wrong with them."""
     files: list[ListedFile] = []
     problems: list[str] = []
+    headers: dict[str, tuple[str, ...]] = {}
     for path in paths:
         if not path.is_file():
             problems.append(f"{path}: no such file")
@@ -77,10 +78,16 @@ def _listed(spec: Source, paths: Iterable[Path]) -> list[ListedFile]:
             problems.append(f"{path}: its name may hold letters, digits, '.', '_' and '-', and ends in .csv or .csv.gz")
         if any(path.name == file.name or content.sha256 == file.sha256 for file in files):
             problems.append(f"{path}: doubled, by its name or by its content")
-        problems.extend(f"{path}: {problem}" for problem in content.problems or header_problems(content.columns, spec.columns))
+        problems.extend(
+            f"{path}: {problem}"
+            for problem in content.problems or header_problems(content.columns, spec.columns, spec.may_lack(day))
+        )
+        headers[str(path)] = content.columns
         files.append(ListedFile(path.name, content.size, content.sha256, content.rows))
     if not problems:
-        problems = contract_problems(spec.columns, sum(file.rows for file in files), spec)
+        problems = differing_headers(headers)
+    if not problems:
+        problems = contract_problems(next(iter(headers.values()), ()), sum(file.rows for file in files), spec, day)
     if problems:
         raise RefusedError("Nothing was landed", problems, "The contract is in pipeline.yaml.")
     return files

@@ -50,6 +50,8 @@ def run(
         stages[name] = {**facts, "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
             print_line(_line(name, stages[name]), style="green" if stages[name]["outcome"] == "done" else "")
+            for warning in facts.get("warnings", ()):
+                print_line(f"  ! {warning}", style="yellow")
     seconds = round(time.monotonic() - began, 2)
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "date": chosen_day.isoformat(), "seconds": seconds, "stages": stages})
@@ -131,6 +133,8 @@ _SHOWN = (
     "quarantined",
     "unlabelled_rows",
     "unmatched_labels",
+    "nulls",
+    "earlier_columns",
     "roc_auc",
     "log_loss",
     "decision",

@@ -39,6 +39,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.analyse.plan import unlabelled_dates
+    from perennial.clean.lost import lost_history
     from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
     from perennial.deploy.standing import read_standing
@@ -50,8 +51,9 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     today = pipeline.calendar.local_date(datetime.now(UTC))
     upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
-    at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(newest_whole(lake, upto) or upto), upto)
-    champion = now.champion
+    whole, champion = newest_whole(lake, upto), now.champion
+    at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(whole or upto), upto)
+    known = [day for day in (whole, champion.day if champion else None) if day is not None]
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
@@ -60,6 +62,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "known_after_days": pipeline.label.known_after_days,
         "waits": now.waiting.isoformat() if now.waiting else None,
         "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
+        "history_lost": lost_history(lake, max(known)) if known else [],
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
         "last_date": champion.day.isoformat() if champion else None,
@@ -93,6 +96,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
         ("landed", f"{landed} (newest)"),
         ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
         ("labels", _labels_text(one)),
+        *[("history", text) for text in one["history_lost"]],
         ("last decision", decided),
         *one["standing"],
         ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),

@@ -96,7 +96,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
 def _young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
     """Return the dates that have too little history, and of whose history nothing has landed that is not analysed yet."""
     features = lake.tables.state("features")
-    found = [d for d in undecided if features.get(d) and split_of(lake, d).too_little]
-    history = {one for d in found for one in lake.pipeline.calendar.feature_dates(d) if features.get(one) is None}
+    found = [d for d in undecided if features.get_whole(d) and split_of(lake, d).too_little]
+    history = {one for d in found for one in lake.pipeline.calendar.feature_dates(d) if features.get_whole(one) is None}
     to_come = whole_dates(lake, history) if history else set()
     return tuple(d for d in found if to_come.isdisjoint(lake.pipeline.calendar.feature_dates(d)))

@@ -6,22 +6,29 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
-from perennial.errors import PerennialError
+from perennial.errors import LostRaceError, PerennialError
+from perennial.lake.spark_columns import change_columns
 from perennial.lake.spark_conf import CATALOG
 from perennial.lake.spark_sql import date_literal
 from perennial.lake.tables import WITHDRAWN, Partition
 
 log = logging.getLogger("perennial.spark")
 REFERENCE = "reference"
+FIRST_COLUMNS = 0
+"""The number that Iceberg gives the columns of a table that is created."""
+
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
+
+CHANGED_COLUMNS = frozenset({"INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA", "INCOMPATIBLE_DATA_FOR_TABLE.EXTRA_COLUMNS"})
+"""Spark's names for rows that lack a column of their table, or have one more: just before they fitted."""
 
 TABLE_PROPERTIES = {
     "format-version": "2",
@@ -70,37 +77,42 @@ def commit(
     """
     Replace all rows that satisfy `replaces` in one commit, recording `partitions` (by day) in its snapshot.
 
+    The table gets exactly the columns of `rows` first, in a commit of its own. A kill in between leaves the other dates without a
+    key that holds, so they are made again when they are needed.
+
     Two commits of the same day: the later one replaces the earlier (Iceberg applies the filter again when it lost the race),
     so nothing is doubled.
     """
-    spark = rows.sparkSession
-    old = _schema(spark, name)
-    if old is None:
-        writer = _described(rows, name, partitions).using("iceberg")
-        for key, value in TABLE_PROPERTIES.items():
-            writer = writer.tableProperty(key, value)
-        if partitioned_by:
-            writer = writer.partitionedBy(*[F.col(column) for column in partitioned_by])
+    columns = change_columns(name, rows, partitioned_by)
+    if columns is None:
         try:
-            writer.create()
+            _whole(_described(rows, name, partitions, FIRST_COLUMNS), partitioned_by).create()
             return
         except AnalysisException as error:
-            old = _schema(spark, name)
-            if old is None:
+            columns = change_columns(name, rows, partitioned_by)
+            if columns is None:
                 raise
             log.info("%s: another job created it first (%s)", name, error.getCondition())
-    _evolve(spark, name, old, rows)
-    _described(rows, name, partitions).overwrite(replaces)
-
-
-def _schema(spark: SparkSession, name: str) -> T.StructType | None:
-    """Return the schema of a table; None when there is none. Asking both at once reads the table's metadata once."""
+    if columns.number is None:
+        _whole(_described(rows, name, partitions), partitioned_by).createOrReplace()
+        return
     try:
-        return spark.table(name).schema
+        _described(rows, name, partitions, columns.number).overwrite(replaces)
     except AnalysisException as error:
-        if error.getCondition() != "TABLE_OR_VIEW_NOT_FOUND":
+        if error.getCondition() not in CHANGED_COLUMNS:
             raise
-        return None
+        raise LostRaceError(
+            f"{name}: another job changed its columns while rows were written. Two versions of the pipeline run at once: "
+            "run it again when the other has ended."
+        ) from error
+
+
+def _whole(writer: Any, partitioned_by: tuple[str, ...]) -> Any:
+    """Return a writer of a table as a whole."""
+    writer = writer.using("iceberg")
+    for key, value in TABLE_PROPERTIES.items():
+        writer = writer.tableProperty(key, value)
+    return writer.partitionedBy(*[F.col(column) for column in partitioned_by]) if partitioned_by else writer
 
 
 def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -> DataFrame:
@@ -121,31 +133,13 @@ def withdraw(spark: SparkSession, name: str, days: list[str]) -> None:
     log.info("%s: withdrew %s", name, ", ".join(days))
 
 
-def _described(rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None) -> Any:
+def _described(rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None, columns: int | None = None) -> Any:
+    """Return the writer of a commit that says what it holds, and the number of the columns that its rows have."""
     writer = rows.writeTo(name)
     for day, partition in (partitions or {}).items():
-        key, value = partition.property(day)
+        key, value = replace(partition, schema=columns).property(day)
         writer = writer.option(f"snapshot-property.{key}", value)
     return writer
-
-
-def _evolve(spark: SparkSession, name: str, schema: T.StructType, rows: DataFrame) -> None:
-    """
-    Give the table exactly the columns of `rows`.
-
-    A column of another type is dropped and added anew: its old values belong to partitions whose keys are stale by the same
-    change, and snapshots taken before keep their own schema.
-    """
-    old = {field.name: field.dataType for field in schema}
-    new = {field.name: field.dataType for field in rows.schema}
-    gone = [column for column, kind in old.items() if new.get(column) != kind]
-    added = [column for column, kind in new.items() if old.get(column) != kind]
-    for column in gone:
-        spark.sql(f"ALTER TABLE {name} DROP COLUMN {identifier(column)}")
-    for column in added:
-        spark.sql(f"ALTER TABLE {name} ADD COLUMN {identifier(column)} {new[column].simpleString()}")
-    if gone or added:
-        log.info("%s: dropped columns %s, added columns %s", name, gone or "none", added or "none")
 
 
 class Stopwatch:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import RefusedError
@@ -22,12 +23,17 @@ DATES_AT_ONCE = 7
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """What a commit says about one partition: the key of its inputs, the digest of its content, its rows."""
+    """
+    What a commit says about one partition: the key of its inputs, the digest of its content, its rows.
+
+    `schema` is the number of the columns (Iceberg's schema id) that its rows were written with.
+    """
 
     key: str
     digest: str
     rows: int
     quarantined: int = 0
+    schema: int | None = None
 
     def property(self, day: str) -> tuple[str, str]:
         """Return the snapshot property (name, value) that records this partition in a commit."""
@@ -66,10 +72,16 @@ class TableState:
     metadata_location: str | None
     snapshot_id: int | None
     partitions: dict[str, Partition]
+    reshaped: frozenset[str] = frozenset()
+    """Days whose rows were written before the table's columns changed: null where a column is new or has another type now."""
 
     def get(self, day: date) -> Partition | None:
         """Return what is recorded about a day, or None."""
         return self.partitions.get(day.isoformat())
+
+    def get_whole(self, day: date) -> Partition | None:
+        """Return what is recorded about a day whose rows were written with the table's present columns, or None."""
+        return None if day.isoformat() in self.reshaped else self.get(day)
 
 
 class Tables:
@@ -101,7 +113,8 @@ class Tables:
         snapshot = loaded.current_snapshot()
         if snapshot is None:
             return TableState(name, loaded.metadata_location, None, {})
-        return TableState(name, loaded.metadata_location, snapshot.snapshot_id, _partitions(loaded, snapshot))
+        partitions, reshaped = read_partitions(loaded.metadata, snapshot)
+        return TableState(name, loaded.metadata_location, snapshot.snapshot_id, partitions, reshaped)
 
 
 class _Remembered(Tables):
@@ -118,16 +131,46 @@ class _Remembered(Tables):
         return self._states[table]
 
 
-def _partitions(table: Any, snapshot: Any) -> dict[str, Partition]:
-    """Walk the current snapshot's ancestors, newest first; the first word about a partition holds."""
+def read_partitions(metadata: Any, snapshot: Any) -> tuple[dict[str, Partition], frozenset[str]]:
+    """
+    Walk a snapshot's ancestors, newest first; the first word about a partition holds. Return also the days that were reshaped.
+
+    Rows written with other columns than the table has now are not what their key promised: a column that was dropped and added
+    again is null in them. Such a partition keeps its rows and loses its key, so that it counts as stale; its digest names what
+    is left of it.
+
+    :param metadata: pyiceberg's TableMetadata
+    """
+    schemas = {schema.schema_id: schema for schema in metadata.schemas}
+    current = schemas[metadata.current_schema_id]
     found: dict[str, Partition] = {}
+    reshaped: set[str] = set()
     while snapshot is not None:
         for name, value in (snapshot.summary.additional_properties if snapshot.summary else {}).items():
-            if name.startswith(PROPERTY):
-                found.setdefault(name.removeprefix(PROPERTY), Partition(**json.loads(value)))
+            day = name.removeprefix(PROPERTY)
+            if not name.startswith(PROPERTY) or day in found:
+                continue
+            found[day] = partition = Partition(**json.loads(value))
+            # Commits of earlier versions name no columns: those of the snapshot itself are theirs.
+            number = snapshot.schema_id if partition.schema is None else partition.schema
+            if partition != WITHDRAWN and number != current.schema_id and not _is_same(written := schemas.get(number), current):
+                found[day] = replace(partition, key="", digest=_digest_of_rest(partition.digest, written, current))
+                reshaped.add(day)
         parent = snapshot.parent_snapshot_id
-        snapshot = table.metadata.snapshot_by_id(parent) if parent is not None else None
-    return {day: partition for day, partition in found.items() if partition != WITHDRAWN}
+        snapshot = metadata.snapshot_by_id(parent) if parent is not None else None
+    return {day: partition for day, partition in found.items() if partition != WITHDRAWN}, frozenset(reshaped)
+
+
+def _is_same(written: Any, current: Any) -> bool:
+    """Tell whether two schemas hold the same columns in the same order; a schema that was cleaned up (None) is another."""
+    return written is not None and [field.field_id for field in written.fields] == [field.field_id for field in current.fields]
+
+
+def _digest_of_rest(digest: str, written: Any, current: Any) -> str:
+    """Return a digest of rows that were written with other columns, as the present columns show them."""
+    left = {field.field_id for field in written.fields} if written is not None else set()
+    columns = [[field.name, str(field.field_type), field.field_id in left] for field in current.fields]
+    return sha256(json.dumps([digest, columns], separators=(",", ":")).encode()).hexdigest()
 
 
 def file_io_properties() -> dict[str, str]:
@@ -216,6 +259,15 @@ def read_rows(
 
     table = StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
     wanted = sorted({day.isoformat() for day in days})
+    snapshot = table.snapshot_by_id(snapshot_id)
+    number = None if snapshot is None else snapshot.schema_id
+    present = table.schema() if number is None else table.schemas()[number]
+    if missing := sorted(set(columns) - set(present.column_names)):
+        raise RefusedError(
+            f"{table.location().rpartition('/')[2]}: its rows lack columns of the present pipeline.yaml",
+            missing,
+            "Run a date: analyse brings them.",
+        )
     rows = table.scan(
         row_filter=In(day_column, wanted),  # type: ignore[arg-type, call-arg]
         selected_fields=tuple(columns),

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from perennial.calendar import DAY, Calendar, Split
+from perennial.clean.lost import lost_history
 from perennial.errors import PerennialError
 from perennial.lake.keys import Key, make_key
 from perennial.lake.lake import Lake
@@ -50,7 +51,7 @@ def split_of(lake: Lake, day: date) -> Split:
 
 
 def _split(calendar: Calendar, features: TableState, day: date) -> Split:
-    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get(d) is not None))
+    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get_whole(d) is not None))
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
@@ -66,15 +67,15 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
     trainings = _Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
-    later = [d for d in dates if trainings.state.get(d) is not None and not trainings.unlabelled(d)]
+    later = [d for d in dates if trainings.state.get_whole(d) is not None and not trainings.unlabelled(d)]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, reason, None, None, unchanged=False)
-    if state.get(day) is None or state.metadata_location is None or state.snapshot_id is None:
+        return TrainingPlan(candidate, "; ".join([reason, *lost_history(trainings.lake, day)]), None, None, unchanged=False)
+    if state.get_whole(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
     if unlabelled := trainings.unlabelled(day):
@@ -139,7 +140,7 @@ class _Trainings:
     def unlabelled(self, day: date) -> list[date]:
         """Return the dates of window and holdout whose labels are to come from a table that does not have them."""
         split = self.split(day)
-        return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get(d) is None]
+        return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_whole(d) is None]
 
     def begins(self, day: date) -> date | None:
         """
@@ -152,7 +153,7 @@ class _Trainings:
             return None
         begin = day - DAY * (day.toordinal() % BLOCK)
         for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
-            if self.state.get(earlier) is not None and not self.split(earlier).too_little and not self.unlabelled(earlier):
+            if self.state.get_whole(earlier) is not None and not self.split(earlier).too_little and not self.unlabelled(earlier):
                 return earlier
         return None
 
@@ -245,7 +246,7 @@ class _Trainings:
         if self.labels is None:
             return {}
         # Labels that are not made yet have no digest: such a key is that of no model.
-        found = {d: self.labels.get(d) for d in (*split.window, *split.holdout)}
+        found = {d: self.labels.get_whole(d) for d in (*split.window, *split.holdout)}
         return {"labels": {d.isoformat(): one and one.digest for d, one in found.items()}}
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:

@@ -33,6 +33,10 @@ for job in json.loads(sys.argv[1]):
     try:
         clean_job.clean(spark, job)
         said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
+        if "ice.`lab`.`clean_begun`" in cached:
+            said["values"] = sorted(f"{row.date} {row.n} {row.channel}" for row in spark.table("ice.lab.clean_begun").collect())
+            broken = spark.table("ice.lab.quarantine").collect()
+            said["broken"] = [f"{row.date} {row.position} {row.column} {row.rule}" for row in broken]
     except RefusedError as error:
         said = str(error)
     print("SAID " + json.dumps(said))
@@ -47,7 +51,12 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
     for day in DAYS:
         file = folder / f"{name}-{day}.csv"
         file.write_text("n\n1\n2\n")
-        days[day] = {"key": "key", "files": [{"uri": str(file), "name": "a.csv", "rows": 2}], "refusal": str(folder / "refusal")}
+        days[day] = {
+            "key": "key",
+            "header": ["n"],
+            "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
+            "refusal": str(folder / "refusal"),
+        }
     column = ColumnContract.model_validate({"type": "integer"}).model_dump(mode="json")
     return {
         "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "max_quarantine_share": 0.0, "sql": sql,
@@ -65,6 +74,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     jobs = [
         {"database": "lab", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
         {"database": "other", "tables": [table(folder, "a", ROWS_BEFORE)]},
+        {"database": "lab", "tables": [begun(folder)]},
     ]
     return run_jobs(folder, JOB, hadoop_catalog(folder), [json.dumps(jobs)])
 
@@ -73,6 +83,27 @@ def test_rows_of_every_table_are_still_cached_when_they_are_written(said: list[A
     """Spark drops from its cache what was read through a view that is replaced; the tables are cleaned side by side."""
     full = [f"ice.`lab`.`clean_{name}`" for name in NAMES]
     assert said[0] == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
+
+
+def begun(folder: Path) -> dict[str, Any]:
+    """Return a table with a column that begins, required where it is there; and files in another order."""
+    drops = {"2026-03-01": "n\n1\n2\n", "2026-03-02": "channel,n\nweb,1\n,2\n", "2026-03-03": "n,channel\n1,web\n2,app\n"}
+    begun = table(folder, "begun", "SELECT date, n, channel FROM drop")
+    required = ColumnContract.model_validate({"type": "string", "required": True, "since": "2026-03-02"}).rules
+    begun["columns"].append(["channel", required])
+    begun["max_quarantine_share"] = 0.5
+    for day, text in drops.items():
+        Path(begun["days"][day]["files"][0]["uri"]).write_text(text)
+        begun["days"][day]["header"] = text.partition("\n")[0].split(",")
+    return begun
+
+
+def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_null(said: list[Any]) -> None:
+    """Case 2."""
+    assert said[2]["values"] == [
+        "2026-03-01 1 None", "2026-03-01 2 None", "2026-03-02 1 web", "2026-03-03 1 web", "2026-03-03 2 app"
+    ]  # fmt: skip
+    assert said[2]["broken"] == ["2026-03-02 2 channel required"]
 
 
 def test_sql_that_sees_other_dates_is_refused(said: list[Any]) -> None:

@@ -14,9 +14,12 @@ JOB = """
 import json
 from pyspark.sql import SparkSession
 from perennial.analyse.partitions import store_days
-from perennial.errors import RefusedError
+from pyspark.sql import functions as F
+from perennial.errors import LostRaceError, RefusedError
+from perennial.lake import spark_tables
 from perennial.lake.digest import partition_contents
 from perennial.lake.spark_tables import open_database
+from perennial.lake.tables import Partition
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 open_database(spark, "lab")
@@ -77,6 +80,56 @@ found = {
     "doubled": stored(rows(ONE, AGAIN, OTHER), ["2026-03-01", "2026-03-02"]),
     "foreign": stored(rows(ONE, OTHER), ["2026-03-01"]),
 }
+
+
+def columns(table):
+    return [f"{field.name} {field.dataType.simpleString()}" for field in spark.table(table).schema]
+
+
+def put(select, day, table="ice.lab.changing"):
+    # Replaces one day by what a query gives; returns the columns of the table and its rows.
+    rows = spark.sql(f"SELECT DATE '{day}' AS date, {select}").select(*(ORDER or ["*"]))
+    spark_tables.commit(
+        rows, table, replaces=F.expr(f"date = DATE '{day}'"), partitioned_by=("date",), partitions={day: Partition("key", "digest", 1)}
+    )
+    kept = sorted(str(list(row)) for row in spark.sql(f"SELECT * FROM {table}").selectExpr("* EXCEPT (date)").collect())
+    return [columns(table), kept]
+
+
+ORDER = None
+found["changes"] = [put("1 AS a, 'x' AS b", "2026-03-01"), put("2 AS a, 2.5D AS b", "2026-03-02"), put("'y' AS c", "2026-03-03")]
+ORDER = ["c", "date"]
+found["changes"].append(put("'z' AS c", "2026-03-03"))
+ORDER = None
+commits = spark.sql("SELECT count(*) FROM ice.lab.changing.metadata_log_entries").first()[0]
+found["commits"] = [commits, spark.sql("SELECT count(*) FROM ice.lab.changing.snapshots").first()[0]]
+small = [put("CAST(1 AS TINYINT) AS a", day, "ice.lab.small") for day in ("2026-03-01", "2026-03-02")]
+found["small"] = [small[-1], spark.sql("SELECT count(DISTINCT latest_schema_id) FROM ice.lab.small.metadata_log_entries").first()[0]]
+
+rows = spark.sql("SELECT 'x' AS code, DATE '2026-03-01' AS date")
+for by in ((), ("date",), ()):
+    shown = rows if by else rows.drop("date")
+    spark_tables.commit(shown, "ice.lab.divided", replaces=F.lit(True), partitioned_by=by, partitions={DAY: Partition("key", "digest", 1)})
+    found.setdefault("divided", []).append([columns("ice.lab.divided"), spark.table("ice.lab.divided").count()])
+first = spark.sql("SELECT snapshot_id FROM ice.lab.divided.snapshots ORDER BY committed_at").first()[0]
+found["divided"].append(spark.sql(f"SELECT code FROM ice.lab.divided VERSION AS OF {first}").first()[0])
+
+change_columns = spark_tables.change_columns
+
+
+def overtaken(name, rows, partitioned_by):
+    known = change_columns(name, rows, partitioned_by)
+    spark.sql(f"ALTER TABLE {name} ADD COLUMN other INT")
+    spark.sql(f"ALTER TABLE {name} DROP COLUMN a")
+    return known
+
+
+spark_tables.change_columns = overtaken
+try:
+    put("CAST(1 AS TINYINT) AS a", "2026-03-03", "ice.lab.small")
+except LostRaceError as error:
+    found["overtaken"] = str(error)
+spark_tables.change_columns = change_columns
 print("SAID " + json.dumps(found))
 """
 
@@ -127,6 +180,34 @@ def test_a_date_that_gives_another_result_alone_is_refused(found: dict[str, Any]
 
 def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]) -> None:
     assert found["foreign"].startswith("x.sql: it yields rows whose date was not asked for: 2026-03-02.")
+
+
+def test_table_gets_the_columns_of_its_newest_rows_in_their_order(found: dict[str, Any]) -> None:
+    """Old rows show null where a column is new or has another type; a column that is gone is not shown."""
+    assert found["changes"] == [
+        [["date date", "a int", "b string"], ["[1, 'x']"]],
+        [["date date", "a int", "b double"], ["[1, None]", "[2, 2.5]"]],
+        [["date date", "c string"], ["['y']", "[None]", "[None]"]],
+        [["c string", "date date"], ["['z']", "[None]", "[None]"]],
+    ]
+
+
+def test_columns_change_in_one_commit_however_many_they_are(found: dict[str, Any]) -> None:
+    # One commit each for the four writes, and one each for the three changes of columns.
+    assert found["commits"] == [7, 4]
+
+
+def test_short_number_which_is_stored_as_a_longer_one_is_no_other_column(found: dict[str, Any]) -> None:
+    assert found["small"] == [[["date date", "a int"], ["[1]", "[1]"]], 1]
+
+
+def test_reference_that_becomes_a_source_and_back_replaces_its_table(found: dict[str, Any]) -> None:
+    """Its earlier snapshots stay readable."""
+    assert found["divided"] == [[["code string"], 1], [["code string", "date date"], 1], [["code string"], 1], "x"]
+
+
+def test_job_whose_columns_another_one_changes_meanwhile_says_so(found: dict[str, Any]) -> None:
+    assert found["overtaken"].startswith("ice.lab.small: another job changed its columns while rows were written.")
 
 
 def test_interpreted_queries_give_the_same_bits(found: dict[str, Any], tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_run_that_waits_is_as_still_as_all_of_them(watchdog: ModuleType, state
 
 
 def test_the_pause_before_a_retry_is_no_hang_until_it_is_over(watchdog: ModuleType) -> None:
-    looks = [(task("one", "up_for_retry", ended=ended),) for ended in (10, 70, 130)]
+    looks = [(task("one", "up_for_retry", ended=ended),) for ended in (10, 20, 30)]
     assert still(watchdog, *looks) == {"one": 0}
     looks = [(task("one", "up_for_retry", ended=ended),) for ended in (340, 400, 460)]
     assert still(watchdog, *looks) == {"one": 120}

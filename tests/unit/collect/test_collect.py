@@ -43,6 +43,7 @@ def test_pins_the_day_and_its_history(lake, land) -> None:
         "new": 4,
         "gaps": {},
         "at_rest": [],
+        "warnings": [],
     }
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from perennial.collect.content import LONGEST_RECORD, read_content
-from perennial.collect.header import MOST_PROBLEMS, header_problems
+from perennial.collect.header import MOST_PROBLEMS, differing_headers, header_problems
 
 
 def read(text: str):
@@ -62,6 +62,22 @@ def test_header_of_a_few_mistakes_names_them_all() -> None:
         "column 'y' is missing",
     ]
     assert header_problems(["a", "b"], ["a", "b"]) == []
+
+
+def test_columns_are_known_by_name_in_any_order() -> None:
+    assert header_problems(["b", "a"], ["a", "b"]) == []
+
+
+def test_column_that_a_drop_may_lack_is_missed_only_under_another_name() -> None:
+    assert header_problems(["a"], ["a", "channel"], {"channel"}) == []
+    assert header_problems(["a", "chanel"], ["a", "channel"], {"channel"}) == ["column 'channel' was renamed to 'chanel'"]
+    assert header_problems(["channel"], ["a", "channel"], {"channel"}) == ["column 'a' is missing"]
+
+
+def test_files_of_one_drop_have_one_header() -> None:
+    assert differing_headers({"a.csv": ("a", "b"), "b.csv": ("a", "b")}) == []
+    assert differing_headers({"a.csv": ("a", "b"), "b.csv": ("a",)}) == ["b.csv: its columns are not those of a.csv"]
+    assert differing_headers({}) == []
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])

@@ -152,10 +152,6 @@ HEADERS = {
     "capitals": (lambda h: h.replace("mode", "Mode"), ["column 'mode' was renamed to 'Mode'"]),
     "space": (lambda h: h.replace(",mode", ", mode"), ["column 'mode' was renamed to ' mode'"]),
     "twice": (lambda h: h + ",mode", ["column 'mode' stands there 2 times"]),
-    "reordered": (
-        lambda h: h.replace("temperature,pressure", "pressure,temperature"),
-        ["columns in another order: column 4 is 'pressure', expected 'temperature'"],
-    ),
     "absent": (lambda h: "", None),
 }
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from lab import LAST, Lab
 
+from perennial.errors import RefusedError
 from perennial.lake import tables
 from perennial.lake.tables import RowsReader, read_rows
 
@@ -57,3 +58,12 @@ def test_texts_have_one_type_whatever_the_files_and_the_dates_hold(lab: Lab) -> 
     reader, text = RowsReader(), lab.pipeline.inputs.texts[0]
     for day in (LAST, LAST + timedelta(days=30), LAST):
         assert reader.read(location, snapshot, [day], ["date", text]).schema.field(text).type == pa.string()
+
+
+def test_columns_that_the_table_does_not_have_yet_are_named(lab: Lab) -> None:
+    """As after an edit of the pipeline that no run has brought in."""
+    state = lab.lake.tables.state("features")
+    with pytest.raises(
+        RefusedError, match=r"features: its rows lack columns of the present pipeline\.yaml: channel\. Run a date"
+    ):
+        read_rows(str(state.metadata_location), int(state.snapshot_id or 0), [LAST], ["date", "channel"])

@@ -1,0 +1,187 @@
+"""A pipeline that is edited again and again holds, after each run, what a lake that was made so from the start holds."""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edits import DAY, FIRST, START, Draft, draw_draft, draw_edit
+from pyiceberg.table import StaticTable
+from spark_server import spark_server
+
+from perennial.analyse.plan import finish_analyse, plan_analyse
+from perennial.calendar import days
+from perennial.clean.plan import finish_clean, plan_clean
+from perennial.collect.collect import collect
+from perennial.lake.lake import Lake, open_lake
+from perennial.lake.objects import Objects, split_uri
+from perennial.lake.tables import TableState, file_io_properties
+from perennial.pipeline_file import read_pipeline
+from perennial.runtime.spark import submit
+from perennial.train.plan import plan_training
+from stack.probe import is_listening
+
+SEQUENCES = int(os.environ.get("EDIT_SEQUENCES", "10"))
+FIRST_SEED = int(os.environ.get("EDIT_FIRST_SEED", "0"))
+EDITS = 3
+
+
+@pytest.fixture(scope="module")
+def spark(s3_server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the module one Spark and one Hive metastore, which has its defaults, and the settings that lead to them."""
+    folder = tmp_path_factory.mktemp("spark")
+    port = next(port for port in random.SystemRandom().sample(range(20_000, 30_000), 50) if not is_listening(port))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in s3_server.items():
+            patch.setenv(name, value)
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        patch.setenv("PERENNIAL_VAR", str(folder))
+        patch.setenv("PERENNIAL_LAKE", "s3://perennial/edits")
+        patch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
+        with spark_server(folder, "s3://perennial/edits", port, os.environ) as program:
+            patch.setenv("PERENNIAL_SPARK_SUBMIT", str(program))
+            yield
+
+
+@dataclass
+class Trial:
+    """One pipeline's folder, its landing zone, and lakes made of it."""
+
+    folder: Path
+    landing: str
+    objects: Objects
+
+    def write(self, draft: Draft) -> None:
+        draft.write(self.folder, self.landing)
+
+    def land(self, draft: Draft) -> None:
+        """Land today's drop, and the reference as it is now."""
+        objects = {f"date={draft.today}/{name}": body for name, body in draft.drop().items()}
+        if (regions := draft.regions()) is not None:
+            objects["regions.csv"] = regions
+        for name, body in objects.items():
+            bucket, key = split_uri(f"{self.landing}/{name}")
+            self.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def lake(self, space: str) -> Lake:
+        return replace(open_lake(read_pipeline(self.folder / "pipeline.yaml"), space), objects=self.objects)
+
+    def begin(self, draft: Draft, space: str) -> Lake:
+        """Write the pipeline, land its first dates and run the last of them."""
+        self.write(draft)
+        for day in days(START, FIRST):
+            draft.today = day
+            self.land(draft)
+        lake = self.lake(space)
+        run(lake, FIRST)
+        return lake
+
+
+@pytest.fixture
+def trial(spark: None, s3_objects: Objects, tmp_path: Path) -> Trial:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    return Trial(folder, f"s3://landing/{uuid.uuid4().hex[:12]}", s3_objects)
+
+
+def run(lake: Lake, day: date) -> dict[str, Any]:
+    """Collect, clean, analyse and plan the training of a date; return all that the stages say of it."""
+    collected = collect(lake, day)
+    submit(plan_clean(lake, day))
+    cleaned = finish_clean(lake, day)
+    submit(plan_analyse(lake, day))
+    analysed = finish_analyse(lake, day)
+    training = plan_training(lake, day, "logistic")
+    assert plan_clean(lake, day).job_uri is None, "a second run would clean again"
+    assert plan_analyse(lake, day).job_uri is None, "a second run would analyse again"
+    # What an edited lake holds beside what the run needs is its own.
+    cleaned.pop("earlier_columns")
+    analysed.pop("earlier_columns")
+    collected = {name: value for name, value in collected.items() if name not in ("outcome", "new")}
+    return {"collect": collected, "clean": cleaned, "analyse": analysed, "training": [training.skipped, training.key]}
+
+
+def tables(lake: Lake) -> list[str]:
+    pipeline = lake.pipeline
+    return [
+        *(f"clean_{name}" for name in pipeline.tables),
+        "features",
+        "profile",
+        *(f"lookup_{name}" for name in pipeline.inputs.lookups),
+        *(f"analysis_{name}" for name in pipeline.sql_files("analysis")),
+    ]
+
+
+def content(state: TableState, wanted: set[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return columns and rows of some partitions as the table shows them, in an order of their own."""
+    table = StaticTable.from_metadata(str(state.metadata_location), properties=file_io_properties())
+    rows = table.scan(snapshot_id=state.snapshot_id).to_arrow()
+    day = next((name for name in ("date", "as_of") if name in rows.column_names), None)
+    shown = [row for row in rows.to_pylist() if day is None or row[day].isoformat() in wanted]
+    columns = [(field.name, str(field.field_type)) for field in table.schema().fields]
+    return columns, sorted(map(repr, shown))
+
+
+def differences(edited: Lake, fresh: Lake) -> list[str]:
+    """Return where the tables of an edited lake are not those of a fresh one, which holds just what a run needs."""
+    found = []
+    for table in tables(fresh):
+        ours, theirs = edited.tables.state(table), fresh.tables.state(table)
+        for day, partition in theirs.partitions.items():
+            held = ours.partitions.get(day)
+            if held is None or (held.key, held.digest, held.rows) != (partition.key, partition.digest, partition.rows):
+                found.append(f"{table} {day}: {held}, expected {partition}")
+        if content(ours, set(theirs.partitions)) != content(theirs, set(theirs.partitions)):
+            found.append(f"{table}: other rows or columns")
+    return found
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEQUENCES))
+def test_edits_leave_what_a_lake_made_so_from_the_start_holds(trial: Trial, seed: int) -> None:
+    """Case 1: whatever is added, removed, renamed, retyped, reordered or made nullable."""
+    chance = random.Random(f"edits {seed}")
+    draft, earlier, said = draw_draft(chance), [], []
+    edited = trial.begin(draft, f"edited{seed}")
+    before = edited.tables.state("features")
+    shown = content(before, set(before.partitions))
+    for step in range(EDITS):
+        earlier.append(copy.deepcopy(draft))
+        said.append(draw_edit(draft, earlier, chance))
+        trial.write(draft)
+        trial.land(draft)
+        edited, fresh = trial.lake(f"edited{seed}"), trial.lake(f"fresh{seed}x{step}")
+        assert run(edited, draft.today) == run(fresh, draft.today), said
+        assert differences(edited, fresh) == [], said
+    assert content(before, set(before.partitions)) == shown, "an old snapshot is not what it was"
+
+
+def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(trial: Trial) -> None:
+    """A column that was dropped and comes back is another column: old rows have null in it, though their inputs are the same."""
+    draft = Draft()
+    trial.begin(draft, "passed")
+    first = copy.deepcopy(draft)
+    for _ in range(4):
+        draft.today += DAY
+        trial.land(draft)
+    draft.columns["amount"]["type"] = "string"
+    draft.request["amount"] = ("category?", "s.amount")
+    draft.label = ("sold", 1, "CAST(s.sold AS INT)")
+    trial.write(draft)
+    changed = trial.lake("passed")
+    run(changed, draft.today)
+    assert finish_clean(changed, draft.today)["earlier_columns"] == {"sales": 3}
+    assert finish_analyse(changed, draft.today)["earlier_columns"]["features"] == 3
+    trial.write(first)
+    edited, fresh = trial.lake("passed"), trial.lake("unpassed")
+    assert run(edited, FIRST) == run(fresh, FIRST)
+    assert differences(edited, fresh) == []

@@ -1,0 +1,106 @@
+"""History that the present contract refuses is told in numbers, with what to declare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from lab import FixedTables
+
+from perennial.calendar import days
+from perennial.clean.lost import lost_history
+from perennial.collect.collect import collect
+from perennial.collect.lost import MAX_CAUSES, count_refused
+from perennial.errors import DropRefusedError
+from perennial.lake.lake import Lake
+from perennial.train.plan import plan_training
+
+FIRST, LAST = date(2026, 3, 1), date(2026, 3, 5)
+ALL = list(days(FIRST, LAST))
+MISSING, UNKNOWN = "column 'channel' is missing", "column 'channel' is not in the contract"
+
+
+@pytest.mark.parametrize(
+    ("refused", "cause", "expected"),
+    [
+        (ALL[:4], MISSING, "Declare `since: 2026-03-05` for channel: dates without it have null there."),
+        (ALL[3:], MISSING, "Declare `until: 2026-03-03` for channel: dates without it have null there."),
+        (ALL[1:3], MISSING, "Declare `optional: true` for channel: dates without it have null there."),
+        (ALL[:4], UNKNOWN, "Keep channel under columns with `until: 2026-03-04`: the files of these dates hold it."),
+        (ALL[1:3], UNKNOWN, "Keep channel under columns: the files of these dates hold it."),
+        (ALL[:2], "too many rows break 'n type'", ""),
+    ],
+    ids=["began", "ended", "now and then", "taken out", "taken out, now and then", "rows"],
+)
+def test_says_how_many_dates_and_what_to_declare(refused: list[date], cause: str, expected: str) -> None:
+    found = count_refused("rows", {day: [f"rows-{day}.csv.gz: {cause}"] for day in refused}, ALL)
+    assert found == [f"rows: {len(refused)} of 5 dates are refused by the present contract: {cause}. {expected}".rstrip()]
+
+
+def test_one_refused_date_is_a_gap_like_any_other() -> None:
+    assert count_refused("rows", {FIRST: [MISSING]}, ALL) == []
+
+
+def test_causes_beyond_the_first_are_counted() -> None:
+    problems = [f"column 'c{number}' is missing" for number in range(MAX_CAUSES + 2)]
+    found = count_refused("rows", dict.fromkeys(ALL[:2], problems), ALL)
+    assert len(found) == MAX_CAUSES + 1
+    assert found[-1] == "rows: and 2 more causes"
+
+
+def _declare(**more: Any) -> Any:
+    """Return an edit of the test pipeline: its drops hold a column more from LAST on."""
+
+    def edit(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["channel"] = {"type": "string", **more}
+
+    return edit
+
+
+@pytest.fixture
+def landed(s3, pipeline_factory, land_drops, machine_data) -> Any:
+    """Return a function that gives the lake of an edit: four dates without the column, then one with it."""
+
+    def land(**more: Any) -> Lake:
+        lake = s3.open_lake(pipeline_factory(_declare(**more)))
+        land_drops(s3.put, lake.pipeline, FIRST, ALL[3])
+        folder = lake.pipeline.sources["readings"].drop_uri(LAST)
+        head, *rows = machine_data.files(LAST)["readings-1.csv"].decode().splitlines()
+        files = {"a.csv": "\n".join([f"{head},channel", *(f"{row},web" for row in rows), ""]).encode()}
+        for name, body in {**files, "_MANIFEST.json": machine_data.manifest(LAST, files)}.items():
+            s3.put(folder + name, body)
+        return lake
+
+    return land
+
+
+def test_new_column_that_is_not_declared_so_is_loud(landed) -> None:
+    """Case 2."""
+    lake = landed()
+    found = collect(lake, LAST)
+    told = (
+        "readings: 4 of 5 dates are refused by the present contract: column 'channel' is missing. "
+        "Declare `since: 2026-03-05` for channel: dates without it have null there."
+    )
+    assert found["warnings"] == [told]
+    assert lost_history(lake, LAST) == [told]
+    assert plan_training(replace(lake, tables=FixedTables()), LAST, "logistic").skipped == f"0 of 5 days; {told}"
+
+
+@pytest.mark.parametrize("more", [{"since": "2026-03-05"}, {"since": "2026-03-03", "optional": False}, {"optional": True}])
+def test_older_drops_count_where_a_column_is_declared_to_begin(landed, more: dict[str, Any]) -> None:
+    """Case 2."""
+    lake = landed(**more)
+    lacking = 0 if more.get("since") != "2026-03-03" else 2
+    found = collect(lake, LAST)
+    assert found["pinned"] == 5 - lacking
+    assert len(found["warnings"]) == (1 if lacking else 0)
+    assert lost_history(lake, LAST) == found["warnings"]
+
+
+def test_drop_of_a_date_that_has_to_hold_the_column_is_refused(landed, s3) -> None:
+    lake = landed(until="2026-03-04")
+    with pytest.raises(DropRefusedError, match=r"column 'channel' is missing"):
+        collect(lake, ALL[3])
