@@ -32,6 +32,8 @@ class Calendar:
     lookback_days: int
     min_days: int
     data_days: DataDays = EVERY_DAY
+    known_after_days: int = 0
+    """Calendar days after a date until its labels are known: a run of D trains and judges on dates up to D minus these."""
 
     def check(self, day: date) -> date:
         """Return `day`, a rest date or not, or raise DateRefusedError when it lies outside start..end."""
@@ -93,7 +95,7 @@ class Calendar:
         return self.data_days.after(day)
 
     def needed_from(self, day: date) -> date:
-        """Return the first calendar day whose clean data a run of `day` may use: window, holdout and their lookback."""
+        """Return the first calendar day whose clean data a run of `day` may use: window, holdout, their lookback, what is after."""
         return max(self.features_from(day, cut=False) - DAY * self.lookback_days, self.start)
 
     def needed_dates(self, day: date) -> list[date]:
@@ -102,31 +104,36 @@ class Calendar:
 
     def split(self, day: date, landed: Iterable[date]) -> Split:
         """
-        Split the landed dates up to `day` into the training window and the holdout.
+        Split the landed dates whose labels a run of `day` knows into the training window and the holdout.
 
         The holdout is the last `holdout_days` landed dates, wherever gaps lie, within the reach of the needed history; the
         window is the landed dates among the `window_days` calendar days before the first day of the holdout.
         """
-        earliest = self.features_from(day)
-        known = sorted(d for d in set(landed) if earliest <= d <= day and not self.data_days.rests(d))
-        holdout = known[-self.holdout_days :]
+        earliest, known_until = self.features_from(day), self.labelled_until(day)
+        known = sorted(d for d in set(landed) if earliest <= d <= known_until and not self.data_days.rests(d))
+        holdout, later = known[-self.holdout_days :], known_until if self.known_after_days else None
         if not holdout:
-            return Split((), (), self.min_days)
+            return Split((), (), self.min_days, later)
         window_start = holdout[0] - DAY * self.window_days
         window = [d for d in known if window_start <= d < holdout[0]]
-        return Split(tuple(window), tuple(holdout), self.min_days)
+        return Split(tuple(window), tuple(holdout), self.min_days, later)
+
+    def labelled_until(self, day: date) -> date:
+        """Return the last date whose labels a run of `day` knows."""
+        return day - DAY * self.known_after_days
 
     def features_from(self, day: date, *, cut: bool = True) -> date:
         """
         Return the first calendar day whose features a run of `day` may train or judge on; with `cut` not before start.
 
-        It lies `window_days` before the holdout, which ends with `day` and is counted in dates with data.
+        It lies `window_days` before the holdout, which ends with the last date whose labels are known and is counted in dates with data.
         """
-        first = self.data_days.before(day, self.holdout_days - 1) - DAY * self.window_days
+        last = self.data_days.newest(self.labelled_until(day))
+        first = self.data_days.before(last, self.holdout_days - 1) - DAY * self.window_days
         return max(first, self.start) if cut else first
 
     def feature_dates(self, day: date) -> list[date]:
-        """Return, in order, the dates with data whose features a run of `day` may train or judge on (window and holdout)."""
+        """Return, in order, the dates with data whose features a run of `day` makes: window and holdout, and those up to `day`."""
         return self.dates(self.features_from(day), day)
 
     def local_date(self, instant: datetime) -> date:
@@ -158,6 +165,8 @@ class Split:
     window: tuple[date, ...]
     holdout: tuple[date, ...]
     min_days: int
+    known_until: date | None = None
+    """The last date whose labels are known, where they come later than the rows."""
 
     @property
     def days(self) -> int:
@@ -169,7 +178,8 @@ class Split:
         """Return the reason not to train ('12 of 30 days'), or None when there is enough history."""
         if self.days >= self.min_days and self.window:
             return None
-        return f"{self.days} of {self.min_days} days"
+        known = f" whose labels are known (up to {self.known_until})" if self.known_until else ""
+        return f"{self.days} of {self.min_days} days{known}"
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:

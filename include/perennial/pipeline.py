@@ -328,6 +328,7 @@ class Pipeline(Contract):
             lookback_days=training.lookback_days,
             min_days=training.min_days,
             data_days=self.feed.data_days,
+            known_after_days=self.label.known_after_days,
         )
 
     @property

@@ -84,10 +84,7 @@ def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]
     name, lookups = document.value.get("name"), _keys(document.value, "inputs", "lookups")
     if isinstance(name, str) and name != folder.name:
         yield document.line(("name",)), f"name {name!r}, but the folder is {shown(Path(folder.name))!r}"
-    if not os.path.lexists(folder / "features.sql"):
-        yield _LAST, "features.sql is missing: it selects the request fields, the row key and the label"
-    else:
-        yield from _tried(folder, lambda: read_sql(folder, "features.sql"))[1]
+    yield from _features_problems(folder, document)
     files: dict[str, list[str]] = {}
     for below in SQL_FOLDERS:
         found, problems = _tried(folder, lambda below=below: sql_names(folder, below))  # type: ignore[misc]
@@ -103,6 +100,27 @@ def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]
         for stem in files[below]:
             if NAME.fullmatch(stem) and stem not in allowed:
                 yield _LAST, f"{below}/{stem}.sql belongs to nothing in the YAML.{did_you_mean(stem, allowed)}"
+
+
+def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
+    """Yield what does not fit between the label and the files that may make it: features.sql, or labels.sql when it is known later."""
+    label = document.value.get("label")
+    later = label.get("known_after_days", 0) if isinstance(label, dict) else None
+    is_later = isinstance(later, int) and later > 0
+    wanted = {"features.sql": f"the request fields, the row key{'' if is_later else ' and the label'}"}
+    if is_later:
+        wanted["labels.sql"] = f"date, the row key and the label, which is known {later} days after its date"
+    for file, selects in wanted.items():
+        if not os.path.lexists(folder / file):
+            yield _LAST, f"{file} is missing: it selects {selects}"
+        else:
+            yield from _tried(folder, lambda file=file: read_sql(folder, file))[1]  # type: ignore[misc]
+    if later == 0 and os.path.lexists(folder / "labels.sql"):
+        yield (
+            document.line(("label",)),
+            "labels.sql is for a label that is known later: set label.known_after_days, or select the label in features.sql "
+            "and remove the file",
+        )
 
 
 def _sql_problems(folder: Path, file: str, stem: str) -> Iterator[tuple[int, str]]:

@@ -20,10 +20,12 @@ def _short_field(value: Any) -> Any:
 
 
 class Label(Contract):
-    """The column of features.sql to predict, and the value that counts as positive."""
+    """The column to predict, and the value that counts as positive: of features.sql, or of labels.sql where it is known later."""
 
     column: Column
     positive: Scalar = True
+    known_after_days: Annotated[int, Field(ge=0, le=60)] = 0
+    """How many days after its date a label is known; then labels.sql makes it."""
 
 
 class RequestField(Contract):

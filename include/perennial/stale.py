@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from perennial.analyse.plan import unanalysed
+from perennial.analyse.plan import LABELS, unanalysed
 from perennial.calendar import DAY
 from perennial.clean.plan import unclean
 from perennial.clean.refusals import refused_dates
@@ -50,8 +50,8 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
     """
     Return, in order, the decided dates from `first` to `last` that no longer rest on what is there, each with the reason.
 
-    A date rests on a day of a source when it lies in its training window, its holdout, or the lookback of either; with a warm
-    start also in those of the dates whose weights it begins with.
+    A date rests on a day of a source when it lies in its training window, its holdout, the lookback of either, or the days after them
+    that their labels wait for; with a warm start also in those of the dates whose weights it begins with.
     """
     lake = lake.at_one_moment()
     chain = read_chain(lake)
@@ -123,6 +123,8 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
             return True
         if change.table in lake.pipeline.tables:
             return needed <= change.day <= day
+        if change.table in ("features", LABELS):
+            return featured <= change.day <= calendar.labelled_until(day)
         return featured <= change.day <= (calendar.as_of(day) if change.table.startswith("lookup_") else day)
 
     own = [change for change in changes if concerns(change)]

@@ -19,7 +19,7 @@ def doc_md(pipeline: Pipeline) -> str:
 
 Every local day of {pipeline.time_zone} from {pipeline.start} to {pipeline.end or "today"}{resting}, this DAG takes what upstream landed for
 one date, trains `{"`, `".join(training.candidates)}` on the {training.window_days} days before the last {training.holdout_days}, lets
-the promotion gate compare them with the model that serves, and releases the winner.
+the promotion gate compare them with the model that serves, and releases the winner.{_later_labels(pipeline)}
 
 | Task | Does |
 |---|---|
@@ -48,3 +48,13 @@ the name of the error. Clear the task once the cause is
 mended: every task may be run again, nothing is lost or doubled. `wait_for_drop` fails when a drop is not there at its deadline;
 `collect` and `clean` fail when a drop breaks its contract, and retries cannot mend that. More: `docs/runbooks/run-failed.md`.
 """
+
+
+def _later_labels(pipeline: Pipeline) -> str:
+    later = pipeline.label.known_after_days
+    if not later:
+        return ""
+    return (
+        f" The label of a date is known {later} {'day' if later == 1 else 'days'} after it: the dates that a run trains and judges on "
+        "end that many days before its own."
+    )

@@ -57,7 +57,7 @@ def load_in_subprocess(pipelines: Path) -> tuple[list[str], dict[str, str], list
 
 def test_one_dag_for_each_pipeline(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert set(bag.dag_ids) == {"retrain_flight_delays", "retrain_machine_faults"}
+    assert set(bag.dag_ids) == {"retrain_flight_delays", "retrain_machine_faults", "retrain_returned_orders"}
 
 
 def test_demo_pipelines_are_those_of_the_folder() -> None:

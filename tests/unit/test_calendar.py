@@ -68,6 +68,59 @@ def test_split_takes_the_last_landed_dates_as_holdout() -> None:
     assert split.too_little is None
 
 
+@given(
+    later=st.integers(0, 60),
+    window=st.integers(1, 40),
+    holdout=st.integers(1, 10),
+    lookback=st.integers(0, 40),
+    run=st.dates(START, END),
+    gaps=st.sets(st.dates(START, END), max_size=40),
+)
+def test_later_labels_shift_window_and_holdout_and_lengthen_the_history(
+    later: int, window: int, holdout: int, lookback: int, run: date, gaps: set[date]
+) -> None:
+    lengths = {"window_days": window, "holdout_days": holdout, "lookback_days": lookback, "min_days": 1}
+    shifted, plain = calendar(known_after_days=later, **lengths), calendar(**lengths)
+    known_until = run - timedelta(days=later)
+    landed = set(days(START, END)) - gaps
+    split = shifted.split(run, landed)
+    rows = {*split.window, *split.holdout}
+    assert all(day <= known_until for day in rows)
+    if known_until >= START:
+        assert (split.window, split.holdout) == tuple(
+            getattr(plain.split(known_until, landed), name) for name in ("window", "holdout")
+        )
+        assert shifted.needed_dates(run) == [*plain.needed_dates(known_until), *days(known_until + timedelta(days=1), run)]
+        assert shifted.feature_dates(run) == [*plain.feature_dates(known_until), *days(known_until + timedelta(days=1), run)]
+    else:
+        assert rows == set()
+        assert shifted.needed_dates(run) == list(days(START, run))
+
+
+@given(
+    later=st.integers(0, 60),
+    holdout=st.integers(1, 10),
+    weekdays=st.sets(st.integers(0, 6), min_size=1),
+    run=st.dates(START, END),
+    gaps=st.sets(st.dates(START, END), max_size=40),
+)
+def test_later_labels_and_rest_dates_together(later: int, holdout: int, weekdays: set[int], run: date, gaps: set[date]) -> None:
+    resting = calendar(known_after_days=later, holdout_days=holdout, data_days=DataDays(frozenset(weekdays)))
+    split = resting.split(run, set(days(START, END)) - gaps)
+    rows = [*split.window, *split.holdout]
+    assert all(day <= run - timedelta(days=later) and day.weekday() in weekdays for day in rows)
+    assert set(rows) <= set(resting.feature_dates(run)) <= set(resting.needed_dates(run))
+    whole = resting.split(run, days(START, END))
+    # Without gaps the history reaches exactly as far back as the window does.
+    if rows and whole.holdout[0] - timedelta(days=28) > START and len(whole.holdout) == holdout:
+        assert resting.features_from(run) == whole.holdout[0] - timedelta(days=28)
+
+
+def test_too_little_history_says_up_to_when_labels_are_known() -> None:
+    split = calendar(known_after_days=14).split(date(2013, 1, 20), days(START, date(2013, 1, 20)))
+    assert split.too_little == "6 of 30 days whose labels are known (up to 2013-01-06)"
+
+
 def test_split_ignores_later_dates() -> None:
     day = date(2013, 2, 12)
     assert calendar().split(day, days(START, END)) == calendar().split(day, days(START, day))

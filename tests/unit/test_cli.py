@@ -29,9 +29,11 @@ Call = Callable[..., tuple[int, Any]]
 
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the tests away from a stack that runs on this machine."""
+    """Keep the tests away from a stack that runs on this machine, and let there be one pipeline, which need not be named."""
     monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path / "var"))
-    monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "tests" / "pipelines"))
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "machine_faults").symlink_to(REPO / "tests" / "pipelines" / "machine_faults")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "only"))
 
 
 @pytest.fixture
@@ -185,6 +187,8 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "pipeline": "machine_faults",
         "landed": {"readings": None},
         "at_rest": [],
+        "unlabelled": [],
+        "known_after_days": 0,
         "history_lost": [],
         "waits": None,
         "refused_dates": {},

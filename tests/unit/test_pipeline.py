@@ -373,6 +373,32 @@ def test_missing_features_sql_is_refused(pipeline_factory) -> None:
         read_pipeline(folder / "pipeline.yaml")
 
 
+def test_a_label_that_is_known_later_has_a_file_of_its_own(pipeline_factory) -> None:
+    folder = pipeline_factory(name="returned_orders").folder
+    (folder / "labels.sql").unlink()
+    with pytest.raises(PipelineRefusedError, match=r"labels\.sql is missing: .* known 2 days after its date"):
+        read_pipeline(folder / "pipeline.yaml")
+
+
+@pytest.mark.parametrize("later", ["", ", known_after_days: 0"], ids=["default", "zero"])
+def test_labels_sql_of_a_label_that_is_not_known_later_is_refused(pipeline_factory, later: str) -> None:
+    folder = pipeline_factory().folder
+    yaml = folder / "pipeline.yaml"
+    yaml.write_text(TEXT.replace("positive: true}", f"positive: true{later}}}"))
+    assert read_pipeline(yaml).label.known_after_days == 0
+    (folder / "labels.sql").write_text("SELECT 1")
+    with pytest.raises(PipelineRefusedError, match=r"line \d+: labels\.sql is for a label that is known later"):
+        read_pipeline(yaml)
+
+
+@pytest.mark.parametrize("days", [-1, 61, 1.5, True, "'2'"])
+def test_days_until_a_label_is_known_have_bounds(pipeline_factory, days: object) -> None:
+    yaml = pipeline_factory().folder / "pipeline.yaml"
+    yaml.write_text(TEXT.replace("positive: true}", f"positive: true, known_after_days: {str(days).lower()}}}"))
+    with pytest.raises(PipelineRefusedError, match=r"label\.known_after_days: expected"):
+        read_pipeline(yaml)
+
+
 def test_unknown_pipeline_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(PipelineRefusedError, match="Did you mean 'machine_faults'"):
         load_pipeline("machine_fault", REPO / "tests/pipelines")

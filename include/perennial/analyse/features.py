@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -31,18 +32,50 @@ def lookup_rows(rows: DataFrame, lookup: dict[str, Any]) -> DataFrame:
 
 
 def feature_rows(rows: DataFrame, features: dict[str, Any]) -> DataFrame:
-    """Return the rows of features.sql: date, row key, request fields, label; a column that is in two roles stands once."""
+    """
+    Return the rows of features.sql: date, row key, request fields, label; a column that is in two roles stands once.
+
+    A label that is known later is none of them: a model would be given the answer.
+    """
+    request = dict(features["request"])
+    later = features["later_label"]
+    if later in rows.columns:
+        raise RefusedError(
+            f"{features['file']}: it selects the label {later!r}, which is known only after its date",
+            remedy="Select it in labels.sql alone; features.sql is what a caller knows.",
+        )
+    return _required(rows, features["file"], [*features["row_key"], *request, *([] if later else [features["label"]])], request)
+
+
+def label_rows(rows: DataFrame, labels: dict[str, Any], types: Mapping[str, str]) -> DataFrame:
+    """
+    Return the rows of labels.sql: date, row key, label.
+
+    :param types: the types of the features' columns, which those of the row key must have; none where they are not known
+    """
+    found = _required(rows, labels["file"], [*labels["row_key"], labels["label"]], dict(labels["request"]))
+    problems = [
+        f"column {name!r} is of type {kind}, in features.sql of type {types[name]}"
+        for name, kind in found.dtypes
+        if name in labels["row_key"] and types.get(name, kind) != kind
+    ]
+    if problems:
+        raise RefusedError(f"{labels['file']}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
+    return found
+
+
+def _required(rows: DataFrame, file: str, names: Iterable[str], request: dict[str, str]) -> DataFrame:
+    """Return `date` and these columns, those of a request in their types."""
     found = {field.name: field.dataType for field in rows.schema}
     expected: dict[str, T.DataType] = {"date": T.DateType()}
     accepts = {}
-    request: dict[str, str] = dict(features["request"])
-    for name in dict.fromkeys([*features["row_key"], *request, features["label"]]):
+    for name in dict.fromkeys(names):
         if name in request and name != "date":
             expected[name], accepts[name] = _TYPES[request[name]]
         elif name != "date":
             # A row key or a label that no request carries may be of any type, so whatever the query yields is right.
             expected[name] = found.get(name, T.NullType())
-    return require_columns(rows, features["file"], expected, accepts)
+    return require_columns(rows, file, expected, accepts)
 
 
 def join_lookups(spark: SparkSession, rows: DataFrame, features: dict[str, Any], database: str) -> DataFrame:

@@ -10,13 +10,13 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
-from perennial.analyse.features import feature_rows, join_lookups, lookup_rows, refuse_undated
+from perennial.analyse.features import feature_rows, join_lookups, label_rows, lookup_rows, refuse_undated
 from perennial.analyse.partitions import store_days
-from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_lookups
-from perennial.lake.alone import middle
+from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_labels, sight_of_lookups
+from perennial.lake.alone import compared
 from perennial.lake.spark_job import all_of, run_job, several_at_once
 from perennial.lake.spark_sql import run_query
-from perennial.lake.spark_tables import open_database, table_name, withdraw
+from perennial.lake.spark_tables import open_database, read_table, table_name, withdraw
 
 Item = dict[str, Any]
 """A table to make: its file and SQL, its days with their keys, and what its kind needs."""
@@ -31,12 +31,14 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
     work = [
         *[sight_of_lookups(item["days"], lookback) for item in job["lookups"]],
         *[sight_of_features(item["days"], lookback) for item in job["features"]],
+        *[sight_of_labels(item["days"], lookback, item["known_after_days"]) for item in job["labels"]],
         *[sight_of_dates(item["days"], lookback) for item in job["analysis"]],
         *[sight_of_dates(item["days"], 0) for item in job["profile"]],
     ]
     if not work:
         return
     tables = CleanTables(spark, database, job["tables"], work)
+    types: dict[str, str] = {}
 
     def query(item: Item, sight: Sight) -> DataFrame:
         """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
@@ -48,7 +50,13 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
 
     def features(item: Item) -> DataFrame:
         rows = feature_rows(query(item, sight_of_features(item["days"], lookback)), item)
+        types.update(rows.dtypes)
         return join_lookups(spark, rows, item, database)
+
+    def labels(item: Item) -> DataFrame:
+        if not job["features"]:
+            types.update(read_table(spark, table_name(database, "features")).dtypes)
+        return label_rows(query(item, sight_of_labels(item["days"], lookback, item["known_after_days"])), item, types)
 
     def analysis(item: Item) -> DataFrame:
         return refuse_undated(query(item, sight_of_dates(item["days"], lookback)), item["file"])
@@ -73,16 +81,15 @@ def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
             profiles.append(partial(store_days, rows, **_place(item, database), day_column="date", unique=["table", "column"]))
         started = start(profiles)  # they read no view
         planned = [partial(plan, features, item, "date", item["row_key"]) for item in job["features"]]
+        planned += [partial(plan, labels, item, "date", item["row_key"]) for item in job["labels"]]
         planned += [partial(plan, analysis, item, "date") for item in job["analysis"]]
         all_of([*started, *start(all_of(planned))])
 
 
-def _alone(make: Callable[[Item], DataFrame], item: Item) -> tuple[str, DataFrame] | None:
-    """Return one of several dates and what is made for it alone."""
-    if len(item["days"]) == 1:
-        return None
-    day = middle(item["days"])
-    return day, make({**item, "days": {day: item["days"][day]}})
+def _alone(make: Callable[[Item], DataFrame], item: Item) -> dict[str, DataFrame]:
+    """Return what is made for some of several dates alone."""
+    days = item["days"]
+    return {day: make({**item, "days": {day: days[day]}}) for day in compared(days)} if len(days) > 1 else {}
 
 
 def _place(item: Item, database: str) -> dict[str, Any]:

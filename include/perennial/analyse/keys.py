@@ -18,6 +18,7 @@ from perennial.runtime.spark import SPARK_VERSION
 
 _LIBRARIES = {"spark": SPARK_VERSION}
 
+LABELS_FILE = "labels.sql"
 KeyOf = Callable[[date], Key]
 
 
@@ -79,7 +80,7 @@ class Keys:
             "lookups": {
                 name: [spec.model_dump(mode="json"), self._sql(f"lookups/{name}.sql")] for name, spec in inputs.lookups.items()
             },
-            "label": pipeline.label.column,
+            "label": None if pipeline.label.known_after_days else pipeline.label.column,
             "row_key": pipeline.row_key,
             "sql": self._sql("features.sql"),
         }
@@ -88,6 +89,25 @@ class Keys:
             of={"date": day.isoformat()},
             code=self._code,
             data={"seen": self._seen(day - DAY * self._lookback, day)},
+            configuration=configuration,
+            libraries=_LIBRARIES,
+        )
+
+    def labels(self) -> KeyOf:
+        """Return the key of labels by date: they see what comes after it, until they are known."""
+        label, request = self._pipeline.label, self._pipeline.inputs.request
+        configuration = {
+            "label": label.column,
+            "known_after_days": label.known_after_days,
+            "row_key": [[name, request[name].type if name in request else None] for name in self._pipeline.row_key],
+            "sql": self._sql(LABELS_FILE),
+        }
+        later = DAY * label.known_after_days
+        return lambda day: make_key(
+            "labels",
+            of={"date": day.isoformat()},
+            code=self._code,
+            data={"seen": self._seen(day - DAY * self._lookback, day + later)},
             configuration=configuration,
             libraries=_LIBRARIES,
         )

@@ -19,7 +19,7 @@ log = logging.getLogger("perennial.spark")
 EXAMPLES = 5
 BOUND = (
     "Bound its reads for each row of the view dates: no further back than training.lookback_days, nothing after the date (in a lookup "
-    "nothing of as_of or later)."
+    "and in labels.sql nothing of as_of or later). A label that rests on later days: see label.known_after_days."
 )
 
 
@@ -33,7 +33,7 @@ def store_days(
     keys: Mapping[str, str],
     held: Mapping[str, str],
     unique: Sequence[str] = (),
-    alone: tuple[str, DataFrame] | None = None,
+    alone: Mapping[str, DataFrame] | None = None,
 ) -> None:
     """
     Replace the partitions of `keys` (day to key) by `rows` in one commit; days without rows become empty.
@@ -41,7 +41,7 @@ def store_days(
     :param file: where the rows come from, for errors
     :param held: digests that stand there under these very keys: what is made again must be the same
     :param unique: columns that name a row within its day; rows that share them are refused
-    :param alone: a day, and its rows made alone; those among `rows` must be the same
+    :param alone: by day, its rows made alone; those among `rows` must be the same
     """
     watch = Stopwatch()
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
@@ -54,8 +54,8 @@ def store_days(
         )
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_doubled(rows, file, day_column, unique)
-    if alone is not None:
-        refuse_company(file, day_column, alone[0], rows, alone[1], BOUND)
+    for day, made in (alone or {}).items():
+        refuse_company(file, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(held, partitions, file)

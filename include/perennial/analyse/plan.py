@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from perennial.analyse.keys import KeyOf, Keys, Seen
+from perennial.analyse.keys import LABELS_FILE, KeyOf, Keys, Seen
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.lake.keys import Key
@@ -24,6 +24,9 @@ Rows in sight times dates to make, up to which Spark interprets the queries: tur
 of 30,000 rows, and without it sixty dates cost twice as much. Measured; both give the same bits.
 """
 
+LABELS = "labels"
+"""The table of labels that are known later than the rows that they belong to."""
+
 Wanted = dict[str, dict[str, Key]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
 
@@ -32,9 +35,10 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     """
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
-    That is features, analyses and the profile of every clean date that D may train or judge on, and lookups as of the midnights
-    that begin these dates and the next one with data; with `until` also for the dates up to that one. With `recompute` all of it
-    is planned although it is there: it must come out the same.
+    That is features, analyses and the profile of every clean date that D may train or judge on, lookups as of the midnights
+    that begin these dates and the next one with data, and labels of the dates whose labels D knows, where these come later than
+    the rows; with `until` also for the dates up to that one. With `recompute` all of it is planned although it is there: it must
+    come out the same.
     """
     clean = _required_states(lake, day)
     wanted = _wanted(lake, day, until or day, clean)
@@ -70,7 +74,7 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
             earlier[table] = len(state.reshaped)
         missing += [f"{table} of {text}" for text in _stale(state, keys)]
         left += [f"{table} of {text}" for text in _gone(lake, day, state, keys)]
-        found = state.get(lake.pipeline.calendar.as_of(day) if _is_lookup(table) else day)
+        found = state.get(_own_partition(lake, table, day))
         if found is not None:
             rows[table], digests[table] = found.rows, found.digest
     if earlier:
@@ -85,6 +89,7 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
         "outcome": "done",
         "date": day.isoformat(),
         "feature_dates": len(wanted["features"]),
+        **({"labelled_dates": len(wanted[LABELS])} if LABELS in wanted else {}),
         "rows": rows,
         "digests": digests,
         "earlier_columns": earlier,
@@ -103,6 +108,14 @@ def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
 def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]]:
     """Return by table, by day (for lookups: as_of), the keys that the runs of `day` up to `until` want, as things are clean now."""
     return _wanted(lake, day, until, _clean_states(lake))
+
+
+def unlabelled_dates(lake: Lake) -> list[date]:
+    """Return, in order, the dates whose features wait for labels that are known later."""
+    if not lake.pipeline.label.known_after_days:
+        return []
+    features, labels = (lake.tables.state(table).partitions for table in ("features", LABELS))
+    return sorted(date.fromisoformat(day) for day in features.keys() - labels.keys())
 
 
 def _clean_states(lake: Lake) -> dict[str, TableState]:
@@ -127,9 +140,14 @@ def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) ->
     known = [*calendar.feature_dates(day), *calendar.dates(day + DAY, until)]
     dates = [d for d in known if all(state.get(d) for state in sources)]
     midnights = sorted({*dates, *(calendar.as_of(d) for d in dates if d >= day)})
+    labels = {}
+    if pipeline.label.known_after_days:
+        known_until = calendar.labelled_until(until)
+        labels = {LABELS: _by_day((d for d in dates if d <= known_until), keys.labels())}
     return {
         **{f"lookup_{name}": _by_day(midnights, keys.lookup(name)) for name in pipeline.inputs.lookups},
         "features": _by_day(dates, keys.features()),
+        **labels,
         **{f"analysis_{name}": _by_day(dates, keys.analysis(name)) for name in pipeline.sql_files("analysis")},
         "profile": _by_day(dates, keys.profile()),
     }
@@ -147,10 +165,20 @@ def _stale(state: TableState, wanted: Mapping[str, Key]) -> dict[str, Key]:
 
 def _gone(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
     """Return the days of D's history that the table still holds although they rest by now or their clean rows were withdrawn."""
-    if _is_lookup(state.name.rpartition(".")[2]):
+    table, calendar = state.name.rpartition(".")[2], lake.pipeline.calendar
+    if _is_lookup(table):
         return []  # a lookup of a midnight is joined only to the features of that date
-    needed = [d.isoformat() for d in days(lake.pipeline.calendar.features_from(day), day)]
+    # The labels of later dates are those of later runs.
+    last = calendar.labelled_until(day) if table == LABELS else day
+    needed = [d.isoformat() for d in days(calendar.features_from(day), last)]
     return [text for text in needed if text in state.partitions and text not in wanted]
+
+
+def _own_partition(lake: Lake, table: str, day: date) -> date:
+    """Return which partition of a table a run of `day` is the first to make."""
+    if table == LABELS:
+        return lake.pipeline.calendar.labelled_until(day)
+    return lake.pipeline.calendar.as_of(day) if _is_lookup(table) else day
 
 
 def _is_lookup(table: str) -> bool:
@@ -162,21 +190,34 @@ def _rows_in_sight(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> i
     made = sorted({date.fromisoformat(text) for keys in stale.values() for text in keys})
     if not made:
         return 0
-    seen = {day.isoformat() for day in days(made[0] - DAY * lake.pipeline.training.lookback_days, made[-1])} | {"reference"}
+    training, label = lake.pipeline.training, lake.pipeline.label
+    last = made[-1] + DAY * label.known_after_days
+    seen = {day.isoformat() for day in days(made[0] - DAY * training.lookback_days, last)} | {"reference"}
     return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in seen)
 
 
 def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     pipeline = lake.pipeline
-    inputs = pipeline.inputs
+    inputs, label = pipeline.inputs, pipeline.label
     lookups = [
         {"name": name, "table": f"lookup_{name}", "key": spec.key, "values": spec.values} for name, spec in inputs.lookups.items()
     ]
     features = {
         "request": [[name, field.type] for name, field in inputs.request.items()],
         "row_key": pipeline.row_key,
-        "label": pipeline.label.column,
+        **(
+            {"label": None, "later_label": label.column}
+            if label.known_after_days
+            else {"label": label.column, "later_label": None}
+        ),
         "lookups": lookups,
+    }
+    labels = {
+        "table": LABELS,
+        "label": label.column,
+        "known_after_days": label.known_after_days,
+        "row_key": pipeline.row_key,
+        "request": features["request"],
     }
     return {
         "database": lake.layout.database,
@@ -187,6 +228,7 @@ def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[
         },
         "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale, held),
         "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale, held),
+        "labels": _pending([{**labels, **_query(lake, LABELS_FILE)}], stale, held) if label.known_after_days else [],
         "analysis": _pending(
             [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")],
             stale,

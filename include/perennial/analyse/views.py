@@ -37,6 +37,13 @@ def sight_of_features(days: Iterable[str], lookback_days: int) -> Sight:
     return Sight(tuple((day, day) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
 
 
+def sight_of_labels(days: Iterable[str], lookback_days: int, known_after_days: int) -> Sight:
+    """Return what labels of these dates see: the days after it too, up to its as_of, the midnight at which they are known."""
+    wanted, later = sorted(date.fromisoformat(day) for day in days), _DAY * known_after_days
+    dates = tuple((day, day + later + _DAY) for day in wanted)
+    return Sight(dates, wanted[0] - _DAY * lookback_days, wanted[-1] + later)
+
+
 def sight_of_lookups(as_ofs: Iterable[str], lookback_days: int) -> Sight:
     """Return what lookups of these midnights see: the days before, and nothing of the day that begins."""
     wanted = sorted(date.fromisoformat(as_of) for as_of in as_ofs)

@@ -131,6 +131,8 @@ _SHOWN = (
     "at_rest",
     "rows",
     "quarantined",
+    "unlabelled_rows",
+    "unmatched_labels",
     "nulls",
     "earlier_columns",
     "roc_auc",

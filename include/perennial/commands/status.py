@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
-from perennial.commands.output import print_json, print_line, stale_text
+from perennial.commands.output import counted, print_json, print_line, stale_text
 from perennial.errors import PipelineRefusedError
 from perennial.pipeline import Pipeline
 from perennial.pipeline_file import load_pipeline, pipeline_names
@@ -38,6 +38,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
+    from perennial.analyse.plan import unlabelled_dates
     from perennial.clean.lost import lost_history
     from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
     from perennial.commands.endpoint import look
@@ -57,6 +58,8 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
         "at_rest": [day.isoformat() for day in at_rest],
+        "unlabelled": [day.isoformat() for day in unlabelled_dates(lake)],
+        "known_after_days": pipeline.label.known_after_days,
         "waits": now.waiting.isoformat() if now.waiting else None,
         "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
         "history_lost": lost_history(lake, max(known)) if known else [],
@@ -77,6 +80,14 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def _labels_text(one: dict[str, Any]) -> str:
+    dates = one["unlabelled"]
+    if not dates:
+        return ""
+    span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]} ({counted(len(dates), 'date')})"
+    return f"{span}: not known yet, they are known {counted(one['known_after_days'], 'day')} after their date"
+
+
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what a person is shown, by name."""
     landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
@@ -84,6 +95,7 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("landed", f"{landed} (newest)"),
         ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
+        ("labels", _labels_text(one)),
         *[("history", text) for text in one["history_lost"]],
         ("last decision", decided),
         *one["standing"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import PerennialError, RefusedError
+from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.scoring import in_order
@@ -41,22 +42,44 @@ class HoldoutRows:
 
 
 def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]], reader: RowsReader) -> HoldoutRows:
-    """Read the rows that all candidates were to predict, at the very content that they were trained with."""
-    days = _common_holdout(lake, manifests)
-    state = lake.tables.state("features")
-    for name, manifest in manifests.items():
+    """
+    Read the rows that all candidates were to predict, at the very content that they were trained with.
+
+    Where labels have a table of their own, these are the rows that have one.
+    """
+    days, pipeline = _common_holdout(lake, manifests), lake.pipeline
+    inputs, row_key, label = pipeline.inputs, pipeline.row_key, pipeline.label
+    columns = sorted({"date", *row_key, *inputs.numbers, *inputs.texts})
+    digests = {name: manifest["digests"] for name, manifest in manifests.items()}
+    rows = _read_unchanged(lake, "features", digests, days, columns, reader)
+    if label.known_after_days:
+        digests = {name: manifest["label_digests"] for name, manifest in manifests.items()}
+        labels = _read_unchanged(lake, "labels", digests, days, label_columns(row_key, label.column), reader)
+        rows = join_labels(rows, labels, row_key, label.column).table
+    return order_rows(rows, row_key)
+
+
+def _read_unchanged(
+    lake: Lake,
+    table: str,
+    digests: Mapping[str, Mapping[str, str]],
+    days: Sequence[date],
+    columns: Sequence[str],
+    reader: RowsReader,
+) -> pa.Table:
+    """Return the rows of a table that all candidates were trained with; raise when a day of it is no longer the same."""
+    state = lake.tables.state(table)
+    for name, expected in digests.items():
         for day in days:
-            found, expected = state.get(day), manifest["digests"][day.isoformat()]
-            if found is None or found.digest != expected:
+            found, known = state.get(day), expected[day.isoformat()]
+            if found is None or found.digest != known:
                 raise PerennialError(
-                    f"Candidate {name!r}: the features of {day} changed since it was trained "
-                    f"(digest {found.digest[:12] if found else 'none'}, expected {expected[:12]}). Run the date again from analyse."
+                    f"Candidate {name!r}: the {table} of {day} changed since it was trained "
+                    f"(digest {found.digest[:12] if found else 'none'}, expected {known[:12]}). Run the date again from analyse."
                 )
     if state.metadata_location is None or state.snapshot_id is None:
-        raise PerennialError(f"{state.name}: the table of features is empty. Run the date again from analyse.")
-    inputs, row_key = lake.pipeline.inputs, lake.pipeline.row_key
-    columns = sorted({"date", *row_key, *inputs.numbers, *inputs.texts})
-    return order_rows(reader.read(state.metadata_location, state.snapshot_id, days, columns), row_key)
+        raise PerennialError(f"{state.name}: the table of {table} is empty. Run the date again from analyse.")
+    return reader.read(state.metadata_location, state.snapshot_id, days, columns)
 
 
 def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from perennial.analyse.plan import analyse_keys
+from perennial.analyse.plan import LABELS, analyse_keys
 from perennial.calendar import DAY, Split
 from perennial.clean.plan import clean_keys
 from perennial.evaluate.chain_store import read_chain
@@ -67,16 +67,16 @@ def _clean(lake: Lake, first: date, last: date) -> list[Effect]:
 
 def _analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]) -> list[Effect]:
     recipes = read_recipes(lake, "analyse")
-    lookback = DAY * lake.pipeline.training.lookback_days
+    lookback, later = DAY * lake.pipeline.training.lookback_days, DAY * lake.pipeline.label.known_after_days
     found = []
     for table, keys in analyse_keys(lake, first, last).items():
         stored = {_day(text): partition.key for text, partition in lake.tables.state(table).partitions.items()}
         own = _effect("analyse", table, keys_by_day(keys), stored, recipes)
-        reads_own_day = not table.startswith("lookup_")
         back = timedelta() if table == "profile" else lookback
+        ahead = -DAY if table.startswith("lookup_") else later if table == LABELS else timedelta()
 
-        def rests_on(day: date, back: timedelta = back, upto: timedelta = timedelta() if reads_own_day else DAY) -> list[str]:
-            return [effect.name for effect in cleaned if _sees(effect.days, day - back, day - upto)]
+        def rests_on(day: date, back: timedelta = back, ahead: timedelta = ahead) -> list[str]:
+            return [effect.name for effect in cleaned if _sees(effect.days, day - back, day + ahead)]
 
         found.append(_following(own, {_day(text) for text in keys}, rests_on))
     return found
@@ -84,7 +84,7 @@ def _analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]) -> 
 
 def _train(lake: Lake, decided: Collection[date], analysed: Mapping[str, Effect]) -> list[Effect]:
     recipes = read_recipes(lake, "train")
-    features = analysed["features"].days if "features" in analysed else frozenset()
+    inputs = {name: analysed[name].days for name in ("features", LABELS) if name in analysed}
     found = []
     for candidate in lake.pipeline.training.candidates:
         planned = training_keys(lake, candidate, decided)
@@ -94,7 +94,8 @@ def _train(lake: Lake, decided: Collection[date], analysed: Mapping[str, Effect]
         splits = {day: split for day, (_, split) in planned.items()}
 
         def rests_on(day: date, splits: Mapping[date, Split] = splits) -> list[str]:
-            return ["features"] if not features.isdisjoint({*splits[day].window, *splits[day].holdout}) else []
+            rows = {*splits[day].window, *splits[day].holdout}
+            return [name for name, made in inputs.items() if not made.isdisjoint(rows)]
 
         found.append(_following(own, keys, rests_on))
     return found

@@ -28,6 +28,12 @@ def middle(days: Iterable[str]) -> str:
     return dates[len(dates) // 2]
 
 
+def compared(days: Iterable[str]) -> list[str]:
+    """Return the dates (ISO) to compare: the one in the middle; both of two, since neither lies between others."""
+    dates = sorted(days)
+    return dates if len(dates) == 2 else [middle(dates)]
+
+
 def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
     """Refuse the rows of a query when those of `day` differ, by more than rounding, from what the query yields for it alone."""
     names = [field.name for field in among.schema if field.name != day_column]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -192,9 +192,18 @@ def file_io_properties() -> dict[str, str]:
     return properties
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a reader holds of one table: the rows of some days at one snapshot, of some columns."""
+
+    place: tuple[str, int, tuple[str, ...]]
+    days: Set[date] = frozenset()
+    rows: pa.Table | None = None
+
+
 class RowsReader:
     """
-    Reads rows of a table by date; of two readings after each other the second reads only the dates that the first did not.
+    Reads rows of tables by date; of two readings of a table after each other the second reads only the dates that the first did not.
 
     :param ahead: how many dates after the last one are read along, where readings follow date after date: opening a table anew for
         each date costs more than its rows
@@ -202,26 +211,26 @@ class RowsReader:
 
     def __init__(self, ahead: int = 0) -> None:
         self._ahead = ahead
-        self._place: tuple[str, int, tuple[str, ...]] | None = None
-        self._held: set[date] = set()
-        self._rows: pa.Table | None = None
+        self._held: dict[str, _Held] = {}
 
     def read(self, metadata_location: str, snapshot_id: int, days: Iterable[date], columns: Sequence[str]) -> pa.Table:
         """Return what `read_rows` would."""
         import pyarrow as pa
 
-        place, wanted = (metadata_location, snapshot_id, tuple(columns)), set(days)
-        if self._place != place:
-            self._place, self._held, self._rows = place, set(), None
-        missing = wanted - self._held
-        if missing or self._rows is None:
+        table, place, wanted = metadata_location.rpartition("/")[0], (metadata_location, snapshot_id, tuple(columns)), set(days)
+        held = self._held.get(table)
+        if held is None or held.place != place:
+            held = _Held(place)
+        missing = wanted - held.days
+        if missing or held.rows is None:
             last = max(wanted)
-            kept = {day for day in self._held if day in wanted or day > last}
+            kept = {day for day in held.days if day in wanted or day > last}
             missing |= {last + timedelta(days=after) for after in range(1, self._ahead + 1)} - kept
             read = read_rows(metadata_location, snapshot_id, missing, columns)
-            self._rows = read if self._rows is None else pa.concat_tables([of_days(self._rows, kept), read])
-            self._held = kept | missing
-        return of_days(self._rows, wanted)
+            rows = read if held.rows is None else pa.concat_tables([of_days(held.rows, kept), read])
+            held = _Held(place, kept | missing, rows)
+        self._held[table] = held
+        return of_days(held.rows, wanted)
 
 
 def of_days(rows: pa.Table, days: Iterable[date]) -> pa.Table:

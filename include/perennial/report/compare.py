@@ -46,7 +46,8 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
     """
     Compare policies by name on the landed dates from `first` to `last`.
 
-    Whoever retrains seldom is judged on every date too, with the champion that it has by then.
+    Whoever retrains seldom is judged on every date too, with the champion that it has by then. Dates whose labels are not known yet
+    are left out.
 
     :raises RefusedError: when there is no date on which all of them have a champion
     """
@@ -54,7 +55,9 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
     chains = {name: read_chain(lake) for name, lake in lakes.items()}
     models = {name: Models(lake) for name, lake in lakes.items()}
     pool, any_lake = Pool(), next(iter(lakes.values()))
-    for day, rows in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
+    for day, _, rows in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
+        if not rows.num_rows:
+            continue  # no label is known yet
         predicted = {}
         for name, chain in chains.items():
             left = incumbent(chain, day)

@@ -72,6 +72,8 @@ def page(report: WalkForward) -> str:
         summary += " The table is empty: it begins with the date after the first champion."
     if report.undecided:
         summary += f" Without a decision between them: {len(report.undecided)} ({_listed(report.undecided)})."
+    if unlabelled := [day.date for day in report.days if day.positives is None]:
+        summary += f" Without a row whose label is known: {len(unlabelled)} ({_listed(unlabelled)})."
     summary += f" Champion after {last}: {report.days[-1].champion or 'none'}."
     if report.barred:
         summary += (

@@ -2,7 +2,7 @@
 What a stretch of history says about the policy of retraining, computed from what the runs left. Reads only.
 
 Every date is judged on its own rows, by models that have not seen them: the champion is the one that the dates before it left, so it
-is what would have answered that day's requests.
+is what would have answered that day's requests. A date whose labels are not known yet has no scores.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from perennial.evaluate.comparison import losses
 from perennial.evaluate.holdout import read_file
 from perennial.evaluate.metrics import log_loss, roc_auc
 from perennial.evaluate.opponents import unfit
+from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.scoring import score
-from perennial.lake.tables import read_rows
-from perennial.pipeline import Inputs
+from perennial.lake.tables import TableState, of_days, read_rows
+from perennial.pipeline import Inputs, Pipeline
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
 from perennial.train.plan import read_model
@@ -54,7 +55,8 @@ class Day:
     One decided date.
 
     :param champion: what the date leaves; `note` says why, where its decision named another version
-    :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date
+    :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date; none while no label is known
+    :param positives: the share of positive labels; None: no label is known
     :param quarantined: rows that broke the contract, by source; `rows` the clean ones
     :param drift: None: too few days before, or no numeric input
     :param costs: what its stages cost: clean, analyse, and each candidate's training
@@ -68,7 +70,7 @@ class Day:
     stale: bool
     rows: Mapping[str, int]
     quarantined: Mapping[str, int]
-    positives: float
+    positives: float | None
     scores: Mapping[str, Score]
     drift: Drift | None
     costs: Mapping[str, Cost]
@@ -138,11 +140,11 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     frozen = next((left for day in decided if (left := incumbent(chain, day)) is not None), None)
     spent = spark_costs(lake, first, last)
     names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
-    for day, rows in rows_by_day(lake, decided):
-        y = labels(rows, lake.pipeline.label)
+    for day, rows, known in rows_by_day(lake, decided):
+        y = labels(known, lake.pipeline.label)
         body = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
         candidates = {one["name"]: models.manifest_of(one["name"], day, one["version"]) for one in body["candidates"]}
-        predicted = _predict(models, chain, day, rows, frozen, candidates)
+        predicted = _predict(models, chain, day, known, frozen, candidates) if len(y) else {}
         if predicted.keys() == names:
             pool.add(y, predicted)
         costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
@@ -185,8 +187,8 @@ def _day(
         stale=left.stale,
         rows={name: one.rows for name, one in clean.items() if one},
         quarantined={name: one.quarantined for name, one in clean.items() if one},
-        positives=float(y.mean()) if len(y) else 0.0,
-        scores={name: _score(y, p) for name, p in predicted.items()} if len(y) else {},
+        positives=float(y.mean()) if len(y) else None,
+        scores={name: _score(y, p) for name, p in predicted.items()},
         drift=drift,
         costs=costs,
     )
@@ -196,19 +198,32 @@ def _score(y: NDArray[Any], p: NDArray[Any]) -> Score:
     return Score(log_loss(y, p), roc_auc(y, p))
 
 
-def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, pa.Table]]:
-    """Yield the features of each date that has some, read a month at a time."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    inputs, state = lake.pipeline.inputs, lake.tables.state("features")
-    columns = sorted({"date", *inputs.numbers, *inputs.texts, lake.pipeline.label.column})
+def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, pa.Table, pa.Table]]:
+    """Yield each date that has features, all of its rows, and those whose label is known; read a month at a time."""
+    pipeline, state = lake.pipeline, lake.tables.state("features")
+    inputs, label = pipeline.inputs, pipeline.label
+    its_own = lake.tables.state("labels") if label.known_after_days else None
+    columns = sorted({"date", *inputs.numbers, *inputs.texts, *([label.column] if its_own is None else pipeline.row_key)})
     there = [day for day in wanted if state.get_whole(day) is not None]
     for start in range(0, len(there), DAYS_AT_ONCE):
         some = there[start : start + DAYS_AT_ONCE]
-        table = read_rows(state.metadata_location or "", state.snapshot_id or 0, some, columns)
+        rows = known = read_rows(state.metadata_location or "", state.snapshot_id or 0, some, columns)
+        if its_own is not None:
+            known = _labelled(its_own, rows, some, pipeline)
         for day in some:
-            yield day, table.filter(pc.equal(table["date"], pa.scalar(day, pa.date32()))).combine_chunks()
+            yield day, of_days(rows, [day]).combine_chunks(), of_days(known, [day]).combine_chunks()
+
+
+def _labelled(state: TableState, rows: pa.Table, some: Sequence[date], pipeline: Pipeline) -> pa.Table:
+    """Return the rows whose labels are known by now."""
+    import pyarrow as pa
+
+    label, row_key = pipeline.label.column, pipeline.row_key
+    known = [day for day in some if state.get_whole(day) is not None]
+    if not known:
+        return rows.slice(0, 0).append_column(label, pa.nulls(0))
+    read = read_rows(state.metadata_location or "", state.snapshot_id or 0, known, label_columns(row_key, label))
+    return join_labels(rows, read, row_key, label).table
 
 
 class Models:

@@ -10,6 +10,7 @@ from perennial.pipeline import Pipeline
 from perennial.sql_check.columns import Views, look_at_columns
 from perennial.sql_check.finding import Doubt, Problem
 from perennial.sql_check.functions import function_problems
+from perennial.sql_check.later_days import Sees, analyses_see, features_see, labels_see, later_day_problems, lookups_see
 from perennial.sql_check.own_day import own_day_problems
 from perennial.sql_check.parse import parse_query
 from perennial.sql_check.tables import table_problems
@@ -26,10 +27,11 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The columns that a file must yield; `only`: and no others."""
+    """The columns that a file must yield; `only`: and no others. `later_label` is the label that another file yields."""
 
     columns: tuple[str, ...]
     only: bool
+    later_label: str | None = None
 
 
 def check_sql(pipeline: Pipeline) -> Findings:
@@ -44,22 +46,40 @@ def check_sql(pipeline: Pipeline) -> Findings:
             columns = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": columns}, Expected(tuple(dated), only=False))
         clean[name] = columns
     views: Views = {"dates": ["date", "as_of"], **clean}
-    inputs = pipeline.inputs
-    wanted = dict.fromkeys(("date", *pipeline.row_key, *inputs.request, pipeline.label.column))
-    _check(findings, "features.sql", pipeline.sql("features.sql"), views, Expected(tuple(wanted), only=True))
+    inputs, label = pipeline.inputs, pipeline.label
+    row = dict.fromkeys(("date", *pipeline.row_key))
+    wanted = dict.fromkeys((*row, *inputs.request, *(() if label.known_after_days else (label.column,))))
+    sources = tuple(pipeline.sources)
+    features = Expected(tuple(wanted), only=True, later_label=label.column if label.known_after_days else None)
+    sees = features_see(sources, label.known_after_days)
+    _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
+    if label.known_after_days:
+        sees, labels = labels_see(sources, label.known_after_days), Expected((*row, label.column), only=True)
+        _check(findings, "labels.sql", pipeline.sql("labels.sql"), views, labels, sees=sees, before_midnight=True)
     for name, text in pipeline.sql_files("lookups").items():
         lookup = inputs.lookups[name]
         wanted_of_it = Expected(("as_of", *lookup.key, *lookup.values), only=True)
-        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, is_lookup=True)
+        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, sees=lookups_see(sources), before_midnight=True)
     for name, text in pipeline.sql_files("analysis").items():
-        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False))
+        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False), sees=analyses_see(sources))
     return findings
 
 
 def _check(
-    findings: Findings, file: str, text: str, views: Views, expected: Expected, *, is_lookup: bool = False
+    findings: Findings,
+    file: str,
+    text: str,
+    views: Views,
+    expected: Expected,
+    *,
+    sees: Sees | None = None,
+    before_midnight: bool = False,
 ) -> list[str] | None:
-    """Add what is found in one file; return the columns that it yields, None where that is not sure."""
+    """
+    Add what is found in one file; return the columns that it yields, None where that is not sure.
+
+    :param before_midnight: the file sees days before `as_of`, and not the one that begins then
+    """
     findings.problems.extend(f"{file}: {said}" for said in refused_texts(text))
     try:
         tree = parse_query(file, text)
@@ -70,9 +90,10 @@ def _check(
         findings.doubts.append(str(doubt))
         return None
     unknown, yielded = look_at_columns(tree, views)
-    found = sorted(
-        {*table_problems(tree, views), *function_problems(tree), *unknown, *(own_day_problems(tree) if is_lookup else ())}
-    )
+    own_day = list(own_day_problems(tree)) if before_midnight else []
+    told = {line for line, _ in own_day}
+    asks = [found for found in later_day_problems(tree, sees) if found[0] not in told] if sees else []
+    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown, *own_day, *asks})
     findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
     if yielded is not None:
         findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))
@@ -87,5 +108,8 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
     for name in dict.fromkeys(yielded):
         if yielded.count(name) > 1:
             yield f"column {name!r} stands twice in what it selects"
-    if expected.only:
-        yield from (f"column {name!r} is not declared in pipeline.yaml" for name in extra)
+    for name in extra if expected.only else ():
+        if name == expected.later_label:
+            yield f"column {name!r} is the label, which is known only after its date: select it in labels.sql alone"
+        else:
+            yield f"column {name!r} is not declared in pipeline.yaml"

@@ -19,7 +19,7 @@ from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.prepare import check_rows, check_trainable, columns_to_read, rows_of
+from perennial.train.prepare import check_trainable, read_examples, rows_of
 
 log = logging.getLogger("perennial.train")
 
@@ -30,14 +30,14 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     job = read_job(objects, uri)
     _check_build(job)
     features = job.features
-    columns = columns_to_read(job.inputs, job.label, job.row_key)
-    days = [*features.window, *features.holdout]
-    table = (reader or RowsReader()).read(features.metadata_location, features.snapshot_id, days, columns)
-    check_rows(table, features.rows)
-    window = rows_of(table, features.window, job.row_key, job.label)
-    holdout = rows_of(table, features.holdout, job.row_key, job.label)
+    examples = read_examples(job, reader or RowsReader())
+    window = rows_of(examples.table, features.window, job.row_key, job.label)
+    holdout = rows_of(examples.table, features.holdout, job.row_key, job.label)
     check_trainable(window, holdout)
     log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
+    if job.labels is not None:
+        left = "%s rows of window and holdout have no label and are left out; %s labels belong to no row"
+        log.info(left, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
     model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints, _begin(objects, job))
     p = score(model.onnx, holdout.table, job.inputs)
@@ -46,7 +46,7 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
         "weights.safetensors": model.safetensors,
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
-    manifest = build_manifest(job, files, model.columns, window, holdout, p)
+    manifest = build_manifest(job, files, model.columns, window, holdout, p, examples)
     measured = {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
     publish(objects, job, files, manifest, measured)
     checkpoints.clear()

@@ -8,6 +8,7 @@ from typing import Any
 
 from perennial.errors import RefusedError
 from perennial.evaluate.metrics import all_metrics
+from perennial.lake.labelled import Labelled
 from perennial.lake.objects import Objects, canonical_json, sha256
 from perennial.lake.scoring import Probabilities
 from perennial.train.job import TrainingJob
@@ -29,7 +30,13 @@ def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> 
 
 
 def build_manifest(
-    job: TrainingJob, files: dict[str, bytes], columns: str, window: Rows, holdout: Rows, p: Probabilities
+    job: TrainingJob,
+    files: dict[str, bytes],
+    columns: str,
+    window: Rows,
+    holdout: Rows,
+    p: Probabilities,
+    examples: Labelled,
 ) -> dict[str, Any]:
     """Return the manifest of a model: everything here is a function of the job."""
     echoed = job.model_dump(
@@ -45,10 +52,19 @@ def build_manifest(
         "window": features["window"],
         "holdout": features["holdout"],
         "digests": features["digests"],
+        **_label_facts(job, examples),
         "rows": {"window": len(window.y), "holdout": len(holdout.y)},
         "base_rate": float(window.y.mean()),
         "metrics": all_metrics(holdout.y, p),
     }
+
+
+def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, Any]:
+    """Return what a model rests on beside the features, where labels have a table of their own."""
+    if job.labels is None:
+        return {}
+    digests = job.labels.model_dump(mode="json", include={"digests"})["digests"]
+    return {"label_digests": digests, "unlabelled_rows": examples.unlabelled, "unmatched_labels": examples.unmatched}
 
 
 def publish(

@@ -23,6 +23,15 @@ class Features(Contract):
     rows: dict[date, int]
 
 
+class Labels(Contract):
+    """The table of labels at one snapshot, where they are known later than the rows, and what each date in it must hold."""
+
+    metadata_location: str
+    snapshot_id: int
+    digests: dict[date, str]
+    rows: dict[date, int]
+
+
 class Output(Contract):
     """Where the result goes: the manifest, and the prefix of blobs named by their SHA-256."""
 
@@ -41,6 +50,9 @@ class TrainingJob(Contract):
     key: str
     seed: int
     features: Features
+    labels: Labels | None = None
+    """None: the features hold the label."""
+
     inputs: Inputs
     label: Label
     row_key: list[str]

@@ -15,8 +15,9 @@ from perennial.lake.lake import Lake
 from perennial.lake.objects import sha256
 from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import TableState
+from perennial.pipeline import Label
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
-from perennial.train.job import Features, Output, TrainingJob
+from perennial.train.job import Features, Labels, Output, TrainingJob
 
 BLOCK = 28
 """Days after which a chain of trainings that begin with each other's weights begins anew."""
@@ -65,7 +66,8 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
     trainings = _Trainings(lake, candidate)
-    later = [d for d in lake.pipeline.calendar.dates(day + DAY, until) if trainings.state.get_whole(d) is not None]
+    dates = lake.pipeline.calendar.dates(day + DAY, until)
+    later = [d for d in dates if trainings.state.get_whole(d) is not None and not trainings.unlabelled(d)]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
@@ -76,6 +78,11 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
     if state.get_whole(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
+    if unlabelled := trainings.unlabelled(day):
+        raise PerennialError(
+            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels lacks {', '.join(map(str, unlabelled[:10]))}. "
+            f"Run analyse of {day} first."
+        )
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
@@ -101,7 +108,11 @@ def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
 
 
 def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
-    """Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out."""
+    """
+    Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out.
+
+    One whose labels are yet to be made has a key, too, which is that of no model.
+    """
     trainings = _Trainings(lake, candidate)
     able = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
     return {d: (trainings.key(d), trainings.split(d)) for d in able}
@@ -114,6 +125,7 @@ class _Trainings:
         self.lake = lake
         self.candidate = candidate
         self.state = lake.tables.state("features")
+        self.labels = lake.tables.state("labels") if lake.pipeline.label.known_after_days else None
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Key] = {}
         self._done: dict[date, bool] = {}
@@ -124,6 +136,11 @@ class _Trainings:
         if day not in self._splits:
             self._splits[day] = _split(self.lake.pipeline.calendar, self.state, day)
         return self._splits[day]
+
+    def unlabelled(self, day: date) -> list[date]:
+        """Return the dates of window and holdout whose labels are to come from a table that does not have them."""
+        split = self.split(day)
+        return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_whole(d) is None]
 
     def begins(self, day: date) -> date | None:
         """
@@ -136,7 +153,7 @@ class _Trainings:
             return None
         begin = day - DAY * (day.toordinal() % BLOCK)
         for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
-            if self.state.get_whole(earlier) is not None and not self.split(earlier).too_little:
+            if self.state.get_whole(earlier) is not None and not self.split(earlier).too_little and not self.unlabelled(earlier):
                 return earlier
         return None
 
@@ -145,7 +162,7 @@ class _Trainings:
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
             earlier = self.begins(day)
-            digests = self._digests(split)
+            digests = self._digests(self.state, split)
             self._keys[day] = make_key(
                 "train",
                 of={
@@ -157,10 +174,11 @@ class _Trainings:
                 data={
                     "window": [[d.isoformat(), digests[d]] for d in split.window],
                     "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
+                    **self._labels_key(split),
                 },
                 configuration={
                     "inputs": pipeline.inputs.model_dump(mode="json"),
-                    "label": pipeline.label.model_dump(mode="json"),
+                    "label": _label_key(pipeline.label),
                     "row_key": pipeline.row_key,
                 },
                 libraries=versions_for(self.candidate),
@@ -203,8 +221,16 @@ class _Trainings:
                 snapshot_id=int(state.snapshot_id or 0),
                 window=list(split.window),
                 holdout=list(split.holdout),
-                digests=self._digests(split),
-                rows={d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)},
+                digests=self._digests(state, split),
+                rows=self._rows(state, split),
+            ),
+            labels=None
+            if self.labels is None
+            else Labels(
+                metadata_location=str(self.labels.metadata_location),
+                snapshot_id=int(self.labels.snapshot_id or 0),
+                digests=self._digests(self.labels, split),
+                rows=self._rows(self.labels, split),
             ),
             inputs=pipeline.inputs,
             label=pipeline.label,
@@ -215,8 +241,24 @@ class _Trainings:
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 
-    def _digests(self, split: Split) -> dict[date, str]:
-        return {d: self.state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
+    def _labels_key(self, split: Split) -> dict[str, Any]:
+        """Return the part of a key that labels of their own table have."""
+        if self.labels is None:
+            return {}
+        # Labels that are not made yet have no digest: such a key is that of no model.
+        found = {d: self.labels.get_whole(d) for d in (*split.window, *split.holdout)}
+        return {"labels": {d.isoformat(): one and one.digest for d, one in found.items()}}
+
+    def _digests(self, state: TableState, split: Split) -> dict[date, str]:
+        return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
+
+    def _rows(self, state: TableState, split: Split) -> dict[date, int]:
+        return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
+
+
+def _label_key(label: Label) -> dict[str, Any]:
+    """Return what of a label decides a model: when it is known shows in the dates and digests that the key has."""
+    return {"column": label.column, "positive": label.positive}
 
 
 def read_model(lake: Lake, manifest_uri: str) -> dict[str, Any]:
@@ -236,5 +278,6 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> dict[str, Any]:
         "version": manifest["version"],
         "manifest": plan.manifest_uri,
         "rows": manifest["rows"],
+        **{name: manifest[name] for name in ("unlabelled_rows", "unmatched_labels") if name in manifest},
         **manifest["metrics"],
     }

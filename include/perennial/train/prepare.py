@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.errors import RefusedError
+from perennial.lake.labelled import Labelled, join_labels, label_columns
 from perennial.lake.scoring import in_order
-from perennial.lake.tables import of_days
+from perennial.lake.tables import RowsReader, of_days
 from perennial.pipeline import Inputs, Label
+from perennial.train.job import TrainingJob
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,19 +29,33 @@ class Rows:
     y: np.ndarray[Any, np.dtype[np.int8]]
 
 
-def columns_to_read(inputs: Inputs, label: Label, row_key: Sequence[str]) -> list[str]:
-    """Return the columns of the features table that a training needs, each once."""
-    return list(dict.fromkeys(["date", *row_key, *inputs.numbers, *inputs.texts, label.column]))
+def read_examples(job: TrainingJob, reader: RowsReader) -> Labelled:
+    """Return the rows of a job's window and holdout with their labels, from where the job says that these lie."""
+    features, labels = job.features, job.labels
+    days = [*features.window, *features.holdout]
+    columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
+    rows = reader.read(features.metadata_location, features.snapshot_id, days, columns)
+    check_rows(rows, features.rows, "Features")
+    if labels is None:
+        return Labelled(rows, 0, 0)
+    known = reader.read(labels.metadata_location, labels.snapshot_id, days, label_columns(job.row_key, job.label.column))
+    check_rows(known, labels.rows, "Labels")
+    return join_labels(rows, known, job.row_key, job.label.column)
 
 
-def check_rows(table: pa.Table, expected: Mapping[date, int]) -> None:
+def columns_to_read(inputs: Inputs, label: Label | None, row_key: Sequence[str]) -> list[str]:
+    """Return the columns of the features table that a training needs, each once; the label where that is one of them."""
+    return list(dict.fromkeys(["date", *row_key, *inputs.numbers, *inputs.texts, *([label.column] if label else [])]))
+
+
+def check_rows(table: pa.Table, expected: Mapping[date, int], what: str) -> None:
     """Refuse rows that are not as many for each date as the commit of that date recorded."""
     import pyarrow.compute as pc
 
     found = Counter({item["values"]: item["counts"] for item in pc.value_counts(table.column("date")).to_pylist()})
     wrong = [f"{d}: {found[d]} rows, recorded are {rows}" for d, rows in expected.items() if found[d] != rows]
     if wrong:
-        raise RefusedError("Features do not hold what their commit recorded", wrong, "Run analyse of these dates again.")
+        raise RefusedError(f"{what} do not hold what their commit recorded", wrong, "Run analyse of these dates again.")
 
 
 def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label: Label) -> Rows:
@@ -54,7 +70,7 @@ def labels(table: pa.Table, label: Label) -> np.ndarray[Any, np.dtype[np.int8]]:
     if column.null_count:
         raise RefusedError(
             f"Label {label.column!r}: {column.null_count} of {table.num_rows} rows have none",
-            remedy="Leave them out in features.sql: WHERE … IS NOT NULL.",
+            remedy="Leave them out in features.sql: WHERE … IS NOT NULL. If they are known on a later date, set label.known_after_days.",
         )
     values = column.to_pylist()
     if values and type(values[0]) is not type(label.positive):
@@ -68,7 +84,10 @@ def labels(table: pa.Table, label: Label) -> np.ndarray[Any, np.dtype[np.int8]]:
 def check_trainable(window: Rows, holdout: Rows) -> None:
     """Refuse rows from which nothing can be learned or on which nothing can be judged."""
     if not len(holdout.y):
-        raise RefusedError("The holdout has no rows", remedy="Check what features.sql selects for its dates.")
+        raise RefusedError(
+            "The holdout has no rows with a label",
+            remedy="Check what features.sql (and labels.sql, if there is one) selects for its dates.",
+        )
     positives = int(window.y.sum())
     if positives in (0, len(window.y)):
         which = "positive" if positives else "negative"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -39,7 +40,8 @@ job = {
     "database": "lab", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},
     "lookups": [item(sql=LOOKUP % one["name"], **one) for one in lookups],
-    "features": [item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", lookups=lookups)],
+    "features": [item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", later_label=None, lookups=lookups)],
+    "labels": [],
     "analysis": [item("analysis_day", ANALYSIS), item("analysis_again", ANALYSIS)],
     "profile": [item("profile", "", sources=["visits"])],
 }
@@ -72,7 +74,18 @@ for changes in ({}, {"analysis": [item(f"analysis_{index}", ANALYSIS.replace("v.
         analyse(spark, job | changes)
     except RefusedError as error:
         said.append([error.what, *error.problems])
-print("SAID " + json.dumps([said, [row.tableName for row in spark.sql("SHOW TABLES IN ice.lab").collect()]]))
+tables = [row.tableName for row in spark.sql("SHOW TABLES IN ice.lab").collect()]
+LABELS = "SELECT v.date, v.x, v.late FROM visits v JOIN dates d ON v.date = d.date"
+kept = FEATURES.replace(", v.late", "")
+labels = []
+for features, query in ((FEATURES, LABELS), (kept, LABELS.replace("v.x", "CAST(v.x AS INT) AS x")), (kept, f"{LABELS} UNION ALL {LABELS}")):
+    rows = [item("features", features, request=[["k", "category"]], row_key=["x"], label=None, later_label="late", lookups=[])]
+    late = [item("labels", query, request=[["k", "category"]], row_key=["x"], label="late", known_after_days=1)]
+    try:
+        analyse(spark, job | {"lookups": [], "features": rows, "labels": late, "analysis": [], "profile": []})
+    except RefusedError as error:
+        labels.append(str(error))
+print("SAID " + json.dumps([said, tables, labels]))
 """
 
 
@@ -89,7 +102,7 @@ def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
 
 
 def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> None:
-    (on_rows, in_planning), tables = said[1]
+    (on_rows, in_planning), tables, labels = said[1]
     assert on_rows == [
         "Several tables are refused",
         "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return "
@@ -103,3 +116,8 @@ def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> No
     assert what == "Several tables are refused"
     assert [problem.partition(":")[0] for problem in problems] == ["analysis_3.sql", "analysis_4.sql"]
     assert all("v`.`y` cannot be resolved" in problem for problem in problems)
+    selected, typed, doubled = labels
+    assert selected.startswith("features.sql: it selects the label 'late', which is known only after its date")
+    assert "column 'x' is of type int, in features.sql of type double" in typed
+    assert "labels.sql: several rows of one (x) in a date" in doubled
+    assert re.search(r"2026-03-0[34]: \d+\.0, 2 times", doubled)

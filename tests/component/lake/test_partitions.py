@@ -45,7 +45,7 @@ def stored(frame, days, alone=None):
     try:
         store_days(
             frame, file="x.sql", database="lab", table="t", day_column="date", keys=keys, held={}, unique=["k"],
-            alone=alone and (DAY, alone),
+            alone=alone and {DAY: alone},
         )
     except RefusedError as error:
         return str(error)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import returned_orders
 from lab import FixedTables
 
 from perennial.analyse.plan import analyse_keys, plan_analyse
@@ -35,6 +36,7 @@ FEATURES = date(2026, 3, 2)
 
 DECIDED = [date(2026, 3, 7), date(2026, 3, 8)]
 CANDIDATES = ("mlp", "logistic")
+REPLACED = date(2026, 3, 7)
 
 
 @pytest.fixture
@@ -156,3 +158,42 @@ def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Cal
 
 def test_planned_dates_are_those_that_can_be_trained(ran: Lake) -> None:
     assert list(training_keys(ran, "mlp", [FIRST, *DECIDED])) == DECIDED
+
+
+def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> None:
+    pipeline = pipeline_factory(name="returned_orders")
+    lake = replace(s3.open_lake(pipeline), tables=FixedTables())
+    for day in days(FIRST, LAST):
+        for source, files in returned_orders.drops(day).items():
+            for name, body in files.items():
+                s3.put(pipeline.sources[source].drop_uri(day) + name, body)
+    collect(lake, LAST)
+    plan_clean(lake, LAST)
+    for source in pipeline.sources:
+        set_state(lake, f"clean_{source}", {str(day): key for day, key in clean_keys(lake, source, LAST, LAST).items()})
+    plan_analyse(lake, LAST)
+    for table, by_day in analyse_keys(lake, LAST, LAST).items():
+        set_state(lake, table, by_day)
+    plan = plan_training(lake, LAST, "logistic")
+    lake.objects.create(str(plan.manifest_uri), canonical_json({}))
+    assert not any(effect.days for effect in find_effects(lake, LAST, LAST, [LAST])[:-1])
+
+    def edit(document: dict[str, Any]) -> None:
+        document["label"]["known_after_days"] = 1
+
+    edited_lake = replace(lake, pipeline=pipeline_factory(edit, "returned_orders"))
+    effects = {effect.name: effect for effect in find_effects(edited_lake, LAST, LAST, [LAST])}
+    known = list(days(LAST - timedelta(days=5), LAST - timedelta(days=2)))
+    assert set(effects["labels"].stale) == set(known)
+    assert effects["labels"].missing == {LAST - timedelta(days=1)}
+    assert Reason(Cause.CONFIGURATION, "known_after_days changed") in reasons_of(effects["labels"])
+    assert not effects["features"].days
+    assert Reason(Cause.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
+
+    # A drop that lands again reaches the labels of the days before it, too.
+    keys = {str(day): key for day, key in clean_keys(lake, "returns", LAST, LAST).items()}
+    set_state(lake, "clean_returns", {day: key for day, key in keys.items() if day != str(REPLACED)})
+    effects = {effect.name: effect for effect in find_effects(lake, LAST, LAST, [LAST])}
+    assert effects["clean_returns"].missing == {REPLACED}
+    assert set(effects["labels"].stale) == set(days(REPLACED - timedelta(days=2), LAST - timedelta(days=2)))
+    assert Reason(Cause.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])

@@ -46,8 +46,8 @@ def test_label_of_another_type_is_refused() -> None:
 
 def test_row_counts_are_compared_with_the_commit() -> None:
     table = pa.table({"date": pa.array([date(2024, 1, 1)] * 2)})
-    check_rows(table, {date(2024, 1, 1): 2})
+    check_rows(table, {date(2024, 1, 1): 2}, "Features")
     with pytest.raises(RefusedError, match="2024-01-01: 2 rows, recorded are 3"):
-        check_rows(table, {date(2024, 1, 1): 3})
+        check_rows(table, {date(2024, 1, 1): 3}, "Labels")
     with pytest.raises(RefusedError, match="2024-01-02: 0 rows"):
-        check_rows(table, {date(2024, 1, 1): 2, date(2024, 1, 2): 5})
+        check_rows(table, {date(2024, 1, 1): 2, date(2024, 1, 2): 5}, "Features")

@@ -1,0 +1,73 @@
+"""Drops of the pipeline returned_orders: orders of a date, and which orders came back on it, up to four days after they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+ROWS = 160
+LATEST_DAYS = 4
+CATEGORIES = {"books": -2.0, "shoes": 1.2, "toys": -0.5}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order; `returned_after` counts days, None: it stays. A price is None where it is not known."""
+
+    order_id: int
+    category: str
+    price: float | None
+    is_gift: bool
+    returned_after: int | None
+
+
+def orders(day: date) -> list[Order]:
+    """Return the orders of a date: dear shoes come back most."""
+    chance = random.Random(f"returned_orders {day}")
+    found = []
+    for index in range(ROWS):
+        category = chance.choice(sorted(CATEGORIES))
+        price = round(chance.uniform(5, 100), 2)
+        is_returned = chance.random() < 1 / (1 + math.exp(-(CATEGORIES[category] + (price - 50) / 20)))
+        after = chance.randrange(LATEST_DAYS + 1)
+        order_id = (day.toordinal() - 700_000) * 1_000 + index
+        is_priced, is_gift = index % 20 != 0, index % 16 == 1
+        found.append(
+            Order(order_id, category, price if is_priced else None, is_gift, after if is_returned and not is_gift else None)
+        )
+    return found
+
+
+def drops(day: date, lost_share: float = 0.0) -> Mapping[str, Mapping[str, bytes]]:
+    """
+    Return by source every object of a date's drop by name, the manifest last.
+
+    :param lost_share: of the returns, those that the drop lacks
+    """
+    rows = [
+        f"{one.order_id},{one.category},{'' if one.price is None else one.price},{'true' if one.is_gift else 'false'}"
+        for one in orders(day)
+    ]
+    back = [
+        one.order_id
+        for earlier in (day - timedelta(days=after) for after in range(LATEST_DAYS + 1))
+        for one in orders(earlier)
+        if one.returned_after == (day - earlier).days
+    ]
+    back = back[round(len(back) * lost_share) :]
+    return {
+        "orders": _drop("orders", day, ["order_id,category,price,is_gift", *rows]),
+        "returns": _drop("returns", day, ["order_id", *map(str, back)]),
+    }
+
+
+def _drop(source: str, day: date, lines: list[str]) -> dict[str, bytes]:
+    name, body = f"{source}.csv", "\n".join([*lines, ""]).encode()
+    file = {"name": name, "size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "rows": len(lines) - 1}
+    manifest = {"format": 1, "source": source, "date": day.isoformat(), "files": [file]}
+    return {name: body, "_MANIFEST.json": json.dumps(manifest).encode()}

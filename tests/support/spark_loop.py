@@ -1,0 +1,117 @@
+"""One Spark session that works on planned jobs, one after another, over tables in a folder: a start for many jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pyiceberg.table import StaticTable
+from spark_job import SUBMIT
+
+from perennial.errors import RefusedError
+from perennial.lake.spark_conf import s3a_conf
+from perennial.lake.tables import Tables, TableState, file_io_properties, read_partitions
+from perennial.runtime.spark import SparkPlan
+from stack.spark_archive import hadoop_catalog
+
+PROGRAM = """
+import json
+from pyspark.sql import SparkSession
+from perennial.analyse.job import analyse
+from perennial.clean.job import clean
+from perennial.errors import RefusedError
+from perennial.lake.spark_job import read_text
+
+spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
+with open("jobs") as jobs:
+    for uri in jobs:
+        job, said = json.loads(read_text(spark, uri.strip())), None
+        try:
+            {"clean": clean, "analyse": analyse}[job["kind"]](spark, job)
+        except RefusedError as error:
+            said = str(error)
+        print("SAID " + json.dumps(said), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SparkLoop:
+    """The session: its folder, the pipe that it reads jobs from, and what it says."""
+
+    folder: Path
+    jobs: IO[str]
+    said: IO[str]
+
+    def run(self, plan: SparkPlan) -> None:
+        """Work on a planned job, if there is anything to do; raise what it refuses."""
+        if plan.job_uri is None:
+            return
+        print(plan.job_uri, file=self.jobs, flush=True)
+        lines = []
+        for line in self.said:
+            if line.startswith("SAID "):
+                if (refused := json.loads(line.removeprefix("SAID "))) is not None:
+                    raise RefusedError(refused)
+                return
+            lines.append(line)
+        raise AssertionError("".join(lines))
+
+
+class FolderTables(Tables):
+    """The tables of the session's catalog, which is a folder."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        super().__init__(database)
+        self._folder = folder / "warehouse" / database
+
+    def at_one_moment(self) -> Tables:
+        return self
+
+    def state(self, table: str) -> TableState:
+        name, metadata = f"{self.database}.{table}", self._folder / table / "metadata"
+        if not metadata.exists():
+            return TableState(name, None, None, {})
+        version = (metadata / "version-hint.text").read_text().strip()
+        location = f"file://{metadata}/v{version}.metadata.json"
+        loaded = StaticTable.from_metadata(location, properties=file_io_properties())
+        snapshot = loaded.current_snapshot()
+        assert snapshot is not None
+        return TableState(name, location, snapshot.snapshot_id, *read_partitions(loaded.metadata, snapshot))
+
+
+@contextmanager
+def spark_loop(folder: Path) -> Iterator[SparkLoop]:
+    """Start a session in a folder of its own; it reaches S3 with the settings of this process."""
+    (folder / "loop.py").write_text(PROGRAM)
+    os.mkfifo(folder / "jobs")
+    conf = s3a_conf(os.environ["AWS_ENDPOINT_URL_S3"], "spark.hadoop.")
+    conf |= {
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",  # as for every job of few rows
+    }
+    words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    process = subprocess.Popen(
+        [SUBMIT, *hadoop_catalog(folder), *words, folder / "loop.py"],
+        cwd=folder,
+        env={**environment, "PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        # Also for reading: to open it for writing alone would wait for a session that may have failed.
+        with os.fdopen(os.open(folder / "jobs", os.O_RDWR), "w") as jobs:
+            yield SparkLoop(folder, jobs, process.stdout)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
