@@ -198,7 +198,7 @@ def test_a_date_whose_own_drop_is_gone_is_named_and_not_run(first: dict[str, Any
     body = lake.objects.read_existing(manifest).body
     lake.objects.delete(manifest)
     reason = "its drop of readings has left the landing zone"
-    assert perennial("stale", PIPELINE)["stale"] == [{"date": gone.isoformat(), "reason": reason, "blocked": True}]
+    assert perennial("stale", PIPELINE)["stale"] == [{"date": gone.isoformat(), "reason": reason, "blocked": True, "changes": []}]
     assert backfill("--again", "stale")["result"]["dates"] == 0
     stack.put(lake, manifest, body)
     assert perennial("stale", PIPELINE)["stale"] == []
