@@ -21,6 +21,7 @@ from scripted_runtime import ScriptedRuntime
 
 from perennial import unchanged
 from perennial.clean.plan import _key as clean_key
+from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
 from perennial.collect.drops import pinned_drop
 from perennial.commands.history import decisions, releases
@@ -32,6 +33,7 @@ from perennial.errors import DropRefusedError, PerennialError, RefusedError, Rel
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import facts
 from perennial.evaluate.evaluate import evaluate
+from perennial.lake.objects import canonical_json
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
 from perennial.train.plan import TrainingPlan
@@ -178,7 +180,8 @@ class World:
             drop = pinned_drop(self.lab.lake, "readings", day)
             assert drop is not None
             uri = self.lab.lake.layout.refusal("readings", day, clean_key(self.lab.lake, "readings", day, drop))
-            self.lab.lake.objects.create(uri, b"{}")
+            refusal = Refusal(rows=60, expected_rows=60, quarantined=9, max_quarantine_share=0.05, rules={"machine required": 9})
+            self.lab.lake.objects.create(uri, canonical_json(refusal.to_json()))
         self.model.refused.add(day)
 
     def replace(self, day: date) -> None:
