@@ -29,7 +29,7 @@ BESIDE := --numprocesses 4 --dist loadfile
 
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
 # The tag tells what an image was made from, so that a node that has it need not ask a registry again.
-IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements*.lock -type f -not -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
+IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)

@@ -25,7 +25,7 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
 
 
 def ended(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
-    """Look for services that were started and are gone. They keep nothing from starting: a start is what they need."""
+    """Look for services that were started and have ended. They do not block a start; `make up` restarts them."""
     return [
         Finding(part.name, f"has ended by itself; its log is {log_path(config, part.name)}", "Start it again by `make up`.")
         for part in parts

@@ -61,7 +61,7 @@ def memory(groups: Path = CGROUPS) -> Finding:
         text = file.read_text(encoding="ascii").strip() if file.is_file() else "max"
         limits += [int(text)] if text.isdigit() else []
     found = min(limits) / 1e9
-    fix = "Use a machine, or a container's limit, with more, or start less: `make up ONLY=s3,postgres`."
+    fix = "Use a machine with more memory, or raise the container's limit."
     return Finding("memory", f"{found:.1f} GB, {MEMORY_GB} needed", "" if found >= MEMORY_GB else fix)
 
 
@@ -83,7 +83,7 @@ def _python() -> Finding:
 def _environment(repo: Path) -> Finding:
     python = repo / ".venv" / "bin" / "python"
     if python.is_symlink() and not os.path.exists(python):
-        found = f"{python} was made from {os.readlink(python)}, which is gone or closed to this user"
+        found = f"{python} was made from {os.readlink(python)}, which no longer exists, or which this user may not read"
         return Finding("environment", found, "Run `make distclean setup`.")
     return Finding("environment", str(python.parents[1]))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.secrets import secret
+from stack.secrets import secret, write_private
 
 SYSTEM_USER = "perennial"
 """PostgreSQL refuses to run as root: for root it runs as this user, which owns nothing but the database's folder."""
@@ -36,16 +36,22 @@ def system_user() -> str | None:
 
 
 def database_home(config: StackConfig) -> Path:
-    """Return the folder of the database: in `var`, or below HOME when root's system user cannot enter `var`."""
+    """
+    Return the folder of the database: in `var`, or below HOME when root's system user cannot enter `var`.
+
+    A database that exists stays where it is, whoever may enter `var` by now.
+    """
     inside = config.var / "postgres"
-    if system_user() is None or inside.exists() or _is_open(config.var):
+    if system_user() is None or inside.exists():
         return inside
     path = str(config.var)
+    outside = HOME / f"{config.var.parent.name[-40:]}-{sha256(path.encode()).hexdigest()[:16]}"
     # The name that earlier versions gave: two paths could share it.
     former = HOME / path.strip("/").replace("/", "-")
-    if len(former.name) < os.pathconf("/", "PC_NAME_MAX") and former.exists() and _is_ours(config, former):
-        return former
-    return HOME / f"{config.var.parent.name[-40:]}-{sha256(path.encode()).hexdigest()[:16]}"
+    for home in (outside, former):
+        if len(home.name) < os.pathconf("/", "PC_NAME_MAX") and home.exists() and _is_ours(config, home):
+            return home
+    return inside if _is_open(config.var) else outside
 
 
 def binary(config: StackConfig, name: str) -> Path:
@@ -71,7 +77,8 @@ def prepare_home(config: StackConfig, stop: Callable[[], object]) -> str:
             stop()
             note = _set_aside(home)
         home.mkdir(mode=0o700, exist_ok=True)
-        (home / IDENTITY).write_text(secret(config.secrets, IDENTITY, lambda: secrets.token_hex(8)), encoding="utf-8")
+        if not _word(home):
+            write_private(home / IDENTITY, secret(config.secrets, IDENTITY, lambda: secrets.token_hex(8)))
     if user := system_user():
         shutil.chown(home, user, user)
     if _programs(config) != _packages():
@@ -91,16 +98,23 @@ def remove_home(config: StackConfig) -> None:
 
 def _is_ours(config: StackConfig, home: Path) -> bool:
     """Tell whether a folder below HOME belongs to this stack. One of an earlier version says nothing: its password is ours."""
-    theirs, ours = home / IDENTITY, config.secrets / IDENTITY
-    if theirs.exists():
-        return ours.exists() and theirs.read_text(encoding="utf-8") == ours.read_text(encoding="utf-8")
+    if word := _word(home):
+        return word == _word(config.secrets)
     return (config.secrets / "postgres_admin").exists()
+
+
+def _word(folder: Path) -> str:
+    """Return the word that names a stack, empty where there is none; a full disk may have left an empty file."""
+    file = folder / IDENTITY
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def _set_aside(home: Path) -> str:
     aside = home.with_name(f"{home.name}.{time.strftime('%Y%m%dT%H%M%S')}")
     home.rename(aside)
-    return f"{home} held the database of a stack that is gone from here: it is now {aside}. Remove it when you do not need it."
+    return (
+        f"The database in {home} belongs to a stack that was deleted. It was moved to {aside}; delete it if you do not need it."
+    )
 
 
 def _programs(config: StackConfig) -> Path:

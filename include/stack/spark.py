@@ -174,7 +174,8 @@ def submit_script(home: SparkHome, include: Path) -> str:
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
 mkdir -p "$SPARK_LOCAL_DIRS"
 # The kernel kills the JVM when the task that started it is killed.
-if bound=$(command -v setpriv); then bound="$bound --pdeathsig KILL --"; fi
+bound="setpriv --pdeathsig KILL --"
+$bound true 2>/dev/null || bound=""
 exec $bound {java} @{arguments} "-Djava.io.tmpdir=$SPARK_LOCAL_DIRS" {MAIN} \
     --properties-file {defaults} --conf "spark.hadoop.hadoop.tmp.dir=$SPARK_LOCAL_DIRS/hadoop" "$@"
 """

@@ -135,6 +135,10 @@ class Watchdog(threading.Thread):
                 if self._clock - self._looked > MAX_STILL_SECONDS:
                     self.on_stall(f"PostgreSQL does not answer: {error}")
                     return
+            except Exception as error:
+                # A trial without its watchdog would prove nothing.
+                self.on_stall(f"The watchdog itself failed: {type(error).__name__}: {error}")
+                raise
 
     def _at_work(self) -> set[int]:
         """Return the processes of tasks that used CPU time since the last look, by themselves or by what they started."""
@@ -152,7 +156,11 @@ class Watchdog(threading.Thread):
 
 def _cpu_seconds(task: psutil.Process) -> float:
     total = 0.0
-    for process in (task, *task.children(recursive=True)):
+    try:
+        processes = [task, *task.children(recursive=True)]
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return total
+    for process in processes:
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:

@@ -80,7 +80,7 @@ def test_a_clone_that_was_deleted_and_made_again(
     assert root.stack(second, "down")[0] == 0
     code, said = root.stack(second, "up", "--only", "postgres")
     assert code == 0, said
-    assert "held the database of a stack that is gone from here: it is now /var/lib/perennial/" in said
+    assert "belongs to a stack that was deleted. It was moved to /var/lib/perennial/" in said
     code, said = root.stack(second, "up", "--only", "postgres")
     assert (code, "running" in said, "is gone" in said) == (0, True, False), said
     assert root.stack(second, "down")[0] == 0

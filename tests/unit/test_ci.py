@@ -101,19 +101,23 @@ def test_the_cluster_and_the_containers_are_made_by_the_scripts_beside_the_check
 @pytest.mark.parametrize(
     ("environment", "scripts", "said"),
     [
-        ({"REQUIRE_KUBERNETES": "1"}, {"bin/kubeconform": ""}, "kubernetes: KUBECONFIG names no cluster, and none could be made"),
+        (
+            {"REQUIRE_KUBERNETES": "1"},
+            {"bin/kubeconform": ""},
+            "kubernetes: KUBECONFIG is not set, and starting a cluster failed",
+        ),
         ({"REQUIRE_COMPOSE": "1"}, {}, "compose: docker compose does not run"),
         ({"KUBECONFIG": "/k"}, {}, "kubernetes: kubeconform is not on the PATH, and Go cannot install it"),
         ({}, {"bin/docker": "[[ $1 != compose ]]"}, "compose: docker compose does not run"),
         (
             {},
             {"bin/kubeconform": "", "shared/kubelocal/build": "echo no compiler; exit 1", "shared/kubelocal/up": ""},
-            "kubernetes: KUBECONFIG names no cluster, and none could be made",
+            "kubernetes: KUBECONFIG is not set, and starting a cluster failed",
         ),
         (
             {},
             {"bin/kubeconform": "", "shared/kubelocal/build": "", "shared/kubelocal/up": "exit 1"},
-            "kubernetes: KUBECONFIG names no cluster, and none could be made",
+            "kubernetes: KUBECONFIG is not set, and starting a cluster failed",
         ),
         ({}, {"shared/docker/up": "echo no daemon; exit 1"}, "compose: docker compose does not run"),
     ],

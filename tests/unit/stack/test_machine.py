@@ -81,7 +81,7 @@ def test_an_environment_whose_python_was_removed_is_named(tmp_path: Path) -> Non
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").symlink_to("/nowhere/python3.11")
     found = finding("environment", tmp_path, tmp_path)
-    assert "/nowhere/python3.11, which is gone" in found.found
+    assert "/nowhere/python3.11, which no longer exists" in found.found
     assert "make distclean setup" in found.fix
 
 

@@ -100,3 +100,24 @@ def test_removing_leaves_the_database_of_others(config: StackConfig) -> None:
     (home / IDENTITY).write_text((config.secrets / IDENTITY).read_text())
     remove_home(config)
     assert not home.exists()
+
+
+def test_a_database_stays_where_it_is_when_the_folder_is_opened(config: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(config)
+    home = database_home(config)
+    (home / "data").mkdir()
+    monkeypatch.setattr(postgres_home, "_is_open", lambda _: True)  # as if its user had run chmod o+x on all folders above
+    assert database_home(config) == home
+    assert prepare(config) == ""
+    assert (home / "data").exists()
+
+
+def test_an_identity_that_a_full_disk_cut_short_does_not_disown_the_database(config: StackConfig) -> None:
+    prepare(config)
+    home = database_home(config)
+    (home / "data").mkdir()
+    (home / IDENTITY).write_text("")
+    (config.secrets / "postgres_admin").touch()
+    assert prepare(config) == ""
+    assert (home / "data").exists()
+    assert (home / IDENTITY).read_text() == (config.secrets / IDENTITY).read_text()
