@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 
 from stack.config import REPO
@@ -66,3 +68,24 @@ def test_the_pause_before_a_retry_is_no_hang_until_it_is_over(watchdog: ModuleTy
 
 def test_a_backfill_whose_runs_never_start_is_still(watchdog: ModuleType) -> None:
     assert list(still(watchdog, (), (), ()).values()) == [120]
+
+
+def test_a_watchdog_that_fails_says_so(watchdog: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Any) -> Any:
+        raise RuntimeError("no eyes")
+
+    monkeypatch.setattr(watchdog, "administrator", fail)
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.01)
+    told: list[str] = []
+    dog = watchdog.Watchdog(None, lambda: False, told.append)
+    with pytest.raises(RuntimeError, match="no eyes"):
+        dog.run()
+    assert told == ["The watchdog itself failed: RuntimeError: no eyes"]
+
+
+def test_a_task_that_ended_since_it_was_listed_used_no_time(watchdog: ModuleType) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    process = psutil.Process(child.pid)
+    child.kill()
+    child.wait()
+    assert watchdog._cpu_seconds(process) == 0.0
