@@ -11,7 +11,7 @@ import pytest
 import returned_orders
 from lab import FixedTables
 
-from perennial.analyse.plan import analyse_keys, plan_analyse
+from perennial.analyse.plan import analyse_keys, plan_analyse, unanalysed
 from perennial.calendar import days
 from perennial.clean.plan import clean_keys, plan_clean
 from perennial.collect.collect import collect
@@ -28,6 +28,7 @@ from perennial.lake.objects import canonical_json
 from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import Partition, TableState
 from perennial.pipeline import Pipeline
+from perennial.stale import stale_dates
 from perennial.train.plan import plan_training, training_keys
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)
@@ -145,6 +146,33 @@ def test_a_drop_that_no_longer_fits_the_contract_is_named(ran: Lake, pipeline_fa
     unfit = unfit_drops(lake, "readings", list(days(FIRST, LAST)))
     assert set(unfit) == set(days(FEATURES, LAST))
     assert all("channel" in problems[0] for problems in unfit.values())
+
+
+def with_a_reference(document: dict[str, Any]) -> None:
+    uri = document["sources"]["readings"]["uri"].partition("/machine_faults/")[0]
+    columns = {"code": {"type": "string", "required": True}}
+    document["references"] = {"regions": {"uri": f"{uri}/regions.csv", "key": ["code"], "columns": columns}}
+
+
+def test_a_source_that_was_a_reference_is_like_any_other(ran: Lake) -> None:
+    state = ran.tables.state("clean_readings")
+    was_reference = {**state.partitions, "reference": Partition("key", "digest", 10)}
+    ran.tables.states["clean_readings"] = replace(state, partitions=was_reference)  # type: ignore[attr-defined]
+    assert not any(effect.days for effect in effects_of(ran).values())
+
+
+def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
+    assert stale_dates(ran) == {}
+    lake = edited(ran, pipeline_factory, with_a_reference)
+    assert set(unanalysed(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
+    assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
+
+    # Its table may hold the dates of the source that it was.
+    set_state(lake, "clean_regions", {str(LAST): clean_keys(lake, "readings", LAST, LAST)[LAST]})
+    assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
 
 def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
