@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -16,6 +18,7 @@ from perennial.calendar import days
 from perennial.clean.plan import clean_keys, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import unfit_drops
+from perennial.commands.impact import impact
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
@@ -173,6 +176,73 @@ def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     # Its table may hold the dates of the source that it was.
     set_state(lake, "clean_regions", {str(LAST): clean_keys(lake, "readings", LAST, LAST)[LAST]})
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
+
+
+def test_trainings_follow_from_rows_with_earlier_columns(ran: Lake) -> None:
+    """A run of LAST has changed the columns: the rows of all dates before it are kept without what is new."""
+    state = ran.tables.state("features")
+    kept = {day: one if day == str(LAST) else replace(one, key="", digest="rest") for day, one in state.partitions.items()}
+    reshaped = replace(state, partitions=kept, reshaped=frozenset(kept) - {str(LAST)})
+    ran.tables.states["features"] = reshaped  # type: ignore[attr-defined]
+    effects = effects_of(ran)
+    assert set(effects["features"].stale) == set(days(FEATURES, DECIDED[0]))
+    for name in CANDIDATES:
+        assert set(effects[name].stale) == set(DECIDED)
+        assert Reason(Cause.DEPENDENCIES, "features") in reasons_of(effects[name])
+    assert set(effects["decision"].stale) == set(DECIDED)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Lake], tuple[str, Any]]:
+    """Return a function that gives what `perennial impact` says of a lake, and its JSON."""
+
+    def tell(lake: Lake) -> tuple[str, Any]:
+        monkeypatch.setattr("perennial.commands.impact.chosen", lambda name: lake.pipeline)
+        monkeypatch.setattr("perennial.commands.impact.lake_of", lambda pipeline: lake)
+        capsys.readouterr()
+        impact()
+        text = " ".join(capsys.readouterr().out.split())
+        impact(as_json=True)
+        return text, json.loads(capsys.readouterr().out)
+
+    return tell
+
+
+def test_a_table_without_a_partition_is_named(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    text, found = told(ran)
+    assert ("Everything is current" in text, "No partition yet" in text, found["unmade"]) == (True, False, [])
+
+    text, found = told(edited(ran, pipeline_factory, with_a_reference))
+    assert "No partition yet: clean_regions. What follows from it cannot be told before the first run." in text
+    assert "Everything is current" not in text
+    assert found["unmade"] == ["clean_regions"]
+
+    def edit(document: dict[str, Any]) -> None:
+        more = deepcopy(document["sources"]["readings"])
+        document["sources"]["more"] = {**more, "uri": more["uri"].replace("readings", "more")}
+
+    lake = edited(ran, pipeline_factory, edit)
+    set_state(lake, "clean_more", {"reference": clean_keys(ran, "readings", LAST, LAST)[LAST]})  # what it was before
+    text, found = told(lake)
+    assert "No partition yet: clean_more." in text
+    assert "Everything is current" not in text
+    assert found["unmade"] == ["clean_more"]
+
+
+def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    def take_out(document: dict[str, Any]) -> None:
+        del document["sources"]["readings"]["columns"]["has_fault"]
+
+    text, _ = told(edited(ran, pipeline_factory, take_out))
+    assert (
+        "readings: 6 of 6 dates are refused by the present contract: column 'has_fault' is not in the contract. "
+        "Keep has_fault under columns with `until: 2026-03-08`: the files of these dates hold it." in text
+    )
+    assert "since:" not in text
 
 
 def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
