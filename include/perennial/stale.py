@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from perennial.analyse.keys import REFERENCE
 from perennial.analyse.plan import LABELS, unanalysed
 from perennial.calendar import DAY
 from perennial.clean.plan import unclean
@@ -102,7 +103,8 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
         found |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)
-        if landed is not None and (landed.drop is None or unclean(lake, name, first, last)):
+        is_missing = REFERENCE not in lake.tables.state(f"clean_{name}").partitions
+        if is_missing or (landed is not None and (landed.drop is None or unclean(lake, name, first, last))):
             found.add(_Change(name, None))
     yield from sorted(found, key=lambda change: (change.day or date.min, change.table))
     if not any(change.day is None for change in found):

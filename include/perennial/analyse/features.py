@@ -57,11 +57,16 @@ def label_rows(rows: DataFrame, labels: dict[str, Any], types: Mapping[str, str]
     problems = [
         f"column {name!r} is of type {kind}, in features.sql of type {types[name]}"
         for name, kind in found.dtypes
-        if name in labels["row_key"] and types.get(name, kind) != kind
+        if name in labels["row_key"] and _as_stored(types.get(name, kind)) != _as_stored(kind)
     ]
     if problems:
         raise RefusedError(f"{labels['file']}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
     return found
+
+
+def _as_stored(kind: str) -> str:
+    """Return the type that a table gives a column: Iceberg has no integers smaller than int."""
+    return {"tinyint": "int", "smallint": "int"}.get(kind, kind)
 
 
 def _required(rows: DataFrame, file: str, names: Iterable[str], request: dict[str, str]) -> DataFrame:

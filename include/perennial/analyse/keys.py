@@ -19,6 +19,9 @@ from perennial.runtime.spark import SPARK_VERSION
 _LIBRARIES = {"spark": SPARK_VERSION}
 
 LABELS_FILE = "labels.sql"
+REFERENCE = "reference"
+"""The partition of a reference."""
+
 KeyOf = Callable[[date], Key]
 
 
@@ -31,13 +34,19 @@ class Seen:
 
     @staticmethod
     def of(pipeline: Pipeline, clean: Mapping[str, TableState]) -> Seen:
-        """Return what the states of the clean tables say."""
+        """
+        Return what the states of the clean tables say.
+
+        A table may still hold what it was: a source that was a reference has the partition of one. A reference that is not clean
+        yet has no digest, so that nothing made without it counts as made with it.
+        """
+        references = {name: clean[name].partitions.get(REFERENCE) for name in pipeline.references}
         return Seen(
             {
-                name: {date.fromisoformat(day): found.digest for day, found in clean[name].partitions.items()}
+                name: {date.fromisoformat(day): one.digest for day, one in clean[name].partitions.items() if day != REFERENCE}
                 for name in pipeline.sources
             },
-            {name: clean[name].partitions["reference"].digest for name in pipeline.references},
+            {name: "" if found is None else found.digest for name, found in references.items()},
         )
 
     def digest(self, first: date, last: date) -> str:

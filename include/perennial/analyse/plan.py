@@ -111,11 +111,11 @@ def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]
 
 
 def unlabelled_dates(lake: Lake) -> list[date]:
-    """Return, in order, the dates whose features wait for labels that are known later."""
+    """Return, in order, the dates with features whose labels the run of the newest of them does not know yet."""
     if not lake.pipeline.label.known_after_days:
         return []
-    features, labels = (lake.tables.state(table).partitions for table in ("features", LABELS))
-    return sorted(date.fromisoformat(day) for day in features.keys() - labels.keys())
+    featured = sorted(map(date.fromisoformat, lake.tables.state("features").partitions))
+    return [day for day in featured if day > lake.pipeline.calendar.labelled_until(featured[-1])]
 
 
 def _clean_states(lake: Lake) -> dict[str, TableState]:

@@ -25,7 +25,7 @@ def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Con
     if separator := _other_separator(found, wanted):
         return [f"the columns are separated by {separator!r}, expected ','"]
     known, counts = set(wanted), Counter(found)
-    problems = [f"column {_cut(name)} stands there {count} times" for name, count in counts.items() if count > 1]
+    problems = [f"column {_cut(name)} is listed {count} times" for name, count in counts.items() if count > 1]
     missing = dict.fromkeys(name for name in wanted if name not in counts)
     for index, name in enumerate(name for name in counts if name not in known):
         near = difflib.get_close_matches(name.strip().lower()[:100], missing, n=1, cutoff=0.6) if index < _MOST_COMPARED else []

@@ -18,9 +18,11 @@ _MISSING = re.compile(r"column '(?P<name>[^']*)' is missing")
 _UNKNOWN = re.compile(r"column '(?P<name>[^']*)' is not in the contract")
 
 
-def count_refused(source: str, refused: Mapping[date, Iterable[str]], dates: Collection[date]) -> list[str]:
+def count_refused(
+    source: str, refused: Mapping[date, Iterable[str]], dates: Collection[date], *, least: int = MIN_DATES
+) -> list[str]:
     """
-    Return one sentence for each cause that several dates of a source share, the most frequent first.
+    Return one sentence for each cause that at least so many dates of a source share, the most frequent first.
 
     :param refused: what is wrong with each refused drop
     :param dates: all dates that are needed and have landed, the refused ones among them
@@ -29,9 +31,9 @@ def count_refused(source: str, refused: Mapping[date, Iterable[str]], dates: Col
     for day, problems in refused.items():
         for problem in problems:
             causes[_FILE.sub("", problem)].add(day)
-    shared = sorted((item for item in causes.items() if len(item[1]) >= MIN_DATES), key=lambda item: (-len(item[1]), item[0]))
+    shared = sorted((item for item in causes.items() if len(item[1]) >= least), key=lambda item: (-len(item[1]), item[0]))
     found = [
-        f"{source}: {len(days)} of {len(dates)} dates are refused by the present contract: {cause}.{_remedy(cause, days, dates)}"
+        f"{source}: {len(days)} of {len(dates)} dates {'is' if len(days) == 1 else 'are'} refused by the present contract: {cause}.{_remedy(cause, days, dates)}"
         for cause, days in shared[:MAX_CAUSES]
     ]
     return found if len(shared) <= MAX_CAUSES else [*found, f"{source}: and {len(shared) - MAX_CAUSES} more causes"]

@@ -26,13 +26,19 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     Compares what is in the lake with the pipeline's files and the code as they are now: after an edit, a replaced drop, or an
     upgrade of Perennial. It changes nothing.
     """
+    from perennial.impact.effects import unmade_tables
+
     lake = lake_of(chosen(pipeline))
-    scopes = [_scope(lake, *scope) for scope in _scopes(lake)]
+    asked = _scopes(lake)
+    unmade = unmade_tables(lake) if asked else []
+    scopes = [_scope(lake, *scope, unmade) for scope in asked]
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "scopes": [scope["json"] for scope in scopes]})
+        print_json({"pipeline": lake.pipeline.name, "unmade": unmade, "scopes": [scope["json"] for scope in scopes]})
         return
     if not scopes:
         print_line("Nothing has landed and nothing is decided yet, so nothing is stale.")
+    if unmade:
+        print_line(f"No partition yet: {', '.join(unmade)}. What follows from it cannot be told before the first run.")
     for scope in scopes:
         print_line(scope["title"], style="bold")
         for line in scope["lines"]:
@@ -60,8 +66,9 @@ def _scopes(lake: Any) -> list[tuple[str, date, date, list[date]]]:
     return scopes
 
 
-def _scope(lake: Any, title: str, first: date, last: date, decided: list[date]) -> dict[str, Any]:
-    from perennial.collect.drops import unfit_drops
+def _scope(lake: Any, title: str, first: date, last: date, decided: list[date], unmade: Sequence[str]) -> dict[str, Any]:
+    from perennial.collect.drops import landed_drops, unfit_drops
+    from perennial.collect.lost import count_refused
     from perennial.impact.cost import estimate
     from perennial.impact.effects import find_effects
 
@@ -72,9 +79,13 @@ def _scope(lake: Any, title: str, first: date, last: date, decided: list[date]) 
     unfit = {source: found for source in lake.pipeline.sources if (found := unfit_drops(lake, source, needed))}
     return {
         "title": title,
-        "lines": [_unfit(source, found, len(needed)) for source, found in unfit.items()],
+        "lines": [
+            f"  {text}"
+            for source, found in unfit.items()
+            for text in count_refused(source, found, landed_drops(lake, source, needed), least=1)
+        ],
         "rows": [row for effect in effects for row in _rows(effect)],
-        "summary": _summary(effects, cost),
+        "summary": _summary(effects, cost, unmade),
         "json": {
             "from": first.isoformat(),
             "to": last.isoformat(),
@@ -84,14 +95,6 @@ def _scope(lake: Any, title: str, first: date, last: date, decided: list[date]) 
             "cpu_seconds": cost.cpu_seconds,
         },
     }
-
-
-def _unfit(source: str, found: dict[date, list[str]], needed: int) -> str:
-    problem, count = Counter(problem for problems in found.values() for problem in problems).most_common(1)[0]
-    return (
-        f"  {source}: {len(found)} of {needed} dates no longer fit the contract and become gaps ({problem}: {count}). "
-        "If upstream added the column at some date, declare `since:` for it; see docs/how-to/change-a-pipeline.md."
-    )
 
 
 def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
@@ -115,8 +118,10 @@ def _reasons(effect: Effect) -> str:
     return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
 
 
-def _summary(effects: Sequence[Effect], cost: Estimate) -> str:
+def _summary(effects: Sequence[Effect], cost: Estimate, unmade: Sequence[str]) -> str:
     if not any(effect.days for effect in effects):
+        if unmade:
+            return "  Nothing else is stale."
         return "  Everything is current: a run changes nothing."
     if cost.seconds is None:
         return "  No past jobs to estimate the cost from."

@@ -85,7 +85,7 @@ def _labels_text(one: dict[str, Any]) -> str:
     if not dates:
         return ""
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]} ({counted(len(dates), 'date')})"
-    return f"{span}: not known yet, they are known {counted(one['known_after_days'], 'day')} after their date"
+    return f"{span}: labels not known yet (known {counted(one['known_after_days'], 'day')} after the date)"
 
 
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How long will a backfill take? As long as the ones before it took."""
+"""Estimate the duration of a backfill from earlier ones."""
 
 from __future__ import annotations
 

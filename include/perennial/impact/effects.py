@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from perennial.analyse.keys import REFERENCE
 from perennial.analyse.plan import LABELS, analyse_keys
 from perennial.calendar import DAY, Split
 from perennial.clean.plan import clean_keys
@@ -53,6 +54,11 @@ def find_effects(lake: Lake, first: date, last: date, decided: Collection[date])
     analysed = _analyse(lake, first, last, cleaned) if _references_are_there(lake) else []
     trained = _train(lake, decided, {effect.name: effect for effect in analysed})
     return [*cleaned, *analysed, *trained, _evaluate(lake, decided, trained)]
+
+
+def unmade_tables(lake: Lake) -> list[str]:
+    """Return the clean tables that have no partition of their kind yet: nothing can be told of what follows from them."""
+    return [f"clean_{name}" for name in lake.pipeline.tables if not _has_partition(lake, name)]
 
 
 def _clean(lake: Lake, first: date, last: date) -> list[Effect]:
@@ -166,7 +172,13 @@ def _sees(days: Collection[Day], first: date, last: date) -> bool:
 
 
 def _references_are_there(lake: Lake) -> bool:
-    return all("reference" in lake.tables.state(f"clean_{name}").partitions for name in lake.pipeline.references)
+    return all(_has_partition(lake, name) for name in lake.pipeline.references)
+
+
+def _has_partition(lake: Lake, name: str) -> bool:
+    """Tell whether a table holds a date (a reference: itself); what it was before a change of its kind does not count."""
+    partitions = lake.tables.state(f"clean_{name}").partitions
+    return REFERENCE in partitions if name in lake.pipeline.references else bool(partitions.keys() - {REFERENCE})
 
 
 def keys_by_day(keys: Mapping[str, Key]) -> dict[Day, Key]:
@@ -175,4 +187,4 @@ def keys_by_day(keys: Mapping[str, Key]) -> dict[Day, Key]:
 
 
 def _day(text: str) -> Day:
-    return None if text == "reference" else date.fromisoformat(text)
+    return None if text == REFERENCE else date.fromisoformat(text)

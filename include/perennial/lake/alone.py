@@ -1,5 +1,5 @@
 """
-A date gives alone what it gives among others.
+Check that a date's result does not depend on the other dates in its batch.
 
 A job of many dates shows its queries the rows of all of them. A query whose reads no date bounds (no lower end, or past the date)
 then gives another result than a run of one date would, under the same key: one of the dates is made alone as well, and compared.

@@ -48,7 +48,7 @@ def join_labels(features: pa.Table, labels: pa.Table, row_key: Sequence[str], la
         counts = pairs.group_by(names).aggregate([([], "count_all")])
         doubled = counts.filter(pc.greater(counts["count_all"], 1)).select(names).slice(0, EXAMPLES).to_pylist()
         raise RefusedError(
-            "Labels: several of one row",
+            "Labels: some rows have more than one label",
             [", ".join(f"{name}={value}" for name, value in key.items()) for key in doubled],
             "labels.sql may yield each row key once a date: aggregate there.",
         )

@@ -205,11 +205,13 @@ def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, pa.T
     its_own = lake.tables.state("labels") if label.known_after_days else None
     columns = sorted({"date", *inputs.numbers, *inputs.texts, *([label.column] if its_own is None else pipeline.row_key)})
     there = [day for day in wanted if state.get_whole(day) is not None]
+    # Labels of later dates were made when labels were known earlier after their date: they are of that definition.
+    known_until = pipeline.calendar.labelled_until(max(map(date.fromisoformat, state.partitions), default=date.max))
     for start in range(0, len(there), DAYS_AT_ONCE):
         some = there[start : start + DAYS_AT_ONCE]
         rows = known = read_rows(state.metadata_location or "", state.snapshot_id or 0, some, columns)
         if its_own is not None:
-            known = _labelled(its_own, rows, some, pipeline)
+            known = _labelled(its_own, rows, [day for day in some if day <= known_until], pipeline)
         for day in some:
             yield day, of_days(rows, [day]).combine_chunks(), of_days(known, [day]).combine_chunks()
 

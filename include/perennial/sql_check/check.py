@@ -107,7 +107,7 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
             yield f"column {name!r} is missing in what it selects.{did_you_mean(name, extra)}"
     for name in dict.fromkeys(yielded):
         if yielded.count(name) > 1:
-            yield f"column {name!r} stands twice in what it selects"
+            yield f"column {name!r} is selected twice"
     for name in extra if expected.only else ():
         if name == expected.later_label:
             yield f"column {name!r} is the label, which is known only after its date: select it in labels.sql alone"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -111,21 +111,28 @@ def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[dat
     """
     Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out.
 
-    One whose labels are yet to be made has a key, too, which is that of no model.
+    Dates whose rows have earlier columns count, since they are made again first. A training that reads these, or labels that are yet
+    to be made, has a key too, which is that of no model.
     """
-    trainings = _Trainings(lake, candidate)
+    trainings = _Trainings(lake, candidate, reshaped=True)
     able = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
     return {d: (trainings.key(d), trainings.split(d)) for d in able}
 
 
 class _Trainings:
-    """What the trainings of one candidate are, as the features stand at one moment."""
+    """
+    What the trainings of one candidate are, as the features stand at one moment.
 
-    def __init__(self, lake: Lake, candidate: str) -> None:
+    :param reshaped: count the dates whose rows have earlier columns like any others
+    """
+
+    def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
         self.lake = lake
         self.candidate = candidate
-        self.state = lake.tables.state("features")
-        self.labels = lake.tables.state("labels") if lake.pipeline.label.known_after_days else None
+        tables = ["features", *(["labels"] if lake.pipeline.label.known_after_days else [])]
+        states = [lake.tables.state(table) for table in tables]
+        self.state, *labels = [replace(state, reshaped=frozenset()) for state in states] if reshaped else states
+        self.labels = labels[0] if labels else None
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Key] = {}
         self._done: dict[date, bool] = {}

@@ -92,6 +92,6 @@ def check_trainable(window: Rows, holdout: Rows) -> None:
     if positives in (0, len(window.y)):
         which = "positive" if positives else "negative"
         raise RefusedError(
-            f"The training window has {len(window.y)} rows, all of them {which}: there is nothing to tell apart",
+            f"The training window has {len(window.y)} rows, all of them {which}: a model needs both classes",
             remedy="Check label.positive, or lengthen training.window_days.",
         )

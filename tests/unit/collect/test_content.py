@@ -49,14 +49,14 @@ def test_header_of_very_many_columns_is_judged_soon_and_shortly() -> None:
 
     assert time.monotonic() - began < 10
     assert len(problems) == MOST_PROBLEMS + 1
-    assert problems[0] == "column 'c0' stands there 2 times"
+    assert problems[0] == "column 'c0' is listed 2 times"
     assert problems[-1].startswith("and ")
     assert problems[-1].endswith(" more of the header")
 
 
 def test_header_of_a_few_mistakes_names_them_all() -> None:
     assert header_problems(["a", "b", "b", "presure", "x"], ["a", "b", "pressure", "y"]) == [
-        "column 'b' stands there 2 times",
+        "column 'b' is listed 2 times",
         "column 'pressure' was renamed to 'presure'",
         "column 'x' is not in the contract",
         "column 'y' is missing",

@@ -41,6 +41,8 @@ def test_says_how_many_dates_and_what_to_declare(refused: list[date], cause: str
 
 def test_one_refused_date_is_a_gap_like_any_other() -> None:
     assert count_refused("rows", {FIRST: [MISSING]}, ALL) == []
+    (told,) = count_refused("rows", {FIRST: [MISSING]}, ALL, least=1)
+    assert told.startswith(f"rows: 1 of 5 dates is refused by the present contract: {MISSING}.")
 
 
 def test_causes_beyond_the_first_are_counted() -> None:

@@ -151,7 +151,7 @@ HEADERS = {
     "renamed": (lambda h: h.replace("pressure", "presure"), ["column 'pressure' was renamed to 'presure'"]),
     "capitals": (lambda h: h.replace("mode", "Mode"), ["column 'mode' was renamed to 'Mode'"]),
     "space": (lambda h: h.replace(",mode", ", mode"), ["column 'mode' was renamed to ' mode'"]),
-    "twice": (lambda h: h + ",mode", ["column 'mode' stands there 2 times"]),
+    "twice": (lambda h: h + ",mode", ["column 'mode' is listed 2 times"]),
     "absent": (lambda h: "", None),
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -11,11 +13,12 @@ import pytest
 import returned_orders
 from lab import FixedTables
 
-from perennial.analyse.plan import analyse_keys, plan_analyse
+from perennial.analyse.plan import analyse_keys, plan_analyse, unanalysed
 from perennial.calendar import days
 from perennial.clean.plan import clean_keys, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import unfit_drops
+from perennial.commands.impact import impact
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
@@ -28,6 +31,7 @@ from perennial.lake.objects import canonical_json
 from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import Partition, TableState
 from perennial.pipeline import Pipeline
+from perennial.stale import stale_dates
 from perennial.train.plan import plan_training, training_keys
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)
@@ -145,6 +149,100 @@ def test_a_drop_that_no_longer_fits_the_contract_is_named(ran: Lake, pipeline_fa
     unfit = unfit_drops(lake, "readings", list(days(FIRST, LAST)))
     assert set(unfit) == set(days(FEATURES, LAST))
     assert all("channel" in problems[0] for problems in unfit.values())
+
+
+def with_a_reference(document: dict[str, Any]) -> None:
+    uri = document["sources"]["readings"]["uri"].partition("/machine_faults/")[0]
+    columns = {"code": {"type": "string", "required": True}}
+    document["references"] = {"regions": {"uri": f"{uri}/regions.csv", "key": ["code"], "columns": columns}}
+
+
+def test_a_source_that_was_a_reference_is_like_any_other(ran: Lake) -> None:
+    state = ran.tables.state("clean_readings")
+    was_reference = {**state.partitions, "reference": Partition("key", "digest", 10)}
+    ran.tables.states["clean_readings"] = replace(state, partitions=was_reference)  # type: ignore[attr-defined]
+    assert not any(effect.days for effect in effects_of(ran).values())
+
+
+def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
+    assert stale_dates(ran) == {}
+    lake = edited(ran, pipeline_factory, with_a_reference)
+    assert set(unanalysed(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
+    assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
+
+    # Its table may hold the dates of the source that it was.
+    set_state(lake, "clean_regions", {str(LAST): clean_keys(lake, "readings", LAST, LAST)[LAST]})
+    assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
+
+
+def test_trainings_follow_from_rows_with_earlier_columns(ran: Lake) -> None:
+    """A run of LAST has changed the columns: the rows of all dates before it are kept without what is new."""
+    state = ran.tables.state("features")
+    kept = {day: one if day == str(LAST) else replace(one, key="", digest="rest") for day, one in state.partitions.items()}
+    reshaped = replace(state, partitions=kept, reshaped=frozenset(kept) - {str(LAST)})
+    ran.tables.states["features"] = reshaped  # type: ignore[attr-defined]
+    effects = effects_of(ran)
+    assert set(effects["features"].stale) == set(days(FEATURES, DECIDED[0]))
+    for name in CANDIDATES:
+        assert set(effects[name].stale) == set(DECIDED)
+        assert Reason(Cause.DEPENDENCIES, "features") in reasons_of(effects[name])
+    assert set(effects["decision"].stale) == set(DECIDED)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Lake], tuple[str, Any]]:
+    """Return a function that gives what `perennial impact` says of a lake, and its JSON."""
+
+    def tell(lake: Lake) -> tuple[str, Any]:
+        monkeypatch.setattr("perennial.commands.impact.chosen", lambda name: lake.pipeline)
+        monkeypatch.setattr("perennial.commands.impact.lake_of", lambda pipeline: lake)
+        capsys.readouterr()
+        impact()
+        text = " ".join(capsys.readouterr().out.split())
+        impact(as_json=True)
+        return text, json.loads(capsys.readouterr().out)
+
+    return tell
+
+
+def test_a_table_without_a_partition_is_named(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    text, found = told(ran)
+    assert ("Everything is current" in text, "No partition yet" in text, found["unmade"]) == (True, False, [])
+
+    text, found = told(edited(ran, pipeline_factory, with_a_reference))
+    assert "No partition yet: clean_regions. What follows from it cannot be told before the first run." in text
+    assert "Everything is current" not in text
+    assert found["unmade"] == ["clean_regions"]
+
+    def edit(document: dict[str, Any]) -> None:
+        more = deepcopy(document["sources"]["readings"])
+        document["sources"]["more"] = {**more, "uri": more["uri"].replace("readings", "more")}
+
+    lake = edited(ran, pipeline_factory, edit)
+    set_state(lake, "clean_more", {"reference": clean_keys(ran, "readings", LAST, LAST)[LAST]})  # what it was before
+    text, found = told(lake)
+    assert "No partition yet: clean_more." in text
+    assert "Everything is current" not in text
+    assert found["unmade"] == ["clean_more"]
+
+
+def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    def take_out(document: dict[str, Any]) -> None:
+        del document["sources"]["readings"]["columns"]["has_fault"]
+
+    text, _ = told(edited(ran, pipeline_factory, take_out))
+    assert (
+        "readings: 6 of 6 dates are refused by the present contract: column 'has_fault' is not in the contract. "
+        "Keep has_fault under columns with `until: 2026-03-08`: the files of these dates hold it." in text
+    )
+    assert "since:" not in text
 
 
 def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:

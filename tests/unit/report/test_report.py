@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from lab import LAST, START, Lab, features_table, small_graph
+from lab import LAST, ROWS, START, Lab, features_table, small_graph
 from playwright.sync_api import sync_playwright
 from steps import D1, D2, D3, decide, forced
 
@@ -21,7 +22,7 @@ from perennial.evaluate.metrics import log_loss
 from perennial.lake.scoring import score
 from perennial.report.drift import DriftMeter
 from perennial.report.page import page
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, walk_forward
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, rows_by_day, walk_forward
 
 GOOD = 0.1
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -63,6 +64,18 @@ def test_all_series_are_pooled_over_the_same_dates(report: WalkForward) -> None:
 def test_a_stretch_without_decisions_says_which_there_are(report: WalkForward, lab: Lab) -> None:
     with pytest.raises(RefusedError, match=f"There are decisions of {D1} to {D3}"):
         walk_forward(lab.lake, START, D1 - timedelta(days=1))
+
+
+def test_labels_of_an_earlier_definition_are_not_used(lab: Lab) -> None:
+    """They were made of all dates, when they were known on the date itself: now they are known two days later."""
+    lab.write_table("labels", features_table().select(["date", "reading_id", "fault"]), "date")
+    label = lab.pipeline.label.model_copy(update={"known_after_days": 2})
+    lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"label": label}))
+    some = [LAST - timedelta(days=back) for back in (3, 2, 1, 0)]
+    assert [(day, known.num_rows) for day, _, known in rows_by_day(lake, some)] == [
+        *((day, ROWS) for day in some[:2]),
+        *((day, 0) for day in some[2:]),
+    ]
 
 
 def test_drift_names_the_input_that_moved(lab: Lab) -> None:

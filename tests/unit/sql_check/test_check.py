@@ -251,7 +251,7 @@ def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findin
         "features.sql, line 1: unknown column 'presure' of 'r'. Did you mean 'pressure'?",
         "features.sql: column 'pressure' is missing in what it selects. Did you mean 'presure'?",
         "features.sql: column 'fault' is missing in what it selects.",
-        "features.sql: column 'mode' stands twice in what it selects",
+        "features.sql: column 'mode' is selected twice",
         "features.sql: column 'presure' is not declared in pipeline.yaml",
         "lookups/rates.sql: column 'as_of' is missing in what it selects.",
         "lookups/rates.sql: column 'more' is not declared in pipeline.yaml",
