@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from lab import Lab
 from scripted_runtime import ScriptedRuntime
@@ -10,6 +13,7 @@ from steps import D1, D2, D3, decide, forced, killed_at
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.rollback import list_releases, rollback
+from perennial.deploy.standing import read_standing
 from perennial.errors import RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
@@ -107,6 +111,21 @@ def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
         deploy(lab.lake, D3, runtime)
     assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime)["barred"] == [newest]
     assert [item.barred for item in read_chain(lab.lake).interventions] == [middle, newest]
+
+
+def test_a_release_that_is_active_though_barred_is_told_although_a_later_date_waits(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch, s3: Any, land_drops: Callable[..., None]
+):
+    for day, weight in ((D1, 0.1), (D2, 0.11)):
+        forced(lab, day, weight)
+        deploy(lab.lake, day, runtime)
+    with killed_at(monkeypatch, "move"):
+        rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    land_drops(s3.put, lab.pipeline, D3, D3)
+    told = dict(read_standing(lab.lake).lines())
+    assert told["waits"].startswith(f"{D3} has landed")
+    assert f"release {read_active(lab.lake).release} is active, though " in told["behind"]
+    assert "Run `perennial rollback` again" in told["behind"]
 
 
 def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: ScriptedRuntime):
