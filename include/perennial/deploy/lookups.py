@@ -41,7 +41,7 @@ def lookup_states(lake: Lake, day: date, inputs: Inputs) -> dict[str, TableState
                 remedy="Keep the lookup until a model without it is champion.",
             )
         states[name] = lake.tables.state(f"lookup_{name}")
-        if states[name].get(as_of) is None:
+        if states[name].get_whole(as_of) is None:
             raise PerennialError(f"Lookup {name!r} has no rows as_of {as_of}. Run analyse of {day} first.")
     return states
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -89,6 +90,15 @@ def test_a_lookup_without_rows_of_that_midnight_is_an_error(lab: Lab):
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rows), "as_of")
     with pytest.raises(PerennialError, match=f"'machine_rates' has no rows as_of {as_of(DAY)}. Run analyse of {DAY}"):
         released(lab)
+
+
+def test_a_lookup_whose_rows_were_written_before_an_edit_of_its_columns_is_an_error(lab: Lab):
+    """A column that was dropped and added again is null in them."""
+    released(lab)
+    state = lab.lake.tables.state("lookup_machine_rates")
+    lab.lake.tables.states[state.name] = replace(state, reshaped=frozenset({str(as_of(DAY))}))  # type: ignore[attr-defined]
+    with pytest.raises(PerennialError, match=f"'machine_rates' has no rows as_of {as_of(DAY)}. Run analyse of {DAY} first"):
+        built(lab)
 
 
 def test_a_doubled_lookup_key_is_refused_and_a_null_key_left_out(lab: Lab):
