@@ -39,11 +39,16 @@ class ReleasePlan:
     decision: str
 
 
-def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePlan:
-    """Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows."""
+def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: date | None = None) -> ReleasePlan:
+    """
+    Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows.
+
+    :param as_of: in place of as_of(D): the midnight of a release of D that was made before an edit of the calendar
+    """
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
-    states, as_of = lookup_states(lake, day, inputs), lake.pipeline.calendar.as_of(day)
+    as_of = as_of or lake.pipeline.calendar.as_of(day)
+    states = lookup_states(lake, day, as_of, inputs)
     entry = chain.get(day)
     if entry is None:
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
