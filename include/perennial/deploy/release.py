@@ -36,6 +36,9 @@ class ReleasePlan:
     manifest: Mapping[str, Any]
     inputs: Inputs
     lookups: Mapping[str, TableState]
+    features: TableState
+    asked: tuple[date, ...]
+    """The dates whose features the golden requests are taken from."""
     decision: str
 
 
@@ -53,16 +56,19 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
     if entry is None:
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
     digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
+    features = lake.tables.state("features")
+    rows = {d: found.digest for d in lake.pipeline.calendar.feature_dates(day) if (found := features.get_whole(d))}
+    asked = tuple(rows)[-lake.pipeline.training.holdout_days :]
     key = make_key(
         "release",
         of={"pipeline": lake.pipeline.name, "space": lake.layout.space, "date": day.isoformat(), "as_of": as_of.isoformat()},
         code=code_digest("release"),
-        data={"lookups": digests, "files": manifest["files"]},
+        data={"lookups": digests, "files": manifest["files"], "golden": {d.isoformat(): rows[d] for d in asked}},
         configuration={"p99_ms": lake.pipeline.deployment.p99_ms},
         libraries=library_versions("onnxruntime"),
         dependencies={"version": model.version, "decision": entry.uri.removeprefix(lake.layout.root)},
     )
-    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, entry.uri)
+    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, features, asked, entry.uri)
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
@@ -122,7 +128,7 @@ def release_date(release: str) -> date:
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
     """Return the newest features that the champion was judged on or after: real rows to ask for."""
-    state = lake.tables.state("features")
+    state = plan.features
     if state.metadata_location is None or state.snapshot_id is None:
         return []
     todays, row_key = lake.pipeline.inputs, lake.pipeline.row_key
@@ -130,7 +136,6 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
         name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type
     ]
     columns = sorted({"date", *row_key, *same})
-    days = [day for day in lake.pipeline.calendar.feature_dates(plan.day) if state.get(day)]
-    table = read_rows(state.metadata_location, state.snapshot_id, days[-lake.pipeline.training.holdout_days :], columns)
+    table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
     rows: list[dict[str, Any]] = order_rows(table, row_key).table.to_pylist()
     return rows

@@ -18,6 +18,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
+from perennial.lake.tables import TableState
 from perennial.pipeline import Inputs
 
 DAY = LAST - timedelta(days=1)
@@ -83,6 +84,22 @@ def test_new_lookups_make_a_new_release(lab: Lab):
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rows), "as_of")
     again, _, _ = built(lab)
     assert again != first
+
+
+def test_other_features_of_the_golden_requests_make_a_new_release(lab: Lab):
+    """With labels that come later no decision rests on them yet. Rows from before an edit of the columns are not asked for."""
+    first, _, _ = released(lab)
+    state = lab.lake.tables.state("features")
+    own, earlier = str(DAY), str(DAY - timedelta(days=1))
+    changed = {**state.partitions, own: replace(state.partitions[own], digest="other")}
+    states: dict[str, TableState] = lab.lake.tables.states  # type: ignore[attr-defined]
+    states["features"] = replace(state, partitions=changed)
+    assert built(lab)[0] != first
+    states["features"] = replace(state, reshaped=frozenset({own, earlier}))
+    chain = read_chain(lab.lake)
+    model = champion_of(chain, DAY).model
+    assert model is not None
+    assert max(plan_release(lab.lake, chain, DAY, model).asked) == DAY - timedelta(days=2)
 
 
 def test_a_lookup_without_rows_of_that_midnight_is_an_error(lab: Lab):
