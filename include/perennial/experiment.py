@@ -65,7 +65,7 @@ def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> 
     """
     if not _NAME.fullmatch(name) or name == PRODUCTION:
         raise RefusedError(
-            f"{name!r} is no name of an experiment",
+            f"{name!r} is not a valid experiment name",
             remedy="Use up to 40 small letters, digits and -, beginning with a letter; 'main' is production.",
         )
     layout = replace(lake.layout, space=name)
@@ -99,7 +99,7 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     decisions: dict[date, str] = {}
     reader = RowsReader(DATES_AT_ONCE)
     for chunk in chunks(calendar, landed):
-        without |= _prepare(data, chunk)
+        without |= {day: reason for day, reason in _prepare(data, chunk).items() if day in wanted}
         some = [day for day in chunk if day in wanted and day not in without]
         _train(own, some)
         for day in some:

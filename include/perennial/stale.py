@@ -17,7 +17,7 @@ from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.train.plan import chains_begin
+from perennial.train.plan import chains_begin, too_little_history
 
 if TYPE_CHECKING:
     from perennial.evaluate.changes import Change
@@ -30,7 +30,8 @@ class Stale:
     """
     Why a decision no longer rests on what is there.
 
-    :param is_blocked: its own drop is refused or gone, or it is a rest date by now, so it cannot run
+    :param is_blocked: its own drop is refused or gone, it is a rest date by now, or its history no longer suffices, so it cannot
+        be judged
     :param changes: where a model or the gate would come out otherwise, by category
     """
 
@@ -133,6 +134,8 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
     if own:
         more = f", and {len(own) - 1} more" if len(own) > 1 else ""
         return Stale(f"{own[0].table}{f' of {own[0].day}' if own[0].day else ''} has changed{more}")
+    if reason := too_little_history(lake, day):
+        return Stale(f"its history no longer suffices: {reason}", is_blocked=True)
     entry = chain.get(day)
     if entry is not None and entry.stale:
         return Stale(INCUMBENT)

@@ -19,7 +19,7 @@ from perennial.data_days import DataDays
 from perennial.errors import DropRefusedError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.metrics import log_loss
-from perennial.experiment import Settings, due_dates, open_experiment
+from perennial.experiment import Settings, due_dates, open_experiment, run_experiment
 from perennial.lake.lake import Lake
 from perennial.lake.scoring import score
 from perennial.report.compare import compare
@@ -50,7 +50,7 @@ def test_a_name_is_one_policy(lake: Lake) -> None:
 
 @pytest.mark.parametrize("name", ["main", "Main", "a/b", "", "1st", "x" * 41, "../main"])
 def test_names_that_are_none(lake: Lake, name: str) -> None:
-    with pytest.raises(RefusedError, match="is no name of an experiment"):
+    with pytest.raises(RefusedError, match="is not a valid experiment name"):
         open_experiment(lake, name, Settings())
 
 
@@ -164,3 +164,13 @@ def test_a_refused_drop_costs_its_own_date_only(
     refuse(monkeypatch, jobs, DATES[0], DropRefusedError("half uploaded"))
     assert experiment._prepare(lake, DATES) == {DATES[0]: "half uploaded"}
     assert jobs == [(DATES[0], DATES[-1]), (DATES[1], DATES[-1])]
+
+
+def test_dates_on_which_a_policy_does_not_retrain_are_not_missed(
+    lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, jobs, DATES[0], RefusedError("features.sql: division by zero"))
+    monkeypatch.setattr(experiment, "whole_dates", lambda _, dates: set(dates))
+    found = run_experiment(lake, "weekly", Settings(cadence="weekly"), DATES[0], DATES[-1])
+    assert found.decisions == {}
+    assert list(found.without) == [DATES[0], DATES[7], DATES[14]]

@@ -30,7 +30,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
 from perennial.pipeline import Pipeline
 from perennial.pipeline_calendar import FeedCalendar
-from perennial.stale import stale_dates
+from perennial.stale import Stale, stale_dates
 from perennial.train.plan import split_of
 
 WORKDAYS: Any = {"weekdays": ["mon", "tue", "wed", "thu", "fri"]}
@@ -50,7 +50,7 @@ def lake(s3: Any, pipeline_factory: Callable[..., Pipeline], tmp_path: Any) -> L
 
     def edit(document: dict[str, Any]) -> None:
         document["calendar"] = WORKDAYS
-        document["training"]["lookback_days"] = 2
+        document["training"] |= {"lookback_days": 2, "min_days": 4}
         document["inputs"]["lookups"] = {"machine_heat": {"key": ["machine"], "values": ["heat"]}}
         folder = tmp_path / "pipelines" / "machine_faults" / "lookups"
         folder.mkdir(exist_ok=True)
@@ -205,6 +205,20 @@ def test_a_new_holiday_makes_exactly_the_dates_stale_that_saw_it(lake: Lake, lan
     assert {day for day, one in found.items() if one.is_blocked} == {holiday}
     assert found[holiday].reason == "it is a rest date by now: no run judges it again"
     assert stale_dates(with_calendar(own, **WORKDAYS, holidays=["2026-05-01"])) == {}
+
+
+def test_a_decided_date_whose_history_no_longer_suffices_is_stale_and_blocked(lake: Lake, land: Any, nothing_else: None) -> None:
+    """It keeps its decision, so it is named; a run would skip it, so no backfill tries it again and again."""
+    land(START, LAST)
+    begin = date(2026, 3, 5)
+    own = filled(lake, begin, LAST)
+    decided(own, own.pipeline.calendar.dates(begin, LAST))
+    assert stale_dates(own) == {}
+
+    training = own.pipeline.training.model_copy(update={"min_days": 5})
+    found = stale_dates(replace(own, pipeline=own.pipeline.model_copy(update={"training": training})))
+    short = [begin, *days(date(2026, 3, 10), date(2026, 3, 12))]
+    assert found == dict.fromkeys(short, Stale("its history no longer suffices: 4 of 5 days", is_blocked=True))
 
 
 def test_a_rest_date_that_gets_data_makes_exactly_the_later_dates_stale(lake: Lake, land: Any, nothing_else: None) -> None:

@@ -196,10 +196,12 @@ def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
     return {**known, **dict.fromkeys(calendar.data_days.rest_dates(calendar.needed_from(day), until), None)}
 
 
-def _work(
-    lake: Lake, name: str, drops: Days, again: set[date | None]
-) -> tuple[dict[date | None, tuple[Key, Drop]], list[date | None]]:
-    """Return what is to be made of a table, with keys, and the days that are to be withdrawn; `again` are made although they are there."""
+def _work(lake: Lake, name: str, drops: Days, again: set[date | None]) -> tuple[dict[date | None, tuple[Key, Drop]], list[date]]:
+    """
+    Return what is to be made of a table, with keys, and the days that are to be withdrawn; `again` are made although they are there.
+
+    A reference has no days, so the rows of an earlier one stay when the present one is refused: no run goes past that refusal.
+    """
     work: dict[date | None, tuple[Key, Drop]] = {}
     refused: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
@@ -212,7 +214,7 @@ def _work(
             refused.append(day)
         if not (was_refused or _is_current(partitions, day, key)) or day in again:
             work[day] = key, drop
-    return work, [day for day in refused if _text(day) in partitions and day not in work]
+    return work, [day for day in refused if day is not None and _text(day) in partitions and day not in work]
 
 
 def _table(lake: Lake, name: str) -> dict[str, Any]:

@@ -29,9 +29,9 @@ class FrozenLookup:
         return {"key": self.spec.key, "values": self.spec.values, "rows": rows}
 
 
-def lookup_states(lake: Lake, day: date, inputs: Inputs) -> dict[str, TableState]:
-    """Return the tables of the lookups that a model needs; each must hold the rows of as_of(D)."""
-    states, as_of = {}, lake.pipeline.calendar.as_of(day)
+def lookup_states(lake: Lake, day: date, as_of: date, inputs: Inputs) -> dict[str, TableState]:
+    """Return the tables of the lookups that a model needs for a release of `day`; each must hold the rows as of that midnight."""
+    states = {}
     for name, spec in inputs.lookups.items():
         today = lake.pipeline.inputs.lookups.get(name)
         if today is None or today.key != spec.key or not set(spec.values) <= set(today.values):
@@ -41,7 +41,7 @@ def lookup_states(lake: Lake, day: date, inputs: Inputs) -> dict[str, TableState
                 remedy="Keep the lookup until a model without it is champion.",
             )
         states[name] = lake.tables.state(f"lookup_{name}")
-        if states[name].get(as_of) is None:
+        if states[name].get_whole(as_of) is None:
             raise PerennialError(f"Lookup {name!r} has no rows as_of {as_of}. Run analyse of {day} first.")
     return states
 

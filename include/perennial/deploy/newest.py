@@ -21,7 +21,9 @@ from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
 
-NO_DECISION = "has landed but has no decision. Run it: no older date is deployed until it is decided, or its drop is refused"
+NO_DECISION = (
+    "has landed but has no decision. Run that date. Until it has a decision, or its drop is refused, older dates are not deployed"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,28 +36,39 @@ class ReleasePlan:
     manifest: Mapping[str, Any]
     inputs: Inputs
     lookups: Mapping[str, TableState]
+    features: TableState
+    asked: tuple[date, ...]
+    """The dates whose features the golden requests are taken from."""
     decision: str
 
 
-def plan_release(lake: Lake, chain: Chain, day: date, model: Model) -> ReleasePlan:
-    """Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows."""
+def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: date | None = None) -> ReleasePlan:
+    """
+    Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows.
+
+    :param as_of: in place of as_of(D): the midnight of a release of D that was made before an edit of the calendar
+    """
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
-    states, as_of = lookup_states(lake, day, inputs), lake.pipeline.calendar.as_of(day)
+    as_of = as_of or lake.pipeline.calendar.as_of(day)
+    states = lookup_states(lake, day, as_of, inputs)
     entry = chain.get(day)
     if entry is None:
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
     digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
+    features = lake.tables.state("features")
+    rows = {d: found.digest for d in lake.pipeline.calendar.feature_dates(day) if (found := features.get_whole(d))}
+    asked = tuple(rows)[-lake.pipeline.training.holdout_days :]
     key = make_key(
         "release",
         of={"pipeline": lake.pipeline.name, "space": lake.layout.space, "date": day.isoformat(), "as_of": as_of.isoformat()},
         code=code_digest("release"),
-        data={"lookups": digests, "files": manifest["files"]},
+        data={"lookups": digests, "files": manifest["files"], "golden": {d.isoformat(): rows[d] for d in asked}},
         configuration={"p99_ms": lake.pipeline.deployment.p99_ms},
         libraries=library_versions("onnxruntime"),
         dependencies={"version": model.version, "decision": entry.uri.removeprefix(lake.layout.root)},
     )
-    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, entry.uri)
+    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, features, asked, entry.uri)
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
@@ -117,7 +128,7 @@ def release_date(release: str) -> date:
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
     """Return the newest features that the champion was judged on or after: real rows to ask for."""
-    state = lake.tables.state("features")
+    state = plan.features
     if state.metadata_location is None or state.snapshot_id is None:
         return []
     todays, row_key = lake.pipeline.inputs, lake.pipeline.row_key
@@ -125,7 +136,6 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
         name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type
     ]
     columns = sorted({"date", *row_key, *same})
-    days = [day for day in lake.pipeline.calendar.feature_dates(plan.day) if state.get(day)]
-    table = read_rows(state.metadata_location, state.snapshot_id, days[-lake.pipeline.training.holdout_days :], columns)
+    table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
     rows: list[dict[str, Any]] = order_rows(table, row_key).table.to_pylist()
     return rows

@@ -39,7 +39,8 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     if to == active.release and active.soaked:
         raise RefusedError(f"Pipeline {name!r}: release {to} serves already")
     day = release_date(active.release)
-    serving = read_release(lake, active.release)["version"]
+    serves = read_release(lake, active.release)
+    serving = serves["version"]
     chain = read_chain(lake)
     if to is None and _is_unfinished(chain, active, day, serving):
         to = active.release
@@ -58,10 +59,13 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             ),
             remedy=_choice(lake),
         )
+    # Planned before anything is barred: a rollback that finds no lookups changes nothing. An edit of the calendar may have moved
+    # as_of(D), and the lookups are to be those that serve.
+    plan = None if to else plan_release(lake, chain, day, left, as_of=date.fromisoformat(serves["as_of"]))
     for version in bars:
         if not is_barred(chain, version, day):
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
-    release = to or build_release(lake, plan_release(lake, chain, day, left))
+    release = build_release(lake, plan) if plan else str(to)
     try:
         facts = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:

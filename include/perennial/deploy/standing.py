@@ -19,7 +19,7 @@ from perennial.evaluate.champions import Champion, barred_versions, champion_of,
 from perennial.lake.lake import Lake
 
 MAX_BARS = 3
-_AT_WORK = "its deploy is under way, or did not end: then run the date again"
+_AT_WORK = "its deploy is still running, or was interrupted: in that case run the date again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,14 @@ class Standing:
         """Return what a person reads about it, by name."""
         found = self.champion
         more = len(self.barred) - MAX_BARS
+        waits = f"{self.waiting} {NO_DECISION}" if self.waiting else ""
         named = [
             ("champion", f"{found.version or 'none'}: {found.why}" if found else "none yet"),
             *(("barred", describe_bar(item)) for item in self.barred[:MAX_BARS]),
             ("barred", f"and {more} more: `perennial decisions` lists them" if more > 0 else ""),
             *(("refused", f"{day}: {reason}. It is not the newest date") for day, reason in sorted(self.refused.items())),
-            ("waits", f"{self.waiting} {NO_DECISION}" if self.waiting else ""),
-            ("behind", "" if self.waiting else self.behind),
+            ("waits", waits),
+            ("behind", "" if waits and self.behind.endswith(waits) else self.behind),
         ]
         return [(name, text) for name, text in named if text]
 

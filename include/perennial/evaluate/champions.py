@@ -81,6 +81,8 @@ def _champion(chain: Chain, day: date, upto: Sequence[str]) -> Champion:
         if left is None:
             continue
         if model is not None and left.version != model.version:
+            if left.version in barred:
+                continue
             break
         if left.version in barred:
             passed_over.setdefault(left.version, barred[left.version])

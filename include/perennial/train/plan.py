@@ -54,6 +54,16 @@ def _split(calendar: Calendar, features: TableState, day: date) -> Split:
     return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get_whole(d) is not None))
 
 
+def too_little_history(lake: Lake, day: date) -> str | None:
+    """Return why the trainings of a date are skipped, with what of its history is refused, or None when there is enough."""
+    reason = split_of(lake, day).too_little
+    return _skipped(lake, day, reason) if reason else None
+
+
+def _skipped(lake: Lake, day: date, reason: str) -> str:
+    return "; ".join([reason, *lost_history(lake, day)])
+
+
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
     """
     Plan the training of one candidate of date D and write its job file; too little history is a reason to skip.
@@ -74,7 +84,7 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, "; ".join([reason, *lost_history(trainings.lake, day)]), None, None, unchanged=False)
+        return TrainingPlan(candidate, _skipped(trainings.lake, day, reason), None, None, unchanged=False)
     if state.get_whole(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")

@@ -199,13 +199,14 @@ def test_why_the_last_decided_date_is_not_what_serves(
 
     assert why() == ""
     forced(lab, D1)
-    assert why().startswith(f"{D1} is not released: its deploy is under way")
+    assert why().startswith(f"{D1} is not released: its deploy is still running")
     deploy(lab.lake, D1, runtime)
     assert why() == ""
     decide(lab, D2)  # the champion may stay the same: its lookups are older
-    assert why().startswith(f"{D2} is not released: its deploy is under way")
+    assert why().startswith(f"{D2} is not released: its deploy is still running")
     land_drops(s3.put, lab.pipeline, D3, D3)
     assert why().startswith(f"{D2} is not the newest date: {D3} has landed but has no decision")
+    assert "behind" not in dict(read_standing(lab.lake).lines()), "the line before it has said so"
     forced(lab, D3, weight=0.11)
     runtime.staged.shift = 0.25
     with pytest.raises(ReleaseFailedError):

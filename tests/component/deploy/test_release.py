@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
+from perennial.lake.tables import TableState
 from perennial.pipeline import Inputs
 
 DAY = LAST - timedelta(days=1)
@@ -84,11 +86,36 @@ def test_new_lookups_make_a_new_release(lab: Lab):
     assert again != first
 
 
+def test_other_features_of_the_golden_requests_make_a_new_release(lab: Lab):
+    """With labels that come later no decision rests on them yet. Rows from before an edit of the columns are not asked for."""
+    first, _, _ = released(lab)
+    state = lab.lake.tables.state("features")
+    own, earlier = str(DAY), str(DAY - timedelta(days=1))
+    changed = {**state.partitions, own: replace(state.partitions[own], digest="other")}
+    states: dict[str, TableState] = lab.lake.tables.states  # type: ignore[attr-defined]
+    states["features"] = replace(state, partitions=changed)
+    assert built(lab)[0] != first
+    states["features"] = replace(state, reshaped=frozenset({own, earlier}))
+    chain = read_chain(lab.lake)
+    model = champion_of(chain, DAY).model
+    assert model is not None
+    assert max(plan_release(lab.lake, chain, DAY, model).asked) == DAY - timedelta(days=2)
+
+
 def test_a_lookup_without_rows_of_that_midnight_is_an_error(lab: Lab):
     rows = [{"as_of": as_of(DAY) - timedelta(days=1), "machine": "M01", "rate": 0.5}]
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rows), "as_of")
     with pytest.raises(PerennialError, match=f"'machine_rates' has no rows as_of {as_of(DAY)}. Run analyse of {DAY}"):
         released(lab)
+
+
+def test_a_lookup_whose_rows_were_written_before_an_edit_of_its_columns_is_an_error(lab: Lab):
+    """A column that was dropped and added again is null in them."""
+    released(lab)
+    state = lab.lake.tables.state("lookup_machine_rates")
+    lab.lake.tables.states[state.name] = replace(state, reshaped=frozenset({str(as_of(DAY))}))  # type: ignore[attr-defined]
+    with pytest.raises(PerennialError, match=f"'machine_rates' has no rows as_of {as_of(DAY)}. Run analyse of {DAY} first"):
+        built(lab)
 
 
 def test_a_doubled_lookup_key_is_refused_and_a_null_key_left_out(lab: Lab):

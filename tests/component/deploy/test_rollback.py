@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from lab import Lab
+from lab import LAST, Lab, as_of
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, D3, decide, forced, killed_at
 
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
+from perennial.deploy.release import read_release
 from perennial.deploy.rollback import list_releases, rollback
-from perennial.errors import RefusedError, ReleaseFailedError
+from perennial.deploy.standing import read_standing
+from perennial.errors import PerennialError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
+from perennial.pipeline_calendar import FeedCalendar
 
 
 def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime: ScriptedRuntime):
@@ -107,6 +114,43 @@ def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
         deploy(lab.lake, D3, runtime)
     assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime)["barred"] == [newest]
     assert [item.barred for item in read_chain(lab.lake).interventions] == [middle, newest]
+
+
+def test_after_an_edit_of_the_calendar_a_rollback_keeps_the_lookups_that_serve(lab: Lab, runtime: ScriptedRuntime):
+    forced(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    forced(lab, LAST, weight=0.11)
+    serves = deploy(lab.lake, LAST, runtime)
+    # as_of(LAST) is another midnight now, which no lookup has.
+    feed = FeedCalendar.model_validate({"holidays": [as_of(LAST)]})
+    edited = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"feed": feed}))
+    found = rollback(edited, reason="bad", who="ann", runtime=runtime)
+    assert read_release(edited, found["released"])["as_of"] == serves["as_of"] == str(as_of(LAST))
+
+
+def test_a_rollback_that_cannot_be_planned_bars_nothing(lab: Lab, runtime: ScriptedRuntime):
+    for day, weight in ((D1, 0.1), (D2, 0.11)):
+        forced(lab, day, weight)
+        deploy(lab.lake, day, runtime)
+    del lab.lake.tables.states["lookup_machine_rates"]  # type: ignore[attr-defined]
+    with pytest.raises(PerennialError, match="'machine_rates' has no rows as_of"):
+        rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    assert not read_chain(lab.lake).interventions
+
+
+def test_a_release_that_is_active_though_barred_is_told_although_a_later_date_waits(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch, s3: Any, land_drops: Callable[..., None]
+):
+    for day, weight in ((D1, 0.1), (D2, 0.11)):
+        forced(lab, day, weight)
+        deploy(lab.lake, day, runtime)
+    with killed_at(monkeypatch, "move"):
+        rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
+    land_drops(s3.put, lab.pipeline, D3, D3)
+    told = dict(read_standing(lab.lake).lines())
+    assert told["waits"].startswith(f"{D3} has landed")
+    assert f"release {read_active(lab.lake).release} is active, though " in told["behind"]
+    assert "Run `perennial rollback` again" in told["behind"]
 
 
 def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: ScriptedRuntime):

@@ -48,6 +48,19 @@ def test_after_a_rollback_the_date_says_who_is_champion_again_and_why():
     assert (told["champion"], told["note"], told["barred"][0]["who"]) == ("a", left.note, "ann")
 
 
+def test_a_hold_after_a_rollback_leaves_the_date_that_promoted_the_champion():
+    first = decided((D1, "PROMOTE", "a", None), (D2, "PROMOTE", "b", "a"))
+    chain = bar(first, D2, "b")
+    for day in (D3, D4):
+        chain = enter(
+            chain, day, Entry("HOLD", "s3://x", "key", Model("a", "s3://a"), "a", None, False, "run", "2013-02-17T00:00:00")
+        )
+    for day in (D3, D4):
+        left = champion_of(chain, day)
+        assert (left.version, left.since, left.passed_over) == ("a", D1, ()), day
+        assert left.why == f"promoted on {D1}; the HOLD of {day} kept it"
+
+
 def test_when_every_version_is_barred_that_is_the_reason_and_not_the_gate():
     chain = bar(bar(TWO, D3, "b"), D3, "a", DEPLOY, "golden request 0: probability 0.9, expected 0.1\nmore")
     left = champion_of(chain, D3)

@@ -1,0 +1,53 @@
+"""The plan of clean: a reference that is refused for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from lab import FixedTables
+
+from perennial.clean.plan import _key, finish_clean, plan_clean, unclean
+from perennial.clean.verdict import Refusal
+from perennial.collect.collect import collect
+from perennial.collect.drops import pinned_drop, pinned_reference
+from perennial.errors import DropRefusedError
+from perennial.lake.objects import canonical_json
+from perennial.lake.tables import Partition, TableState
+from perennial.pipeline import Pipeline
+
+DAY = date(2026, 3, 1)
+
+
+def test_a_reference_that_is_refused_again_is_not_withdrawn(
+    s3: Any, pipeline_factory: Callable[..., Pipeline], land_drops: Callable[..., None]
+) -> None:
+    """The rows of the earlier reference stay, and the run ends with the refusal, however often it is made."""
+
+    def edit(document: dict[str, Any]) -> None:
+        columns = {"code": {"type": "string", "required": True}}
+        document["references"] = {"regions": {"uri": f"{s3.landing}/regions.csv", "key": ["code"], "columns": columns}}
+
+    pipeline = pipeline_factory(edit)
+    s3.put(pipeline.references["regions"].uri, b"code\nA\nA\n")
+    land_drops(s3.put, pipeline, DAY, DAY)
+    lake = replace(s3.open_lake(pipeline), tables=FixedTables())
+    collect(lake, DAY)
+    reference, drop = pinned_reference(lake, "regions"), pinned_drop(lake, "readings", DAY)
+    assert reference is not None
+    assert drop is not None
+    made = {DAY.isoformat(): Partition(_key(lake, "readings", DAY, drop), "of the day", 200)}
+    lake.tables.states["clean_readings"] = TableState("clean_readings", "s3://x/meta", 1, made)
+    earlier = {"reference": Partition("the key of another file", "of the earlier reference", 1)}
+    lake.tables.states["clean_regions"] = TableState("clean_regions", "s3://x/meta", 1, earlier)
+    key = _key(lake, "regions", None, reference)
+    verdict = Refusal(2, 2, 1, 0.0, {"row unique": 1})
+    lake.objects.create(lake.layout.refusal("regions", None, key), canonical_json(verdict.to_json()))
+
+    assert plan_clean(lake, DAY).job_uri is None
+    assert unclean(lake, "regions", DAY, DAY) == set()
+    with pytest.raises(DropRefusedError, match="regions"):
+        finish_clean(lake, DAY)
