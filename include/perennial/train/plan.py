@@ -47,11 +47,18 @@ class TrainingPlan:
 
 def split_of(lake: Lake, day: date) -> Split:
     """Return the window and the holdout of a date, among the dates that have features."""
-    return _split(lake.pipeline.calendar, lake.tables.state("features"), day)
+    return _split(lake.pipeline.calendar, lake.tables.state("features"), _labels(lake), day)
 
 
-def _split(calendar: Calendar, features: TableState, day: date) -> Split:
-    return calendar.split(day, (d for d in calendar.feature_dates(day) if features.get_whole(d) is not None))
+def _labels(lake: Lake) -> TableState | None:
+    return lake.tables.state("labels") if lake.pipeline.label.known_after_days else None
+
+
+def _split(calendar: Calendar, features: TableState, labels: TableState | None, day: date) -> Split:
+    """Leave out dates whose features or labels were written before an edit of their columns; a lack of labels is not passed over."""
+    old = labels.reshaped if labels is not None else frozenset()
+    found = (d for d in calendar.feature_dates(day) if features.get_whole(d) is not None and d.isoformat() not in old)
+    return calendar.split(day, found)
 
 
 def too_little_history(lake: Lake, day: date) -> str | None:
@@ -139,10 +146,10 @@ class _Trainings:
     def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
         self.lake = lake
         self.candidate = candidate
-        tables = ["features", *(["labels"] if lake.pipeline.label.known_after_days else [])]
-        states = [lake.tables.state(table) for table in tables]
-        self.state, *labels = [replace(state, reshaped=frozenset()) for state in states] if reshaped else states
-        self.labels = labels[0] if labels else None
+        self.state, self.labels = lake.tables.state("features"), _labels(lake)
+        if reshaped:
+            self.state = replace(self.state, reshaped=frozenset())
+            self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Key] = {}
         self._done: dict[date, bool] = {}
@@ -151,7 +158,7 @@ class _Trainings:
     def split(self, day: date) -> Split:
         """Return the window and the holdout of a date, among the dates that have features."""
         if day not in self._splits:
-            self._splits[day] = _split(self.lake.pipeline.calendar, self.state, day)
+            self._splits[day] = _split(self.lake.pipeline.calendar, self.state, self.labels, day)
         return self._splits[day]
 
     def unlabelled(self, day: date) -> list[date]:

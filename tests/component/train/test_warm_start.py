@@ -12,6 +12,7 @@ from lab import LAST, START, Lab
 
 from perennial.calendar import days
 from perennial.lake.lake import Lake
+from perennial.lake.tables import Partition, TableState
 from perennial.runtime.process import train, trainers_at_once
 from perennial.train.plan import BLOCK, chains_begin, plan_ahead, plan_training, read_model
 
@@ -64,6 +65,18 @@ def test_a_date_rests_on_all_that_its_chain_rests_on(warm: Lake, lab: Lab) -> No
     assert plan_training(lab.lake, LAST, "mlp").key == cold_key
     assert chains_begin(warm, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: BEGIN}
     assert chains_begin(lab.lake, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: LAST}
+
+
+def test_a_chain_goes_on_over_labels_from_before_an_edit(warm: Lake, lab: Lab) -> None:
+    """An edit gave the label another type, and only the labels that LAST needs were made again."""
+    label = warm.pipeline.label.model_copy(update={"known_after_days": 1})
+    later = replace(warm, pipeline=warm.pipeline.model_copy(update={"label": label}))
+    again = START + timedelta(days=2)  # the first day of its window
+    made = {str(day): Partition("key", f"labels of {day}", 1) for day in days(START, LAST - timedelta(days=1))}
+    state = TableState("labels", "s3://x/meta", 1, made, frozenset(str(day) for day in days(START, again - timedelta(days=1))))
+    lab.lake.tables.states["labels"] = state  # type: ignore[attr-defined]
+    first = max(BEGIN, again + timedelta(days=8))  # eight days of whole labels
+    assert len(plan_training(later, LAST, "mlp").before) == (LAST - first).days > 0
 
 
 def test_each_block_begins_anew_and_a_date_without_features_is_passed_over(warm: Lake, lab: Lab) -> None:
