@@ -263,7 +263,12 @@ def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first
     assert html.startswith("<!doctype html>")
     address = f"{stack.airflow.url}/perennial/report/"
     shown = stack.airflow.get(f"/perennial/report/{DAG}")
-    assert (shown.status_code, shown.text) == (200, html)
+    head, body, rest = html.partition("<body>")
+    assert (shown.status_code, body) == (200, "<body>")
+    assert shown.text.startswith(head + body)
+    assert shown.text.endswith(rest)
+    now = shown.text.removeprefix(head + body).removesuffix(rest)
+    assert f"active release: {perennial('status', PIPELINE)['pipelines'][0]['release']} (" in now
     assert shown.headers["Content-Security-Policy"] == "sandbox allow-scripts"
     for dag_id in ("janitor", "retrain_nobody", "retrain_..", "retrain_%2e%2e%2fx"):
         assert stack.airflow.get(f"/perennial/report/{dag_id}").status_code == 404
