@@ -147,6 +147,9 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "task_instance_heartbeat_timeout": "120",
             # The tasks of a killed scheduler are taken over at the start of the next. This finds those whose rows were locked then.
             "orphaned_tasks_check_interval": "30",
+            # That look also takes a scheduler for dead whose last heartbeat is this old, itself included: on a busy machine the default
+            # of 30 s let it reset its own running tasks. A killed one needs no such wait: its successor marks it as failed.
+            "scheduler_health_check_threshold": "120",
         },
         "dag_processor": {
             "dag_bundle_storage_path": str(config.var / "airflow" / "bundles"),
