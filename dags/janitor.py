@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
 
+from perennial.config.load import FILE, load_pipeline, pipeline_names, pipelines_folder
 from perennial.errors import PerennialError
-from perennial.pipeline_file import FILE, load_pipeline, pipeline_names, pipelines_folder
 from perennial.runtime.choice import runtime_of
 from perennial_airflow import tasks
 

@@ -6,8 +6,8 @@ Apart from retrain.py, because Airflow drops every DAG of a file that raises: on
 
 from __future__ import annotations
 
+from perennial.config.load import load_pipeline, pipeline_names
 from perennial.errors import PipelineRefusedError
-from perennial.pipeline_file import load_pipeline, pipeline_names
 
 
 def refusals() -> list[str]:

@@ -9,9 +9,9 @@ from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, chain
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.calendar import midnight
+from perennial.config.load import load_pipeline, pipeline_names
+from perennial.config.pipeline import Pipeline
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import load_pipeline, pipeline_names
 from perennial.runtime.choice import runtime_of
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md

@@ -34,7 +34,7 @@ def is_scheduler(arguments: list[str]) -> bool:
 
 
 def import_for_tasks() -> None:
-    """Import it all, and have boto3 read what AWS says of S3: perennial.lake.objects finds it in the default session."""
+    """Import it all, and have boto3 read what AWS says of S3: perennial.store.objects finds it in the default session."""
     for name in USED_BY_TASKS:
         importlib.import_module(name)
     boto3 = importlib.import_module("boto3")

@@ -22,10 +22,10 @@ import pytest
 import yaml
 
 from perennial.calendar import days
+from perennial.config.load import FILE, read_pipeline
+from perennial.config.pipeline import Pipeline
 from perennial.lake.lake import Lake, open_lake
-from perennial.lake.objects import Objects, split_uri
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import FILE, read_pipeline
+from perennial.store.objects import Objects, split_uri
 from stack.config import REPO, StackConfig
 from stack.probe import taken_by
 from stack.seaweedfs import create_buckets, prepare_s3, s3_service

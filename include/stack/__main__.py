@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from perennial.config.load import load_pipeline
 from perennial.errors import PipelineRefusedError
-from perennial.lake.known_sources import keep_sources
-from perennial.pipeline_file import load_pipeline
+from perennial.fingerprints.known_sources import keep_sources
 from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
 from perennial.settings import load_settings

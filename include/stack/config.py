@@ -174,7 +174,7 @@ class StackConfig:
 
     def pipeline_names(self) -> list[str]:
         """Return the names of the pipeline folders, in alphabetical order."""
-        from perennial.pipeline_file import pipeline_names
+        from perennial.config.load import pipeline_names
 
         return pipeline_names(self.pipelines)
 

@@ -16,11 +16,11 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from perennial.airflow_client import AirflowClient, TaskState
+from perennial.backfill.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
+from perennial.config.load import load_pipeline
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
-from perennial.pipeline_file import load_pipeline
 from perennial.runtime.endpoints import endpoint_url
 from perennial.settings import load_environment
 from stack.__main__ import main as stack

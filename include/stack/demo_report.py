@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from perennial.airflow_client import AirflowClient, TaskState
+from perennial.backfill.airflow_client import AirflowClient, TaskState
 from stack.config import StackConfig
 
 Facts = dict[str, Any]

@@ -17,7 +17,7 @@ from thrift.Thrift import TException
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport
 
-from perennial.lake.spark_conf import s3a_conf, s3a_uri
+from perennial.spark.conf import s3a_conf, s3a_uri
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.postgres import database_password, refused_password

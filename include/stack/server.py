@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from perennial.config.load import load_pipeline
 from perennial.errors import PerennialError
-from perennial.pipeline_file import load_pipeline
 from perennial.runtime.choice import runtime_of
 from perennial.runtime.endpoints import read_places, with_places, write_places
 from stack.config import StackConfig

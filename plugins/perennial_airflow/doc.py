@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perennial.pipeline import Pipeline
+from perennial.config.pipeline import Pipeline
 
 
 def doc_md(pipeline: Pipeline) -> str:

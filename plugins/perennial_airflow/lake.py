@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 def lake_of(pipeline: str) -> Lake:
     """Open the lake of a pipeline; imported only now, since DAG files are read often and must stay light."""
+    from perennial.config.load import load_pipeline
     from perennial.lake.lake import open_lake
-    from perennial.pipeline_file import load_pipeline
 
     # They tell of every table and of every session, and the task's own lines would be lost among that.
     for name in ("pyiceberg", "botocore"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-from perennial.pipeline import Pipeline
+from perennial.config.pipeline import Pipeline
 from perennial_airflow.run_request import DECISIONS, MOST_REASON_CHARACTERS
 
 

@@ -10,8 +10,7 @@ import pendulum
 from airflow.sdk import timezone
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
-from perennial.calendar import DAY, midnight
-from perennial.data_days import EVERY_DAY, DataDays
+from perennial.calendar import DAY, EVERY_DAY, DataDays, midnight
 
 
 class LocalDaysTimetable(Timetable):

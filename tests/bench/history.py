@@ -31,14 +31,14 @@ from own_stack import STACK, own_stack
 from rich.console import Console
 from rich.table import Table
 
-from perennial.airflow_client import AirflowClient
+from perennial.backfill.airflow_client import AirflowClient
 from perennial.calendar import days, midnight
 from perennial.collect.feed import feed
+from perennial.config.load import FILE, load_pipeline
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
-from perennial.pipeline_file import FILE, load_pipeline
-from perennial.runtime.spark import SPARK_VERSION
 from perennial.settings import var_folder
+from perennial.spark.submit import SPARK_VERSION
 from perennial.train.plan import plan_training, read_model
 from stack.config import REPO
 

@@ -31,14 +31,14 @@ from perennial.calendar import DAY
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.feed import feed
+from perennial.config.load import load_pipeline
+from perennial.config.pipeline import Pipeline
 from perennial.evaluate.holdout import read_predictions
-from perennial.evaluate.metrics import all_metrics
 from perennial.lake.lake import Lake, open_lake
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import load_pipeline
+from perennial.models.metrics import all_metrics
 from perennial.runtime.process import train
-from perennial.runtime.spark import submit
 from perennial.settings import var_folder
+from perennial.spark.submit import submit
 from perennial.train.candidates import versions_for
 from perennial.train.plan import plan_training, read_model
 

@@ -28,10 +28,10 @@ from serve_process import ServerProcess, free_port, request
 from serve_release_builder import build_release, point_at
 from serve_small_s3 import SmallS3
 
+from perennial.config.load import load_pipeline
 from perennial.lake.layout import Layout, lake_root
-from perennial.lake.objects import Objects
-from perennial.pipeline_file import load_pipeline
 from perennial.settings import load_environment, var_folder
+from perennial.store.objects import Objects
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = "flight_delays"

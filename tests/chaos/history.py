@@ -33,14 +33,14 @@ from own_stack import own_stack
 from rich.console import Console
 from watchdog import Watchdog
 
-from perennial.airflow_client import AirflowClient
+from perennial.backfill.airflow_client import AirflowClient
 from perennial.calendar import days, midnight
+from perennial.config.load import FILE, load_pipeline
 from perennial.errors import PerennialError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
-from perennial.lake.objects import split_uri
-from perennial.pipeline_file import FILE, load_pipeline
 from perennial.settings import var_folder
+from perennial.store.objects import split_uri
 from stack.config import REPO, StackConfig
 
 PIPELINE = "machine_faults"

@@ -8,8 +8,8 @@ from typing import Any
 
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.lake.objects import sha256
 from perennial.lake.tables import read_rows
+from perennial.store.objects import sha256
 from perennial.train.plan import plan_training, read_model
 
 

@@ -16,17 +16,17 @@ from perennial.analyse.plan import finish_analyse, plan_analyse, unlabelled_date
 from perennial.calendar import days
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
+from perennial.config.pipeline import Pipeline
 from perennial.errors import RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead
 from perennial.evaluate.holdout import read_predictions
+from perennial.freshness.stale import stale_dates
 from perennial.lake.labelled import label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
-from perennial.pipeline import Pipeline
 from perennial.report.page import page
 from perennial.report.walk_forward import BASE, FROZEN, walk_forward
-from perennial.stale import stale_dates
 from perennial.train.__main__ import run_job
 from perennial.train.plan import plan_ahead, plan_training, read_model
 

@@ -13,7 +13,7 @@ from datetime import date
 import httpx
 import pytest
 
-from perennial.airflow_client import AirflowClient
+from perennial.backfill.airflow_client import AirflowClient
 from stack.config import REPO
 from stack.demo_flight import flight_record
 

@@ -20,9 +20,9 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from perennial.config.load import load_pipeline, pipeline_names
+from perennial.config.pipeline import Pipeline
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError, RefusedError
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import load_pipeline, pipeline_names
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 

@@ -17,12 +17,12 @@ import pytest
 import yaml
 from kube import node_address
 
-from perennial.airflow_client import AirflowClient
+from perennial.backfill.airflow_client import AirflowClient
 from perennial.calendar import days
+from perennial.config.load import FILE, read_pipeline
 from perennial.lake.lake import Lake, open_lake
-from perennial.lake.objects import split_uri
-from perennial.pipeline_file import FILE, read_pipeline
 from perennial.runtime.endpoints import endpoint_url
+from perennial.store.objects import split_uri
 from stack.airflow import admin_password
 from stack.config import REPO, StackConfig
 from stack.plan import plan

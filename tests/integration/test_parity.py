@@ -16,13 +16,13 @@ from perennial.calendar import DAY
 from perennial.clean.plan import plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.feed import feed
+from perennial.config.pipeline import Inputs
 from perennial.deploy.release import read_release
 from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
-from perennial.lake.scoring import score
 from perennial.lake.tables import read_rows
-from perennial.pipeline import Inputs
-from perennial.runtime.spark import submit
+from perennial.models.scoring import score
+from perennial.spark.submit import submit
 from stack.demo_flight import Record, flight_records
 
 pytestmark = pytest.mark.stack

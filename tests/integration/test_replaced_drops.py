@@ -12,10 +12,10 @@ from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.calendar import days
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
+from perennial.config.load import FILE, read_pipeline
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.tables import read_rows
-from perennial.pipeline_file import FILE, read_pipeline
-from perennial.runtime.spark import submit
+from perennial.spark.submit import submit
 from stack.config import REPO
 
 pytestmark = pytest.mark.stack

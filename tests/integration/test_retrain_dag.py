@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from perennial.airflow_client import TaskState
+from perennial.backfill.airflow_client import TaskState
 
 pytestmark = pytest.mark.stack
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 
 import airflow_local_settings
-from perennial.lake.objects import Objects
+from perennial.store.objects import Objects
 
 FILE = Path(airflow_local_settings.__file__)
 

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from perennial.calendar import midnight
-from perennial.pipeline import Pipeline
+from perennial.config.pipeline import Pipeline
 from perennial_airflow.operators.plan_run import PlanRunOperator
 from perennial_airflow.triggers import earlier_runs
 

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from perennial.calendar import Calendar
-from perennial.data_days import DataDays
+from perennial.calendar import Calendar, DataDays
 from perennial.errors import DateRefusedError, RefusedError
 from perennial_airflow.run_request import RunRequest, read_request
 

@@ -16,7 +16,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import RefusedError
-from perennial.runtime.spark import SparkPlan
+from perennial.spark.submit import SparkPlan
 from perennial_airflow.operators import spark_stage
 from perennial_airflow.operators.spark_stage import SparkStageOperator
 

@@ -11,7 +11,7 @@ from airflow.timetables.base import DataInterval, TimeRestriction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.data_days import DataDays
+from perennial.calendar import DataDays
 from perennial_airflow import timetable as module
 from perennial_airflow.timetable import LocalDaysTimetable
 

@@ -12,8 +12,8 @@ import pytest
 from airflow.sdk import timezone
 from airflow.sdk.exceptions import TaskDeferred
 
+from perennial.config.pipeline import Pipeline
 from perennial.errors import DateRefusedError, DropMissingError
-from perennial.pipeline import Pipeline
 from perennial_airflow.operators.wait_for_drop import WaitForDropOperator
 
 DAY = date(2026, 3, 5)

@@ -19,12 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 from pyiceberg.catalog.sql import SqlCatalog
 
 from perennial.calendar import days
-from perennial.evaluate.metrics import all_metrics
+from perennial.config.pipeline import Inputs, Pipeline
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, sha256
-from perennial.lake.scoring import score
 from perennial.lake.tables import Partition, TableState, file_io_properties
-from perennial.pipeline import Inputs, Pipeline
+from perennial.models.metrics import all_metrics
+from perennial.models.scoring import score
+from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan
 
 START, LAST = date(2026, 3, 1), date(2026, 3, 14)

@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from serve_small_s3 import SmallS3
 
+from perennial.config.pipeline import Inputs
 from perennial.lake.layout import Layout
-from perennial.lake.objects import canonical_json, sha256
-from perennial.pipeline import Inputs
+from perennial.store.objects import canonical_json, sha256
 
 CARRIERS = ["AA", "B6", "DL", "UA"]
 RECORD = {

@@ -15,9 +15,9 @@ from pyiceberg.table import StaticTable
 from spark_job import SUBMIT
 
 from perennial.errors import RefusedError
-from perennial.lake.spark_conf import s3a_conf
 from perennial.lake.tables import Tables, TableState, file_io_properties, read_partitions
-from perennial.runtime.spark import SparkPlan
+from perennial.spark.conf import s3a_conf
+from perennial.spark.submit import SparkPlan
 from stack.spark_archive import hadoop_catalog
 
 PROGRAM = """
@@ -26,7 +26,7 @@ from pyspark.sql import SparkSession
 from perennial.analyse.job import analyse
 from perennial.clean.job import clean
 from perennial.errors import RefusedError
-from perennial.lake.spark_job import read_text
+from perennial.spark.job import read_text
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 with open("jobs") as jobs:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from perennial.lake.spark_conf import iceberg_conf
+from perennial.spark.conf import iceberg_conf
 from stack.config import REPO
 
 SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
@@ -63,7 +63,7 @@ def start_metastore(port, folder):
 
 start_metastore(int(sys.argv[2]), sys.argv[3])
 with contextlib.redirect_stdout(out):
-    from perennial.lake import spark_job
+    from perennial.spark import job as spark_job
     jobs = {kind: importlib.import_module(f"perennial.{kind}.job") for kind in ("clean", "analyse")}
 listener = socket.socket(socket.AF_UNIX)
 listener.bind("\\0" + sys.argv[1])

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perennial.calendar import Calendar, days, parse_date
-from perennial.data_days import EVERY_DAY, DataDays
+from perennial.calendar import EVERY_DAY, Calendar, DataDays, days, parse_date
 from perennial.errors import DateRefusedError
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -144,7 +144,7 @@ from perennial.commands.progress import show_children, show_progress
 show_progress()
 for every_line in (False, True):
     show_children(every_line)
-    logging.getLogger("perennial.runtime.spark").info("line of Spark")
+    logging.getLogger("perennial.spark.submit").info("line of Spark")
     logging.getLogger("perennial.collect.collect").info("[1] pinned")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

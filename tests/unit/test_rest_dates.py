@@ -11,26 +11,26 @@ import pytest
 from lab import MACHINES, FixedTables, Lab, rate
 from steps import decide
 
-from perennial.ahead import chunks, last_ahead
 from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed
+from perennial.backfill.batch import chunks, last_ahead
+from perennial.backfill.plan import plan_history
 from perennial.calendar import days
 from perennial.clean.plan import _key, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
 from perennial.commands.arguments import day_of
+from perennial.config.calendar import FeedCalendar
+from perennial.config.pipeline import Pipeline
 from perennial.deploy.lookups import freeze
 from perennial.deploy.newest import is_newest, later_drops, newest_to_run
 from perennial.deploy.release import plan_release
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.history.plan import plan_history
+from perennial.freshness.stale import Stale, stale_dates
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
-from perennial.pipeline import Pipeline
-from perennial.pipeline_calendar import FeedCalendar
-from perennial.stale import Stale, stale_dates
 from perennial.train.plan import split_of
 
 WORKDAYS: Any = {"weekdays": ["mon", "tue", "wed", "thu", "fri"]}

@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
-from perennial.lake.spark_sql import NUMBERS, WHOLE, quoted, require_columns
-from perennial.lake.spark_tables import days_filter, read_table, table_name
+from perennial.spark.sql import NUMBERS, WHOLE, quoted, require_columns
+from perennial.spark.tables import days_filter, read_table, table_name
 
 _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
     "number": (T.DoubleType(), NUMBERS),

@@ -13,10 +13,10 @@ from perennial.analyse.day_profile import profile
 from perennial.analyse.features import feature_rows, join_lookups, label_rows, lookup_rows, refuse_undated
 from perennial.analyse.partitions import store_days
 from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_labels, sight_of_lookups
-from perennial.lake.alone import compared
-from perennial.lake.spark_job import all_of, run_job, several_at_once
-from perennial.lake.spark_sql import run_query
-from perennial.lake.spark_tables import open_database, read_table, table_name, withdraw
+from perennial.spark.batch_independence import compared
+from perennial.spark.job import all_of, run_job, several_at_once
+from perennial.spark.sql import run_query
+from perennial.spark.tables import open_database, read_table, table_name, withdraw
 
 Item = dict[str, Any]
 """A table to make: its file and SQL, its days with their keys, and what its kind needs."""

@@ -8,13 +8,13 @@ from datetime import date
 from functools import cache
 
 from perennial.calendar import DAY, days
-from perennial.lake.code import code_digest
-from perennial.lake.keys import Key, make_key
-from perennial.lake.objects import canonical_json, sha256
-from perennial.lake.sql_text import sql_digest
+from perennial.config.pipeline import Pipeline
+from perennial.fingerprints.code import code_digest
+from perennial.fingerprints.keys import Key, make_key
 from perennial.lake.tables import TableState
-from perennial.pipeline import Pipeline
-from perennial.runtime.spark import SPARK_VERSION
+from perennial.spark.submit import SPARK_VERSION
+from perennial.sql.tokens import sql_digest
+from perennial.store.objects import canonical_json, sha256
 
 _LIBRARIES = {"spark": SPARK_VERSION}
 

@@ -9,11 +9,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from perennial.errors import RefusedError
-from perennial.lake.alone import refuse_company
-from perennial.lake.digest import Content, empty_content, partition_contents
-from perennial.lake.spark_sql import failing_on_rows
-from perennial.lake.spark_tables import Stopwatch, commit, days_filter, table_name
 from perennial.lake.tables import Partition, refuse_changed
+from perennial.spark.batch_independence import refuse_company
+from perennial.spark.digest import Content, empty_content, partition_contents
+from perennial.spark.sql import failing_on_rows
+from perennial.spark.tables import Stopwatch, commit, days_filter, table_name
 
 log = logging.getLogger("perennial.spark")
 EXAMPLES = 5

@@ -10,11 +10,11 @@ from typing import Any
 from perennial.analyse.keys import LABELS_FILE, KeyOf, Keys, Seen
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
-from perennial.lake.keys import Key
+from perennial.fingerprints.keys import Key
+from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
-from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import TableState
-from perennial.runtime.spark import SparkPlan, plan_job
+from perennial.spark.submit import SparkPlan, plan_job
 
 log = logging.getLogger(__name__)
 

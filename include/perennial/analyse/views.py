@@ -9,8 +9,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from perennial.lake.spark_sql import date_literal
-from perennial.lake.spark_tables import days_filter, read_table, table_name
+from perennial.spark.sql import date_literal
+from perennial.spark.tables import days_filter, read_table, table_name
 
 _DAY = timedelta(days=1)
 DATES = "dates"

@@ -17,12 +17,12 @@ from pyspark.sql import types as T
 from perennial.clean.rows import read_rows
 from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
-from perennial.lake.alone import middle, refuse_company
-from perennial.lake.digest import empty_content, partition_contents
-from perennial.lake.spark_job import all_of, run_job, several_at_once, write_text
-from perennial.lake.spark_sql import failing_on_rows, run_query
-from perennial.lake.spark_tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 from perennial.lake.tables import Partition, refuse_changed
+from perennial.spark.batch_independence import middle, refuse_company
+from perennial.spark.digest import empty_content, partition_contents
+from perennial.spark.job import all_of, run_job, several_at_once, write_text
+from perennial.spark.sql import failing_on_rows, run_query
+from perennial.spark.tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
 log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"

@@ -14,15 +14,15 @@ from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
+from perennial.config.pipeline import Reference
 from perennial.errors import PerennialError
-from perennial.lake.code import code_digest
-from perennial.lake.keys import Key, make_key
+from perennial.fingerprints.code import code_digest
+from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
-from perennial.lake.recipes import keep_recipes
-from perennial.lake.sql_text import sql_digest
 from perennial.lake.tables import Partition
-from perennial.pipeline import Reference
-from perennial.runtime.spark import SPARK_VERSION, SparkPlan, plan_job
+from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
+from perennial.sql.tokens import sql_digest
 
 log = logging.getLogger(__name__)
 

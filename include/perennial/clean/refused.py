@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perennial.clean.verdict import Refusal, rule_name
+from perennial.config.pipeline import Pipeline
+from perennial.config.tables import ColumnContract
 from perennial.errors import DropRefusedError
-from perennial.pipeline import Pipeline
-from perennial.pipeline_tables import ColumnContract
 
 MOST_VALUES = 10
 

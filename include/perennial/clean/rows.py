@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.cells import broken, broken_rule, present, typed
-from perennial.lake.spark_sql import local_rows
-from perennial.lake.spark_tables import REFERENCE
+from perennial.spark.sql import local_rows
+from perennial.spark.tables import REFERENCE
 
 _CORRUPT = "__corrupt"
 FILES = T.StructType(

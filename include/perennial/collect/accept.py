@@ -11,13 +11,13 @@ from perennial.collect.header import differing_headers, header_problems
 from perennial.collect.landing import list_folder, pin, read_listed, require_unchanged, stream
 from perennial.collect.manifest import FILE, MOST_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
+from perennial.config.pipeline import Reference
+from perennial.config.values import is_file_name
 from perennial.errors import DropRefusedError
-from perennial.lake.code import code_digest
-from perennial.lake.keys import make_key
+from perennial.fingerprints.code import code_digest
+from perennial.fingerprints.keys import make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed, canonical_json
-from perennial.pipeline import Reference
-from perennial.pipeline_values import is_file_name
+from perennial.store.objects import Listed, canonical_json
 
 
 def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:

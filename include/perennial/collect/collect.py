@@ -17,7 +17,7 @@ from perennial.collect.manifest import FILE
 from perennial.collect.register import Drop, register, version_of
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed
+from perennial.store.objects import Listed
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from perennial.calendar import DAY, midnight
 from perennial.collect.manifest import FILE
-from perennial.pipeline import Pipeline
+from perennial.config.pipeline import Pipeline
 
 
 def deadlines(pipeline: Pipeline, day: date) -> dict[str, datetime]:

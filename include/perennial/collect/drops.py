@@ -12,9 +12,9 @@ from perennial.collect.header import header_problems
 from perennial.collect.landing import read_small
 from perennial.collect.manifest import FILE, MOST_BYTES, Manifest, parse_manifest
 from perennial.collect.register import Drop, page_of, read_page, version_of
+from perennial.config.pipeline import Reference
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed
-from perennial.pipeline import Reference
+from perennial.store.objects import Listed
 
 THREADS = 8
 

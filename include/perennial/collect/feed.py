@@ -17,7 +17,7 @@ from typing import Any
 from perennial.collect.manifest import FILE
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Objects, canonical_json, sha256
+from perennial.store.objects import Objects, canonical_json, sha256
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import DropChangedError, PerennialError
-from perennial.lake.objects import Listed, Objects, split_uri
+from perennial.store.objects import Listed, Objects, split_uri
 
 _CHUNK = 1 << 20
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from perennial.lake.objects import sha256
-from perennial.pipeline_values import is_file_name
+from perennial.config.values import is_file_name
+from perennial.store.objects import sha256
 
 FILE = "_MANIFEST.json"
 MOST_BYTES = 1_000_000

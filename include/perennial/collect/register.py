@@ -16,9 +16,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from perennial.errors import LostRaceError
-from perennial.lake.heads import move_head, parse_head
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed, Stored, canonical_json, sha256
+from perennial.store.heads import move_head, parse_head
+from perennial.store.objects import Listed, Stored, canonical_json, sha256
 
 FORMAT = 1
 REMEDY = "Delete it: the drops are checked and registered again, and what is clean stays."

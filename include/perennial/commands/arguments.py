@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import typer
 
 from perennial.calendar import parse_date
+from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
+from perennial.config.pipeline import Pipeline
 from perennial.errors import PerennialError, RefusedError
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import load_pipeline, pipeline_names, pipelines_folder
 
 PipelineName = Annotated[
     str | None, typer.Argument(metavar="[PIPELINE]", help="Name of the pipeline; not needed when there is only one.")

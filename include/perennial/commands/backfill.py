@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
+from perennial.backfill.again import Again
 from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
-from perennial.history.again import Again
 
 MOST_SHOWN = 10
 SHOWN_IN_SECONDS = 180
@@ -53,8 +53,8 @@ def backfill(
 
     With --as the dates run under other settings, without Airflow, in a space of their own that production never reads.
     """
-    from perennial.airflow_client import AirflowClient
-    from perennial.history.plan import plan_history
+    from perennial.backfill.airflow_client import AirflowClient
+    from perennial.backfill.plan import plan_history
 
     lake = chosen_lake(pipeline)
     if name is not None:
@@ -98,7 +98,7 @@ def backfill(
 
 def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, last: date, *, as_json: bool) -> None:
     """Run an experiment and say what came of it."""
-    from perennial.experiment import Settings, run_experiment
+    from perennial.experiments.experiment import Settings, run_experiment
 
     began = time.monotonic()
     found = run_experiment(lake, name, Settings.model_validate(settings), first, last)
@@ -121,8 +121,8 @@ def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, las
 
 def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None) -> dict[str, Any]:
     """Run it, showing how far it is."""
-    from perennial.airflow_client import dag_of
-    from perennial.history.run import Progress, run_history
+    from perennial.backfill.airflow_client import dag_of
+    from perennial.backfill.run import Progress, run_history
 
     problems.print(f"  {airflow.backfills_url(dag_of(lake.pipeline.name))} shows its runs")
     began = told = time.monotonic()
@@ -150,9 +150,9 @@ def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None)
 
 def _expected(airflow: Any, lake: Any, plan: Any, *, only_stale: bool) -> float | None:
     """Return the seconds that it should take, after what past backfills took; None when there were none."""
-    from perennial.airflow_client import dag_of
-    from perennial.history.estimate import expected_seconds, past_seconds
-    from perennial.history.run import RUNS_AT_ONCE
+    from perennial.backfill.airflow_client import dag_of
+    from perennial.backfill.estimate import expected_seconds, past_seconds
+    from perennial.backfill.run import RUNS_AT_ONCE
 
     led, quick = past_seconds(airflow, dag_of(lake.pipeline.name), lake.pipeline.calendar.data_days)
     chunks = [sum(first <= day <= last for day in plan.dates) for first, last in plan.chunks]

@@ -9,10 +9,10 @@ import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
 from perennial.commands.output import print_json, print_line
+from perennial.config.load import load_pipeline, pipeline_names
+from perennial.config.pipeline import Pipeline
 from perennial.errors import RefusedError
 from perennial.lake.lake import open_lake
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import load_pipeline, pipeline_names
 
 
 def plan(

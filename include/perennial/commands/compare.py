@@ -20,7 +20,7 @@ def compare(
 ) -> None:
     """Set experiments side by side on the same dates."""
     from perennial.evaluate.comparison import numbers
-    from perennial.report.compare import compare as compare_policies
+    from perennial.experiments.compare import compare as compare_policies
 
     lake = chosen_lake(pipeline)
     with problems.status("Judging every date by each policy's champion"):
@@ -51,7 +51,7 @@ def compare(
 
 def of_space(lake: Any, name: str | None) -> Any:
     """Return the lake of an experiment, or production's own for 'main' or no name."""
-    from perennial.experiment import PRODUCTION, open_experiment
+    from perennial.experiments.experiment import PRODUCTION, open_experiment
 
     return lake if name in (None, PRODUCTION) else open_experiment(lake, str(name))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from perennial.pipeline import Pipeline
+from perennial.config.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)

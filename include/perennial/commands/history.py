@@ -81,7 +81,7 @@ def stale(
 
     A drop that landed late or was replaced, changed SQL or settings, another incumbent. `backfill --again stale` runs them again.
     """
-    from perennial.stale import stale_dates, to_json
+    from perennial.freshness.stale import stale_dates, to_json
 
     lake = chosen_lake(pipeline)
     bounds = {name: chosen_date(text) for name, text in (("first", first), ("last", last)) if text is not None}

@@ -13,11 +13,11 @@ from perennial.collect.drops import check_manifest, contract_problems, manifest_
 from perennial.collect.header import differing_headers, header_problems
 from perennial.collect.landing import list_folder
 from perennial.collect.manifest import FILE, ListedFile
+from perennial.config.pipeline import Source
+from perennial.config.values import is_file_name
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, split_uri
-from perennial.pipeline import Source
-from perennial.pipeline_values import is_file_name
+from perennial.store.objects import canonical_json, split_uri
 
 _CHUNK = 1 << 20
 

@@ -13,8 +13,8 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
 from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
+from perennial.config.pipeline import Pipeline
 from perennial.errors import MOST_PROBLEMS_SHOWN, PerennialError, RefusedError
-from perennial.pipeline import Pipeline
 
 
 def predict(

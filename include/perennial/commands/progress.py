@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 
 from perennial.commands.output import problems
 
-CHILDREN = "perennial.runtime"
-"""Where Spark and the training processes are passed on, line by line. An error quotes their last lines."""
+CHILDREN = ("perennial.spark", "perennial.runtime")
+"""Their loggers pass on what Spark and the training processes print, line by line. An error quotes their last lines."""
 
 
 class _Handler(logging.Handler):
@@ -26,7 +26,8 @@ def show_progress() -> None:
 
 def show_children(every_line: bool) -> None:
     """Show what child processes print as they print it, or not."""
-    logging.getLogger(CHILDREN).setLevel(logging.INFO if every_line else logging.WARNING)
+    for name in CHILDREN:
+        logging.getLogger(name).setLevel(logging.INFO if every_line else logging.WARNING)
 
 
 def at_work(stage: str) -> AbstractContextManager[object]:

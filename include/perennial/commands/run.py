@@ -71,14 +71,14 @@ def _stages(
 
     def clean() -> Facts:
         from perennial.clean.plan import finish_clean, plan_clean
-        from perennial.runtime.spark import submit
+        from perennial.spark.submit import submit
 
         submitted = submit(plan_clean(lake, day, recompute=recompute))
         return {**finish_clean(lake, day), "outcome": "done" if submitted else "unchanged"}
 
     def analyse() -> Facts:
         from perennial.analyse.plan import finish_analyse, plan_analyse
-        from perennial.runtime.spark import submit
+        from perennial.spark.submit import submit
 
         submitted = submit(plan_analyse(lake, day, recompute=recompute))
         return {**finish_analyse(lake, day), "outcome": "done" if submitted else "unchanged"}

@@ -7,9 +7,9 @@ from typing import Any
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
 from perennial.commands.output import counted, print_json, print_line, stale_text
+from perennial.config.load import load_pipeline, pipeline_names
+from perennial.config.pipeline import Pipeline
 from perennial.errors import PipelineRefusedError
-from perennial.pipeline import Pipeline
-from perennial.pipeline_file import load_pipeline, pipeline_names
 
 _FOR_PEOPLE = ("serving", "standing")
 

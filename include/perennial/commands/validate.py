@@ -8,8 +8,8 @@ import typer
 
 from perennial.commands.arguments import AsJson
 from perennial.commands.output import print_json, print_line
+from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
 from perennial.errors import PipelineRefusedError, RefusedError
-from perennial.pipeline_file import load_pipeline, pipeline_names, pipelines_folder
 
 
 def validate(
@@ -41,7 +41,7 @@ def validate(
 
 def _look(name: str) -> tuple[str | None, list[str]]:
     """Return what is wrong with a pipeline, and what of its SQL could not be looked into."""
-    from perennial.sql_check.check import check_sql
+    from perennial.sql.check import check_sql
 
     try:
         pipeline = load_pipeline(name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perennial.errors import LostRaceError
-from perennial.lake.heads import parse_head
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json
+from perennial.store.heads import parse_head
+from perennial.store.objects import canonical_json
 
 FORMAT = 1
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from perennial.config.pipeline import Inputs, RequestField
 from perennial.deploy.lookups import FrozenLookup
-from perennial.pipeline import Inputs, RequestField
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from perennial.config.pipeline import Inputs, Lookup
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState, read_rows
-from perennial.pipeline import Inputs, Lookup
 
 Rows = Mapping[tuple[str, ...], list[float | None]]
 

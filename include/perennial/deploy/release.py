@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from perennial.config.pipeline import Inputs
 from perennial.deploy.golden import golden_records, model_table
 from perennial.deploy.lookups import freeze, lookup_states
 from perennial.errors import OutcomeUnknownError, PerennialError
 from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
-from perennial.lake.code import code_digest
-from perennial.lake.keys import library_versions, make_key
+from perennial.fingerprints.code import code_digest
+from perennial.fingerprints.keys import library_versions, make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, sha256
-from perennial.lake.scoring import score
 from perennial.lake.tables import TableState, read_rows
-from perennial.pipeline import Inputs
+from perennial.models.scoring import score
+from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import read_model
 
 _ID = re.compile(r"(\d{4}-\d{2}-\d{2})-[0-9a-f]{12}")

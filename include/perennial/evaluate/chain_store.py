@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from perennial.errors import LostRaceError
 from perennial.evaluate.chain import FORMAT, Chain, from_json, to_json
-from perennial.lake import heads
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Stored
+from perennial.store import heads
+from perennial.store.objects import Stored
 
 
 def read_chain(lake: Lake) -> Chain:

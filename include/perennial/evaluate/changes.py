@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from perennial.lake.keys import Cause, causes
+from perennial.fingerprints.keys import Cause, causes
 from perennial.train.plan import TrainingPlan
 
 GATE = "the gate"

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.config.pipeline import Gate, Margin
 from perennial.evaluate.bootstrap import CONFIDENCE, Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
-from perennial.pipeline import Gate, Margin
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 Integers = NDArray[np.int_]

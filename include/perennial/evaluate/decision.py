@@ -15,13 +15,13 @@ from perennial.evaluate.comparison import Holdout, Opponent
 from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
-from perennial.evaluate.metrics import all_metrics
 from perennial.evaluate.opponents import opponents
-from perennial.lake.code import code_digest
-from perennial.lake.keys import Key, library_versions, make_key
+from perennial.fingerprints.code import code_digest
+from perennial.fingerprints.keys import Key, library_versions, make_key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import sha256
 from perennial.lake.tables import RowsReader
+from perennial.models.metrics import all_metrics
+from perennial.store.objects import sha256
 from perennial.train.plan import read_model
 
 

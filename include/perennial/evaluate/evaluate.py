@@ -16,11 +16,11 @@ from perennial.evaluate.champions import champion_of, facts
 from perennial.evaluate.changes import FEATURES, Change, changes_between
 from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
-from perennial.lake.keys import Cause
+from perennial.fingerprints.keys import Cause
+from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json, sha256
-from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_training
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from perennial.config.pipeline import Gate
 from perennial.evaluate.bootstrap import Floats
 from perennial.evaluate.comparison import Comparison, Holdout, Opponent, Verdict, compare, losses
-from perennial.pipeline import Gate
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import numpy as np
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
-from perennial.lake.objects import sha256
-from perennial.lake.scoring import in_order
 from perennial.lake.tables import RowsReader
+from perennial.models.scoring import in_order
+from perennial.store.objects import sha256
 
 if TYPE_CHECKING:
     import pyarrow as pa

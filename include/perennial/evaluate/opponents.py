@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from perennial.config.pipeline import Inputs
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent
 from perennial.evaluate.comparison import Opponent
 from perennial.evaluate.holdout import HoldoutRows, read_file
 from perennial.lake.lake import Lake
-from perennial.lake.scoring import score
-from perennial.pipeline import Inputs
+from perennial.models.scoring import score
 from perennial.train.plan import read_model
 
 

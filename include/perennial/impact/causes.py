@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perennial.lake.keys import Cause, Key, causes, marks_of
-from perennial.lake.recipes import Recipe, recipe_of
+from perennial.fingerprints.keys import Cause, Key, causes, marks_of
+from perennial.fingerprints.recipes import Recipe, recipe_of
 
 
 @dataclass(frozen=True, slots=True, order=True)

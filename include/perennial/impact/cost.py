@@ -8,7 +8,7 @@ from datetime import date
 from statistics import median
 from typing import Any
 
-from perennial.history.estimate import expected_seconds
+from perennial.backfill.estimate import expected_seconds
 from perennial.impact.effects import Effect
 from perennial.lake.lake import Lake
 from perennial.report.costs import SPARK_STAGES

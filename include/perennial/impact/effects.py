@@ -13,10 +13,10 @@ from perennial.calendar import DAY, Split
 from perennial.clean.plan import clean_keys
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import decision_key
+from perennial.fingerprints.keys import Cause, Key
+from perennial.fingerprints.recipes import Recipe, read_recipes
 from perennial.impact.causes import Reason, explain
-from perennial.lake.keys import Cause, Key
 from perennial.lake.lake import Lake
-from perennial.lake.recipes import Recipe, read_recipes
 from perennial.train.plan import training_keys
 
 Day = date | None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from perennial.lake.heads import parse_head
 from perennial.lake.layout import lake_root
-from perennial.lake.objects import Objects, canonical_json
+from perennial.store.heads import parse_head
+from perennial.store.objects import Objects, canonical_json
 
 FORMAT = 1
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from perennial.config.pipeline import Pipeline
 from perennial.lake.layout import Layout, lake_root
-from perennial.lake.objects import Objects
 from perennial.lake.tables import Tables
-from perennial.pipeline import Pipeline
+from perennial.store.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perennial.lake.scoring import to_arrays
-from perennial.pipeline import Inputs
+from perennial.config.pipeline import Inputs
+from perennial.models.scoring import to_arrays
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perennial.config.pipeline import Inputs, Pipeline
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.bootstrap import Interval, interval, mean_difference
 from perennial.evaluate.chain import Chain, Model, incumbent
@@ -21,13 +22,12 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import Champion, barred_versions, champion_of, describe_bar
 from perennial.evaluate.comparison import losses
 from perennial.evaluate.holdout import read_file
-from perennial.evaluate.metrics import log_loss, roc_auc
 from perennial.evaluate.opponents import unfit
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
-from perennial.lake.scoring import score
 from perennial.lake.tables import TableState, of_days, read_rows
-from perennial.pipeline import Inputs, Pipeline
+from perennial.models.metrics import log_loss, roc_auc
+from perennial.models.scoring import score
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
 from perennial.train.plan import read_model

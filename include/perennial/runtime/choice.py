@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from perennial.config.pipeline import Pipeline
 from perennial.errors import RefusedError, did_you_mean
-from perennial.pipeline import Pipeline
 from perennial.runtime.base import Runtime
 
 RUNTIMES = ("process", "kubernetes")

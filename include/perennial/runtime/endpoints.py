@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from perennial.config.load import pipeline_names
 from perennial.errors import PerennialError, RefusedError
-from perennial.pipeline_file import pipeline_names
 from perennial.settings import var_folder
 
 FILE = "endpoints.json"

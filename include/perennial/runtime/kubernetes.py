@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from perennial.errors import RefusedError
 from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
-from perennial.lake.objects import Objects
+from perennial.store.objects import Objects
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"

@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 
+from perennial.config.pipeline import Pipeline
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
-from perennial.lake.objects import Objects
-from perennial.pipeline import Pipeline
 from perennial.runtime.base import StageFailedError
 from perennial.runtime.cluster import Body, Cluster
 from perennial.runtime.kubernetes import HOPELESS, LAKE_LABEL, SERVING, KubernetesSettings, waits_for, why_failed
@@ -28,6 +27,7 @@ from perennial.runtime.serving_objects import (
     service,
     service_name,
 )
+from perennial.store.objects import Objects
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from contextlib import ExitStack, contextmanager
 
 import httpx
 
+from perennial.config.pipeline import Training
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
-from perennial.pipeline import Training
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.endpoints import endpoint_url
 

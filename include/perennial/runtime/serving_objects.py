@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from perennial.lake.objects import canonical_json, sha256
-from perennial.pipeline import Deployment
+from perennial.config.pipeline import Deployment
 from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, KubernetesSettings, restricted_pod
+from perennial.store.objects import canonical_json, sha256
 
 PORT = 8080
 DRAIN_SECONDS = 5

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from perennial.lake.objects import canonical_json, sha256
-from perennial.pipeline import Resources
+from perennial.config.pipeline import Resources
 from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, KubernetesSettings, restricted_pod
+from perennial.store.objects import canonical_json, sha256
 
 MOST_LABEL_CHARACTERS = 63
 TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}

@@ -12,10 +12,9 @@ from types import FrameType
 
 import uvicorn
 
+from perennial.config.values import NAME
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError
 from perennial.lake.layout import Layout, lake_root
-from perennial.lake.objects import Objects
-from perennial.pipeline_values import NAME
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
@@ -23,6 +22,7 @@ from perennial.serve.metrics import Metrics
 from perennial.serve.protocol import bounded_protocol, sweep_connections
 from perennial.serve.release import load_release
 from perennial.settings import load_environment
+from perennial.store.objects import Objects
 
 log = logging.getLogger("perennial.serve")
 

@@ -9,10 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
-from perennial.lake.objects import Objects
 from perennial.serve.app import App
 from perennial.serve.limits import Limits
 from perennial.serve.release import load_release
+from perennial.store.objects import Objects
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from perennial.config.pipeline import Inputs
+from perennial.config.pipeline import Lookup as LookupSpec
 from perennial.errors import RefusedError
-from perennial.pipeline import Inputs
-from perennial.pipeline import Lookup as LookupSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.pipeline import Inputs
 from perennial.serve.limits import Limits
 from perennial.serve.lookups import Lookup
 from perennial.serve.records import RecordReader

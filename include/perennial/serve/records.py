@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from perennial.calendar import parse_date
+from perennial.config.pipeline import Inputs
 from perennial.errors import MOST_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
-from perennial.pipeline import Inputs
 from perennial.serve.limits import Limits
 from perennial.serve.refusal import Refusal, quoted, shown
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.lake.layout import Layout
-from perennial.lake.objects import Objects, sha256
-from perennial.pipeline import Inputs
 from perennial.serve.limits import Limits
 from perennial.serve.lookups import read_lookup
 from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
+from perennial.store.objects import Objects, sha256
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
 _TOLERANCE = 1e-5

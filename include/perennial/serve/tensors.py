@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from perennial.config.pipeline import Inputs
 from perennial.errors import MOST_PROBLEMS_SHOWN, did_you_mean
-from perennial.pipeline import Inputs
 from perennial.serve.limits import Limits
 from perennial.serve.model import Answers
 from perennial.serve.refusal import Refusal, quoted, shown

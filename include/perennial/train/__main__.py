@@ -10,10 +10,10 @@ import sys
 import time
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.lake.objects import Objects
-from perennial.lake.scoring import score
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.models.scoring import score
 from perennial.settings import load_environment
+from perennial.store.objects import Objects
 from perennial.train.artefacts import build_manifest, predictions_parquet, publish
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints

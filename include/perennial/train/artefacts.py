@@ -7,10 +7,10 @@ import logging
 from typing import Any
 
 from perennial.errors import RefusedError
-from perennial.evaluate.metrics import all_metrics
 from perennial.lake.labelled import Labelled
-from perennial.lake.objects import Objects, canonical_json, sha256
-from perennial.lake.scoring import Probabilities
+from perennial.models.metrics import all_metrics
+from perennial.models.scoring import Probabilities
+from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
 from perennial.train.prepare import Rows
 

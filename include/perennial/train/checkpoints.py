@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from perennial.lake.objects import Objects
+from perennial.store.objects import Objects
 
 log = logging.getLogger(__name__)
 

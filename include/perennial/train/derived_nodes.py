@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 
-from perennial.derived import Derived
+from perennial.config.derived import Derived
 from perennial.train.graph import GraphBuilder
 
 _EPOCH = date(1970, 1, 1)

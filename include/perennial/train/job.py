@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from perennial.config.pipeline import Contract, Inputs, Label
 from perennial.errors import RefusedError
-from perennial.lake.objects import Objects, canonical_json, sha256
-from perennial.pipeline import Contract, Inputs, Label
+from perennial.store.objects import Objects, canonical_json, sha256
 
 
 class Features(Contract):

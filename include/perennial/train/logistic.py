@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perennial.lake.scoring import Numbers
+from perennial.models.scoring import Numbers
 from perennial.train.layers import Layer
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from perennial.lake.scoring import Numbers
+from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer
 

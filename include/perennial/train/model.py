@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from perennial.lake.objects import canonical_json, sha256
-from perennial.lake.scoring import to_arrays
-from perennial.pipeline import Inputs
+from perennial.config.pipeline import Inputs
+from perennial.models.scoring import to_arrays
+from perennial.store.objects import canonical_json, sha256
 from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder

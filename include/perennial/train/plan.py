@@ -9,13 +9,13 @@ from typing import Any
 
 from perennial.calendar import DAY, Calendar, Split
 from perennial.clean.lost import lost_history
+from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
-from perennial.lake.keys import Key, make_key
+from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
-from perennial.lake.objects import sha256
-from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import TableState
-from perennial.pipeline import Label
+from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.job import Features, Labels, Output, TrainingJob
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
-from perennial.lake.scoring import in_order
 from perennial.lake.tables import RowsReader, of_days
-from perennial.pipeline import Inputs, Label
+from perennial.models.scoring import in_order
 from perennial.train.job import TrainingJob
 
 if TYPE_CHECKING:

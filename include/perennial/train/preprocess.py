@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from perennial.derived import parse_derived
+from perennial.config.derived import parse_derived
+from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.lake.scoring import Numbers, Texts, run_graph
-from perennial.pipeline import Inputs
+from perennial.models.scoring import Numbers, Texts, run_graph
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
 

@@ -35,9 +35,9 @@ class PlanRunOperator(BaseOperator):
         self.pipeline = pipeline
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from perennial.ahead import last_ahead
+        from perennial.backfill.batch import last_ahead
+        from perennial.freshness.unchanged import finished_stages
         from perennial.runtime.choice import open_runtime
-        from perennial.unchanged import finished_stages
 
         lake, run = lake_of(self.pipeline), context["dag_run"]
         request = self._request(lake, context)
@@ -74,7 +74,7 @@ class PlanRunOperator(BaseOperator):
 
     def _runs_at_work(self, lake: Lake, day: date) -> list[datetime]:
         """Return the logical dates before `day`, as far as one may work ahead, when the run of one of them is running."""
-        from perennial.ahead import MOST_DATES
+        from perennial.backfill.batch import MOST_DATES
         from perennial.collect.drops import whole_dates
         from perennial_airflow.triggers.earlier_runs import count_running
 

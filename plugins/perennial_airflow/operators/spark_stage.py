@@ -15,7 +15,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial_airflow.lake import lake_of
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
-    from perennial.runtime.spark import SparkPlan
+    from perennial.spark.submit import SparkPlan
 
 
 class SparkStageOperator(SparkSubmitOperator):

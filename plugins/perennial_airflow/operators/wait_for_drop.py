@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context, timezone
 
+from perennial.config.load import load_pipeline
 from perennial.errors import DropMissingError
-from perennial.pipeline_file import load_pipeline
 from perennial_airflow.triggers.manifests import ManifestsTrigger
 
 

@@ -15,7 +15,7 @@ import json
 from pyspark.sql import SparkSession
 from perennial.analyse import partitions
 from perennial.analyse.job import analyse
-from perennial.lake.spark_tables import open_database
+from perennial.spark.tables import open_database
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 open_database(spark, "lab")

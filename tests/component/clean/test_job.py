@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from spark_job import run_jobs
 
-from perennial.pipeline_tables import ColumnContract
+from perennial.config.tables import ColumnContract
 from stack.spark_archive import hadoop_catalog
 
 JOB = """

@@ -19,7 +19,6 @@ import pytest
 from lab import LAST, Lab
 from scripted_runtime import ScriptedRuntime
 
-from perennial import unchanged
 from perennial.clean.plan import _key as clean_key
 from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
@@ -33,9 +32,10 @@ from perennial.errors import DropRefusedError, PerennialError, RefusedError, Rel
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import facts
 from perennial.evaluate.evaluate import evaluate
-from perennial.lake.objects import canonical_json
+from perennial.freshness import unchanged
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
+from perennial.store.objects import canonical_json
 from perennial.train.plan import TrainingPlan
 
 DAYS = [LAST - timedelta(days=back) for back in range(4, -1, -1)]

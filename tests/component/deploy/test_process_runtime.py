@@ -16,12 +16,12 @@ import httpx
 import pytest
 from lab import LAST, Lab
 
+from perennial.config.pipeline import Training
 from perennial.deploy.deploy import deploy
 from perennial.deploy.protocol import read_golden
 from perennial.deploy.rollback import rollback
 from perennial.errors import PerennialError, ReleaseUnprovenError
 from perennial.evaluate.evaluate import evaluate
-from perennial.pipeline import Training
 from perennial.runtime import process
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.endpoints import endpoint_url

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from lab import LAST, MACHINES, Lab, as_of, rate
 
+from perennial.config.pipeline import Inputs
 from perennial.deploy.golden import UNSEEN, golden_records
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError
@@ -19,7 +20,6 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.tables import TableState
-from perennial.pipeline import Inputs
 
 DAY = LAST - timedelta(days=1)
 

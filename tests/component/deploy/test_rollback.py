@@ -11,6 +11,7 @@ from lab import LAST, Lab, as_of
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, D3, decide, forced, killed_at
 
+from perennial.config.calendar import FeedCalendar
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.release import read_release
@@ -20,7 +21,6 @@ from perennial.errors import PerennialError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
-from perennial.pipeline_calendar import FeedCalendar
 
 
 def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime: ScriptedRuntime):

@@ -21,11 +21,11 @@ from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.calendar import days
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
+from perennial.config.load import read_pipeline
 from perennial.lake.lake import Lake, open_lake
-from perennial.lake.objects import Objects, split_uri
 from perennial.lake.tables import TableState, file_io_properties
-from perennial.pipeline_file import read_pipeline
-from perennial.runtime.spark import submit
+from perennial.spark.submit import submit
+from perennial.store.objects import Objects, split_uri
 from perennial.train.plan import plan_training
 from stack.probe import is_listening
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 
-from perennial.pipeline_file import load_pipeline
+from perennial.config.load import load_pipeline
 from perennial.serve.limits import Limits
 from perennial.serve.records import RecordReader
 from stack.config import REPO

@@ -15,9 +15,9 @@ from serve_small_s3 import SmallS3
 
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
-from perennial.lake.objects import Objects
 from perennial.serve.limits import Limits
 from perennial.serve.release import load_release
+from perennial.store.objects import Objects
 
 INPUTS = inputs_of("small")
 LAYOUT = Layout("s3://perennial", "main", "damaged")

@@ -14,10 +14,10 @@ from perennial.clean.plan import _key, finish_clean, plan_clean, unclean
 from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
 from perennial.collect.drops import pinned_drop, pinned_reference
+from perennial.config.pipeline import Pipeline
 from perennial.errors import DropRefusedError
-from perennial.lake.objects import canonical_json
 from perennial.lake.tables import Partition, TableState
-from perennial.pipeline import Pipeline
+from perennial.store.objects import canonical_json
 
 DAY = date(2026, 3, 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perennial.clean.refused import rule_problems
 from perennial.clean.verdict import Example, Refusal
-from perennial.pipeline_tables import ColumnContract
+from perennial.config.tables import ColumnContract
 
 COLUMNS = {
     "delay": ColumnContract(type="double", range=[-120, 1500]),

@@ -18,8 +18,8 @@ from perennial.collect.drops import check_manifest, landed_drops, manifest_bytes
 from perennial.collect.landing import pin
 from perennial.errors import DateRefusedError, DropChangedError, DropRefusedError, PerennialError
 from perennial.lake.lake import Lake
-from perennial.lake.objects import Listed, sha256
 from perennial.lake.tables import Partition, TableState
+from perennial.store.objects import Listed, sha256
 
 FIRST = date(2026, 3, 1)
 DAY = date(2026, 3, 4)

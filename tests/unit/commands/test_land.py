@@ -16,9 +16,9 @@ import pytest
 from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.commands.own_drop import land_drop
+from perennial.config.load import read_pipeline
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
-from perennial.pipeline_file import read_pipeline
 
 DAY = date(2026, 1, 31)
 HOW_TO = "docs/how-to/land-a-drop.md"

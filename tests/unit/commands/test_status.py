@@ -12,8 +12,8 @@ from lab import FixedTables
 from perennial.analyse.plan import unlabelled_dates
 from perennial.calendar import days
 from perennial.commands.status import _labels_text
+from perennial.config.pipeline import Pipeline
 from perennial.lake.tables import Partition, TableState
-from perennial.pipeline import Pipeline
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 9)
 

@@ -12,9 +12,9 @@ import pytest
 from perennial.errors import LostRaceError
 from perennial.evaluate.chain import Chain, Entry, enter, to_json
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.lake import heads
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json
+from perennial.store import heads
+from perennial.store.objects import canonical_json
 
 
 @pytest.fixture

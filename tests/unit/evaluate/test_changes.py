@@ -11,7 +11,7 @@ from lab import LAST, Lab
 from perennial.evaluate import evaluate as stage
 from perennial.evaluate.changes import GATE, Change, changes_between, describe
 from perennial.evaluate.evaluate import changes_since, evaluate
-from perennial.lake.keys import Cause, make_key
+from perennial.fingerprints.keys import Cause, make_key
 from perennial.train.plan import TrainingPlan
 
 DAY = LAST - timedelta(days=1)

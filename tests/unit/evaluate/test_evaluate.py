@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 from lab import LAST, Lab
 
+from perennial.config.pipeline import Inputs
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate import evaluate as module
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
-from perennial.pipeline import Inputs
 from perennial.train.plan import TrainingPlan
 
 DAY = LAST - timedelta(days=1)

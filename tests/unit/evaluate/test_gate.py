@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from perennial.config.pipeline import Floors, Gate, Margin
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
 from perennial.evaluate.comparison import Comparison, Holdout, Opponent, by_rule, compare
 from perennial.evaluate.force import read_force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, choose, judge, overall
-from perennial.evaluate.metrics import all_metrics
-from perennial.pipeline import Floors, Gate, Margin
+from perennial.models.metrics import all_metrics
 
 SEED, DAYS, ROWS = 11, 7, 300
 RNG = np.random.default_rng(5)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from perennial.fingerprints import recipes
+from perennial.fingerprints.keys import Cause, Key, make_key, marks_of
+from perennial.fingerprints.recipes import Recipe, recipe_of
 from perennial.impact.causes import Reason, differences, explain
-from perennial.lake import recipes
-from perennial.lake.keys import Cause, Key, make_key, marks_of
-from perennial.lake.recipes import Recipe, recipe_of
 
 MODULES = {"old": {"perennial.a": "1", "perennial.b": "1"}, "new": {"perennial.a": "1", "perennial.b": "2"}}
 

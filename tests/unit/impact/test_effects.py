@@ -19,19 +19,19 @@ from perennial.clean.plan import clean_keys, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import unfit_drops
 from perennial.commands.impact import impact
+from perennial.config.pipeline import Pipeline
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
+from perennial.fingerprints.keys import Cause, Key
+from perennial.fingerprints.recipes import keep_recipes
+from perennial.freshness.stale import stale_dates
 from perennial.impact.causes import Reason
 from perennial.impact.cost import estimate
 from perennial.impact.effects import Effect, find_effects
-from perennial.lake.keys import Cause, Key
 from perennial.lake.lake import Lake
-from perennial.lake.objects import canonical_json
-from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import Partition, TableState
-from perennial.pipeline import Pipeline
-from perennial.stale import stale_dates
+from perennial.store.objects import canonical_json
 from perennial.train.plan import plan_training, training_keys
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)

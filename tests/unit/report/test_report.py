@@ -18,8 +18,8 @@ from steps import D1, D2, D3, decide, forced
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import update_chain
-from perennial.evaluate.metrics import log_loss
-from perennial.lake.scoring import score
+from perennial.models.metrics import log_loss
+from perennial.models.scoring import score
 from perennial.report.drift import DriftMeter
 from perennial.report.page import page
 from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, rows_by_day, walk_forward

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from perennial.config.pipeline import Resources, Toleration
 from perennial.errors import RefusedError
-from perennial.pipeline import Resources, Toleration
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
 from perennial.runtime.training_pod import pod_name, training_pod, waits_in_vain
 

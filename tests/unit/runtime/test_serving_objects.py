@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from perennial.config.pipeline import Autoscaling, Deployment
 from perennial.errors import RefusedError
-from perennial.pipeline import Autoscaling, Deployment
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_heads, release_objects, selector, service, service_name
 

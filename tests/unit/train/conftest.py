@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from perennial.pipeline import Inputs
+from perennial.config.pipeline import Inputs
 
 FIRST = date(2024, 2, 26)
 

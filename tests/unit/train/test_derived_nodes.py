@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from perennial.derived import FUNCTIONS, parse_derived
-from perennial.lake.scoring import run_graph
+from perennial.config.derived import FUNCTIONS, parse_derived
+from perennial.models.scoring import run_graph
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
 

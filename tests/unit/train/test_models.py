@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
-from perennial.lake.objects import sha256
-from perennial.lake.scoring import score, to_arrays
-from perennial.pipeline import Inputs, Label
+from perennial.models.scoring import score, to_arrays
+from perennial.store.objects import sha256
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer, from_safetensors, to_safetensors

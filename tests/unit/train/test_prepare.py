@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 
+from perennial.config.pipeline import Label
 from perennial.errors import RefusedError
-from perennial.pipeline import Label
 from perennial.train.prepare import check_rows, labels, rows_of
 
 FIRST = date(2024, 2, 26)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.lake.scoring import to_arrays
-from perennial.pipeline import Inputs
+from perennial.models.scoring import to_arrays
 from perennial.train.preprocess import amounts, fit_preprocessing, matrix_of
 
 Rows = Callable[..., pa.Table]

@@ -1,0 +1,1 @@
+"""Backfills: planning, batches of dates, Airflow's API."""

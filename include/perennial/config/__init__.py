@@ -1,0 +1,1 @@
+"""pipeline.yaml: what it may say, reading it, every problem at once."""

@@ -1,0 +1,166 @@
+"""The contract of what a model is given and what it predicts: label, request fields, lookups, derived inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from perennial.config.contract import Contract
+from perennial.config.derived import parse_derived
+from perennial.config.values import Column, Distinct, Expression, FieldName, Problem, Scalar, Some, TableName, refuse
+
+
+def _short_field(value: Any) -> Any:
+    """Read `number?` as {type: number, nullable: true}."""
+    if isinstance(value, str):
+        return {"type": value.removesuffix("?"), "nullable": value.endswith("?")}
+    return value
+
+
+class Label(Contract):
+    """The column to predict, and the value that counts as positive: of features.sql, or of labels.sql where it is known later."""
+
+    column: Column
+    positive: Scalar = True
+    known_after_days: Annotated[int, Field(ge=0, le=60)] = 0
+    """How many days after its date a label is known; then labels.sql makes it."""
+
+
+class RequestField(Contract):
+    """One field of a request: `number`, `category`, `time` (HH:MM), `date` or `boolean`; `?` after it admits null."""
+
+    type: Literal["number", "category", "time", "date", "boolean"]
+    nullable: bool = False
+
+
+class Lookup(Contract):
+    """A frozen table of a release: values by key. lookups/<name>.sql yields as_of, the key and the values."""
+
+    key: Annotated[Some[Column], Field(max_length=4)]
+    values: Some[Column]
+
+    @field_validator("values")
+    @classmethod
+    def _is_no_key(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        key = info.data.get("key", [])
+        refuse(((index,), f"value {name!r} is a key of the lookup as well") for index, name in enumerate(values) if name in key)
+        return values
+
+
+Request = Annotated[RequestField, BeforeValidator(_short_field)]
+
+
+class Inputs(Contract):
+    """What the model is given: request fields, inputs derived from them, and values looked up by them."""
+
+    request: Annotated[dict[FieldName, Request], Field(min_length=1, max_length=1000)]
+    lookups: dict[TableName, Lookup] = {}
+    derived: dict[Column, Expression] = {}
+    categories: Distinct[Column] = []
+    """Derived inputs that are classes rather than amounts (weekday, hour): they are one-hot encoded."""
+
+    identifiers: Distinct[Column] = []
+    """Request fields of type category that serve as lookup keys only (a tail number): the model does not see them."""
+
+    @field_validator("lookups")
+    @classmethod
+    def _keys_are_categories(cls, lookups: dict[str, Lookup], info: ValidationInfo) -> dict[str, Lookup]:
+        request = info.data.get("request")
+        if request is None:
+            return lookups
+        keys = [(name, index, key) for name, lookup in lookups.items() for index, key in enumerate(lookup.key)]
+        problems: list[Problem] = [
+            ((name, "key", index), f"key {key!r} is not a request field of type category")
+            for name, index, key in keys
+            if key not in _texts(request)
+        ]
+        names: dict[str, str] = {}
+        for name, lookup in lookups.items():
+            for index, value in enumerate(lookup.values):
+                full = f"{name}__{value}"
+                if full in request:
+                    problems.append(((name, "values", index), f"its name {full!r} is also a request field. Rename one of them"))
+                if full in names:
+                    problems.append(((name, "values", index), f"its name {full!r} is also that of a value of {names[full]!r}"))
+                names[full] = name
+        refuse(problems)
+        return lookups
+
+    @field_validator("derived")
+    @classmethod
+    def _can_be_computed(cls, derived: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        request, lookups = info.data.get("request"), info.data.get("lookups")
+        if request is None or lookups is None:
+            return derived
+        numeric = {name for name, field in request.items() if field.type != "category"}
+        refuse(_derived_problems(derived, request, numeric, set(_values(lookups))))
+        return derived
+
+    @field_validator("categories")
+    @classmethod
+    def _are_derived(cls, categories: list[str], info: ValidationInfo) -> list[str]:
+        known = info.data.get("derived", categories)
+        refuse(((at,), f"{name!r} is not a derived input") for at, name in enumerate(categories) if name not in known)
+        return categories
+
+    @field_validator("identifiers")
+    @classmethod
+    def _are_text(cls, identifiers: list[str], info: ValidationInfo) -> list[str]:
+        if "request" in info.data:
+            refuse(not_categories(identifiers, info.data["request"]))
+        return identifiers
+
+    @property
+    def numbers(self) -> list[str]:
+        """
+        Return the columns of the graph's float input: non-category request fields, then lookup values.
+
+        Both in order of name: the canonical JSON of manifests sorts keys, so the order of the YAML would not survive there.
+        """
+        request = sorted(name for name, field in self.request.items() if field.type != "category")
+        return request + _values(dict(sorted(self.lookups.items())))
+
+    @property
+    def texts(self) -> list[str]:
+        """Return the columns of the graph's string input: the request fields of type category, in order of name."""
+        return sorted(_texts(self.request))
+
+    @property
+    def one_hot(self) -> list[str]:
+        """Return the text columns that the model itself sees; identifiers used only as lookup keys are declared unused."""
+        return [name for name in self.texts if name not in self.identifiers]
+
+
+def _texts(request: dict[str, RequestField]) -> list[str]:
+    return [name for name, field in request.items() if field.type == "category"]
+
+
+def _values(lookups: dict[str, Lookup]) -> list[str]:
+    return [f"{name}__{value}" for name, lookup in lookups.items() for value in lookup.values]
+
+
+def not_categories(names: list[str], request: dict[str, RequestField]) -> Iterator[Problem]:
+    """Yield the names that are no request fields of type category."""
+    for index, name in enumerate(names):
+        if name not in _texts(request):
+            yield (index,), f"{name!r} is not a request field of type category"
+
+
+def _derived_problems(
+    derived: dict[str, str], request: Iterable[str], numeric: set[str], looked_up: set[str]
+) -> Iterator[Problem]:
+    for name, text in derived.items():
+        if name in request:
+            yield (name,), f"{name!r} is also a request field"
+        if name in looked_up:
+            yield (name,), f"{name!r} is also the name of a lookup's value"
+        try:
+            columns = parse_derived(text).columns
+        except ValueError as error:
+            yield (name,), str(error)
+            continue
+        for column in columns:
+            if column not in numeric | looked_up:
+                yield (name,), f"{column!r} is neither a numeric, time or date field nor a lookup value (lookup__value)"

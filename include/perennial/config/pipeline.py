@@ -1,0 +1,345 @@
+"""The contract of a pipeline: what pipeline.yaml may say. Read it with perennial.config.load.load_pipeline."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from perennial.calendar import DAY, Calendar
+from perennial.config.calendar import FeedCalendar
+from perennial.config.contract import Contract
+from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
+from perennial.config.tables import ColumnContract, Reference, Source
+from perennial.config.text import read_sql, sql_names
+from perennial.config.values import (
+    Column,
+    Count,
+    Cpu,
+    Day,
+    Distinct,
+    FieldName,
+    LabelKey,
+    LabelValue,
+    Memory,
+    Name,
+    Owner,
+    Positive,
+    Problem,
+    ResourceName,
+    Share,
+    Some,
+    TableName,
+    Tag,
+    Title,
+    Zone,
+    refuse,
+)
+
+__all__ = [
+    "ColumnContract",
+    "Contract",
+    "Deployment",
+    "Floors",
+    "Gate",
+    "Inputs",
+    "Label",
+    "Lookup",
+    "Margin",
+    "Pipeline",
+    "Reference",
+    "RequestField",
+    "Resources",
+    "Source",
+    "Toleration",
+    "Training",
+]
+
+
+class Toleration(Contract):
+    """A taint of nodes that the training's pod puts up with, in Kubernetes' own words."""
+
+    key: LabelKey
+    operator: Literal["Exists", "Equal"] = "Exists"
+    """`Equal` where a value is given."""
+
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _equals_a_value(cls, found: Any) -> Any:
+        if isinstance(found, dict) and found.get("value") is not None and "operator" not in found:
+            return {**found, "operator": "Equal"}
+        return found
+
+    @field_validator("value")
+    @classmethod
+    def _has_a_use(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("operator") == "Exists":
+            raise ValueError("operator Exists takes no value; leave one of them out")
+        return value
+
+
+class Resources(Contract):
+    """What a training's pod asks of the cluster. Without a GPU here the pod asks for none."""
+
+    cpu: Cpu = "1"
+    memory: Memory = "2Gi"
+    gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    gpu_name: ResourceName = "nvidia.com/gpu"
+    node_selector: dict[LabelKey, LabelValue] = {}
+    tolerations: list[Toleration] = []
+    schedule_seconds: Annotated[int, Field(ge=10, le=86_400)] = 1800
+    """How long the pod may wait for a node: a cluster that adds GPU nodes on demand takes 10 to 20 minutes."""
+
+    start_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
+    """How long it may take to start once it has a node: pulling the image, mounting."""
+
+    run_seconds: Annotated[int, Field(ge=60, le=604_800)] = 21_600
+    """How long it may run: the cluster ends a pod that nobody follows any more."""
+
+
+class Training(Contract):
+    """How much history a model sees, and which candidates are trained."""
+
+    window_days: Positive = 28
+    holdout_days: Positive = 7
+    min_days: Positive = 30
+    lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
+    candidates: Some[Literal["mlp", "logistic"]] = ["mlp", "logistic"]
+    warm_start: bool = False
+    """Whether a network begins with the weights of the date before, and learns for one epoch."""
+
+    resources: Resources = Resources()
+
+    @field_validator("min_days")
+    @classmethod
+    def _can_be_met(cls, min_days: int, info: ValidationInfo) -> int:
+        window, holdout = info.data.get("window_days"), info.data.get("holdout_days")
+        if window is not None and holdout is not None and min_days > window + holdout:
+            raise ValueError(
+                f"min_days {min_days} is more than window_days + holdout_days = {window + holdout}: no date could ever train"
+            )
+        return min_days
+
+
+class Margin(Contract):
+    """How much worse a challenger may be, in each metric, and still replace the incumbent."""
+
+    log_loss: Annotated[float, Field(ge=0, le=100)] = 0.02
+    roc_auc: Share = 0.02
+
+
+class Floors(Contract):
+    """What every challenger must reach on the holdout, whoever the incumbent is."""
+
+    roc_auc: Share = 0.60
+    rows: Count = 100
+    positives: Count = 20
+
+
+class Gate(Contract):
+    """The promotion gate."""
+
+    margin: Margin = Margin()
+    floors: Floors = Floors()
+    min_days: Positive = 7
+    max_age_days: Positive = 28
+    slices: Distinct[Column] = []
+    slice_min_rows: Count = 200
+
+
+class Autoscaling(Contract):
+    """How many replicas more a release may get on Kubernetes, and when; `replicas` is the least."""
+
+    max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
+
+
+class Deployment(Contract):
+    """How a release serves."""
+
+    replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    autoscaling: Autoscaling | None = None
+    cpu: Cpu = "250m"
+    memory: Memory = "512Mi"
+    p99_ms: Annotated[float, Field(gt=0, le=600_000)] = 50
+    soak_seconds: Annotated[float, Field(ge=0, le=3600)] = 5
+
+    @field_validator("autoscaling")
+    @classmethod
+    def _can_hold_the_least(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
+        least = info.data.get("replicas")
+        if autoscaling is not None and least is not None and autoscaling.max_replicas < least:
+            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas, {least}")
+        return autoscaling
+
+
+class Pipeline(Contract):
+    """One pipeline: a data set, and the model that learns from it every day."""
+
+    name: Name
+    title: Title
+    owner: Owner = "data-science"
+    schedule: Literal["daily"] = "daily"
+    start: Day
+    end: Day | None = None
+    time_zone: Zone = "UTC"
+    feed: FeedCalendar = Field(default=FeedCalendar(), alias="calendar")
+    """Which dates have data. Called `calendar` in the YAML; here that is what is made of it and of the other dates."""
+
+    sources: Annotated[dict[TableName, Source], Field(min_length=1)]
+    references: dict[TableName, Reference] = {}
+    label: Label
+    row_key: Some[FieldName]
+    """Columns of features.sql that, with the date, name one row."""
+    inputs: Inputs
+    task: Literal["binary"] = "binary"
+    runtime: Literal["process", "kubernetes"] = "process"
+    """Where training runs, unless PERENNIAL_RUNTIME says otherwise."""
+
+    training: Training = Training()
+    gate: Gate = Gate()
+    deployment: Deployment = Deployment()
+    tags: Annotated[Distinct[Tag], Field(max_length=20)] = []
+
+    folder: Path = Field(default=Path(), exclude=True, strict=False)
+    """Where the SQL files lie; set by load_pipeline, never written in the YAML."""
+
+    @field_validator("end")
+    @classmethod
+    def _is_not_before_start(cls, end: date | None, info: ValidationInfo) -> date | None:
+        start = info.data.get("start")
+        if end is not None and start is not None and end < start:
+            raise ValueError(f"end {end} is before start {start}")
+        return end
+
+    @field_validator("feed")
+    @classmethod
+    def _has_dates(cls, feed: FeedCalendar, info: ValidationInfo) -> FeedCalendar:
+        start, end = info.data.get("start"), info.data.get("end")
+        if start is not None and end is not None and feed.data_days.after(start - DAY) > end:
+            raise ValueError(f"no date from start {start} to end {end} has data")
+        return feed
+
+    @field_validator("sources")
+    @classmethod
+    def _lie_apart(cls, sources: dict[str, Source]) -> dict[str, Source]:
+        refuse(
+            ((name, "uri"), f"it lies in a folder of source {other!r}, {sources[other].uri}. Give each a folder of its own")
+            for index, (name, source) in enumerate(sources.items())
+            for other_index, other in enumerate(sources)
+            if other != name
+            and sources[other].holds(source.uri)
+            and not (other_index > index and source.holds(sources[other].uri))
+        )
+        return sources
+
+    @field_validator("references")
+    @classmethod
+    def _are_no_sources(cls, references: dict[str, Reference], info: ValidationInfo) -> dict[str, Reference]:
+        sources: dict[str, Source] = info.data.get("sources", {})
+        refuse(((name,), f"{name!r} is both a source and a reference") for name in references if name in sources)
+        refuse(
+            ((name, "uri"), f"it lies in a folder of source {other!r}, {source.uri}. Put it beside")
+            for name, reference in references.items()
+            for other, source in sources.items()
+            if source.holds(reference.uri)
+        )
+        return references
+
+    @field_validator("row_key")
+    @classmethod
+    def _is_not_the_label(cls, row_key: list[str], info: ValidationInfo) -> list[str]:
+        label = info.data.get("label")
+        refuse(
+            ((index,), f"the label {name!r} cannot name a row: whoever knows the key would know the answer")
+            for index, name in enumerate(row_key)
+            if label is not None and name == label.column
+        )
+        return row_key
+
+    @field_validator("inputs")
+    @classmethod
+    def _stand_apart(cls, inputs: Inputs, info: ValidationInfo) -> Inputs:
+        label, row_key = info.data.get("label"), info.data.get("row_key", [])
+        tables = {**info.data.get("sources", {}), **info.data.get("references", {})}
+        problems: list[Problem] = [
+            (("lookups", name), f"{name!r} is both a table and a lookup") for name in inputs.lookups if name in tables
+        ]
+        taken = {name: "a column of row_key" for name in row_key}
+        if label is not None:
+            taken[label.column] = "the label"
+            if label.column in inputs.request:
+                problems.append(
+                    (
+                        ("request", label.column),
+                        f"the label {label.column!r} is also a request field: the model would see the answer",
+                    )
+                )
+        problems.extend(
+            (("lookups", name, "values", index), f"its name {full!r} is also {taken[full]}. Rename one of them")
+            for name, lookup in inputs.lookups.items()
+            for index, value in enumerate(lookup.values)
+            if (full := f"{name}__{value}") in taken
+        )
+        refuse(problems)
+        return inputs
+
+    @field_validator("training")
+    @classmethod
+    def _can_be_met(cls, training: Training, info: ValidationInfo) -> Training:
+        feed = info.data.get("feed")
+        if feed is None:
+            return training
+        window, holdout = training.window_days, training.holdout_days
+        most = feed.data_days.most_within(window) + holdout
+        if training.min_days > most:
+            text = (
+                f"min_days {training.min_days} is more than the {most} dates with data that window_days {window} and holdout_days "
+                f"{holdout} can hold under `calendar`: no date could ever train. Lower it, or raise window_days"
+            )
+            refuse([(("min_days",), text)])
+        return training
+
+    @field_validator("gate")
+    @classmethod
+    def _slices_are_categories(cls, gate: Gate, info: ValidationInfo) -> Gate:
+        if "inputs" in info.data:
+            request = info.data["inputs"].request
+            refuse((("slices", *at), text) for at, text in not_categories(gate.slices, request))
+        return gate
+
+    @property
+    def calendar(self) -> Calendar:
+        """Return the dates of this pipeline."""
+        training = self.training
+        return Calendar(
+            pipeline=self.name,
+            time_zone=ZoneInfo(self.time_zone),
+            start=self.start,
+            end=self.end,
+            window_days=training.window_days,
+            holdout_days=training.holdout_days,
+            lookback_days=training.lookback_days,
+            min_days=training.min_days,
+            data_days=self.feed.data_days,
+            known_after_days=self.label.known_after_days,
+        )
+
+    @property
+    def tables(self) -> dict[str, Reference]:
+        """Return sources and references by name: every table that SQL may read."""
+        return {**self.sources, **self.references}
+
+    def sql(self, path: str) -> str:
+        """Return the text of one of the pipeline's SQL files, e.g. 'features.sql'; raise PipelineRefusedError."""
+        return read_sql(self.folder, path)
+
+    def sql_files(self, folder: str) -> dict[str, str]:
+        """Return {name: text} of the SQL files in one of the folders sources, lookups, analysis; raise PipelineRefusedError."""
+        return {name: self.sql(f"{folder}/{name}.sql") for name in sql_names(self.folder, folder)}

@@ -1,0 +1,119 @@
+"""What pydantic found wrong with a pipeline.yaml, in our words: the line, the key, what was found, what is expected."""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from perennial.config.pipeline import Pipeline
+from perennial.config.yaml_reader import Document, Place
+from perennial.errors import did_you_mean
+
+_MAPPING = "expected a mapping of keys"
+_TEXTS = {
+    "missing": "missing",
+    "string_type": "expected text (in quotes, if it looks like a number)",
+    "string_unicode": "expected text that can be shown",
+    "string_too_short": "expected at least {min_length} characters",
+    "string_too_long": "expected at most {max_length} characters",
+    "string_pattern_mismatch": "expected text of the form {pattern}",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "finite_number": "expected a number that is not infinite",
+    "date_type": "expected a date, YYYY-MM-DD",
+    "greater_than": "expected more than {gt}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than": "expected less than {lt}",
+    "less_than_equal": "expected at most {le}",
+    "list_type": "expected a list",
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "too_short": "expected at least {min_length} of them, found {actual_length}",
+    "too_long": "expected at most {max_length} of them, found {actual_length}",
+    "literal_error": "expected {expected}",
+    "value_error": "{error}",
+    "refused": "{text}",
+}
+
+
+def contract_problems(error: ValidationError, document: Document) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of everything that pydantic found in what could be read."""
+    for item in error.errors(include_url=False):
+        place = tuple(str(part) for part in item["loc"] if part != "[key]")
+        if place not in document.unread:
+            yield _problem(place, dict(item), document)
+
+
+def unknown_key(place: Place, document: Document) -> tuple[int, str]:
+    """Return the line and the text of a key that the contract does not have."""
+    allowed = _keys_at(place[:-1])
+    text = f"{'.'.join(place)}: unknown key.{did_you_mean(place[-1], allowed)} Allowed: {', '.join(allowed)}"
+    return document.line(place), text
+
+
+def _problem(place: Place, item: dict[str, Any], document: Document) -> tuple[int, str]:
+    if item["type"] == "extra_forbidden":
+        return unknown_key(place, document)
+    bounds = {name: f"{value:g}" if isinstance(value, float) else value for name, value in item.get("ctx", {}).items()}
+    text = _TEXTS.get(item["type"], item["msg"]).format(**bounds)
+    found = item["input"]
+    if item["type"] not in {"missing", "refused"}:
+        text += _found(found, text)
+    if item["type"] == "literal_error" and (
+        hint := did_you_mean(str(found), re.findall(r"'([^']*)'", text.partition(", found")[0]))
+    ):
+        text += f".{hint}"
+    return document.line(place), f"{_shown(place) or 'the file'}: {text}"
+
+
+def _found(value: Any, said: str) -> str:
+    """Return ', found x' unless that was said already."""
+    if isinstance(value, dict | list):
+        return (
+            f", found a {'mapping' if isinstance(value, dict) else 'list'}"
+            if "found" not in said and "expected a" in said
+            else ""
+        )
+    if value is None:
+        return ", found nothing"
+    if "found" in said or str(value) in said:
+        return ""
+    shown = "true" if value is True else "false" if value is False else repr(value)
+    return f", found {shown if len(shown) <= 80 else shown[:80] + '…'}"
+
+
+def _shown(place: Place) -> str:
+    """Return a place as a person writes it: which entry of a list it is, its line tells."""
+    while place and place[-1].isdigit():
+        place = place[:-1]
+    return ".".join(place)
+
+
+def _keys_at(place: Place) -> list[str]:
+    """Return the keys that the contract allows at a place, following the models' annotations."""
+    current: Any = Pipeline
+    for part in place:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = {_key(name, one): one for name, one in current.model_fields.items()}.get(part)
+            current = field.annotation if field else None
+        elif typing.get_origin(current) in (dict, list):
+            current = typing.get_args(current)[-1]
+        # Beneath an annotation, or beside None.
+        while typing.get_origin(current) in (typing.Annotated, types.UnionType):
+            current = typing.get_args(current)[0]
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return [_key(name, field) for name, field in current.model_fields.items() if name != "folder"]
+    return []
+
+
+def _key(name: str, field: FieldInfo) -> str:
+    """Return the YAML's key of a field."""
+    return field.alias or name

@@ -1,0 +1,164 @@
+"""The contract of a pipeline's data: the tables that land, and their columns."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from perennial.config.contract import Contract
+from perennial.config.values import (
+    Bytes,
+    Column,
+    CountOrNone,
+    Day,
+    Problem,
+    Range,
+    Share,
+    Some,
+    Text,
+    TextOrWhole,
+    Uri,
+    is_file_name,
+    refuse,
+)
+
+
+class ColumnContract(Contract):
+    """One column of a drop: its type, and what a value must satisfy to reach the clean table."""
+
+    type: Literal["string", "integer", "double", "boolean", "date", "time", "timestamp"]
+    required: bool = False
+    range: Range | None = None
+    enum: Annotated[Some[TextOrWhole], Field(max_length=10_000)] | None = None
+    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = 1000
+    null_text: Text | None = None
+    since: Day | None = None
+    """The first date whose drop has to hold the column."""
+
+    until: Day | None = None
+    """The last date whose drop has to hold it."""
+
+    optional: bool = False
+    """Whether the drop of any date may lack it."""
+
+    @field_validator("until")
+    @classmethod
+    def _is_not_before_since(cls, until: date | None, info: ValidationInfo) -> date | None:
+        since = info.data.get("since")
+        if until is not None and since is not None and until < since:
+            raise ValueError(f"until {until} is before since {since}: no drop would have to hold the column")
+        return until
+
+    @field_validator("optional")
+    @classmethod
+    def _is_said_once(cls, optional: bool, info: ValidationInfo) -> bool:
+        if optional and (info.data.get("since") or info.data.get("until")):
+            raise ValueError("an optional column may be missing on any date; leave out since and until, or optional")
+        return optional
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Return what a cell must satisfy, as JSON. Which drops may lack the column is no part of it: their headers tell."""
+        return self.model_dump(mode="json", exclude={"since", "until", "optional"})
+
+    def may_be_missing(self, day: date | None) -> bool:
+        """Tell whether the drop of a date (None: a reference) may lack the column."""
+        if self.optional or day is None:
+            return self.optional
+        return (self.since is not None and day < self.since) or (self.until is not None and day > self.until)
+
+    @field_validator("range", "enum")
+    @classmethod
+    def _fits_the_type(cls, value: list[Any] | None, info: ValidationInfo) -> list[Any] | None:
+        allowed = {"range": ("integer", "double"), "enum": ("string", "integer")}[info.field_name or ""]
+        kind = info.data.get("type", allowed[0])
+        if value is not None and kind not in allowed:
+            raise ValueError(f"{info.field_name} is for {' and '.join(allowed)}, not for {kind}")
+        if value is not None and info.field_name == "enum":
+            wanted = str if kind == "string" else int
+            refuse(
+                (
+                    (index,),
+                    f"expected {'text' if wanted is str else 'a whole number'} as in a column of type {kind}, found {one!r}",
+                )
+                for index, one in enumerate(value)
+                if not isinstance(one, wanted)
+            )
+        return value
+
+
+class Reference(Contract):
+    """A table that changes rarely; one object, replaced as a whole."""
+
+    is_dated: ClassVar[bool] = False
+
+    uri: Uri
+    format: Literal["csv"] = "csv"
+    columns: Annotated[dict[Column, ColumnContract], Field(min_length=1, max_length=2000)]
+    key: Some[Column]
+    min_rows: CountOrNone = 1
+    max_quarantine_share: Share = 0.05
+    max_bytes: Bytes = 2**31
+
+    @field_validator("uri")
+    @classmethod
+    def _names_its_object(cls, uri: str) -> str:
+        if "{" in uri or not is_file_name(uri.rpartition("/")[2]):
+            raise ValueError("expected the address of one .csv or .csv.gz object, without {date}")
+        return uri
+
+    @field_validator("columns")
+    @classmethod
+    def _dates_are_of_drops(cls, columns: dict[str, ColumnContract]) -> dict[str, ColumnContract]:
+        refuse(
+            ((name, word), f"a reference has no dates: use optional for a column that may be missing, found {word}")
+            for name, column in columns.items()
+            for word in ("since", "until")
+            if not cls.is_dated and getattr(column, word) is not None
+        )
+        return columns
+
+    @field_validator("key")
+    @classmethod
+    def _is_declared(cls, key: list[str], info: ValidationInfo) -> list[str]:
+        columns: dict[str, ColumnContract] = info.data.get("columns", {})
+        problems: list[Problem] = []
+        for index, name in enumerate(key):
+            if "columns" in info.data and name not in columns:
+                problems.append(((index,), f"key column {name!r} is not among columns"))
+            elif name in columns and (columns[name].optional or columns[name].since or columns[name].until):
+                problems.append(((index,), f"key column {name!r} may be missing (since, until, optional): a key names every row"))
+        refuse(problems)
+        return key
+
+    def may_lack(self, day: date | None) -> frozenset[str]:
+        """Return the columns that the drop of a date (None: a reference) may lack."""
+        return frozenset(name for name, column in self.columns.items() if column.may_be_missing(day))
+
+
+class Source(Reference):
+    """A table that lands one drop a date: files under `uri`, then _MANIFEST.json."""
+
+    is_dated: ClassVar[bool] = True
+
+    deadline_hours: Annotated[float, Field(gt=0, le=168)] = 6
+    """At most a week: the task that waits gives up after eight days."""
+
+    @field_validator("uri")
+    @classmethod
+    def _names_its_object(cls, uri: str) -> str:
+        if uri.count("{date}") != 1 or not uri.endswith("/"):
+            raise ValueError("expected {date} exactly once and a / at the end")
+        return uri
+
+    def drop_uri(self, day: date) -> str:
+        """Return the folder of one date's drop, with a / at its end."""
+        return self.uri.replace("{date}", day.isoformat())
+
+    def holds(self, uri: str) -> bool:
+        """Tell whether another table's uri lies in a folder of this source's drops: its files would be extra files there."""
+        folder = re.escape(self.uri).replace(re.escape("{date}"), "[0-9]{4}-[0-9]{2}-[0-9]{2}")
+        return re.match(folder, uri.replace("{date}", "2000-01-01")) is not None

@@ -1,0 +1,1 @@
+"""Named experiments: the same history under other settings."""

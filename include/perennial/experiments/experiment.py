@@ -1,0 +1,191 @@
+"""
+Named experiments: the same history under other settings, in a space of its own that production never reads.
+
+What an experiment changes decides nothing about clean rows, lookups and features, so it reads the pipeline's own tables, and adds dates to
+them that its window reaches back to. Models and decisions are its own. It runs without Airflow: nothing of it is ever released.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from perennial.analyse.plan import finish_analyse, plan_analyse
+from perennial.backfill.batch import chunks
+from perennial.clean.plan import finish_clean, plan_clean
+from perennial.collect.collect import collect
+from perennial.collect.drops import whole_dates
+from perennial.config.pipeline import Gate, Pipeline, Training
+from perennial.errors import DropRefusedError, PerennialError, RefusedError
+from perennial.evaluate.evaluate import evaluate
+from perennial.lake.lake import Lake
+from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.runtime.process import train, trainers_at_once
+from perennial.spark.submit import submit
+from perennial.store.objects import canonical_json
+from perennial.train.plan import plan_training
+
+log = logging.getLogger(__name__)
+
+PRODUCTION = "main"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+WEEK = 7
+
+
+class Settings(BaseModel):
+    """What an experiment does otherwise; None: as the pipeline does. `margin` is that of both metrics."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    cadence: Literal["daily", "weekly", "monthly"] = "daily"
+    window_days: int | None = None
+    candidates: tuple[str, ...] | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an experiment's run came to: decisions by date, and why dates have none."""
+
+    decisions: dict[date, str]
+    without: dict[date, str]
+
+
+def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> Lake:
+    """
+    Return the lake of an experiment on a pipeline; with `settings` it is begun when there is none of that name.
+
+    :raises RefusedError: for a name that is none, an experiment that does not exist, or one that has other settings
+    """
+    if not _NAME.fullmatch(name) or name == PRODUCTION:
+        raise RefusedError(
+            f"{name!r} is not a valid experiment name",
+            remedy="Use up to 40 small letters, digits and -, beginning with a letter; 'main' is production.",
+        )
+    layout = replace(lake.layout, space=name)
+    if settings is not None:
+        _changed(lake.pipeline, settings)  # what a pipeline could not have is refused before it has a name
+        lake.objects.create(layout.experiment, canonical_json({"format": 1, **settings.model_dump(mode="json")}))
+    stored = lake.objects.read(layout.experiment)
+    if stored is None:
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r} has no experiment {name!r}", remedy="`perennial backfill … --as NAME` makes one."
+        )
+    body: dict[str, Any] = stored.json()
+    found = Settings.model_validate({key: value for key, value in body.items() if key != "format"})
+    if settings is not None and found != settings:
+        raise RefusedError(
+            f"Experiment {name!r} has other settings: {_shown(found)}, asked for {_shown(settings)}",
+            remedy="Take another name: one name is one policy, or its dates could not be compared.",
+        )
+    return replace(lake, pipeline=_changed(lake.pipeline, found), layout=layout)
+
+
+def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last: date) -> Outcome:
+    """Train and judge the dates of an experiment from `first` to `last`, as far as they have landed; what is done already is kept."""
+    own = open_experiment(lake, name, settings)
+    data = replace(lake, pipeline=own.pipeline)
+    calendar = lake.pipeline.calendar
+    dates = calendar.dates(calendar.check(first), calendar.check(last))
+    wanted = set(due_dates(settings, dates))
+    landed = whole_dates(lake, dates)
+    without = {day: "has not landed" for day in sorted(wanted - landed)}
+    decisions: dict[date, str] = {}
+    reader = RowsReader(DATES_AT_ONCE)
+    for chunk in chunks(calendar, landed):
+        without |= {day: reason for day, reason in _prepare(data, chunk).items() if day in wanted}
+        some = [day for day in chunk if day in wanted and day not in without]
+        _train(own, some)
+        for day in some:
+            try:
+                facts = evaluate(own, day, run_id=f"experiment {name}", reader=reader)
+            except PerennialError as error:
+                without[day] = str(error)
+                continue
+            if facts["outcome"] == "skipped":
+                without[day] = facts["reason"]
+            else:
+                decisions[day] = facts["decision"]
+        log.info("%s: %s decided of %s", name, len(decisions), len(wanted))
+    return Outcome(decisions, dict(sorted(without.items())))
+
+
+def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
+    """Return on which of the dates the policy retrains: every one, or the first of each week (from the first date on) or month."""
+    if settings.cadence == "daily" or not dates:
+        return list(dates)
+
+    def period(day: date) -> tuple[int, ...]:
+        return (day.year, day.month) if settings.cadence == "monthly" else ((day - dates[0]).days // WEEK,)
+
+    return [dates[0], *(day for before, day in pairwise(dates) if period(day) != period(before))]
+
+
+def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
+    """
+    Bring the pipeline's tables up to what these dates need; return the dates that are not ready, with the reason.
+
+    A Spark job that is refused does not say for which date: halves are tried until the first bad date is alone. The dates before
+    it are made. Those after it are not tried, because its rows are in their windows.
+    """
+    refused: dict[date, str] = {}
+    todo, size = list(chunk), len(chunk)
+    while todo:
+        batch = todo[:size]
+        try:
+            _make_tables(lake, batch[0], batch[-1])
+        except DropRefusedError as error:
+            refused[todo.pop(0)] = str(error)
+        except RefusedError as error:
+            if len(batch) == 1:
+                refused |= {day: f"not tried: the job of {batch[0]} is refused" for day in todo} | {batch[0]: str(error)}
+                break
+            size = len(batch) // 2
+        else:
+            todo = todo[size:]
+    state = lake.tables.state("features")
+    return {day: "its drop is refused" for day in chunk if state.get(day) is None} | refused
+
+
+def _make_tables(lake: Lake, first: date, last: date) -> None:
+    collect(lake, first, last)
+    submit(plan_clean(lake, first, until=last))
+    finish_clean(lake, first)
+    submit(plan_analyse(lake, first, until=last))
+    finish_analyse(lake, first)
+
+
+def _train(lake: Lake, some: Sequence[date]) -> None:
+    for candidate in lake.pipeline.training.candidates:
+        plans = [plan_training(lake, day, candidate) for day in some]
+        jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
+        if jobs:
+            train(jobs, processes=trainers_at_once(lake.pipeline.training, len(jobs), candidates=1))
+
+
+def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:
+    training, gate = pipeline.training.model_dump(mode="json"), pipeline.gate.model_dump(mode="json")
+    if settings.window_days is not None:
+        training["window_days"] = settings.window_days
+        most = pipeline.calendar.data_days.most_within(settings.window_days) + training["holdout_days"]
+        training["min_days"] = min(training["min_days"], most)
+    if settings.candidates is not None:
+        training["candidates"] = list(settings.candidates)
+    if settings.margin is not None:
+        gate["margin"] = {"log_loss": settings.margin, "roc_auc": settings.margin}
+    try:
+        changed = {"training": Training.model_validate(training), "gate": Gate.model_validate(gate)}
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
+        raise RefusedError("The experiment's settings", problems) from None
+    return pipeline.model_copy(update=changed)
+
+
+def _shown(settings: Settings) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.model_dump(mode="json", exclude_none=True).items())

@@ -1,0 +1,1 @@
+"""Fingerprints: names of results before they exist, from all that decides them."""

@@ -1,0 +1,123 @@
+"""Keys: what names the result of a stage, so that unchanged work is recognised and a result is never taken for another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from perennial.store.objects import canonical_json, sha256
+
+_NONE: Mapping[str, Any] = {}
+_MARK = 8
+"""Hex digits of a category: enough to tell, and not what tells results apart."""
+
+
+class Cause(StrEnum):
+    """The categories of what decides a result."""
+
+    CODE = "code"
+    DATA = "data"
+    CONFIGURATION = "configuration"
+    LIBRARIES = "libraries"
+    DEPENDENCIES = "dependencies"
+
+
+_NAMES = tuple(cause.value for cause in Cause)
+_NO_PART = sha256(canonical_json(_NONE))
+
+
+@cache
+def library_versions(*names: str) -> dict[str, str]:
+    """Return the installed versions of the libraries that decide a result."""
+    return {name: _version(name) for name in sorted(names)}
+
+
+def _version(name: str) -> str:
+    """Return a library's version; a CPU-only build of it goes by another name and computes the same."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return version(f"{name}-cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a key that say how a result is made, whatever it is made of."""
+
+    code: str
+    configuration: Mapping[str, Any]
+    libraries: Mapping[str, str]
+
+
+class Key(str):
+    """The key of a result: a plain text that also knows its parts, so that a change of them can be named."""
+
+    __slots__ = ("parts",)
+    parts: Parts
+
+    def __new__(cls, text: str, parts: Parts) -> Key:
+        made = super().__new__(cls, text)
+        made.parts = parts
+        return made
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Let a copy be the plain text."""
+        return str, (str(self),)
+
+
+def make_key(
+    stage: str,
+    *,
+    of: Mapping[str, Any],
+    code: str,
+    data: Mapping[str, Any] = _NONE,
+    configuration: Mapping[str, Any] = _NONE,
+    libraries: Mapping[str, str] = _NONE,
+    dependencies: Mapping[str, Any] = _NONE,
+) -> Key:
+    """
+    Return the key of a stage's result: a digest of everything that decides it, then a short one of each category of cause.
+
+    The short ones tell what differs between two keys, wherever a key is written down: see `causes`.
+
+    :param of: which result it is (its date, its name)
+    :param code: digest of the code that makes it
+    :param data: digests of what it is made of
+    :param configuration: what pipeline.yaml and its SQL say about it
+    :param dependencies: which other results it rests on
+    """
+    parts = [_digest(part) for part in (code, data, configuration, libraries, dependencies)]
+    whole = sha256(canonical_json({"stage": stage, "of": of, "parts": dict(zip(_NAMES, parts, strict=True))}))
+    return Key(f"{whole}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
+
+
+def mark(part: str | Mapping[str, Any]) -> str:
+    """Return the short digest of a part, as it is in keys."""
+    return _digest(part)[:_MARK]
+
+
+def marks_of(key: str) -> dict[Cause, str]:
+    """Return the short digest of each category in a key; none of an earlier Perennial's, which does not say."""
+    return dict(zip(Cause, _marks(key) or (), strict=False))
+
+
+def _digest(part: str | Mapping[str, Any]) -> str:
+    return sha256(canonical_json(part)) if part else _NO_PART
+
+
+def causes(old: str, new: str) -> tuple[Cause, ...]:
+    """Return in which categories two keys of one result differ. A key that does not say is of an earlier Perennial: of other code."""
+    before, after = _marks(old), _marks(new)
+    if before is None or after is None:
+        return (Cause.CODE,)
+    return tuple(cause for cause, one, other in zip(Cause, before, after, strict=True) if one != other)
+
+
+def _marks(key: str) -> list[str] | None:
+    marks = key.partition("-")[2]
+    return [marks[at : at + _MARK] for at in range(0, len(marks), _MARK)] if len(marks) == _MARK * len(Cause) else None

@@ -1,0 +1,1 @@
+"""Which results are fresh, and why others are not."""

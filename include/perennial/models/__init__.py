@@ -1,0 +1,1 @@
+"""Trained models: scoring their graphs, and the metrics of their predictions."""

@@ -1,0 +1,150 @@
+"""What every Spark job does first: open the session, read the one file that says everything about the work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
+
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.spark.sql import without_plan
+
+log = logging.getLogger("perennial.spark")
+_TABLES_AT_ONCE = 4
+Found = TypeVar("Found")
+
+
+def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[str, Any]], None]) -> None:
+    """Run a job and leave: what we can name ends with its text alone, anything else with its traceback."""
+    spark, began = None, time.monotonic()
+    try:
+        spark, job = open_job(kind, arguments)
+        work(spark, job)
+        _record_cost(spark, job["cost"], time.monotonic() - began)
+    except PerennialError as error:
+        log.error("%s", error)
+        sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
+    except AnalysisException as error:
+        log.error("%sSpark cannot plan it: %s", "".join(traceback.format_tb(error.__traceback__)), without_plan(error))
+        sys.exit(1)
+    except Py4JJavaError as error:
+        # Java's stack traces are hundreds of lines of Spark's own; the causes are in those that name them.
+        causes = [line.strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%sSpark failed%s", where, "\n".join(dict.fromkeys(causes)))
+        sys.exit(1)
+    finally:
+        if spark is not None:
+            spark.stop()
+
+
+def open_job(kind: str, arguments: list[str]) -> tuple[SparkSession, dict[str, Any]]:
+    """Open the session and read the job file whose address is the only argument."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("perennial").setLevel(logging.INFO)
+    # It writes a page of JSON for every error of a query, beside the error itself.
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
+    if len(arguments) != 1:
+        raise PerennialError(f"A {kind} job takes one argument, the address of its job file; found {len(arguments)}")
+    spark = SparkSession.builder.appName(f"perennial-{kind}").config("spark.log.level", "ERROR").getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    job = json.loads(read_text(spark, arguments[0]))
+    if (job["format"], job["kind"]) != (1, kind):
+        raise PerennialError(f"{arguments[0]}: expected a {kind} job of format 1, found {job['kind']} of {job['format']}")
+    if spark.version != job["spark"]:
+        raise PerennialError(
+            f"{arguments[0]}: planned for Spark {job['spark']}, found {spark.version}. "
+            "The version is part of every key: use that one, or change it in perennial/spark/submit.py."
+        )
+    return spark, job
+
+
+def _record_cost(spark: SparkSession, cost: dict[str, Any] | None, seconds: float) -> None:
+    """Write down what the job took, for reports: nothing rests on it. Work of executors on other machines is not in it."""
+    if cost is not None:
+        measured = {"dates": cost["dates"], "seconds": round(seconds, 2), "cpu_seconds": _cpu_seconds()}
+        write_text(spark, cost["uri"], json.dumps(measured))
+
+
+def _cpu_seconds() -> float | None:
+    """Return the CPU seconds of this process and of the JVM that started it; None where the system does not tell."""
+    stat = Path(f"/proc/{os.getppid()}/stat")
+    if not stat.exists():
+        return None
+    ticks = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]  # utime and stime: proc(5)
+    own = os.times()
+    return round(own.user + own.system + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def read_text(spark: SparkSession, uri: str) -> str:
+    """Return a small text object, through Hadoop's file system: the job's environment has no other S3 client."""
+    system, path = _path(spark, uri)
+    stream = system.open(path)
+    try:
+        return str(_jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+    finally:
+        stream.close()
+
+
+def write_text(spark: SparkSession, uri: str, text: str) -> None:
+    """Write a small text object whose content is decided by its address, so writing it again changes nothing."""
+    system, path = _path(spark, uri)
+    stream = system.create(path, True)
+    try:
+        stream.write(bytearray(text.encode()))
+    finally:
+        stream.close()
+
+
+@contextmanager
+def several_at_once() -> Iterator[ThreadPoolExecutor]:
+    """
+    Yield a pool for work on different tables, and wait for what was submitted to it; what raises here drops what has not begun.
+
+    A table of a day costs the driver more (planning, commits) than the executors: one after another would leave cores idle.
+    """
+    pool = ThreadPoolExecutor(_TABLES_AT_ONCE, thread_name_prefix="table")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
+    """Return what each call gives. What some of them refuse is raised together, after all: their files are mended at once."""
+    found, refused = [], []
+    for one in list(work):  # all of it is under way before the first is waited for
+        try:
+            found.append(one())
+        except RefusedError as error:
+            refused.append(error)
+        except Exception:
+            for other in refused:
+                log.error("%s", other)
+            raise
+    if len(refused) > 1:
+        raise RefusedError("Several tables are refused", [str(error) for error in refused])
+    if refused:
+        raise refused[0]
+    return found
+
+
+def _path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
+    path = _jvm(spark).org.apache.hadoop.fs.Path(uri)
+    return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark.sparkContext._jvm

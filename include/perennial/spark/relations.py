@@ -1,0 +1,123 @@
+"""
+What a query reads and calls, from Spark's own reading of it.
+
+A full name or a path would see beyond the dates that it is asked for; some functions would make another result each time, or
+run code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from perennial.sql.refused_functions import IDENTIFIER, SAMPLE, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
+
+MOMENT_RULES = ("SpecialDatetimeValues", "ComputeCurrentTime")
+SUBQUERIES = {"ScalarSubquery", "ListQuery", "Exists", "LateralSubquery", "FunctionTableSubqueryArgumentExpression"}
+"""Spark's expressions that hold a plan."""
+
+
+def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
+    """
+    Return every relation of a parsed plan that is neither one of `views` nor named by a WITH around it.
+
+    :param plan: Spark's logical plan before analysis, in the JVM: nothing is resolved, so names stand as they were written
+    """
+    return list(dict.fromkeys(_foreign(plan, frozenset(name.lower() for name in views))))
+
+
+def refused_calls(plan: Any) -> list[str]:
+    """Return every function in a parsed plan that no query may call, and why."""
+    return list(dict.fromkeys(_calls_of(plan)))
+
+
+def moments(plan: Any, optimizer: Any) -> bool:
+    """
+    Return whether a plan would have another meaning at another moment, however the query spells that: whether the rules by which Spark
+    puts the moment into it find anything.
+
+    :param plan: Spark's logical plan after analysis, in the JVM
+    :param optimizer: the JVM's package org.apache.spark.sql.catalyst.optimizer
+    """
+    replace, *rules = (getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in ("ReplaceExpressions", *MOMENT_RULES))
+    # As Spark does: functions that stand for others become these first.
+    plans = [replace.apply(one) for one in (plan, *_nodes(plan.subqueriesAll()))]
+    return any(not rule.apply(one).fastEquals(one) for one in plans for rule in rules)
+
+
+def _calls_of(node: Any) -> Iterator[str]:
+    if node.nodeName() == "ScriptTransformation":
+        yield TRANSFORM
+    if node.nodeName() == "Sample":
+        yield SAMPLE
+    for expression in (*_nodes(node.expressions()), *_window_definitions(node)):
+        yield from _refused_calls(expression)
+    for below in (*_nodes(node.children()), *_inner(node)):
+        yield from _calls_of(below)
+
+
+def _foreign(node: Any, known: frozenset[str]) -> Iterator[str]:
+    kind = node.nodeName()
+    parts = _strings(node.multipartIdentifier()) if kind == "UnresolvedRelation" else []
+    if kind == "UnresolvedTableValuedFunction" and len(name := _strings(node.name())) > 1:
+        yield f"the function {'.'.join(name)}"
+    if parts and (len(parts) > 1 or parts[0].lower() not in known):
+        yield ".".join(parts)
+    if kind == "PlanWithUnresolvedIdentifier":
+        yield "IDENTIFIER(…) as a table"
+    if kind == "RelationTimeTravel":
+        yield "another version of a table (AS OF)"
+    inner = list(_inner(node))
+    if kind == "UnresolvedWith":
+        # A part sees those before it, and itself only where it says RECURSIVE: else its name is a table's.
+        for part in inner:
+            name = part.alias().lower()
+            yield from _foreign(part, known | {name} if node.allowRecursion() else known)
+            known |= {name}
+        inner = []
+    for below in (*_nodes(node.children()), *inner):
+        yield from _foreign(below, known)
+
+
+def _refused_calls(expression: Any) -> Iterator[str]:
+    kind = expression.nodeName()
+    if kind == "UnresolvedFunction":
+        name = _strings(expression.nameParts())[-1]
+        if why := why_refused(name, expression.children().size()):
+            yield f"the function {name}: {why}"
+    elif kind == "ExpressionWithUnresolvedIdentifier":
+        yield IDENTIFIER
+    elif kind == "UnresolvedAttribute" and len(parts := _strings(expression.nameParts())) == 1:
+        if plain(parts[0]) in WITHOUT_PARENTHESES:
+            yield f"the function {parts[0]}: {why_refused(parts[0], 0)}"
+    for below in _nodes(expression.children()):
+        yield from _refused_calls(below)
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    """Yield the plans within a plan that are none of its children: parts of a WITH, subqueries in expressions."""
+    yield from _nodes(node.innerChildren())
+    for definition in _window_definitions(node):
+        yield from _subqueries(definition)
+
+
+def _window_definitions(node: Any) -> Iterator[Any]:
+    """Yield the parts of a WINDOW clause: Spark keeps them in a map, and neither they nor what is in them is among its expressions."""
+    if node.nodeName() == "WithWindowDefinition":
+        yield from _nodes(node.windowDefinitions().values().toSeq())
+
+
+def _subqueries(expression: Any) -> Iterator[Any]:
+    if expression.nodeName() in SUBQUERIES:
+        yield expression.plan()
+    for below in _nodes(expression.children()):
+        yield from _subqueries(below)
+
+
+def _nodes(sequence: Any) -> Iterator[Any]:
+    for index in range(sequence.size()):
+        yield sequence.apply(index)
+
+
+def _strings(sequence: Any) -> list[str]:
+    return [str(part) for part in _nodes(sequence)]

@@ -1,0 +1,135 @@
+"""Running a pipeline's SQL: a query and nothing else, with errors that name the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from pyspark.errors import AnalysisException, ParseException, PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from perennial.errors import RefusedError
+from perennial.spark.relations import foreign_relations, moments, refused_calls
+from perennial.sql.refused_functions import may_call_refused, refused_texts
+
+MOMENT = "a text such as 'now' or 'today' becomes a date, perhaps put together from pieces"
+NUMBERS = (T.NumericType,)
+WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
+def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
+    """Return the result of one of the pipeline's SQL files; anything but a single query over `views` is refused."""
+    if texts := refused_texts(text):
+        raise RefusedError(f"{file}: it holds what a query may not", texts, "A result follows from the rows alone.")
+    try:
+        # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once. By Spark's own parser: the
+        # session's is Iceberg's, whose parseQuery takes statements too.
+        query = without_last_semicolon(text)
+        plan = _jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
+        if foreign := foreign_relations(plan, views):
+            raise RefusedError(
+                f"{file}: it reads what a query may not see", foreign, f"Read only {', '.join(sorted(views))}, by these names."
+            )
+        # Looking at every expression through the bridge to Java costs more than planning it.
+        if may_call_refused(query) and (calls := refused_calls(plan)):
+            raise RefusedError(f"{file}: it calls what a query may not", calls, "A result follows from the rows alone.")
+        # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
+        # on to what was resolved now.
+        found = spark.sql(query).select("*")
+    except ParseException as error:
+        raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
+    except AnalysisException as error:
+        raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
+    with failing_on_rows(file):
+        asks = moments(found._jdf.queryExecution().analyzed(), _jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+    if asks:
+        raise RefusedError(f"{file}: it asks for the present moment", [MOMENT], "Take dates from the view dates.")
+    return found
+
+
+@contextmanager
+def failing_on_rows(file: str) -> Iterator[None]:
+    """Refuse a query that fails on the rows it reads; Spark's error shows a piece of it and not where that stands."""
+    try:
+        yield
+    except PySparkException as error:
+        pieces = [" ".join(context.fragment().split()) for context in error.getQueryContext()]
+        if not pieces or isinstance(error, AnalysisException):
+            raise
+        # The setting that Spark goes on to name is none that a query could have; with it, wrong values would be null.
+        text = " ".join(str(error).partition(" If necessary set ")[0].partition("\n")[0].split())
+        text = f"{re.sub(r' SQLSTATE: [0-9A-Z]+$', '', text)[:1000].rstrip('.')}, in {' and '.join(pieces)[:1000]}"
+        raise RefusedError(f"{file}: it fails on a row", [text], "Say in the SQL what such a row gives.") from None
+
+
+def without_last_semicolon(text: str) -> str:
+    """Return a query without the semicolons at its end, which a habit leaves there."""
+    return text.rstrip("; \t\n")
+
+
+def _jvm(spark: SparkSession) -> Any:
+    return spark.sparkContext._jvm
+
+
+def require_columns(
+    rows: DataFrame, file: str, expected: Mapping[str, T.DataType], accepts: Mapping[str, Sequence[type[T.DataType]]]
+) -> DataFrame:
+    """
+    Return the result with exactly the expected columns, in their order and types, or refuse the file.
+
+    :param expected: type that each column gets
+    :param accepts: for some columns, other types that are cast without a doubt (a decimal where a double is wanted)
+    """
+    found = {field.name: field.dataType for field in rows.schema}
+    problems = [f"column {name!r} is missing" for name in expected if name not in found]
+    problems += [f"column {name!r} is not declared in pipeline.yaml" for name in found if name not in expected]
+    problems += [f"column {name!r} stands there twice" for name in found if rows.columns.count(name) > 1]
+    for name, kind in expected.items():
+        if name in found and found[name] != kind and not isinstance(found[name], tuple(accepts.get(name, ()))):
+            problems.append(f"column {name!r}: expected {kind.simpleString()}, found {found[name].simpleString()}")
+    if problems:
+        raise RefusedError(f"{file}: its columns are not the declared ones", problems, f"Change {file} or pipeline.yaml.")
+    cast = {name: kind.simpleString() for name, kind in expected.items() if kind != found[name]}
+    return rows.selectExpr(
+        *[f"CAST({quoted(name)} AS {cast[name]}) AS {quoted(name)}" if name in cast else quoted(name) for name in expected]
+    )
+
+
+def quoted(name: str) -> str:
+    """Return a column's name as it stands in SQL, whatever characters it has."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def text_literal(text: str) -> str:
+    """Return a text as it stands in SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def date_literal(day: date) -> str:
+    """Return a date as it stands in SQL."""
+    return f"DATE '{day.isoformat()}'"
+
+
+def without_plan(error: AnalysisException) -> str:
+    """Return Spark's message without the query plan below it."""
+    return " ".join(str(error).partition("\n'")[0].split())[:1000]
+
+
+def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: T.StructType) -> DataFrame:
+    """
+    Return a few rows as a table that Spark's planner knows entirely.
+
+    createDataFrame would start Python workers to read them, and hide from the planner how few they are.
+    """
+    width = ", ".join("?" for _ in schema)
+    names = ", ".join(field.name for field in schema)
+    values = [value for row in rows for value in row]
+    # The values are bound as parameters; the names are our own.
+    text = f"SELECT * FROM VALUES {', '.join(f'({width})' for _ in rows)} AS local({names})"  # noqa: S608
+    found = spark.sql(text, args=values)
+    return found.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema])

@@ -1,0 +1,94 @@
+"""A planned Spark job, and how the command line submits it; in Airflow, SparkSubmitOperator submits the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.lake.lake import Lake
+from perennial.spark.conf import iceberg_conf
+from perennial.store.objects import canonical_json, sha256
+
+log = logging.getLogger(__name__)
+
+SPARK_VERSION = "4.1.4"
+"""The version that computes the tables: part of every key, and checked by every job."""
+
+_ROOM = Path(__file__).resolve().parents[1]
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class SparkPlan:
+    """
+    One Spark job.
+
+    :param application: the script to submit
+    :param job_uri: its only argument, the address of the job file; None: nothing to do
+    :param todo: how many partitions it makes
+    :param conf: Spark's settings that lead it to the lake
+    """
+
+    application: str
+    job_uri: str | None
+    todo: int
+    conf: dict[str, str] = field(default_factory=dict)
+
+
+def plan_job(
+    lake: Lake, stage: str, job: dict[str, Any] | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
+) -> SparkPlan:
+    """
+    Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done.
+
+    :param dates: the dates that it works for (ISO), among which its cost is divided
+    :param interpreted: whether there are so few rows that turning the queries into code would cost more than it saves
+    """
+    script = str(_ROOM / stage / "job.py")
+    if job is None:
+        return SparkPlan(script, None, 0)
+    content = {"format": 1, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job}
+    shared = sorted(dates)
+    digest = sha256(canonical_json(content))
+    cost = {"uri": lake.layout.cost(stage, shared[0], shared[-1], digest), "dates": shared} if shared else None
+    body = canonical_json({**content, "cost": cost})
+    uri = lake.layout.job(sha256(body))
+    lake.objects.create(uri, body)
+    metastore = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
+    conf = iceberg_conf(metastore, lake.layout.warehouse, os.environ.get("AWS_ENDPOINT_URL_S3"))
+    if interpreted:
+        conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
+    return SparkPlan(script, uri, todo, conf)
+
+
+def submit(plan: SparkPlan) -> bool:
+    """
+    Submit a planned job and wait for it, passing on its output line by line; return False when there was nothing to do.
+
+    :raises RefusedError: in the job's own words, when it said that a retry cannot mend it
+    :raises PerennialError: when it ended otherwise
+    """
+    if plan.job_uri is None:
+        return False
+    program = os.environ.get("PERENNIAL_SPARK_SUBMIT")
+    if not program:
+        raise PerennialError("PERENNIAL_SPARK_SUBMIT is not set. Start the stack (make up), or name a spark-submit there.")
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    conf = [word for name, value in plan.conf.items() for word in ("--conf", f"{name}={value}")]
+    command = [program, *conf, plan.application, plan.job_uri]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            log.info("%s", line.rstrip())
+    if process.returncode == REFUSED_EXIT_CODE:
+        raise RefusedError("\n".join(last).strip() or f"Spark job {plan.job_uri} was refused and did not say why")
+    if process.returncode != 0:
+        raise PerennialError(f"Spark job {plan.job_uri} ended with {process.returncode}. Its last lines:\n" + "\n".join(last))
+    return True

@@ -1,0 +1,1 @@
+"""The rules of a pipeline's SQL, shared by `validate` and the Spark jobs."""

@@ -1,0 +1,1 @@
+"""Objects: conditional writes, and pointers that move on a condition."""

@@ -1,0 +1,181 @@
+"""Running a pipeline's SQL in Spark: a query sees the views that it is offered, and nothing beside them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from spark_job import run_job
+
+from perennial.spark.conf import iceberg_conf
+from perennial.sql.refused_functions import refused_texts
+
+READS_WHAT_IT_MAY = [
+    "SELECT a FROM v",
+    "SELECT a FROM V WHERE a IN (SELECT max(w.a) FROM w)",
+    "WITH c AS (SELECT a FROM v), d AS (SELECT a FROM c) SELECT * FROM c JOIN d USING (a)",
+    "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r",
+    "SELECT v.a, x FROM v LATERAL VIEW explode(array(1, 2)) AS x",
+    "SELECT l.b FROM v, LATERAL (SELECT w.a AS b FROM w WHERE w.a = v.a) l",
+    "SELECT id FROM range(3) UNION ALL SELECT col1 FROM VALUES (1)",
+    "FROM v |> JOIN w USING (a) |> SELECT a",
+    "TABLE v",
+    "SELECT a FROM v;\n",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY a ORDER BY a)",
+    "SELECT unix_timestamp('2026-03-01', 'yyyy-MM-dd') AS a, hash(a) AS b, transform(array(a), x -> x + 1) AS c FROM v",
+]
+READS_MORE = {
+    "SELECT a FROM spark_catalog.default.v": "spark_catalog.default.v",
+    "SELECT a FROM default.other": "default.other",
+    "SELECT a FROM other": "other",
+    "SELECT * FROM text.`/etc/passwd`": "text./etc/passwd",
+    "SELECT a FROM v WHERE a IN (SELECT value FROM text.`/etc/passwd`)": "text./etc/passwd",
+    "SELECT (SELECT max(value) FROM text.`/etc/passwd`) AS x FROM v": "text./etc/passwd",
+    "WITH c AS (SELECT * FROM x.y) SELECT * FROM c": "x.y",
+    "SELECT * FROM (WITH c AS (SELECT a FROM v) SELECT a FROM c) JOIN c USING (a)": "c",
+    "SELECT l.b FROM v, LATERAL (SELECT value AS b FROM csv.`s3a://x/y`) l": "csv.s3a://x/y",
+    "SELECT a FROM v UNION ALL SELECT a FROM x.y": "x.y",
+    "FROM v |> JOIN x.y USING (a)": "x.y",
+    "SELECT a FROM IDENTIFIER('x.y')": "IDENTIFIER(…) as a table",
+    "SELECT a FROM v VERSION AS OF 1": "another version of a table (AS OF)",
+    "TABLE x.y": "x.y",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY a IN (SELECT a FROM x.y))": "x.y",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY EXISTS (SELECT 1 FROM x.y))": "x.y",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (ORDER BY (SELECT max(value) FROM text.`/etc/passwd`))": "text./etc/passwd",
+    "WITH other AS (SELECT * FROM other) SELECT * FROM other": "other",
+}
+CALLS_WHAT_IT_MAY_NOT = {
+    "SELECT a + rand() AS a FROM v": "rand",
+    "SELECT a FROM v WHERE a < (SELECT max(uuid()) FROM w)": "uuid",
+    "SELECT current_timestamp AS a FROM v": "current_timestamp",
+    "SELECT CURRENT_DATE() AS a FROM v": "CURRENT_DATE",
+    "WITH c AS (SELECT unix_timestamp() AS a FROM v) SELECT a FROM c": "unix_timestamp",
+    "SELECT reflect('java.lang.System', 'getenv') AS a FROM v": "reflect",
+    "SELECT builtin.java_method('java.lang.System', 'getenv', 'HOME') AS a FROM v": "java_method",
+    "SELECT a FROM v ORDER BY try_reflect('java.lang.Math', 'random')": "try_reflect",
+    "SELECT TRANSFORM(a) USING 'id' AS (x string) FROM v": "TRANSFORM",
+    "FROM (MAP a USING 'id' AS x FROM v) SELECT x": "TRANSFORM",
+    "SELECT input_file_name() AS a FROM v": "input_file_name",
+    "SELECT current_t\u0131mestamp AS a FROM v": "current_t\u0131mestamp",
+    "SELECT IDENTIFIER('reflect')('java.lang.System', 'getenv') AS a FROM v": "IDENTIFIER",
+    "SELECT a FROM v ORDER BY \u0131dentifier('ra' || 'nd')()": "IDENTIFIER",
+    "SELECT transform(array(a), x -> IDENTIFIER('rand')()) AS a FROM v": "IDENTIFIER",
+    "SELECT IDENTIFIER('current_' || 'date') AS a FROM v": "IDENTIFIER",
+    "SELECT a, row_number() OVER n AS b FROM v WINDOW n AS (PARTITION BY a ORDER BY rand())": "rand",
+    "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (ORDER BY (SELECT max(uuid()) FROM w))": "uuid",
+    "SELECT a FROM v TABLESAMPLE (50 PERCENT)": "TABLESAMPLE",
+    "SELECT s.a FROM (SELECT a FROM v TABLESAMPLE (5 PERCENT) REPEATABLE (1)) s JOIN w ON s.a = w.a": "TABLESAMPLE",
+    "SELECT hex(aes_encrypt('a', '0000111122223333')) AS x FROM v": "aes_encrypt",
+    "SELECT user() AS x FROM v": "user",
+    "SELECT from_xml('<a>1</a>', 'a INT', map('rowValidationXSDPath', '/etc/passwd')) AS x FROM v": "from_xml",
+}
+HOLDS_WHAT_IT_MAY_NOT = {
+    "SELECT ref${spark.submit.pyFiles}lect('java.lang.System', 'getProperty', 'user.name') AS x FROM v": "${…}",
+    "SELECT '${env:PATH}' AS x FROM v": "${…}",
+    "SELECT DATE 'today' AS x FROM v": "'today'",
+    'SELECT CAST("Now " AS TIMESTAMP) AS x FROM v': "'Now'",
+    "SELECT to_date('tomorrow Z') AS x FROM v": "'tomorrow Z'",
+    "SELECT DATE '\\u0074oday' AS x FROM v": "a backslash",
+    'SELECT timestamp_ntz"n\\u006fw" AS x FROM v': "a backslash",
+}
+ASKS_FOR_THE_MOMENT = [
+    "SELECT CAST('to' 'day' AS DATE) AS x FROM v",
+    "SELECT CAST('\\u0074oday' AS DATE) AS x FROM v",
+    "SELECT timestamp(concat('n', 'ow')) AS x FROM v",
+    "SELECT a FROM v WHERE a IN (SELECT w.a FROM w WHERE date('to' || 'morrow') > DATE '2026-03-01')",
+    "SELECT CAST(nvl('to' || 'day', 'x') AS DATE) AS x FROM v",
+    "WITH c AS (SELECT DATE '2026-03-01' < 'to' || 'day' AS x) SELECT x FROM c",
+]
+STATEMENTS = [
+    "DROP VIEW v",
+    "CREATE TABLE x AS SELECT 1",
+    "INSERT INTO v SELECT 1",
+    "WITH c AS (SELECT 1) INSERT INTO v SELECT * FROM c",
+    "FROM v INSERT INTO w SELECT a INSERT INTO w SELECT a + 1",
+    "SELECT a FROM v; DROP VIEW v",
+    "CALL ice.system.expire_snapshots('x.y')",
+    "SET spark.sql.ansi.enabled = false",
+    "",
+]
+JOB = """
+import json, sys
+from pyspark.sql import SparkSession
+from perennial.errors import RefusedError
+from perennial.spark.sql import run_query
+
+spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
+for view in ("v", "w", "other"):
+    spark.range(1).selectExpr("id AS a").createOrReplaceTempView(view)
+said = {}
+for query in json.loads(sys.argv[1]):
+    try:
+        said[query] = [str(run_query(spark, "x.sql", query, ("v", "w")).count())]
+    except RefusedError as error:
+        said[query] = [str(error), *error.problems]
+print("SAID " + json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Run all queries in one Spark; return the number of rows, or the refusal and its problems."""
+    folder = tmp_path_factory.mktemp("spark")
+    queries = json.dumps(
+        [
+            *READS_WHAT_IT_MAY,
+            *READS_MORE,
+            *CALLS_WHAT_IT_MAY_NOT,
+            *HOLDS_WHAT_IT_MAY_NOT,
+            *ASKS_FOR_THE_MOMENT,
+            *STATEMENTS,
+            "SELECT nothing FROM v",
+        ]
+    )
+    # As in a job: Iceberg brings a parser of its own.
+    extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
+    return dict(run_job(folder, JOB, ["--conf", f"spark.sql.extensions={extensions}"], [queries]))
+
+
+@pytest.mark.parametrize("query", READS_WHAT_IT_MAY)
+def test_offered_views_are_read(said: dict[str, list[str]], query: str) -> None:
+    assert said[query][0].isdigit()
+
+
+@pytest.mark.parametrize("query", READS_MORE)
+def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+
+    assert text.startswith("x.sql: it reads what a query may not see")
+    assert text.endswith("Read only v, w, by these names.")
+    assert problems == [READS_MORE[query]]
+
+
+@pytest.mark.parametrize("query", ASKS_FOR_THE_MOMENT)
+def test_the_present_moment_is_refused_however_it_is_spelt(said: dict[str, list[str]], query: str) -> None:
+    assert said[query][0].startswith("x.sql: it asks for the present moment")
+
+
+@pytest.mark.parametrize("query", HOLDS_WHAT_IT_MAY_NOT)
+def test_what_spark_would_replace_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+
+    assert text.startswith("x.sql: it holds what a query may not")
+    assert [HOLDS_WHAT_IT_MAY_NOT[query] in problem for problem in problems] == [True]
+    assert refused_texts(query) == problems
+
+
+@pytest.mark.parametrize("query", CALLS_WHAT_IT_MAY_NOT)
+def test_what_makes_another_result_or_runs_code_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+    assert text.startswith("x.sql: it calls what a query may not")
+    assert len(problems) == 1
+    assert CALLS_WHAT_IT_MAY_NOT[query] in problems[0]
+
+
+@pytest.mark.parametrize("query", STATEMENTS)
+def test_statement_is_refused_and_not_run(said: dict[str, list[str]], query: str) -> None:
+    assert "x.sql: not a query" in said[query][0]
+
+
+def test_unknown_column_is_refused(said: dict[str, list[str]]) -> None:
+    assert "x.sql: Spark cannot run it" in said["SELECT nothing FROM v"][0]

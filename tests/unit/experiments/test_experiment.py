@@ -1,0 +1,175 @@
+"""Experiments: their names and settings, their dates, and that they are compared on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from lab import LAST, Lab, features_table, small_graph
+from steps import D1, D2, D3, decide, forced
+
+from perennial.calendar import DataDays, days
+from perennial.errors import DropRefusedError, RefusedError
+from perennial.evaluate.chain_store import read_chain
+from perennial.experiments import experiment
+from perennial.experiments.compare import compare
+from perennial.experiments.experiment import Settings, due_dates, open_experiment, run_experiment
+from perennial.lake.lake import Lake
+from perennial.models.metrics import log_loss
+from perennial.models.scoring import score
+
+
+@pytest.fixture
+def lake(s3: Any, pipeline_factory: Callable[..., Any]) -> Lake:
+    found: Lake = s3.open_lake(pipeline_factory())
+    return found
+
+
+def test_an_experiment_changes_what_it_names_and_lives_apart(lake: Lake) -> None:
+    settings = Settings(window_days=2, candidates=("logistic",), margin=0.5)
+    own = open_experiment(lake, "short-2", settings)
+    assert (own.pipeline.training.window_days, own.pipeline.training.candidates) == (2, ["logistic"])
+    assert own.pipeline.training.min_days == 4  # no more than window and holdout together
+    assert (own.pipeline.gate.margin.log_loss, own.pipeline.gate.margin.roc_auc) == (0.5, 0.5)
+    assert own.layout.chain != lake.layout.chain
+    assert own.tables is lake.tables
+    assert open_experiment(lake, "short-2").pipeline == own.pipeline
+
+
+def test_a_name_is_one_policy(lake: Lake) -> None:
+    open_experiment(lake, "weekly", Settings(cadence="weekly"))
+    with pytest.raises(RefusedError, match="has other settings: cadence weekly, asked for cadence weekly, window_days 60"):
+        open_experiment(lake, "weekly", Settings(cadence="weekly", window_days=60))
+
+
+@pytest.mark.parametrize("name", ["main", "Main", "a/b", "", "1st", "x" * 41, "../main"])
+def test_names_that_are_none(lake: Lake, name: str) -> None:
+    with pytest.raises(RefusedError, match="is not a valid experiment name"):
+        open_experiment(lake, name, Settings())
+
+
+def test_an_experiment_that_nobody_made_is_named(lake: Lake) -> None:
+    with pytest.raises(RefusedError, match="has no experiment 'weekly'"):
+        open_experiment(lake, "weekly")
+
+
+@pytest.mark.parametrize("settings", [{"window_days": 0}, {"candidates": ("forest",)}, {"margin": -1.0}, {"candidates": ()}])
+def test_settings_that_a_pipeline_could_not_have(lake: Lake, settings: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError, match="The experiment's settings"):
+        open_experiment(lake, "odd", Settings(**settings))
+    with pytest.raises(RefusedError, match="has no experiment"):
+        open_experiment(lake, "odd")
+
+
+def test_when_a_policy_retrains() -> None:
+    first, last = date(2013, 2, 12), date(2013, 4, 3)
+    assert due_dates(Settings(), list(days(first, last))) == list(days(first, last))
+    assert due_dates(Settings(cadence="weekly"), list(days(first, date(2013, 2, 27)))) == [
+        first,
+        date(2013, 2, 19),
+        date(2013, 2, 26),
+    ]
+    assert due_dates(Settings(cadence="monthly"), list(days(first, last))) == [first, date(2013, 3, 1), date(2013, 4, 1)]
+
+
+def test_a_policy_retrains_on_dates_with_data() -> None:
+    """Weekly: the first of each week from the first date on; monthly: the first of each month."""
+    dates = DataDays(frozenset(range(4))).dates(date(2013, 2, 14), date(2013, 4, 30))
+    weekly = due_dates(Settings(cadence="weekly"), dates)
+    assert weekly[:3] == [date(2013, 2, 14), date(2013, 2, 21), date(2013, 2, 28)]
+    assert due_dates(Settings(cadence="monthly"), dates) == [date(2013, 2, 14), date(2013, 3, 4), date(2013, 4, 1)]
+    assert due_dates(Settings(cadence="weekly"), [date(2013, 2, 14), date(2013, 2, 25), date(2013, 2, 26)]) == [
+        date(2013, 2, 14),
+        date(2013, 2, 25),
+    ]
+
+
+def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: Lab) -> None:
+    seldom = Lab(open_experiment(lab.lake, "seldom", Settings()), lab.catalog, lab.plans)
+    forced(lab, D1, 0.1)
+    decide(lab, D2, 0.05)
+    forced(seldom, D2, 0.02)
+    found = compare({"main": lab.lake, "seldom": seldom.lake}, D1, LAST)
+    table = features_table()
+    rows = table.filter(pc.greater(table["date"], D2))
+    y = np.array(rows["fault"].to_pylist(), dtype=int)
+    expected = {
+        name: log_loss(y, score(small_graph(w, lab.pipeline.inputs), rows, lab.pipeline.inputs))
+        for name, w in (("main", 0.1), ("seldom", 0.02))
+    }
+    assert found.dates == (LAST - D2).days
+    assert [one.name for one in found.policies] == sorted(expected, key=lambda name: expected[name])
+    assert {one.name: one.score.log_loss for one in found.policies} == pytest.approx(expected)
+    best, other = found.policies
+    assert best.worse is None
+    assert other.worse is not None
+    assert other.worse.mid == pytest.approx(expected[other.name] - expected[best.name])
+    assert other.worse.low < other.worse.mid < other.worse.high
+    assert {one.name: (one.decided, one.promotions, one.trainings) for one in found.policies} == {
+        "main": (2, 1, 4),
+        "seldom": (1, 1, 2),
+    }
+    assert read_chain(lab.lake).days == [D1, D2]
+
+
+def test_without_a_common_date_nothing_is_compared(lab: Lab) -> None:
+    forced(lab, D1, 0.1)
+    seldom = open_experiment(lab.lake, "seldom", Settings())
+    with pytest.raises(RefusedError, match="on which all of them have a champion"):
+        compare({"main": lab.lake, "seldom": replace(seldom)}, D1, D3)
+
+
+DATES = list(days(date(2026, 3, 1), date(2026, 3, 16)))
+
+
+@pytest.fixture
+def jobs(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> list[tuple[date, date]]:
+    """Let `_make_tables` be a list of the ranges it was asked for: no Spark here."""
+    asked: list[tuple[date, date]] = []
+    monkeypatch.setattr(lake.tables, "state", lambda _: dict.fromkeys(DATES, "made"))
+    return asked
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, jobs: list[tuple[date, date]], bad: date, error: RefusedError) -> None:
+    def make(_: Lake, first: date, last: date) -> None:
+        jobs.append((first, last))
+        if first <= bad <= last and (isinstance(error, DropRefusedError) is (first == bad) or type(error) is RefusedError):
+            raise error
+
+    monkeypatch.setattr(experiment, "_make_tables", make)
+
+
+@pytest.mark.parametrize("bad", [DATES[0], DATES[6], DATES[-1]])
+def test_a_refused_spark_job_is_narrowed_to_its_first_date_and_what_is_before_it_is_made(
+    lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch, bad: date
+) -> None:
+    refuse(monkeypatch, jobs, bad, RefusedError("features.sql: division by zero"))
+    found = experiment._prepare(lake, DATES)
+    assert found.pop(bad) == "features.sql: division by zero"
+    assert found == {day: f"not tried: the job of {bad} is refused" for day in DATES if day > bad}
+    assert len(jobs) <= 12, jobs
+    made = {day for first, last in jobs if last < bad for day in days(first, last)}
+    assert made == {day for day in DATES if day < bad}
+
+
+def test_a_refused_drop_costs_its_own_date_only(
+    lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, jobs, DATES[0], DropRefusedError("half uploaded"))
+    assert experiment._prepare(lake, DATES) == {DATES[0]: "half uploaded"}
+    assert jobs == [(DATES[0], DATES[-1]), (DATES[1], DATES[-1])]
+
+
+def test_dates_on_which_a_policy_does_not_retrain_are_not_missed(
+    lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, jobs, DATES[0], RefusedError("features.sql: division by zero"))
+    monkeypatch.setattr(experiment, "whole_dates", lambda _, dates: set(dates))
+    found = run_experiment(lake, "weekly", Settings(cadence="weekly"), DATES[0], DATES[-1])
+    assert found.decisions == {}
+    assert list(found.without) == [DATES[0], DATES[7], DATES[14]]

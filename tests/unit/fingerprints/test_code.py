@@ -1,0 +1,238 @@
+"""A stage's code: everything that its entry point imports, less what is listed with a reason."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from perennial.config.pipeline import Training
+from perennial.fingerprints.closure import Modules
+from perennial.fingerprints.code import DECIDES_NOTHING, STAGES, code_digest, modules_of
+from perennial.fingerprints.known_sources import PACKAGE, known_sources
+from perennial.fingerprints.source import Source, read_source
+from perennial.store.objects import sha256
+from perennial.train.candidates import module_of
+
+CANDIDATES = tuple(Training().candidates)
+RESULTS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in STAGES if name != "train"},
+    **{candidate: ("train", module_of(candidate)) for candidate in CANDIDATES},
+}
+"""What has a fingerprint of its own: the stages, and of training each candidate."""
+
+Digests = dict[str, dict[str, str]]
+
+
+@cache
+def known() -> Mapping[str, Source]:
+    """Return what is known of the modules as they are, whether the set-up has written it down or not."""
+    if stored := known_sources():
+        return stored
+    return {sha256(body): read_source(body) for body in (path.read_bytes() for path in PACKAGE.rglob("*.py"))}
+
+
+def digests(package: Path) -> Digests:
+    """Return {result: {module: digest}} of a package's files."""
+    modules = Modules(package, known())
+    return {
+        name: modules.closure([STAGES[stage].entry, *more], STAGES[stage].left_out) for name, (stage, *more) in RESULTS.items()
+    }
+
+
+def moved(before: Digests, after: Digests) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+def copied(folder: Path) -> Path:
+    """Return a copy of the package."""
+    return Path(shutil.copytree(PACKAGE, folder / "perennial", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def file_of(package: Path, module: str) -> Path:
+    place = package.parent.joinpath(*module.split("."))
+    file = place.with_suffix(".py")
+    return file if file.is_file() else place / "__init__.py"
+
+
+@contextmanager
+def changed(path: Path) -> Iterator[None]:
+    """Change what a module does, for a moment."""
+    body = path.read_bytes()
+    path.write_bytes(body + b"\n_CHANGED = 1\n")
+    yield
+    path.write_bytes(body)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the package; each test leaves it as it was."""
+    return copied(tmp_path_factory.mktemp("tree"))
+
+
+def test_a_comment_or_a_docstring_anywhere_moves_nothing(tmp_path: Path) -> None:
+    copy = copied(tmp_path)
+    before, files = digests(copy), list(copy.rglob("*.py"))
+    for path in files:
+        text = re.sub(r'(?m)^(\s*)"""(?=\S)', r'\1"""Reworded: ', path.read_text(encoding="utf-8"))
+        path.write_text(f"# A comment.\n{text}\n# Another one.\n", encoding="utf-8")
+    assert len(files) > 150
+    assert digests(copy) == before
+
+
+def test_a_change_of_a_module_moves_the_results_that_it_decides_and_no_others(package: Path) -> None:
+    before = digests(package)
+    decides: dict[str, set[str]] = {}
+    for result, modules in before.items():
+        for module in modules:
+            decides.setdefault(module, set()).add(result)
+    assert len(decides) > 50
+    for module, results in decides.items():
+        with changed(file_of(package, module)):
+            assert moved(before, digests(package)) == results, module
+
+
+def test_a_change_of_any_other_module_moves_nothing(package: Path) -> None:
+    before = digests(package)
+    files = {file_of(package, module) for modules in before.values() for module in modules}
+    others = [path for path in package.rglob("*.py") if path not in files]
+    assert len(others) > 100
+    with ExitStack() as stack:
+        for path in others:
+            stack.enter_context(changed(path))
+        assert digests(package) == before
+
+
+@pytest.mark.parametrize(
+    ("result", "module"),
+    [
+        *[(candidate, f"perennial.{name}") for candidate in CANDIDATES for name in (
+            "config.inputs", "lake.tables", "models.scoring", "config.derived", "models.metrics", "train.model", "train.artefacts"
+        )],
+        ("clean", "perennial.spark.sql"),
+        ("clean", "perennial.spark.tables"),
+        ("clean", "perennial.spark.conf"),
+        ("analyse", "perennial.spark.tables"),
+        ("analyse", "perennial.analyse.features"),
+        ("profile", "perennial.spark.sql"),
+        ("profile", "perennial.analyse.day_profile"),
+        ("evaluate", "perennial.config.inputs"),
+        ("evaluate", "perennial.lake.tables"),
+        ("evaluate", "perennial.evaluate.bootstrap"),
+        ("release", "perennial.deploy.golden"),
+        ("release", "perennial.config.inputs"),
+        ("collect", "perennial.collect.content"),
+    ],
+)  # fmt: skip
+def test_what_decides_a_result_counts(result: str, module: str) -> None:
+    assert module in modules_of(*RESULTS[result])
+
+
+@pytest.mark.parametrize(
+    ("result", "module"),
+    [
+        ("mlp", "perennial.train.logistic"),
+        ("logistic", "perennial.train.mlp"),
+        ("evaluate", "perennial.train.mlp"),
+        ("collect", "perennial.collect.feed"),
+        ("analyse", "perennial.analyse.day_profile"),
+        ("profile", "perennial.analyse.features"),
+        ("mlp", "perennial.train.plan"),
+    ],
+)
+def test_what_decides_nothing_of_a_result_does_not(result: str, module: str) -> None:
+    assert module not in modules_of(*RESULTS[result])
+
+
+def test_another_candidate_moves_no_fingerprint(package: Path) -> None:
+    """It brings a module of its own, a line in the list of candidates, and what both share with nothing else."""
+    before = digests(package)
+    (package / "train" / "trees.py").write_text(
+        "from perennial.train import tree_nodes\n\n\ndef fit(*_):\n    return tree_nodes.NODES\n"
+    )
+    (package / "train" / "tree_nodes.py").write_text("NODES = []\n")
+    registry = package / "train" / "candidates.py"
+    body = registry.read_text(encoding="utf-8")
+    changed = body.replace('    "logistic":', '    "trees": _Candidate("perennial.train.trees", ("lightgbm",)),\n    "logistic":')
+    assert changed != body
+    registry.write_text(changed, encoding="utf-8")
+    assert moved(before, digests(package)) == set()
+    closure = Modules(package, {}).closure([STAGES["train"].entry, "perennial.train.trees"], STAGES["train"].left_out)
+    assert {"perennial.train.trees", "perennial.train.tree_nodes"} == set(closure) - set(before["logistic"])
+    registry.write_text(body, encoding="utf-8")
+    for name in ("trees", "tree_nodes"):
+        (package / "train" / f"{name}.py").unlink()
+
+
+def test_a_module_that_is_new_to_a_stage_counts_by_itself(package: Path) -> None:
+    before = digests(package)
+    (package / "clean" / "repair.py").write_text("FACTOR = 2\n")
+    path = package / "clean" / "cells.py"
+    body = path.read_text(encoding="utf-8")
+    path.write_text(
+        f"{body}\n\ndef _repair():\n    from perennial.clean.repair import FACTOR\n    return FACTOR\n", encoding="utf-8"
+    )
+    assert set(digests(package)["clean"]) - set(before["clean"]) == {"perennial.clean.repair"}
+    path.write_text(body, encoding="utf-8")
+    (package / "clean" / "repair.py").unlink()
+
+
+def test_each_module_that_is_left_out_is_one_that_a_stage_meets() -> None:
+    """A reason is kept no longer than its use."""
+    modules = Modules(PACKAGE, known_sources())
+    met = {
+        name: modules.reached([STAGES[stage].entry, *more], STAGES[stage].left_out) for name, (stage, *more) in RESULTS.items()
+    }
+    assert set(DECIDES_NOTHING) - set().union(*met.values()) == set()
+    for name, stage in STAGES.items():
+        own = {result for result, (of, *_) in RESULTS.items() if of == name}
+        assert set(stage.decides_nothing) - set().union(*(met[result] for result in own)) == set(), name
+
+
+def test_each_reason_is_given() -> None:
+    reasons = {**DECIDES_NOTHING, **{name: why for stage in STAGES.values() for name, why in stage.decides_nothing.items()}}
+    assert [name for name, why in reasons.items() if len(why) < 15] == []
+
+
+def test_what_is_left_out_still_shows_what_it_hands_on(tmp_path: Path) -> None:
+    package = tmp_path / "perennial"
+    package.mkdir()
+    for name, text in {
+        "__init__": "",
+        "stage": "from perennial.contract import Inputs, Other\n",
+        "contract": "from perennial.inputs import Inputs\nfrom perennial.unused import Thing\nclass Other: ...\n",
+        "inputs": "class Inputs: ...\n",
+        "unused": "class Thing: ...\n",
+    }.items():
+        (package / f"{name}.py").write_text(text)
+    found = Modules(package, {}).closure(["perennial.stage"], ["perennial.contract"])
+    assert list(found) == ["perennial", "perennial.inputs", "perennial.stage"]
+
+
+def test_a_module_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "perennial").mkdir()
+    (tmp_path / "perennial" / "__init__.py").touch()
+    (tmp_path / "perennial" / "stage.py").write_text("from perennial.clean.cells import cast\n")
+    with pytest.raises(ValueError, match=r"perennial\.clean\.cells"):
+        Modules(tmp_path / "perennial", {}).closure(["perennial.stage"], [])
+    with pytest.raises(ValueError, match="no_such_module"):
+        code_digest("train", "perennial.train.no_such_module")
+
+
+def test_no_module_that_counts_imports_by_a_name_that_its_text_does_not_show() -> None:
+    """The one exception: a model's candidate, whose module is named to `code_digest`."""
+    counting = {file_of(PACKAGE, module): module for of in RESULTS.values() for module in modules_of(*of)}
+    words = ("import_module", "__import__", "runpy", "exec(")
+    dynamic = {module for path, module in counting.items() if any(word in path.read_text(encoding="utf-8") for word in words)}
+    assert dynamic == {"perennial.train.model"}
+
+
+def test_digests_of_stages_differ() -> None:
+    found = {name: code_digest(*of) for name, of in RESULTS.items()}
+    assert len(set(found.values())) == len(RESULTS)
+    assert read_source(b"a = 1").digest != read_source(b"b = 1").digest
