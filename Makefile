@@ -16,10 +16,10 @@ REQUIRE_PYTHON = [ -n "$$python" ] || { echo "✗ Python 3.11 is not on the PATH
 
 # A stamp carries the checksum of what it was made from, so that nothing is installed twice and nothing is missed.
 key = $(shell cat $(1) | cksum | cut -d' ' -f1)
-UV_STAMP := .uv/.locked-$(call key,requirements-uv.lock)
-VENV_STAMP := .venv/.locked-$(call key,requirements.lock requirements-dev.lock pyproject.toml)
-SPARK_STAMP := .spark/.locked-$(call key,requirements-spark.lock)
-MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements-manifests.lock)
+UV_STAMP := .uv/.locked-$(call key,requirements/uv.lock)
+VENV_STAMP := .venv/.locked-$(call key,requirements/airflow.lock requirements/dev.lock pyproject.toml)
+SPARK_STAMP := .spark/.locked-$(call key,requirements/spark.lock)
+MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements/manifests.lock)
 
 # Runs a recipe line and says what it does and how long it took.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
@@ -29,7 +29,7 @@ BESIDE := --numprocesses 4 --dist loadfile
 
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
 # The tag tells what an image was made from, so that a node that has it need not ask a registry again.
-IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
+IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
@@ -49,25 +49,25 @@ setup: ## Install everything into .venv and .spark (nothing to do: a second)
 	seconds=$$(( $$(date +%s) - begin )); echo "✓ Set-up: $$seconds s"; \
 	if $$fresh; then mkdir -p "$(VAR)"; echo "$$seconds" > "$(VAR)/setup_seconds"; fi
 
-$(UV_STAMP): requirements-uv.lock
+$(UV_STAMP): requirements/uv.lock
 	@python=$$($(FIND_PYTHON)); \
 	$(REQUIRE_PYTHON); \
 	echo "▸ Fetching uv with $$python"; rm -rf .uv; \
 	"$$python" -m venv .uv || { echo "✗ $$python cannot make a virtual environment. Debian: apt-get install python3.11-venv"; exit 1; }; \
-	.uv/bin/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements-uv.lock; \
+	.uv/bin/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements/uv.lock; \
 	touch $@
 
 $(VENV_STAMP): $(UV_STAMP)
 	$(call timed,Installing the control plane into .venv (about 3 GB),\
 	[ -x .venv/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .venv; \
-	.uv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock requirements-dev.lock; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements/airflow.lock requirements/dev.lock; \
 	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .; \
 	rm -f .venv/.locked-*; touch $@)
 
 $(SPARK_STAMP): $(UV_STAMP)
 	$(call timed,Installing Spark into .spark (about 0.6 GB),\
 	[ -x .spark/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .spark; \
-	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements-spark.lock; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements/spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
 
 up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers (ONLY=s3,postgres starts some)
@@ -103,7 +103,7 @@ lint-manifests: setup $(MANIFESTS_STAMP) ## Check the Dockerfiles and everything
 $(MANIFESTS_STAMP): $(UV_STAMP)
 	$(call timed,Installing checkov and hadolint into .manifests,\
 	[ -x .manifests/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .manifests; \
-	.uv/bin/uv pip sync --quiet --require-hashes --python .manifests/bin/python requirements-manifests.lock; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .manifests/bin/python requirements/manifests.lock; \
 	rm -f .manifests/.locked-*; touch $@)
 
 format: setup ## Format the code and fix what can be fixed
@@ -158,7 +158,7 @@ image-server image-trainer:
 
 # Its revision is that of its own sources: the Airflow image stands on it, and would be built anew with every commit.
 image-spark:
-	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements-spark.lock 'include/stack/jars*' 2>/dev/null))
+	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' 2>/dev/null))
 
 image-airflow: image-spark
 	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG))
@@ -173,9 +173,9 @@ compose-down: ## Stop the containers; data stays in the volume
 test-compose: setup image-server image-airflow ## The demo's DAG for two dates in containers: up, run, down
 	$(call timed,Tests in containers,PERENNIAL_TAG=$(IMAGE_TAG) .venv/bin/python -m pytest --capture=no tests/compose)
 
-lock: $(UV_STAMP) ## Resolve requirements*.txt anew into requirements*.lock
+lock: $(UV_STAMP) ## Resolve every requirements file again and write its lock file
 	$(call timed,Locking,\
-	for name in requirements requirements-dev requirements-spark requirements-uv requirements-manifests $(IMAGE_LOCKS); do \
+	for name in requirements/airflow requirements/dev requirements/spark requirements/uv requirements/manifests $(IMAGE_LOCKS); do \
 	(cd "$$(dirname $$name)"; "$(CURDIR)/.uv/bin/uv" pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		"$$(basename $$name).txt" --output-file "$$(basename $$name).lock"); \
 	echo "  $$name.lock"; done)
