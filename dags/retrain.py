@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule, chain
+from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.calendar import midnight
@@ -13,6 +13,7 @@ from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
 from perennial.runtime.choice import runtime_of
+from perennial.stages import STAGES, SparkStage, Stage
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md
 from perennial_airflow.operators.plan_run import PlanRunOperator
@@ -31,18 +32,26 @@ LONGEST = timedelta(hours=3)
 """What a task may take; one that has not ended by then, a query without an end perhaps, would not the next time."""
 
 
-def train(pipeline: Pipeline) -> Any:
-    """Return the mapped task that trains the candidates: in a process of the worker, or each in a pod."""
-    common = {"pipeline": pipeline.name, "day": DAY, "until": UNTIL}
-    if runtime_of(pipeline) == "process":
-        return tasks.train.partial(**common).expand(candidate=pipeline.training.candidates)
-    # Its provider takes long to import, and only this runtime needs it.
-    from perennial_airflow.operators.train_pod import TrainPodOperator
+def stage_task(stage: Stage, pipeline: Pipeline) -> Any:
+    """Return the task of a stage: a Spark job, plain Python, or a task for each candidate, in a process of the worker or in a pod."""
+    if isinstance(stage, SparkStage):
+        return SparkStageOperator(task_id=stage.name, pipeline=pipeline.name, stage=stage.name, day=DAY, until=UNTIL)
+    candidates = list(stage.candidates(pipeline))
+    if candidates and runtime_of(pipeline) == "kubernetes":
+        # Its provider takes long to import, and only this runtime needs it.
+        from perennial_airflow.operators.train_pod import TrainPodOperator
 
-    named = "{{ task.candidate }}"
-    return TrainPodOperator.partial(task_id="train", map_index_template=named, **common).expand(
-        candidate=pipeline.training.candidates
-    )
+        named = "{{ task.candidate }}"
+        pods = TrainPodOperator.partial(
+            task_id=stage.name, map_index_template=named, pipeline=pipeline.name, day=DAY, until=UNTIL
+        )
+        return pods.expand(candidate=candidates)
+    arguments = {"pipeline": pipeline.name, "stage": stage.name, "day": DAY, "until": UNTIL}
+    if candidates:
+        named = "{{ task.op_kwargs['candidate'] }}"
+        task = tasks.run_stage.override(task_id=stage.name, map_index_template=named)
+        return task.partial(**arguments).expand(candidate=candidates)
+    return tasks.run_stage.override(task_id=stage.name)(**arguments)
 
 
 def retrain(pipeline: Pipeline) -> DAG:
@@ -69,16 +78,13 @@ def retrain(pipeline: Pipeline) -> DAG:
             "execution_timeout": LONGEST,
         },
     ) as dag:
-        chain(
-            PlanRunOperator(task_id="plan_run", pipeline=name),
-            WaitForDropOperator(task_id="wait_for_drop", pipeline=name, day=DAY, execution_timeout=timedelta(days=8)),
-            tasks.collect(name, DAY, UNTIL),
-            SparkStageOperator(task_id="clean", pipeline=name, stage="clean", day=DAY, until=UNTIL),
-            SparkStageOperator(task_id="analyse", pipeline=name, stage="analyse", day=DAY, until=UNTIL),
-            train(pipeline),
-            tasks.evaluate(name, DAY, UNTIL),
-            tasks.deploy(name, DAY),
-        )
+        plan = PlanRunOperator(task_id="plan_run", pipeline=name)
+        wait = WaitForDropOperator(task_id="wait_for_drop", pipeline=name, day=DAY, execution_timeout=timedelta(days=8))
+        plan >> wait
+        built: dict[str, Any] = {}
+        for stage in STAGES:
+            built[stage.name] = stage_task(stage, pipeline)
+            built[stage.name].set_upstream([built[followed] for followed in stage.follows] or [wait])
     return dag
 
 

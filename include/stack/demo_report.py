@@ -6,16 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from perennial.backfill.airflow_client import AirflowClient, TaskState
+from perennial.stages import STAGES, Facts
 from stack.config import StackConfig
-
-Facts = dict[str, Any]
-STAGES = ("collect", "clean", "analyse", "train", "evaluate", "deploy")
 
 
 def run_report(
@@ -24,7 +21,7 @@ def run_report(
     """Return what a finished run did, from the return values of its tasks."""
     plan = airflow.result(dag_id, run_id, "plan_run") or {}
     stages = plan.get("stages") or _stages(airflow, dag_id, run_id, tasks)
-    stages = {name: stages[name] for name in STAGES}  # Airflow's database keeps no order
+    stages = {stage.name: stages[stage.name] for stage in STAGES}  # Airflow's database keeps no order
     collected, cleaned, decision, deployed = (stages.get(name, {}) for name in ("collect", "clean", "evaluate", "deploy"))
     sources = collected.get("rows_landed", {})
     return {
@@ -48,7 +45,7 @@ def run_report(
 
 def _stages(airflow: AirflowClient, dag_id: str, run_id: str, tasks: Sequence[TaskState]) -> dict[str, Facts]:
     found: dict[str, Facts] = {}
-    for stage in STAGES:
+    for stage in [one.name for one in STAGES]:
         copies = [task for task in tasks if task.task == stage]
         results = {task.index: airflow.result(dag_id, run_id, stage, task.map_index) for task in copies}
         known = {name: result or {"outcome": _outcome(copies)} for name, result in results.items()}

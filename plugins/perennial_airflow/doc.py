@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perennial.config.pipeline import Pipeline
+from perennial.stages import STAGES
 
 
 def doc_md(pipeline: Pipeline) -> str:
@@ -12,6 +13,7 @@ def doc_md(pipeline: Pipeline) -> str:
         for name, source in pipeline.sources.items()
     )
     references = "\n".join(f"| `{name}` | reference table | `{table.uri}` |" for name, table in pipeline.references.items())
+    stages = "\n".join(f"| `{stage.name}` | {stage.summary} |" for stage in STAGES)
     training = pipeline.training
     resting = "" if pipeline.calendar.data_days.is_daily else " on which its feed does not rest"
     return f"""\
@@ -25,12 +27,7 @@ the promotion gate compare them with the model that serves, and releases the win
 |---|---|
 | `plan_run` | settles the date; ends the run when nothing has changed |
 | `wait_for_drop` | waits for the manifest of every source |
-| `collect` | verifies the drops and pins their bytes |
-| `clean` | contract and quarantine, with Spark |
-| `analyse` | analyses, lookups and features, with Spark SQL |
-| `train` | one task a candidate; skipped with fewer than {training.min_days} days of history |
-| `evaluate` | PROMOTE, HOLD or REJECT, with reasons |
-| `deploy` | stage, check, switch, watch; back to the previous release if it fails |
+{stages}
 
 #### Inputs
 | Name | Lands as | Where |

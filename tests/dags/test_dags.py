@@ -23,10 +23,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError, RefusedError
+from perennial.stages import STAGES, Facts, Run, Stage
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 
-STAGES = ["plan_run", "wait_for_drop", "collect", "clean", "analyse", "train", "evaluate", "deploy"]
+TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES)]
 HEAVY = ["pandas", "numpy", "tensorflow", "sklearn", "pyiceberg", "pyarrow", "boto3", "onnxruntime", "pyspark"]
 
 LOAD_ALL = f"""
@@ -182,9 +183,9 @@ def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
 
 
 def test_stages_are_one_chain(dag: DAG) -> None:
-    assert [task.task_id for task in dag.topological_sort()] == STAGES
+    assert [task.task_id for task in dag.topological_sort()] == TASKS
     assert {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} == {
-        task_id: STAGES[index + 1 : index + 2] for index, task_id in enumerate(STAGES)
+        task_id: TASKS[index + 1 : index + 2] for index, task_id in enumerate(TASKS)
     }
 
 
@@ -232,6 +233,29 @@ def templates_of(task: Any) -> list[str]:
     return re.findall(r"\{[{%].*?[%}]\}", str(values))
 
 
+class Toy(Stage):
+    """A stage that branches off in the middle."""
+
+    name, follows, summary = "toy", ("clean",), "plays"
+
+    def find(self, run: Run, moment: Any) -> Facts | None:
+        return None
+
+    def run(self, run: Run, candidate: str | None = None) -> Facts:
+        return {"outcome": "done"}
+
+
+def test_a_stage_of_one_module_and_one_line_has_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.stages.STAGES", (*STAGES, Toy()))
+    monkeypatch.setattr("perennial_airflow.doc.STAGES", (*STAGES, Toy()))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "include/pipelines"))
+    dag = DagBag(REPO / "dags").dags["retrain_flight_delays"]
+
+    assert dag.get_task("toy").upstream_task_ids == {"clean"}
+    assert dag.get_task("deploy").downstream_task_ids == set()
+    assert "| `toy` | plays |" in dag.doc_md
+
+
 def test_nothing_that_a_user_typed_reaches_a_templated_field(dag: DAG) -> None:
     templates = {task.task_id: templates_of(task) for task in dag.tasks}
 
@@ -239,7 +263,7 @@ def test_nothing_that_a_user_typed_reaches_a_templated_field(dag: DAG) -> None:
     asked = re.compile(r"\{\{ ti\.xcom_pull\(task_ids='plan_run'\)\['(date|until)'\] \}\}")
     assert [text for found in templates.values() for text in found if not asked.fullmatch(text)] == []
     assert {name: len(found) for name, found in templates.items()} == {
-        "plan_run": 0, "wait_for_drop": 1, "collect": 2, "clean": 2, "analyse": 2, "train": 2, "evaluate": 2, "deploy": 1,
+        "plan_run": 0, "wait_for_drop": 1, "collect": 2, "clean": 2, "analyse": 2, "train": 2, "evaluate": 2, "deploy": 2,
     }  # fmt: skip
 
 
@@ -277,7 +301,7 @@ def test_schedule_knows_the_days_that_rest(
 
 def test_documented_tagged_and_owned(dag: DAG) -> None:
     pipeline = load(dag)
-    for text in [*STAGES, *(s.uri for s in pipeline.sources.values()), "Inputs", "Outputs", "When it fails", "run-failed.md"]:
+    for text in [*TASKS, *(s.uri for s in pipeline.sources.values()), "Inputs", "Outputs", "When it fails", "run-failed.md"]:
         assert text in dag.doc_md
     assert (dag.description, dag.owner) == (pipeline.title, pipeline.owner)
     assert "retrain" in dag.tags
@@ -287,7 +311,7 @@ def test_survives_serialisation_with_its_timetable(dag: DAG) -> None:
     again = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
 
     assert again.timetable.summary == f"daily, {load(dag).time_zone}" + (f", until {load(dag).end}" if load(dag).end else "")
-    assert sorted(again.task_ids) == sorted(STAGES)
+    assert sorted(again.task_ids) == sorted(TASKS)
 
 
 def test_parsing_twice_gives_the_same_dag(bag: DagBag, dag: DAG) -> None:

@@ -21,7 +21,11 @@ from perennial_airflow.operators import spark_stage
 from perennial_airflow.operators.spark_stage import SparkStageOperator
 
 DAY, UNTIL = "2026-03-05", "2026-03-09"
-CONTEXT: Any = {"params": {"recompute": False}, "ti": SimpleNamespace(xcom_push=lambda **_: None)}
+CONTEXT: Any = {
+    "dag_run": SimpleNamespace(run_id="r"),
+    "params": {"recompute": False},
+    "ti": SimpleNamespace(xcom_push=lambda **_: None),
+}
 
 
 @pytest.fixture

@@ -36,24 +36,28 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(tasks, "lake_of", lambda _: lake)
     monkeypatch.setattr("perennial.train.plan.plan_training", lambda *_, **__: world.plan)
     monkeypatch.setattr("perennial.train.plan.plan_ahead", lambda *_: world.ahead)
-    monkeypatch.setattr("perennial.train.plan.finish_training", lambda _, plan: {"outcome": "done", "name": plan.candidate})
+    monkeypatch.setattr("perennial.train.plan.read_model", lambda *_: {"version": "v", "rows": {}, "metrics": {}})
+    monkeypatch.setattr("perennial.runtime.choice.runtime_of", lambda _: "process")
     monkeypatch.setattr("perennial.runtime.process.train", train)
     monkeypatch.setattr("perennial.runtime.process.trainers_at_once", lambda *_: 1)
     return world
 
 
 def train(ti: Any = None) -> Any:
-    return tasks.train.function("p", "2026-03-05", "2026-03-09", "mlp", params={"recompute": False}, ti=ti)
+    params = {"recompute": False, "force_decision": None, "force_reason": None}
+    dag_run = SimpleNamespace(run_id="r")
+    return tasks.run_stage.function("p", "train", "2026-03-05", "2026-03-09", "mlp", dag_run=dag_run, params=params, ti=ti)
 
 
 def test_its_own_date_is_trained_first_then_those_ahead(world: SimpleNamespace) -> None:
-    assert train() == {"outcome": "done", "name": "mlp"}
+    trained = train()
+    assert (trained["outcome"], trained["candidate"]) == ("done", "mlp")
     assert world.trained == ["s3://job-own", "s3://job-ahead"]
 
 
 def test_a_failure_ahead_leaves_a_date_that_is_trained_alone(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr(tasks.log, "warning", lambda text, error: warned.append(text % error))
+    monkeypatch.setattr("perennial.stages.train.log.warning", lambda text, error: warned.append(text % error))
     world.error, world.written = PerennialError("killed at the third of 60"), {OWN}
     assert train()["outcome"] == "done"
     assert warned == ["Training ahead ended early, the dates that are left train in their own runs: killed at the third of 60"]
@@ -76,5 +80,5 @@ def test_too_little_history_skips_the_task_and_hands_on_the_reason(world: Simple
     pushed: dict[str, Any] = {}
     with pytest.raises(AirflowSkipException, match="2 of 5 days"):
         train(SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value})))
-    assert pushed == {"return_value": {"outcome": "skipped", "reason": "2 of 5 days", "name": "mlp"}}
+    assert pushed == {"return_value": {"outcome": "skipped", "candidate": "mlp", "reason": "2 of 5 days"}}
     assert world.trained == []

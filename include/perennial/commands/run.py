@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,8 @@ from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from perennial.stages import Facts, Run, Stage
 
 
 def run(
@@ -36,17 +38,26 @@ def run(
     They are collect, clean, analyse, train, evaluate and deploy; unchanged work is not done again.
     """
     from perennial.evaluate.force import read_force
+    from perennial.stages import STAGES, Run
 
     show_children(verbose)
     read_force(force_decision, force_reason)  # a mistake here is told now, and not after the training
     lake = chosen_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
+    own = Run(
+        lake=lake,
+        day=chosen_day,
+        run_id=f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}",
+        recompute=recompute,
+        force_decision=force_decision,
+        force_reason=force_reason,
+    )
     began = time.monotonic()
     stages: dict[str, Facts] = {}
-    for name, stage in _stages(lake, chosen_day, recompute, force_decision, force_reason):
+    for name, work in run_stages(own, STAGES):
         started = time.monotonic()
         with at_work(name):
-            facts = stage()
+            facts = work()
         stages[name] = {**facts, "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
             print_line(_line(name, stages[name]), style="green" if stages[name]["outcome"] == "done" else "")
@@ -59,62 +70,25 @@ def run(
         print_line(f"{lake.pipeline.name} {chosen_day}: {seconds} s")
 
 
-def _stages(
-    lake: Any, day: date, recompute: bool, force_decision: str | None, force_reason: str | None
-) -> list[tuple[str, Callable[[], Facts]]]:
-    """Return the stages in order; each imports its room only when it begins."""
+def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callable[[], Facts]]]:
+    """Yield the stages in order, with what runs each; those that follow one that ended the run are skipped with its reason."""
+    from perennial.stages.stage import reason_to_skip
 
-    def collect() -> Facts:
-        from perennial.collect.collect import collect as collect_drops
+    ended: dict[str, str] = {}
 
-        return collect_drops(lake, day)
+    def work(stage: Stage, candidate: str | None) -> Facts:
+        if (reason := reason_to_skip(stage, ended)) is not None:
+            ended[stage.name] = reason
+            return {"outcome": "skipped", "reason": reason}
+        facts = stage.run(run, candidate)
+        if stage.skip_ends_run and facts["outcome"] == "skipped":
+            ended[stage.name] = facts["reason"]
+        return facts
 
-    def clean() -> Facts:
-        from perennial.clean.plan import finish_clean, plan_clean
-        from perennial.spark.submit import submit
-
-        submitted = submit(plan_clean(lake, day, recompute=recompute))
-        return {**finish_clean(lake, day), "outcome": "done" if submitted else "unchanged"}
-
-    def analyse() -> Facts:
-        from perennial.analyse.plan import finish_analyse, plan_analyse
-        from perennial.spark.submit import submit
-
-        submitted = submit(plan_analyse(lake, day, recompute=recompute))
-        return {**finish_analyse(lake, day), "outcome": "done" if submitted else "unchanged"}
-
-    def evaluate() -> Facts:
-        from perennial.evaluate.evaluate import evaluate as judge
-
-        run_id = f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}"
-        return judge(lake, day, run_id=run_id, force_decision=force_decision, force_reason=force_reason)
-
-    def deploy() -> Facts:
-        from perennial.deploy.deploy import deploy as release
-        from perennial.runtime.choice import open_runtime
-
-        return release(lake, day, open_runtime(lake.pipeline))
-
-    trained = [
-        (f"train[{name}]", lambda name=name: _train(lake, day, name, recompute)) for name in lake.pipeline.training.candidates
-    ]
-    return [("collect", collect), ("clean", clean), ("analyse", analyse), *trained, ("evaluate", evaluate), ("deploy", deploy)]
-
-
-def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
-    from perennial.runtime.choice import runtime_of
-    from perennial.runtime.process import train
-    from perennial.train.plan import finish_training, plan_training
-
-    plan = plan_training(lake, day, candidate, recompute=recompute)
-    if plan.skipped is None and plan.job_uri is not None:
-        if runtime_of(lake.pipeline) == "process":
-            train(plan.jobs)
-        else:
-            from perennial.runtime.pod_training import train_in_pod
-
-            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.jobs, lake.objects, str(plan.manifest_uri))
-    return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
+    for stage in stages:
+        for candidate in stage.candidates(run.lake.pipeline) or (None,):
+            name = stage.name if candidate is None else f"{stage.name}[{candidate}]"
+            yield name, partial(work, stage, candidate)
 
 
 def _line(name: str, facts: Facts) -> str:

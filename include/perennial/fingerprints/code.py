@@ -37,7 +37,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class EntryPoint:
     """
     A stage, or a part of one with results of its own.
 
@@ -54,15 +54,17 @@ class Stage:
         return frozenset({*DECIDES_NOTHING, *self.decides_nothing})
 
 
-STAGES: Mapping[str, Stage] = MappingProxyType(
+ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
     {
-        "collect": Stage("perennial.collect.accept"),
-        "clean": Stage("perennial.clean.job"),
-        "analyse": Stage("perennial.analyse.job", {"perennial.analyse.day_profile": "makes profiles alone"}),
-        "profile": Stage("perennial.analyse.job", {"perennial.analyse.features": "makes lookups, features and analyses alone"}),
-        "train": Stage("perennial.train.__main__"),
-        "evaluate": Stage("perennial.evaluate.decision"),
-        "release": Stage("perennial.deploy.release"),
+        "collect": EntryPoint("perennial.collect.accept"),
+        "clean": EntryPoint("perennial.clean.job"),
+        "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "makes profiles alone"}),
+        "profile": EntryPoint(
+            "perennial.analyse.job", {"perennial.analyse.features": "makes lookups, features and analyses alone"}
+        ),
+        "train": EntryPoint("perennial.train.__main__"),
+        "evaluate": EntryPoint("perennial.evaluate.decision"),
+        "release": EntryPoint("perennial.deploy.release"),
     }
 )
 
@@ -90,7 +92,7 @@ def modules_behind(digest: str) -> Mapping[str, str]:
 
 def modules_of(stage: str, *more: str) -> dict[str, str]:
     """Return {module: digest of its source} of the code that decides the result of a stage."""
-    return _installed().closure([STAGES[stage].entry, *more], STAGES[stage].left_out)
+    return _installed().closure([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
 
 
 @cache

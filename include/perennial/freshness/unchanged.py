@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
-from typing import Any
 
-from perennial.analyse.plan import finish_analyse, plan_analyse
-from perennial.clean.plan import finish_clean, plan_clean
-from perennial.collect.collect import collect
-from perennial.collect.drops import pinned_drop, pinned_reference
 from perennial.errors import RefusedError
-from perennial.lake.lake import Lake
-from perennial.runtime.base import Runtime
-from perennial.train.plan import finish_training, plan_training
-
-Facts = dict[str, Any]
+from perennial.stages import STAGES, Facts, Run, Stage
+from perennial.stages.stage import reason_to_skip
 
 
-def finished_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
+def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Facts] | None:
     """
-    Return the facts of every stage when none has anything to do for `day`; None at the first that has work.
+    Return the result of every stage when none has anything to do for the run's date; None at the first that has work.
 
-    The stages are asked in their order, because each plans from what the one before it left. Once a stage says that it is
-    current, calling it changes nothing and gives its facts. What a stage refuses is left to its own task.
+    The stages are asked in their order, because each plans from what the one before it left. A date that a stage refuses has
+    work: that stage's own task says why.
     """
-    moment = lake.at_one_moment()
-    try:
-        data = _data_stages(moment, day)
-        # Decisions and releases of other runs are to be seen at once.
-        lake = replace(lake, tables=moment.tables)
-        models = None if data is None else _model_stages(lake, day, runtime, run_id)
-    except RefusedError:
-        return None
-    return None if data is None or models is None else {**data, **models}
-
-
-def _data_stages(lake: Lake, day: date) -> dict[str, Facts] | None:
-    pinned = (
-        *(pinned_drop(lake, source, day) for source in lake.pipeline.sources),
-        *(pinned_reference(lake, name) for name in lake.pipeline.references),
-    )
-    if None in pinned:
-        return None
-    # It has nothing to read now, unless an earlier date has landed late.
-    collected = collect(lake, day)
-    if collected["outcome"] != "unchanged" or plan_clean(lake, day).job_uri is not None:
-        return None
-    cleaned = finish_clean(lake, day)
-    if plan_analyse(lake, day).job_uri is not None:
-        return None
-    return {"collect": collected, "clean": _unchanged(cleaned), "analyse": _unchanged(finish_analyse(lake, day))}
-
-
-def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
-    plans = {name: plan_training(lake, day, name) for name in lake.pipeline.training.candidates}
-    for plan in plans.values():
-        if plan.skipped is not None:
-            return {stage: {"outcome": "skipped", "reason": plan.skipped} for stage in ("train", "evaluate", "deploy")}
-    if not all(plan.unchanged for plan in plans.values()):
-        return None
-    # Imported here: they bring scikit-learn, and most runs have already found work to do.
-    from perennial.deploy import deploy
-    from perennial.evaluate import evaluate
-
-    if not (evaluate.is_current(lake, day) and deploy.is_current(lake, day, runtime)):
-        return None
-    return {
-        "train": {"outcome": "unchanged", "candidates": {name: finish_training(lake, plan) for name, plan in plans.items()}},
-        "evaluate": evaluate.evaluate(lake, day, run_id=run_id),
-        "deploy": deploy.deploy(lake, day, runtime),
-    }
-
-
-def _unchanged(facts: Facts) -> Facts:
-    return {**facts, "outcome": "unchanged"}
+    moment = run.lake.at_one_moment()
+    run = replace(run, lake=replace(run.lake, tables=moment.tables))
+    results: dict[str, Facts] = {}
+    ended: dict[str, str] = {}
+    for stage in stages:
+        if (reason := reason_to_skip(stage, ended)) is not None:
+            result: Facts | None = {"outcome": "skipped", "reason": reason}
+        else:
+            try:
+                result = stage.find(run, moment)
+            except RefusedError:
+                return None
+        if result is None:
+            return None
+        results[stage.name] = result
+        if reason is not None or (stage.skip_ends_run and result["outcome"] == "skipped"):
+            ended[stage.name] = result["reason"]
+    return results

@@ -8,8 +8,9 @@ from datetime import date
 from typing import Any
 
 from perennial.lake.lake import Lake
+from perennial.stages import STAGES, SparkStage
 
-SPARK_STAGES = ("clean", "analyse")
+SPARK_STAGES = tuple(stage.name for stage in STAGES if isinstance(stage, SparkStage))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,14 +37,14 @@ class PlanRunOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         from perennial.backfill.batch import last_ahead
         from perennial.freshness.unchanged import finished_stages
-        from perennial.runtime.choice import open_runtime
+        from perennial.stages import Run
 
         lake, run = lake_of(self.pipeline), context["dag_run"]
         request = self._request(lake, context)
         self.log.info("This is a run of %s", request.day)
         plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
         is_asked = request.recompute or request.force_decision is not None
-        stages = None if is_asked else finished_stages(lake, request.day, open_runtime(lake.pipeline), run.run_id)
+        stages = None if is_asked else finished_stages(Run(lake, request.day, run.run_id))
         if stages is not None:
             self.log.info("Nothing has changed since %s was decided", request.day)
             self._end(lake, context, {**plan, "outcome": "unchanged", "stages": stages})

@@ -1,17 +1,19 @@
-"""The operator of the two Spark stages."""
+"""The operator of the stages whose work is a Spark job."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.stages import Facts, Run, SparkStage, stage_named
 from perennial_airflow.lake import lake_of
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
@@ -25,7 +27,7 @@ class SparkStageOperator(SparkSubmitOperator):
     Idempotent: when the tables already hold what the plan asks for, nothing is submitted.
 
     :param pipeline: name of the pipeline
-    :param stage: `clean` or `analyse`
+    :param stage: name of a stage whose work is a Spark job
     :param day: the run's date, YYYY-MM-DD (templated)
     :param until: the last date that the run works ahead for, YYYY-MM-DD (templated)
     """
@@ -33,7 +35,7 @@ class SparkStageOperator(SparkSubmitOperator):
     # The fields of SparkSubmitOperator are set below from our own plan: nothing that a user typed is rendered into them.
     template_fields: Sequence[str] = ("day", "until")
 
-    def __init__(self, *, pipeline: str, stage: Literal["clean", "analyse"], day: str, until: str, **kwargs: Any) -> None:
+    def __init__(self, *, pipeline: str, stage: str, day: str, until: str, **kwargs: Any) -> None:
         super().__init__(name=f"{stage}-{pipeline}", **kwargs)
         self.pipeline = pipeline
         self.stage = stage
@@ -41,23 +43,21 @@ class SparkStageOperator(SparkSubmitOperator):
         self.until = until
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
-        if self.stage == "clean":
-            from perennial.clean.plan import finish_clean as finish
-            from perennial.clean.plan import plan_clean as make_plan
-        else:
-            from perennial.analyse.plan import finish_analyse as finish
-            from perennial.analyse.plan import plan_analyse as make_plan
-
-        lake = lake_of(self.pipeline)
+        stage = stage_named(self.stage)
+        if not isinstance(stage, SparkStage):
+            raise TypeError(f"The stage {self.stage} has no Spark job")
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
+        run = Run(
+            lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
+        )
 
-        def bring(last: date) -> dict[str, Any]:
-            plan = make_plan(lake, day, until=last, recompute=context["params"]["recompute"])
+        def bring(last: date) -> Facts:
+            plan = stage.plan(replace(run, until=last))
             if plan.job_uri is None:
                 self.log.info("Nothing to do: the tables hold %s", self.day)
-                return {**finish(lake, day), "outcome": "unchanged"}
+                return {**stage.finish(run), "outcome": "unchanged"}
             self._submit(plan, context)
-            return finish(lake, day)
+            return stage.finish(run)
 
         if until > day:
             try:

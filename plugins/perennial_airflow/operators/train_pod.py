@@ -19,7 +19,7 @@ from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_faile
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 from perennial.train.plan import TrainingPlan, finish_training, plan_ahead, plan_training
 from perennial_airflow.lake import lake_of
-from perennial_airflow.tasks import skip_training
+from perennial_airflow.tasks import skip
 
 FOUND_SECONDS = 120
 GONE, CONFLICT = 404, 409
@@ -61,7 +61,7 @@ class TrainPodOperator(KubernetesPodOperator):
         lake = lake_of(self.pipeline)
         plan = plan_training(lake, date.fromisoformat(self.day), self.candidate, recompute=context["params"]["recompute"])
         if plan.skipped is not None:
-            skip_training(context["ti"], plan)
+            skip(context["ti"], finish_training(lake, plan))
         if plan.job_uri is None or plan.key is None:
             self._report(context, finish_training(lake, plan))
             return

@@ -32,12 +32,14 @@ from perennial.errors import DropRefusedError, PerennialError, RefusedError, Rel
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import facts
 from perennial.evaluate.evaluate import evaluate
-from perennial.freshness import unchanged
+from perennial.freshness.unchanged import finished_stages
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
+from perennial.stages import STAGES, Run
 from perennial.store.objects import canonical_json
 from perennial.train.plan import TrainingPlan
 
+MODEL_STAGES = [stage for stage in STAGES if stage.name in ("train", "evaluate", "deploy")]
 DAYS = [LAST - timedelta(days=back) for back in range(4, -1, -1)]
 SEEDS, STEPS = range(1, 6), 12
 GOOD, BETTER, BAD = 0.1, 0.11, -0.05
@@ -232,7 +234,7 @@ class World:
     def _compare_the_run_of(self, last: date, champion: str | None, behind: str) -> None:
         """Airflow's first task hands on the facts of a date that needs nothing, or lets its tasks run."""
         self.lab.plans = self.plans[last]
-        stages = unchanged._model_stages(self.lab.lake, last, self.runtime, "r")
+        stages = finished_stages(Run(self.lab.lake, last, "r", runtime=self.runtime), MODEL_STAGES)
         if stages is not None:
             assert stages["evaluate"]["champion"] == champion
             assert stages["deploy"]["version"] in ({champion} if stages["deploy"]["outcome"] == "unchanged" else {None})
@@ -254,8 +256,8 @@ def world(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
-    monkeypatch.setattr(unchanged, "plan_training", lab.plan)
-    monkeypatch.setattr(unchanged, "finish_training", lambda _lake, plan: {"name": plan.candidate})
+    monkeypatch.setattr("perennial.train.plan.plan_training", lab.plan)
+    monkeypatch.setattr("perennial.train.plan.finish_training", lambda _lake, plan: {"name": plan.candidate})
     monkeypatch.setattr("perennial.commands.arguments.lake_of", lambda _: lab.lake)
     monkeypatch.setattr("perennial.commands.status.lake_of", lambda _: lab.lake)
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(lab.pipeline.folder.parent))

@@ -13,7 +13,7 @@ import pytest
 
 from perennial.config.pipeline import Training
 from perennial.fingerprints.closure import Modules
-from perennial.fingerprints.code import DECIDES_NOTHING, STAGES, code_digest, modules_of
+from perennial.fingerprints.code import DECIDES_NOTHING, ENTRY_POINTS, code_digest, modules_of
 from perennial.fingerprints.known_sources import PACKAGE, known_sources
 from perennial.fingerprints.source import Source, read_source
 from perennial.store.objects import sha256
@@ -21,7 +21,7 @@ from perennial.train.candidates import module_of
 
 CANDIDATES = tuple(Training().candidates)
 RESULTS: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in STAGES if name != "train"},
+    **{name: (name,) for name in ENTRY_POINTS if name != "train"},
     **{candidate: ("train", module_of(candidate)) for candidate in CANDIDATES},
 }
 """What has a fingerprint of its own: the stages, and of training each candidate."""
@@ -41,7 +41,8 @@ def digests(package: Path) -> Digests:
     """Return {result: {module: digest}} of a package's files."""
     modules = Modules(package, known())
     return {
-        name: modules.closure([STAGES[stage].entry, *more], STAGES[stage].left_out) for name, (stage, *more) in RESULTS.items()
+        name: modules.closure([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
+        for name, (stage, *more) in RESULTS.items()
     }
 
 
@@ -162,7 +163,7 @@ def test_another_candidate_moves_no_fingerprint(package: Path) -> None:
     assert changed != body
     registry.write_text(changed, encoding="utf-8")
     assert moved(before, digests(package)) == set()
-    closure = Modules(package, {}).closure([STAGES["train"].entry, "perennial.train.trees"], STAGES["train"].left_out)
+    closure = Modules(package, {}).closure([ENTRY_POINTS["train"].entry, "perennial.train.trees"], ENTRY_POINTS["train"].left_out)
     assert {"perennial.train.trees", "perennial.train.tree_nodes"} == set(closure) - set(before["logistic"])
     registry.write_text(body, encoding="utf-8")
     for name in ("trees", "tree_nodes"):
@@ -186,16 +187,17 @@ def test_each_module_that_is_left_out_is_one_that_a_stage_meets() -> None:
     """A reason is kept no longer than its use."""
     modules = Modules(PACKAGE, known_sources())
     met = {
-        name: modules.reached([STAGES[stage].entry, *more], STAGES[stage].left_out) for name, (stage, *more) in RESULTS.items()
+        name: modules.reached([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
+        for name, (stage, *more) in RESULTS.items()
     }
     assert set(DECIDES_NOTHING) - set().union(*met.values()) == set()
-    for name, stage in STAGES.items():
+    for name, stage in ENTRY_POINTS.items():
         own = {result for result, (of, *_) in RESULTS.items() if of == name}
         assert set(stage.decides_nothing) - set().union(*(met[result] for result in own)) == set(), name
 
 
 def test_each_reason_is_given() -> None:
-    reasons = {**DECIDES_NOTHING, **{name: why for stage in STAGES.values() for name, why in stage.decides_nothing.items()}}
+    reasons = {**DECIDES_NOTHING, **{name: why for stage in ENTRY_POINTS.values() for name, why in stage.decides_nothing.items()}}
     assert [name for name, why in reasons.items() if len(why) < 15] == []
 
 

@@ -1,0 +1,28 @@
+"""The stages of a run, in their order. This is the only list of them."""
+
+from __future__ import annotations
+
+from perennial.stages.analyse import Analyse
+from perennial.stages.clean import Clean
+from perennial.stages.collect import Collect
+from perennial.stages.deploy import Deploy
+from perennial.stages.evaluate import Evaluate
+from perennial.stages.stage import Facts, Run, SparkStage, Stage
+from perennial.stages.train import Train
+
+STAGES: tuple[Stage, ...] = (
+    Collect(),
+    Clean(),
+    Analyse(),
+    Train(),
+    Evaluate(),
+    Deploy(),
+)
+"""Each stage comes after all that it follows."""
+
+__all__ = ["STAGES", "Facts", "Run", "SparkStage", "Stage", "stage_named"]
+
+
+def stage_named(name: str) -> Stage:
+    """Return a stage by its name."""
+    return next(stage for stage in STAGES if stage.name == name)

@@ -1,0 +1,39 @@
+"""The stage analyse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.stages.stage import Facts, Run, SparkStage
+
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+    from perennial.spark.submit import SparkPlan
+
+
+class Analyse(SparkStage):
+    """Makes analyses, lookups and features, with Spark SQL."""
+
+    name = "analyse"
+    follows = ("clean",)
+    summary = "makes analyses, lookups and features, with Spark SQL"
+
+    def find(self, run: Run, moment: Lake) -> Facts | None:
+        """Return the partitions of the date, unless the plan names one to make."""
+        from perennial.analyse.plan import finish_analyse, plan_analyse
+
+        if plan_analyse(moment, run.day).job_uri is not None:
+            return None
+        return {**finish_analyse(moment, run.day), "outcome": "unchanged"}
+
+    def plan(self, run: Run) -> SparkPlan:
+        """Plan one job for the batch."""
+        from perennial.analyse.plan import plan_analyse
+
+        return plan_analyse(run.lake, run.day, until=run.until, recompute=run.recompute)
+
+    def finish(self, run: Run) -> Facts:
+        """Read back the partitions of the date."""
+        from perennial.analyse.plan import finish_analyse
+
+        return finish_analyse(run.lake, run.day)

@@ -1,0 +1,39 @@
+"""The stage clean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.stages.stage import Facts, Run, SparkStage
+
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+    from perennial.spark.submit import SparkPlan
+
+
+class Clean(SparkStage):
+    """Applies the contract and quarantines bad rows, with Spark."""
+
+    name = "clean"
+    follows = ("collect",)
+    summary = "applies the contract and quarantines bad rows, with Spark"
+
+    def find(self, run: Run, moment: Lake) -> Facts | None:
+        """Return the partitions of the date, unless the plan names one to make."""
+        from perennial.clean.plan import finish_clean, plan_clean
+
+        if plan_clean(moment, run.day).job_uri is not None:
+            return None
+        return {**finish_clean(moment, run.day), "outcome": "unchanged"}
+
+    def plan(self, run: Run) -> SparkPlan:
+        """Plan one job for the batch."""
+        from perennial.clean.plan import plan_clean
+
+        return plan_clean(run.lake, run.day, until=run.until, recompute=run.recompute)
+
+    def finish(self, run: Run) -> Facts:
+        """Read back the partitions of the date."""
+        from perennial.clean.plan import finish_clean
+
+        return finish_clean(run.lake, run.day)

@@ -1,0 +1,38 @@
+"""The stage deploy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.stages.stage import Facts, Run, Stage
+
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+    from perennial.runtime.base import Runtime
+
+
+class Deploy(Stage):
+    """Release the champion with the newest lookups, when the date is the newest."""
+
+    name = "deploy"
+    follows = ("evaluate",)
+    summary = "stages, checks, switches and watches the release; back to the previous one if it fails"
+
+    def find(self, run: Run, moment: Lake) -> Facts | None:
+        """Return the release that serves, when a deploy would change nothing."""
+        from perennial.deploy.deploy import deploy, is_current
+
+        runtime = _runtime(run)
+        return deploy(run.lake, run.day, runtime) if is_current(run.lake, run.day, runtime) else None
+
+    def run(self, run: Run, candidate: str | None = None) -> Facts:
+        """Bring the release live."""
+        from perennial.deploy.deploy import deploy
+
+        return deploy(run.lake, run.day, _runtime(run))
+
+
+def _runtime(run: Run) -> Runtime:
+    from perennial.runtime.choice import open_runtime
+
+    return run.runtime or open_runtime(run.lake.pipeline)

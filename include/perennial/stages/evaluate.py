@@ -1,0 +1,38 @@
+"""The stage evaluate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perennial.stages.stage import Facts, Run, Stage
+
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+
+
+class Evaluate(Stage):
+    """Judge the candidates against the incumbent and record the decision."""
+
+    name = "evaluate"
+    follows = ("train",)
+    summary = "decides PROMOTE, HOLD or REJECT, with reasons"
+
+    def find(self, run: Run, moment: Lake) -> Facts | None:
+        """Return the decision of the date when it rests on the present models."""
+        from perennial.evaluate.evaluate import evaluate, is_current
+
+        return evaluate(run.lake, run.day, run_id=run.run_id) if is_current(run.lake, run.day) else None
+
+    def run(self, run: Run, candidate: str | None = None) -> Facts:
+        """Decide the date, then the other dates of its batch."""
+        from perennial.evaluate.evaluate import evaluate, evaluate_ahead
+
+        decided = evaluate(
+            run.lake,
+            run.day,
+            run_id=run.run_id,
+            force_decision=run.force_decision,
+            force_reason=run.force_reason,
+        )
+        evaluate_ahead(run.lake, run.day, run.last, run_id=run.run_id)
+        return decided
