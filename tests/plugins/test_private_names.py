@@ -1,0 +1,74 @@
+"""
+Private names of libraries that we use: each is there, and no other is used.
+
+A library may rename them in any release. This file then fails, names the attribute, and says which of our modules uses it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from multiprocessing import SimpleQueue
+from pathlib import Path
+
+import boto3
+import pytest
+from airflow.executors.local_executor import LocalExecutor
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+from stack.config import REPO
+
+SPARK_STAGE = "plugins/perennial_airflow/operators/spark_stage.py"
+EXECUTOR = "include/stack/executor.py"
+
+
+def sets(made: type, name: str) -> bool:
+    """Tell whether the class's constructor sets an attribute of its instances."""
+    tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(made.__init__)))
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Store) for node in ast.walk(tree)
+    )
+
+
+def calls(made: type, name: str) -> bool:
+    """Tell whether a class calls a method of its own, so that an override takes part."""
+    return f"self.{name}(" in "".join(inspect.getsource(base) for base in made.__mro__[:-1])
+
+
+GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
+    (SPARK_STAGE, "_hook"): lambda: sets(SparkSubmitOperator, "_hook"),
+    (SPARK_STAGE, "_spark_binary"): lambda: sets(SparkSubmitOperator, "_spark_binary"),
+    (SPARK_STAGE, "_submit_sp"): lambda: sets(SparkSubmitHook, "_submit_sp"),
+    (EXECUTOR, "_process_workloads"): lambda: calls(LocalExecutor, "_process_workloads"),
+    (EXECUTOR, "_reader"): lambda: hasattr(SimpleQueue(), "_reader"),
+    ("include/perennial/store/objects.py", "_session"): lambda: hasattr(boto3.Session()._session, "get_component"),
+}
+BRIDGES = {"_jvm", "_jdf", "_jsc", "_jsparkSession"}
+"""PySpark's bridge to the JVM. The Spark tests run each use of it, in Spark's own environment."""
+
+DOCUMENTED = {"_exit", "_asdict", "_put_if"}
+"""Names of Python that are no secret in spite of their underscore, and a method of a parent class of ours."""
+
+
+def private_names(file: Path) -> Iterator[str]:
+    """Yield the private attributes that a module takes from something else than `self`, and from its base classes."""
+    where = str(file.relative_to(REPO))
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if not is_own or (where, node.attr) in GUARDED:
+                yield node.attr
+
+
+@pytest.mark.parametrize(("where", "name"), GUARDED, ids=lambda value: Path(value).name)
+def test_the_name_is_there(where: str, name: str) -> None:
+    assert GUARDED[where, name](), f"The library has no {name} any more; {where} uses it"
+
+
+def test_no_other_private_name_of_a_library_is_used() -> None:
+    used = set()
+    for file in [*REPO.glob("plugins/**/*.py"), *REPO.glob("include/**/*.py"), *REPO.glob("dags/*.py")]:
+        used |= {(str(file.relative_to(REPO)), name) for name in {*private_names(file)} - BRIDGES - DOCUMENTED}
+    assert used == set(GUARDED)
