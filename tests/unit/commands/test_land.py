@@ -1,4 +1,4 @@
-"""Landing one's own files: the command, and the program of the how-to, with the pipeline that the README describes."""
+"""Landing one's own files: the command, and the program of the how-to, with the pipeline of the tutorial."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CSV = b'order_id,country,amount,is_returned\n1,DE,9.5,true\n2,"F\nR",3,\n'
 
 @pytest.fixture
 def folder(documented, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Return the folder of the README's pipeline."""
+    """Return the folder of the tutorial's pipeline."""
     folder = tmp_path / "pipelines" / "returned_orders"
     (folder / "lookups").mkdir(parents=True)
-    (folder / "pipeline.yaml").write_text(documented("README.md", "yaml")[0])
-    features, lookup = documented("README.md", "sql")
+    (folder / "pipeline.yaml").write_text(documented("docs/tutorial.md", "yaml")[0])
+    features, lookup = documented("docs/tutorial.md", "sql")
     (folder / "features.sql").write_text(features)
     (folder / "lookups" / "country_rates.sql").write_text(lookup)
     monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path / "var"))

@@ -25,7 +25,7 @@ def part(port: int) -> Part:
 
 def test_readme_asks_for_what_doctor_asks_for() -> None:
     assert (
-        f"({machine.SETUP_GB} for what is installed, {machine.DISK_GB} for data) and {machine.MEMORY_GB} GB of memory"
+        f"({machine.SETUP_GB} for the installation, {machine.DISK_GB} for data) and {machine.MEMORY_GB} GB of memory"
         in (REPO / "README.md").read_text()
     )
 
