@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -267,11 +267,12 @@ def test_work_ahead_goes_on_over_rest_dates(lake: Lake, land: Any) -> None:
 
 def test_a_drop_on_a_rest_date_keeps_no_release_back(lab: Lab, s3: Any, land_drops: Any) -> None:
     own = with_calendar(lab.lake, **WORKDAYS)
-    land_drops(s3.put, lab.pipeline, FRIDAY, SUNDAY)
-    assert is_newest(own, Chain(), FRIDAY)
-    land_drops(s3.put, lab.pipeline, MONDAY, MONDAY)
-    assert not is_newest(own, Chain(), FRIDAY)
-    assert later_drops(own, FRIDAY).waiting == MONDAY
+    friday, sunday, monday = (day + timedelta(days=7) for day in (FRIDAY, SUNDAY, MONDAY))
+    land_drops(s3.put, lab.pipeline, friday, sunday)
+    assert is_newest(own, Chain(), friday)
+    land_drops(s3.put, lab.pipeline, monday, monday)
+    assert not is_newest(own, Chain(), friday)
+    assert later_drops(own, friday).waiting == monday
 
 
 def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from perennial.collect.collect import collect
 from perennial.collect.deadline import deadlines
 from perennial.collect.drops import pinned_drop
 from perennial.deploy.deploy import deploy, is_current
-from perennial.deploy.newest import newest_to_run
+from perennial.deploy.newest import Later, newest_to_run
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError
 
@@ -53,7 +53,7 @@ def test_the_date_before_a_refused_one_is_released_and_the_refused_one_is_named(
     assert (found["outcome"], found["note"]) == ("done", f"{D2} is later and {reason}, so {D1} is the newest date")
     assert is_current(lab.lake, D1, runtime)
     now = read_standing(lab.lake)
-    assert (now.waiting, now.refused, now.behind) == (None, {D2: reason}, "")
+    assert (now.later, now.behind) == (Later(refused={D2: reason}), "")
     assert ("refused", f"{D2}: {reason}. It is not the newest date") in now.lines()
     (deadline,) = deadlines(lab.pipeline, D2).values()
     assert newest_to_run(lab.lake, D2, deadline) == D1, "nor is it what a run without a date takes"
@@ -74,5 +74,5 @@ def test_once_the_drop_is_landed_again_the_date_before_waits_for_it(
     assert found["outcome"] == "skipped"
     assert found["reason"].startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
     now = read_standing(lab.lake)
-    assert now.waiting == D2
+    assert now.later.waiting == D2
     assert dict(now.lines())["waits"].startswith(f"{D2} has landed but has no decision")
