@@ -14,7 +14,7 @@ from steps import decide
 from perennial.ahead import chunks, last_ahead
 from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed
 from perennial.calendar import days
-from perennial.clean.plan import _key, finish_clean, plan_clean
+from perennial.clean.plan import clean_keys, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
@@ -70,9 +70,8 @@ def filled(lake: Lake, first: date, last: date) -> Lake:
     own = replace(lake, tables=FixedTables())  # type: ignore[arg-type]
     for day in own.pipeline.calendar.dates(first, last):
         collect(own, day)
-    dates = own.pipeline.calendar.dates(own.pipeline.calendar.needed_from(first), last)
-    drops = {day: one.drop for day, one in landed_drops(own, "readings", dates).items() if one.drop}
-    clean = {day.isoformat(): Partition(_key(own, "readings", day, drop), f"of {day}", 200) for day, drop in drops.items()}
+    keys = clean_keys(own, "readings", first, last)
+    clean = {str(day): Partition(key, f"of {day}", 200) for day, key in keys.items()}
     states: dict[str, TableState] = own.tables.states  # type: ignore[attr-defined]
     states["clean_readings"] = TableState("clean_readings", "s3://x/meta", 1, clean)
     for table, keys in _wanted(own, first, last, {"readings": states["clean_readings"]}).items():

@@ -10,10 +10,9 @@ from lab import Lab
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, decide
 
-from perennial.clean.plan import _key as clean_key
+from perennial.clean.plan import clean_keys
 from perennial.collect.collect import collect
 from perennial.collect.deadline import deadlines
-from perennial.collect.drops import pinned_drop
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.newest import Later, newest_to_run
 from perennial.deploy.standing import read_standing
@@ -32,10 +31,8 @@ def refuse(lab: Lab, s3: Any, land_drops: Callable[..., None]) -> Callable[[str]
                 collect(lab.lake, D2)
             return "its drop of readings is refused"
         collect(lab.lake, D2)
-        drop = pinned_drop(lab.lake, "readings", D2)
-        assert drop is not None
         # What the Spark job leaves that refuses a date for its rows.
-        key = clean_key(lab.lake, "readings", D2, drop)
+        key = clean_keys(lab.lake, "readings", D2, D2)[D2]
         lab.lake.objects.create(lab.lake.layout.refusal("readings", D2, key), b"{}")
         return "its drop of readings is refused for its rows"
 
