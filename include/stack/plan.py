@@ -26,6 +26,9 @@ class Part:
     clings_to: tuple[str, ...] = ()
     """Services whose restart it does not survive for long: when they were started, it is started anew as well."""
 
+    asks: tuple[str, ...] = ()
+    """Services that tell whether it is ready: they are chosen with it, and may start at the same time."""
+
     before: Callable[[StackConfig], str | None] | None = None
     """Work that comes before the service; returns what the user should know of it."""
 
@@ -66,7 +69,7 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
         ),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(
-            Part(name=one.name, service=one, needs=_needs(one.name, stored), clings_to=("postgres",))
+            Part(name=one.name, service=one, needs=_needs(one.name, stored), clings_to=("postgres",), asks=_asks(one.name))
             for one in airflow.airflow_services(config)
         ),
         *(Part(name=one.name, service=one, needs=stored) for one in server.server_services(config)),
@@ -85,6 +88,11 @@ def _needs(service: str, stored: tuple[str, ...]) -> tuple[str, ...]:
     return ("airflow-api", *stored) if service == "airflow-triggerer" else ("airflow-database",)
 
 
+def _asks(service: str) -> tuple[str, ...]:
+    """Return the API server, which sees the heartbeats of Airflow's other services; itself it needs no other."""
+    return () if service == "airflow-api" else ("airflow-api",)
+
+
 def choose(parts: Sequence[Part], only: Collection[str], with_needs: bool = True) -> tuple[Part, ...]:
     """Return the parts named (`airflow` and `server` name all of theirs), with everything that they need, or all of them."""
     if not only:
@@ -96,7 +104,7 @@ def choose(parts: Sequence[Part], only: Collection[str], with_needs: bool = True
         if not found:
             raise StackError(f"No part of the stack is named {word!r}. Parts: {', '.join(by_name)}.")
         chosen |= found
-    while with_needs and (missing := {need for name in chosen for need in by_name[name].needs} - chosen):
+    while with_needs and (missing := {need for name in chosen for need in (*by_name[name].needs, *by_name[name].asks)} - chosen):
         chosen |= missing
     return tuple(part for part in parts if part.name in chosen)
 

@@ -192,6 +192,7 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "history_lost": [],
         "waits": None,
         "refused_dates": {},
+        "untrained_dates": {},
         "decided": 0,
         "stale": [],
         "last_date": None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanal
 from perennial.backfill.batch import chunks, last_ahead
 from perennial.backfill.plan import plan_history
 from perennial.calendar import days
-from perennial.clean.plan import _key, finish_clean, plan_clean
+from perennial.clean.plan import clean_keys, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
@@ -70,9 +70,8 @@ def filled(lake: Lake, first: date, last: date) -> Lake:
     own = replace(lake, tables=FixedTables())  # type: ignore[arg-type]
     for day in own.pipeline.calendar.dates(first, last):
         collect(own, day)
-    dates = own.pipeline.calendar.dates(own.pipeline.calendar.needed_from(first), last)
-    drops = {day: one.drop for day, one in landed_drops(own, "readings", dates).items() if one.drop}
-    clean = {day.isoformat(): Partition(_key(own, "readings", day, drop), f"of {day}", 200) for day, drop in drops.items()}
+    keys = clean_keys(own, "readings", first, last)
+    clean = {str(day): Partition(key, f"of {day}", 200) for day, key in keys.items()}
     states: dict[str, TableState] = own.tables.states  # type: ignore[attr-defined]
     states["clean_readings"] = TableState("clean_readings", "s3://x/meta", 1, clean)
     for table, keys in _wanted(own, first, last, {"readings": states["clean_readings"]}).items():
@@ -267,11 +266,12 @@ def test_work_ahead_goes_on_over_rest_dates(lake: Lake, land: Any) -> None:
 
 def test_a_drop_on_a_rest_date_keeps_no_release_back(lab: Lab, s3: Any, land_drops: Any) -> None:
     own = with_calendar(lab.lake, **WORKDAYS)
-    land_drops(s3.put, lab.pipeline, FRIDAY, SUNDAY)
-    assert is_newest(own, Chain(), FRIDAY)
-    land_drops(s3.put, lab.pipeline, MONDAY, MONDAY)
-    assert not is_newest(own, Chain(), FRIDAY)
-    assert later_drops(own, FRIDAY).waiting == MONDAY
+    friday, sunday, monday = (day + timedelta(days=7) for day in (FRIDAY, SUNDAY, MONDAY))
+    land_drops(s3.put, lab.pipeline, friday, sunday)
+    assert is_newest(own, Chain(), friday)
+    land_drops(s3.put, lab.pipeline, monday, monday)
+    assert not is_newest(own, Chain(), friday)
+    assert later_drops(own, friday).waiting == monday
 
 
 def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(lab: Lab) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from perennial.backfill.batch import chunks
 from perennial.collect.drops import whole_dates
-from perennial.deploy.newest import is_newest
+from perennial.deploy.newest import is_newest, lacks_history
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.freshness.stale import Stale, stale_dates
@@ -79,7 +79,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
     young = _young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, one in stale.items() if not one.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
-    newest = next((d for d in reversed(dates) if d not in missing), None)
+    newest = next((d for d in reversed(dates) if d not in missing and not lacks_history(lake, d)), None)
     reaches = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,

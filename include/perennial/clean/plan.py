@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -80,13 +80,17 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
 
 def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Key]:
     """Return the keys that the accepted drops of a table (None: the reference) have now, for the runs of `day` up to `until`."""
-    return {d: _key(lake, name, d, drop) for d, drop in _pinned(lake, name, day, until).items() if drop is not None}
+    make = _prepare_keys(lake, name)
+    return {d: make(d, drop) for d, drop in _pinned(lake, name, day, until).items() if drop is not None}
 
 
 def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
     """Return the dates whose accepted drop cleaning has refused for its rows. The table is looked at only where there is a refusal."""
     recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
-    keys = {day: _key(lake, name, day, drop) for day, drop in drops.items()} if recorded else {}
+    if not recorded:
+        return set()
+    make = _prepare_keys(lake, name)
+    keys = {day: make(day, drop) for day, drop in drops.items()}
     refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
     partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
     return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
@@ -117,10 +121,11 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
         nulls |= _nulls(lake, name, drops)
         earlier |= {name: len(state.reshaped)} if state.reshaped else {}
         warnings += _reshaped(name, left & state.reshaped, len(needed))
+        make = _prepare_keys(lake, name)
         for key_day, drop in drops.items():
             if drop is None:
                 continue  # a rest date, or one that collect has named as a gap
-            key = _key(lake, name, key_day, drop)
+            key = make(key_day, drop)
             if _is_current(partitions, key_day, key):
                 if key_day in (day, None):
                     found = partitions[_text(key_day)]
@@ -167,9 +172,9 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
     """Return the refusals of dates that `day` needs whose drops collect accepts and clean refused for their rows: no table is read."""
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
     landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
-    found = {}
+    found, make = {}, _prepare_keys(lake, source)
     for d, one in landed.items():
-        uri = lake.layout.refusal(source, d, _key(lake, source, d, one.drop)) if one.drop is not None else ""
+        uri = lake.layout.refusal(source, d, make(d, one.drop)) if one.drop is not None else ""
         if uri in refused:
             found[d] = read_refusal(lake.objects.read_existing(uri).json())
     return found
@@ -205,11 +210,12 @@ def _work(lake: Lake, name: str, drops: Days, again: set[date | None]) -> tuple[
     work: dict[date | None, tuple[Key, Drop]] = {}
     refused: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
+    make = _prepare_keys(lake, name)
     for day, drop in drops.items():
         if drop is None:
             refused.append(day)
             continue
-        key = _key(lake, name, day, drop)
+        key = make(day, drop)
         if was_refused := _is_refused(lake, name, partitions, day, key):
             refused.append(day)
         if not (was_refused or _is_current(partitions, day, key)) or day in again:
@@ -238,23 +244,27 @@ def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
-def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> Key:
-    """Return the key of a clean partition: exactly what decides its rows."""
-    spec: Reference = lake.pipeline.tables[name]
-    sql = _sql(lake, name)
-    return make_key(
-        "clean",
-        of={"day": _text(day)},
-        code=code_digest("clean"),
-        data={"files": [[file.name, file.sha256] for file in drop.files]},
-        configuration={
-            "columns": _columns(spec),
-            "unique": spec.key,
-            "max_quarantine_share": spec.max_quarantine_share,
-            "sql": None if sql is None else sql_digest(sql),
-        },
-        libraries={"spark": SPARK_VERSION},
-    )
+def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
+    """Return a function that makes the keys of a table's partitions: exactly what decides their rows."""
+    spec, sql = lake.pipeline.tables[name], _sql(lake, name)
+    configuration = {
+        "columns": _columns(spec),
+        "unique": spec.key,
+        "max_quarantine_share": spec.max_quarantine_share,
+        "sql": None if sql is None else sql_digest(sql),
+    }
+
+    def make(day: date | None, drop: Drop) -> Key:
+        return make_key(
+            "clean",
+            of={"day": _text(day)},
+            code=code_digest("clean"),
+            data={"files": [[file.name, file.sha256] for file in drop.files]},
+            configuration=configuration,
+            libraries={"spark": SPARK_VERSION},
+        )
+
+    return make
 
 
 def _is_current(partitions: dict[str, Partition], day: date | None, key: str) -> bool:

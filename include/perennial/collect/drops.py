@@ -29,38 +29,30 @@ class Landed:
 
 def landed_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, Landed]:
     """Return what has landed of many dates, in order of date, for a listing and a page of the register a month."""
+    return {day: Landed(item, _fitting(lake, source, drop)) for day, item, drop in _walk(lake, source, wanted)}
+
+
+def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, list[str]]:
+    """Return how drops that were accepted once break today's contract, by date: a change of it makes them gaps."""
+    spec = lake.pipeline.sources[source]
+    return {
+        day: broken
+        for day, _, drop in _walk(lake, source, wanted)
+        if drop is not None and (broken := contract_problems(drop.columns, drop.rows, spec, day))
+    }
+
+
+def _walk(lake: Lake, source: str, wanted: Iterable[date]) -> Iterator[tuple[date, Listed, Drop | None]]:
+    """Yield the dates that have landed, in order: the manifest, and the drop that was accepted of it, whatever the contract is by now."""
     spec = lake.pipeline.sources[source]
     before, _, _ = spec.uri.partition("{date}")
-    landed: dict[date, Landed] = {}
     dates = sorted(set(wanted))
     for month in sorted({page_of(day) for day in dates}):
         found = {item.uri: item for item in lake.objects.listing(before + month)}
         page = read_page(lake, source, month) if found else {}
         for day in dates:
             if page_of(day) == month and (item := found.get(spec.drop_uri(day) + FILE)) is not None:
-                landed[day] = Landed(item, _fitting(lake, source, page.get((day, version_of(item)))))
-    return landed
-
-
-def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, list[str]]:
-    """Return how drops that were accepted once break today's contract, by date: a change of it makes them gaps."""
-    spec = lake.pipeline.sources[source]
-    before, _, _ = spec.uri.partition("{date}")
-    found: dict[date, list[str]] = {}
-    dates = set(wanted)
-    for month in sorted({page_of(day) for day in dates}):
-        landed = {item.uri: item for item in lake.objects.listing(before + month)}
-        for (day, version), drop in read_page(lake, source, month).items() if landed else ():
-            if day is None or day not in dates:
-                continue
-            item = landed.get(spec.drop_uri(day) + FILE)
-            if (
-                item is not None
-                and version == version_of(item)
-                and (broken := contract_problems(drop.columns, drop.rows, spec, day))
-            ):
-                found[day] = broken
-    return dict(sorted(found.items()))
+                yield day, item, page.get((day, version_of(item)))
 
 
 def landed_reference(lake: Lake, name: str) -> Landed | None:

@@ -51,7 +51,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     today = pipeline.calendar.local_date(datetime.now(UTC))
     upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
-    whole, champion = newest_whole(lake, upto), now.champion
+    whole, champion, later = newest_whole(lake, upto), now.champion, now.later
     at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(whole or upto), upto)
     known = [day for day in (whole, champion.day if champion else None) if day is not None]
     return {
@@ -60,8 +60,9 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "at_rest": [day.isoformat() for day in at_rest],
         "unlabelled": [day.isoformat() for day in unlabelled_dates(lake)],
         "known_after_days": pipeline.label.known_after_days,
-        "waits": now.waiting.isoformat() if now.waiting else None,
-        "refused_dates": {day.isoformat(): reason for day, reason in now.refused.items()},
+        "waits": later.waiting.isoformat() if later.waiting else None,
+        "refused_dates": {day.isoformat(): reason for day, reason in later.refused.items()},
+        "untrained_dates": {day.isoformat(): reason for day, reason in later.untrained.items()},
         "history_lost": lost_history(lake, max(known)) if known else [],
         "decided": len(chain.entries),
         "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],

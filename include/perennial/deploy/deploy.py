@@ -78,9 +78,11 @@ def is_current(lake: Lake, day: date, runtime: Runtime) -> bool:
 
 
 def _note(chain: Chain, later: Later, day: date) -> str:
-    """Say what is not plain about releasing this version on this date: a bar that it follows, later dates that are refused."""
+    """Say what is not plain about releasing this version on this date: a bar that it follows, later dates that do not count."""
     refused = (f"{late} is later and {reason}, so {day} is the newest date" for late, reason in sorted(later.refused.items()))
-    return "; ".join(part for part in (champion_of(chain, day).note, *refused) if part)
+    untrained = later.describe_untrained()
+    young = f"later dates do not count ({untrained}), so {day} is the newest date" if untrained else ""
+    return "; ".join(part for part in (champion_of(chain, day).note, *refused, young) if part)
 
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:

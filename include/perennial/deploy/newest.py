@@ -1,8 +1,8 @@
 """
 The newest date. Production follows it and no other, so that a backfill never replaces a newer model.
 
-A date is the newest when no later date is decided or has a complete drop. A refused drop is not complete: its date can have no
-decision, and older dates must not wait for it.
+A date is the newest when no later date is decided, and none has a complete drop that can be decided. Older dates do not wait for
+a date whose drop is refused, nor for one that training skips.
 """
 
 from __future__ import annotations
@@ -31,12 +31,21 @@ class Later:
     """
     The drops that landed for dates after a certain one.
 
-    :param waiting: the newest of these dates that has landed from every source and is not refused
+    :param waiting: the newest of these dates that has landed from every source, is not refused and has enough history
     :param refused: the dates after `waiting` whose drop is refused, with the reason
+    :param untrained: the dates after `waiting` that have too little history to train, with the reason
     """
 
     waiting: date | None = None
     refused: Mapping[date, str] = field(default_factory=dict)
+    untrained: Mapping[date, str] = field(default_factory=dict)
+
+    def describe_untrained(self) -> str:
+        """Name the newest date with too little history and the number of others: a feed that pauses leaves many."""
+        if not self.untrained:
+            return ""
+        newest, more = max(self.untrained), len(self.untrained) - 1
+        return f"{newest}: {self.untrained[newest]}{f', and {more} before it' if more else ''}"
 
 
 def later_drops(lake: Lake, day: date) -> Later:
@@ -47,12 +56,30 @@ def later_drops(lake: Lake, day: date) -> Later:
     """
     named = sorted(set.intersection(*(_landed(lake, source, day) for source in lake.pipeline.sources)), reverse=True)
     refused: dict[date, str] = {}
+    untrained: dict[date, str] = {}
     for later in named:
         if reason := refused_dates(lake, [later]).get(later):
             refused[later] = reason
         elif whole_dates(lake, [later]):
-            return Later(later, refused)
-    return Later(None, refused)
+            if (reason := lacks_history(lake, later)) is None:
+                return Later(later, refused, untrained)
+            untrained[later] = reason
+    return Later(None, refused, untrained)
+
+
+def lacks_history(lake: Lake, day: date) -> str | None:
+    """
+    Return why training skips a landed date even once all that has landed is analysed, or None when it does not.
+
+    What has run so far plays no part, so the answer does not depend on the order of a backfill. A gap may still be filled: then
+    the date counts again.
+    """
+    calendar, features = lake.pipeline.calendar, lake.tables.state("features")
+    dates = calendar.feature_dates(day)
+    kept = {d for d in dates if features.get(d) is not None}  # a drop that has left the landing zone is used as it was
+    history = (whole_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
+    reason = calendar.split(day, history).too_little
+    return f"too little history to train, {reason}" if reason else None
 
 
 def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:

@@ -6,7 +6,6 @@ Where a pipeline stands: its champion, what is barred, what serves, and why that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,7 +18,7 @@ from perennial.evaluate.champions import Champion, barred_versions, champion_of,
 from perennial.lake.lake import Lake
 
 MAX_BARS = 3
-_AT_WORK = "its deploy is still running, or was interrupted: in that case run the date again"
+_AT_WORK = "its deploy is still running, or was interrupted: in that case run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,7 @@ class Standing:
     :param champion: of the last decided date; None: no date is decided
     :param barred: every version that is barred, the newest bar first
     :param release: the active release, and its version
-    :param waiting: a later date that has landed and has no decision yet
-    :param refused: later dates whose drop is refused: they are not the newest
+    :param later: the drops after the last decided date
     :param behind: why the active release is not that of the last decided date; empty: it is
     """
 
@@ -39,20 +37,22 @@ class Standing:
     barred: tuple[Intervention, ...]
     release: str | None
     version: str | None
-    waiting: date | None
-    refused: Mapping[date, str]
+    later: Later
     behind: str
 
     def lines(self) -> list[tuple[str, str]]:
         """Return what a person reads about it, by name."""
         found = self.champion
         more = len(self.barred) - MAX_BARS
-        waits = f"{self.waiting} {NO_DECISION}" if self.waiting else ""
+        later = self.later
+        waits = f"{later.waiting} {NO_DECISION}" if later.waiting else ""
+        untrained = later.describe_untrained()
         named = [
             ("champion", f"{found.version or 'none'}: {found.why}" if found else "none yet"),
             *(("barred", describe_bar(item)) for item in self.barred[:MAX_BARS]),
             ("barred", f"and {more} more: `perennial decisions` lists them" if more > 0 else ""),
-            *(("refused", f"{day}: {reason}. It is not the newest date") for day, reason in sorted(self.refused.items())),
+            *(("refused", f"{day}: {reason}. It is not the newest date") for day, reason in sorted(later.refused.items())),
+            ("untrained", f"{untrained}. It is not the newest date" if untrained else ""),
             ("waits", waits),
             ("behind", "" if waits and self.behind.endswith(waits) else self.behind),
         ]
@@ -72,8 +72,7 @@ def standing(chain: Chain, active: Active, version: str | None, later: Later) ->
         barred=tuple(barred_versions(chain).values()),
         release=active.release,
         version=version,
-        waiting=later.waiting,
-        refused=later.refused,
+        later=later,
         behind=_why_behind(chain, champion, active, version, later) if champion else "",
     )
 
@@ -101,13 +100,15 @@ def to_release(chain: Chain, active: Active, later: Later, day: date) -> tuple[M
 def _why_behind(chain: Chain, champion: Champion, active: Active, version: str | None, later: Later) -> str:
     """Return why the last decided date is not what serves, or '' when it is or has no champion to release."""
     last = champion.day
+    # A run of the last date deploys nothing while a later one waits.
+    to_run = f"{later.waiting}" if later.waiting else f"{last} again"
     if version is not None and version in barred_versions(chain, last):
         item = barred_versions(chain, last)[version]
-        return f"release {active.release} is active, though {describe_bar(item)}. Run `perennial rollback` again, or run {last} again"
+        return f"release {active.release} is active, though {describe_bar(item)}. Run `perennial rollback` again, or run {to_run}"
     if champion.model is None:
         return ""
     if active.release and release_date(active.release) == last and version == champion.version:
-        return "" if active.soaked else f"release {active.release} has not passed its soak: {_AT_WORK}"
+        return "" if active.soaked else f"release {active.release} has not passed its soak: {_AT_WORK} {to_run}"
     model, reason = to_release(chain, active, later, last)
     if model is None:
         return reason
@@ -118,7 +119,7 @@ def _why_not_released(chain: Chain, champion: Champion, active: Active) -> str:
     last = champion.day.isoformat()
     item = next((item for item in reversed(chain.interventions) if item.date == last), None)
     if item is None:
-        return _AT_WORK
+        return f"{_AT_WORK} {last} again"
     if item.who == DEPLOY:
         return item.reason
     return f"release {active.release} is active, {describe_cause(item)}. The next run of {last} releases {champion.version}"

@@ -12,7 +12,7 @@ GATE = "the gate"
 FEATURES = "the date"
 _WORDS = {
     Cause.CODE: "code",
-    Cause.DATA: "features",
+    Cause.DATA: "data",
     Cause.CONFIGURATION: "configuration",
     Cause.LIBRARIES: "libraries",
     Cause.DEPENDENCIES: "models",
@@ -56,6 +56,6 @@ def _between(judged: str | None, plan: TrainingPlan) -> Iterator[Cause]:
 
 
 def describe(changes: Sequence[Change]) -> str:
-    """Return changes as a part of a sentence: 'features of candidate mlp, code of candidate mlp and the gate'."""
+    """Return changes as a part of a sentence: 'data of candidate mlp, code of candidate mlp and the gate'."""
     by_cause = {cause: [change.what for change in changes if change.cause is cause] for cause in Cause}
     return ", ".join(f"{_WORDS[cause]} of {' and '.join(what)}" for cause, what in by_cause.items() if what)

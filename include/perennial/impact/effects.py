@@ -21,6 +21,8 @@ from perennial.train.plan import training_keys
 
 Day = date | None
 """None: a reference, which every date uses."""
+Trainings = Mapping[str, Mapping[date, tuple[Key, Split]]]
+"""Keys and dates of the trainings that can be made, by candidate and date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ def find_effects(lake: Lake, first: date, last: date, decided: Collection[date])
     lake = lake.at_one_moment()
     cleaned = _clean(lake, first, last)
     analysed = _analyse(lake, first, last, cleaned) if _references_are_there(lake) else []
-    trained = _train(lake, decided, {effect.name: effect for effect in analysed})
-    return [*cleaned, *analysed, *trained, _evaluate(lake, decided, trained)]
+    planned: Trainings = {candidate: training_keys(lake, candidate, decided) for candidate in lake.pipeline.training.candidates}
+    trained = _train(lake, planned, {effect.name: effect for effect in analysed})
+    return [*cleaned, *analysed, *trained, _evaluate(lake, decided, planned, trained)]
 
 
 def unmade_tables(lake: Lake) -> list[str]:
@@ -77,7 +80,7 @@ def _analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]) -> 
     found = []
     for table, keys in analyse_keys(lake, first, last).items():
         stored = {_day(text): partition.key for text, partition in lake.tables.state(table).partitions.items()}
-        own = _effect("analyse", table, keys_by_day(keys), stored, recipes)
+        own = _effect("analyse", table, {_day(text): key for text, key in keys.items()}, stored, recipes)
         back = timedelta() if table == "profile" else lookback
         ahead = -DAY if table.startswith("lookup_") else later if table == LABELS else timedelta()
 
@@ -88,16 +91,15 @@ def _analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]) -> 
     return found
 
 
-def _train(lake: Lake, decided: Collection[date], analysed: Mapping[str, Effect]) -> list[Effect]:
+def _train(lake: Lake, planned: Trainings, analysed: Mapping[str, Effect]) -> list[Effect]:
     recipes = read_recipes(lake, "train")
     inputs = {name: analysed[name].days for name in ("features", LABELS) if name in analysed}
     found = []
-    for candidate in lake.pipeline.training.candidates:
-        planned = training_keys(lake, candidate, decided)
-        stored = {day: _newest_key(lake, candidate, day, key) for day, (key, _) in planned.items()}
-        keys = {day: key for day, (key, _) in planned.items()}
+    for candidate, trainings in planned.items():
+        stored = {day: _newest_key(lake, candidate, day, key) for day, (key, _) in trainings.items()}
+        keys = {day: key for day, (key, _) in trainings.items()}
         own = _effect("train", candidate, keys, {day: key for day, key in stored.items() if key}, recipes)
-        splits = {day: split for day, (_, split) in planned.items()}
+        splits = {day: split for day, (_, split) in trainings.items()}
 
         def rests_on(day: date, splits: Mapping[date, Split] = splits) -> list[str]:
             rows = {*splits[day].window, *splits[day].holdout}
@@ -118,14 +120,12 @@ def _newest_key(lake: Lake, candidate: str, day: date, key: Key) -> str | None:
     return key if key in written else max(written, key=written.__getitem__, default=None)
 
 
-def _evaluate(lake: Lake, decided: Collection[date], trained: Sequence[Effect]) -> Effect:
+def _evaluate(lake: Lake, decided: Collection[date], planned: Trainings, trained: Sequence[Effect]) -> Effect:
     chain = read_chain(lake)
-    models: dict[str, dict[date, tuple[Key, Split]]]
-    models = {candidate: training_keys(lake, candidate, decided) for candidate in lake.pipeline.training.candidates}
     keys = {}
     for day in decided:
-        if all(day in planned for planned in models.values()):
-            addresses = {name: lake.layout.model_manifest(name, day, planned[day][0]) for name, planned in models.items()}
+        if all(day in trainings for trainings in planned.values()):
+            addresses = {name: lake.layout.model_manifest(name, day, trainings[day][0]) for name, trainings in planned.items()}
             keys[day] = decision_key(lake, day, chain, addresses)
     stored = {day: entry.key for day in keys if (entry := chain.get(day)) is not None}
     own = _effect("evaluate", "decision", keys, stored, read_recipes(lake, "evaluate"))
@@ -179,11 +179,6 @@ def _has_partition(lake: Lake, name: str) -> bool:
     """Tell whether a table holds a date (a reference: itself); what it was before a change of its kind does not count."""
     partitions = lake.tables.state(f"clean_{name}").partitions
     return REFERENCE in partitions if name in lake.pipeline.references else bool(partitions.keys() - {REFERENCE})
-
-
-def keys_by_day(keys: Mapping[str, Key]) -> dict[Day, Key]:
-    """Return keys by date instead of its text."""
-    return {_day(text): key for text, key in keys.items()}
 
 
 def _day(text: str) -> Day:

@@ -15,11 +15,13 @@ from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
 from perennial.spark.relations import foreign_relations, moments, refused_calls
-from perennial.sql.refused_functions import may_call_refused, refused_texts
+from perennial.sql.refused_functions import may_call_refused, refused_texts, untyped_null
 
 MOMENT = "a text such as 'now' or 'today' becomes a date, perhaps put together from pieces"
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateType, T.TimestampType, T.BooleanType)
+"""The types whose values have a digest."""
 
 
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
@@ -49,7 +51,17 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
         asks = moments(found._jdf.queryExecution().analyzed(), _jvm(spark).org.apache.spark.sql.catalyst.optimizer)
     if asks:
         raise RefusedError(f"{file}: it asks for the present moment", [MOMENT], "Take dates from the view dates.")
+    if odd := [_odd_type(field) for field in found.schema if not isinstance(field.dataType, PLAIN)]:
+        raise RefusedError(
+            f"{file}: it yields columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
+        )
     return found
+
+
+def _odd_type(field: T.StructField) -> str:
+    if isinstance(field.dataType, T.NullType):
+        return untyped_null(field.name)
+    return f"column {field.name!r} is of type {field.dataType.simpleString()}"
 
 
 @contextmanager

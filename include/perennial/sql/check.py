@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from perennial.config.pipeline import Pipeline
 from perennial.errors import did_you_mean
-from perennial.sql.columns import Views, look_at_columns
+from perennial.sql.columns import Views, look_at_columns, untyped_nulls
 from perennial.sql.finding import Doubt, Problem
 from perennial.sql.functions import function_problems
 from perennial.sql.later_days import Sees, analyses_see, features_see, labels_see, later_day_problems, lookups_see
@@ -93,7 +93,7 @@ def _check(
     own_day = list(own_day_problems(tree)) if before_midnight else []
     told = {line for line, _ in own_day}
     asks = [found for found in later_day_problems(tree, sees) if found[0] not in told] if sees else []
-    found = sorted({*table_problems(tree, views), *function_problems(tree), *unknown, *own_day, *asks})
+    found = sorted({*table_problems(tree, views), *function_problems(tree), *untyped_nulls(tree), *unknown, *own_day, *asks})
     findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
     if yielded is not None:
         findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))

@@ -9,6 +9,7 @@ from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.scope import Scope, ScopeType, build_scope
 
 from perennial.errors import did_you_mean
+from perennial.sql.refused_functions import untyped_null
 from perennial.sql.tables import line_of
 
 Views = Mapping[str, list[str] | None]
@@ -35,6 +36,14 @@ def look_at_columns(tree: exp.Expr, views: Views) -> tuple[list[tuple[int, str]]
         return ([], None) if columns is None else (list(columns.problems()), columns.yielded())
     except (OptimizeError, RecursionError):  # two tables of one alias, which Spark may allow
         return [], None
+
+
+def untyped_nulls(tree: exp.Expr) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every column that a query yields as NULL without a type; a branch of a UNION gets it from the others."""
+    query = tree.unnest() if isinstance(tree, exp.Subquery) else tree
+    for item in query.expressions if isinstance(query, exp.Select) else ():
+        if isinstance(item, exp.Alias) and isinstance(item.this.unnest(), exp.Null):
+            yield line_of(item), untyped_null(item.alias)
 
 
 class _Columns:

@@ -1,4 +1,4 @@
-"""What a pipeline's SQL may not call: a result must follow from the rows alone, and a query reaches nothing but rows."""
+"""What a pipeline's SQL may not call or yield: a result must follow from the rows alone, and a query reaches nothing but rows."""
 
 from __future__ import annotations
 
@@ -93,6 +93,11 @@ def may_call_refused(query: str) -> bool:
 def why_refused(name: str, arguments: int) -> str | None:
     """Return why a function may not be called, or None."""
     return REFUSED.get(plain(name)) or (WITHOUT_ARGUMENTS.get(plain(name)) if arguments == 0 else None)
+
+
+def untyped_null(column: str) -> str:
+    """Say that a column is NULL without a type, which no table can hold."""
+    return f"column {column!r} is NULL and has no type: give it one, for example CAST(NULL AS STRING)"
 
 
 def plain(name: str) -> str:

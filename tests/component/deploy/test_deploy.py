@@ -212,3 +212,16 @@ def test_why_the_last_decided_date_is_not_what_serves(
     with pytest.raises(ReleaseFailedError):
         deploy(lab.lake, D3, runtime)
     assert "golden request 0: probability" in why()
+
+
+def test_the_remedy_for_an_interrupted_soak_is_a_run_that_deploys(
+    lab: Lab, runtime: ScriptedRuntime, s3: Any, land_drops: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    forced(lab, D1)
+    with killed_at(monkeypatch, "soak"):
+        deploy(lab.lake, D1, runtime)
+    remedy = "has not passed its soak: its deploy is still running, or was interrupted: in that case run"
+    assert read_standing(lab.lake).behind.endswith(f"{remedy} {D1} again")
+    land_drops(s3.put, lab.pipeline, D2, D2)
+    assert deploy(lab.lake, D1, runtime)["outcome"] == "skipped"
+    assert read_standing(lab.lake).behind.endswith(f"{remedy} {D2}")

@@ -19,10 +19,9 @@ import pytest
 from lab import LAST, Lab
 from scripted_runtime import ScriptedRuntime
 
-from perennial.clean.plan import _key as clean_key
+from perennial.clean.plan import clean_keys
 from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
-from perennial.collect.drops import pinned_drop
 from perennial.commands.history import decisions, releases
 from perennial.commands.status import status
 from perennial.deploy.deploy import deploy
@@ -179,9 +178,7 @@ class World:
         else:
             self.land(day)
             collect(self.lab.lake, day)
-            drop = pinned_drop(self.lab.lake, "readings", day)
-            assert drop is not None
-            uri = self.lab.lake.layout.refusal("readings", day, clean_key(self.lab.lake, "readings", day, drop))
+            uri = self.lab.lake.layout.refusal("readings", day, clean_keys(self.lab.lake, "readings", day, day)[day])
             refusal = Refusal(rows=60, expected_rows=60, quarantined=9, max_quarantine_share=0.05, rules={"machine required": 9})
             self.lab.lake.objects.create(uri, canonical_json(refusal.to_json()))
         self.model.refused.add(day)

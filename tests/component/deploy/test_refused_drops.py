@@ -10,12 +10,11 @@ from lab import Lab
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, decide
 
-from perennial.clean.plan import _key as clean_key
+from perennial.clean.plan import clean_keys
 from perennial.collect.collect import collect
 from perennial.collect.deadline import deadlines
-from perennial.collect.drops import pinned_drop
 from perennial.deploy.deploy import deploy, is_current
-from perennial.deploy.newest import newest_to_run
+from perennial.deploy.newest import Later, newest_to_run
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError
 
@@ -32,10 +31,8 @@ def refuse(lab: Lab, s3: Any, land_drops: Callable[..., None]) -> Callable[[str]
                 collect(lab.lake, D2)
             return "its drop of readings is refused"
         collect(lab.lake, D2)
-        drop = pinned_drop(lab.lake, "readings", D2)
-        assert drop is not None
         # What the Spark job leaves that refuses a date for its rows.
-        key = clean_key(lab.lake, "readings", D2, drop)
+        key = clean_keys(lab.lake, "readings", D2, D2)[D2]
         lab.lake.objects.create(lab.lake.layout.refusal("readings", D2, key), b"{}")
         return "its drop of readings is refused for its rows"
 
@@ -53,7 +50,7 @@ def test_the_date_before_a_refused_one_is_released_and_the_refused_one_is_named(
     assert (found["outcome"], found["note"]) == ("done", f"{D2} is later and {reason}, so {D1} is the newest date")
     assert is_current(lab.lake, D1, runtime)
     now = read_standing(lab.lake)
-    assert (now.waiting, now.refused, now.behind) == (None, {D2: reason}, "")
+    assert (now.later, now.behind) == (Later(refused={D2: reason}), "")
     assert ("refused", f"{D2}: {reason}. It is not the newest date") in now.lines()
     (deadline,) = deadlines(lab.pipeline, D2).values()
     assert newest_to_run(lab.lake, D2, deadline) == D1, "nor is it what a run without a date takes"
@@ -74,5 +71,5 @@ def test_once_the_drop_is_landed_again_the_date_before_waits_for_it(
     assert found["outcome"] == "skipped"
     assert found["reason"].startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
     now = read_standing(lab.lake)
-    assert now.waiting == D2
+    assert now.later.waiting == D2
     assert dict(now.lines())["waits"].startswith(f"{D2} has landed but has no decision")

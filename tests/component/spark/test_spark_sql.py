@@ -22,7 +22,7 @@ READS_WHAT_IT_MAY = [
     "TABLE v",
     "SELECT a FROM v;\n",
     "SELECT a, sum(a) OVER n AS b FROM v WINDOW n AS (PARTITION BY a ORDER BY a)",
-    "SELECT unix_timestamp('2026-03-01', 'yyyy-MM-dd') AS a, hash(a) AS b, transform(array(a), x -> x + 1) AS c FROM v",
+    "SELECT unix_timestamp('2026-03-01', 'yyyy-MM-dd') AS a, hash(a) AS b, size(transform(array(a), x -> x + 1)) AS c FROM v",
 ]
 READS_MORE = {
     "SELECT a FROM spark_catalog.default.v": "spark_catalog.default.v",
@@ -97,6 +97,12 @@ STATEMENTS = [
     "SET spark.sql.ansi.enabled = false",
     "",
 ]
+YIELDS_WHAT_NO_TABLE_HOLDS = {
+    "SELECT a, NULL AS b FROM v": "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
+    "SELECT b FROM (SELECT CASE WHEN a > 0 THEN NULL END AS b FROM v)": "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
+    "SELECT array(a) AS b FROM v": "column 'b' is of type array<bigint>",
+    "SELECT timestamp_ntz'2026-03-01 00:00:00' AS b FROM v": "column 'b' is of type timestamp_ntz",
+}  # fmt: skip
 JOB = """
 import json, sys
 from pyspark.sql import SparkSession
@@ -128,6 +134,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             *HOLDS_WHAT_IT_MAY_NOT,
             *ASKS_FOR_THE_MOMENT,
             *STATEMENTS,
+            *YIELDS_WHAT_NO_TABLE_HOLDS,
             "SELECT nothing FROM v",
         ]
     )
@@ -175,6 +182,13 @@ def test_what_makes_another_result_or_runs_code_is_refused(said: dict[str, list[
 @pytest.mark.parametrize("query", STATEMENTS)
 def test_statement_is_refused_and_not_run(said: dict[str, list[str]], query: str) -> None:
     assert "x.sql: not a query" in said[query][0]
+
+
+@pytest.mark.parametrize("query", YIELDS_WHAT_NO_TABLE_HOLDS)
+def test_a_column_that_no_table_can_hold_is_refused(said: dict[str, list[str]], query: str) -> None:
+    text, *problems = said[query]
+    assert text.startswith("x.sql: it yields columns that no table can hold")
+    assert problems == [YIELDS_WHAT_NO_TABLE_HOLDS[query]]
 
 
 def test_unknown_column_is_refused(said: dict[str, list[str]]) -> None:

@@ -66,7 +66,7 @@ def test_a_decision_of_an_earlier_perennial_is_one_of_other_code() -> None:
 
 def test_changes_in_words() -> None:
     changes = [Change(Cause.CODE, "candidate mlp"), Change(Cause.DATA, "candidate mlp"), Change(Cause.CODE, GATE)]
-    assert describe(changes) == "code of candidate mlp and the gate, features of candidate mlp"
+    assert describe(changes) == "code of candidate mlp and the gate, data of candidate mlp"
 
 
 def test_the_recorded_decision_is_compared_with_today(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.sql.check import Findings, check_sql
-from perennial.sql.columns import look_at_columns
+from perennial.sql.columns import look_at_columns, untyped_nulls
 from perennial.sql.finding import Doubt, Problem
 from perennial.sql.functions import function_problems
 from perennial.sql.parse import parse_query
@@ -156,6 +156,24 @@ def test_other_texts_pass(query: str) -> None:
     assert refused_texts(query) == []
 
 
+@pytest.mark.parametrize("query", ["WITH n AS (SELECT a FROM t)\nSELECT a, NULL AS b FROM n", "SELECT a,\n(null) AS b FROM t"])
+def test_a_null_without_a_type_is_told(query: str) -> None:
+    told = "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)"
+    assert list(untyped_nulls(parse_query("x.sql", query))) == [(2, told)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT CAST(NULL AS STRING) AS b FROM t",
+        "SELECT NULL AS b UNION ALL SELECT a FROM t",
+        "SELECT coalesce(NULL, a) AS b FROM t",
+    ],
+)
+def test_a_null_that_gets_a_type_passes(query: str) -> None:
+    assert list(untyped_nulls(parse_query("x.sql", query))) == []
+
+
 def called_in(query: str) -> list[str]:
     return [text for _, text in function_problems(parse_query("x.sql", query))]
 
@@ -256,6 +274,13 @@ def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findin
         "lookups/rates.sql: column 'as_of' is missing in what it selects.",
         "lookups/rates.sql: column 'more' is not declared in pipeline.yaml",
         "analysis/faults_by_mode.sql: column 'date' is missing in what it selects.",
+    ]
+
+
+def test_a_null_without_a_type_is_told_with_its_file(check: Callable[[dict[str, str]], Findings]) -> None:
+    found = check({"analysis/faults_by_mode.sql": "SELECT date,\n NULL AS since FROM dates"})
+    assert found.problems == [
+        "analysis/faults_by_mode.sql, line 2: column 'since' is NULL and has no type: give it one, for example CAST(NULL AS STRING)"
     ]
 
 

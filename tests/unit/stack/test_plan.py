@@ -72,6 +72,13 @@ def test_choosing_brings_what_is_needed(config: StackConfig) -> None:
     assert choose(parts, []) == parts
 
 
+@pytest.mark.parametrize("service", ["dag-processor", "triggerer", "scheduler"])
+def test_choosing_brings_the_server_that_tells_whether_a_service_of_airflow_is_ready(config: StackConfig, service: str) -> None:
+    chosen = {part.name: part for part in choose(plan(config), [f"airflow-{service}"])}
+    assert "airflow-api" in chosen
+    assert "airflow-database" in chosen
+
+
 def test_an_unknown_part_is_refused(config: StackConfig) -> None:
     with pytest.raises(StackError, match=r"'s4'.*s3, postgres"):
         choose(plan(config), ["s4"])

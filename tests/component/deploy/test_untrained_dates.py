@@ -1,0 +1,73 @@
+"""A landed date with too little history to train is not the newest: older dates do not wait for a decision that it never gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from lab import LAST, Lab
+from scripted_runtime import ScriptedRuntime
+from steps import D1, decide
+
+from perennial.backfill.plan import plan_history
+from perennial.collect.collect import collect
+from perennial.deploy.deploy import deploy, is_current
+from perennial.deploy.newest import Later, is_newest
+from perennial.deploy.standing import read_standing
+from perennial.errors import DropRefusedError
+from perennial.evaluate.chain import Chain
+
+# The feed pauses after the lab's dates: none of them is in the history of these.
+MIN_DAYS = 8
+ENOUGH = LAST + timedelta(days=30)
+FIRST = ENOUGH - timedelta(days=MIN_DAYS - 1)
+SECOND = FIRST + timedelta(days=1)
+
+
+@pytest.fixture
+def land(lab: Lab, s3: Any, land_drops: Callable[..., None]) -> Callable[[date, date], None]:
+    return lambda first, last: land_drops(s3.put, lab.pipeline, first, last)
+
+
+def test_the_date_before_one_that_training_skips_is_released(
+    lab: Lab, runtime: ScriptedRuntime, land: Callable[[date, date], None]
+) -> None:
+    land(FIRST, SECOND)
+    decide(lab, D1)
+    assert not is_current(lab.lake, D1, runtime), "it has yet to be released"
+    found = deploy(lab.lake, D1, runtime)
+    told = f"{SECOND}: too little history to train, 2 of {MIN_DAYS} days, and 1 before it"
+    assert (found["outcome"], found["note"]) == ("done", f"later dates do not count ({told}), so {D1} is the newest date")
+    now = read_standing(lab.lake)
+    reasons = {day: f"too little history to train, {n} of {MIN_DAYS} days" for day, n in ((FIRST, 1), (SECOND, 2))}
+    assert (now.later, now.behind) == (Later(untrained=reasons), "")
+    assert ("untrained", f"{told}. It is not the newest date") in now.lines()
+
+
+def test_once_its_gaps_are_filled_the_date_before_waits_for_it(
+    lab: Lab, runtime: ScriptedRuntime, land: Callable[[date, date], None]
+) -> None:
+    """That no run has read them plays no part: a backfill may run the dates in any order."""
+    land(ENOUGH, ENOUGH)
+    assert is_newest(lab.lake, Chain(), D1)
+    land(FIRST, ENOUGH)
+    decide(lab, D1)
+    assert deploy(lab.lake, D1, runtime)["reason"].startswith(f"{D1} is not the newest date: {ENOUGH} has landed")
+    assert read_standing(lab.lake).later == Later(waiting=ENOUGH)
+
+
+def test_the_plan_of_a_backfill_names_the_date_that_it_deploys(lab: Lab, land: Callable[[date, date], None]) -> None:
+    land(D1, D1)
+    land(FIRST, SECOND)
+    assert plan_history(lab.lake, D1, SECOND).deploys == D1
+
+
+def test_a_refused_drop_of_its_history_is_a_gap(lab: Lab, s3: Any, land: Callable[[date, date], None]) -> None:
+    land(FIRST, ENOUGH)
+    assert not is_newest(lab.lake, Chain(), D1)
+    s3.put(lab.pipeline.sources["readings"].drop_uri(SECOND) + "readings-1.csv", b"half")
+    with pytest.raises(DropRefusedError):
+        collect(lab.lake, SECOND)
+    assert is_newest(lab.lake, Chain(), D1)
