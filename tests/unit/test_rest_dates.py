@@ -28,7 +28,7 @@ from perennial.deploy.release import plan_release
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.freshness.stale import Stale, stale_dates
+from perennial.freshness.stale import Status, stale_dates
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
 from perennial.train.plan import split_of
@@ -217,7 +217,8 @@ def test_a_decided_date_whose_history_no_longer_suffices_is_stale_and_blocked(la
     training = own.pipeline.training.model_copy(update={"min_days": 5})
     found = stale_dates(replace(own, pipeline=own.pipeline.model_copy(update={"training": training})))
     short = [begin, *days(date(2026, 3, 10), date(2026, 3, 12))]
-    assert found == dict.fromkeys(short, Stale("its history no longer suffices: 4 of 5 days", is_blocked=True))
+    told = {day: (one.status, one.reason) for day, one in found.items()}
+    assert told == dict.fromkeys(short, (Status.BLOCKED, "its history no longer suffices: 4 of 5 days"))
 
 
 def test_a_rest_date_that_gets_data_makes_exactly_the_later_dates_stale(lake: Lake, land: Any, nothing_else: None) -> None:

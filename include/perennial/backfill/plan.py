@@ -12,7 +12,7 @@ from perennial.collect.drops import whole_dates
 from perennial.deploy.newest import is_newest, lacks_history
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
-from perennial.freshness.stale import Stale, stale_dates
+from perennial.freshness.stale import Freshness, stale_dates
 from perennial.freshness.stale import to_json as stale_to_json
 from perennial.lake.lake import Lake
 from perennial.train.plan import split_of
@@ -30,7 +30,7 @@ class HistoryPlan:
     dates: tuple[date, ...]
     missing: tuple[date, ...]
     unchanged: tuple[date, ...]
-    stale: Mapping[date, Stale]
+    stale: Mapping[date, Freshness]
     young: tuple[date, ...]
     chunks: tuple[tuple[date, date], ...]
     deploys: date | None

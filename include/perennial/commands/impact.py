@@ -136,7 +136,7 @@ def _to_json(effect: Effect) -> dict[str, Any]:
         "name": effect.name,
         "missing": sorted(_text(day) for day in effect.missing),
         "stale": [
-            {"date": _text(day), "reasons": [{"cause": reason.cause.value, "what": reason.what} for reason in reasons]}
+            {"date": _text(day), "reasons": [{"cause": reason.category.value, "what": reason.what} for reason in reasons]}
             for day, reasons in stale
         ],
     }

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from perennial.fingerprints.keys import Cause, causes
+from perennial.fingerprints.keys import Category, StaleCause, causes
 from perennial.train.plan import TrainingPlan
 
 GATE = "the gate"
 FEATURES = "the date"
 _WORDS = {
-    Cause.CODE: "code",
-    Cause.DATA: "data",
-    Cause.CONFIGURATION: "configuration",
-    Cause.LIBRARIES: "libraries",
-    Cause.DEPENDENCIES: "models",
+    Category.CODE: "code",
+    Category.DATA: "data",
+    Category.CONFIGURATION: "configuration",
+    Category.LIBRARIES: "libraries",
+    Category.DEPENDENCIES: "models",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One category of what decides a result, and what it decides: a candidate's training, or the gate's decision."""
-
-    cause: Cause
-    what: str
 
 
 def changes_between(
     judged: Mapping[str, str | None], plans: Sequence[TrainingPlan], recorded: str, todays: str
-) -> tuple[Change, ...]:
+) -> tuple[StaleCause, ...]:
     """
     Return what has changed since a decision.
 
@@ -38,24 +29,26 @@ def changes_between(
     :param recorded: the key of the decision
     :param todays: the key that it would have today
     """
-    found = [Change(Cause.CONFIGURATION, f"candidate {name}") for name in sorted(judged.keys() ^ {p.candidate for p in plans})]
+    found = [
+        StaleCause(Category.CONFIGURATION, f"candidate {name}") for name in sorted(judged.keys() ^ {p.candidate for p in plans})
+    ]
     for plan in plans:
         if plan.candidate in judged:
-            found += [Change(cause, f"candidate {plan.candidate}") for cause in _between(judged[plan.candidate], plan)]
+            found += [StaleCause(cause, f"candidate {plan.candidate}") for cause in _between(judged[plan.candidate], plan)]
     # The gate's dependencies are the candidates' models, too: what changed these is told already.
-    of_gate = [cause for cause in causes(recorded, todays) if not (found and cause is Cause.DEPENDENCIES)]
-    return (*found, *(Change(cause, GATE) for cause in of_gate))
+    of_gate = [cause for cause in causes(recorded, todays) if not (found and cause is Category.DEPENDENCIES)]
+    return (*found, *(StaleCause(cause, GATE) for cause in of_gate))
 
 
-def _between(judged: str | None, plan: TrainingPlan) -> Iterator[Cause]:
+def _between(judged: str | None, plan: TrainingPlan) -> Iterator[Category]:
     """Yield in what a training differs from the one that was judged; a model that is missing is a dependency of the gate."""
     if plan.key != judged:
         yield from causes(judged or "", plan.key or "")
     elif not plan.unchanged:
-        yield Cause.DEPENDENCIES
+        yield Category.DEPENDENCIES
 
 
-def describe(changes: Sequence[Change]) -> str:
+def describe(changes: Sequence[StaleCause]) -> str:
     """Return changes as a part of a sentence: 'data of candidate mlp, code of candidate mlp and the gate'."""
-    by_cause = {cause: [change.what for change in changes if change.cause is cause] for cause in Cause}
-    return ", ".join(f"{_WORDS[cause]} of {' and '.join(what)}" for cause, what in by_cause.items() if what)
+    things = {category: [change.what for change in changes if change.category is category] for category in Category}
+    return ", ".join(f"{_WORDS[category]} of {' and '.join(what)}" for category, what in things.items() if what)

@@ -13,10 +13,10 @@ from perennial.errors import LostRaceError, PerennialError
 from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.champions import champion_of, facts
-from perennial.evaluate.changes import FEATURES, Change, changes_between
+from perennial.evaluate.changes import FEATURES, changes_between
 from perennial.evaluate.decision import Decided, decide, decision_key
 from perennial.evaluate.force import Force, read_force
-from perennial.fingerprints.keys import Cause
+from perennial.fingerprints.keys import Category, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
@@ -104,12 +104,12 @@ def is_current(lake: Lake, day: date) -> bool:
     return len(models) == len(plans) and entry is not None and entry.key == decision_key(lake, day, chain, models)
 
 
-def changes_since(lake: Lake, day: date) -> tuple[Change, ...]:
+def changes_since(lake: Lake, day: date) -> tuple[StaleCause, ...]:
     """Return in what the inputs of the recorded decision of `day` differ from today's, by category of cause."""
     try:
         plans = _plans(lake, day)
     except PerennialError:
-        return (Change(Cause.DATA, FEATURES),)
+        return (StaleCause(Category.DATA, FEATURES),)
     chain = read_chain(lake)
     if (entry := chain.get(day)) is None:
         return ()

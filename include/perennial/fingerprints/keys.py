@@ -15,8 +15,8 @@ _MARK = 8
 """Hex digits of a category: enough to tell, and not what tells results apart."""
 
 
-class Cause(StrEnum):
-    """The categories of what decides a result."""
+class Category(StrEnum):
+    """The categories of inputs that decide a result."""
 
     CODE = "code"
     DATA = "data"
@@ -25,7 +25,18 @@ class Cause(StrEnum):
     DEPENDENCIES = "dependencies"
 
 
-_NAMES = tuple(cause.value for cause in Cause)
+@dataclass(frozen=True, slots=True, order=True)
+class StaleCause:
+    """One reason why a result is stale: a category, and the thing that changed; `what` is empty where it is not known."""
+
+    category: Category
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.category}: {self.what}" if self.what else self.category.value
+
+
+_NAMES = tuple(category.value for category in Category)
 _NO_PART = sha256(canonical_json(_NONE))
 
 
@@ -101,23 +112,23 @@ def mark(part: str | Mapping[str, Any]) -> str:
     return _digest(part)[:_MARK]
 
 
-def marks_of(key: str) -> dict[Cause, str]:
+def marks_of(key: str) -> dict[Category, str]:
     """Return the short digest of each category in a key; none of an earlier Perennial's, which does not say."""
-    return dict(zip(Cause, _marks(key) or (), strict=False))
+    return dict(zip(Category, _marks(key) or (), strict=False))
 
 
 def _digest(part: str | Mapping[str, Any]) -> str:
     return sha256(canonical_json(part)) if part else _NO_PART
 
 
-def causes(old: str, new: str) -> tuple[Cause, ...]:
+def causes(old: str, new: str) -> tuple[Category, ...]:
     """Return in which categories two keys of one result differ. A key that does not say is of an earlier Perennial: of other code."""
     before, after = _marks(old), _marks(new)
     if before is None or after is None:
-        return (Cause.CODE,)
-    return tuple(cause for cause, one, other in zip(Cause, before, after, strict=True) if one != other)
+        return (Category.CODE,)
+    return tuple(cause for cause, one, other in zip(Category, before, after, strict=True) if one != other)
 
 
 def _marks(key: str) -> list[str] | None:
     marks = key.partition("-")[2]
-    return [marks[at : at + _MARK] for at in range(0, len(marks), _MARK)] if len(marks) == _MARK * len(Cause) else None
+    return [marks[at : at + _MARK] for at in range(0, len(marks), _MARK)] if len(marks) == _MARK * len(Category) else None

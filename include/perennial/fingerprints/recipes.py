@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from perennial.fingerprints.code import modules_behind
-from perennial.fingerprints.keys import Cause, Key, mark
+from perennial.fingerprints.keys import Category, Key, mark
 from perennial.lake.lake import Lake
 from perennial.store.objects import canonical_json, sha256
 
@@ -35,12 +35,12 @@ class Recipe:
     configuration: Mapping[str, Any]
     libraries: Mapping[str, str]
 
-    def texts(self) -> dict[Cause, tuple[str, Mapping[str, Any]]]:
+    def texts(self) -> dict[Category, tuple[str, Mapping[str, Any]]]:
         """Return by category the short digest that keys have of it, and the text behind that."""
         return {
-            Cause.CODE: (mark(self.code), self.modules),
-            Cause.CONFIGURATION: (mark(self.configuration), self.configuration),
-            Cause.LIBRARIES: (mark(self.libraries), self.libraries),
+            Category.CODE: (mark(self.code), self.modules),
+            Category.CONFIGURATION: (mark(self.configuration), self.configuration),
+            Category.LIBRARIES: (mark(self.libraries), self.libraries),
         }
 
 

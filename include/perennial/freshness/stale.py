@@ -1,11 +1,12 @@
-"""Which decisions no longer rest on what is there, and why: what is to be run again after a correction of old data, and no more."""
+"""The freshness of decisions: which dates a correction of old data concerns, and no others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import Any
 
 from perennial.analyse.keys import REFERENCE
 from perennial.analyse.plan import LABELS, unanalysed
@@ -16,28 +17,37 @@ from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
+from perennial.fingerprints.keys import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.train.plan import chains_begin, too_little_history
-
-if TYPE_CHECKING:
-    from perennial.evaluate.changes import Change
 
 INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
 
 
+class Status(StrEnum):
+    """The state of a decision beside the present data, code, configuration and libraries."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    BLOCKED = "blocked"
+    """Stale, and it cannot be judged again: its drop is refused or deleted, its date rests, or its history is too short."""
+
+
 @dataclass(frozen=True, slots=True)
-class Stale:
-    """
-    Why a decision no longer rests on what is there.
+class Freshness:
+    """The status of a decision; unless it is fresh, the causes by category, and the reason in one sentence."""
 
-    :param is_blocked: its own drop is refused or gone, it is a rest date by now, or its history no longer suffices, so it cannot
-        be judged
-    :param changes: where a model or the gate would come out otherwise, by category
-    """
+    status: Status
+    causes: tuple[StaleCause, ...] = ()
+    reason: str = ""
 
-    reason: str
-    is_blocked: bool = False
-    changes: tuple[Change, ...] = ()
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether the date cannot be judged again."""
+        return self.status is Status.BLOCKED
+
+
+FRESH = Freshness(Status.FRESH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +57,18 @@ class _Change:
     table: str
     day: date | None
 
+    def __str__(self) -> str:
+        return f"{self.table} of {self.day}" if self.day else self.table
 
-def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, Stale]:
+
+def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, Freshness]:
+    """Return, in order, the decided dates from `first` to `last` that are not fresh."""
+    return {day: one for day, one in freshness_of_dates(lake, first, last).items() if one.status is not Status.FRESH}
+
+
+def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshness]:
     """
-    Return, in order, the decided dates from `first` to `last` that no longer rest on what is there, each with the reason.
+    Return, in order, the freshness of the decided dates from `first` to `last`.
 
     A date rests on a day of a source when it lies in its training window, its holdout, the lookback of either, or the days after them
     that their labels wait for; with a warm start also in those of the dates whose weights it begins with.
@@ -63,31 +81,34 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
     changes = list(_changes(lake, decided[0], decided[-1]))
     blocked = _blocked(lake, decided)
     begins = chains_begin(lake, decided)
-    found = {day: blocked.get(day) or _stale(lake, chain, day, begins[day], changes) for day in decided}
-    return {day: stale for day, stale in found.items() if stale is not None}
+    return {day: blocked.get(day) or _freshness(lake, chain, day, begins[day], changes) for day in decided}
 
 
-def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
+def to_json(stale: Mapping[date, Freshness]) -> list[dict[str, Any]]:
     """Return stale dates as JSON values."""
     return [
         {
             "date": day.isoformat(),
             "reason": one.reason,
             "blocked": one.is_blocked,
-            "changes": [{"category": change.cause.value, "of": change.what} for change in one.changes],
+            "changes": [{"category": cause.category.value, "of": cause.what} for cause in one.causes],
         }
         for day, one in stale.items()
     ]
 
 
-def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
+def _blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
     """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
-    found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
+    found = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         gone = set(decided) - landed_drops(lake, name, decided).keys()
-        found |= dict.fromkeys(gone, Stale(f"its drop of {name} has left the landing zone", is_blocked=True))
+        found |= dict.fromkeys(gone, _block(f"its drop of {name} has left the landing zone"))
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
-    return found | dict.fromkeys(rest, Stale("it is a rest date by now: no run judges it again", is_blocked=True))
+    return found | dict.fromkeys(rest, _block("it is a rest date by now: no run judges it again", Category.CONFIGURATION))
+
+
+def _block(reason: str, category: Category = Category.DATA) -> Freshness:
+    return Freshness(Status.BLOCKED, (StaleCause(category),), reason)
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
@@ -113,7 +134,7 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
             yield from (_Change(table, day) for day in sorted(stale))
 
 
-def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Stale | None:
+def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Freshness:
     # Imported here: they bring scikit-learn.
     from perennial.evaluate.changes import describe
     from perennial.evaluate.evaluate import changes_since, is_current
@@ -130,16 +151,17 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
             return featured <= change.day <= calendar.labelled_until(day)
         return featured <= change.day <= (calendar.as_of(day) if change.table.startswith("lookup_") else day)
 
-    own = [change for change in changes if concerns(change)]
-    if own:
-        more = f", and {len(own) - 1} more" if len(own) > 1 else ""
-        return Stale(f"{own[0].table}{f' of {own[0].day}' if own[0].day else ''} has changed{more}")
+    concerned = [change for change in changes if concerns(change)]
+    if concerned:
+        causes = tuple(StaleCause(Category.DATA, str(change)) for change in concerned)
+        more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
+        return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
     if reason := too_little_history(lake, day):
-        return Stale(f"its history no longer suffices: {reason}", is_blocked=True)
+        return _block(f"its history no longer suffices: {reason}")
     entry = chain.get(day)
     if entry is not None and entry.stale:
-        return Stale(INCUMBENT)
+        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
     if is_current(lake, day):
-        return None
+        return FRESH
     since = changes_since(lake, day)
-    return Stale(f"other than when it was judged: {describe(since)}", changes=since)
+    return Freshness(Status.STALE, since, f"other than when it was judged: {describe(since)}")

@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from perennial.fingerprints.keys import Cause, Key, causes, marks_of
+from perennial.fingerprints.keys import Category, Key, StaleCause, causes, marks_of
 from perennial.fingerprints.recipes import Recipe, recipe_of
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reason:
-    """One thing that differs; `what` is empty where only its category is known."""
-
-    cause: Cause
-    what: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.cause}: {self.what}" if self.what else self.cause.value
-
-
-def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[Reason]:
+def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[StaleCause]:
     """Return why the present key differs from the stored one; the known recipes tell what stood in its place."""
     if not stored:
-        return [Reason(Cause.CONFIGURATION, "its table has other columns by now")]
+        return [StaleCause(Category.CONFIGURATION, "its table has other columns by now")]
     marks, now = marks_of(stored), recipe_of(key).texts()
     found = []
     for cause in causes(stored, key):
         texts = [recipe.texts()[cause] for recipe in recipes] if cause in now else []
         before = next((text for mark, text in texts if mark == marks.get(cause)), None)
-        named = [""] if before is None else differences(before, now[cause][1], values=cause is Cause.LIBRARIES)
-        found += [Reason(cause, what) for what in named]
+        named = [""] if before is None else differences(before, now[cause][1], values=cause is Category.LIBRARIES)
+        found += [StaleCause(cause, what) for what in named]
     return found
 
 

@@ -13,9 +13,9 @@ from perennial.calendar import DAY, Split
 from perennial.clean.plan import clean_keys
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import decision_key
-from perennial.fingerprints.keys import Cause, Key
+from perennial.fingerprints.keys import Category, Key, StaleCause
 from perennial.fingerprints.recipes import Recipe, read_recipes
-from perennial.impact.causes import Reason, explain
+from perennial.impact.causes import explain
 from perennial.lake.lake import Lake
 from perennial.train.plan import training_keys
 
@@ -37,7 +37,7 @@ class Effect:
     stage: str
     name: str
     missing: frozenset[Day] = frozenset()
-    stale: Mapping[Day, tuple[Reason, ...]] = field(default_factory=dict)
+    stale: Mapping[Day, tuple[StaleCause, ...]] = field(default_factory=dict)
 
     @property
     def days(self) -> frozenset[Day]:
@@ -134,7 +134,7 @@ def _evaluate(lake: Lake, decided: Collection[date], planned: Trainings, trained
         return [effect.name for effect in trained if day in effect.days]
 
     # A candidate's new address gives the decision another key: that dependency is named by the training.
-    unnamed = Reason(Cause.DEPENDENCIES)
+    unnamed = StaleCause(Category.DEPENDENCIES)
     plain = {
         day: tuple(reason for reason in reasons if reason != unnamed or day is None or not rests_on(day))
         for day, reasons in own.stale.items()
@@ -163,8 +163,8 @@ def _following(own: Effect, days: Iterable[Day], rests_on: Callable[[date], list
     return Effect(own.stage, own.name, own.missing, stale)
 
 
-def _dependencies(names: Iterable[str]) -> list[Reason]:
-    return [Reason(Cause.DEPENDENCIES, name) for name in names]
+def _dependencies(names: Iterable[str]) -> list[StaleCause]:
+    return [StaleCause(Category.DEPENDENCIES, name) for name in names]
 
 
 def _sees(days: Collection[Day], first: date, last: date) -> bool:

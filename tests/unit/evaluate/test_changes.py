@@ -9,9 +9,9 @@ import pytest
 from lab import LAST, Lab
 
 from perennial.evaluate import evaluate as stage
-from perennial.evaluate.changes import GATE, Change, changes_between, describe
+from perennial.evaluate.changes import GATE, changes_between, describe
 from perennial.evaluate.evaluate import changes_since, evaluate
-from perennial.fingerprints.keys import Cause, make_key
+from perennial.fingerprints.keys import Category, StaleCause, make_key
 from perennial.train.plan import TrainingPlan
 
 DAY = LAST - timedelta(days=1)
@@ -37,25 +37,33 @@ OTHER_MODELS = key("evaluate", dependencies={"b": 1})
         (
             [plan("mlp", key(code="d"), unchanged=False), plan("logistic", key())],
             OTHER_MODELS,
-            [Change(Cause.CODE, "candidate mlp")],
+            [StaleCause(Category.CODE, "candidate mlp")],
         ),
         (
             [plan(name, key(data={"d": 2}, libraries={"l": "2"})) for name in ("mlp", "logistic")],
             OTHER_MODELS,
-            [Change(cause, f"candidate {name}") for name in ("mlp", "logistic") for cause in (Cause.DATA, Cause.LIBRARIES)],
+            [
+                StaleCause(cause, f"candidate {name}")
+                for name in ("mlp", "logistic")
+                for cause in (Category.DATA, Category.LIBRARIES)
+            ],
         ),
-        ([plan("mlp", key())], OTHER_MODELS, [Change(Cause.CONFIGURATION, "candidate logistic")]),
-        ([plan("mlp", key(), unchanged=False), plan("logistic", key())], GATE_KEY, [Change(Cause.DEPENDENCIES, "candidate mlp")]),
+        ([plan("mlp", key())], OTHER_MODELS, [StaleCause(Category.CONFIGURATION, "candidate logistic")]),
+        (
+            [plan("mlp", key(), unchanged=False), plan("logistic", key())],
+            GATE_KEY,
+            [StaleCause(Category.DEPENDENCIES, "candidate mlp")],
+        ),
         (
             [plan("mlp", key()), plan("logistic", key())],
             key("evaluate", code="d", configuration={"c": 2}),
-            [Change(Cause.CODE, GATE), Change(Cause.CONFIGURATION, GATE)],
+            [StaleCause(Category.CODE, GATE), StaleCause(Category.CONFIGURATION, GATE)],
         ),
-        ([plan("mlp", key()), plan("logistic", key())], OTHER_MODELS, [Change(Cause.DEPENDENCIES, GATE)]),
+        ([plan("mlp", key()), plan("logistic", key())], OTHER_MODELS, [StaleCause(Category.DEPENDENCIES, GATE)]),
     ],
     ids=["nothing", "code", "data and libraries", "a candidate less", "a model that is gone", "the gate", "its incumbent"],
 )
-def test_the_category_and_the_thing_are_told(plans: list[TrainingPlan], todays: str, expected: list[Change]) -> None:
+def test_the_category_and_the_thing_are_told(plans: list[TrainingPlan], todays: str, expected: list[StaleCause]) -> None:
     assert list(changes_between({"mlp": key(), "logistic": key()}, plans, GATE_KEY, todays)) == expected
 
 
@@ -65,7 +73,11 @@ def test_a_decision_of_an_earlier_perennial_is_one_of_other_code() -> None:
 
 
 def test_changes_in_words() -> None:
-    changes = [Change(Cause.CODE, "candidate mlp"), Change(Cause.DATA, "candidate mlp"), Change(Cause.CODE, GATE)]
+    changes = [
+        StaleCause(Category.CODE, "candidate mlp"),
+        StaleCause(Category.DATA, "candidate mlp"),
+        StaleCause(Category.CODE, GATE),
+    ]
     assert describe(changes) == "code of candidate mlp and the gate, data of candidate mlp"
 
 
@@ -78,4 +90,4 @@ def test_the_recorded_decision_is_compared_with_today(lab: Lab, monkeypatch: pyt
     evaluate(lab.lake, DAY, run_id="r")
     assert changes_since(lab.lake, DAY) == ()
     monkeypatch.setattr(stage, "decision_key", lambda *_, found=stage.decision_key: found(*_)[:65] + "0" * 8 + found(*_)[73:])
-    assert changes_since(lab.lake, DAY) == (Change(Cause.CODE, GATE),)
+    assert changes_since(lab.lake, DAY) == (StaleCause(Category.CODE, GATE),)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perennial.fingerprints.keys import Cause, causes, library_versions, make_key
+from perennial.fingerprints.keys import Category, causes, library_versions, make_key
 
 PARTS: dict[str, Any] = {
     "of": {"date": "2013-03-01"},
@@ -55,16 +55,16 @@ def test_library_versions_are_sorted() -> None:
     ("change", "expected"),
     [
         ({}, []),
-        ({"code": "d"}, [Cause.CODE]),
-        ({"data": {}, "libraries": {"spark": "5"}}, [Cause.DATA, Cause.LIBRARIES]),
-        ({"configuration": {"sql": "s"}}, [Cause.CONFIGURATION]),
-        ({"dependencies": {"begins": "k"}}, [Cause.DEPENDENCIES]),
+        ({"code": "d"}, [Category.CODE]),
+        ({"data": {}, "libraries": {"spark": "5"}}, [Category.DATA, Category.LIBRARIES]),
+        ({"configuration": {"sql": "s"}}, [Category.CONFIGURATION]),
+        ({"dependencies": {"begins": "k"}}, [Category.DEPENDENCIES]),
     ],
 )
-def test_two_keys_tell_in_what_they_differ(change: dict[str, Any], expected: list[Cause]) -> None:
+def test_two_keys_tell_in_what_they_differ(change: dict[str, Any], expected: list[Category]) -> None:
     assert list(causes(make_key("s", **PARTS), make_key("s", **{**PARTS, **change}))) == expected
 
 
 def test_a_key_that_does_not_tell_is_of_other_code() -> None:
     """Such are the keys of results that are older than these categories."""
-    assert causes("0" * 64, make_key("s", **PARTS)) == (Cause.CODE,)
+    assert causes("0" * 64, make_key("s", **PARTS)) == (Category.CODE,)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from perennial.fingerprints import recipes
-from perennial.fingerprints.keys import Cause, Key, make_key, marks_of
+from perennial.fingerprints.keys import Category, Key, StaleCause, make_key, marks_of
 from perennial.fingerprints.recipes import Recipe, recipe_of
-from perennial.impact.causes import Reason, differences, explain
+from perennial.impact.causes import differences, explain
 
 MODULES = {"old": {"perennial.a": "1", "perennial.b": "1"}, "new": {"perennial.a": "1", "perennial.b": "2"}}
 
@@ -36,18 +36,18 @@ def key(code: str = "old", data: str = "d1", spark: str = "4.1.4", **configurati
 @pytest.mark.parametrize(
     ("now", "causes"),
     [
-        (key(code="new"), [Reason(Cause.CODE, "perennial.b changed")]),
-        (key(sql="s2"), [Reason(Cause.CONFIGURATION, "sql changed")]),
-        (key(unique=["id"]), [Reason(Cause.CONFIGURATION, "unique added")]),
-        (key(spark="4.2.0"), [Reason(Cause.LIBRARIES, "spark 4.1.4 → 4.2.0")]),
+        (key(code="new"), [StaleCause(Category.CODE, "perennial.b changed")]),
+        (key(sql="s2"), [StaleCause(Category.CONFIGURATION, "sql changed")]),
+        (key(unique=["id"]), [StaleCause(Category.CONFIGURATION, "unique added")]),
+        (key(spark="4.2.0"), [StaleCause(Category.LIBRARIES, "spark 4.1.4 → 4.2.0")]),
         (
             key(code="new", sql="s2"),
-            [Reason(Cause.CODE, "perennial.b changed"), Reason(Cause.CONFIGURATION, "sql changed")],
+            [StaleCause(Category.CODE, "perennial.b changed"), StaleCause(Category.CONFIGURATION, "sql changed")],
         ),
     ],
     ids=["code", "configuration", "added", "library", "two"],
 )
-def test_what_changed_is_named(now: Key, causes: list[Reason]) -> None:
+def test_what_changed_is_named(now: Key, causes: list[StaleCause]) -> None:
     before = key()
     assert explain(now, before, [recipe_of(before)]) == causes
 
@@ -55,22 +55,22 @@ def test_what_changed_is_named(now: Key, causes: list[Reason]) -> None:
 def test_the_recipe_that_made_it_is_found_among_others() -> None:
     before, between = key(), key(sql="s2")
     assert explain(key(sql="s3", code="new"), between, [recipe_of(before), recipe_of(between)]) == [
-        Reason(Cause.CODE, "perennial.b changed"),
-        Reason(Cause.CONFIGURATION, "sql changed"),
+        StaleCause(Category.CODE, "perennial.b changed"),
+        StaleCause(Category.CONFIGURATION, "sql changed"),
     ]
 
 
 def test_other_data_is_told_apart_from_another_recipe() -> None:
     before = key()
-    assert explain(key(data="d2"), before, [recipe_of(before)]) == [Reason(Cause.DATA)]
+    assert explain(key(data="d2"), before, [recipe_of(before)]) == [StaleCause(Category.DATA)]
     assert explain(key(data="d2", sql="s2"), before, [recipe_of(before)]) == [
-        Reason(Cause.DATA),
-        Reason(Cause.CONFIGURATION, "sql changed"),
+        StaleCause(Category.DATA),
+        StaleCause(Category.CONFIGURATION, "sql changed"),
     ]
 
 
 def test_without_a_recipe_the_category_is_known() -> None:
-    assert explain(key(sql="s2"), key(), []) == [Reason(Cause.CONFIGURATION)]
+    assert explain(key(sql="s2"), key(), []) == [StaleCause(Category.CONFIGURATION)]
 
 
 def test_a_key_is_a_plain_text_that_knows_its_parts() -> None:
@@ -86,7 +86,7 @@ def test_a_recipe_survives_its_stored_form() -> None:
     made = recipe_of(now)
     stored = Recipe(**json.loads(json.dumps(asdict(made))))
     assert stored == made
-    assert stored.texts()[Cause.CONFIGURATION][0] == marks_of(now)[Cause.CONFIGURATION]
+    assert stored.texts()[Category.CONFIGURATION][0] == marks_of(now)[Category.CONFIGURATION]
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,9 @@ from perennial.config.pipeline import Pipeline
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
-from perennial.fingerprints.keys import Cause, Key
+from perennial.fingerprints.keys import Category, Key, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.freshness.stale import stale_dates
-from perennial.impact.causes import Reason
 from perennial.impact.cost import estimate
 from perennial.impact.effects import Effect, find_effects
 from perennial.lake.lake import Lake
@@ -89,7 +88,7 @@ def effects_of(lake: Lake) -> dict[str, Effect]:
     return {effect.name: effect for effect in find_effects(lake, DECIDED[0], LAST, DECIDED)}
 
 
-def reasons_of(effect: Effect) -> set[Reason]:
+def reasons_of(effect: Effect) -> set[StaleCause]:
     return {reason for reasons in effect.stale.values() for reason in reasons}
 
 
@@ -115,9 +114,9 @@ def test_a_request_field_taken_out_leaves_clean_rows_as_they_are(ran: Lake, pipe
     assert not effects["clean_readings"].days
     assert not effects["profile"].days
     assert set(effects["features"].stale) == set(days(FEATURES, LAST))
-    assert reasons_of(effects["features"]) == {Reason(Cause.CONFIGURATION, "request.pressure removed")}
-    assert Reason(Cause.DEPENDENCIES, "features") in reasons_of(effects["mlp"])
-    assert Reason(Cause.CONFIGURATION, "inputs.request.pressure removed") in reasons_of(effects["mlp"])
+    assert reasons_of(effects["features"]) == {StaleCause(Category.CONFIGURATION, "request.pressure removed")}
+    assert StaleCause(Category.DEPENDENCIES, "features") in reasons_of(effects["mlp"])
+    assert StaleCause(Category.CONFIGURATION, "inputs.request.pressure removed") in reasons_of(effects["mlp"])
     assert set(effects["decision"].stale) == set(DECIDED)
 
 
@@ -126,10 +125,10 @@ def test_a_changed_contract_reaches_all_that_follows(ran: Lake, pipeline_factory
         document["sources"]["readings"]["columns"]["pressure"]["range"] = [0, 40]
 
     effects = effects_of(edited(ran, pipeline_factory, edit))
-    assert reasons_of(effects["clean_readings"]) == {Reason(Cause.CONFIGURATION, "columns.pressure.range changed")}
-    assert reasons_of(effects["features"]) == {Reason(Cause.DEPENDENCIES, "clean_readings")}
-    assert reasons_of(effects["logistic"]) == {Reason(Cause.DEPENDENCIES, "features")}
-    assert reasons_of(effects["decision"]) == {Reason(Cause.DEPENDENCIES, name) for name in CANDIDATES}
+    assert reasons_of(effects["clean_readings"]) == {StaleCause(Category.CONFIGURATION, "columns.pressure.range changed")}
+    assert reasons_of(effects["features"]) == {StaleCause(Category.DEPENDENCIES, "clean_readings")}
+    assert reasons_of(effects["logistic"]) == {StaleCause(Category.DEPENDENCIES, "features")}
+    assert reasons_of(effects["decision"]) == {StaleCause(Category.DEPENDENCIES, name) for name in CANDIDATES}
 
 
 def test_a_changed_gate_judges_again_and_trains_nothing(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
@@ -137,7 +136,7 @@ def test_a_changed_gate_judges_again_and_trains_nothing(ran: Lake, pipeline_fact
         document["gate"]["max_age_days"] = 14
 
     effects = effects_of(edited(ran, pipeline_factory, edit))
-    assert reasons_of(effects["decision"]) == {Reason(Cause.CONFIGURATION, "gate.max_age_days changed")}
+    assert reasons_of(effects["decision"]) == {StaleCause(Category.CONFIGURATION, "gate.max_age_days changed")}
     assert [name for name, effect in effects.items() if effect.days] == ["decision"]
 
 
@@ -188,7 +187,7 @@ def test_trainings_follow_from_rows_with_earlier_columns(ran: Lake) -> None:
     assert set(effects["features"].stale) == set(days(FEATURES, DECIDED[0]))
     for name in CANDIDATES:
         assert set(effects[name].stale) == set(DECIDED)
-        assert Reason(Cause.DEPENDENCIES, "features") in reasons_of(effects[name])
+        assert StaleCause(Category.DEPENDENCIES, "features") in reasons_of(effects[name])
     assert set(effects["decision"].stale) == set(DECIDED)
 
 
@@ -284,9 +283,9 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, p
     known = list(days(LAST - timedelta(days=5), LAST - timedelta(days=2)))
     assert set(effects["labels"].stale) == set(known)
     assert effects["labels"].missing == {LAST - timedelta(days=1)}
-    assert Reason(Cause.CONFIGURATION, "known_after_days changed") in reasons_of(effects["labels"])
+    assert StaleCause(Category.CONFIGURATION, "known_after_days changed") in reasons_of(effects["labels"])
     assert not effects["features"].days
-    assert Reason(Cause.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
+    assert StaleCause(Category.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
 
     # A drop that lands again reaches the labels of the days before it, too.
     keys = {str(day): key for day, key in clean_keys(lake, "returns", LAST, LAST).items()}
@@ -294,4 +293,4 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, p
     effects = {effect.name: effect for effect in find_effects(lake, LAST, LAST, [LAST])}
     assert effects["clean_returns"].missing == {REPLACED}
     assert set(effects["labels"].stale) == set(days(REPLACED - timedelta(days=2), LAST - timedelta(days=2)))
-    assert Reason(Cause.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
+    assert StaleCause(Category.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
