@@ -7,6 +7,16 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from perennial.analyse.job_file import (
+    AnalyseJob,
+    CleanTable,
+    FeaturesQuery,
+    LabelsQuery,
+    LookupColumns,
+    LookupQuery,
+    ProfileToMake,
+    Query,
+)
 from perennial.analyse.keys import LABELS_FILE, KeyOf, Keys, Seen
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
@@ -52,7 +62,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
         }
         for table, keys in stale.items()
     }
-    job = {**_job(lake, clean, stale, held), "withdraw": gone} if todo else None
+    job = _job(lake, clean, stale, held, gone) if todo else None
     if any(stale.values()):
         keep_recipes(lake, "analyse", {table: next(iter(keys.values())) for table, keys in stale.items() if keys})
     dates = {text for table, keys in stale.items() if not _is_lookup(table) for text in keys}
@@ -196,51 +206,61 @@ def _rows_in_sight(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> i
     return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in seen)
 
 
-def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _job(
+    lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]], gone: Mapping[str, list[str]]
+) -> AnalyseJob:
     pipeline = lake.pipeline
-    inputs, label = pipeline.inputs, pipeline.label
-    lookups = [
-        {"name": name, "table": f"lookup_{name}", "key": spec.key, "values": spec.values} for name, spec in inputs.lookups.items()
-    ]
-    features = {
-        "request": [[name, field.type] for name, field in inputs.request.items()],
-        "row_key": pipeline.row_key,
-        **(
-            {"label": None, "later_label": label.column}
-            if label.known_after_days
-            else {"label": label.column, "later_label": None}
-        ),
-        "lookups": lookups,
-    }
-    labels = {
-        "table": LABELS,
-        "label": label.column,
-        "known_after_days": label.known_after_days,
-        "row_key": pipeline.row_key,
-        "request": features["request"],
-    }
-    return {
-        "database": lake.layout.database,
-        "lookback_days": pipeline.training.lookback_days,
-        "tables": {
-            name: {"table": f"clean_{name}", "snapshot_id": state.snapshot_id, "dated": name in pipeline.sources}
-            for name, state in clean.items()
-        },
-        "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale, held),
-        "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale, held),
-        "labels": _pending([{**labels, **_query(lake, LABELS_FILE)}], stale, held) if label.known_after_days else [],
-        "analysis": _pending(
-            [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")],
-            stale,
-            held,
-        ),
-        "profile": _pending([{"table": "profile", "file": "the profile", "sources": list(pipeline.sources)}], stale, held),
-    }
+    label, row_key = pipeline.label, pipeline.row_key
+    request = [(name, field.type) for name, field in pipeline.inputs.request.items()]
+    lookups = [LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in pipeline.inputs.lookups.items()]
 
+    later = bool(label.known_after_days)
 
-def _query(lake: Lake, file: str) -> dict[str, str]:
-    return {"file": file, "sql": lake.pipeline.sql(file)}
+    def days(table: str) -> tuple[dict[str, Key], Mapping[str, str]]:
+        return stale[table], held[table]
 
+    def query(table: str, file: str) -> tuple[str, str, dict[str, Key], Mapping[str, str], str]:
+        return table, file, *days(table), pipeline.sql(file)
 
-def _pending(items: list[dict[str, Any]], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    return [{**item, "days": stale[item["table"]], "held": held[item["table"]]} for item in items if stale[item["table"]]]
+    return AnalyseJob(
+        database=lake.layout.database,
+        lookback_days=pipeline.training.lookback_days,
+        tables={name: CleanTable(f"clean_{name}", state.snapshot_id, name in pipeline.sources) for name, state in clean.items()},
+        lookups=[
+            LookupQuery(*query(item.table, f"lookups/{item.name}.sql"), name=item.name, key=item.key, values=item.values)
+            for item in lookups
+            if stale[item.table]
+        ],
+        features=[
+            FeaturesQuery(
+                *query("features", "features.sql"),
+                request=request,
+                row_key=row_key,
+                label=None if later else label.column,
+                later_label=label.column if later else None,
+                lookups=lookups,
+            )
+        ]
+        if stale["features"]
+        else [],
+        labels=[
+            LabelsQuery(
+                *query(LABELS, LABELS_FILE),
+                label=label.column,
+                known_after_days=label.known_after_days,
+                row_key=row_key,
+                request=request,
+            )
+        ]
+        if stale.get(LABELS)
+        else [],
+        analysis=[
+            Query(*query(f"analysis_{name}", f"analysis/{name}.sql"))
+            for name in pipeline.sql_files("analysis")
+            if stale[f"analysis_{name}"]
+        ],
+        profile=[ProfileToMake("profile", "the profile", *days("profile"), sources=list(pipeline.sources))]
+        if stale["profile"]
+        else [],
+        withdraw=gone,
+    )

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from perennial.calendar import DAY
+from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
@@ -49,27 +50,38 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
         work, withdrawn = _work(lake, name, drops, again)
         keys |= {f"clean_{name}": key for key, _ in work.values()}
         pending = {
-            _text(key_day): {
-                "key": key,
-                "refusal": lake.layout.refusal(name, key_day, key),
-                # The order of a file's cells, and what it lacks: canonical JSON sorts names, so lists.
-                "header": list(drop.columns),
-                "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
-            }
+            _text(key_day): DropToClean(
+                key=key,
+                refusal=lake.layout.refusal(name, key_day, key),
+                header=drop.columns,
+                files=[FileToClean(file.name, file.uri, file.rows) for file in drop.files],
+            )
             for key_day, (key, drop) in work.items()
         }
         if pending or withdrawn:
             partitions = lake.tables.state(f"clean_{name}").partitions
             held = [text for text in pending if text in partitions]
-            same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text]["key"]}
+            same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text].key}
+            spec = lake.pipeline.tables[name]
             tables.append(
-                {**_table(lake, name), "days": pending, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
+                TableToClean(
+                    name=name,
+                    table=f"clean_{name}",
+                    columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+                    key=spec.key,
+                    max_quarantine_share=spec.max_quarantine_share,
+                    sql=_sql(lake, name),
+                    days=pending,
+                    held=held,
+                    same=same,
+                    withdraw=list(map(_text, withdrawn)),
+                )
             )
-    job = {"database": lake.layout.database, "tables": tables} if tables else None
+    job = CleanJob(lake.layout.database, tables) if tables else None
     if keys:
         keep_recipes(lake, "clean", keys)
-    todo = sum(len(table["days"]) + len(table["withdraw"]) for table in tables)
-    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table["days"]} - {_text(None)})
+    todo = sum(len(table.days) + len(table.withdraw) for table in tables)
+    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {_text(None)})
 
 
 def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
@@ -217,23 +229,6 @@ def _work(lake: Lake, name: str, drops: Days, again: set[date | None]) -> tuple[
     return work, [day for day in refused if day is not None and _text(day) in partitions and day not in work]
 
 
-def _table(lake: Lake, name: str) -> dict[str, Any]:
-    spec = lake.pipeline.tables[name]
-    return {
-        "name": name,
-        "table": f"clean_{name}",
-        # Pairs: the order of columns is that of the table, and canonical JSON sorts names.
-        "columns": _columns(spec),
-        "key": spec.key,
-        "max_quarantine_share": spec.max_quarantine_share,
-        "sql": _sql(lake, name),
-    }
-
-
-def _columns(spec: Reference) -> list[list[Any]]:
-    return [[name, contract.rules] for name, contract in spec.columns.items()]
-
-
 def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
@@ -248,7 +243,7 @@ def _key(lake: Lake, name: str, day: date | None, drop: Drop) -> Key:
         code=code_digest("clean"),
         data={"files": [[file.name, file.sha256] for file in drop.files]},
         configuration={
-            "columns": _columns(spec),
+            "columns": [[column, contract.rules] for column, contract in spec.columns.items()],
             "unique": spec.key,
             "max_quarantine_share": spec.max_quarantine_share,
             "sql": None if sql is None else sql_digest(sql),

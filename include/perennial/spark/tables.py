@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -61,7 +61,7 @@ def table_name(database: str, table: str) -> str:
     return f"{CATALOG}.{identifier(database)}.{identifier(table)}"
 
 
-def days_filter(column: str, days: list[str]) -> Column:
+def days_filter(column: str, days: Sequence[str]) -> Column:
     """Return the condition that a row belongs to one of the days (ISO dates)."""
     return F.expr(f"{column} IN ({', '.join(date_literal(date.fromisoformat(day)) for day in days)})")
 
@@ -126,7 +126,7 @@ def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -
     return (reader if snapshot_id is None else reader.option("versionAsOf", str(snapshot_id))).table(name)
 
 
-def withdraw(spark: SparkSession, name: str, days: list[str]) -> None:
+def withdraw(spark: SparkSession, name: str, days: Sequence[str]) -> None:
     """Take away the partitions of these days in one commit that says so."""
     nothing = spark.table(name).where(F.lit(False))
     _described(nothing, name, dict.fromkeys(days, WITHDRAWN)).overwrite(days_filter("date", days))
