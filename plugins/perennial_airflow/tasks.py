@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
 
 log = logging.getLogger(__name__)
@@ -26,15 +27,15 @@ def fail(text: str) -> None:
 
 
 @task
-def collect(pipeline: str, day: str, until: str) -> dict[str, Any]:
+def collect(pipeline: str, day: str, until: str) -> dict[str, JsonValue]:
     """Verify the drops of the date, and of those that it works ahead for, and pin their bytes."""
     from perennial.collect.collect import collect as collect_drops
 
-    return collect_drops(lake_of(pipeline), date.fromisoformat(day), date.fromisoformat(until))
+    return collect_drops(lake_of(pipeline), date.fromisoformat(day), date.fromisoformat(until)).to_json()
 
 
 @task(map_index_template="{{ task.op_kwargs['candidate'] }}")
-def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = None, ti: Any = None) -> dict[str, Any]:
+def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = None, ti: Any = None) -> dict[str, JsonValue]:
     """Train one candidate in a process of its own, with the dates that the run works ahead for; skip when there is too little history."""
     from perennial.errors import PerennialError
     from perennial.runtime.process import train as train_in_process
@@ -55,7 +56,7 @@ def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = 
             if not ahead or not lake.objects.exists(str(plan.manifest_uri)):
                 raise
             log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
-    return finish_training(lake, plan)
+    return finish_training(lake, plan).to_json()
 
 
 def skip_training(ti: Any, plan: Any) -> None:
@@ -65,7 +66,7 @@ def skip_training(ti: Any, plan: Any) -> None:
 
 
 @task
-def evaluate(pipeline: str, day: str, until: str, *, dag_run: Any = None, params: Any = None) -> dict[str, Any]:
+def evaluate(pipeline: str, day: str, until: str, *, dag_run: Any = None, params: Any = None) -> dict[str, JsonValue]:
     """Judge the candidates against the incumbent and record the decision; then those of the dates that the run works ahead for."""
     from perennial.evaluate.evaluate import evaluate as judge
     from perennial.evaluate.evaluate import evaluate_ahead
@@ -74,17 +75,17 @@ def evaluate(pipeline: str, day: str, until: str, *, dag_run: Any = None, params
     force = {key: params[key] for key in ("force_decision", "force_reason")}
     result = judge(lake, own, run_id=run_id, **force)
     evaluate_ahead(lake, own, date.fromisoformat(until), run_id=run_id)
-    return result
+    return result.to_json()
 
 
 @task
-def deploy(pipeline: str, day: str) -> dict[str, Any]:
+def deploy(pipeline: str, day: str) -> dict[str, JsonValue]:
     """Release the champion with the newest lookups, when the date is the newest."""
     from perennial.deploy.deploy import deploy as release
     from perennial.runtime.choice import open_runtime
 
     lake = lake_of(pipeline)
-    return release(lake, date.fromisoformat(day), open_runtime(lake.pipeline))
+    return release(lake, date.fromisoformat(day), open_runtime(lake.pipeline)).to_json()
 
 
 @task

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import ClassVar
 
 from perennial.analyse.job_file import (
     AnalyseJob,
@@ -23,6 +24,7 @@ from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SparkPlan, plan_job
 
@@ -39,6 +41,26 @@ LABELS = "labels"
 
 Wanted = dict[str, dict[str, Key]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed(Result):
+    """
+    The tables that SQL makes for a date; rows and digests are those of its own partitions, by table.
+
+    :param feature_dates: how many dates have features for it
+    :param labelled_dates: how many of them have labels, where these have a table of their own
+    :param earlier_columns: by table, how many other dates hold rows that were written with earlier columns, null in what is new
+    """
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"labelled_dates"})
+
+    date: date
+    feature_dates: int
+    labelled_dates: int | None
+    rows: dict[str, int]
+    digests: dict[str, str]
+    earlier_columns: dict[str, int]
 
 
 def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -69,11 +91,8 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     return plan_job(lake, "analyse", job, todo, dates, interpreted=_rows_in_sight(lake, clean, stale) * len(dates) <= FEW_ROWS)
 
 
-def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
-    """
-    Return what analyse made for `day`: rows and digest of D's partitions by table, and of how many other dates a table holds rows
-    that were written with earlier columns, null in what is new. Raise when one of D's partitions is missing.
-    """
+def finish_analyse(lake: Lake, day: date) -> Analysed:
+    """Return what analyse made for `day`. Raise when one of D's partitions is missing."""
     wanted = _wanted(lake, day, day, _required_states(lake, day))
     rows, digests, earlier = {}, {}, {}
     missing: list[str] = []
@@ -95,15 +114,15 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     if problems:
         remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
-    return {
-        "outcome": "done",
-        "date": day.isoformat(),
-        "feature_dates": len(wanted["features"]),
-        **({"labelled_dates": len(wanted[LABELS])} if LABELS in wanted else {}),
-        "rows": rows,
-        "digests": digests,
-        "earlier_columns": earlier,
-    }
+    return Analysed(
+        Outcome.DONE,
+        date=day,
+        feature_dates=len(wanted["features"]),
+        labelled_dates=len(wanted[LABELS]) if LABELS in wanted else None,
+        rows=rows,
+        digests=digests,
+        earlier_columns=earlier,
+    )
 
 
 def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:

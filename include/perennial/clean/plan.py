@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from perennial.calendar import DAY
 from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
@@ -21,6 +21,7 @@ from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.keys import Key, make_key
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
 from perennial.sql.tokens import sql_digest
@@ -32,6 +33,29 @@ Days = dict[date | None, Drop | None]
 Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among
 them: its run will find it.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned(Result):
+    """
+    The clean tables of a date; rows, quarantined rows and digests are those of its own partitions, by table.
+
+    :param gaps: by date (ISO), why an earlier date has no clean rows
+    :param kept: dates (ISO) whose drop has left the landing zone and whose rows are used as they were
+    :param nulls: by column, in how many dates it is null as a whole
+    :param earlier_columns: by table, how many other dates it holds with the columns of an earlier contract
+    :param warnings: what the present contract refuses of the history
+    """
+
+    date: date
+    rows: dict[str, int]
+    quarantined: dict[str, int]
+    digests: dict[str, str]
+    gaps: dict[str, str]
+    kept: list[str]
+    nulls: dict[str, int]
+    earlier_columns: dict[str, int]
+    warnings: list[str]
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -104,16 +128,15 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
     return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
 
 
-def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
+def finish_clean(lake: Lake, day: date) -> Cleaned:
     """
-    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, as `kept` the
-    dates whose drop has left the landing zone and that are used as they were, as `nulls` in how many dates a column is null as
-    a whole, as `earlier_columns` how many other dates a table holds with the columns of an earlier contract, and as `warnings`
-    what the present contract refuses of the history.
+    Return what is clean for a run of `day`.
 
     Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
     """
-    facts: dict[str, Any] = {"outcome": "done", "date": day.isoformat(), "rows": {}, "quarantined": {}, "digests": {}}
+    rows: dict[str, int] = {}
+    quarantined: dict[str, int] = {}
+    digests: dict[str, str] = {}
     gaps: dict[str, str] = {}
     kept: set[str] = set()
     nulls: dict[str, int] = {}
@@ -136,8 +159,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
             if _is_current(partitions, key_day, key):
                 if key_day in (day, None):
                     found = partitions[_text(key_day)]
-                    facts["rows"][name], facts["quarantined"][name] = found.rows, found.quarantined
-                    facts["digests"][name] = found.digest
+                    rows[name], quarantined[name], digests[name] = found.rows, found.quarantined, found.digest
                 continue
             refusal = _refusal(lake, name, key_day, key)
             if key_day in (day, None):
@@ -153,7 +175,18 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
         log.warning("%s", text)
     if nulls:
         log.info("Null for want of a column, by dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items()))
-    return {**facts, "gaps": gaps, "kept": sorted(kept), "nulls": nulls, "earlier_columns": earlier, "warnings": warnings}
+    return Cleaned(
+        Outcome.DONE,
+        date=day,
+        rows=rows,
+        quarantined=quarantined,
+        digests=digests,
+        gaps=gaps,
+        kept=sorted(kept),
+        nulls=nulls,
+        earlier_columns=earlier,
+        warnings=warnings,
+    )
 
 
 def _nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
+from perennial.lake.result import Outcome, Skipped
+from perennial.store.json_value import JsonValue
 
-Facts = dict[str, Any]
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+    from perennial.lake.result import Result
 
 
 def run(
@@ -42,15 +47,15 @@ def run(
     lake = chosen_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
     began = time.monotonic()
-    stages: dict[str, Facts] = {}
+    stages: dict[str, dict[str, JsonValue]] = {}
     for name, stage in _stages(lake, chosen_day, recompute, force_decision, force_reason):
         started = time.monotonic()
         with at_work(name):
-            facts = stage()
-        stages[name] = {**facts, "seconds": round(time.monotonic() - started, 2)}
+            result = stage()
+        stages[name] = {**result.to_json(), "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
-            print_line(_line(name, stages[name]), style="green" if stages[name]["outcome"] == "done" else "")
-            for warning in facts.get("warnings", ()):
+            print_line(_line(name, stages[name]), style="green" if result.outcome == Outcome.DONE else "")
+            for warning in getattr(result, "warnings", ()):
                 print_line(f"  ! {warning}", style="yellow")
     seconds = round(time.monotonic() - began, 2)
     if as_json:
@@ -60,36 +65,36 @@ def run(
 
 
 def _stages(
-    lake: Any, day: date, recompute: bool, force_decision: str | None, force_reason: str | None
-) -> list[tuple[str, Callable[[], Facts]]]:
+    lake: Lake, day: date, recompute: bool, force_decision: str | None, force_reason: str | None
+) -> list[tuple[str, Callable[[], Result]]]:
     """Return the stages in order; each imports its room only when it begins."""
 
-    def collect() -> Facts:
+    def collect() -> Result:
         from perennial.collect.collect import collect as collect_drops
 
         return collect_drops(lake, day)
 
-    def clean() -> Facts:
+    def clean() -> Result:
         from perennial.clean.plan import finish_clean, plan_clean
         from perennial.spark.submit import submit
 
         submitted = submit(plan_clean(lake, day, recompute=recompute))
-        return {**finish_clean(lake, day), "outcome": "done" if submitted else "unchanged"}
+        return replace(finish_clean(lake, day), outcome=Outcome.DONE if submitted else Outcome.UNCHANGED)
 
-    def analyse() -> Facts:
+    def analyse() -> Result:
         from perennial.analyse.plan import finish_analyse, plan_analyse
         from perennial.spark.submit import submit
 
         submitted = submit(plan_analyse(lake, day, recompute=recompute))
-        return {**finish_analyse(lake, day), "outcome": "done" if submitted else "unchanged"}
+        return replace(finish_analyse(lake, day), outcome=Outcome.DONE if submitted else Outcome.UNCHANGED)
 
-    def evaluate() -> Facts:
+    def evaluate() -> Result:
         from perennial.evaluate.evaluate import evaluate as judge
 
         run_id = f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}"
         return judge(lake, day, run_id=run_id, force_decision=force_decision, force_reason=force_reason)
 
-    def deploy() -> Facts:
+    def deploy() -> Result:
         from perennial.deploy.deploy import deploy as release
         from perennial.runtime.choice import open_runtime
 
@@ -101,7 +106,7 @@ def _stages(
     return [("collect", collect), ("clean", clean), ("analyse", analyse), *trained, ("evaluate", evaluate), ("deploy", deploy)]
 
 
-def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
+def _train(lake: Lake, day: date, candidate: str, recompute: bool) -> Result:
     from perennial.runtime.choice import runtime_of
     from perennial.runtime.process import train
     from perennial.train.plan import finish_training, plan_training
@@ -114,10 +119,10 @@ def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
             from perennial.runtime.pod_training import train_in_pod
 
             train_in_pod(lake.pipeline, candidate, str(plan.key), plan.jobs, lake.objects, str(plan.manifest_uri))
-    return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
+    return finish_training(lake, plan) if plan.skipped is None else Skipped(reason=plan.skipped)
 
 
-def _line(name: str, facts: Facts) -> str:
+def _line(name: str, facts: Mapping[str, JsonValue]) -> str:
     shown = {key: value for key, value in facts.items() if key in _SHOWN and value not in (None, "", {}, [])}
     details = ", ".join(f"{key} {_text(value)}" for key, value in shown.items())
     return f"{name:<16} {facts['outcome']:<9} {facts['seconds']:>7.1f} s  {details}"
@@ -145,7 +150,7 @@ _SHOWN = (
 )
 
 
-def _text(value: Any) -> str:
+def _text(value: JsonValue) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={item}" for key, item in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)

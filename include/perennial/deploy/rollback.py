@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -67,7 +68,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
     release = build_release(lake, plan) if plan else str(to)
     try:
-        facts = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
+        steps = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
         remedy = f"The version is barred. Go back further: `perennial rollback {name} --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error
@@ -78,7 +79,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
         "version": left.version,
         "barred": bars,
         "reason": reason,
-        **facts,
+        **asdict(steps, dict_factory=lambda fields: {name: value for name, value in fields if value is not None}),
     }
 
 

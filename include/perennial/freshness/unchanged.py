@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.clean.plan import finish_clean, plan_clean
@@ -12,10 +11,12 @@ from perennial.collect.collect import collect
 from perennial.collect.drops import pinned_drop, pinned_reference
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result, Skipped
 from perennial.runtime.base import Runtime
+from perennial.store.json_value import JsonValue
 from perennial.train.plan import finish_training, plan_training
 
-Facts = dict[str, Any]
+Facts = dict[str, JsonValue]
 
 
 def finished_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
@@ -45,19 +46,19 @@ def _data_stages(lake: Lake, day: date) -> dict[str, Facts] | None:
         return None
     # It has nothing to read now, unless an earlier date has landed late.
     collected = collect(lake, day)
-    if collected["outcome"] != "unchanged" or plan_clean(lake, day).job_uri is not None:
+    if collected.outcome != Outcome.UNCHANGED or plan_clean(lake, day).job_uri is not None:
         return None
     cleaned = finish_clean(lake, day)
     if plan_analyse(lake, day).job_uri is not None:
         return None
-    return {"collect": collected, "clean": _unchanged(cleaned), "analyse": _unchanged(finish_analyse(lake, day))}
+    return {"collect": collected.to_json(), "clean": _unchanged(cleaned), "analyse": _unchanged(finish_analyse(lake, day))}
 
 
 def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[str, Facts] | None:
     plans = {name: plan_training(lake, day, name) for name in lake.pipeline.training.candidates}
     for plan in plans.values():
         if plan.skipped is not None:
-            return {stage: {"outcome": "skipped", "reason": plan.skipped} for stage in ("train", "evaluate", "deploy")}
+            return {stage: Skipped(reason=plan.skipped).to_json() for stage in ("train", "evaluate", "deploy")}
     if not all(plan.unchanged for plan in plans.values()):
         return None
     # Imported here: they bring scikit-learn, and most runs have already found work to do.
@@ -66,12 +67,13 @@ def _model_stages(lake: Lake, day: date, runtime: Runtime, run_id: str) -> dict[
 
     if not (evaluate.is_current(lake, day) and deploy.is_current(lake, day, runtime)):
         return None
+    trained: Facts = {name: finish_training(lake, plan).to_json() for name, plan in plans.items()}
     return {
-        "train": {"outcome": "unchanged", "candidates": {name: finish_training(lake, plan) for name, plan in plans.items()}},
-        "evaluate": evaluate.evaluate(lake, day, run_id=run_id),
-        "deploy": deploy.deploy(lake, day, runtime),
+        "train": {"outcome": Outcome.UNCHANGED.value, "candidates": trained},
+        "evaluate": evaluate.evaluate(lake, day, run_id=run_id).to_json(),
+        "deploy": deploy.deploy(lake, day, runtime).to_json(),
     }
 
 
-def _unchanged(facts: Facts) -> Facts:
-    return {**facts, "outcome": "unchanged"}
+def _unchanged(result: Result) -> Facts:
+    return replace(result, outcome=Outcome.UNCHANGED).to_json()

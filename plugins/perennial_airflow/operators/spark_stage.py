@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +13,12 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.lake.result import Outcome, Result
+from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
+    from perennial.lake.lake import Lake
     from perennial.spark.submit import SparkPlan
 
 
@@ -40,7 +44,8 @@ class SparkStageOperator(SparkSubmitOperator):
         self.day = day
         self.until = until
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+    def execute(self, context: Context) -> dict[str, JsonValue]:  # type: ignore[override]
+        finish: Callable[[Lake, date], Result]
         if self.stage == "clean":
             from perennial.clean.plan import finish_clean as finish
             from perennial.clean.plan import plan_clean as make_plan
@@ -51,13 +56,13 @@ class SparkStageOperator(SparkSubmitOperator):
         lake = lake_of(self.pipeline)
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
 
-        def bring(last: date) -> dict[str, Any]:
+        def bring(last: date) -> dict[str, JsonValue]:
             plan = make_plan(lake, day, until=last, recompute=context["params"]["recompute"])
             if plan.job_uri is None:
                 self.log.info("Nothing to do: the tables hold %s", self.day)
-                return {**finish(lake, day), "outcome": "unchanged"}
+                return replace(finish(lake, day), outcome=Outcome.UNCHANGED).to_json()
             self._submit(plan, context)
-            return finish(lake, day)
+            return finish(lake, day).to_json()
 
         if until > day:
             try:

@@ -17,6 +17,7 @@ from kubernetes.client.exceptions import ApiException
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
+from perennial.store.json_value import JsonValue
 from perennial.train.plan import TrainingPlan, finish_training, plan_ahead, plan_training
 from perennial_airflow.lake import lake_of
 from perennial_airflow.tasks import skip_training
@@ -63,7 +64,7 @@ class TrainPodOperator(KubernetesPodOperator):
         if plan.skipped is not None:
             skip_training(context["ti"], plan)
         if plan.job_uri is None or plan.key is None:
-            self._report(context, finish_training(lake, plan))
+            self._report(context, finish_training(lake, plan).to_json())
             return
         settings = KubernetesSettings.read(TRAINING).of(lake.objects)
         resources = lake.pipeline.training.resources
@@ -124,9 +125,9 @@ class TrainPodOperator(KubernetesPodOperator):
                 raise PerennialError(render(what, problems, remedy)) from error
         # What was trained is what this pod was told, even where today's plan would be another by now.
         done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=manifest, unchanged=False)
-        self._report(context, finish_training(lake, done))
+        self._report(context, finish_training(lake, done).to_json())
 
-    def _report(self, context: Context, result: dict[str, Any]) -> None:
+    def _report(self, context: Context, result: dict[str, JsonValue]) -> None:
         # KubernetesPodOperator's do_xcom_push means its sidecar; the result is small and comes from object storage.
         context["ti"].xcom_push(key="return_value", value=result)
 

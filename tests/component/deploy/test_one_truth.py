@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -29,10 +29,12 @@ from perennial.deploy.deploy import deploy
 from perennial.deploy.rollback import rollback
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError, PerennialError, RefusedError, ReleaseFailedError
+from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
-from perennial.evaluate.champions import facts
-from perennial.evaluate.evaluate import evaluate
+from perennial.evaluate.champions import Champion, champion_of
+from perennial.evaluate.evaluate import Evaluated, evaluate
 from perennial.freshness import unchanged
+from perennial.lake.result import Skipped
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
 from perennial.store.objects import canonical_json
@@ -86,7 +88,7 @@ class World:
     model: Model = field(default_factory=Model)
     plans: dict[date, dict[str, TrainingPlan]] = field(default_factory=dict)
     versions: dict[date, tuple[str, str]] = field(default_factory=dict)
-    facts: dict[date, dict[str, Any]] = field(default_factory=dict)
+    decided: dict[date, Evaluated | Skipped] = field(default_factory=dict)
     trainings: int = 0
 
     # What happens
@@ -129,12 +131,12 @@ class World:
             assert force == "PROMOTE"
             assert set(self.versions[day]) <= self.model.barred(day), "only what is barred may not be forced"
             return
-        if found["outcome"] == "done":
+        if found.outcome == "done":
             best, other = self.versions[day]
             allowed = [version for version in (best, other) if version not in self.model.barred(day)]
-            self.model.named[day] = allowed[0] if found["decision"] == "PROMOTE" else self.model.incumbent(day)
-            assert found["incumbent"] == self.model.incumbent(day)
-        self.facts[day] = found
+            self.model.named[day] = allowed[0] if found.decision == "PROMOTE" else self.model.incumbent(day)
+            assert found.incumbent == self.model.incumbent(day)
+        self.decided[day] = found
 
     def deploy(self, day: date) -> None:
         wanted = self.model.champion(day)
@@ -149,11 +151,11 @@ class World:
                     self.model.serves = day, back
             return
         if self.model.is_newest(day) and wanted:
-            assert (found["outcome"] in {"done", "unchanged"}, found["version"]) == (True, wanted)
+            assert (found.outcome in {"done", "unchanged"}, found.version) == (True, wanted)
             self.model.serves = day, wanted
         else:
-            assert found["outcome"] == "skipped"
-            assert found["reason"]
+            assert found.outcome == "skipped"
+            assert found.reason
 
     def go_back(self, day: date) -> None:
         self.runtime.refuses = set()
@@ -242,7 +244,7 @@ class World:
 
     def _is_to_decide(self, day: date) -> bool:
         entry = read_chain(self.lab.lake).get(day)
-        return entry is None or entry.stale or self.facts[day]["champion"] != self.model.champion(day)
+        return entry is None or entry.stale or self.decided[day].champion != self.model.champion(day)
 
 
 @pytest.fixture
@@ -255,7 +257,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     monkeypatch.setattr(unchanged, "plan_training", lab.plan)
-    monkeypatch.setattr(unchanged, "finish_training", lambda _lake, plan: {"name": plan.candidate})
+    monkeypatch.setattr(unchanged, "finish_training", lambda _lake, plan: Skipped(candidate=plan.candidate))
     monkeypatch.setattr("perennial.commands.arguments.lake_of", lambda _: lab.lake)
     monkeypatch.setattr("perennial.commands.status.lake_of", lambda _: lab.lake)
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(lab.pipeline.folder.parent))
@@ -313,6 +315,10 @@ def test_every_place_says_the_same(world: World, say: Callable[..., Any]) -> Non
 def test_a_place_that_tells_what_the_decision_named_is_found(
     world: World, say: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perennial.evaluate.evaluate.facts", lambda found: {**facts(found), "champion": found.named})
+    def as_named(chain: Chain, day: date) -> Champion:
+        found = champion_of(chain, day)
+        return replace(found, model=found.model and replace(found.model, version=found.named or "none"))
+
+    monkeypatch.setattr("perennial.evaluate.evaluate.champion_of", as_named)
     with pytest.raises(AssertionError, match="after"):
         walk(world, say)

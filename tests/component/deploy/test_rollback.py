@@ -34,7 +34,7 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     chain = read_chain(lab.lake)
     assert (chain.interventions[0].who, chain.interventions[0].reason) == ("ann", "it flags every machine")
     assert incumbent(chain, D3) == champion_of(chain, D1).model
-    assert deploy(lab.lake, D2, runtime)["outcome"] == "unchanged", "a rerun does not bring it back"
+    assert deploy(lab.lake, D2, runtime).outcome == "unchanged", "a rerun does not bring it back"
     listed = list_releases(lab.lake)
     assert [item["serves"] for item in listed].count(True) == 1
     assert {item["version"]: item["barred"] for item in listed} == {good: False, bad: True}
@@ -42,7 +42,7 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
 
 def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: ScriptedRuntime):
     oldest = forced(lab, D1)
-    target = deploy(lab.lake, D1, runtime)["released"]
+    target = deploy(lab.lake, D1, runtime).released
     middle = forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
     newest = forced(lab, D3, weight=0.12)
@@ -56,7 +56,7 @@ def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: Scri
 
 def test_rollback_to_an_earlier_release_of_the_same_version_bars_nothing(lab: Lab, runtime: ScriptedRuntime):
     decide(lab, D1)
-    target = deploy(lab.lake, D1, runtime)["released"]
+    target = deploy(lab.lake, D1, runtime).released
     decide(lab, D2, weight=-0.05)
     deploy(lab.lake, D2, runtime)
     found = rollback(lab.lake, reason="the lookups are off", who="ann", to=target, runtime=runtime)
@@ -71,9 +71,9 @@ def test_an_interrupted_rollback_is_finished_by_the_next(
     forced(lab, D1)
     deploy(lab.lake, D1, runtime)
     good = forced(lab, D2, weight=0.11)
-    target = deploy(lab.lake, D2, runtime)["released"] if named else None
+    target = deploy(lab.lake, D2, runtime).released if named else None
     forced(lab, D3, weight=0.12)
-    bad = deploy(lab.lake, D3, runtime)["released"]
+    bad = deploy(lab.lake, D3, runtime).released
 
     with killed_at(monkeypatch, step):
         rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
@@ -89,7 +89,7 @@ def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barr
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
     forced(lab, D1)
-    good = deploy(lab.lake, D1, runtime)["released"]
+    good = deploy(lab.lake, D1, runtime).released
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
 
@@ -125,7 +125,7 @@ def test_after_an_edit_of_the_calendar_a_rollback_keeps_the_lookups_that_serve(l
     feed = FeedCalendar.model_validate({"holidays": [as_of(LAST)]})
     edited = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"feed": feed}))
     found = rollback(edited, reason="bad", who="ann", runtime=runtime)
-    assert read_release(edited, found["released"])["as_of"] == serves["as_of"] == str(as_of(LAST))
+    assert read_release(edited, found["released"])["as_of"] == serves.as_of == str(as_of(LAST))
 
 
 def test_a_rollback_that_cannot_be_planned_bars_nothing(lab: Lab, runtime: ScriptedRuntime):
@@ -166,7 +166,7 @@ def test_rollback_is_refused_where_there_is_no_way_back(lab: Lab, runtime: Scrip
     with pytest.raises(RefusedError, match="no release serves"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     decide(lab, D1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     with pytest.raises(RefusedError, match="no version left to go back to"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     with pytest.raises(RefusedError, match="serves already"):
