@@ -71,7 +71,7 @@ def test_the_deployer_needs_no_more_than_its_role(lab: Lab, as_account: Callable
     assert deploy(lab.lake, D1, KubernetesRuntime(lab.pipeline)).outcome == "done"
     promote(lab, D2, 0.11)
     assert deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline)).outcome == "done"
-    assert rollback(lab.lake, reason="worse", who="test", runtime=KubernetesRuntime(lab.pipeline))["outcome"] == "done"
+    assert rollback(lab.lake, reason="worse", who="test", runtime=KubernetesRuntime(lab.pipeline)).outcome == "done"
 
 
 def test_the_janitor_takes_no_release_that_users_may_go_back_to(

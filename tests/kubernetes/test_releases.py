@@ -286,8 +286,8 @@ def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, run
             released.append(deploy(lab.lake, D2, runtime).released)
         back = rollback(lab.lake, reason="test", who="tests", runtime=runtime)
     assert_nobody_noticed(users)
-    assert users.releases == [*released, back["released"]]
-    assert deployments() == {back["released"]}
+    assert users.releases == [*released, back.released]
+    assert deployments() == {back.released}
 
 
 def test_what_is_left_over_is_found_by_age_and_taken_away(

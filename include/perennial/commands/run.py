@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def run(
     pipeline: PipelineName = None,
-    day: Annotated[str, typer.Option("--date", help="The date to run, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    day: Annotated[str, typer.Option("--date", help="The date to run, YYYY-MM-DD.")],
     recompute: Annotated[
         bool,
         typer.Option("--recompute", help="Clean, analyse and train again although nothing changed; it must come out the same."),

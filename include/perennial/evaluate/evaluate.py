@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
 
 from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
@@ -15,7 +15,7 @@ from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.changes import FEATURES, Change, changes_between
 from perennial.evaluate.comparison import Verdict
-from perennial.evaluate.decision import Decided, decide, decision_key
+from perennial.evaluate.decision import Decided, StoredCandidate, StoredDecision, decide, decision_key
 from perennial.evaluate.force import Force, read_force
 from perennial.fingerprints.keys import Cause
 from perennial.fingerprints.recipes import keep_recipes
@@ -52,7 +52,7 @@ class Evaluated(Result):
     why: str
     note: str
     barred: tuple[Intervention, ...]
-    candidates: list[Json]
+    candidates: list[StoredCandidate]
 
 
 class _IncumbentMovedError(PerennialError):
@@ -158,11 +158,11 @@ def _trained(plans: Sequence[TrainingPlan]) -> dict[str, str]:
     return {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri and plan.unchanged}
 
 
-def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> dict[str, Any] | None:
+def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> StoredDecision | None:
     """Return the standing decision when it rests on the same inputs and, where one is asked for, the same force."""
     if entry is None or entry.key != key:
         return None
-    body: dict[str, Any] = lake.objects.read_existing(entry.uri).json()
+    body: StoredDecision = lake.objects.read_existing(entry.uri).json()
     if force is not None and body["forced"] != {"decision": force.decision, "reason": force.reason}:
         return None
     return body
@@ -173,7 +173,7 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
     uri = lake.layout.decision(day, sha256(body))
     lake.objects.create(uri, body)  # named by its content: whoever was first wrote the same
     entry = Entry(
-        decision=decided.body["decision"],
+        decision=decided.decision,
         uri=uri,
         key=key,
         champion=decided.champion,
@@ -195,10 +195,10 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
         return chain if stood[-1] else enter(chain, day, entry)
 
     chain = update_chain(lake, change)
-    return _result(Outcome.UNCHANGED if stood[-1] else Outcome.DONE, decided.body, chain)
+    return _result(Outcome.UNCHANGED if stood[-1] else Outcome.DONE, json.loads(body), chain)
 
 
-def _result(outcome: Outcome, body: Mapping[str, Any], chain: Chain) -> Evaluated:
+def _result(outcome: Outcome, body: StoredDecision, chain: Chain) -> Evaluated:
     champion = champion_of(chain, date.fromisoformat(body["date"]))
     return Evaluated(
         outcome,
@@ -211,5 +211,11 @@ def _result(outcome: Outcome, body: Mapping[str, Any], chain: Chain) -> Evaluate
         why=champion.why,
         note=champion.note,
         barred=champion.passed_over,
-        candidates=[{k: v for k, v in item.items() if k != "comparisons"} for item in body["candidates"]],
+        candidates=[_without_comparisons(candidate) for candidate in body["candidates"]],
     )
+
+
+def _without_comparisons(candidate: StoredCandidate) -> StoredCandidate:
+    short = candidate.copy()
+    short.pop("comparisons", None)
+    return short

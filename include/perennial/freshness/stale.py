@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perennial.analyse.keys import REFERENCE
 from perennial.analyse.plan import LABELS, unanalysed
@@ -17,6 +17,7 @@ from perennial.collect.drops import landed_drops, landed_reference
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
+from perennial.store.json_value import Json
 from perennial.train.plan import chains_begin, too_little_history
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> di
     return {day: stale for day, stale in found.items() if stale is not None}
 
 
-def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
+def to_json(stale: Mapping[date, Stale]) -> list[Json]:
     """Return stale dates as JSON values."""
     return [
         {

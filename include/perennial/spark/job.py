@@ -19,6 +19,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.spark.java import JavaObject, jvm
 from perennial.spark.job_file import FORMAT, CostRecord
 from perennial.spark.sql import without_plan
 
@@ -97,7 +98,7 @@ def read_text(spark: SparkSession, uri: str) -> str:
     system, path = _path(spark, uri)
     stream = system.open(path)
     try:
-        return str(_jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        return str(jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
     finally:
         stream.close()
 
@@ -145,10 +146,6 @@ def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
     return found
 
 
-def _path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
-    path = _jvm(spark).org.apache.hadoop.fs.Path(uri)
+def _path(spark: SparkSession, uri: str) -> tuple[JavaObject, JavaObject]:
+    path = jvm(spark).org.apache.hadoop.fs.Path(uri)
     return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path
-
-
-def _jvm(spark: SparkSession) -> Any:
-    return spark.sparkContext._jvm

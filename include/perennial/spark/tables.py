@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.readwriter import DataFrameWriterV2
 
 from perennial.errors import LostRaceError, PerennialError
 from perennial.lake.tables import WITHDRAWN, Partition
@@ -107,7 +107,7 @@ def commit(
         ) from error
 
 
-def _whole(writer: Any, partitioned_by: tuple[str, ...]) -> Any:
+def _whole(writer: DataFrameWriterV2, partitioned_by: tuple[str, ...]) -> DataFrameWriterV2:
     """Return a writer of a table as a whole."""
     writer = writer.using("iceberg")
     for key, value in TABLE_PROPERTIES.items():
@@ -133,7 +133,9 @@ def withdraw(spark: SparkSession, name: str, days: Sequence[str]) -> None:
     log.info("%s: withdrew %s", name, ", ".join(days))
 
 
-def _described(rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None, columns: int | None = None) -> Any:
+def _described(
+    rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None, columns: int | None = None
+) -> DataFrameWriterV2:
     """Return the writer of a commit that says what it holds, and the number of the columns that its rows have."""
     writer = rows.writeTo(name)
     for day, partition in (partitions or {}).items():

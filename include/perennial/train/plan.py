@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from perennial.calendar import DAY, Calendar, Split
 from perennial.clean.lost import lost_history
@@ -14,6 +14,7 @@ from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key, make_key
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.lake.tables import TableState
 from perennial.store.json_value import JsonValue
@@ -267,13 +268,13 @@ class _Trainings:
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 
-    def _labels_key(self, split: Split) -> dict[str, Any]:
+    def _labels_key(self, split: Split) -> dict[str, JsonValue]:
         """Return the part of a key that labels of their own table have."""
         if self.labels is None:
             return {}
         # Labels that are not made yet have no digest: such a key is that of no model.
         found = {d: self.labels.get_whole(d) for d in (*split.window, *split.holdout)}
-        return {"labels": {d.isoformat(): one and one.digest for d, one in found.items()}}
+        return {"labels": {d.isoformat(): one.digest if one else None for d, one in found.items()}}
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:
         return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
@@ -282,14 +283,14 @@ class _Trainings:
         return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
 
 
-def _label_key(label: Label) -> dict[str, Any]:
+def _label_key(label: Label) -> dict[str, JsonValue]:
     """Return what of a label decides a model: when it is known shows in the dates and digests that the key has."""
     return {"column": label.column, "positive": label.positive}
 
 
-def read_model(lake: Lake, manifest_uri: str) -> dict[str, Any]:
+def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:
     """Return the manifest of a trained model."""
-    manifest: dict[str, Any] = lake.objects.read_existing(manifest_uri).json()
+    manifest: ModelManifest = lake.objects.read_existing(manifest_uri).json()
     return manifest
 
 

@@ -168,7 +168,7 @@ class World:
         found = rollback(self.lab.lake, reason="it lies", who="ann", runtime=self.runtime)
         self.model.bars.append((serves[0], serves[1]))
         self.model.serves = serves[0], left
-        assert found["version"] == left
+        assert found.version == left
 
     def refuse(self, day: date) -> None:
         """Land a drop that collect refuses, or whose rows cleaning refuses."""

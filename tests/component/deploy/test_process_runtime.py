@@ -68,8 +68,8 @@ def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: Proc
         found = [item["probability"] for item in answer.json()["predictions"]]
         assert found == pytest.approx(list(golden.probabilities), abs=1e-5)
         back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
-        assert back["version"] == good
-        assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back["released"]
+        assert back.version == good
+        assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back.released
 
 
 def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(lab: Lab, runtime: ProcessRuntime):

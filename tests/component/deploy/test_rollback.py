@@ -29,15 +29,15 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     bad = forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
     found = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
-    assert (found["version"], found["barred"]) == (good, [bad])
+    assert (found.version, found.barred) == (good, [bad])
     assert runtime.version(str(runtime.live.release)) == good
     chain = read_chain(lab.lake)
     assert (chain.interventions[0].who, chain.interventions[0].reason) == ("ann", "it flags every machine")
     assert incumbent(chain, D3) == champion_of(chain, D1).model
     assert deploy(lab.lake, D2, runtime).outcome == "unchanged", "a rerun does not bring it back"
     listed = list_releases(lab.lake)
-    assert [item["serves"] for item in listed].count(True) == 1
-    assert {item["version"]: item["barred"] for item in listed} == {good: False, bad: True}
+    assert [item.serves for item in listed].count(True) == 1
+    assert {item.version: item.barred for item in listed} == {good: False, bad: True}
 
 
 def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: ScriptedRuntime):
@@ -48,7 +48,7 @@ def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: Scri
     newest = forced(lab, D3, weight=0.12)
     deploy(lab.lake, D3, runtime)
     found = rollback(lab.lake, reason="both are wrong", who="ann", to=target, runtime=runtime)
-    assert (found["released"], found["barred"]) == (target, [newest, middle])
+    assert (found.released, found.barred) == (target, [newest, middle])
     left = champion_of(read_chain(lab.lake), D3).model
     assert left is not None
     assert left.version == oldest
@@ -60,7 +60,7 @@ def test_rollback_to_an_earlier_release_of_the_same_version_bars_nothing(lab: La
     decide(lab, D2, weight=-0.05)
     deploy(lab.lake, D2, runtime)
     found = rollback(lab.lake, reason="the lookups are off", who="ann", to=target, runtime=runtime)
-    assert (found["released"], found["barred"]) == (target, [])
+    assert (found.released, found.barred) == (target, [])
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -79,10 +79,10 @@ def test_an_interrupted_rollback_is_finished_by_the_next(
         rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
     assert read_active(lab.lake).previous != bad
     found = rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
-    assert found["version"] == good
+    assert found.version == good
     assert len(read_chain(lab.lake).interventions) == 1
     active = read_active(lab.lake)
-    assert (active.release, active.soaked) == (found["released"], True)
+    assert (active.release, active.soaked) == (found.released, True)
 
 
 def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barred(
@@ -112,7 +112,7 @@ def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
 
     with killed_at(monkeypatch, "soak"):
         deploy(lab.lake, D3, runtime)
-    assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime)["barred"] == [newest]
+    assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime).barred == [newest]
     assert [item.barred for item in read_chain(lab.lake).interventions] == [middle, newest]
 
 
@@ -125,7 +125,7 @@ def test_after_an_edit_of_the_calendar_a_rollback_keeps_the_lookups_that_serve(l
     feed = FeedCalendar.model_validate({"holidays": [as_of(LAST)]})
     edited = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"feed": feed}))
     found = rollback(edited, reason="bad", who="ann", runtime=runtime)
-    assert read_release(edited, found["released"])["as_of"] == serves.as_of == str(as_of(LAST))
+    assert read_release(edited, found.released)["as_of"] == serves.as_of == str(as_of(LAST))
 
 
 def test_a_rollback_that_cannot_be_planned_bars_nothing(lab: Lab, runtime: ScriptedRuntime):
@@ -159,7 +159,7 @@ def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: Scripted
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
     runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
-    assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime)["version"] == good
+    assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime).version == good
 
 
 def test_rollback_is_refused_where_there_is_no_way_back(lab: Lab, runtime: ScriptedRuntime):
@@ -180,7 +180,7 @@ def test_a_release_whose_version_was_barred_is_refused_with_who_barred_it(lab: L
     for day, weight in ((D1, 0.1), (D2, 0.11)):
         forced(lab, day, weight)
         deploy(lab.lake, day, runtime)
-    barred = rollback(lab.lake, reason="lies on Mondays", who="ann", runtime=runtime)["from"]
+    barred = rollback(lab.lake, reason="lies on Mondays", who="ann", runtime=runtime).previous
     with pytest.raises(RefusedError, match=f"release {barred} is of version .*, which ann barred on {D2}: lies on Mondays"):
         rollback(lab.lake, reason="again", who="bob", to=barred, runtime=runtime)
     assert len(read_chain(lab.lake).interventions) == 1
