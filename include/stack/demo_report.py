@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from perennial.backfill.airflow_client import AirflowClient, TaskState
-from perennial.stages import STAGES, Facts
+from perennial.stages import STAGES
 from stack.config import StackConfig
+
+Facts = dict[str, Any]
 
 
 def run_report(

@@ -8,7 +8,9 @@ from typing import Any, NoReturn
 from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from perennial.stages import Facts, Run, stage_named
+from perennial.lake.result import Skipped
+from perennial.stages import Run, stage_named
+from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
 
 # This module is read at every parse of the DAGs and must stay light. Airflow fills the keywords with the default None from the
@@ -34,7 +36,7 @@ def run_stage(
     dag_run: Any = None,
     params: Any = None,
     ti: Any = None,
-) -> Facts:
+) -> dict[str, JsonValue]:
     """Run a stage for the date and the batch of the run; a stage that ends the run is skipped with its reason as the result."""
     named = stage_named(stage)
     run = Run(
@@ -46,16 +48,16 @@ def run_stage(
         force_decision=params["force_decision"],
         force_reason=params["force_reason"],
     )
-    facts = named.run(run, candidate)
-    if named.skip_ends_run and facts["outcome"] == "skipped":
-        skip(ti, facts)
-    return facts
+    result = named.run(run, candidate)
+    if named.skip_ends_run and isinstance(result, Skipped):
+        skip(ti, result)
+    return result.to_json()
 
 
-def skip(ti: Any, facts: Facts) -> NoReturn:
+def skip(ti: Any, result: Skipped) -> NoReturn:
     """End the task as skipped, and with it those that follow, with the reason as its result."""
-    ti.xcom_push(key="return_value", value=facts)
-    raise AirflowSkipException(facts["reason"])
+    ti.xcom_push(key="return_value", value=result.to_json())
+    raise AirflowSkipException(result.reason)
 
 
 @task

@@ -23,7 +23,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError, RefusedError
-from perennial.stages import STAGES, Facts, Run, Stage
+from perennial.lake.result import Outcome, Result
+from perennial.stages import STAGES, Run, Stage
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 
@@ -238,11 +239,11 @@ class Toy(Stage):
 
     name, follows, summary = "toy", ("clean",), "plays"
 
-    def find(self, run: Run, moment: Any) -> Facts | None:
+    def find(self, run: Run, moment: Any) -> Result | None:
         return None
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
-        return {"outcome": "done"}
+    def run(self, run: Run, candidate: str | None = None) -> Result:
+        return Result(Outcome.DONE)
 
 
 def test_a_stage_of_one_module_and_one_line_has_its_task(monkeypatch: pytest.MonkeyPatch) -> None:

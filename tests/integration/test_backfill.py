@@ -98,7 +98,7 @@ def test_every_date_is_decided_and_the_newest_alone_is_released(first: dict[str,
     assert (first["dates"], first["failed"], first["stale"]) == (14, [], 0)
     assert sum(first["decisions"].values()) == 14
     assert read_chain(lake).days == list(days(FIRST, LAST))
-    assert [one["date"] for one in list_releases(lake)] == [LAST.isoformat()]
+    assert [one.date for one in list_releases(lake)] == [LAST.isoformat()]
 
 
 def test_a_plan_tells_what_is_settled(first: dict[str, Any]) -> None:
@@ -165,7 +165,7 @@ def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(
     stale = {name for name, entry in read_chain(lake).entries.items() if entry.stale}
     assert stale
     assert min(stale) > day.isoformat()
-    assert [one["date"] for one in list_releases(lake)] == [LAST.isoformat()]
+    assert [one.date for one in list_releases(lake)] == [LAST.isoformat()]
     assert stale <= {one["date"] for one in perennial("decisions", PIPELINE, "--stale")["decisions"]}
     assert backfill("--again", "stale")["result"]["stale"] == 0
     mended = read_chain(lake)
@@ -187,7 +187,7 @@ def test_a_correction_runs_exactly_the_dates_that_rest_on_it(first: dict[str, An
     after = read_chain(lake).entries
     assert {day for day, entry in after.items() if entry.uri != before[day].uri} >= rests
     assert {day for day in before if day < min(rests) and after[day] != before[day]} == set()
-    assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
+    assert {one.date for one in list_releases(lake)} == {LAST.isoformat()}
     assert perennial("stale", PIPELINE)["stale"] == []
     assert lake.objects.exists(before[min(rests)].uri)
 
@@ -223,7 +223,7 @@ def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake
     for day in days(FIRST, LAST):
         rows = read_rows(state.metadata_location or "", state.snapshot_id or 0, [day], ["reading_id"])["reading_id"].to_pylist()
         assert len(rows) == len(set(rows)) == state.partitions[day.isoformat()].rows
-    assert {one["date"] for one in list_releases(lake)} == {LAST.isoformat()}
+    assert {one.date for one in list_releases(lake)} == {LAST.isoformat()}
 
 
 def test_a_pause_or_a_cancellation_in_airflow_holds_nothing_for_ever(first: dict[str, Any], lake: Lake, stack) -> None:

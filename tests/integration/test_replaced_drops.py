@@ -43,9 +43,9 @@ def _land(stack, lake: Lake, day: date, files: dict[str, bytes]) -> None:
 
 def _run(lake: Lake) -> tuple[dict[str, str], dict[str, str]]:
     """Collect, clean and analyse the last date; return the digests of the features by date and the gaps."""
-    gaps = collect(lake, DAY)["gaps"]
+    gaps = collect(lake, DAY).gaps
     submit(plan_clean(lake, DAY))
-    gaps |= finish_clean(lake, DAY)["gaps"]
+    gaps |= finish_clean(lake, DAY).gaps
     submit(plan_analyse(lake, DAY))
     finish_analyse(lake, DAY)
     assert plan_clean(lake, DAY).todo == plan_analyse(lake, DAY).todo == 0
@@ -83,4 +83,4 @@ def test_a_drop_that_left_the_landing_zone_leaves_what_it_brought(stack, lake: L
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         lake.objects.client.delete_object(Bucket=bucket, Key=key)
     assert _run(lake) == (before, {FIRST.isoformat(): "readings: not landed"})
-    assert finish_clean(lake, DAY)["kept"] == [FIRST.isoformat()]
+    assert finish_clean(lake, DAY).kept == [FIRST.isoformat()]

@@ -68,17 +68,17 @@ def as_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 def test_the_deployer_needs_no_more_than_its_role(lab: Lab, as_account: Callable[[str, str], None]) -> None:
     as_account("perennial-deployer", NAMESPACE)
     promote(lab, D1, 0.1)
-    assert deploy(lab.lake, D1, KubernetesRuntime(lab.pipeline))["outcome"] == "done"
+    assert deploy(lab.lake, D1, KubernetesRuntime(lab.pipeline)).outcome == "done"
     promote(lab, D2, 0.11)
-    assert deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline))["outcome"] == "done"
-    assert rollback(lab.lake, reason="worse", who="test", runtime=KubernetesRuntime(lab.pipeline))["outcome"] == "done"
+    assert deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline)).outcome == "done"
+    assert rollback(lab.lake, reason="worse", who="test", runtime=KubernetesRuntime(lab.pipeline)).outcome == "done"
 
 
 def test_the_janitor_takes_no_release_that_users_may_go_back_to(
     lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(lab, D1, 0.1)
-    before = deploy(lab.lake, D1, runtime)["released"]
+    before = deploy(lab.lake, D1, runtime).released
     promote(lab, D2, 0.11)
 
     def soak(*_: Any) -> Any:
@@ -96,23 +96,23 @@ def test_the_janitor_takes_no_release_that_users_may_go_back_to(
 
 def test_the_janitor_takes_no_release_that_serves(lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     everything_is_old(monkeypatch)
     kubectl("-n", NAMESPACE, "patch", "service", SERVICE, "-p", '{"spec":{"selector":{"app.kubernetes.io/component":"serving"}}}')
     assert clean_up([lab.lake]) == []
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "unchanged"
+    assert deploy(lab.lake, D1, runtime).outcome == "unchanged"
     kubectl("-n", NAMESPACE, "delete", "service", SERVICE)
     assert clean_up([lab.lake]) == []
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
     assert answers_from(lab) == live
 
 
 def test_what_was_deleted_by_hand_is_seen_and_made_again(lab: Lab, runtime: KubernetesRuntime) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     kubectl("-n", NAMESPACE, "delete", "deployment", f"{SERVICE}-{live}")
     assert not is_current(lab.lake, D1, runtime)
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
     assert answers_from(lab) == live
 
 
@@ -120,7 +120,7 @@ def test_a_release_that_served_stays_active_when_it_cannot_be_brought_back(
     lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     kubectl("-n", NAMESPACE, "delete", "deployment", f"{SERVICE}-{live}")
     with monkeypatch.context() as patched:
         patched.setenv("PERENNIAL_SERVER_IMAGE", "perennial-server:never-built")
@@ -128,12 +128,12 @@ def test_a_release_that_served_stays_active_when_it_cannot_be_brought_back(
             deploy(lab.lake, D1, KubernetesRuntime(lab.pipeline))
     assert read_active(lab.lake).release == live
     kubectl("-n", NAMESPACE, "delete", "deployment", f"{SERVICE}-{live}")
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
 
 
 def test_a_service_that_would_be_refused_is_found_before_anything_moves(lab: Lab, runtime: KubernetesRuntime) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     ports = '[{"op":"replace","path":"/spec/ports","value":[{"name":"http","port":8080,"targetPort":"http"}]}]'
     kubectl("-n", NAMESPACE, "patch", "service", SERVICE, "--type=json", "-p", ports)
     promote(lab, D2, 0.11)
@@ -141,14 +141,14 @@ def test_a_service_that_would_be_refused_is_found_before_anything_moves(lab: Lab
         deploy(lab.lake, D2, runtime)
     assert read_active(lab.lake).release == live == chosen_release()
     kubectl("-n", NAMESPACE, "delete", "service", SERVICE)
-    assert deploy(lab.lake, D2, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D2, runtime).outcome == "done"
 
 
 def test_an_api_server_that_fails_after_the_pointer_moved_leaves_nobody_between_two_releases(
     lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     promote(lab, D2, 0.11)
     real = KubernetesRuntime.switch
     failed: list[str] = []
@@ -165,7 +165,7 @@ def test_an_api_server_that_fails_after_the_pointer_moved_leaves_nobody_between_
             deploy(lab.lake, D2, runtime)
     assert_nobody_noticed(users)
     assert read_active(lab.lake).release == live == chosen_release()
-    assert deploy(lab.lake, D2, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D2, runtime).outcome == "done"
 
 
 def test_what_a_killed_deploy_left_failing_is_not_judged_again(
@@ -195,7 +195,7 @@ def test_what_a_killed_deploy_left_failing_is_not_judged_again(
         with pytest.raises(Killed):
             deploy(lab.lake, D2, runtime)
     lab.lake.objects.client.put_object(**whole)
-    assert deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline))["version"] == version
+    assert deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline)).version == version
     assert read_chain(lab.lake).interventions == ()
 
 
@@ -204,7 +204,7 @@ def test_the_way_back_needs_one_pod_only(lab: Lab, monkeypatch: pytest.MonkeyPat
     lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"deployment": two}))
     runtime = KubernetesRuntime(lake.pipeline)
     promote(lab, D1, 0.1)
-    live = deploy(lake, D1, runtime)["released"]
+    live = deploy(lake, D1, runtime).released
     promote(lab, D2, 0.11)
 
     def soak(*_: Any) -> Any:
@@ -227,7 +227,7 @@ def test_two_installations_do_not_take_each_others_place(
     lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     with monkeypatch.context() as patched:
         patched.setenv("PERENNIAL_LAKE", os.environ["PERENNIAL_LAKE"] + "-staging")
         other = KubernetesRuntime(lab.pipeline)
@@ -246,7 +246,7 @@ def test_a_shell_that_knows_of_no_cluster_changes_nothing(
     promote(lab, D1, 0.1)
     deploy(lab.lake, D1, runtime)
     promote(lab, D2, 0.11)
-    live = deploy(lab.lake, D2, runtime)["released"]
+    live = deploy(lab.lake, D2, runtime).released
     monkeypatch.delenv("PERENNIAL_RUNTIME", raising=False)
     here = ProcessRuntime("machine_faults")
     for change in (

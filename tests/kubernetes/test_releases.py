@@ -191,7 +191,7 @@ def test_a_deploy_killed_while_switching_is_finished_by_the_next(
                 deploy(lab.lake, D2, runtime)
         assert not read_active(lab.lake).soaked
         found = deploy(lab.lake, D2, KubernetesRuntime(lab.pipeline))
-    assert (found["outcome"], found["version"]) == ("done", version)
+    assert (found.outcome, found.version) == ("done", version)
     assert_nobody_noticed(users)
     assert len(users.releases) == 2
     assert served(lab)["release"] in deployments()
@@ -200,11 +200,11 @@ def test_a_deploy_killed_while_switching_is_finished_by_the_next(
 def test_a_service_that_was_set_back_by_hand_is_set_right_by_the_next(lab: Lab, runtime: KubernetesRuntime) -> None:
     promote(lab, D1, 0.1)
     found = deploy(lab.lake, D1, runtime)
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "unchanged"
+    assert deploy(lab.lake, D1, runtime).outcome == "unchanged"
     kubectl("-n", NAMESPACE, "patch", "service", SERVICE, "-p", '{"spec":{"selector":{"perennial/release":"another"}}}')
     again = deploy(lab.lake, D1, runtime)
-    assert (again["outcome"], again["released"]) == ("done", found["released"])
-    assert runtime.follows(found["released"])
+    assert (again.outcome, again.released) == ("done", found.released)
+    assert runtime.follows(found.released)
 
 
 def test_pods_that_vanish_in_the_soak_bring_the_release_before_back(
@@ -283,18 +283,18 @@ def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, run
         released = [served(lab)["release"]]
         for index in range(10):
             promote(lab, D2, 0.1 + (index + 1) / 1000)
-            released.append(deploy(lab.lake, D2, runtime)["released"])
+            released.append(deploy(lab.lake, D2, runtime).released)
         back = rollback(lab.lake, reason="test", who="tests", runtime=runtime)
     assert_nobody_noticed(users)
-    assert users.releases == [*released, back["released"]]
-    assert deployments() == {back["released"]}
+    assert users.releases == [*released, back.released]
+    assert deployments() == {back.released}
 
 
 def test_what_is_left_over_is_found_by_age_and_taken_away(
     lab: Lab, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     promote(lab, D2, 0.11)
 
     def kill(*_: Any) -> None:
@@ -317,7 +317,7 @@ def test_what_is_left_over_is_found_by_age_and_taken_away(
 
 def test_the_plan_says_what_would_change_and_makes_nothing(lab: Lab, runtime: KubernetesRuntime) -> None:
     promote(lab, D1, 0.1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     assert runtime.plan(live) == []
     promote(lab, D2, 0.11)
     lake = lab.lake

@@ -191,7 +191,7 @@ def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(from_a_shell, lab) for _ in range(2)]
     assert [one.result() for one in both] == [None, None]
-    assert finish_training(lab.lake, plan_training(lab.lake, LAST, CANDIDATE))["outcome"] == "unchanged"
+    assert finish_training(lab.lake, plan_training(lab.lake, LAST, CANDIDATE)).outcome == "unchanged"
     wait_for_none(cluster)
 
 
@@ -214,7 +214,7 @@ def test_a_shell_that_was_interrupted_hurts_neither_another_nor_the_next(
         with pytest.raises(KeyboardInterrupt):
             from_a_shell(lab)  # it followed the other's
         assert other.result() is None
-    assert finish_training(lab.lake, plan_training(lab.lake, LAST, CANDIDATE))["outcome"] == "unchanged"
+    assert finish_training(lab.lake, plan_training(lab.lake, LAST, CANDIDATE)).outcome == "unchanged"
     wait_for_none(cluster)
 
 
@@ -257,7 +257,7 @@ def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, cap
     assert plan.job_uri is not None
     with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
         train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
-    assert finish_training(lab.lake, plan)["outcome"] == "done"
+    assert finish_training(lab.lake, plan).outcome == "done"
     assert "Training logistic of" in caplog.text
     wait_for_none(cluster)
 

@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
+from perennial.clean.plan import Cleaned
 from perennial.errors import RefusedError
+from perennial.lake.result import Outcome
 from perennial.spark.submit import SparkPlan
 from perennial_airflow.operators import spark_stage
 from perennial_airflow.operators.spark_stage import SparkStageOperator
 
 DAY, UNTIL = "2026-03-05", "2026-03-09"
+CLEANED = Cleaned(Outcome.DONE, date.fromisoformat(DAY), {"orders": 2}, {"orders": 0}, {"orders": "digest"}, {}, [], {}, {}, [])
 CONTEXT: Any = {
     "dag_run": SimpleNamespace(run_id="r"),
     "params": {"recompute": False},
@@ -41,7 +44,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         return SparkPlan("job.py", f"s3://jobs/{day}_{until}", 1, {"spark.a": "b"})
 
     monkeypatch.setattr("perennial.clean.plan.plan_clean", plan)
-    monkeypatch.setattr("perennial.clean.plan.finish_clean", lambda lake, day: {"outcome": "done", "date": str(day)})
+    monkeypatch.setattr("perennial.clean.plan.finish_clean", lambda lake, day: CLEANED)
 
     def write(text: str = "") -> list[str]:
         if text:
@@ -61,7 +64,7 @@ AHEAD, ALONE = f"s3://jobs/{DAY}_{UNTIL}", f"s3://jobs/{DAY}_{DAY}"
 
 def test_one_job_serves_all_dates_that_it_works_ahead_for(submitted: Callable[..., list[str]]) -> None:
     submitted("exit 0")
-    assert stage(UNTIL).execute(CONTEXT) == {"outcome": "done", "date": DAY}
+    assert stage(UNTIL).execute(CONTEXT) == CLEANED.to_json()
     assert submitted() == [AHEAD]
 
 
@@ -88,7 +91,7 @@ def test_nothing_is_submitted_when_the_tables_hold_the_date(
     submitted: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perennial.clean.plan.plan_clean", lambda *_, **__: SparkPlan("job.py", None, 0))
-    assert stage(UNTIL).execute(CONTEXT) == {"outcome": "unchanged", "date": DAY}
+    assert stage(UNTIL).execute(CONTEXT) == {**CLEANED.to_json(), "outcome": "unchanged"}
     assert submitted() == []
 
 

@@ -9,7 +9,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial.errors import PerennialError
-from perennial.train.plan import TrainingPlan
+from perennial.lake.result import Outcome
+from perennial.train.plan import Trained, TrainingPlan
 from perennial_airflow import tasks
 
 OWN = "s3://lake/models/own.json"
@@ -33,10 +34,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         if world.error:
             raise world.error
 
+    def finished(_: Any, plan: TrainingPlan) -> Trained:
+        return Trained(Outcome.DONE, plan.candidate, "v", "s3://m", {}, None, None, {"roc_auc": 0.5})
+
     monkeypatch.setattr(tasks, "lake_of", lambda _: lake)
     monkeypatch.setattr("perennial.train.plan.plan_training", lambda *_, **__: world.plan)
     monkeypatch.setattr("perennial.train.plan.plan_ahead", lambda *_: world.ahead)
-    monkeypatch.setattr("perennial.train.plan.read_model", lambda *_: {"version": "v", "rows": {}, "metrics": {}})
+    monkeypatch.setattr("perennial.train.plan.finish_training", finished)
     monkeypatch.setattr("perennial.runtime.choice.runtime_of", lambda _: "process")
     monkeypatch.setattr("perennial.runtime.process.train", train)
     monkeypatch.setattr("perennial.runtime.process.trainers_at_once", lambda *_: 1)
@@ -50,8 +54,9 @@ def train(ti: Any = None) -> Any:
 
 
 def test_its_own_date_is_trained_first_then_those_ahead(world: SimpleNamespace) -> None:
-    trained = train()
-    assert (trained["outcome"], trained["candidate"]) == ("done", "mlp")
+    assert train() == {
+        "outcome": "done", "candidate": "mlp", "version": "v", "manifest": "s3://m", "rows": {}, "roc_auc": 0.5
+    }  # fmt: skip
     assert world.trained == ["s3://job-own", "s3://job-ahead"]
 
 

@@ -7,8 +7,9 @@ import sys
 import yaml
 
 from perennial.config.pipeline import Autoscaling, Deployment, Resources
+from perennial.runtime.cluster import Body
 from perennial.runtime.kubernetes import KubernetesSettings
-from perennial.runtime.serving_objects import Body, pipeline_objects, release_objects, service
+from perennial.runtime.serving_objects import pipeline_objects, release_objects, service
 from perennial.runtime.training_pod import training_pod
 
 PIPELINE, RELEASE = "flight_delays", "2013-02-12-0123456789ab"

@@ -24,16 +24,21 @@ PROGRAM = """
 import json
 from pyspark.sql import SparkSession
 from perennial.analyse.job import analyse
+from perennial.analyse.job_file import AnalyseJob
 from perennial.clean.job import clean
+from perennial.clean.job_file import CleanJob
 from perennial.errors import RefusedError
 from perennial.spark.job import read_text
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 with open("jobs") as jobs:
     for uri in jobs:
-        job, said = json.loads(read_text(spark, uri.strip())), None
+        stored, said = json.loads(read_text(spark, uri.strip())), None
         try:
-            {"clean": clean, "analyse": analyse}[job["kind"]](spark, job)
+            if stored["kind"] == "clean":
+                clean(spark, CleanJob.from_json(stored))
+            else:
+                analyse(spark, AnalyseJob.from_json(stored))
         except RefusedError as error:
             said = str(error)
         print("SAID " + json.dumps(said), flush=True)

@@ -63,7 +63,6 @@ def start_metastore(port, folder):
 
 start_metastore(int(sys.argv[2]), sys.argv[3])
 with contextlib.redirect_stdout(out):
-    from perennial.spark import job as spark_job
     jobs = {kind: importlib.import_module(f"perennial.{kind}.job") for kind in ("clean", "analyse")}
 listener = socket.socket(socket.AF_UNIX)
 listener.bind("\\0" + sys.argv[1])
@@ -82,7 +81,7 @@ while os.getppid() == parent:
         out.text, code = "", 0
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             try:
-                spark_job.run_job(kind, [uri], getattr(jobs[kind], kind))
+                jobs[kind].main([uri])
             except SystemExit as error:
                 code = error.code
             except BaseException as error:

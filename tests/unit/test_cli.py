@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from perennial import settings
 from perennial.cli import app, run_command
 from perennial.commands.output import stale_text
+from perennial.deploy.rollback import ListedRelease
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.settings import load_environment
@@ -249,11 +251,10 @@ def test_empty_lists_say_what_makes_an_entry(lake, capsys: pytest.CaptureFixture
 def test_active_release_without_a_server_does_not_serve(
     call: Call, lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = {"release": "r", "date": "2026-03-09", "version": "mlp-1", "as_of": "2026-03-10", "serves": True, "barred": True}
-    listed |= {"why_barred": BAR}
+    listed = ListedRelease("r", "2026-03-09", "mlp-1", "2026-03-10", serves=True, barred=True, why_barred=BAR)
     monkeypatch.setattr("perennial.deploy.rollback.list_releases", lambda _: [listed])
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
-    assert call("releases") == (0, {"releases": [{**listed, "active": True, "serves": False}], "behind": ""})
+    assert call("releases") == (0, {"releases": [{**asdict(listed), "active": True, "serves": False}], "behind": ""})
     assert run_command(["releases"]) == 0
     assert f"active; no server follows it yet: make up; {BAR}" in capsys.readouterr().out
 

@@ -102,14 +102,14 @@ def test_a_weekend_is_no_gap(lake: Lake, land: Any) -> None:
     land(WEDNESDAY, FRIDAY)
     land(MONDAY, MONDAY)
     facts = collect(lake, MONDAY)
-    assert (facts["pinned"], facts["at_rest"]) == (4, [])
-    assert facts["gaps"] == {"2026-03-02": "readings: not landed", "2026-03-03": "readings: not landed"}
+    assert (facts.pinned, facts.at_rest) == (4, [])
+    assert facts.gaps == {"2026-03-02": "readings: not landed", "2026-03-03": "readings: not landed"}
 
 
 def test_what_lands_on_a_rest_date_is_named_and_not_used(lake: Lake, land: Any, caplog: pytest.LogCaptureFixture) -> None:
     land(START, MONDAY)
     facts = collect(lake, MONDAY)
-    assert (facts["gaps"], facts["at_rest"]) == ({}, ["2026-03-01", "2026-03-07", "2026-03-08"])
+    assert (facts.gaps, facts.at_rest) == ({}, ["2026-03-01", "2026-03-07", "2026-03-08"])
     assert "Landed on rest dates, not used: 2026-03-01, 2026-03-07, 2026-03-08" in caplog.text
     assert landed_at_rest(lake, WEDNESDAY, MONDAY) == [SATURDAY, SUNDAY]
     assert whole_dates(lake, days(FRIDAY, MONDAY)) == {FRIDAY, MONDAY}
@@ -146,7 +146,7 @@ def test_lookups_of_friday_are_those_that_mondays_features_join(lake: Lake, land
     assert max(of_friday) == "2026-03-09"
     assert "2026-03-07" not in of_friday
     assert of_friday["2026-03-09"] == of_monday["2026-03-09"]
-    assert finish_analyse(own, MONDAY)["feature_dates"] == 6
+    assert finish_analyse(own, MONDAY).feature_dates == 6
     assert split_of(own, MONDAY).holdout == (FRIDAY, MONDAY)
 
 
@@ -166,7 +166,7 @@ def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lak
     kept = {text: one for text, one in clean.items() if text not in ("2026-03-07", "2026-03-08")}
     states = {**before.tables.states, "clean_readings": TableState("clean_readings", "s3://x/meta", 2, kept)}  # type: ignore[attr-defined]
     withdrawn = replace(after, tables=FixedTables(states))  # type: ignore[arg-type]
-    assert finish_clean(withdrawn, LAST)["gaps"] == {}
+    assert finish_clean(withdrawn, LAST).gaps == {}
     redone = unanalysed(withdrawn, LAST, LAST)
     # Features see two days back: those of the 9th and the 10th saw the weekend. Those of Sunday, which began the window, go.
     assert redone["features"] == {SUNDAY, MONDAY, date(2026, 3, 10)}

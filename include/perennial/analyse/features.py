@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from perennial.analyse.job_file import FeaturesQuery, LabelsQuery, LookupQuery
 from perennial.errors import RefusedError
 from perennial.spark.sql import NUMBERS, WHOLE, quoted, require_columns
 from perennial.spark.tables import days_filter, read_table, table_name
@@ -22,45 +22,45 @@ _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
 }
 
 
-def lookup_rows(rows: DataFrame, lookup: dict[str, Any]) -> DataFrame:
+def lookup_rows(rows: DataFrame, lookup: LookupQuery) -> DataFrame:
     """Return a lookup's rows: as_of, key (text), values (doubles). A key with a null in it could match nothing and is left out."""
     expected: dict[str, T.DataType] = {"as_of": T.DateType()}
-    expected |= {name: T.StringType() for name in lookup["key"]}
-    expected |= {name: T.DoubleType() for name in lookup["values"]}
-    accepts = {name: NUMBERS for name in lookup["values"]}
-    return require_columns(rows, lookup["file"], expected, accepts).dropna(subset=lookup["key"])
+    expected |= {name: T.StringType() for name in lookup.key}
+    expected |= {name: T.DoubleType() for name in lookup.values}
+    accepts = {name: NUMBERS for name in lookup.values}
+    return require_columns(rows, lookup.file, expected, accepts).dropna(subset=list(lookup.key))
 
 
-def feature_rows(rows: DataFrame, features: dict[str, Any]) -> DataFrame:
+def feature_rows(rows: DataFrame, features: FeaturesQuery) -> DataFrame:
     """
     Return the rows of features.sql: date, row key, request fields, label; a column that is in two roles stands once.
 
     A label that is known later is none of them: a model would be given the answer.
     """
-    request = dict(features["request"])
-    later = features["later_label"]
+    request = dict(features.request)
+    later = features.later_label
     if later in rows.columns:
         raise RefusedError(
-            f"{features['file']}: it selects the label {later!r}, which is known only after its date",
+            f"{features.file}: it selects the label {later!r}, which is known only after its date",
             remedy="Select it in labels.sql alone; features.sql is what a caller knows.",
         )
-    return _required(rows, features["file"], [*features["row_key"], *request, *([] if later else [features["label"]])], request)
+    return _required(rows, features.file, [*features.row_key, *request, *([features.label] if features.label else [])], request)
 
 
-def label_rows(rows: DataFrame, labels: dict[str, Any], types: Mapping[str, str]) -> DataFrame:
+def label_rows(rows: DataFrame, labels: LabelsQuery, types: Mapping[str, str]) -> DataFrame:
     """
     Return the rows of labels.sql: date, row key, label.
 
     :param types: the types of the features' columns, which those of the row key must have; none where they are not known
     """
-    found = _required(rows, labels["file"], [*labels["row_key"], labels["label"]], dict(labels["request"]))
+    found = _required(rows, labels.file, [*labels.row_key, labels.label], dict(labels.request))
     problems = [
         f"column {name!r} is of type {kind}, in features.sql of type {types[name]}"
         for name, kind in found.dtypes
-        if name in labels["row_key"] and _as_stored(types.get(name, kind)) != _as_stored(kind)
+        if name in labels.row_key and _as_stored(types.get(name, kind)) != _as_stored(kind)
     ]
     if problems:
-        raise RefusedError(f"{labels['file']}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
+        raise RefusedError(f"{labels.file}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
     return found
 
 
@@ -83,18 +83,18 @@ def _required(rows: DataFrame, file: str, names: Iterable[str], request: dict[st
     return require_columns(rows, file, expected, accepts)
 
 
-def join_lookups(spark: SparkSession, rows: DataFrame, features: dict[str, Any], database: str) -> DataFrame:
+def join_lookups(spark: SparkSession, rows: DataFrame, features: FeaturesQuery, database: str) -> DataFrame:
     """Add `<lookup>__<value>` columns: what each lookup knew at the midnight that begins the row's date; unseen keys get null."""
-    days = sorted(features["days"])
-    for lookup in features["lookups"]:
-        known = read_table(spark, table_name(database, lookup["table"])).where(days_filter("as_of", days))
+    days = sorted(features.days)
+    for lookup in features.lookups:
+        known = read_table(spark, table_name(database, lookup.table)).where(days_filter("as_of", days))
         names = {"as_of": "__as_of"}
-        names |= {name: f"__{name}" for name in lookup["key"]}
-        names |= {name: f"{lookup['name']}__{name}" for name in lookup["values"]}
+        names |= {name: f"__{name}" for name in lookup.key}
+        names |= {name: f"{lookup.name}__{name}" for name in lookup.values}
         renamed = known.selectExpr(*[f"{quoted(old)} AS {quoted(new)}" for old, new in names.items()])
-        matches = ["date = __as_of", *[f"{quoted(name)} = {quoted(names[name])}" for name in lookup["key"]]]
+        matches = ["date = __as_of", *[f"{quoted(name)} = {quoted(names[name])}" for name in lookup.key]]
         rows = rows.join(renamed, F.expr(" AND ".join(matches)), "left")
-        rows = rows.drop("__as_of", *[names[name] for name in lookup["key"]])
+        rows = rows.drop("__as_of", *[names[name] for name in lookup.key])
     return rows
 
 

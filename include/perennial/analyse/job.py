@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
 from perennial.analyse.features import feature_rows, join_lookups, label_rows, lookup_rows, refuse_undated
+from perennial.analyse.job_file import (
+    AnalyseJob,
+    FeaturesQuery,
+    LabelsQuery,
+    LookupQuery,
+    Query,
+    TableToMake,
+)
 from perennial.analyse.partitions import store_days
 from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_labels, sight_of_lookups
 from perennial.spark.batch_independence import compared
@@ -18,83 +27,83 @@ from perennial.spark.job import all_of, run_job, several_at_once
 from perennial.spark.sql import run_query
 from perennial.spark.tables import open_database, read_table, table_name, withdraw
 
-Item = dict[str, Any]
-"""A table to make: its file and SQL, its days with their keys, and what its kind needs."""
+Item = TypeVar("Item", bound=TableToMake)
 
 
-def analyse(spark: SparkSession, job: dict[str, Any]) -> None:
+def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     """Make everything the job names, several tables at a time: lookups first, since features join them."""
-    database, lookback = job["database"], job["lookback_days"]
+    database, lookback = job.database, job.lookback_days
     open_database(spark, database)
-    for table, days in job["withdraw"].items():
+    for table, days in job.withdraw.items():
         withdraw(spark, table_name(database, table), days)
     work = [
-        *[sight_of_lookups(item["days"], lookback) for item in job["lookups"]],
-        *[sight_of_features(item["days"], lookback) for item in job["features"]],
-        *[sight_of_labels(item["days"], lookback, item["known_after_days"]) for item in job["labels"]],
-        *[sight_of_dates(item["days"], lookback) for item in job["analysis"]],
-        *[sight_of_dates(item["days"], 0) for item in job["profile"]],
+        *[sight_of_lookups(item.days, lookback) for item in job.lookups],
+        *[sight_of_features(item.days, lookback) for item in job.features],
+        *[sight_of_labels(item.days, lookback, item.known_after_days) for item in job.labels],
+        *[sight_of_dates(item.days, lookback) for item in job.analysis],
+        *[sight_of_dates(item.days, 0) for item in job.profile],
     ]
     if not work:
         return
-    tables = CleanTables(spark, database, job["tables"], work)
+    tables = CleanTables(spark, database, job.tables, work)
     types: dict[str, str] = {}
 
-    def query(item: Item, sight: Sight) -> DataFrame:
+    def query(item: Query, sight: Sight) -> DataFrame:
         """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
         tables.show(sight)
-        return run_query(spark, item["file"], item["sql"], tables.views)
+        return run_query(spark, item.file, item.sql, tables.views)
 
-    def lookup(item: Item) -> DataFrame:
-        return lookup_rows(query(item, sight_of_lookups(item["days"], lookback)), item)
+    def lookup(item: LookupQuery) -> DataFrame:
+        return lookup_rows(query(item, sight_of_lookups(item.days, lookback)), item)
 
-    def features(item: Item) -> DataFrame:
-        rows = feature_rows(query(item, sight_of_features(item["days"], lookback)), item)
+    def features(item: FeaturesQuery) -> DataFrame:
+        rows = feature_rows(query(item, sight_of_features(item.days, lookback)), item)
         types.update(rows.dtypes)
         return join_lookups(spark, rows, item, database)
 
-    def labels(item: Item) -> DataFrame:
-        if not job["features"]:
+    def labels(item: LabelsQuery) -> DataFrame:
+        if not job.features:
             types.update(read_table(spark, table_name(database, "features")).dtypes)
-        return label_rows(query(item, sight_of_labels(item["days"], lookback, item["known_after_days"])), item, types)
+        return label_rows(query(item, sight_of_labels(item.days, lookback, item.known_after_days)), item, types)
 
-    def analysis(item: Item) -> DataFrame:
-        return refuse_undated(query(item, sight_of_dates(item["days"], lookback)), item["file"])
+    def analysis(item: Query) -> DataFrame:
+        return refuse_undated(query(item, sight_of_dates(item.days, lookback)), item.file)
 
     with several_at_once() as pool:
 
         def plan(
             make: Callable[[Item], DataFrame], item: Item, day_column: str, unique: Sequence[str] = ()
         ) -> Callable[[], None]:
-            place = _place(item, database)
-            return partial(store_days, make(item), **place, day_column=day_column, unique=unique, alone=_alone(make, item))
+            rows, alone = make(item), _alone(make, item)
+            return partial(store_days, rows, item, database, day_column=day_column, unique=unique, alone=alone)
 
         def start(plans: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
             return [pool.submit(one).result for one in plans]
 
         # All queries of a step are planned before the first of their results is cached: Spark drops from the cache, without a word,
         # whatever was read through a view that is replaced, and would compute it again for each use.
-        all_of(start(all_of(partial(plan, lookup, item, "as_of", item["key"]) for item in job["lookups"])))
+        all_of(start(all_of(partial(plan, lookup, item, "as_of", item.key) for item in job.lookups)))
         profiles = []
-        for item in job["profile"]:
-            rows = profile({name: tables.of_days(name, item["days"]) for name in item["sources"]})
-            profiles.append(partial(store_days, rows, **_place(item, database), day_column="date", unique=["table", "column"]))
+        for item in job.profile:
+            rows = profile({name: tables.of_days(name, item.days) for name in item.sources})
+            profiles.append(partial(store_days, rows, item, database, day_column="date", unique=["table", "column"]))
         started = start(profiles)  # they read no view
-        planned = [partial(plan, features, item, "date", item["row_key"]) for item in job["features"]]
-        planned += [partial(plan, labels, item, "date", item["row_key"]) for item in job["labels"]]
-        planned += [partial(plan, analysis, item, "date") for item in job["analysis"]]
+        planned = [partial(plan, features, item, "date", item.row_key) for item in job.features]
+        planned += [partial(plan, labels, item, "date", item.row_key) for item in job.labels]
+        planned += [partial(plan, analysis, item, "date") for item in job.analysis]
         all_of([*started, *start(all_of(planned))])
 
 
 def _alone(make: Callable[[Item], DataFrame], item: Item) -> dict[str, DataFrame]:
     """Return what is made for some of several dates alone."""
-    days = item["days"]
-    return {day: make({**item, "days": {day: days[day]}}) for day in compared(days)} if len(days) > 1 else {}
+    days = item.days
+    return {day: make(replace(item, days={day: days[day]})) for day in compared(days)} if len(days) > 1 else {}
 
 
-def _place(item: Item, database: str) -> dict[str, Any]:
-    return {"file": item["file"], "database": database, "table": item["table"], "keys": item["days"], "held": item["held"]}
+def main(arguments: list[str]) -> None:
+    """Analyse as the job file says whose address is the only argument."""
+    run_job("analyse", arguments, AnalyseJob.from_json, analyse)
 
 
 if __name__ == "__main__":
-    run_job("analyse", sys.argv[1:], analyse)
+    main(sys.argv[1:])

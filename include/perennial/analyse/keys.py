@@ -14,6 +14,7 @@ from perennial.fingerprints.keys import Key, make_key
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SPARK_VERSION
 from perennial.sql.tokens import sql_digest
+from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 
 _LIBRARIES = {"spark": SPARK_VERSION}
@@ -67,7 +68,7 @@ class Keys:
 
     def lookup(self, name: str) -> KeyOf:
         """Return the key of a lookup by as_of: it sees the days before that midnight."""
-        configuration = {
+        configuration: Json = {
             "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"),
             "sql": self._sql(f"lookups/{name}.sql"),
         }
@@ -84,7 +85,7 @@ class Keys:
         """Return the key of the features by date: their own SQL and that of the lookups they join."""
         pipeline = self._pipeline
         inputs = pipeline.inputs
-        configuration = {
+        configuration: Json = {
             "request": [[name, field.type] for name, field in inputs.request.items()],
             "lookups": {
                 name: [spec.model_dump(mode="json"), self._sql(f"lookups/{name}.sql")] for name, spec in inputs.lookups.items()
@@ -105,7 +106,7 @@ class Keys:
     def labels(self) -> KeyOf:
         """Return the key of labels by date: they see what comes after it, until they are known."""
         label, request = self._pipeline.label, self._pipeline.inputs.request
-        configuration = {
+        configuration: Json = {
             "label": label.column,
             "known_after_days": label.known_after_days,
             "row_key": [[name, request[name].type if name in request else None] for name in self._pipeline.row_key],
@@ -123,7 +124,7 @@ class Keys:
 
     def analysis(self, name: str) -> KeyOf:
         """Return the key of an analysis by date."""
-        configuration = {"sql": self._sql(f"analysis/{name}.sql")}
+        configuration: Json = {"sql": self._sql(f"analysis/{name}.sql")}
         return lambda day: make_key(
             "analysis",
             of={"name": name, "date": day.isoformat()},

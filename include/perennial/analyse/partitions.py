@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from perennial.analyse.job_file import TableToMake
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import refuse_company
@@ -25,25 +26,20 @@ BOUND = (
 
 def store_days(
     rows: DataFrame,
-    *,
-    file: str,
+    item: TableToMake,
     database: str,
-    table: str,
+    *,
     day_column: str,
-    keys: Mapping[str, str],
-    held: Mapping[str, str],
     unique: Sequence[str] = (),
     alone: Mapping[str, DataFrame] | None = None,
 ) -> None:
     """
-    Replace the partitions of `keys` (day to key) by `rows` in one commit; days without rows become empty.
+    Replace the partitions of the item's days by `rows` in one commit; days without rows become empty.
 
-    :param file: where the rows come from, for errors
-    :param held: digests that stand there under these very keys: what is made again must be the same
     :param unique: columns that name a row within its day; rows that share them are refused
     :param alone: by day, its rows made alone; those among `rows` must be the same
     """
-    watch = Stopwatch()
+    watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
     with failing_on_rows(file):
         contents = partition_contents(rows, day_column, unique)
@@ -58,17 +54,17 @@ def store_days(
         refuse_company(file, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
-    refuse_changed(held, partitions, file)
+    refuse_changed(item.held, partitions, file)
     commit(
         rows,
-        table_name(database, table),
+        table_name(database, item.table),
         replaces=days_filter(day_column, sorted(keys)),
         partitioned_by=(day_column,),
         partitions=partitions,
     )
     rows.unpersist()
     total = sum(partition.rows for partition in partitions.values())
-    log.info("%s: %s dates, %s rows, %.1f s", table, len(keys), f"{total:,}", watch.seconds)
+    log.info("%s: %s dates, %s rows, %.1f s", item.table, len(keys), f"{total:,}", watch.seconds)
 
 
 def _facts(content: Content) -> tuple[str, int]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import ClassVar
 
+from perennial.analyse.job_file import (
+    AnalyseJob,
+    CleanTable,
+    FeaturesQuery,
+    LabelsQuery,
+    LookupColumns,
+    LookupQuery,
+    ProfileToMake,
+    Query,
+)
 from perennial.analyse.keys import LABELS_FILE, KeyOf, Keys, Seen
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SparkPlan, plan_job
 
@@ -29,6 +41,26 @@ LABELS = "labels"
 
 Wanted = dict[str, dict[str, Key]]
 """By table, by day (for lookups: as_of): the key that its partition should have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed(Result):
+    """
+    The tables that SQL makes for a date; rows and digests are those of its own partitions, by table.
+
+    :param feature_dates: how many dates have features for it
+    :param labelled_dates: how many of them have labels, where these have a table of their own
+    :param earlier_columns: by table, how many other dates hold rows that were written with earlier columns, null in what is new
+    """
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"labelled_dates"})
+
+    date: date
+    feature_dates: int
+    labelled_dates: int | None
+    rows: dict[str, int]
+    digests: dict[str, str]
+    earlier_columns: dict[str, int]
 
 
 def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -52,18 +84,15 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
         }
         for table, keys in stale.items()
     }
-    job = {**_job(lake, clean, stale, held), "withdraw": gone} if todo else None
+    job = _job(lake, clean, stale, held, gone) if todo else None
     if any(stale.values()):
         keep_recipes(lake, "analyse", {table: next(iter(keys.values())) for table, keys in stale.items() if keys})
     dates = {text for table, keys in stale.items() if not _is_lookup(table) for text in keys}
     return plan_job(lake, "analyse", job, todo, dates, interpreted=_rows_in_sight(lake, clean, stale) * len(dates) <= FEW_ROWS)
 
 
-def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
-    """
-    Return what analyse made for `day`: rows and digest of D's partitions by table, and of how many other dates a table holds rows
-    that were written with earlier columns, null in what is new. Raise when one of D's partitions is missing.
-    """
+def finish_analyse(lake: Lake, day: date) -> Analysed:
+    """Return what analyse made for `day`. Raise when one of D's partitions is missing."""
     wanted = _wanted(lake, day, day, _required_states(lake, day))
     rows, digests, earlier = {}, {}, {}
     missing: list[str] = []
@@ -85,15 +114,15 @@ def finish_analyse(lake: Lake, day: date) -> dict[str, Any]:
     if problems:
         remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
-    return {
-        "outcome": "done",
-        "date": day.isoformat(),
-        "feature_dates": len(wanted["features"]),
-        **({"labelled_dates": len(wanted[LABELS])} if LABELS in wanted else {}),
-        "rows": rows,
-        "digests": digests,
-        "earlier_columns": earlier,
-    }
+    return Analysed(
+        Outcome.DONE,
+        date=day,
+        feature_dates=len(wanted["features"]),
+        labelled_dates=len(wanted[LABELS]) if LABELS in wanted else None,
+        rows=rows,
+        digests=digests,
+        earlier_columns=earlier,
+    )
 
 
 def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
@@ -196,51 +225,61 @@ def _rows_in_sight(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> i
     return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in seen)
 
 
-def _job(lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _job(
+    lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]], gone: Mapping[str, list[str]]
+) -> AnalyseJob:
     pipeline = lake.pipeline
-    inputs, label = pipeline.inputs, pipeline.label
-    lookups = [
-        {"name": name, "table": f"lookup_{name}", "key": spec.key, "values": spec.values} for name, spec in inputs.lookups.items()
-    ]
-    features = {
-        "request": [[name, field.type] for name, field in inputs.request.items()],
-        "row_key": pipeline.row_key,
-        **(
-            {"label": None, "later_label": label.column}
-            if label.known_after_days
-            else {"label": label.column, "later_label": None}
-        ),
-        "lookups": lookups,
-    }
-    labels = {
-        "table": LABELS,
-        "label": label.column,
-        "known_after_days": label.known_after_days,
-        "row_key": pipeline.row_key,
-        "request": features["request"],
-    }
-    return {
-        "database": lake.layout.database,
-        "lookback_days": pipeline.training.lookback_days,
-        "tables": {
-            name: {"table": f"clean_{name}", "snapshot_id": state.snapshot_id, "dated": name in pipeline.sources}
-            for name, state in clean.items()
-        },
-        "lookups": _pending([{**item, **_query(lake, f"lookups/{item['name']}.sql")} for item in lookups], stale, held),
-        "features": _pending([{"table": "features", **features, **_query(lake, "features.sql")}], stale, held),
-        "labels": _pending([{**labels, **_query(lake, LABELS_FILE)}], stale, held) if label.known_after_days else [],
-        "analysis": _pending(
-            [{"table": f"analysis_{name}", **_query(lake, f"analysis/{name}.sql")} for name in pipeline.sql_files("analysis")],
-            stale,
-            held,
-        ),
-        "profile": _pending([{"table": "profile", "file": "the profile", "sources": list(pipeline.sources)}], stale, held),
-    }
+    label, row_key = pipeline.label, pipeline.row_key
+    request = [(name, field.type) for name, field in pipeline.inputs.request.items()]
+    lookups = [LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in pipeline.inputs.lookups.items()]
 
+    later = bool(label.known_after_days)
 
-def _query(lake: Lake, file: str) -> dict[str, str]:
-    return {"file": file, "sql": lake.pipeline.sql(file)}
+    def days(table: str) -> tuple[dict[str, Key], Mapping[str, str]]:
+        return stale[table], held[table]
 
+    def query(table: str, file: str) -> tuple[str, str, dict[str, Key], Mapping[str, str], str]:
+        return table, file, *days(table), pipeline.sql(file)
 
-def _pending(items: list[dict[str, Any]], stale: Wanted, held: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    return [{**item, "days": stale[item["table"]], "held": held[item["table"]]} for item in items if stale[item["table"]]]
+    return AnalyseJob(
+        database=lake.layout.database,
+        lookback_days=pipeline.training.lookback_days,
+        tables={name: CleanTable(f"clean_{name}", state.snapshot_id, name in pipeline.sources) for name, state in clean.items()},
+        lookups=[
+            LookupQuery(*query(item.table, f"lookups/{item.name}.sql"), name=item.name, key=item.key, values=item.values)
+            for item in lookups
+            if stale[item.table]
+        ],
+        features=[
+            FeaturesQuery(
+                *query("features", "features.sql"),
+                request=request,
+                row_key=row_key,
+                label=None if later else label.column,
+                later_label=label.column if later else None,
+                lookups=lookups,
+            )
+        ]
+        if stale["features"]
+        else [],
+        labels=[
+            LabelsQuery(
+                *query(LABELS, LABELS_FILE),
+                label=label.column,
+                known_after_days=label.known_after_days,
+                row_key=row_key,
+                request=request,
+            )
+        ]
+        if stale.get(LABELS)
+        else [],
+        analysis=[
+            Query(*query(f"analysis_{name}", f"analysis/{name}.sql"))
+            for name in pipeline.sql_files("analysis")
+            if stale[f"analysis_{name}"]
+        ],
+        profile=[ProfileToMake("profile", "the profile", *days("profile"), sources=list(pipeline.sources))]
+        if stale["profile"]
+        else [],
+        withdraw=gone,
+    )

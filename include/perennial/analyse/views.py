@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from perennial.analyse.job_file import CleanTable
 from perennial.spark.sql import date_literal
 from perennial.spark.tables import days_filter, read_table, table_name
 
@@ -53,15 +53,15 @@ def sight_of_lookups(as_ofs: Iterable[str], lookback_days: int) -> Sight:
 class CleanTables:
     """The clean tables at exactly the snapshots whose digests are in the keys, read once for all queries of the job."""
 
-    def __init__(self, spark: SparkSession, database: str, tables: dict[str, Any], sights: list[Sight]) -> None:
+    def __init__(self, spark: SparkSession, database: str, tables: Mapping[str, CleanTable], sights: list[Sight]) -> None:
         self._spark = spark
-        self._dated = {name: bool(table["dated"]) for name, table in tables.items()}
+        self._dated = {name: bool(table.dated) for name, table in tables.items()}
         self._rows: dict[str, DataFrame] = {}
         self._shown: Sight | None = None
         first, last = min(sight.first for sight in sights), max(sight.last for sight in sights)
         for name, table in tables.items():
-            rows = read_table(spark, table_name(database, table["table"]), table["snapshot_id"])
-            self._rows[name] = (_between(rows, first, last) if table["dated"] else rows).persist()
+            rows = read_table(spark, table_name(database, table.table), table.snapshot_id)
+            self._rows[name] = (_between(rows, first, last) if table.dated else rows).persist()
 
     @property
     def views(self) -> tuple[str, ...]:

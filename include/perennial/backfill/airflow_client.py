@@ -6,11 +6,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 
 from perennial.errors import PerennialError, UnreachableError
+from perennial.store.json_value import Json
+
+Query = Mapping[str, str | int | list[str]]
+Answer = dict[str, Any]
+"""A JSON object of Airflow's API, which its own page /docs describes."""
 
 FINISHED = {"success", "failed"}
 PARSE_SECONDS = 180
@@ -41,6 +46,16 @@ class TaskState:
     @property
     def name(self) -> str:
         return f"{self.task}[{self.index}]" if self.index else self.task
+
+
+class Backfill(TypedDict):
+    """Airflow's account of a backfill; `completed_at` is null until it has ended. One that was cancelled stays paused."""
+
+    id: int
+    from_date: str
+    to_date: str
+    is_paused: bool
+    completed_at: str | None
 
 
 class AirflowClient:
@@ -79,12 +94,10 @@ class AirflowClient:
             self._send("PATCH", f"/dags/{dag_id}", {"is_paused": False})
         return was_paused
 
-    def trigger(
-        self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None, logical_date: datetime | None = None
-    ) -> str:
+    def trigger(self, dag_id: str, conf: Json, run_id: str | None = None, logical_date: datetime | None = None) -> str:
         """Trigger a manual run and return its id; Airflow's dialogue gives it a logical date, the present moment."""
         run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
-        body = {"dag_run_id": run_id, "logical_date": logical_date and logical_date.isoformat(), "conf": dict(conf)}
+        body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat() if logical_date else None, "conf": conf}
         return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
@@ -93,35 +106,40 @@ class AirflowClient:
 
     def clear(self, dag_id: str, run_id: str, tasks: Sequence[str]) -> None:
         """Clear some tasks of a run, with all that follow them: they run again."""
-        body = {"dag_run_id": run_id, "task_ids": list(tasks), "dry_run": False, "only_failed": False, "include_downstream": True}
+        body: Json = {
+            "dag_run_id": run_id,
+            "task_ids": list(tasks),
+            "dry_run": False,
+            "only_failed": False,
+            "include_downstream": True,
+        }
         self._send("POST", f"/dags/{dag_id}/clearTaskInstances", body)
 
-    def backfill(
-        self, dag_id: str, first: datetime, last: datetime, conf: Mapping[str, Any], *, reprocess: str, runs_at_once: int = 1
-    ) -> int:
+    def backfill(self, dag_id: str, first: datetime, last: datetime, conf: Json, *, reprocess: str, runs_at_once: int = 1) -> int:
         """
         Create a backfill over the logical dates from `first` to `last` and return its id.
 
         :param reprocess: what becomes of dates that have run: `none`, `failed` or `completed` run again
         """
-        body = {
+        body: Json = {
             "dag_id": dag_id,
             "from_date": first.isoformat(),
             "to_date": last.isoformat(),
-            "dag_run_conf": dict(conf),
+            "dag_run_conf": conf,
             "reprocess_behavior": reprocess,
             "max_active_runs": runs_at_once,
         }
         return int(self._send("POST", "/backfills", body)["id"])
 
-    def open_backfill(self, dag_id: str) -> dict[str, Any] | None:
+    def open_backfill(self, dag_id: str) -> Backfill | None:
         """Return the backfill of a DAG that has not ended, or None."""
         found = (self._get(f"/backfills?dag_id={dag_id}&order_by=-id&limit=20") or {})["backfills"]
-        return next((dict(one) for one in found if one["completed_at"] is None), None)
+        return next((one for one in found if one["completed_at"] is None), None)
 
-    def backfill_facts(self, backfill: int) -> dict[str, Any]:
-        """Return what Airflow says of a backfill; `completed_at` is null until it has ended. One that was cancelled stays paused."""
-        return dict(self._get(f"/backfills/{backfill}") or {})
+    def backfill_facts(self, backfill: int) -> Backfill:
+        """Return what Airflow says of a backfill."""
+        found: Backfill = self._checked(self._ask("GET", f"/api/v2/backfills/{backfill}"))
+        return found
 
     def backfill_is_done(self, backfill: int) -> bool:
         """Tell whether Airflow has declared a backfill ended."""
@@ -145,18 +163,18 @@ class AirflowClient:
         """Return how many runs with logical dates from `first` to `last` are in one of the states."""
         return int(self._runs_in(dag_id, first, last, *states, limit=1)["total_entries"])
 
-    def _runs_in(self, dag_id: str, first: datetime, last: datetime, *states: str, limit: int, offset: int = 0) -> dict[str, Any]:
+    def _runs_in(self, dag_id: str, first: datetime, last: datetime, *states: str, limit: int, offset: int = 0) -> Answer:
         between = {"logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
-        query = {**between, "state": list(states), "limit": limit, "offset": offset}
+        query: Query = {**between, "state": list(states), "limit": limit, "offset": offset}
         return self._get(f"/dags/{dag_id}/dagRuns", params=query) or {}
 
-    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+    def runs(self, dag_id: str) -> list[Answer]:
         """Return the DAG's runs, the newest first."""
         return list((self._get(f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=100") or {})["dag_runs"])
 
-    def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[dict[str, Any]]:
+    def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[Answer]:
         """Return the runs of backfills that succeeded, in an order such as `-duration`, at most `limit`."""
-        query = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
+        query: Query = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
         return list((self._get(f"/dags/{dag_id}/dagRuns", params=query) or {})["dag_runs"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
@@ -181,7 +199,12 @@ class AirflowClient:
 
     def running_tasks(self, dag_id: str, first: datetime, last: datetime) -> set[str]:
         """Return the names of the tasks that are at work in runs with logical dates from `first` to `last`."""
-        query = {"state": "running", "limit": 100, "logical_date_gte": first.isoformat(), "logical_date_lte": last.isoformat()}
+        query: Query = {
+            "state": "running",
+            "limit": 100,
+            "logical_date_gte": first.isoformat(),
+            "logical_date_lte": last.isoformat(),
+        }
         found = self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances", params=query) or {}
         return {item["task_id"] for item in found["task_instances"]}
 
@@ -206,7 +229,7 @@ class AirflowClient:
                 )
             time.sleep(0.5)
 
-    def result(self, dag_id: str, run_id: str, task: str, map_index: int = -1) -> dict[str, Any] | None:
+    def result(self, dag_id: str, run_id: str, task: str, map_index: int = -1) -> Answer | None:
         """Return what a task returned, or None when it returned nothing."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}&deserialize=true"
         entry = self._get(path, missing_ok=True)
@@ -236,18 +259,18 @@ class AirflowClient:
             raise PerennialError(f"Airflow at {self.url} refused the login: {answer.status_code} {answer.text[:300]}")
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    def _get(self, path: str, missing_ok: bool = False, params: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    def _get(self, path: str, missing_ok: bool = False, params: Query | None = None) -> Answer | None:
         answer = self._ask("GET", f"/api/v2{path}", params=params)
         if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        return self._checked(answer)
+        return dict(self._checked(answer))
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._checked(self._ask(method, f"/api/v2{path}", json=body))
+    def _send(self, method: str, path: str, body: Json | None = None) -> Answer:
+        return dict(self._checked(self._ask(method, f"/api/v2{path}", json=body)))
 
-    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _ask(self, method: str, path: str, *, json: Json | None = None, params: Query | None = None) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **request)
+            answer = self._http.request(method, path, json=json, params=params)
         except httpx.TransportError as error:
             raise UnreachableError(f"Airflow at {self.url} does not answer ({error}). See `make status`.") from error
         if answer.is_server_error:  # its database may be gone
@@ -257,16 +280,16 @@ class AirflowClient:
         return answer
 
     @staticmethod
-    def _checked(answer: httpx.Response) -> dict[str, Any]:
+    def _checked(answer: httpx.Response) -> Any:
         if answer.is_error:
             raise PerennialError(
                 f"Airflow: {answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}"
             )
-        return dict(answer.json())
+        return answer.json()
 
 
-def _log_line(line: Any) -> str:
-    if not isinstance(line, dict):
-        return str(line)
+def _log_line(line: str | Answer) -> str:
+    if isinstance(line, str):
+        return line
     causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in line.get("error_detail") or ()]
     return "\n".join([str(line.get("event", "")), *causes])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 from perennial.backfill.batch import chunks
 from perennial.collect.drops import whole_dates
@@ -15,6 +14,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.freshness.stale import Freshness, stale_dates
 from perennial.freshness.stale import to_json as stale_to_json
 from perennial.lake.lake import Lake
+from perennial.store.json_value import JsonValue
 from perennial.train.plan import split_of
 
 
@@ -41,7 +41,7 @@ class HistoryPlan:
         """Return the stale dates that can run again."""
         return [day for day, one in self.stale.items() if not one.is_blocked]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Return the plan as JSON values."""
         return {
             "from": self.dates[0].isoformat(),

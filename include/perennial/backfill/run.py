@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
-from typing import Any
 
 from perennial.backfill.again import Again
-from perennial.backfill.airflow_client import AirflowClient, dag_of
+from perennial.backfill.airflow_client import AirflowClient, Backfill, dag_of
 from perennial.backfill.plan import HistoryPlan
 from perennial.calendar import DAY, midnight
 from perennial.errors import PerennialError, RefusedError, UnreachableError
@@ -51,10 +50,30 @@ class Progress:
     waits: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class HistorySummary:
+    """
+    What a range came to.
+
+    :param backfills: Airflow's ids
+    :param dates: how many dates ran
+    :param failed: those that failed (ISO)
+    :param decisions: how many of each kind
+    :param stale: stale decisions of the pipeline by now
+    """
+
+    backfills: list[int]
+    seconds: float
+    dates: int
+    failed: list[str]
+    decisions: dict[str, int]
+    stale: int
+
+
 OnProgress = Callable[[Progress], None]
 
 
-def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, on_progress: OnProgress) -> dict[str, Any]:
+def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, on_progress: OnProgress) -> HistorySummary:
     """Run what is to run, range by range, and return what came of it."""
     began = time.monotonic()
     backfills: list[int] = []
@@ -67,14 +86,14 @@ def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Ag
         failed += lost
     entries = read_chain(lake).entries
     decided = [entries[d.isoformat()] for d in ran if d not in failed and d.isoformat() in entries]
-    return {
-        "backfills": backfills,
-        "seconds": round(time.monotonic() - began, 1),
-        "dates": len(ran),
-        "failed": [d.isoformat() for d in failed],
-        "decisions": {name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
-        "stale": sum(entry.stale for entry in entries.values()),
-    }
+    return HistorySummary(
+        backfills=backfills,
+        seconds=round(time.monotonic() - began, 1),
+        dates=len(ran),
+        failed=[d.isoformat() for d in failed],
+        decisions={name: sum(e.decision == name for e in decided) for name in ("PROMOTE", "HOLD", "REJECT")},
+        stale=sum(entry.stale for entry in entries.values()),
+    )
 
 
 def _ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again) -> Iterator[tuple[date, date]]:
@@ -165,7 +184,7 @@ def _wait(
         time.sleep(POLL_SECONDS)
 
 
-def _what_keeps_it(airflow: AirflowClient, dag_id: str, facts: Mapping[str, Any]) -> str:
+def _what_keeps_it(airflow: AirflowClient, dag_id: str, facts: Backfill) -> str:
     if facts["is_paused"]:
         return f"Backfill {facts['id']} is paused in Airflow: its runs wait until somebody unpauses it"
     if airflow.is_paused(dag_id):
@@ -183,7 +202,7 @@ def _check_whole(airflow: AirflowClient, dag_id: str, backfill_id: int, span: tu
         )
 
 
-def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
+def _running(airflow: AirflowClient, dag_id: str) -> Backfill | None:
     """
     Return the backfill of a DAG that runs, or None.
 
@@ -206,12 +225,12 @@ def _running(airflow: AirflowClient, dag_id: str) -> dict[str, Any] | None:
     return None
 
 
-def _span(backfill: dict[str, Any]) -> tuple[datetime, datetime]:
+def _span(backfill: Backfill) -> tuple[datetime, datetime]:
     """Return the first and the last logical date of one of Airflow's backfills."""
     return datetime.fromisoformat(backfill["from_date"]), datetime.fromisoformat(backfill["to_date"])
 
 
-def _check_same(running: dict[str, Any], first: datetime, last: datetime, dag_id: str) -> None:
+def _check_same(running: Backfill, first: datetime, last: datetime, dag_id: str) -> None:
     if _span(running) != (first, last):
         raise RefusedError(
             f"{dag_id}: another backfill runs, {running['id']}, from {running['from_date']} to {running['to_date']}",

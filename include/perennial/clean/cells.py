@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+
+from perennial.clean.job_file import Rules
 
 # \z and not $, which would let a trailing line break pass.
 _INTEGER = r"\A[+-]?[0-9]{1,19}\z"
@@ -67,24 +68,24 @@ _READERS: dict[str, Callable[[Column], Column]] = {
 }
 
 
-def broken_rule(name: str, contract: Mapping[str, Any], text: Column, value: Column, missing: Column | None) -> Column:
+def broken_rule(name: str, rules: Rules, text: Column, value: Column, missing: Column | None) -> Column:
     """
-    Return the first rule of the contract that a cell breaks (column, rule, value), or null.
+    Return the first rule that a cell breaks (column, rule, value), or null.
 
     :param text: the present text of the cell
     :param value: its typed value
     :param missing: whether the row's drop lacks the column, which the contract allows then; None: no drop does
     """
     checks = [("type", text.isNotNull() & value.isNull())]
-    if contract["required"]:
+    if rules.required:
         checks.insert(0, ("required", text.isNull() if missing is None else text.isNull() & ~missing))
-    if contract["range"] is not None:
-        low, high = contract["range"]
+    if rules.range is not None:
+        low, high = rules.range
         checks.append(("range", (value < low) | (value > high)))
-    if contract["enum"] is not None:
-        checks.append(("enum", ~value.isin(*contract["enum"])))
-    if contract["type"] == "string":
-        checks.append(("max_length", F.length(value) > contract["max_length"]))
+    if rules.enum is not None:
+        checks.append(("enum", ~value.isin(*rules.enum)))
+    if rules.type == "string":
+        checks.append(("max_length", F.length(value) > rules.max_length))
     return F.coalesce(*[F.when(check, broken(name, rule, text)) for rule, check in checks])
 
 

@@ -8,12 +8,12 @@ import sys
 from collections import defaultdict
 from dataclasses import replace
 from threading import Lock
-from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from perennial.clean.job_file import CleanJob, TableToClean
 from perennial.clean.rows import read_rows
 from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
@@ -31,16 +31,16 @@ _one_at_a_time = Lock()
 """Tables share the view `drop`, until the query over it is planned, and the table of quarantined rows."""
 
 
-def clean(spark: SparkSession, job: dict[str, Any]) -> None:
+def clean(spark: SparkSession, job: CleanJob) -> None:
     """Clean every table of the job, several at a time."""
-    open_database(spark, job["database"])
+    open_database(spark, job.database)
     with several_at_once() as pool:
-        all_of(pool.submit(_clean_table, spark, job["database"], table).result for table in job["tables"])
+        all_of(pool.submit(_clean_table, spark, job.database, table).result for table in job.tables)
 
 
-def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> None:
-    if not table["days"]:
-        withdraw(spark, table_name(database, table["table"]), table["withdraw"])
+def _clean_table(spark: SparkSession, database: str, table: TableToClean) -> None:
+    if not table.days:
+        withdraw(spark, table_name(database, table.table), table.withdraw)
         return
     watch = Stopwatch()
     rows = read_rows(spark, table).persist()
@@ -48,33 +48,33 @@ def _clean_table(spark: SparkSession, database: str, table: dict[str, Any]) -> N
     days = sorted(quarantined)
     if days:
         with _one_at_a_time:
-            _write_quarantine(rows, database, table["name"], days, sum(quarantined.values()))
+            _write_quarantine(rows, database, table.name, days, sum(quarantined.values()))
         total = _write_accepted(spark, rows, database, table, quarantined)
         log.info(
             "%s: %s dates, %s rows, %s quarantined, %.1f s",
-            table["table"], len(days), f"{total:,}", f"{sum(quarantined.values()):,}", watch.seconds,
+            table.table, len(days), f"{total:,}", f"{sum(quarantined.values()):,}", watch.seconds,
         )  # fmt: skip
-    withdrawn = sorted({*table["withdraw"], *(day for day in table["held"] if day not in quarantined and day != REFERENCE)})
+    withdrawn = sorted({*table.withdraw, *(day for day in table.held if day not in quarantined and day != REFERENCE)})
     if withdrawn:
-        withdraw(spark, table_name(database, table["table"]), withdrawn)
+        withdraw(spark, table_name(database, table.table), withdrawn)
     rows.unpersist()
 
 
-def _refuse_or_count(spark: SparkSession, rows: DataFrame, table: dict[str, Any]) -> dict[str, int]:
+def _refuse_or_count(spark: SparkSession, rows: DataFrame, table: TableToClean) -> dict[str, int]:
     """Return the rows to quarantine of each accepted day; record the others as refused."""
     counts: dict[str, list[Count]] = defaultdict(list)
     for row in rows.groupBy(_day().alias("day"), "broken.column", "broken.rule").count().collect():
         counts[row["day"]].append(Count(row["column"], row["rule"], row["count"]))
     accepted = {}
-    for day, drop in table["days"].items():
-        expected = sum(file["rows"] for file in drop["files"])
-        quarantined, refusal = judge(counts[day], expected, table["max_quarantine_share"])
+    for day, drop in table.days.items():
+        expected = sum(file.rows for file in drop.files)
+        quarantined, refusal = judge(counts[day], expected, table.max_quarantine_share)
         if refusal is None:
             accepted[day] = quarantined
         else:
             refusal = replace(refusal, examples=_examples(rows, day))
-            write_text(spark, drop["refusal"], json.dumps(refusal.to_json(), sort_keys=True))
-            log.warning("%s: %s refused: %s", table["table"], day, refusal.cause())
+            write_text(spark, drop.refusal, json.dumps(refusal.to_json(), sort_keys=True))
+            log.warning("%s: %s refused: %s", table.table, day, refusal.cause())
     return accepted
 
 
@@ -103,30 +103,28 @@ def _of_days(days: list[str]) -> Column:
     return F.col("date").isNull() if days == [REFERENCE] else days_filter("date", days)
 
 
-def _write_accepted(
-    spark: SparkSession, rows: DataFrame, database: str, table: dict[str, Any], quarantined: dict[str, int]
-) -> int:
+def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: TableToClean, quarantined: dict[str, int]) -> int:
     """Shape the good rows by the source's SQL and commit all accepted days at once; return the number of rows."""
     days = sorted(quarantined)
     is_reference = days == [REFERENCE]
     good = rows.where(F.col("broken").isNull() & _of_days(days))
     date_column = [] if is_reference else ["date"]
-    drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table["columns"]])
-    file = f"sources/{table['name']}.sql"
+    drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
+    file = f"sources/{table.name}.sql"
 
     def shape(shown: DataFrame) -> DataFrame:
-        if table["sql"] is None:
+        if table.sql is None:
             return shown
         with _one_at_a_time:
             shown.createOrReplaceTempView(DROP)
             try:
-                return run_query(spark, file, table["sql"], (DROP,))
+                return run_query(spark, file, table.sql, (DROP,))
             finally:
                 # To replace it would drop from Spark's cache, without a word, what another table has read through a view of that name.
                 spark.catalog.dropTempView(DROP)
 
     compared = middle(days)
-    alone = shape(drop.where(days_filter("date", [compared]))) if table["sql"] is not None and len(days) > 1 else None
+    alone = shape(drop.where(days_filter("date", [compared]))) if table.sql is not None and len(days) > 1 else None
     shaped = shape(drop)
     _require_date(shaped, file, is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
@@ -142,14 +140,14 @@ def _write_accepted(
         refuse_company(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
     empty = empty_content(shaped.schema)
     partitions = {
-        day: Partition(table["days"][day]["key"], found.digest, found.rows, quarantined[day])
+        day: Partition(table.days[day].key, found.digest, found.rows, quarantined[day])
         for day in days
         for found in [contents.get(day, empty)]
     }
-    refuse_changed(table["same"], partitions, f"clean_{table['name']}")
+    refuse_changed(table.same, partitions, f"clean_{table.name}")
     commit(
         shaped,
-        table_name(database, table["table"]),
+        table_name(database, table.table),
         replaces=F.lit(True) if is_reference else days_filter("date", days),
         partitioned_by=() if is_reference else ("date",),
         partitions=partitions,
@@ -167,5 +165,10 @@ def _require_date(shaped: DataFrame, file: str, is_reference: bool) -> None:
         )
 
 
+def main(arguments: list[str]) -> None:
+    """Clean as the job file says whose address is the only argument."""
+    run_job("clean", arguments, CleanJob.from_json, clean)
+
+
 if __name__ == "__main__":
-    run_job("clean", sys.argv[1:], clean)
+    main(sys.argv[1:])

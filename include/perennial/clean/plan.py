@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from perennial.calendar import DAY
+from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
-from perennial.config.pipeline import Reference
 from perennial.errors import PerennialError
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.keys import Key, make_key
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
 from perennial.sql.tokens import sql_digest
+from perennial.store.json_value import Json
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,29 @@ Days = dict[date | None, Drop | None]
 Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among
 them: its run will find it.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned(Result):
+    """
+    The clean tables of a date; rows, quarantined rows and digests are those of its own partitions, by table.
+
+    :param gaps: by date (ISO), why an earlier date has no clean rows
+    :param kept: dates (ISO) whose drop has left the landing zone and whose rows are used as they were
+    :param nulls: by column, in how many dates it is null as a whole
+    :param earlier_columns: by table, how many other dates it holds with the columns of an earlier contract
+    :param warnings: what the present contract refuses of the history
+    """
+
+    date: date
+    rows: dict[str, int]
+    quarantined: dict[str, int]
+    digests: dict[str, str]
+    gaps: dict[str, str]
+    kept: list[str]
+    nulls: dict[str, int]
+    earlier_columns: dict[str, int]
+    warnings: list[str]
 
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -49,27 +74,38 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
         work, withdrawn = _work(lake, name, drops, again)
         keys |= {f"clean_{name}": key for key, _ in work.values()}
         pending = {
-            _text(key_day): {
-                "key": key,
-                "refusal": lake.layout.refusal(name, key_day, key),
-                # The order of a file's cells, and what it lacks: canonical JSON sorts names, so lists.
-                "header": list(drop.columns),
-                "files": [{"name": file.name, "uri": file.uri, "rows": file.rows} for file in drop.files],
-            }
+            _text(key_day): DropToClean(
+                key=key,
+                refusal=lake.layout.refusal(name, key_day, key),
+                header=drop.columns,
+                files=[FileToClean(file.name, file.uri, file.rows) for file in drop.files],
+            )
             for key_day, (key, drop) in work.items()
         }
         if pending or withdrawn:
             partitions = lake.tables.state(f"clean_{name}").partitions
             held = [text for text in pending if text in partitions]
-            same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text]["key"]}
+            same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text].key}
+            spec = lake.pipeline.tables[name]
             tables.append(
-                {**_table(lake, name), "days": pending, "held": held, "same": same, "withdraw": list(map(_text, withdrawn))}
+                TableToClean(
+                    name=name,
+                    table=f"clean_{name}",
+                    columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+                    key=spec.key,
+                    max_quarantine_share=spec.max_quarantine_share,
+                    sql=_sql(lake, name),
+                    days=pending,
+                    held=held,
+                    same=same,
+                    withdraw=list(map(_text, withdrawn)),
+                )
             )
-    job = {"database": lake.layout.database, "tables": tables} if tables else None
+    job = CleanJob(lake.layout.database, tables) if tables else None
     if keys:
         keep_recipes(lake, "clean", keys)
-    todo = sum(len(table["days"]) + len(table["withdraw"]) for table in tables)
-    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table["days"]} - {_text(None)})
+    todo = sum(len(table.days) + len(table.withdraw) for table in tables)
+    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {_text(None)})
 
 
 def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
@@ -96,16 +132,15 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
     return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
 
 
-def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
+def finish_clean(lake: Lake, day: date) -> Cleaned:
     """
-    Return what is clean for a run of `day`: rows, quarantined rows and digests of D by table, the gaps before D, as `kept` the
-    dates whose drop has left the landing zone and that are used as they were, as `nulls` in how many dates a column is null as
-    a whole, as `earlier_columns` how many other dates a table holds with the columns of an earlier contract, and as `warnings`
-    what the present contract refuses of the history.
+    Return what is clean for a run of `day`.
 
     Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
     """
-    facts: dict[str, Any] = {"outcome": "done", "date": day.isoformat(), "rows": {}, "quarantined": {}, "digests": {}}
+    rows: dict[str, int] = {}
+    quarantined: dict[str, int] = {}
+    digests: dict[str, str] = {}
     gaps: dict[str, str] = {}
     kept: set[str] = set()
     nulls: dict[str, int] = {}
@@ -129,8 +164,7 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
             if _is_current(partitions, key_day, key):
                 if key_day in (day, None):
                     found = partitions[_text(key_day)]
-                    facts["rows"][name], facts["quarantined"][name] = found.rows, found.quarantined
-                    facts["digests"][name] = found.digest
+                    rows[name], quarantined[name], digests[name] = found.rows, found.quarantined, found.digest
                 continue
             refusal = _refusal(lake, name, key_day, key)
             if key_day in (day, None):
@@ -146,7 +180,18 @@ def finish_clean(lake: Lake, day: date) -> dict[str, Any]:
         log.warning("%s", text)
     if nulls:
         log.info("Null for want of a column, by dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items()))
-    return {**facts, "gaps": gaps, "kept": sorted(kept), "nulls": nulls, "earlier_columns": earlier, "warnings": warnings}
+    return Cleaned(
+        Outcome.DONE,
+        date=day,
+        rows=rows,
+        quarantined=quarantined,
+        digests=digests,
+        gaps=gaps,
+        kept=sorted(kept),
+        nulls=nulls,
+        earlier_columns=earlier,
+        warnings=warnings,
+    )
 
 
 def _nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
@@ -223,23 +268,6 @@ def _work(lake: Lake, name: str, drops: Days, again: set[date | None]) -> tuple[
     return work, [day for day in refused if day is not None and _text(day) in partitions and day not in work]
 
 
-def _table(lake: Lake, name: str) -> dict[str, Any]:
-    spec = lake.pipeline.tables[name]
-    return {
-        "name": name,
-        "table": f"clean_{name}",
-        # Pairs: the order of columns is that of the table, and canonical JSON sorts names.
-        "columns": _columns(spec),
-        "key": spec.key,
-        "max_quarantine_share": spec.max_quarantine_share,
-        "sql": _sql(lake, name),
-    }
-
-
-def _columns(spec: Reference) -> list[list[Any]]:
-    return [[name, contract.rules] for name, contract in spec.columns.items()]
-
-
 def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
@@ -247,8 +275,8 @@ def _sql(lake: Lake, name: str) -> str | None:
 def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
     """Return a function that makes the keys of a table's partitions: exactly what decides their rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
-    configuration = {
-        "columns": _columns(spec),
+    configuration: Json = {
+        "columns": [[column, contract.rules] for column, contract in spec.columns.items()],
         "unique": spec.key,
         "max_quarantine_share": spec.max_quarantine_share,
         "sql": None if sql is None else sql_digest(sql),

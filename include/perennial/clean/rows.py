@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import reduce
-from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.cells import broken, broken_rule, present, typed
+from perennial.clean.job_file import Rules, TableToClean
 from perennial.spark.sql import local_rows
 from perennial.spark.tables import REFERENCE
 
@@ -25,28 +25,28 @@ FILES = T.StructType(
 )
 
 
-def read_rows(spark: SparkSession, table: dict[str, Any]) -> DataFrame:
+def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
     """
     Return all rows of a table's drops: date, file, position, row (as JSON), broken (column, rule, value) or null, typed columns.
 
     Files of one header are read in one pass. Two dates may have landed the same bytes, which are stored once: the join with the
     list of files gives each date its rows. A date's rows end in one task, and so in one file of the table.
     """
-    columns: dict[str, Any] = dict(table["columns"])
+    columns = dict(table.columns)
     headers: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for drop in table["days"].values():
-        headers[tuple(drop["header"])] += [file["uri"] for file in drop["files"]]
+    for drop in table.days.values():
+        headers[tuple(drop.header)] += [file.uri for file in drop.files]
     files = [
-        (file["uri"].rpartition("/")[2], None if day == REFERENCE else day, file["name"])
-        for day, drop in table["days"].items()
-        for file in drop["files"]
+        (file.uri.rpartition("/")[2], None if day == REFERENCE else day, file.name)
+        for day, drop in table.days.items()
+        for file in drop.files
     ]
     read = reduce(DataFrame.unionAll, [_read_files(spark, uris, header, columns) for header, uris in sorted(headers.items())])
     landed = F.broadcast(local_rows(spark, files, FILES))
     dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
     position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
     missing = {name for name in columns for header in headers if name not in header}
-    return _checked(dated.withColumn("position", position), columns, table["key"], missing)
+    return _checked(dated.withColumn("position", position), columns, table.key, missing)
 
 
 def _read_files(spark: SparkSession, uris: list[str], header: tuple[str, ...], columns: Iterable[str]) -> DataFrame:
@@ -72,13 +72,13 @@ def _read_files(spark: SparkSession, uris: list[str], header: tuple[str, ...], c
     )
 
 
-def _checked(rows: DataFrame, columns: dict[str, Any], key: list[str], missing: Container[str]) -> DataFrame:
+def _checked(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str], missing: Container[str]) -> DataFrame:
     """
     Add the typed columns and the first broken rule; among good rows of one key the first by file and position stays.
 
     :param missing: columns that some drops lack
     """
-    cells = {name: present(F.col(f"cell_{name}"), spec["null_text"]) for name, spec in columns.items()}
+    cells = {name: present(F.col(f"cell_{name}"), spec.null_text) for name, spec in columns.items()}
     values = rows.select(
         "date",
         "file",
@@ -86,7 +86,7 @@ def _checked(rows: DataFrame, columns: dict[str, Any], key: list[str], missing: 
         "lacks",
         F.col(f"cell_{_CORRUPT}").alias(_CORRUPT),
         *[cell.alias(f"text_{name}") for name, cell in cells.items()],
-        *[typed(columns[name]["type"], cell).alias(f"value_{name}") for name, cell in cells.items()],
+        *[typed(columns[name].type, cell).alias(f"value_{name}") for name, cell in cells.items()],
         F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from perennial.store.json_value import JsonValue
+
 EXAMPLES = 3
 
 
@@ -44,7 +46,7 @@ class Refusal:
         alone = [rule for rule, count in sorted(self.rules.items()) if count > most]
         return [f"too many rows break {rule!r}" for rule in alone or sorted(self.rules)]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """Return the stored form."""
         return {"format": 1, **asdict(self)}
 

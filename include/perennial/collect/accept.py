@@ -17,6 +17,7 @@ from perennial.errors import DropRefusedError
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.keys import make_key
 from perennial.lake.lake import Lake
+from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, canonical_json
 
 
@@ -163,7 +164,7 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
 
 def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
     """Name what a refusal rests on: the manifest, the folder as it stands, the contract and these checks."""
-    files = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
+    files: list[JsonValue] = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
     key = make_key(
         "collect",
         of={"source": manifest.source, "date": manifest.day.isoformat()},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from perennial.calendar import DAY
 from perennial.collect.accept import accept_drop, accept_reference
@@ -17,6 +17,7 @@ from perennial.collect.manifest import FILE
 from perennial.collect.register import Drop, register, version_of
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.store.objects import Listed
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,29 @@ LONGEST_GAP = 300
 """Characters of a gap's reason: the result is handed on through Airflow's database."""
 
 
-def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Collected(Result):
+    """
+    The drops that are pinned for a date.
+
+    :param rows_landed: rows of the date's own drops, by source
+    :param pinned: how many of the dates that it needs have an accepted drop
+    :param new: drops that were read and accepted by this call
+    :param gaps: by date (ISO), why an earlier date has none
+    :param at_rest: rest dates (ISO) on which something has landed, which is not used
+    :param warnings: what the present contract refuses of the history
+    """
+
+    date: date
+    rows_landed: dict[str, int]
+    pinned: int
+    new: int
+    gaps: dict[str, str]
+    at_rest: list[str]
+    warnings: list[str]
+
+
+def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
     """
     Pin the drops of `day`, of every landed date that it needs, and the references; with `until` also those up to that date.
 
@@ -49,7 +72,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
         at_rest |= found.keys() & rest
         landed |= {(source, d): one for d, one in found.items() if d not in at_rest}
     landed |= {(name, None): one for name in pipeline.references if (one := landed_reference(lake, name)) is not None}
-    outcomes: dict[_Place, _Outcome] = {place: one.drop for place, one in landed.items()}
+    outcomes: dict[_Place, _Verdict] = {place: one.drop for place, one in landed.items()}
     unknown = [place for place, drop in outcomes.items() if drop is None]
     lake.objects.client  # noqa: B018 (made before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
@@ -69,23 +92,23 @@ def collect(lake: Lake, day: date, until: date | None = None) -> dict[str, Any]:
     if at_rest:
         log.warning("Landed on rest dates, not used: %s", ", ".join(map(str, sorted(at_rest))))
     log.info("Pinned %s of %s dates, %s new drops, %s gaps", len(needed) - len(gaps), len(needed), new, len(gaps))
-    return {
-        "outcome": "done" if new else "unchanged",
-        "date": day.isoformat(),
-        "rows_landed": {source: _rows(own[source]) for source in pipeline.sources},
-        "pinned": len(needed) - len(gaps),
-        "new": new,
-        "gaps": gaps,
-        "at_rest": [d.isoformat() for d in sorted(at_rest)],
-        "warnings": warnings,
-    }
+    return Collected(
+        Outcome.DONE if new else Outcome.UNCHANGED,
+        date=day,
+        rows_landed={source: _rows(own[source]) for source in pipeline.sources},
+        pinned=len(needed) - len(gaps),
+        new=new,
+        gaps=gaps,
+        at_rest=[d.isoformat() for d in sorted(at_rest)],
+        warnings=warnings,
+    )
 
 
 _Place = tuple[str, date | None]
-_Outcome = Drop | DropRefusedError | DropChangedError | None
+_Verdict = Drop | DropRefusedError | DropChangedError | None
 
 
-def _accept(lake: Lake, place: _Place, found: Listed) -> _Outcome:
+def _accept(lake: Lake, place: _Place, found: Listed) -> _Verdict:
     name, day = place
     try:
         return accept_reference(lake, name, found) if day is None else accept_drop(lake, name, day, found)
@@ -93,14 +116,14 @@ def _accept(lake: Lake, place: _Place, found: Listed) -> _Outcome:
         return error
 
 
-def _lost(source: str, outcomes: Mapping[_Place, _Outcome], needed: Iterable[date]) -> list[str]:
+def _lost(source: str, outcomes: Mapping[_Place, _Verdict], needed: Iterable[date]) -> list[str]:
     """Return in numbers what the present contract refuses of the dates that are needed and have landed."""
     found = {day: outcomes[source, day] for day in needed if (source, day) in outcomes}
     refused = {day: outcome.problems for day, outcome in found.items() if isinstance(outcome, DropRefusedError)}
     return count_refused(source, refused, found)
 
 
-def _require(lake: Lake, day: date, own: dict[str, _Outcome]) -> None:
+def _require(lake: Lake, day: date, own: dict[str, _Verdict]) -> None:
     refused = {name: outcome for name, outcome in own.items() if isinstance(outcome, DropRefusedError)}
     if len(refused) == 1:
         raise next(iter(refused.values()))
@@ -129,7 +152,7 @@ def _missing(lake: Lake, name: str, day: date) -> str:
     return f"{source.drop_uri(day)}{FILE}{hint}"
 
 
-def _gap(outcome: _Outcome) -> str | None:
+def _gap(outcome: _Verdict) -> str | None:
     if outcome is None:
         return "not landed"
     if isinstance(outcome, DropRefusedError):
@@ -137,5 +160,5 @@ def _gap(outcome: _Outcome) -> str | None:
     return str(outcome) if isinstance(outcome, DropChangedError) else None
 
 
-def _rows(outcome: _Outcome) -> int:
+def _rows(outcome: _Verdict) -> int:
     return outcome.rows if isinstance(outcome, Drop) else 0

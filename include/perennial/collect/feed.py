@@ -17,6 +17,7 @@ from typing import Any
 from perennial.collect.manifest import FILE
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
+from perennial.store.json_value import Json
 from perennial.store.objects import Objects, canonical_json, sha256
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def _land(lake: Lake, source: str, day: date, lines: list[str]) -> int:
     body = "".join([_header(source), *lines]).encode()
     if name.endswith(".gz"):
         body = gzip.compress(body, mtime=0)  # the same bytes every time
-    file = {"name": name, "size": len(body), "sha256": sha256(body), "rows": len(lines)}
+    file: Json = {"name": name, "size": len(body), "sha256": sha256(body), "rows": len(lines)}
     manifest = canonical_json({"format": 1, "source": source, "date": day.isoformat(), "files": [file]})
     folder = lake.pipeline.sources[source].drop_uri(day)
     return _put(lake.objects, folder + name, body) + _put(lake.objects, folder + FILE, manifest)

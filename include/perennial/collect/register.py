@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from perennial.errors import LostRaceError
 from perennial.lake.lake import Lake
 from perennial.store.heads import move_head, parse_head
+from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, Stored, canonical_json, sha256
 
 FORMAT = 1
@@ -99,7 +100,7 @@ def _from_json(source: str, body: dict[str, Any]) -> Page:
     return found
 
 
-def _to_json(page: Page) -> dict[str, Any]:
+def _to_json(page: Page) -> dict[str, JsonValue]:
     days: dict[str, dict[str, Any]] = defaultdict(dict)
     for (day, version), drop in page.items():
         body = asdict(drop)

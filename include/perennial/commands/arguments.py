@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -14,6 +14,9 @@ from perennial.calendar import parse_date
 from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
 from perennial.config.pipeline import Pipeline
 from perennial.errors import PerennialError, RefusedError
+
+if TYPE_CHECKING:  # opening one imports what --help does not need
+    from perennial.lake.lake import Lake
 
 PipelineName = Annotated[
     str | None, typer.Argument(metavar="[PIPELINE]", help="Name of the pipeline; not needed when there is only one.")
@@ -36,12 +39,12 @@ def chosen(name: str | None) -> Pipeline:
     return load_pipeline(names[0])
 
 
-def chosen_lake(name: str | None) -> Any:
+def chosen_lake(name: str | None) -> Lake:
     """Open the lake of the pipeline that was named, or of the only one there is."""
     return lake_of(chosen(name))
 
 
-def lake_of(pipeline: Pipeline) -> Any:
+def lake_of(pipeline: Pipeline) -> Lake:
     """Open the lake of a pipeline; say at once when the stack of this machine is down."""
     from perennial.lake.lake import open_lake
 

@@ -6,10 +6,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sized
+from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,13 @@ from perennial.backfill.again import Again
 from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
+
+if TYPE_CHECKING:
+    from perennial.backfill.airflow_client import AirflowClient
+    from perennial.backfill.plan import HistoryPlan
+    from perennial.backfill.run import HistorySummary
+    from perennial.lake.lake import Lake
+    from perennial.store.json_value import Json
 
 MOST_SHOWN = 10
 SHOWN_IN_SECONDS = 180
@@ -34,8 +42,9 @@ class Cadence(StrEnum):
 
 def backfill(
     pipeline: PipelineName = None,
-    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
-    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")],
     only_plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
     again: Annotated[Again, typer.Option(help="Which of the dates that have run before run again.")] = Again.ALL,
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Make it an experiment of that name.")] = None,
@@ -88,15 +97,15 @@ def backfill(
             )
         summary = _run(airflow, lake, plan, again, expected if again is Again.ALL else None)
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "plan": planned, "result": summary})
+        print_json({"pipeline": lake.pipeline.name, "plan": planned, "result": asdict(summary)})
     else:
         for line in _summary_lines(summary):
             print_line(line)
-    if summary["failed"]:
+    if summary.failed:
         raise typer.Exit(1)
 
 
-def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, last: date, *, as_json: bool) -> None:
+def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, *, as_json: bool) -> None:
     """Run an experiment and say what came of it."""
     from perennial.experiments.experiment import Settings, run_experiment
 
@@ -119,7 +128,7 @@ def _experiment(lake: Any, name: str, settings: dict[str, Any], first: date, las
     print_line(f"`{compare}` sets it beside production", style="dim")
 
 
-def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None) -> dict[str, Any]:
+def _run(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, expected: float | None) -> HistorySummary:
     """Run it, showing how far it is."""
     from perennial.backfill.airflow_client import dag_of
     from perennial.backfill.run import Progress, run_history
@@ -148,7 +157,7 @@ def _run(airflow: Any, lake: Any, plan: Any, again: Any, expected: float | None)
             raise
 
 
-def _expected(airflow: Any, lake: Any, plan: Any, *, only_stale: bool) -> float | None:
+def _expected(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, only_stale: bool) -> float | None:
     """Return the seconds that it should take, after what past backfills took; None when there were none."""
     from perennial.backfill.airflow_client import dag_of
     from perennial.backfill.estimate import expected_seconds, past_seconds
@@ -168,7 +177,7 @@ def _access() -> tuple[str, str]:
     return url, Path(file).read_text(encoding="utf-8").strip()
 
 
-def _plan_lines(plan: Any, expected: float | None, *, only_stale: bool) -> list[str]:
+def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) -> list[str]:
     lines = [
         f"{counted(len(plan.dates), 'date')}, {plan.dates[0]} to {plan.dates[-1]}; "
         f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
@@ -200,14 +209,10 @@ def _more(items: Sized) -> str:
     return f" and {len(items) - MOST_SHOWN} more" if len(items) > MOST_SHOWN else ""
 
 
-def _summary_lines(summary: dict[str, Any]) -> list[str]:
-    decisions = ", ".join(f"{count} {name}" for name, count in summary["decisions"].items() if count)
+def _summary_lines(summary: HistorySummary) -> list[str]:
+    decisions = ", ".join(f"{count} {name}" for name, count in summary.decisions.items() if count)
     return [
-        f"{counted(summary['dates'], 'date')} in {summary['seconds']} s, {len(summary['failed'])} failed; decisions: {decisions or 'none'}",
-        *([f"Failed, as the run of each in Airflow says: {', '.join(summary['failed'])}"] if summary["failed"] else []),
-        *(
-            [f"Stale decisions: {summary['stale']}. `--again stale` over their dates judges them anew"]
-            if summary["stale"]
-            else []
-        ),
+        f"{counted(summary.dates, 'date')} in {summary.seconds} s, {len(summary.failed)} failed; decisions: {decisions or 'none'}",
+        *([f"Failed, as the run of each in Airflow says: {', '.join(summary.failed)}"] if summary.failed else []),
+        *([f"Stale decisions: {summary.stale}. `--again stale` over their dates judges them anew"] if summary.stale else []),
     ]

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson, chosen_date, chosen_lake
 from perennial.commands.output import print_json, print_line, print_table, problems
 
+if TYPE_CHECKING:
+    from perennial.evaluate.bootstrap import Interval
+    from perennial.lake.lake import Lake
+
 
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Experiments, and 'main' for production.")],
     pipeline: Annotated[str | None, typer.Option(help="Name of the pipeline; not needed when there is only one.")] = None,
-    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
-    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")],
     as_json: AsJson = False,
 ) -> None:
     """Set experiments side by side on the same dates."""
@@ -49,14 +54,14 @@ def compare(
     )
 
 
-def of_space(lake: Any, name: str | None) -> Any:
+def of_space(lake: Lake, name: str | None) -> Lake:
     """Return the lake of an experiment, or production's own for 'main' or no name."""
     from perennial.experiments.experiment import PRODUCTION, open_experiment
 
     return lake if name in (None, PRODUCTION) else open_experiment(lake, str(name))
 
 
-def _interval(found: Any) -> str:
+def _interval(found: Interval | None) -> str:
     return "" if found is None else f"{found.mid:.4f} ({found.low:.4f} to {found.high:.4f})"
 
 

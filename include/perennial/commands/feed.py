@@ -12,7 +12,8 @@ from perennial.commands.output import print_json, print_line
 
 def feed(
     pipeline: PipelineName = None,
-    first: Annotated[str, typer.Option("--from", help="First date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    first: Annotated[str, typer.Option("--from", help="First date, YYYY-MM-DD.")],
     last: Annotated[str | None, typer.Option("--to", help="Last date; the first one when not given.")] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source or reference; may be repeated.")] = None,
     as_json: AsJson = False,

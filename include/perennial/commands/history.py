@@ -13,8 +13,10 @@ from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chos
 from perennial.commands.endpoint import Endpoint, look
 from perennial.commands.output import print_json, print_line, print_table, stale_text
 from perennial.errors import RefusedError
+from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
+    from perennial.deploy.rollback import ListedRelease
     from perennial.evaluate.chain import Intervention
 
 
@@ -105,7 +107,7 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     found = list_releases(lake)
     endpoint = look(lake.pipeline)
     # The pointer names the active release; whether it serves, only the endpoint knows.
-    listed = [{**one, "active": one["serves"], "serves": one["release"] == endpoint.release} for one in found]
+    listed = [{**asdict(one), "active": one.serves, "serves": one.release == endpoint.release} for one in found]
     behind = read_standing(lake).behind
     if as_json:
         print_json({"releases": listed, "behind": behind})
@@ -113,7 +115,7 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         said = f"`perennial decisions {lake.pipeline.name}` says what the gate said."
         print_line(f"None yet. A run whose model passes the gate makes one; {said}")
     else:
-        rows = ([one["release"], one["version"], one["as_of"], _standing(one, endpoint)] for one in listed)
+        rows = ([one.release, one.version, one.as_of, _standing(one, endpoint)] for one in found)
         print_table(["release", "version", "as of", ""], rows)
         if behind:
             print_line(f"behind: {behind}", style="yellow")
@@ -121,7 +123,8 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 
 def rollback(
     pipeline: PipelineName = None,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the chain of decisions.")] = ...,  # type: ignore[assignment]
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the chain of decisions.")],
     to: Annotated[str | None, typer.Option(help="Release to go back to; the last good one when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,9 +137,9 @@ def rollback(
 
     result = go_back(chosen_lake(pipeline), reason=reason, who=getpass.getuser(), to=to)
     if as_json:
-        print_json(result)
+        print_json(result.to_json())
     else:
-        print_line(f"✓ {result['released']} ({result['version']}) serves; barred: {', '.join(result['barred'])}", style="green")
+        print_line(f"✓ {result.released} ({result.version}) serves; barred: {', '.join(result.barred)}", style="green")
 
 
 def _intervention(item: Intervention) -> str:
@@ -153,9 +156,9 @@ def _mark(entry: dict[str, Any]) -> str:
     return ", ".join(mark for mark, holds in (("stale", entry["stale"]), (barred, entry["barred"])) if holds)
 
 
-def _standing(one: dict[str, Any], endpoint: Endpoint) -> str:
-    serves = endpoint.about(one["release"]) if one["active"] else "serves" if one["serves"] else ""
-    return "; ".join(text for text in (serves, one["why_barred"]) if text)
+def _standing(one: ListedRelease, endpoint: Endpoint) -> str:
+    serves = endpoint.about(one.release) if one.serves else "serves" if one.release == endpoint.release else ""
+    return "; ".join(text for text in (serves, one.why_barred) if text)
 
 
 def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:
@@ -177,5 +180,5 @@ def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) 
     print_table([*columns, ""], rows)
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: JsonValue) -> JsonValue:
     return f"{value:.4f}" if isinstance(value, float) else value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
 from perennial.commands.output import counted, print_json, print_line, print_table
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from perennial.impact.cost import Estimate
     from perennial.impact.effects import Effect
+    from perennial.lake.lake import Lake
+    from perennial.store.json_value import Json
 
 MAX_REASONS = 6
 
@@ -33,22 +36,33 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     unmade = unmade_tables(lake) if asked else []
     scopes = [_scope(lake, *scope, unmade) for scope in asked]
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "unmade": unmade, "scopes": [scope["json"] for scope in scopes]})
+        print_json({"pipeline": lake.pipeline.name, "unmade": unmade, "scopes": [scope.json for scope in scopes]})
         return
     if not scopes:
         print_line("Nothing has landed and nothing is decided yet, so nothing is stale.")
     if unmade:
         print_line(f"No partition yet: {', '.join(unmade)}. What follows from it cannot be told before the first run.")
     for scope in scopes:
-        print_line(scope["title"], style="bold")
-        for line in scope["lines"]:
+        print_line(scope.title, style="bold")
+        for line in scope.lines:
             print_line(line)
-        if scope["rows"]:
-            print_table(("stage", "result", "dates", "reasons"), scope["rows"])
-        print_line(scope["summary"])
+        if scope.rows:
+            print_table(("stage", "result", "dates", "reasons"), scope.rows)
+        print_line(scope.summary)
 
 
-def _scopes(lake: Any) -> list[tuple[str, date, date, list[date]]]:
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What is stale in a range of dates: for a person a title, lines, rows of a table and a summary; for a program JSON."""
+
+    title: str
+    lines: list[str]
+    rows: list[tuple[str, str, str, str]]
+    summary: str
+    json: Json
+
+
+def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
     """Return the next run, and all decided dates: title, first and last date, and the dates to judge."""
     from perennial.collect.drops import newest_whole
     from perennial.evaluate.chain_store import read_chain
@@ -66,7 +80,7 @@ def _scopes(lake: Any) -> list[tuple[str, date, date, list[date]]]:
     return scopes
 
 
-def _scope(lake: Any, title: str, first: date, last: date, decided: list[date], unmade: Sequence[str]) -> dict[str, Any]:
+def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date], unmade: Sequence[str]) -> _Scope:
     from perennial.collect.drops import landed_drops, unfit_drops
     from perennial.collect.lost import count_refused
     from perennial.impact.cost import estimate
@@ -77,16 +91,16 @@ def _scope(lake: Any, title: str, first: date, last: date, decided: list[date], 
     calendar = lake.pipeline.calendar
     needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
     unfit = {source: found for source in lake.pipeline.sources if (found := unfit_drops(lake, source, needed))}
-    return {
-        "title": title,
-        "lines": [
+    return _Scope(
+        title=title,
+        lines=[
             f"  {text}"
             for source, found in unfit.items()
             for text in count_refused(source, found, landed_drops(lake, source, needed), least=1)
         ],
-        "rows": [row for effect in effects for row in _rows(effect)],
-        "summary": _summary(effects, cost, unmade),
-        "json": {
+        rows=[row for effect in effects for row in _rows(effect)],
+        summary=_summary(effects, cost, unmade),
+        json={
             "from": first.isoformat(),
             "to": last.isoformat(),
             "effects": [_to_json(effect) for effect in effects],
@@ -94,7 +108,7 @@ def _scope(lake: Any, title: str, first: date, last: date, decided: list[date], 
             "seconds": cost.seconds,
             "cpu_seconds": cost.cpu_seconds,
         },
-    }
+    )
 
 
 def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
@@ -106,7 +120,7 @@ def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _counted(days: Any) -> str:
+def _counted(days: Collection[date | None]) -> str:
     return "reference" if set(days) == {None} else str(len(days))
 
 
@@ -129,7 +143,7 @@ def _summary(effects: Sequence[Effect], cost: Estimate, unmade: Sequence[str]) -
     return f"  At most about {cost.seconds:.0f} s of Spark and training{cpu}, by what past jobs and trainings took."
 
 
-def _to_json(effect: Effect) -> dict[str, Any]:
+def _to_json(effect: Effect) -> Json:
     stale = sorted(effect.stale.items(), key=lambda item: str(item[0]))
     return {
         "stage": effect.stage,

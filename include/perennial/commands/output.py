@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import date
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from perennial.store.json_value import JsonValue
 
 out = Console(highlight=False, soft_wrap=True)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -25,7 +27,7 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def print_json(value: Any) -> None:
+def print_json(value: JsonValue) -> None:
     """Print the command's one JSON value."""
     typer.echo(json.dumps(value, ensure_ascii=False))
 
@@ -35,7 +37,7 @@ def print_line(text: str, style: str = "") -> None:
     out.print(text, style=style, markup=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[JsonValue | date]]) -> None:
     """Print rows under column names; None is shown as a dash."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:

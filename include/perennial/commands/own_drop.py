@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from perennial.collect.content import read_content
 from perennial.collect.drops import check_manifest, contract_problems, manifest_bytes
@@ -17,12 +16,13 @@ from perennial.config.pipeline import Source
 from perennial.config.values import is_file_name
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
+from perennial.store.json_value import Json, JsonValue
 from perennial.store.objects import canonical_json, split_uri
 
 _CHUNK = 1 << 20
 
 
-def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> dict[str, Any]:
+def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> dict[str, JsonValue]:
     """
     Land files as the drop of `source` and `day`; what `collect` would refuse is refused before anything is written.
 
@@ -34,7 +34,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
     files = _listed(known[source], day, paths)
     folder = known[source].drop_uri(day)
-    result = {
+    result: dict[str, JsonValue] = {
         "outcome": "done",
         "pipeline": lake.pipeline.name,
         "source": source,
@@ -58,7 +58,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         lake.objects.client.delete_object(Bucket=bucket, Key=prefix + name)
     for path in paths:
         lake.objects.client.upload_file(str(path), bucket, prefix + path.name)
-    manifest = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
+    manifest: Json = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
     if not lake.objects.create(folder + FILE, canonical_json(manifest)):
         raise RefusedError(f"{folder}: another drop landed meanwhile", remedy="Look at it before you land yours again.")
     return result

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
 from perennial.config.pipeline import Pipeline
 from perennial.errors import MOST_PROBLEMS_SHOWN, PerennialError, RefusedError
+
+if TYPE_CHECKING:
+    from perennial.lake.lake import Lake
+    from perennial.store.json_value import JsonValue
 
 
 def predict(
@@ -47,7 +51,7 @@ def predict(
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
 
 
-def _how_to_ask(pipeline: Pipeline, records: list[Any]) -> list[str]:
+def _how_to_ask(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
     """Return the shell commands that ask the same."""
     from perennial.runtime.choice import runtime_of
     from perennial.runtime.endpoints import FIRST_PORT
@@ -62,11 +66,11 @@ def _how_to_ask(pipeline: Pipeline, records: list[Any]) -> list[str]:
     return [f"{forward} &", _curl(f"http://127.0.0.1:{FIRST_PORT}", records)]
 
 
-def _curl(url: str, records: list[Any]) -> str:
+def _curl(url: str, records: list[JsonValue]) -> str:
     return shlex.join(["curl", f"{url}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)])
 
 
-def _ask(pipeline: Pipeline, records: list[Any]) -> dict[str, Any]:
+def _ask(pipeline: Pipeline, records: list[JsonValue]) -> dict[str, Any]:
     import httpx
 
     from perennial.runtime.choice import open_runtime
@@ -99,7 +103,7 @@ def _refusal(what: str, body: str) -> RefusedError:
         return RefusedError(what, [body[:500]])
 
 
-def _example(lake: Any) -> list[Any]:
+def _example(lake: Lake) -> list[JsonValue]:
     from perennial.deploy.active import read_active
     from perennial.deploy.protocol import read_golden
 
@@ -119,7 +123,7 @@ def _read(file: str) -> str:
         raise RefusedError(f"{file} cannot be read", [str(error)]) from error
 
 
-def _records(text: str) -> list[Any]:
+def _records(text: str) -> list[JsonValue]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

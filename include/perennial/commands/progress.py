@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager
+
+from rich.status import Status
 
 from perennial.commands.output import problems
 
@@ -30,6 +31,6 @@ def show_children(every_line: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO if every_line else logging.WARNING)
 
 
-def at_work(stage: str) -> AbstractContextManager[object]:
+def at_work(stage: str) -> Status:
     """Name the stage that is under way, while it is; only a terminal shows it."""
     return problems.status(stage)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    import datetime
+
+    from perennial.lake.lake import Lake
+    from perennial.store.json_value import Json
 
 COLUMNS = ("source", "file", "position", "column", "rule", "value", "row")
 MOST_SHOWN = 50
@@ -15,7 +21,8 @@ MOST_SHOWN = 50
 
 def quarantine(
     pipeline: PipelineName = None,
-    date: Annotated[str, typer.Option(help="The date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    date: Annotated[str, typer.Option(help="The date, YYYY-MM-DD.")],
     as_json: AsJson = False,
 ) -> None:
     """Show the rows of a date that broke the contract."""
@@ -31,14 +38,14 @@ def quarantine(
             print_line(f"and {len(rows) - MOST_SHOWN} more; --json shows all", style="dim")
 
 
-def _unseen(lake: Any, day: Any) -> str:
+def _unseen(lake: Lake, day: datetime.date) -> str:
     """Say which sources nobody has looked at, since clean has not accepted a drop of theirs of that date."""
     unseen = [name for name in lake.pipeline.sources if lake.tables.state(f"clean_{name}").get(day) is None]
     run = f"perennial run {lake.pipeline.name} --date {day}"
     return f" But {', '.join(unseen)} of that date: not clean yet, or refused. `{run}` says which." if unseen else ""
 
 
-def _rows(lake: Any, day: Any) -> list[dict[str, Any]]:
+def _rows(lake: Lake, day: datetime.date) -> list[Json]:
     """Return them in order of source, file and position."""
     from perennial.lake.tables import read_rows
 
@@ -46,5 +53,5 @@ def _rows(lake: Any, day: Any) -> list[dict[str, Any]]:
     if state.metadata_location is None or state.snapshot_id is None:
         return []
     found = read_rows(state.metadata_location, state.snapshot_id, [day], COLUMNS)
-    rows: list[dict[str, Any]] = found.sort_by([(name, "ascending") for name in COLUMNS[:3]]).to_pylist()
+    rows: list[Json] = found.sort_by([(name, "ascending") for name in COLUMNS[:3]]).to_pylist()
     return rows

@@ -15,8 +15,9 @@ from perennial.settings import var_folder
 
 def report(
     pipeline: PipelineName = None,
-    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
-    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")],
+    last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; under var/reports when not given.")] = None,
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="An experiment; production when not given.")] = None,
     as_json: AsJson = False,

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
+from perennial.lake.result import Outcome, Skipped
+from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
-    from perennial.stages import Facts, Run, Stage
+    from perennial.lake.result import Result
+    from perennial.stages import Run, Stage
 
 
 def run(
     pipeline: PipelineName = None,
-    day: Annotated[str, typer.Option("--date", help="The date to run, YYYY-MM-DD.")] = ...,  # type: ignore[assignment]
+    *,
+    day: Annotated[str, typer.Option("--date", help="The date to run, YYYY-MM-DD.")],
     recompute: Annotated[
         bool,
         typer.Option("--recompute", help="Clean, analyse and train again although nothing changed; it must come out the same."),
@@ -53,15 +57,15 @@ def run(
         force_reason=force_reason,
     )
     began = time.monotonic()
-    stages: dict[str, Facts] = {}
+    stages: dict[str, dict[str, JsonValue]] = {}
     for name, work in run_stages(own, STAGES):
         started = time.monotonic()
         with at_work(name):
-            facts = work()
-        stages[name] = {**facts, "seconds": round(time.monotonic() - started, 2)}
+            result = work()
+        stages[name] = {**result.to_json(), "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
-            print_line(_line(name, stages[name]), style="green" if stages[name]["outcome"] == "done" else "")
-            for warning in facts.get("warnings", ()):
+            print_line(_line(name, stages[name]), style="green" if result.outcome == Outcome.DONE else "")
+            for warning in getattr(result, "warnings", ()):
                 print_line(f"  ! {warning}", style="yellow")
     seconds = round(time.monotonic() - began, 2)
     if as_json:
@@ -70,20 +74,20 @@ def run(
         print_line(f"{lake.pipeline.name} {chosen_day}: {seconds} s")
 
 
-def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callable[[], Facts]]]:
+def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callable[[], Result]]]:
     """Yield the stages in order, with what runs each; those that follow one that ended the run are skipped with its reason."""
     from perennial.stages.stage import reason_to_skip
 
     ended: dict[str, str] = {}
 
-    def work(stage: Stage, candidate: str | None) -> Facts:
+    def work(stage: Stage, candidate: str | None) -> Result:
         if (reason := reason_to_skip(stage, ended)) is not None:
             ended[stage.name] = reason
-            return {"outcome": "skipped", "reason": reason}
-        facts = stage.run(run, candidate)
-        if stage.skip_ends_run and facts["outcome"] == "skipped":
-            ended[stage.name] = facts["reason"]
-        return facts
+            return Skipped(reason=reason)
+        result = stage.run(run, candidate)
+        if stage.skip_ends_run and isinstance(result, Skipped):
+            ended[stage.name] = result.reason
+        return result
 
     for stage in stages:
         for candidate in stage.candidates(run.lake.pipeline) or (None,):
@@ -91,7 +95,7 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callabl
             yield name, partial(work, stage, candidate)
 
 
-def _line(name: str, facts: Facts) -> str:
+def _line(name: str, facts: Mapping[str, JsonValue]) -> str:
     shown = {key: value for key, value in facts.items() if key in _SHOWN and value not in (None, "", {}, [])}
     details = ", ".join(f"{key} {_text(value)}" for key, value in shown.items())
     return f"{name:<16} {facts['outcome']:<9} {facts['seconds']:>7.1f} s  {details}"
@@ -119,7 +123,7 @@ _SHOWN = (
 )
 
 
-def _text(value: Any) -> str:
+def _text(value: JsonValue) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={item}" for key, item in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)

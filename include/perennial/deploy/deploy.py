@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import ClassVar
 
 from perennial.deploy.active import read_active
 from perennial.deploy.newest import Later, look_later
-from perennial.deploy.protocol import SupersededError, bring_live
+from perennial.deploy.protocol import Steps, SupersededError, bring_live
 from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release
+from perennial.deploy.serve_check import Numbers
 from perennial.deploy.standing import to_release
 from perennial.errors import PerennialError, ReleaseFailedError, ReleaseUnprovenError
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.champions import champion_of
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.runtime.base import Runtime
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,31 @@ REASON_LENGTH = 2000
 SEE = "See docs/runbooks/release-failed.md."
 
 
-def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Deployed(Result):
+    """
+    The release of a date, and what the steps of bringing it live showed.
+
+    :param reason: why it was skipped
+    :param released: the release; None: it was skipped
+    :param as_of: the midnight whose lookups it has
+    :param note: what is not plain about releasing this version on this date
+    """
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"serve_check", "switch_seconds", "soak"})
+
+    date: date
+    reason: str = ""
+    released: str | None = None
+    version: str | None = None
+    as_of: str | None = None
+    note: str = ""
+    serve_check: Numbers | None = None
+    switch_seconds: float | None = None
+    soak: Numbers | None = None
+
+
+def deploy(lake: Lake, day: date, runtime: Runtime) -> Deployed:
     """
     Release champion(D) with the lookups of as_of(D), if D is the newest date; after HOLD and REJECT too.
 
@@ -39,23 +66,15 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> dict[str, Any]:
     later = look_later(lake, chain, day)
     model, reason = to_release(chain, active, later, day)
     if model is None:
-        skipped = {
-            "outcome": "skipped",
-            "date": day.isoformat(),
-            "reason": reason,
-            "released": None,
-            "version": None,
-            "as_of": None,
-        }
-        return {**skipped, "note": ""}
+        return Deployed(Outcome.SKIPPED, day, reason=reason)
     plan = plan_release(lake, chain, day, model)
-    note = {"note": _note(chain, later, day)}
+    note = _note(chain, later, day)
     if active.release == plan.id and active.soaked and runtime.follows(plan.id):
-        return _result(lake, "unchanged", plan, note)
+        return _result(lake, Outcome.UNCHANGED, plan, note, Steps())
     try:
-        return _result(lake, "done", plan, note | _release(lake, runtime, plan))
+        return _result(lake, Outcome.DONE, plan, note, _release(lake, runtime, plan))
     except SupersededError as error:
-        return {**_result(lake, "skipped", plan, note), "reason": str(error), "released": None}
+        return Deployed(Outcome.SKIPPED, day, reason=str(error), version=plan.model.version, note=note)
     except ReleaseUnprovenError as error:
         raise type(error)(error.what, [*error.problems, "nothing is barred"], error.remedy or SEE) from error
     except ReleaseFailedError as error:
@@ -90,7 +109,7 @@ def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]
     return to_release(chain, read_active(lake), look_later(lake, chain, day), day)
 
 
-def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> dict[str, Any]:
+def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> Steps:
     def may_switch() -> str | None:
         chain = read_chain(lake)
         model, reason = _to_release(lake, chain, plan.day)
@@ -133,14 +152,15 @@ def record_intervention(lake: Lake, day: date, release: str | None, barred: str 
     return update_chain(lake, lambda chain: intervene(chain, item))
 
 
-def _result(lake: Lake, outcome: str, plan: ReleasePlan, facts: dict[str, Any]) -> dict[str, Any]:
-    manifest = read_release(lake, plan.id) if outcome != "skipped" else {"as_of": None}
-    return {
-        "outcome": outcome,
-        "date": plan.day.isoformat(),
-        "reason": "",
-        "released": plan.id,
-        "version": plan.model.version,
-        "as_of": manifest["as_of"],
-        **facts,
-    }
+def _result(lake: Lake, outcome: Outcome, plan: ReleasePlan, note: str, steps: Steps) -> Deployed:
+    return Deployed(
+        outcome,
+        plan.day,
+        released=plan.id,
+        version=plan.model.version,
+        as_of=read_release(lake, plan.id)["as_of"],
+        note=note,
+        serve_check=steps.serve_check,
+        switch_seconds=steps.switch_seconds,
+        soak=steps.soak,
+    )

@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.config.pipeline import Inputs, RequestField
 from perennial.deploy.lookups import FrozenLookup
+from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Record = dict[str, Any]
+Record = dict[str, JsonValue]
+Row = Mapping[str, str | float | date | None]
+"""A row of features; a time is a number of minutes, a boolean a bool."""
 
 ROWS = 20
 UNSEEN = "~never seen~"
 """A category that no data set has: too long for most, and with characters that codes do not use."""
 
 
-def golden_records(rows: Sequence[Mapping[str, Any]], inputs: Inputs, day: date) -> list[Record]:
+def golden_records(rows: Sequence[Row], inputs: Inputs, day: date) -> list[Record]:
     """
     Return about twenty records spread over the holdout, and what never occurs there: unseen keys, and nulls where allowed.
 
@@ -50,13 +53,18 @@ def model_table(records: Sequence[Record], inputs: Inputs, lookups: Mapping[str,
     for name, field in inputs.request.items():
         columns[name] = pa.array([_column_value(record[name], field) for record in records], types[field.type])
     for name, lookup in lookups.items():
-        found = [lookup.rows.get(tuple(record[column] for column in lookup.spec.key)) for record in records]
+        found = [lookup.rows.get(_key(record, lookup)) for record in records]
         for index, value in enumerate(lookup.spec.values):
             columns[f"{name}__{value}"] = pa.array([row[index] if row else None for row in found], pa.float64())
     return pa.table(columns)
 
 
-def _record(row: Mapping[str, Any], inputs: Inputs, day: date) -> Record:
+def _key(record: Record, lookup: FrozenLookup) -> tuple[str, ...]:
+    """Return the key of a record; one with a null is shorter, so no row has it."""
+    return tuple(value for column in lookup.spec.key if isinstance(value := record[column], str))
+
+
+def _record(row: Row, inputs: Inputs, day: date) -> Record:
     return {name: _raw(row.get(name), field, day) for name, field in inputs.request.items()}
 
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from perennial.deploy.protocol import leftovers
 from perennial.lake.identity import lake_mark
 from perennial.lake.lake import Lake
-from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import LAKE_LABEL, TRAINING, KubernetesSettings
+from perennial.runtime.cluster import Cluster
+from perennial.runtime.kubernetes import LAKE_LABEL, TRAINING, Body, KubernetesSettings
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
 from perennial.runtime.training_pod import START_SECONDS, TRAININGS
 

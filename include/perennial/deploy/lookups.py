@@ -12,6 +12,7 @@ from perennial.config.pipeline import Inputs, Lookup
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState, read_rows
+from perennial.store.json_value import JsonValue
 
 Rows = Mapping[tuple[str, ...], list[float | None]]
 
@@ -23,7 +24,7 @@ class FrozenLookup:
     spec: Lookup
     rows: Rows
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, JsonValue]:
         """Return the file's content, sorted by key."""
         rows = [[*key, *self.rows[key]] for key in sorted(self.rows)]
         return {"key": self.spec.key, "values": self.spec.values, "rows": rows}

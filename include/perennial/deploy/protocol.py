@@ -13,12 +13,11 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from perennial.deploy.active import Active, move, read_active
 from perennial.deploy.release import read_release
-from perennial.deploy.serve_check import Golden, TooSlowError, serve_check, soak
+from perennial.deploy.serve_check import Golden, Numbers, TooSlowError, serve_check, soak
 from perennial.errors import (
     PerennialError,
     RefusedError,
@@ -35,13 +34,22 @@ from perennial.runtime.base import EndpointMissingError, Runtime
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the steps of a release showed; None: it was not needed, since the release is live already."""
+
+    serve_check: Numbers | None = None
+    switch_seconds: float | None = None
+    soak: Numbers | None = None
+
+
 class SupersededError(PerennialError):
     """Something newer came: a later date before the switch, or another release that was made active in the soak."""
 
 
 def bring_live(
     lake: Lake, runtime: Runtime, release: str, may_switch: Callable[[], str | None], *, judge_latency: bool = True
-) -> dict[str, Any]:
+) -> Steps:
     """
     Bring a built release live and return what each step showed.
 
@@ -64,13 +72,11 @@ def bring_live(
         _tidy(lake, runtime, {release, before.release})
 
 
-def _bring_live(
-    lake: Lake, runtime: Runtime, golden: Golden, active: Active, may_switch: Callable[[], str | None]
-) -> dict[str, Any]:
+def _bring_live(lake: Lake, runtime: Runtime, golden: Golden, active: Active, may_switch: Callable[[], str | None]) -> Steps:
     release = golden.release
-    facts: dict[str, Any] = {}
+    checked: Numbers | None = None
     if active.release != release:
-        facts["serve_check"] = _staged_check(lake, runtime, golden)
+        checked = _staged_check(lake, runtime, golden)
         was = read_active(lake)
         if reason := may_switch():
             raise SupersededError(f"Release {release} was not switched to: {reason}")
@@ -78,14 +84,14 @@ def _bring_live(
         active = (
             was if was.release == release else move(lake, was, release, way_back(lake, was), soaked=False, runtime=runtime.name)
         )
-    if active.soaked and not facts and runtime.follows(release):
-        return facts
+    if active.soaked and checked is None and runtime.follows(release):
+        return Steps()
     log.info("Switched to release %s", release)
     try:
         started = time.monotonic()
         runtime.switch(release)
-        facts["switch_seconds"] = round(time.monotonic() - started, 3)
-        facts["soak"] = soak(runtime.endpoint(), golden, lake.pipeline.deployment.soak_seconds).facts()
+        switch_seconds = round(time.monotonic() - started, 3)
+        soaked = soak(runtime.endpoint(), golden, lake.pipeline.deployment.soak_seconds).facts()
     except (EndpointMissingError, SupersededError):
         raise
     except PerennialError as error:
@@ -96,7 +102,7 @@ def _bring_live(
     now = _still_active(lake, release)
     if not now.soaked:
         move(lake, now, release, now.previous, soaked=True, runtime=runtime.name)
-    return facts
+    return Steps(checked, switch_seconds, soaked)
 
 
 def _as_failure(error: PerennialError) -> ReleaseFailedError | ReleaseUnprovenError:
@@ -119,7 +125,7 @@ def read_golden(lake: Lake, release: str) -> Golden:
     return Golden(release, golden["records"], golden["probabilities"], manifest["p99_ms"])
 
 
-def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> dict[str, Any]:
+def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> Numbers:
     try:
         server = runtime.stage(golden.release)
         log.info("Staged release %s at %s", golden.release, server.base_url)

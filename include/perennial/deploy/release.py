@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from perennial.config.pipeline import Inputs
-from perennial.deploy.golden import golden_records, model_table
+from perennial.deploy.golden import Row, golden_records, model_table
 from perennial.deploy.lookups import freeze, lookup_states
 from perennial.errors import OutcomeUnknownError, PerennialError
 from perennial.evaluate.chain import Chain, Model
@@ -17,8 +16,10 @@ from perennial.evaluate.holdout import order_rows, read_file
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.keys import library_versions, make_key
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.tables import TableState, read_rows
 from perennial.models.scoring import score
+from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import read_model
 
@@ -33,7 +34,7 @@ class ReleasePlan:
     day: date
     as_of: date
     model: Model
-    manifest: Mapping[str, Any]
+    manifest: ModelManifest
     inputs: Inputs
     lookups: Mapping[str, TableState]
     features: TableState
@@ -59,11 +60,12 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
     features = lake.tables.state("features")
     rows = {d: found.digest for d in lake.pipeline.calendar.feature_dates(day) if (found := features.get_whole(d))}
     asked = tuple(rows)[-lake.pipeline.training.holdout_days :]
+    files: Json = {name: {"sha256": file["sha256"], "size": file["size"]} for name, file in manifest["files"].items()}
     key = make_key(
         "release",
         of={"pipeline": lake.pipeline.name, "space": lake.layout.space, "date": day.isoformat(), "as_of": as_of.isoformat()},
         code=code_digest("release"),
-        data={"lookups": digests, "files": manifest["files"], "golden": {d.isoformat(): rows[d] for d in asked}},
+        data={"lookups": digests, "files": files, "golden": {d.isoformat(): rows[d] for d in asked}},
         configuration={"p99_ms": lake.pipeline.deployment.p99_ms},
         libraries=library_versions("onnxruntime"),
         dependencies={"version": model.version, "decision": entry.uri.removeprefix(lake.layout.root)},
@@ -82,12 +84,12 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
     probabilities = [float(p) for p in score(graph, model_table(records, plan.inputs, lookups), plan.inputs)]
-    golden = {"records": records, "probabilities": probabilities}
+    golden: Json = {"records": records, "probabilities": probabilities}
     bodies = {f"lookups/{name}.json": canonical_json(lookup.document()) for name, lookup in lookups.items()}
     bodies |= {"model.onnx": graph, "golden.json": canonical_json(golden)}
     for body in bodies.values():
         lake.objects.create(lake.layout.blob(sha256(body)), body)
-    manifest = {
+    manifest: Json = {
         "format": 1,
         "release": plan.id,
         "pipeline": lake.pipeline.name,
@@ -110,11 +112,11 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     return plan.id
 
 
-def read_release(lake: Lake, release: str) -> dict[str, Any]:
+def read_release(lake: Lake, release: str) -> ReleaseManifest:
     """Return the manifest of a release."""
     if not _ID.fullmatch(release):
         raise PerennialError(f"{release!r} is not the id of a release: expected a date, a dash and 12 hex digits")
-    body: dict[str, Any] = lake.objects.read_existing(lake.layout.release(release)).json()
+    body: ReleaseManifest = lake.objects.read_existing(lake.layout.release(release)).json()
     return body
 
 
@@ -126,7 +128,7 @@ def release_date(release: str) -> date:
         raise PerennialError(f"{release!r} is not the id of a release: expected a date, a dash and 12 hex digits") from None
 
 
-def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
+def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
     """Return the newest features that the champion was judged on or after: real rows to ask for."""
     state = plan.features
     if state.metadata_location is None or state.snapshot_id is None:
@@ -137,5 +139,5 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[dict[str, Any]]:
     ]
     columns = sorted({"date", *row_key, *same})
     table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
-    rows: list[dict[str, Any]] = order_rows(table, row_key).table.to_pylist()
+    rows: list[Row] = order_rows(table, row_key).table.to_pylist()
     return rows

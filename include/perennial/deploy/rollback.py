@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import ClassVar
 
 from perennial.deploy.active import Active, read_active
 from perennial.deploy.deploy import record_intervention
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import build_release, plan_release, read_release, release_date
+from perennial.deploy.serve_check import Numbers
 from perennial.errors import RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, intervene, is_barred
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import barred_versions, champion_of, describe_bar
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.runtime.base import Runtime
 from perennial.runtime.choice import open_runtime
+from perennial.store.json_value import JsonValue
 
 LAST = 30
 
 
-def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class RolledBack(Result):
+    """
+    The release that serves after a rollback, and what the steps of bringing it live showed.
+
+    :param previous: the release that served; `from` in JSON
+    :param barred: the versions that are barred
+    """
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"serve_check", "switch_seconds", "soak"})
+
+    previous: str | None
+    released: str
+    version: str
+    barred: list[str]
+    reason: str
+    serve_check: Numbers | None
+    switch_seconds: float | None
+    soak: Numbers | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the result in values that JSON has."""
+        return {"from" if name == "previous" else name: value for name, value in Result.to_json(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRelease:
+    """A release in the list to choose from; `serves` tells whether it is the active one."""
+
+    release: str
+    date: str
+    version: str
+    as_of: str
+    serves: bool
+    barred: bool
+    why_barred: str
+
+
+def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> RolledBack:
     """
     Go back from the release that serves, and bar its version so that no later run brings it back.
 
@@ -67,28 +109,30 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
     release = build_release(lake, plan) if plan else str(to)
     try:
-        facts = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
+        steps = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
         remedy = f"The version is barred. Go back further: `perennial rollback {name} --to RELEASE`."
         raise ReleaseFailedError(error.what, error.problems, remedy) from error
-    return {
-        "outcome": "done",
-        "from": active.release if active.soaked else active.previous,
-        "released": release,
-        "version": left.version,
-        "barred": bars,
-        "reason": reason,
-        **facts,
-    }
+    return RolledBack(
+        Outcome.DONE,
+        previous=active.release if active.soaked else active.previous,
+        released=release,
+        version=left.version,
+        barred=bars,
+        reason=reason,
+        serve_check=steps.serve_check,
+        switch_seconds=steps.switch_seconds,
+        soak=steps.soak,
+    )
 
 
 def _choice(lake: Lake) -> str:
     """Say what there is to go back to; it reads releases, which only a refused rollback has time for."""
-    names = [item["release"] for item in list_releases(lake, 5) if not item["barred"]]
+    names = [item.release for item in list_releases(lake, 5) if not item.barred]
     return f"`perennial releases {lake.pipeline.name}` lists what has served: {', '.join(names)}."
 
 
-def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
+def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
     """Return the newest releases, newest first: id, date, version, as_of, whether it is active, and its bar."""
     active, barred = read_active(lake), barred_versions(read_chain(lake))
     prefix = lake.layout.release("x").removesuffix("x.json")
@@ -97,10 +141,19 @@ def list_releases(lake: Lake, last: int = LAST) -> list[dict[str, Any]]:
     found = []
     for name in names[:last]:
         manifest = read_release(lake, name)
-        facts = {key: manifest[key] for key in ("release", "date", "version", "as_of")}
         bar = barred.get(manifest["version"])
         why = describe_bar(bar) if bar else ""
-        found.append({**facts, "serves": name == active.release, "barred": bar is not None, "why_barred": why})
+        found.append(
+            ListedRelease(
+                release=manifest["release"],
+                date=manifest["date"],
+                version=manifest["version"],
+                as_of=manifest["as_of"],
+                serves=name == active.release,
+                barred=bar is not None,
+                why_barred=why,
+            )
+        )
     return found
 
 

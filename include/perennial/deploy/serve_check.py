@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
 from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
+from perennial.store.json_value import Json
 
 TOLERANCE = 1e-5
 WARM_UP = 20
@@ -21,6 +21,9 @@ PAUSE_SECONDS = 0.05
 SOAK_ANSWER_SECONDS = 3.0
 RELEASE_HEADER = "x-release"
 MOST_QUOTED = 3
+
+
+Numbers = dict[str, float | int]
 
 
 class TooSlowError(ReleaseFailedError):
@@ -32,7 +35,7 @@ class Golden:
     """Requests with the answers that a release must give."""
 
     release: str
-    records: Sequence[dict[str, Any]]
+    records: Sequence[Json]
     probabilities: Sequence[float]
     p99_ms: float
 
@@ -44,7 +47,7 @@ class Observed:
     latencies_ms: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
-    def facts(self) -> dict[str, float | int]:
+    def facts(self) -> Numbers:
         """Return the numbers that a report keeps."""
         ordered = sorted(self.latencies_ms)
         at = {

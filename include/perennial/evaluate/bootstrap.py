@@ -63,7 +63,7 @@ def auc_difference(wins: Floats, positives: Floats, negatives: Floats) -> Statis
     return statistic
 
 
-def ordered_pairs(y: NDArray[np.int_], p: Floats, day: NDArray[np.int_], days: int) -> Floats:
+def ordered_pairs(y: NDArray[np.integer], p: Floats, day: NDArray[np.int_], days: int) -> Floats:
     """Return (days, days): pairs (positive of day i, negative of day j) that `p` orders right; a tie counts one half."""
     wins = np.zeros((days, days))
     positives = [p[(day == i) & (y == 1)] for i in range(days)]

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from perennial.store.json_value import JsonValue
+
 FORMAT = 1
 DEPLOY = "deploy"
 """Who intervened when it was no person: a deploy whose release failed."""
@@ -100,7 +102,7 @@ def intervene(chain: Chain, intervention: Intervention) -> Chain:
     return _mark_stale(replace(chain, interventions=(*chain.interventions, intervention)))
 
 
-def to_json(chain: Chain) -> dict[str, Any]:
+def to_json(chain: Chain) -> dict[str, JsonValue]:
     """Return the stored form."""
     return {
         "format": FORMAT,

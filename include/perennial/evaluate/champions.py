@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
 
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model
+from perennial.store.json_value import JsonValue
 
 MAX_CAUSE = 200
 """Characters of a cause in a sentence; `perennial decisions` has the whole line."""
@@ -123,11 +123,11 @@ def describe_cause(item: Intervention) -> str:
     return f"its release failed: {cause}" if item.who == DEPLOY else f"rolled back by {item.who}: {cause}"
 
 
-def facts(found: Champion) -> dict[str, Any]:
+def facts(found: Champion) -> dict[str, JsonValue]:
     """Return what a task or a command hands on about the champion of a date."""
     return {"champion": found.version, "why": found.why, "note": found.note, "barred": to_json(found.passed_over)}
 
 
-def to_json(items: Iterable[Intervention]) -> list[dict[str, Any]]:
+def to_json(items: Iterable[Intervention]) -> list[dict[str, JsonValue]]:
     """Return interventions as JSON values."""
     return [asdict(item) for item in items]

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.config.pipeline import Gate, Margin
 from perennial.evaluate.bootstrap import CONFIDENCE, Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
+from perennial.store.json_value import JsonValue
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
-Integers = NDArray[np.int_]
+Integers = NDArray[np.integer]
 SMALLEST = float(np.finfo(np.float64).eps)
 """Probabilities are kept this far from 0 and 1 before a logarithm, as scikit-learn's log_loss does."""
 
@@ -65,7 +66,7 @@ class Comparison:
         text = f"against the {self.against} {self.version}{where}: log loss {_show(self.log_loss, margin.log_loss)}"
         return text if self.roc_auc is None else f"{text}, ROC AUC {_show(self.roc_auc, margin.roc_auc)}"
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> dict[str, JsonValue]:
         """Return the form that a decision keeps."""
         return {
             "against": self.against,

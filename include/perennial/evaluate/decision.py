@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
-from perennial.evaluate.comparison import Holdout, Opponent
+from perennial.evaluate.comparison import Holdout, Integers, Opponent, Verdict, numbers
 from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
@@ -19,17 +19,40 @@ from perennial.evaluate.opponents import opponents
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.keys import Key, library_versions, make_key
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import RowsReader
 from perennial.models.metrics import all_metrics
+from perennial.store.json_value import Json
 from perennial.store.objects import sha256
 from perennial.train.plan import read_model
+
+
+class StoredCandidate(TypedDict):
+    """A candidate in a stored decision, as far as it is read again; beside these it has its metrics, by name."""
+
+    name: str
+    version: str
+    training: NotRequired[str]
+    comparisons: NotRequired[list[Json]]
+
+
+class StoredDecision(TypedDict):
+    """A decision as it is stored, as far as it is read again."""
+
+    date: str
+    decision: Verdict
+    reasons: list[str]
+    forced: dict[str, str] | None
+    incumbent: str | None
+    candidates: list[StoredCandidate]
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision object, and what the chain has to know of it."""
 
-    body: dict[str, Any]
+    body: Json
+    decision: Verdict
     champion: Model | None
     incumbent: str | None
     anchor: str | None
@@ -92,7 +115,7 @@ def decide(
     verdict, winner, reasons = settle(judgements, force, barred)
     current, base = incumbent(chain, day), anchor(chain, day)
     left = Model(winner.version, models[winner.name]) if winner else current
-    body = {
+    body: Json = {
         "format": 1,
         "pipeline": pipeline.name,
         "space": lake.layout.space,
@@ -111,6 +134,7 @@ def decide(
     }
     return Decided(
         body,
+        verdict,
         left,
         current.version if current else None,
         base.version if base else None,
@@ -118,15 +142,14 @@ def decide(
     )
 
 
-def _candidate(judgement: Judgement, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _candidate(judgement: Judgement, manifest: ModelManifest) -> Json:
     metrics = {name: _finite(value) for name, value in manifest["metrics"].items()}
-    body = {**stored(judgement), "training": manifest["key"], **metrics}
-    against = [c for c in body["comparisons"] if c["against"] == "incumbent" and c["slice"] is None]
-    body["delta"] = {name: against[0][name] for name in ("log_loss", "roc_auc")} if against else None
-    return body
+    against = next((c for c in judgement.comparisons if c.against == "incumbent" and not c.slice), None)
+    delta = {"log_loss": numbers(against.log_loss), "roc_auc": numbers(against.roc_auc)} if against else None
+    return {**stored(judgement), "training": manifest["key"], **metrics, "delta": delta}
 
 
-def _opponent(opponent: Opponent, y: Any) -> dict[str, Any]:
+def _opponent(opponent: Opponent, y: Integers) -> Json:
     metrics = all_metrics(y, opponent.p) if opponent.p is not None else {}
     return {
         "role": opponent.role,

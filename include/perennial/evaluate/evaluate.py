@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Any
 
 from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
-from perennial.evaluate.chain import Chain, Entry, anchor, enter, incumbent
+from perennial.evaluate.chain import Chain, Entry, Intervention, anchor, enter, incumbent
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.evaluate.champions import champion_of, facts
+from perennial.evaluate.champions import champion_of
 from perennial.evaluate.changes import FEATURES, changes_between
-from perennial.evaluate.decision import Decided, decide, decision_key
+from perennial.evaluate.comparison import Verdict
+from perennial.evaluate.decision import Decided, StoredCandidate, StoredDecision, decide, decision_key
 from perennial.evaluate.force import Force, read_force
 from perennial.fingerprints.keys import Category, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result, Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_training
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated(Result):
+    """
+    The decision of a date, without the parts that only a report needs, and the champion that it leaves now.
+
+    :param forced: the decision that a person made instead of the gate, with the reason
+    :param incumbent: the version that the candidates were judged against
+    :param champion: the champion now, and in one sentence why it is (see `Champion`)
+    :param barred: the interventions that bar versions which were champion before it
+    :param candidates: by candidate its verdict, reasons and metrics
+    """
+
+    date: date
+    decision: Verdict
+    reasons: list[str]
+    forced: Json | None
+    incumbent: str | None
+    champion: str | None
+    why: str
+    note: str
+    barred: tuple[Intervention, ...]
+    candidates: list[StoredCandidate]
 
 
 class _IncumbentMovedError(PerennialError):
@@ -40,7 +67,7 @@ def evaluate(
     force_decision: str | None = None,
     force_reason: str | None = None,
     reader: RowsReader | None = None,
-) -> dict[str, Any]:
+) -> Evaluated | Skipped:
     """
     Judge the candidates of `day` and return the decision with every number.
 
@@ -49,7 +76,7 @@ def evaluate(
     force = read_force(force_decision, force_reason)
     plans = _plans(lake, day)
     if reason := _skipped(plans):
-        return {"outcome": "skipped", "date": day.isoformat(), "reason": reason}
+        return Skipped(date=day, reason=reason)
     models = _trained(plans)
     if missing := [plan.candidate for plan in plans if plan.candidate not in models]:
         raise PerennialError(
@@ -60,7 +87,7 @@ def evaluate(
         key = decision_key(lake, day, chain, models)
         recorded = _recorded(lake, chain.get(day), key, force)
         if recorded is not None:
-            return _result("unchanged", recorded, chain)
+            return _result(Outcome.UNCHANGED, recorded, chain)
         keep_recipes(lake, "evaluate", {"decision": key})
         decided = decide(lake, day, chain, models, key, force, reader or RowsReader())
         try:
@@ -87,7 +114,7 @@ def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
         except PerennialError as error:
             log.warning("Judging ahead ended before %s, whose own run will say why: %s", later, error)
             return
-        log.info("%s: %s", later, result.get("decision") or result["reason"])
+        log.info("%s: %s", later, result.reason if isinstance(result, Skipped) else result.decision)
 
 
 def is_current(lake: Lake, day: date) -> bool:
@@ -131,22 +158,22 @@ def _trained(plans: Sequence[TrainingPlan]) -> dict[str, str]:
     return {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri and plan.unchanged}
 
 
-def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> dict[str, Any] | None:
+def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> StoredDecision | None:
     """Return the standing decision when it rests on the same inputs and, where one is asked for, the same force."""
     if entry is None or entry.key != key:
         return None
-    body: dict[str, Any] = lake.objects.read_existing(entry.uri).json()
+    body: StoredDecision = lake.objects.read_existing(entry.uri).json()
     if force is not None and body["forced"] != {"decision": force.decision, "reason": force.reason}:
         return None
     return body
 
 
-def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> dict[str, Any]:
+def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> Evaluated:
     body = canonical_json(decided.body)
     uri = lake.layout.decision(day, sha256(body))
     lake.objects.create(uri, body)  # named by its content: whoever was first wrote the same
     entry = Entry(
-        decision=decided.body["decision"],
+        decision=decided.decision,
         uri=uri,
         key=key,
         champion=decided.champion,
@@ -168,12 +195,27 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
         return chain if stood[-1] else enter(chain, day, entry)
 
     chain = update_chain(lake, change)
-    return _result("unchanged" if stood[-1] else "done", decided.body, chain)
+    return _result(Outcome.UNCHANGED if stood[-1] else Outcome.DONE, json.loads(body), chain)
 
 
-def _result(outcome: str, body: Mapping[str, Any], chain: Chain) -> dict[str, Any]:
-    """Return what the task hands on: the decision without the parts that only a report needs, and the champion that it leaves now."""
-    candidates = [{k: v for k, v in item.items() if k != "comparisons"} for item in body["candidates"]]
-    found = facts(champion_of(chain, date.fromisoformat(body["date"])))
-    keys = ("date", "decision", "reasons", "forced", "incumbent")
-    return {"outcome": outcome, **{key: body[key] for key in keys}, **found, "candidates": candidates}
+def _result(outcome: Outcome, body: StoredDecision, chain: Chain) -> Evaluated:
+    champion = champion_of(chain, date.fromisoformat(body["date"]))
+    return Evaluated(
+        outcome,
+        date=champion.day,
+        decision=body["decision"],
+        reasons=body["reasons"],
+        forced=body["forced"],
+        incumbent=body["incumbent"],
+        champion=champion.version,
+        why=champion.why,
+        note=champion.note,
+        barred=champion.passed_over,
+        candidates=[_without_comparisons(candidate) for candidate in body["candidates"]],
+    )
+
+
+def _without_comparisons(candidate: StoredCandidate) -> StoredCandidate:
+    short = candidate.copy()
+    short.pop("comparisons", None)
+    return short

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from perennial.config.pipeline import Gate
 from perennial.evaluate.bootstrap import Floats
 from perennial.evaluate.comparison import Comparison, Holdout, Opponent, Verdict, compare, losses
+from perennial.store.json_value import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def overall(judgements: Sequence[Judgement]) -> Verdict:
     return "PROMOTE" if "PROMOTE" in verdicts else "HOLD" if "HOLD" in verdicts else "REJECT"
 
 
-def stored(judgement: Judgement) -> dict[str, Any]:
+def stored(judgement: Judgement) -> dict[str, JsonValue]:
     """Return a judgement in the form that a decision keeps, with every number."""
     return {
         "name": judgement.name,

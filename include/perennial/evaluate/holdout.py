@@ -13,6 +13,7 @@ import numpy as np
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.tables import RowsReader
 from perennial.models.scoring import in_order
 from perennial.store.objects import sha256
@@ -41,7 +42,7 @@ class HoldoutRows:
         )
 
 
-def read_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]], reader: RowsReader) -> HoldoutRows:
+def read_holdout(lake: Lake, manifests: Mapping[str, ModelManifest], reader: RowsReader) -> HoldoutRows:
     """
     Read the rows that all candidates were to predict, at the very content that they were trained with.
 
@@ -92,14 +93,14 @@ def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:
     return HoldoutRows(ordered, sorted(pc.unique(ordered["date"]).to_pylist()))
 
 
-def read_predictions(lake: Lake, manifest: Mapping[str, Any]) -> pa.Table:
+def read_predictions(lake: Lake, manifest: ModelManifest) -> pa.Table:
     """Return the recorded holdout predictions of a candidate, verified against its manifest."""
     import pyarrow.parquet as pq
 
     return pq.read_table(io.BytesIO(read_file(lake, manifest, "predictions.parquet")))
 
 
-def read_file(lake: Lake, manifest: Mapping[str, Any], name: str) -> bytes:
+def read_file(lake: Lake, manifest: ModelManifest | ReleaseManifest, name: str) -> bytes:
     """Return one file of a model or release, verified against the manifest that names it."""
     expected = manifest["files"][name]["sha256"]
     body = lake.objects.read_existing(lake.layout.blob(expected)).body
@@ -164,7 +165,7 @@ def _keys(table: pa.Table, row_key: Sequence[str]) -> list[Key]:
     return list(zip(*(table[name].to_pylist() for name in _names(row_key)), strict=True))
 
 
-def _common_holdout(lake: Lake, manifests: Mapping[str, Mapping[str, Any]]) -> list[date]:
+def _common_holdout(lake: Lake, manifests: Mapping[str, ModelManifest]) -> list[date]:
     """Return the dates that all candidates hold out; refuse a candidate that was trained on one of them."""
     first = next(iter(manifests.values()))["holdout"]
     for name, manifest in manifests.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from perennial.evaluate.chain import Chain, Model, anchor, incumbent
 from perennial.evaluate.comparison import Opponent
 from perennial.evaluate.holdout import HoldoutRows, read_file
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
 from perennial.models.scoring import score
 from perennial.train.plan import read_model
 
@@ -50,6 +51,6 @@ def unfit(theirs: Inputs, todays: Inputs) -> str:
     return f"today's features lack {', '.join(lacking)}, which it needs" if lacking else ""
 
 
-def _seen(manifest: dict[str, Any], rows: HoldoutRows) -> str:
+def _seen(manifest: ModelManifest, rows: HoldoutRows) -> str:
     seen = sorted({day.isoformat() for day in rows.days} & set(manifest["window"]))
     return f"it was trained on {len(seen)} days of this holdout ({', '.join(seen)})" if seen else ""

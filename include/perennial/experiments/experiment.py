@@ -26,6 +26,7 @@ from perennial.config.pipeline import Gate, Pipeline, Training
 from perennial.errors import DropRefusedError, PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
+from perennial.lake.result import Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.runtime.process import train, trainers_at_once
 from perennial.spark.submit import submit
@@ -104,14 +105,14 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
         _train(own, some)
         for day in some:
             try:
-                facts = evaluate(own, day, run_id=f"experiment {name}", reader=reader)
+                result = evaluate(own, day, run_id=f"experiment {name}", reader=reader)
             except PerennialError as error:
                 without[day] = str(error)
                 continue
-            if facts["outcome"] == "skipped":
-                without[day] = facts["reason"]
+            if isinstance(result, Skipped):
+                without[day] = result.reason
             else:
-                decisions[day] = facts["decision"]
+                decisions[day] = result.decision
         log.info("%s: %s decided of %s", name, len(decisions), len(wanted))
     return Outcome(decisions, dict(sorted(without.items())))
 

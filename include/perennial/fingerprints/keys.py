@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
 
+from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 
-_NONE: Mapping[str, Any] = {}
+_NONE: Json = {}
+_NO_LIBRARIES: Mapping[str, str] = {}
 _MARK = 8
 """Hex digits of a category: enough to tell, and not what tells results apart."""
 
@@ -61,7 +62,7 @@ class Parts:
     """The parts of a key that say how a result is made, whatever it is made of."""
 
     code: str
-    configuration: Mapping[str, Any]
+    configuration: Json
     libraries: Mapping[str, str]
 
 
@@ -84,12 +85,12 @@ class Key(str):
 def make_key(
     stage: str,
     *,
-    of: Mapping[str, Any],
+    of: Json,
     code: str,
-    data: Mapping[str, Any] = _NONE,
-    configuration: Mapping[str, Any] = _NONE,
-    libraries: Mapping[str, str] = _NONE,
-    dependencies: Mapping[str, Any] = _NONE,
+    data: Json = _NONE,
+    configuration: Json = _NONE,
+    libraries: Mapping[str, str] = _NO_LIBRARIES,
+    dependencies: Json = _NONE,
 ) -> Key:
     """
     Return the key of a stage's result: a digest of everything that decides it, then a short one of each category of cause.
@@ -107,7 +108,7 @@ def make_key(
     return Key(f"{whole}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
 
 
-def mark(part: str | Mapping[str, Any]) -> str:
+def mark(part: str | Json) -> str:
     """Return the short digest of a part, as it is in keys."""
     return _digest(part)[:_MARK]
 
@@ -117,7 +118,7 @@ def marks_of(key: str) -> dict[Category, str]:
     return dict(zip(Category, _marks(key) or (), strict=False))
 
 
-def _digest(part: str | Mapping[str, Any]) -> str:
+def _digest(part: str | Json) -> str:
     return sha256(canonical_json(part)) if part else _NO_PART
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from perennial.fingerprints.code import modules_behind
 from perennial.fingerprints.keys import Category, Key, mark
 from perennial.lake.lake import Lake
+from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 
 FORMAT = 1
@@ -32,10 +32,10 @@ class Recipe:
 
     code: str
     modules: Mapping[str, str]
-    configuration: Mapping[str, Any]
+    configuration: Json
     libraries: Mapping[str, str]
 
-    def texts(self) -> dict[Category, tuple[str, Mapping[str, Any]]]:
+    def texts(self) -> dict[Category, tuple[str, Json]]:
         """Return by category the short digest that keys have of it, and the text behind that."""
         return {
             Category.CODE: (mark(self.code), self.modules),

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any
 
 from perennial.analyse.keys import REFERENCE
 from perennial.analyse.plan import LABELS, unanalysed
@@ -19,6 +18,7 @@ from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.keys import Category, StaleCause
 from perennial.lake.lake import Lake
+from perennial.store.json_value import Json
 from perennial.train.plan import chains_begin, too_little_history
 
 INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
@@ -84,7 +84,7 @@ def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshn
     return {day: blocked.get(day) or _freshness(lake, chain, day, begins[day], changes) for day in decided}
 
 
-def to_json(stale: Mapping[date, Freshness]) -> list[dict[str, Any]]:
+def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
     """Return stale dates as JSON values."""
     return [
         {

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from perennial.errors import RefusedError
-from perennial.stages import STAGES, Facts, Run, Stage
+from perennial.lake.result import Result, Skipped
+from perennial.stages import STAGES, Run, Stage
 from perennial.stages.stage import reason_to_skip
 
 
-def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Facts] | None:
+def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Result] | None:
     """
     Return the result of every stage when none has anything to do for the run's date; None at the first that has work.
 
@@ -19,11 +20,11 @@ def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Fac
     """
     moment = run.lake.at_one_moment()
     run = replace(run, lake=replace(run.lake, tables=moment.tables))
-    results: dict[str, Facts] = {}
+    results: dict[str, Result] = {}
     ended: dict[str, str] = {}
     for stage in stages:
         if (reason := reason_to_skip(stage, ended)) is not None:
-            result: Facts | None = {"outcome": "skipped", "reason": reason}
+            result: Result | None = Skipped(reason=reason)
         else:
             try:
                 result = stage.find(run, moment)
@@ -32,6 +33,6 @@ def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Fac
         if result is None:
             return None
         results[stage.name] = result
-        if reason is not None or (stage.skip_ends_run and result["outcome"] == "skipped"):
-            ended[stage.name] = result["reason"]
+        if isinstance(result, Skipped) and (stage.skip_ends_run or reason is not None):
+            ended[stage.name] = result.reason
     return results

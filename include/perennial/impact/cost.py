@@ -64,7 +64,10 @@ def _training(lake: Lake, effect: Effect) -> Estimate:
     measured = [read_model(lake, uri)["measured"] for uri in manifests[-3:]]
     if not measured:
         return Estimate(None, None)
-    return Estimate(*(_times(len(effect.days), [one.get(name) for one in measured]) for name in ("seconds", "cpu_seconds")))
+    count = len(effect.days)
+    return Estimate(
+        _times(count, [one.get("seconds") for one in measured]), _times(count, [one.get("cpu_seconds") for one in measured])
+    )
 
 
 def _times(count: int, values: Sequence[float | None]) -> float | None:

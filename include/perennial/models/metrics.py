@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn import metrics
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[np.floating | np.integer]
 
 _BINS = 10
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
@@ -13,9 +14,9 @@ from perennial.errors import RefusedError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Numbers = np.ndarray[Any, np.dtype[np.float32]]
-Texts = np.ndarray[Any, np.dtype[np.object_]]
-Probabilities = np.ndarray[Any, np.dtype[np.float64]]
+Numbers = NDArray[np.float32]
+Texts = NDArray[np.object_]
+Probabilities = NDArray[np.float64]
 
 
 def in_order(table: pa.Table, row_key: Sequence[str]) -> pa.Table:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
 from perennial.stages import STAGES, SparkStage
 
 SPARK_STAGES = tuple(stage.name for stage in STAGES if isinstance(stage, SparkStage))
@@ -38,7 +37,7 @@ def spark_costs(lake: Lake, first: date, last: date) -> dict[date, dict[str, Cos
     return found
 
 
-def training_cost(manifest: Mapping[str, Any]) -> Cost:
+def training_cost(manifest: ModelManifest) -> Cost:
     """Return what a training cost."""
     measured = manifest["measured"]
     return Cost(measured.get("seconds"), measured["cpu_seconds"])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from perennial.config.pipeline import Inputs
-from perennial.models.scoring import to_arrays
+from perennial.evaluate.bootstrap import Floats
+from perennial.models.scoring import Numbers, to_arrays
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 REFERENCE_DAYS = 28
 """A day's drift is measured against so many days before it."""
@@ -42,9 +42,9 @@ class DriftMeter:
         self._inputs = inputs
         # The date itself moves by a day every day.
         self._columns = [name for name in inputs.numbers if name not in inputs.request or inputs.request[name].type != "date"]
-        self._first: list[NDArray[Any]] = []
-        self._edges: list[NDArray[Any]] = []
-        self._before: deque[list[NDArray[Any]]] = deque(maxlen=REFERENCE_DAYS)
+        self._first: list[Numbers] = []
+        self._edges: list[Floats] = []
+        self._before: deque[list[Floats]] = deque(maxlen=REFERENCE_DAYS)
 
     def of(self, rows: pa.Table) -> Drift | None:
         """Return the drift of a day, and remember the day; None while too few days are known."""
@@ -66,7 +66,7 @@ class DriftMeter:
             self._first.clear()
         return None
 
-    def _counts(self, numbers: NDArray[Any]) -> list[NDArray[Any]]:
+    def _counts(self, numbers: Numbers) -> list[Floats]:
         """Return for each column how many values lie in each bin, and last how many are missing."""
         found = []
         for column, edges in zip(numbers.T, self._edges, strict=True):
@@ -76,13 +76,13 @@ class DriftMeter:
         return found
 
 
-def _edges(column: NDArray[Any]) -> NDArray[Any]:
+def _edges(column: Numbers) -> Floats:
     """Return what parts the known values of a column into ten equal shares."""
     known = column[np.isfinite(column)]
     return np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.array([0.0])
 
 
-def _stability_index(today: NDArray[Any], before: NDArray[Any]) -> float:
+def _stability_index(today: Floats, before: Floats) -> float:
     """Return the sum of (p - q) ln(p / q) over the bins; half a row in each keeps empty bins from being infinitely far."""
     p, q = (today + 0.5) / (today + 0.5).sum(), (before + 0.5) / (before + 0.5).sum()
     return float(((p - q) * np.log(p / q)).sum())

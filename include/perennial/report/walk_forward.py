@@ -10,21 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from perennial.config.pipeline import Inputs, Pipeline
 from perennial.errors import PerennialError, RefusedError
-from perennial.evaluate.bootstrap import Interval, interval, mean_difference
+from perennial.evaluate.bootstrap import Floats, Interval, interval, mean_difference
 from perennial.evaluate.chain import Chain, Model, incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import Champion, barred_versions, champion_of, describe_bar
-from perennial.evaluate.comparison import losses
+from perennial.evaluate.comparison import Integers, losses
+from perennial.evaluate.decision import StoredDecision
 from perennial.evaluate.holdout import read_file
 from perennial.evaluate.opponents import unfit
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import TableState, of_days, read_rows
 from perennial.models.metrics import log_loss, roc_auc
 from perennial.models.scoring import score
@@ -35,7 +37,6 @@ from perennial.train.prepare import labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from numpy.typing import NDArray
 
 CHAMPION, FROZEN, BASE = "champion", "frozen at the start", "base rate"
 DAYS_AT_ONCE = 31
@@ -97,15 +98,15 @@ class WalkForward:
 class Pool:
     """Labels and probabilities of the dates that every series has."""
 
-    y: list[NDArray[Any]] = field(default_factory=list)
-    p: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+    y: list[Integers] = field(default_factory=list)
+    p: dict[str, list[Floats]] = field(default_factory=dict)
 
     @property
     def dates(self) -> int:
         """Return how many dates are pooled."""
         return len(self.y)
 
-    def add(self, y: NDArray[Any], predicted: Mapping[str, NDArray[Any]]) -> None:
+    def add(self, y: Integers, predicted: Mapping[str, Floats]) -> None:
         self.y.append(y)
         for name, p in predicted.items():
             self.p.setdefault(name, []).append(p)
@@ -142,7 +143,7 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
     for day, rows, known in rows_by_day(lake, decided):
         y = labels(known, lake.pipeline.label)
-        body = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
+        body: StoredDecision = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
         candidates = {one["name"]: models.manifest_of(one["name"], day, one["version"]) for one in body["candidates"]}
         predicted = _predict(models, chain, day, known, frozen, candidates) if len(y) else {}
         if predicted.keys() == names:
@@ -156,10 +157,10 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
 
 
 def _predict(
-    models: Models, chain: Chain, day: date, rows: pa.Table, frozen: Model | None, candidates: Mapping[str, dict[str, Any]]
-) -> dict[str, NDArray[Any]]:
+    models: Models, chain: Chain, day: date, rows: pa.Table, frozen: Model | None, candidates: Mapping[str, ModelManifest]
+) -> dict[str, Floats]:
     """Return each series' probabilities of the day's rows; a model that saw them, or lacks an input, has none."""
-    found: dict[str, NDArray[Any] | None] = {name: models.predict(manifest, day, rows) for name, manifest in candidates.items()}
+    found: dict[str, Floats | None] = {name: models.predict(manifest, day, rows) for name, manifest in candidates.items()}
     for name, model in ((CHAMPION, incumbent(chain, day)), (FROZEN, frozen)):
         found[name] = models.predict(models.manifest(model.manifest), day, rows) if model is not None else None
     if candidates:
@@ -171,9 +172,9 @@ def _predict(
 def _day(
     lake: Lake,
     left: Champion,
-    body: Mapping[str, Any],
-    y: NDArray[Any],
-    predicted: Mapping[str, NDArray[Any]],
+    body: StoredDecision,
+    y: Integers,
+    predicted: Mapping[str, Floats],
     drift: Drift | None,
     costs: Mapping[str, Cost],
 ) -> Day:
@@ -194,7 +195,7 @@ def _day(
     )
 
 
-def _score(y: NDArray[Any], p: NDArray[Any]) -> Score:
+def _score(y: Integers, p: Floats) -> Score:
     return Score(log_loss(y, p), roc_auc(y, p))
 
 
@@ -235,10 +236,10 @@ class Models:
         self._lake = lake
         self._graphs: dict[str, bytes] = {}
 
-    def manifest(self, uri: str) -> dict[str, Any]:
+    def manifest(self, uri: str) -> ModelManifest:
         return read_model(self._lake, uri)
 
-    def manifest_of(self, name: str, day: date, version: str) -> dict[str, Any]:
+    def manifest_of(self, name: str, day: date, version: str) -> ModelManifest:
         """Return the manifest of a candidate; a version ends in the beginning of its key."""
         prefix = self._lake.layout.model_manifest(name, day, version.rpartition("-")[2]).removesuffix(".json")
         found = [uri for uri in self._lake.objects.list(prefix) if uri.endswith(".json")]
@@ -246,7 +247,7 @@ class Models:
             raise PerennialError(f"{prefix}….json: no such manifest, though the decision of {day} names {version}.")
         return self.manifest(found[0])
 
-    def predict(self, manifest: Mapping[str, Any], day: date, rows: pa.Table) -> NDArray[Any] | None:
+    def predict(self, manifest: ModelManifest, day: date, rows: pa.Table) -> Floats | None:
         inputs = Inputs.model_validate(manifest["inputs"])
         if day.isoformat() in manifest["window"] or unfit(inputs, self._lake.pipeline.inputs):
             return None

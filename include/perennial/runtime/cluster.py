@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from perennial.errors import PerennialError, RefusedError
+from perennial.runtime.kubernetes import Body
 
 FIELD_MANAGER = "perennial"
 ANSWER_SECONDS = 10.0
@@ -29,7 +30,6 @@ API_SECONDS = (10.0, 30.0)
 """To connect to the API server, and to wait for what it says next: one that is silent must not hold up a way back."""
 
 GONE, CONFLICT = 404, 409
-Body = dict[str, Any]
 
 
 class Cluster:
@@ -41,7 +41,7 @@ class Cluster:
 
     def apply(self, body: Body, *, dry_run: bool = False) -> Body:
         """Apply an object on the server's side as our field manager, and return it as it then stands."""
-        options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
+        options: Body = {"dry_run": "All"} if dry_run else {}
         with _named(f"apply {_title(body)}"):
             found = self._resource(body).server_side_apply(
                 body=body, namespace=self.namespace, field_manager=FIELD_MANAGER, force_conflicts=True, **options
@@ -77,7 +77,7 @@ class Cluster:
         :param body: with a UID, exactly this one is meant
         :param now: gives a pod no time to stop
         """
-        options: dict[str, Any] = {"propagationPolicy": "Background", **({"gracePeriodSeconds": 0} if now else {})}
+        options: Body = {"propagationPolicy": "Background", **({"gracePeriodSeconds": 0} if now else {})}
         if uid := body["metadata"].get("uid"):
             options["preconditions"] = {"uid": uid}
         with _named(f"delete {_title(body)}"):

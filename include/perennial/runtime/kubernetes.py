@@ -13,6 +13,9 @@ from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
 from perennial.store.objects import Objects
 
+Body = dict[str, Any]
+"""An object of Kubernetes, as its API reference describes it."""
+
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"
 CREDENTIALS_KEY = "aws_credentials"
@@ -90,7 +93,7 @@ def _endpoint(environment: Mapping[str, str]) -> str | None:
     return environment[name]
 
 
-def restricted_pod(container: dict[str, Any]) -> dict[str, Any]:
+def restricted_pod(container: Body) -> Body:
     """
     Return the spec of a pod with one container that Pod Security *restricted* admits.
 
@@ -143,13 +146,13 @@ HOPELESS = frozenset(
 """Reasons for which a container waits that time does not mend."""
 
 
-def waits_for(pod: Mapping[str, Any]) -> set[str]:
+def waits_for(pod: Body) -> set[str]:
     """Return the reasons for which a pod's containers wait."""
     states = [container.get("state") or {} for container in pod["status"].get("containerStatuses") or []]
     return {str((state.get("waiting") or {}).get("reason")) for state in states}
 
 
-def why_failed(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[str]:
+def why_failed(pod: Body, events: Sequence[Body]) -> list[str]:
     """Return what the cluster says about a pod that did not do its work: its container, its conditions, its events."""
     status = pod.get("status") or {}
     found = []

@@ -6,15 +6,14 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
 
 import httpx
 
 from perennial.config.pipeline import Pipeline
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
 from perennial.runtime.base import StageFailedError
-from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import HOPELESS, LAKE_LABEL, SERVING, KubernetesSettings, waits_for, why_failed
+from perennial.runtime.cluster import Cluster
+from perennial.runtime.kubernetes import HOPELESS, LAKE_LABEL, SERVING, Body, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.serving_objects import (
     PIPELINE_LABEL,
     PORT,
@@ -252,7 +251,7 @@ def _deployment_of(objects: list[Body]) -> Body:
 
 
 def _is_available(deployment: Body) -> bool:
-    status: dict[str, Any] = deployment.get("status") or {}
+    status: Body = deployment.get("status") or {}
     wanted = deployment.get("spec", {}).get("replicas", 1)
     seen = status.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 1)
     return (
@@ -266,5 +265,5 @@ def _has_pods(deployment: Body | None) -> bool:
 
 
 def _is_ready(pod: Body) -> bool:
-    conditions: list[dict[str, Any]] = pod.get("status", {}).get("conditions") or []
+    conditions: list[Body] = pod.get("status", {}).get("conditions") or []
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -9,8 +9,8 @@ from typing import Any
 
 from perennial.config.pipeline import Pipeline, Resources
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.runtime.cluster import Body, Cluster
-from perennial.runtime.kubernetes import HOPELESS, TRAINING, KubernetesSettings, waits_for, why_failed
+from perennial.runtime.cluster import Cluster
+from perennial.runtime.kubernetes import HOPELESS, TRAINING, Body, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 from perennial.store.objects import Objects
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from perennial.config.pipeline import Deployment
-from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, KubernetesSettings, restricted_pod
+from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
 from perennial.store.objects import canonical_json, sha256
 
 PORT = 8080
@@ -15,7 +14,6 @@ DRAIN_SECONDS = 5
 
 RELEASE_LABEL = "perennial/release"
 PIPELINE_LABEL = "perennial/pipeline"
-Body = dict[str, Any]
 
 
 def service_name(pipeline: str) -> str:

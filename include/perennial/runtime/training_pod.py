@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from perennial.config.pipeline import Resources
-from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, KubernetesSettings, restricted_pod
+from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
 from perennial.store.objects import canonical_json, sha256
 
 MOST_LABEL_CHARACTERS = 63
@@ -37,11 +36,9 @@ def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
     return f"{readable[: MOST_LABEL_CHARACTERS - 22].rstrip('-')}-{key[:16]}-{lake_mark[:4]}"
 
 
-def training_pod(
-    settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]
-) -> dict[str, Any]:
+def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]) -> Body:
     """Return the manifest of a pod that trains one job after another, admitted by Pod Security *restricted*."""
-    limits: dict[str, Any] = {"cpu": resources.cpu, "memory": resources.memory}
+    limits: dict[str, str] = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
         limits[resources.gpu_name] = str(resources.gpus)
     container = {
@@ -71,7 +68,7 @@ def training_pod(
     }
 
 
-def waits_in_vain(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+def waits_in_vain(found: Body, wanted: Body) -> bool:
     """Tell whether a pod that is there has not begun and asks for something else than what is wanted now: it may never begin."""
     annotations = found["metadata"].get("annotations") or {}
     return found["status"].get("phase") == "Pending" and bool(annotations.get(SPEC) != wanted["metadata"]["annotations"][SPEC])

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from perennial.serve.body import BodyReader, ClientGoneError, Receive, Scope, has_body
+from perennial.serve.body import BodyReader, ClientGoneError, Message, Receive, Scope, has_body
 from perennial.serve.limits import Limits
 from perennial.serve.metrics import CONTENT_TYPE, Metrics
 from perennial.serve.refusal import Refusal
@@ -19,13 +19,14 @@ from perennial.serve.release import Release
 from perennial.serve.routes import Route, find_route
 from perennial.serve.strict_json import read_json
 from perennial.serve.tensors import infer_answer, model_metadata, read_infer
+from perennial.store.json_value import Json, JsonValue
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 _JSON = b"application/json"
 _LINGER_SECONDS = 1.0
-_SERVER = {"name": "perennial", "version": "1", "extensions": []}
+_SERVER: Json = {"name": "perennial", "version": "1", "extensions": []}
 
 
 class Answer(NamedTuple):
@@ -122,12 +123,12 @@ class App:
 
     def _compute(self, route: Route, release: Release, body: bytes) -> Answer:
         request = read_json(body)
-        records = read_infer(request, release.model.inputs, self._limits) if route.kind == "infer" else request
-        answers = release.model.answer(records)
+        infer = read_infer(request, release.model.inputs, self._limits) if route.kind == "infer" else None
+        answers = release.model.answer(request if infer is None else infer.records)
         self.metrics.rows.inc(len(answers.probabilities))
         self.metrics.count_unseen(answers.unseen)
-        if route.kind == "infer":
-            return _json(200, infer_answer(request, self.pipeline, release, answers))
+        if infer is not None:
+            return _json(200, infer_answer(infer, self.pipeline, release, answers))
         predictions = ",".join(
             f'{{"probability":{probability!r},"unseen":{json.dumps(fields) if fields else "[]"}}}'
             for probability, fields in zip(answers.probabilities, answers.unseen, strict=True)
@@ -135,7 +136,7 @@ class App:
         return Answer(200, f'{{"predictions":[{predictions}],{release.facts}}}'.encode())
 
 
-def _json(status: int, value: Any) -> Answer:
+def _json(status: int, value: JsonValue) -> Answer:
     return Answer(status, json.dumps(value, allow_nan=False).encode())
 
 

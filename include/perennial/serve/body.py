@@ -9,8 +9,11 @@ from typing import Any
 from perennial.serve.limits import Limits
 from perennial.serve.refusal import Refusal, quoted
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Message = dict[str, Any]
+"""A message of ASGI."""
+
+Scope = Message
+Receive = Callable[[], Awaitable[Message]]
 
 
 class ClientGoneError(Exception):
@@ -37,7 +40,7 @@ class BodyReader:
         except TimeoutError:
             raise Refusal(408, f"The body did not arrive within {self._limits.body_seconds:g} seconds") from None
 
-    async def _read_rest(self, message: dict[str, Any], receive: Receive) -> bytes:
+    async def _read_rest(self, message: Message, receive: Receive) -> bytes:
         parts: list[bytes] = []
         size = 0
         try:

@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 from perennial.config.pipeline import Inputs
 from perennial.config.pipeline import Lookup as LookupSpec
 from perennial.errors import RefusedError
+from perennial.store.json_value import JsonValue
+
+Key = str | tuple[str, ...]
+"""The values of a record's key fields; a text where it is one field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,12 @@ class Lookup:
     """
 
     fields: tuple[str, ...]
-    key_of: Callable[[list[str]], Any]
-    rows: dict[Any, list[float]]
+    key_of: Callable[[list[str]], Key]
+    rows: dict[Key, list[float]]
     unseen: list[float]
     seen: tuple[frozenset[str], ...] = ()
 
-    def unseen_fields(self, key: Any) -> tuple[str, ...]:
+    def unseen_fields(self, key: Key) -> tuple[str, ...]:
         """Return the fields of an unseen key whose value was never seen; all of them when only their combination is new."""
         if not self.seen:
             return self.fields
@@ -35,12 +38,12 @@ class Lookup:
         return tuple(never) or self.fields
 
 
-def read_lookup(name: str, document: Any, spec: LookupSpec, inputs: Inputs) -> Lookup:
+def read_lookup(name: str, document: JsonValue, spec: LookupSpec, inputs: Inputs) -> Lookup:
     """Read a lookup file of a release, or raise RefusedError when it is not the table that the inputs declare."""
     if not isinstance(document, dict) or document.get("key") != spec.key or document.get("values") != spec.values:
         raise RefusedError(f"lookup {name!r}: expected key {spec.key} and values {spec.values}, found other columns")
     width = len(spec.key)
-    rows: dict[Any, list[float]] = {}
+    rows: dict[Key, list[float]] = {}
     for row in document["rows"]:
         if len(row) != width + len(spec.values) or not all(isinstance(part, str | None) for part in row[:width]):
             raise RefusedError(f"lookup {name!r}: row {len(rows)} does not fit its columns")

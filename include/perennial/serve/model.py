@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
@@ -15,6 +15,7 @@ from perennial.serve.limits import Limits
 from perennial.serve.lookups import Lookup
 from perennial.serve.records import RecordReader
 from perennial.serve.refusal import Refusal
+from perennial.store.json_value import JsonValue
 
 _NONE: tuple[str, ...] = ()
 
@@ -44,11 +45,11 @@ class Model:
         self._reader = RecordReader(inputs, limits)
         self._known = _known_categories(self._session, inputs)
 
-    def answer(self, records: Any) -> Answers:
+    def answer(self, records: JsonValue) -> Answers:
         """Return the answers to records as parsed from JSON; raise Refusal when they do not fit the inputs."""
         numbers, texts = self._reader.read(records)
         unseen = [self._complete(number, text) for number, text in zip(numbers, texts, strict=True)]
-        feed: dict[str, Any] = {}
+        feed: dict[str, NDArray[np.float32] | NDArray[np.object_]] = {}
         if "numbers" in self._takes:
             feed["numbers"] = np.array(numbers, dtype=np.float32).reshape(len(numbers), -1)
         if "texts" in self._takes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Iterable
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -112,11 +112,12 @@ def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
 
 
-async def sweep_connections(connections: set[Any]) -> None:
+async def sweep_connections(connections: Iterable[asyncio.Protocol]) -> None:
     """Look after the deadlines of all connections until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         now = loop.time()
         for connection in list(connections):
-            connection.sweep(now)
+            if isinstance(connection, BoundedProtocol):
+                connection.sweep(now)

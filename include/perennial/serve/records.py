@@ -6,15 +6,16 @@ import math
 from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 
 from perennial.calendar import parse_date
 from perennial.config.pipeline import Inputs
 from perennial.errors import MOST_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
 from perennial.serve.limits import Limits
 from perennial.serve.refusal import Refusal, quoted, shown
+from perennial.store.json_value import JsonValue
 
-Record = dict[str, Any]
+T = TypeVar("T", float, str)
 _LARGEST = 3.4028234663852886e38  # the largest float32: the graph computes in float32
 _EPOCH = date(1970, 1, 1).toordinal()
 _MINUTES = {f"{hour:02}:{minute:02}": 60.0 * hour + minute for hour in range(24) for minute in range(60)}
@@ -38,20 +39,20 @@ class RecordReader:
         self._most = limits.records
         self._characters = limits.text_characters
         self._types = {name: field.type for name, field in inputs.request.items()}
-        readers: dict[str, Callable[[Any], Any]] = {**_READERS, "category": _category_reader(limits.text_characters)}
-
-        def reader(name: str, null: float | str) -> tuple[str, Callable[[Any], Any]]:
-            field = inputs.request[name]
-            return name, _or_null(readers[field.type], null) if field.nullable else readers[field.type]
-
-        self._numbers = [reader(name, math.nan) for name in inputs.numbers if name in inputs.request]
-        self._texts = [reader(name, "") for name in inputs.texts]
         self._nullable = {name for name, field in inputs.request.items() if field.nullable}
+        category = _category_reader(limits.text_characters)
+
+        def reader(name: str, read: Callable[[JsonValue], T], null: T) -> tuple[str, Callable[[JsonValue], T]]:
+            return name, _or_null(read, null) if name in self._nullable else read
+
+        numbers = [name for name in inputs.numbers if name in inputs.request]
+        self._numbers = [reader(name, _READERS[self._types[name]], math.nan) for name in numbers]
+        self._texts = [reader(name, category, "") for name in inputs.texts]
         self._count = len(self._types)
 
-    def read(self, records: Any) -> tuple[list[list[float]], list[list[str]]]:
+    def read(self, records: JsonValue) -> tuple[list[list[float]], list[list[str]]]:
         """Return the request's part of each row of `numbers` and `texts`, or raise Refusal with at most ten problems."""
-        self._check_list(records)
+        records = self._checked(records)
         count, number_fields, text_fields = self._count, self._numbers, self._texts
         numbers: list[list[float]] = []
         texts: list[list[str]] = []
@@ -71,15 +72,16 @@ class RecordReader:
             raise Refusal(422, "The records do not fit the inputs of the model", problems)
         return numbers, texts
 
-    def _check_list(self, records: Any) -> None:
+    def _checked(self, records: JsonValue) -> list[JsonValue]:
         if not isinstance(records, list):
             raise Refusal(422, f"Expected a list of records, found {shown(records)}. Write [{{…}}] for one record")
         if not records:
             raise Refusal(422, "The list of records is empty, expected at least one")
         if len(records) > self._most:
             raise Refusal(413, f"{len(records)} records in one request, allowed are {self._most}. Send them in parts")
+        return records
 
-    def _problems(self, index: int, record: Any) -> list[str]:
+    def _problems(self, index: int, record: JsonValue) -> list[str]:
         """Say everything that is wrong with one record."""
         if not isinstance(record, dict):
             return [f"record {index}: expected an object of {self._count} fields, found {shown(record)}"]
@@ -105,26 +107,26 @@ class RecordReader:
         return of_type + (" or null" if name in self._nullable else "")
 
 
-def _number(value: Any) -> float:
+def _number(value: JsonValue) -> float:
     """Read a number; `type` and not isinstance, since true is an int to Python. NaN and 1e999 fail the comparison."""
     if (type(value) is float or type(value) is int) and -_LARGEST <= value <= _LARGEST:
         return float(value)
     raise _WrongValueError
 
 
-def _time(value: Any) -> float:
+def _time(value: JsonValue) -> float:
     if type(value) is str and value in _MINUTES:
         return _MINUTES[value]
     raise _WrongValueError
 
 
-def _boolean(value: Any) -> float:
+def _boolean(value: JsonValue) -> float:
     if value is True or value is False:
         return float(value)
     raise _WrongValueError
 
 
-def _date(value: Any) -> float:
+def _date(value: JsonValue) -> float:
     if type(value) is str and len(value) == len("2013-02-12"):
         return _days(value)
     raise _WrongValueError
@@ -138,8 +140,8 @@ def _days(text: str) -> float:
         raise _WrongValueError from None
 
 
-def _category_reader(most: int) -> Callable[[Any], str]:
-    def category(value: Any) -> str:
+def _category_reader(most: int) -> Callable[[JsonValue], str]:
+    def category(value: JsonValue) -> str:
         if type(value) is str and 0 < len(value) <= most and (value.isascii() or _is_unicode(value)):
             return value
         raise _WrongValueError
@@ -156,11 +158,11 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _or_null(read: Callable[[Any], Any], null: Any) -> Callable[[Any], Any]:
-    def read_or_null(value: Any) -> Any:
+def _or_null(read: Callable[[JsonValue], T], null: T) -> Callable[[JsonValue], T]:
+    def read_or_null(value: JsonValue) -> T:
         return null if value is None else read(value)
 
     return read_or_null
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {"number": _number, "time": _time, "date": _date, "boolean": _boolean}
+_READERS: dict[str, Callable[[JsonValue], float]] = {"number": _number, "time": _time, "date": _date, "boolean": _boolean}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from perennial.errors import MOST_PROBLEMS_SHOWN
+from perennial.store.json_value import JsonValue
 
 _MOST_CHARACTERS = 40
 
@@ -33,13 +33,13 @@ class Refusal(Exception):
 
     def body(self) -> bytes:
         """Return the JSON answer; pure ASCII, so that no text from a request can break it."""
-        answer: dict[str, Any] = {"error": ": ".join([self.text, *self.problems]) if len(self.problems) == 1 else self.text}
+        answer: dict[str, JsonValue] = {"error": ": ".join([self.text, *self.problems]) if len(self.problems) == 1 else self.text}
         if self.problems:
             answer["problems"] = self.problems
         return json.dumps(answer).encode()
 
 
-def shown(value: Any) -> str:
+def shown(value: JsonValue) -> str:
     """Describe a JSON value in at most some fifty characters."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)

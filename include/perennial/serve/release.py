@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from pydantic import ValidationError
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.lake.layout import Layout
+from perennial.lake.manifests import ReleaseManifest, StoredFile
 from perennial.serve.limits import Limits
 from perennial.serve.lookups import read_lookup
 from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
+from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, sha256
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
@@ -67,29 +69,31 @@ def load_release(objects: Objects, layout: Layout, release: str, limits: Limits)
         raise RefusedError(f"Release {release!r}: a file of it is malformed ({type(error).__name__}: {error})") from error
 
 
-def _manifest(objects: Objects, layout: Layout, release: str) -> dict[str, Any]:
+def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest:
     stored = objects.read(layout.release(release))
     if stored is None:
         raise RefusedError(f"There is no release {release!r} of {layout.pipeline!r} in space {layout.space!r}")
     try:
-        manifest = stored.json()
+        found = stored.json()
     except ValueError:
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != 1:
+    is_object = isinstance(found, dict)
+    if not is_object or found.get("format") != 1:
         raise RefusedError(
             f"Release {release!r}: its manifest is not of format 1", remedy="Serve it with the version that wrote it."
         )
     expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
     problems = [
-        f"{name} is {manifest.get(name)!r}, expected {value!r}" for name, value in expected.items() if manifest.get(name) != value
+        f"{name} is {found.get(name)!r}, expected {value!r}" for name, value in expected.items() if found.get(name) != value
     ]
-    problems += [f"{name} is missing" for name in ("version", "as_of", "inputs", "files") if name not in manifest]
+    problems += [f"{name} is missing" for name in ("version", "as_of", "inputs", "files") if name not in found]
     if problems:
         raise RefusedError(f"Release {release!r}: its manifest", problems)
+    manifest: ReleaseManifest = found
     return manifest
 
 
-def _blob(objects: Objects, layout: Layout, release: str, files: dict[str, dict[str, Any]], name: str) -> bytes:
+def _blob(objects: Objects, layout: Layout, release: str, files: Mapping[str, StoredFile], name: str) -> bytes:
     """Return the bytes of one file of the release, verified; the address is made of the digest, so nothing else is fetched."""
     if name not in files:
         raise RefusedError(f"Release {release!r}: {name} is not among its files")
@@ -105,7 +109,7 @@ def _blob(objects: Objects, layout: Layout, release: str, files: dict[str, dict[
     return body
 
 
-def _ask_golden(release: str, model: Model, records: list[Any], expected: list[float], limits: Limits) -> None:
+def _ask_golden(release: str, model: Model, records: Sequence[JsonValue], expected: list[float], limits: Limits) -> None:
     problems = []
     for first in range(0, len(records), limits.records):
         try:

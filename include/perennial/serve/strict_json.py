@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from collections import Counter
+from typing import NoReturn
 
 from perennial.serve.refusal import Refusal, quoted
+from perennial.store.json_value import JsonValue
 
 
-def read_json(body: bytes) -> Any:
+def read_json(body: bytes) -> JsonValue:
     """Return the JSON value of a body, or raise Refusal (400) that says where it breaks."""
     try:
-        return _DECODER.decode(body.decode("utf-8"))
+        value: JsonValue = _DECODER.decode(body.decode("utf-8"))
+        return value
     except UnicodeDecodeError as error:
         raise Refusal(400, f"The body is not UTF-8: byte {error.start} is 0x{body[error.start]:02x}") from None
     except json.JSONDecodeError as error:
@@ -26,11 +29,10 @@ def read_json(body: bytes) -> Any:
         raise Refusal(400, "The body holds an integer of more than 4300 digits") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise Refusal(400, f"The key {quoted(twice)} stands twice in one object. Keep one of them")
     return found
 

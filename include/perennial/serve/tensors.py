@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import MOST_PROBLEMS_SHOWN, did_you_mean
@@ -11,6 +11,7 @@ from perennial.serve.limits import Limits
 from perennial.serve.model import Answers
 from perennial.serve.refusal import Refusal, quoted, shown
 from perennial.serve.release import Release
+from perennial.store.json_value import JsonValue
 
 _DATATYPES = {"number": "FP64", "boolean": "BOOL", "time": "BYTES", "date": "BYTES", "category": "BYTES"}
 _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)} | {
@@ -24,15 +25,19 @@ _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
 _TENSOR_KEYS = {"name", "shape", "datatype", "parameters", "data"}
 
 
-def model_metadata(pipeline: str, release: Release) -> dict[str, Any]:
+def model_metadata(pipeline: str, release: Release) -> dict[str, JsonValue]:
     """Return the answer to GET /v2/models/{name}."""
     return {
         "name": pipeline,
         "versions": [release.id],
         "platform": "onnxruntime_onnx",
         "inputs": [
-            {"name": name, "datatype": _DATATYPES[field.type], "shape": [-1]}
-            | {"parameters": {"type": field.type, "nullable": field.nullable}}
+            {
+                "name": name,
+                "datatype": _DATATYPES[field.type],
+                "shape": [-1],
+                "parameters": {"type": field.type, "nullable": field.nullable},
+            }
             for name, field in release.model.inputs.request.items()
         ],
         "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in _OUTPUTS.items()],
@@ -40,7 +45,16 @@ def model_metadata(pipeline: str, release: Release) -> dict[str, Any]:
     }
 
 
-def read_infer(request: Any, inputs: Inputs, limits: Limits) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """An infer request whose form is right: its id, if it has one, its records, and the outputs asked for."""
+
+    id: str | None
+    records: list[JsonValue]
+    outputs: list[str]
+
+
+def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferRequest:
     """Turn an infer request into records; their values are checked where those of /predict are."""
     if not isinstance(request, dict):
         raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
@@ -56,7 +70,7 @@ def read_infer(request: Any, inputs: Inputs, limits: Limits) -> list[dict[str, A
             f"inputs: expected a list of tensors, found {shown(tensors)}" if "inputs" in request else "inputs is missing"
         )
         raise _refused(problems)
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[JsonValue]] = {}
     for index, tensor in enumerate(tensors):
         problems += _read_tensor(index, tensor, inputs, columns)
         if len(problems) >= MOST_PROBLEMS_SHOWN:
@@ -67,24 +81,27 @@ def read_infer(request: Any, inputs: Inputs, limits: Limits) -> list[dict[str, A
         problems.append(f"the inputs have different lengths: {', '.join(map(str, sorted(lengths)[:5]))}")
     if problems:
         raise _refused(problems)
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return InferRequest(
+        id=request.get("id"),
+        records=[dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+        outputs=[output["name"] for output in request.get("outputs", [])] or list(_OUTPUTS),
+    )
 
 
-def infer_answer(request: dict[str, Any], pipeline: str, release: Release, answers: Answers) -> dict[str, Any]:
+def infer_answer(request: InferRequest, pipeline: str, release: Release, answers: Answers) -> dict[str, JsonValue]:
     """Return the answer to an infer request: the outputs asked for, or all."""
-    asked = [output["name"] for output in request.get("outputs", [])] or list(_OUTPUTS)
-    data = {"probability": answers.probabilities, "unseen": [",".join(fields) for fields in answers.unseen]}
+    data: dict[str, JsonValue] = {"probability": answers.probabilities, "unseen": [",".join(fields) for fields in answers.unseen]}
     rows = len(answers.probabilities)
-    answer = {
+    answer: dict[str, JsonValue] = {
         "model_name": pipeline,
         "model_version": release.id,
-        "outputs": [{"name": name, "datatype": _OUTPUTS[name], "shape": [rows], "data": data[name]} for name in asked],
+        "outputs": [{"name": name, "datatype": _OUTPUTS[name], "shape": [rows], "data": data[name]} for name in request.outputs],
         "parameters": {"model_version": release.version, "as_of": release.as_of},
     }
-    return {"id": request["id"], **answer} if "id" in request else answer
+    return answer if request.id is None else {"id": request.id, **answer}
 
 
-def _read_tensor(index: int, tensor: Any, inputs: Inputs, columns: dict[str, list[Any]]) -> list[str]:
+def _read_tensor(index: int, tensor: JsonValue, inputs: Inputs, columns: dict[str, list[JsonValue]]) -> list[str]:
     """Put one tensor's elements into `columns`; return what is wrong with it."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         return [f"inputs[{index}]: expected an object with a name, found {shown(tensor)}"]
@@ -113,7 +130,7 @@ def _read_tensor(index: int, tensor: Any, inputs: Inputs, columns: dict[str, lis
     return []
 
 
-def _fits(value: Any, datatype: str) -> bool:
+def _fits(value: JsonValue, datatype: str) -> bool:
     """Tell whether a number is one of its declared type; what is no number at all is the record reader's to refuse."""
     if type(value) is not int and type(value) is not float:
         return True
@@ -123,7 +140,7 @@ def _fits(value: Any, datatype: str) -> bool:
     return abs(value) <= _LARGEST_FLOAT[datatype]
 
 
-def _output_problems(outputs: Any) -> list[str]:
+def _output_problems(outputs: JsonValue) -> list[str]:
     if not isinstance(outputs, list):
         return [f"outputs: expected a list, found {shown(outputs)}"]
     names = [output.get("name") if isinstance(output, dict) else None for output in outputs[: len(_OUTPUTS) + 1]]
@@ -135,7 +152,7 @@ def _output_problems(outputs: Any) -> list[str]:
     return problems or (["outputs: each may stand there once"] if len(outputs) > len(set(names)) else [])
 
 
-def _shape(shape: Any) -> str:
+def _shape(shape: JsonValue) -> str:
     return (
         f"[{', '.join(shown(part).removeprefix('the number ') for part in shape[:3])}]"
         if isinstance(shape, list)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from pyspark.errors import AnalysisException
@@ -17,6 +16,7 @@ from pyspark.sql import types as T
 
 from perennial.errors import LostRaceError, RefusedError
 from perennial.spark.conf import CATALOG
+from perennial.spark.java import JavaObject, jvm
 
 log = logging.getLogger("perennial.spark")
 ATTEMPTS = 5
@@ -72,7 +72,7 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
     """
     spark = rows.sparkSession
     # Iceberg has fewer types than Spark: a short number is kept as a longer one, and is no other column for that.
-    stored = _jvm(spark).org.apache.iceberg.spark.SparkSchemaUtil.convert(rows._jdf.schema())
+    stored = jvm(spark).org.apache.iceberg.spark.SparkSchemaUtil.convert(rows._jdf.schema())
     wanted = _types(spark, stored)
     for _ in range(ATTEMPTS):
         table = _load(spark, name)
@@ -98,21 +98,22 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
     raise LostRaceError(f"{name}: other jobs changed its columns {ATTEMPTS} times meanwhile. Run it again when they have ended.")
 
 
-def _load(spark: SparkSession, name: str) -> Any:
+def _load(spark: SparkSession, name: str) -> JavaObject | None:
     try:
-        return _jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
+        table: JavaObject = jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
+        return table
     except AnalysisException as error:
         if error.getCondition() not in ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND"):
             raise
         return None
 
 
-def _types(spark: SparkSession, schema: Any) -> dict[str, T.DataType]:
-    converted = _jvm(spark).org.apache.iceberg.spark.SparkSchemaUtil.convert(schema)
+def _types(spark: SparkSession, schema: JavaObject) -> dict[str, T.DataType]:
+    converted = jvm(spark).org.apache.iceberg.spark.SparkSchemaUtil.convert(schema)
     return {field.name: field.dataType for field in T.StructType.fromJson(json.loads(converted.json()))}
 
 
-def _commit(table: Any, change: Change, order: Sequence[str], stored: Any) -> None:
+def _commit(table: JavaObject, change: Change, order: Sequence[str], stored: JavaObject) -> None:
     update = table.updateSchema()
     for name in (*change.dropped, *change.retyped):
         update.deleteColumn(name)
@@ -139,7 +140,7 @@ def _count_same(old: Sequence[T.DataType], new: Sequence[T.DataType]) -> int:
     return next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
 
 
-def _forget_columns(spark: SparkSession, table: Any, kept: int) -> None:
+def _forget_columns(spark: SparkSession, table: JavaObject, kept: int) -> None:
     """
     Shorten the metastore's own list of the table's columns to the first `kept`, which keep type and place.
 
@@ -148,18 +149,18 @@ def _forget_columns(spark: SparkSession, table: Any, kept: int) -> None:
     column that is not in it cannot be refused; the next commit writes the list in full. A kill in between leaves a short list, which no reader
     of Iceberg looks at. The metastore takes the shorter list only while the table's metadata is what we read.
     """
-    jvm = _jvm(spark)
-    conf = jvm.org.apache.hadoop.hive.conf.HiveConf(
-        spark.sparkContext._jsc.hadoopConfiguration(), jvm.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
+    java = jvm(spark)
+    conf = java.org.apache.hadoop.hive.conf.HiveConf(
+        spark.sparkContext._jsc.hadoopConfiguration(), java.java.lang.Class.forName("org.apache.hadoop.hive.conf.HiveConf")
     )
     conf.set("hive.metastore.uris", spark.conf.get(f"spark.sql.catalog.{CATALOG}.uri"))
-    client = jvm.org.apache.hadoop.hive.metastore.HiveMetaStoreClient(conf)
+    client = java.org.apache.hadoop.hive.metastore.HiveMetaStoreClient(conf)
     try:
         _, database, plain = str(table.name()).split(".")
         entry = client.getTable(database, plain)
         listed = entry.getSd().getCols()
-        entry.getSd().setCols(jvm.java.util.ArrayList(listed.subList(0, min(kept, listed.size()))))
-        context = jvm.org.apache.hadoop.hive.metastore.api.EnvironmentContext(jvm.java.util.HashMap())
+        entry.getSd().setCols(java.java.util.ArrayList(listed.subList(0, min(kept, listed.size()))))
+        context = java.org.apache.hadoop.hive.metastore.api.EnvironmentContext(java.java.util.HashMap())
         for key, value in (
             ("expected_parameter_key", "metadata_location"),
             ("expected_parameter_value", entry.getParameters().get("metadata_location")),
@@ -184,7 +185,3 @@ def _refusal(name: str, change: Change, error: Py4JJavaError) -> RefusedError:
         [" ".join(cause.split())[:300].rstrip(" :)")],
         f"Set {SETTING} to false in the metastore's hive-site.xml, restart it and run the date again. Nothing was changed.",
     )
-
-
-def _jvm(spark: SparkSession) -> Any:
-    return spark.sparkContext._jvm

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +19,25 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.spark.java import JavaObject, jvm
+from perennial.spark.job_file import FORMAT, CostRecord
 from perennial.spark.sql import without_plan
 
 log = logging.getLogger("perennial.spark")
 _TABLES_AT_ONCE = 4
 Found = TypeVar("Found")
+Job = TypeVar("Job")
+Read = Callable[[Mapping[str, Any]], Job]
+"""Makes a stage's job of its stored form."""
 
 
-def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[str, Any]], None]) -> None:
+def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[SparkSession, Job], None]) -> None:
     """Run a job and leave: what we can name ends with its text alone, anything else with its traceback."""
     spark, began = None, time.monotonic()
     try:
-        spark, job = open_job(kind, arguments)
+        spark, job, cost = open_job(kind, arguments, read)
         work(spark, job)
-        _record_cost(spark, job["cost"], time.monotonic() - began)
+        _record_cost(spark, cost, time.monotonic() - began)
     except PerennialError as error:
         log.error("%s", error)
         sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
@@ -50,7 +55,7 @@ def run_job(kind: str, arguments: list[str], work: Callable[[SparkSession, dict[
             spark.stop()
 
 
-def open_job(kind: str, arguments: list[str]) -> tuple[SparkSession, dict[str, Any]]:
+def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSession, Job, CostRecord | None]:
     """Open the session and read the job file whose address is the only argument."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("perennial").setLevel(logging.INFO)
@@ -61,21 +66,21 @@ def open_job(kind: str, arguments: list[str]) -> tuple[SparkSession, dict[str, A
     spark = SparkSession.builder.appName(f"perennial-{kind}").config("spark.log.level", "ERROR").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     job = json.loads(read_text(spark, arguments[0]))
-    if (job["format"], job["kind"]) != (1, kind):
-        raise PerennialError(f"{arguments[0]}: expected a {kind} job of format 1, found {job['kind']} of {job['format']}")
+    if (job["format"], job["kind"]) != (FORMAT, kind):
+        raise PerennialError(f"{arguments[0]}: expected a {kind} job of format {FORMAT}, found {job['kind']} of {job['format']}")
     if spark.version != job["spark"]:
         raise PerennialError(
             f"{arguments[0]}: planned for Spark {job['spark']}, found {spark.version}. "
             "The version is part of every key: use that one, or change it in perennial/spark/submit.py."
         )
-    return spark, job
+    return spark, read(job), CostRecord(**job["cost"]) if job["cost"] else None
 
 
-def _record_cost(spark: SparkSession, cost: dict[str, Any] | None, seconds: float) -> None:
+def _record_cost(spark: SparkSession, cost: CostRecord | None, seconds: float) -> None:
     """Write down what the job took, for reports: nothing rests on it. Work of executors on other machines is not in it."""
     if cost is not None:
-        measured = {"dates": cost["dates"], "seconds": round(seconds, 2), "cpu_seconds": _cpu_seconds()}
-        write_text(spark, cost["uri"], json.dumps(measured))
+        measured = {"dates": cost.dates, "seconds": round(seconds, 2), "cpu_seconds": _cpu_seconds()}
+        write_text(spark, cost.uri, json.dumps(measured))
 
 
 def _cpu_seconds() -> float | None:
@@ -93,7 +98,7 @@ def read_text(spark: SparkSession, uri: str) -> str:
     system, path = _path(spark, uri)
     stream = system.open(path)
     try:
-        return str(_jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        return str(jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
     finally:
         stream.close()
 
@@ -141,10 +146,6 @@ def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
     return found
 
 
-def _path(spark: SparkSession, uri: str) -> tuple[Any, Any]:
-    path = _jvm(spark).org.apache.hadoop.fs.Path(uri)
+def _path(spark: SparkSession, uri: str) -> tuple[JavaObject, JavaObject]:
+    path = jvm(spark).org.apache.hadoop.fs.Path(uri)
     return path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration()), path
-
-
-def _jvm(spark: SparkSession) -> Any:
-    return spark.sparkContext._jvm

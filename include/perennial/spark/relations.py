@@ -8,8 +8,8 @@ run code.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
 
+from perennial.spark.java import JavaObject
 from perennial.sql.refused_functions import IDENTIFIER, SAMPLE, TRANSFORM, WITHOUT_PARENTHESES, plain, why_refused
 
 MOMENT_RULES = ("SpecialDatetimeValues", "ComputeCurrentTime")
@@ -17,7 +17,7 @@ SUBQUERIES = {"ScalarSubquery", "ListQuery", "Exists", "LateralSubquery", "Funct
 """Spark's expressions that hold a plan."""
 
 
-def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
+def foreign_relations(plan: JavaObject, views: Collection[str]) -> list[str]:
     """
     Return every relation of a parsed plan that is neither one of `views` nor named by a WITH around it.
 
@@ -26,12 +26,12 @@ def foreign_relations(plan: Any, views: Collection[str]) -> list[str]:
     return list(dict.fromkeys(_foreign(plan, frozenset(name.lower() for name in views))))
 
 
-def refused_calls(plan: Any) -> list[str]:
+def refused_calls(plan: JavaObject) -> list[str]:
     """Return every function in a parsed plan that no query may call, and why."""
     return list(dict.fromkeys(_calls_of(plan)))
 
 
-def moments(plan: Any, optimizer: Any) -> bool:
+def moments(plan: JavaObject, optimizer: JavaObject) -> bool:
     """
     Return whether a plan would have another meaning at another moment, however the query spells that: whether the rules by which Spark
     puts the moment into it find anything.
@@ -45,7 +45,7 @@ def moments(plan: Any, optimizer: Any) -> bool:
     return any(not rule.apply(one).fastEquals(one) for one in plans for rule in rules)
 
 
-def _calls_of(node: Any) -> Iterator[str]:
+def _calls_of(node: JavaObject) -> Iterator[str]:
     if node.nodeName() == "ScriptTransformation":
         yield TRANSFORM
     if node.nodeName() == "Sample":
@@ -56,7 +56,7 @@ def _calls_of(node: Any) -> Iterator[str]:
         yield from _calls_of(below)
 
 
-def _foreign(node: Any, known: frozenset[str]) -> Iterator[str]:
+def _foreign(node: JavaObject, known: frozenset[str]) -> Iterator[str]:
     kind = node.nodeName()
     parts = _strings(node.multipartIdentifier()) if kind == "UnresolvedRelation" else []
     if kind == "UnresolvedTableValuedFunction" and len(name := _strings(node.name())) > 1:
@@ -79,7 +79,7 @@ def _foreign(node: Any, known: frozenset[str]) -> Iterator[str]:
         yield from _foreign(below, known)
 
 
-def _refused_calls(expression: Any) -> Iterator[str]:
+def _refused_calls(expression: JavaObject) -> Iterator[str]:
     kind = expression.nodeName()
     if kind == "UnresolvedFunction":
         name = _strings(expression.nameParts())[-1]
@@ -94,30 +94,30 @@ def _refused_calls(expression: Any) -> Iterator[str]:
         yield from _refused_calls(below)
 
 
-def _inner(node: Any) -> Iterator[Any]:
+def _inner(node: JavaObject) -> Iterator[JavaObject]:
     """Yield the plans within a plan that are none of its children: parts of a WITH, subqueries in expressions."""
     yield from _nodes(node.innerChildren())
     for definition in _window_definitions(node):
         yield from _subqueries(definition)
 
 
-def _window_definitions(node: Any) -> Iterator[Any]:
+def _window_definitions(node: JavaObject) -> Iterator[JavaObject]:
     """Yield the parts of a WINDOW clause: Spark keeps them in a map, and neither they nor what is in them is among its expressions."""
     if node.nodeName() == "WithWindowDefinition":
         yield from _nodes(node.windowDefinitions().values().toSeq())
 
 
-def _subqueries(expression: Any) -> Iterator[Any]:
+def _subqueries(expression: JavaObject) -> Iterator[JavaObject]:
     if expression.nodeName() in SUBQUERIES:
         yield expression.plan()
     for below in _nodes(expression.children()):
         yield from _subqueries(below)
 
 
-def _nodes(sequence: Any) -> Iterator[Any]:
+def _nodes(sequence: JavaObject) -> Iterator[JavaObject]:
     for index in range(sequence.size()):
         yield sequence.apply(index)
 
 
-def _strings(sequence: Any) -> list[str]:
+def _strings(sequence: JavaObject) -> list[str]:
     return [str(part) for part in _nodes(sequence)]

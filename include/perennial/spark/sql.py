@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
+from perennial.spark.java import jvm
 from perennial.spark.relations import foreign_relations, moments, refused_calls
 from perennial.sql.refused_functions import may_call_refused, refused_texts, untyped_null
 
@@ -32,7 +33,7 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
         # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once. By Spark's own parser: the
         # session's is Iceberg's, whose parseQuery takes statements too.
         query = without_last_semicolon(text)
-        plan = _jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
+        plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
         if foreign := foreign_relations(plan, views):
             raise RefusedError(
                 f"{file}: it reads what a query may not see", foreign, f"Read only {', '.join(sorted(views))}, by these names."
@@ -48,7 +49,7 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
     except AnalysisException as error:
         raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
     with failing_on_rows(file):
-        asks = moments(found._jdf.queryExecution().analyzed(), _jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+        asks = moments(found._jdf.queryExecution().analyzed(), jvm(spark).org.apache.spark.sql.catalyst.optimizer)
     if asks:
         raise RefusedError(f"{file}: it asks for the present moment", [MOMENT], "Take dates from the view dates.")
     if odd := [_odd_type(field) for field in found.schema if not isinstance(field.dataType, PLAIN)]:
@@ -82,10 +83,6 @@ def failing_on_rows(file: str) -> Iterator[None]:
 def without_last_semicolon(text: str) -> str:
     """Return a query without the semicolons at its end, which a habit leaves there."""
     return text.rstrip("; \t\n")
-
-
-def _jvm(spark: SparkSession) -> Any:
-    return spark.sparkContext._jvm
 
 
 def require_columns(

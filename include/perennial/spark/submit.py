@@ -7,13 +7,13 @@ import os
 import subprocess
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.spark.conf import iceberg_conf
+from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.store.objects import canonical_json, sha256
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class SparkPlan:
 
 
 def plan_job(
-    lake: Lake, stage: str, job: dict[str, Any] | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
+    lake: Lake, stage: str, job: SparkJob | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
 ) -> SparkPlan:
     """
     Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done.
@@ -54,11 +54,11 @@ def plan_job(
     script = str(_ROOM / stage / "job.py")
     if job is None:
         return SparkPlan(script, None, 0)
-    content = {"format": 1, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job}
+    content = {"format": FORMAT, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job.to_json()}
     shared = sorted(dates)
     digest = sha256(canonical_json(content))
-    cost = {"uri": lake.layout.cost(stage, shared[0], shared[-1], digest), "dates": shared} if shared else None
-    body = canonical_json({**content, "cost": cost})
+    cost = CostRecord(lake.layout.cost(stage, shared[0], shared[-1], digest), shared) if shared else None
+    body = canonical_json({**content, "cost": asdict(cost) if cost else None})
     uri = lake.layout.job(sha256(body))
     lake.objects.create(uri, body)
     metastore = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.readwriter import DataFrameWriterV2
 
 from perennial.errors import LostRaceError, PerennialError
 from perennial.lake.tables import WITHDRAWN, Partition
@@ -61,7 +61,7 @@ def table_name(database: str, table: str) -> str:
     return f"{CATALOG}.{identifier(database)}.{identifier(table)}"
 
 
-def days_filter(column: str, days: list[str]) -> Column:
+def days_filter(column: str, days: Sequence[str]) -> Column:
     """Return the condition that a row belongs to one of the days (ISO dates)."""
     return F.expr(f"{column} IN ({', '.join(date_literal(date.fromisoformat(day)) for day in days)})")
 
@@ -107,7 +107,7 @@ def commit(
         ) from error
 
 
-def _whole(writer: Any, partitioned_by: tuple[str, ...]) -> Any:
+def _whole(writer: DataFrameWriterV2, partitioned_by: tuple[str, ...]) -> DataFrameWriterV2:
     """Return a writer of a table as a whole."""
     writer = writer.using("iceberg")
     for key, value in TABLE_PROPERTIES.items():
@@ -126,14 +126,16 @@ def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -
     return (reader if snapshot_id is None else reader.option("versionAsOf", str(snapshot_id))).table(name)
 
 
-def withdraw(spark: SparkSession, name: str, days: list[str]) -> None:
+def withdraw(spark: SparkSession, name: str, days: Sequence[str]) -> None:
     """Take away the partitions of these days in one commit that says so."""
     nothing = spark.table(name).where(F.lit(False))
     _described(nothing, name, dict.fromkeys(days, WITHDRAWN)).overwrite(days_filter("date", days))
     log.info("%s: withdrew %s", name, ", ".join(days))
 
 
-def _described(rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None, columns: int | None = None) -> Any:
+def _described(
+    rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None, columns: int | None = None
+) -> DataFrameWriterV2:
     """Return the writer of a commit that says what it holds, and the number of the columns that its rows have."""
     writer = rows.writeTo(name)
     for day, partition in (partitions or {}).items():

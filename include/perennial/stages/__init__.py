@@ -7,7 +7,7 @@ from perennial.stages.clean import Clean
 from perennial.stages.collect import Collect
 from perennial.stages.deploy import Deploy
 from perennial.stages.evaluate import Evaluate
-from perennial.stages.stage import Facts, Run, SparkStage, Stage
+from perennial.stages.stage import Run, SparkStage, Stage
 from perennial.stages.train import Train
 
 STAGES: tuple[Stage, ...] = (
@@ -20,7 +20,7 @@ STAGES: tuple[Stage, ...] = (
 )
 """Each stage comes after all that it follows."""
 
-__all__ = ["STAGES", "Facts", "Run", "SparkStage", "Stage", "stage_named"]
+__all__ = ["STAGES", "Run", "SparkStage", "Stage", "stage_named"]
 
 
 def stage_named(name: str) -> Stage:

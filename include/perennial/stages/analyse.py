@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from perennial.stages.stage import Facts, Run, SparkStage
+from perennial.lake.result import Outcome, Result
+from perennial.stages.stage import Run, SparkStage
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -18,13 +20,13 @@ class Analyse(SparkStage):
     follows = ("clean",)
     summary = "makes analyses, lookups and features, with Spark SQL"
 
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the partitions of the date, unless the plan names one to make."""
         from perennial.analyse.plan import finish_analyse, plan_analyse
 
         if plan_analyse(moment, run.day).job_uri is not None:
             return None
-        return {**finish_analyse(moment, run.day), "outcome": "unchanged"}
+        return replace(finish_analyse(moment, run.day), outcome=Outcome.UNCHANGED)
 
     def plan(self, run: Run) -> SparkPlan:
         """Plan one job for the batch."""
@@ -32,7 +34,7 @@ class Analyse(SparkStage):
 
         return plan_analyse(run.lake, run.day, until=run.until, recompute=run.recompute)
 
-    def finish(self, run: Run) -> Facts:
+    def finish(self, run: Run) -> Result:
         """Read back the partitions of the date."""
         from perennial.analyse.plan import finish_analyse
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from perennial.stages.stage import Facts, Run, SparkStage
+from perennial.lake.result import Outcome, Result
+from perennial.stages.stage import Run, SparkStage
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -18,13 +20,13 @@ class Clean(SparkStage):
     follows = ("collect",)
     summary = "applies the contract and quarantines bad rows, with Spark"
 
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the partitions of the date, unless the plan names one to make."""
         from perennial.clean.plan import finish_clean, plan_clean
 
         if plan_clean(moment, run.day).job_uri is not None:
             return None
-        return {**finish_clean(moment, run.day), "outcome": "unchanged"}
+        return replace(finish_clean(moment, run.day), outcome=Outcome.UNCHANGED)
 
     def plan(self, run: Run) -> SparkPlan:
         """Plan one job for the batch."""
@@ -32,7 +34,7 @@ class Clean(SparkStage):
 
         return plan_clean(run.lake, run.day, until=run.until, recompute=run.recompute)
 
-    def finish(self, run: Run) -> Facts:
+    def finish(self, run: Run) -> Result:
         """Read back the partitions of the date."""
         from perennial.clean.plan import finish_clean
 

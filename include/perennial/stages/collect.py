@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.stages.stage import Facts, Run, Stage
+from perennial.lake.result import Outcome, Result
+from perennial.stages.stage import Run, Stage
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -17,7 +18,7 @@ class Collect(Stage):
     follows = ()
     summary = "verifies the drops and pins their bytes"
 
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the pinned drops, unless a drop of the date or one that landed late is still to be read."""
         from perennial.collect.collect import collect
         from perennial.collect.drops import pinned_drop, pinned_reference
@@ -31,9 +32,9 @@ class Collect(Stage):
             return None
         # Every drop of the date is pinned, so this reads nothing, unless an earlier date has landed late.
         collected = collect(moment, run.day)
-        return collected if collected["outcome"] == "unchanged" else None
+        return collected if collected.outcome is Outcome.UNCHANGED else None
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         """Verify the drops of the batch and of the history that it needs."""
         from perennial.collect.collect import collect
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.stages.stage import Facts, Run, Stage
+from perennial.lake.result import Result
+from perennial.stages.stage import Run, Stage
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -18,14 +19,14 @@ class Deploy(Stage):
     follows = ("evaluate",)
     summary = "stages, checks, switches and watches the release; back to the previous one if it fails"
 
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the release that serves, when a deploy would change nothing."""
         from perennial.deploy.deploy import deploy, is_current
 
         runtime = _runtime(run)
         return deploy(run.lake, run.day, runtime) if is_current(run.lake, run.day, runtime) else None
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         """Bring the release live."""
         from perennial.deploy.deploy import deploy
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perennial.stages.stage import Facts, Run, Stage
+from perennial.lake.result import Result
+from perennial.stages.stage import Run, Stage
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -17,13 +18,13 @@ class Evaluate(Stage):
     follows = ("train",)
     summary = "decides PROMOTE, HOLD or REJECT, with reasons"
 
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the decision of the date when it rests on the present models."""
         from perennial.evaluate.evaluate import evaluate, is_current
 
         return evaluate(run.lake, run.day, run_id=run.run_id) if is_current(run.lake, run.day) else None
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         """Decide the date, then the other dates of its batch."""
         from perennial.evaluate.evaluate import evaluate, evaluate_ahead
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from perennial.lake.result import Outcome, Result
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
     from perennial.config.pipeline import Pipeline
     from perennial.lake.lake import Lake
     from perennial.runtime.base import Runtime
     from perennial.spark.submit import SparkPlan
-
-Facts = dict[str, Any]
-"""The result of a stage as JSON. Its `outcome` is `done`, `unchanged` or `skipped`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Stage(Protocol):
         return ()
 
     @abstractmethod
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """
         Return the result that is there already, or None when the stage has work to do. Changes nothing.
 
@@ -76,7 +75,7 @@ class Stage(Protocol):
         """
 
     @abstractmethod
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         """Do the work, if there is any, and return the result. Idempotent."""
 
 
@@ -97,12 +96,12 @@ class SparkStage(Stage):
         """Return the job that brings the tables up to date; its `job_uri` is None when there is nothing to do."""
 
     @abstractmethod
-    def finish(self, run: Run) -> Facts:
+    def finish(self, run: Run) -> Result:
         """Read back what the tables hold for the run's date."""
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         """Submit the planned job and wait for it."""
         from perennial.spark.submit import submit
 
         submitted = submit(self.plan(run))
-        return {**self.finish(run), "outcome": "done" if submitted else "unchanged"}
+        return replace(self.finish(run), outcome=Outcome.DONE if submitted else Outcome.UNCHANGED)

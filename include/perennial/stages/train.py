@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from perennial.stages.stage import Facts, Run, Stage
+from perennial.lake.result import Outcome, Result, Skipped
+from perennial.stages.stage import Run, Stage
+from perennial.store.json_value import Json
 
 if TYPE_CHECKING:
     from perennial.config.pipeline import Pipeline
     from perennial.lake.lake import Lake
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AllTrained(Result):
+    """The results of all candidates, as JSON by the name of the candidate."""
+
+    candidates: Json
 
 
 class Train(Stage):
@@ -26,7 +36,7 @@ class Train(Stage):
         """Return the candidates of the pipeline."""
         return tuple(pipeline.training.candidates)
 
-    def find(self, run: Run, moment: Lake) -> Facts | None:
+    def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the models of the date, or the reason why it has none."""
         from perennial.train.plan import finish_training, plan_training
 
@@ -34,12 +44,13 @@ class Train(Stage):
         plans = {name: plan_training(lake, run.day, name) for name in self.candidates(lake.pipeline)}
         for plan in plans.values():
             if plan.skipped is not None:
-                return {"outcome": "skipped", "reason": plan.skipped}
+                return Skipped(reason=plan.skipped)
         if not all(plan.unchanged for plan in plans.values()):
             return None
-        return {"outcome": "unchanged", "candidates": {name: finish_training(lake, plan) for name, plan in plans.items()}}
+        trained = {name: finish_training(lake, plan).to_json() for name, plan in plans.items()}
+        return AllTrained(Outcome.UNCHANGED, trained)
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         """Train a candidate for the date, and for those of its batch; a failure of one of these is left to its own run."""
         from perennial.errors import PerennialError
         from perennial.runtime.choice import runtime_of

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.store.json_value import Json
 from perennial.store.objects import Objects, Stored, canonical_json
 
 DAMAGED = "Put the version before back, from the store's history or a backup: nothing is decided or deployed until then."
@@ -30,7 +31,7 @@ def parse_head(uri: str, stored: Stored, expected: int, make: Callable[[dict[str
 
 
 def move_head(
-    objects: Objects, uri: str, parse: Callable[[Stored | None], T], to_json: Callable[[T], Any], change: Callable[[T], T]
+    objects: Objects, uri: str, parse: Callable[[Stored | None], T], to_json: Callable[[T], Json], change: Callable[[T], T]
 ) -> T | None:
     """
     Apply `change` to a head and return what stands then; None after ATTEMPTS lost races.

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.store.json_value import JsonValue
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -49,7 +50,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def canonical_json(value: Any) -> bytes:
+def canonical_json(value: JsonValue) -> bytes:
     """Return the one encoding of a JSON value that digests are taken over: sorted keys, no spaces, no NaN."""
     return _ENCODER.encode(value).encode()
 

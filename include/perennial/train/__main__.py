@@ -11,6 +11,7 @@ import time
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.settings import load_environment
 from perennial.store.objects import Objects
@@ -46,11 +47,12 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
         "weights.safetensors": model.safetensors,
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
-    manifest = build_manifest(job, files, model.columns, window, holdout, p, examples)
+    metrics = all_metrics(holdout.y, p)
+    manifest = build_manifest(job, files, model.columns, window, holdout, metrics, examples)
     measured = {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
     publish(objects, job, files, manifest, measured)
     checkpoints.clear()
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in manifest["metrics"].items() if value is not None)
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
     log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), shown)
     return str(manifest["version"])
 

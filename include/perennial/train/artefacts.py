@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import Any
 
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled
-from perennial.models.metrics import all_metrics
 from perennial.models.scoring import Probabilities
+from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
 from perennial.train.prepare import Rows
@@ -35,9 +34,9 @@ def build_manifest(
     columns: str,
     window: Rows,
     holdout: Rows,
-    p: Probabilities,
+    metrics: dict[str, float | None],
     examples: Labelled,
-) -> dict[str, Any]:
+) -> dict[str, JsonValue]:
     """Return the manifest of a model: everything here is a function of the job."""
     echoed = job.model_dump(
         mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "begins", "versions"}
@@ -55,11 +54,11 @@ def build_manifest(
         **_label_facts(job, examples),
         "rows": {"window": len(window.y), "holdout": len(holdout.y)},
         "base_rate": float(window.y.mean()),
-        "metrics": all_metrics(holdout.y, p),
+        "metrics": metrics,
     }
 
 
-def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, Any]:
+def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, JsonValue]:
     """Return what a model rests on beside the features, where labels have a table of their own."""
     if job.labels is None:
         return {}
@@ -68,7 +67,7 @@ def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, Any]:
 
 
 def publish(
-    objects: Objects, job: TrainingJob, files: dict[str, bytes], manifest: dict[str, Any], measured: dict[str, float]
+    objects: Objects, job: TrainingJob, files: dict[str, bytes], manifest: dict[str, JsonValue], measured: dict[str, float]
 ) -> bool:
     """
     Write the files, then the manifest; return False when the same model stood there already.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.store.objects import Objects
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 SECONDS = 30.0
 """How much work may be lost. A training that is shorter writes none."""
 
-Arrays = dict[str, np.ndarray[Any, Any]]
+Arrays = dict[str, NDArray[np.generic]]
 
 
 class Checkpoints:
@@ -43,7 +43,7 @@ class Checkpoints:
         log.info("Going on after epoch %s, from a checkpoint", found[-1])
         return found[-1], load(self._objects.read_existing(self._uri(found[-1])).body)
 
-    def save(self, epoch: int, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def save(self, epoch: int, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         """Write one after `epoch` epochs, unless the last is recent."""
         if time.monotonic() - self._last < self._seconds:
             return

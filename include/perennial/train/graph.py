@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+from numpy.typing import ArrayLike
+from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
+
+from perennial.store.json_value import JsonValue
 
 # What ONNX Runtime 1.32 and older servers both run; opset 17 is also what the conversion libraries default to.
 _OPSETS = {"": 17, "ai.onnx.ml": 3}
@@ -19,16 +22,23 @@ class GraphBuilder:
     def __init__(self, numbers: list[str], texts: list[str]) -> None:
         self._numbers = numbers
         self._texts = texts
-        self._nodes: list[Any] = []
-        self._constants: list[Any] = []
+        self._nodes: list[NodeProto] = []
+        self._constants: list[TensorProto] = []
 
-    def constant(self, values: Any, dtype: type[Any] = np.float32) -> str:
+    def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
         """Add a constant and return its name."""
         name = f"c{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(values, dtype=dtype), name))
         return name
 
-    def op(self, kind: str, *args: str, output: str | None = None, domain: str = "", **attributes: Any) -> str:
+    def op(
+        self,
+        kind: str,
+        *args: str,
+        output: str | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> str:
         """Add a node and return the name of its output."""
         name = output or f"v{len(self._nodes)}"
         self._nodes.append(
@@ -52,7 +62,7 @@ class GraphBuilder:
         """Return matrices side by side."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
 
-    def model(self, output: str, shape: list[str | int], metadata: dict[str, Any] | None = None) -> bytes:
+    def model(self, output: str, shape: list[str | int], metadata: dict[str, JsonValue] | None = None) -> bytes:
         """Return the model that computes `output`; metadata values are written as JSON."""
         inputs = [
             helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["rows", len(self._numbers)]),

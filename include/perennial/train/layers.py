@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.train.graph import GraphBuilder
 
@@ -14,8 +15,8 @@ from perennial.train.graph import GraphBuilder
 class Layer:
     """activation(x @ kernel + bias); kernel is [inputs, units]."""
 
-    kernel: np.ndarray[Any, np.dtype[np.float32]]
-    bias: np.ndarray[Any, np.dtype[np.float32]]
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
     activation: Literal["relu", "sigmoid"]
 
 

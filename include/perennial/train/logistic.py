@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.models.scoring import Numbers
 from perennial.train.layers import Layer
@@ -21,7 +22,7 @@ _C = 0.03
 
 def fit(
     matrix: Numbers,
-    y: np.ndarray[Any, Any],
+    y: NDArray[np.int8],
     seed: int,
     checkpoints: Checkpoints | None = None,
     begin: list[Layer] | None = None,

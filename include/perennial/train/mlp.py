@@ -5,15 +5,22 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer
+
+if TYPE_CHECKING:  # load_keras imports them, once their environment is set
+    import keras
+    import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +38,13 @@ _THREADS = 1
 """A second one shortens a training of a month of flights by nothing, and costs a fifth more CPU time."""
 _MOST_NETWORKS = 8
 
-_networks: dict[int, Any] = {}
+_networks: dict[int, keras.Sequential] = {}
 """By the number of columns, which changes from date to date only when a category comes or goes."""
 
 
 def fit(
     matrix: Numbers,
-    y: np.ndarray[Any, Any],
+    y: NDArray[np.int8],
     seed: int,
     checkpoints: Checkpoints | None = None,
     begin: list[Layer] | None = None,
@@ -69,7 +76,7 @@ def fit(
     return layers_of(model)
 
 
-def _go_on(model: Any, checkpoints: Checkpoints | None) -> int:
+def _go_on(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
     """Bring the model to its last checkpoint; return how many epochs are done."""
     found = checkpoints.load() if checkpoints is not None else None
     if found is None:
@@ -80,13 +87,13 @@ def _go_on(model: Any, checkpoints: Checkpoints | None) -> int:
     return epochs
 
 
-def _state(model: Any) -> dict[str, Any]:
+def _state(model: keras.Sequential) -> dict[str, keras.Variable]:
     """Return everything in which two trainings of one shape differ, by its place: the seeds of dropout are among the model's variables."""
     changing = [*model.variables, *model.optimizer.variables, model.schedule.steps, model.schedule.peak]
     return {str(place): variable for place, variable in enumerate(changing)}
 
 
-def _traced(fresh: Any, columns: int) -> Any:
+def _traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
     """
     Return a network in the state of `fresh` that an earlier training of this process has traced, or `fresh` itself.
 
@@ -101,7 +108,7 @@ def _traced(fresh: Any, columns: int) -> Any:
     return model
 
 
-def build(columns: int, steps: int, rate: float = _LEARNING_RATE) -> Any:
+def build(columns: int, steps: int, rate: float = _LEARNING_RATE) -> keras.Sequential:
     """Return the compiled network with its optimizer; the learning rate falls from `rate` along a cosine over all `steps`."""
     keras = load_keras()
     dense = keras.layers.Dense
@@ -114,7 +121,7 @@ def build(columns: int, steps: int, rate: float = _LEARNING_RATE) -> Any:
     return model
 
 
-def _epoch(model: Any, columns: int) -> Any:
+def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers], tf.Tensor]:
     """
     Return a function that trains one epoch over rows in their order, and returns the mean loss: one call into TensorFlow.
 
@@ -126,7 +133,7 @@ def _epoch(model: Any, columns: int) -> Any:
     matrix, labels = tf.TensorSpec((None, columns), tf.float32), tf.TensorSpec((None,), tf.float32)
 
     @tf.function(input_signature=[matrix, labels])  # type: ignore[untyped-decorator, unused-ignore]
-    def epoch(x: Any, y: Any) -> Any:
+    def epoch(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         rows = tf.shape(x)[0]
         total = 0.0
         for begin in tf.range(0, rows, _BATCH):
@@ -138,11 +145,12 @@ def _epoch(model: Any, columns: int) -> Any:
             total += loss * tf.cast(tf.shape(wanted)[0], tf.float32)
         return total / tf.cast(rows, tf.float32)
 
-    return epoch
+    traced: Callable[[Numbers, Numbers], tf.Tensor] = epoch
+    return traced
 
 
 @cache
-def _cosine() -> Any:
+def _cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
     """Return the class of the learning rate's schedule. Keras' own cosine is traced for one number of steps; that differs by date."""
     keras = load_keras()
 
@@ -152,25 +160,25 @@ def _cosine() -> Any:
             self.peak = keras.Variable(peak, trainable=False, name="peak")
             self.steps = keras.Variable(float(steps), trainable=False, name="steps")
 
-        def __call__(self, step: Any) -> Any:
+        def __call__(self, step: tf.Tensor) -> tf.Tensor:
             done = keras.ops.minimum(keras.ops.cast(step, "float32") / self.steps, 1.0)
             return 0.5 * self.peak * (1.0 + keras.ops.cos(math.pi * done))
 
     return Cosine
 
 
-def layers_of(model: Any) -> list[Layer]:
+def layers_of(model: keras.Sequential) -> list[Layer]:
     """Return the dense layers of a network; dropout is for training only."""
     weights = [(*layer.get_weights(), layer.activation.__name__) for layer in _dense(model)]
     return [Layer(kernel, bias, activation) for kernel, bias, activation in weights]
 
 
-def _dense(model: Any) -> list[Any]:
+def _dense(model: keras.Sequential) -> list[keras.layers.Dense]:
     return [layer for layer in model.layers if layer.get_weights()]
 
 
 @cache
-def load_keras() -> Any:
+def load_keras() -> ModuleType:
     """Import Keras on TensorFlow, quietly and with a fixed number of threads; this must be the process's first import of it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -182,4 +190,5 @@ def load_keras() -> Any:
     tf.config.threading.set_inter_op_parallelism_threads(_THREADS)
     import keras
 
-    return keras
+    module: ModuleType = keras
+    return module

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import ClassVar
 
 from perennial.calendar import DAY, Calendar, Split
 from perennial.clean.lost import lost_history
@@ -14,7 +14,10 @@ from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key, make_key
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
+from perennial.lake.result import Outcome, Result, Skipped
 from perennial.lake.tables import TableState
+from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.job import Features, Labels, Output, TrainingJob
@@ -265,13 +268,13 @@ class _Trainings:
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 
-    def _labels_key(self, split: Split) -> dict[str, Any]:
+    def _labels_key(self, split: Split) -> dict[str, JsonValue]:
         """Return the part of a key that labels of their own table have."""
         if self.labels is None:
             return {}
         # Labels that are not made yet have no digest: such a key is that of no model.
         found = {d: self.labels.get_whole(d) for d in (*split.window, *split.holdout)}
-        return {"labels": {d.isoformat(): one and one.digest for d, one in found.items()}}
+        return {"labels": {d.isoformat(): one.digest if one else None for d, one in found.items()}}
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:
         return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
@@ -280,28 +283,57 @@ class _Trainings:
         return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
 
 
-def _label_key(label: Label) -> dict[str, Any]:
+def _label_key(label: Label) -> dict[str, JsonValue]:
     """Return what of a label decides a model: when it is known shows in the dates and digests that the key has."""
     return {"column": label.column, "positive": label.positive}
 
 
-def read_model(lake: Lake, manifest_uri: str) -> dict[str, Any]:
+def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:
     """Return the manifest of a trained model."""
-    manifest: dict[str, Any] = lake.objects.read_existing(manifest_uri).json()
+    manifest: ModelManifest = lake.objects.read_existing(manifest_uri).json()
     return manifest
 
 
-def finish_training(lake: Lake, plan: TrainingPlan) -> dict[str, Any]:
-    """Return the facts of a training that ended: what stands at its manifest."""
+@dataclass(frozen=True, slots=True)
+class Trained(Result):
+    """
+    A trained candidate.
+
+    :param manifest: the address of its manifest
+    :param rows: of its window and of its holdout
+    :param unlabelled_rows: rows without a label, and labels without a row, where labels have a table of their own
+    :param metrics: those of the holdout, by name; in JSON each is a value beside the others
+    """
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
+
+    candidate: str
+    version: str
+    manifest: str
+    rows: dict[str, int]
+    unlabelled_rows: int | None
+    unmatched_labels: int | None
+    metrics: dict[str, float | None]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the result in values that JSON has."""
+        values = Result.to_json(self)
+        del values["metrics"]
+        return {**values, **self.metrics}
+
+
+def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
+    """Return what came of a training that ended, read from its manifest."""
     if plan.manifest_uri is None:
-        return {"outcome": "skipped", "candidate": plan.candidate, "reason": plan.skipped}
+        return Skipped(candidate=plan.candidate, reason=plan.skipped or "")
     manifest = read_model(lake, plan.manifest_uri)
-    return {
-        "outcome": "unchanged" if plan.unchanged else "done",
-        "candidate": plan.candidate,
-        "version": manifest["version"],
-        "manifest": plan.manifest_uri,
-        "rows": manifest["rows"],
-        **{name: manifest[name] for name in ("unlabelled_rows", "unmatched_labels") if name in manifest},
-        **manifest["metrics"],
-    }
+    return Trained(
+        Outcome.UNCHANGED if plan.unchanged else Outcome.DONE,
+        candidate=plan.candidate,
+        version=manifest["version"],
+        manifest=plan.manifest_uri,
+        rows=manifest["rows"],
+        unlabelled_rows=manifest.get("unlabelled_rows"),
+        unmatched_labels=manifest.get("unmatched_labels"),
+        metrics=manifest["metrics"],
+    )

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
@@ -26,7 +27,7 @@ class Rows:
     """Rows in order of (date, row key), and their labels."""
 
     table: pa.Table
-    y: np.ndarray[Any, np.dtype[np.int8]]
+    y: NDArray[np.int8]
 
 
 def read_examples(job: TrainingJob, reader: RowsReader) -> Labelled:
@@ -64,7 +65,7 @@ def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label
     return Rows(chosen, labels(chosen, label))
 
 
-def labels(table: pa.Table, label: Label) -> np.ndarray[Any, np.dtype[np.int8]]:
+def labels(table: pa.Table, label: Label) -> NDArray[np.int8]:
     """Return 1 where the label's column has the positive value, else 0; a row without a label is an error."""
     column = table.column(label.column)
     if column.null_count:

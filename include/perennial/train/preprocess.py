@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import Inputs
@@ -106,7 +106,7 @@ def _raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
     return graph.beside(*parts)
 
 
-def _classes(column: np.ndarray[Any, Any]) -> list[float]:
+def _classes(column: NDArray[np.generic]) -> list[float]:
     return [float(value) for value in np.unique(column[~np.isnan(column)])]
 
 

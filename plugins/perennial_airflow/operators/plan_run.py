@@ -47,7 +47,11 @@ class PlanRunOperator(BaseOperator):
         stages = None if is_asked else finished_stages(Run(lake, request.day, run.run_id))
         if stages is not None:
             self.log.info("Nothing has changed since %s was decided", request.day)
-            self._end(lake, context, {**plan, "outcome": "unchanged", "stages": stages})
+            self._end(
+                lake,
+                context,
+                {**plan, "outcome": "unchanged", "stages": {name: result.to_json() for name, result in stages.items()}},
+            )
         if run.run_type.value == BACKFILL and (at_work := self._runs_at_work(lake, request.day)):
             self._wait_for(at_work, request.day)
         return plan if is_asked else {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}

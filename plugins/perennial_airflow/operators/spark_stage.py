@@ -13,7 +13,9 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.stages import Facts, Run, SparkStage, stage_named
+from perennial.lake.result import Outcome
+from perennial.stages import Run, SparkStage, stage_named
+from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
@@ -42,7 +44,7 @@ class SparkStageOperator(SparkSubmitOperator):
         self.day = day
         self.until = until
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]
+    def execute(self, context: Context) -> dict[str, JsonValue]:  # type: ignore[override]
         stage = stage_named(self.stage)
         if not isinstance(stage, SparkStage):
             raise TypeError(f"The stage {self.stage} has no Spark job")
@@ -51,13 +53,13 @@ class SparkStageOperator(SparkSubmitOperator):
             lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
         )
 
-        def bring(last: date) -> Facts:
+        def bring(last: date) -> dict[str, JsonValue]:
             plan = stage.plan(replace(run, until=last))
             if plan.job_uri is None:
                 self.log.info("Nothing to do: the tables hold %s", self.day)
-                return {**stage.finish(run), "outcome": "unchanged"}
+                return replace(stage.finish(run), outcome=Outcome.UNCHANGED).to_json()
             self._submit(plan, context)
-            return stage.finish(run)
+            return stage.finish(run).to_json()
 
         if until > day:
             try:

@@ -15,8 +15,10 @@ from kubernetes.client import ApiClient, V1DeleteOptions, V1Pod, V1Preconditions
 from kubernetes.client.exceptions import ApiException
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, render
+from perennial.lake.result import Skipped
 from perennial.runtime.kubernetes import TRAINING, KubernetesSettings, why_failed
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
+from perennial.store.json_value import JsonValue
 from perennial.train.plan import TrainingPlan, finish_training, plan_ahead, plan_training
 from perennial_airflow.lake import lake_of
 from perennial_airflow.tasks import skip
@@ -61,9 +63,9 @@ class TrainPodOperator(KubernetesPodOperator):
         lake = lake_of(self.pipeline)
         plan = plan_training(lake, date.fromisoformat(self.day), self.candidate, recompute=context["params"]["recompute"])
         if plan.skipped is not None:
-            skip(context["ti"], finish_training(lake, plan))
+            skip(context["ti"], Skipped(candidate=plan.candidate, reason=plan.skipped))
         if plan.job_uri is None or plan.key is None:
-            self._report(context, finish_training(lake, plan))
+            self._report(context, finish_training(lake, plan).to_json())
             return
         settings = KubernetesSettings.read(TRAINING).of(lake.objects)
         resources = lake.pipeline.training.resources
@@ -124,9 +126,9 @@ class TrainPodOperator(KubernetesPodOperator):
                 raise PerennialError(render(what, problems, remedy)) from error
         # What was trained is what this pod was told, even where today's plan would be another by now.
         done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=manifest, unchanged=False)
-        self._report(context, finish_training(lake, done))
+        self._report(context, finish_training(lake, done).to_json())
 
-    def _report(self, context: Context, result: dict[str, Any]) -> None:
+    def _report(self, context: Context, result: dict[str, JsonValue]) -> None:
         # KubernetesPodOperator's do_xcom_push means its sidecar; the result is small and comes from object storage.
         context["ti"].xcom_push(key="return_value", value=result)
 

@@ -15,6 +15,7 @@ import json
 from pyspark.sql import SparkSession
 from perennial.analyse import partitions
 from perennial.analyse.job import analyse
+from perennial.analyse.job_file import AnalyseJob
 from perennial.spark.tables import open_database
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
@@ -57,7 +58,7 @@ def watched(rows, name, **facts):
 
 
 partitions.commit = watched
-analyse(spark, job)
+analyse(spark, AnalyseJob.from_json(job))
 print("SAID " + json.dumps(cached))
 partitions.commit = commit
 """
@@ -71,7 +72,7 @@ job["analysis"] = [item(f"analysis_{index}", sql) for index, sql in enumerate(fa
 said = []
 for changes in ({}, {"analysis": [item(f"analysis_{index}", ANALYSIS.replace("v.x", "v.y").replace("*", "v.y")) for index in (3, 4)]}):
     try:
-        analyse(spark, job | changes)
+        analyse(spark, AnalyseJob.from_json(job | changes))
     except RefusedError as error:
         said.append([error.what, *error.problems])
 tables = [row.tableName for row in spark.sql("SHOW TABLES IN ice.lab").collect()]
@@ -82,7 +83,7 @@ for features, query in ((FEATURES, LABELS), (kept, LABELS.replace("v.x", "CAST(v
     rows = [item("features", features, request=[["k", "category"]], row_key=["x"], label=None, later_label="late", lookups=[])]
     late = [item("labels", query, request=[["k", "category"]], row_key=["x"], label="late", known_after_days=1)]
     try:
-        analyse(spark, job | {"lookups": [], "features": rows, "labels": late, "analysis": [], "profile": []})
+        analyse(spark, AnalyseJob.from_json(job | {"lookups": [], "features": rows, "labels": late, "analysis": [], "profile": []}))
     except RefusedError as error:
         labels.append(str(error))
 print("SAID " + json.dumps([said, tables, labels]))
@@ -94,7 +95,7 @@ small = LABELS.replace("v.x", "CAST(v.x AS SMALLINT) AS x")
 rows = [item("features", small.replace(", v.late", ""), request=[], row_key=["x"], label=None, later_label="late", lookups=[])]
 late = [item("labels", small, request=[], row_key=["x"], label="late", known_after_days=1)]
 for features, labels in ((rows, []), ([], late)):  # in one run, and in the next
-    analyse(spark, job | {"lookups": [], "features": features, "labels": labels, "analysis": [], "profile": []})
+    analyse(spark, AnalyseJob.from_json(job | {"lookups": [], "features": features, "labels": labels, "analysis": [], "profile": []}))
 print("SAID " + json.dumps(spark.table("ice.lab.labels").count()))
 """
 

@@ -16,6 +16,7 @@ JOB = """
 import json, sys
 from pyspark.sql import SparkSession
 from perennial.clean import job as clean_job
+from perennial.clean.job_file import CleanJob
 from perennial.errors import RefusedError
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
@@ -31,7 +32,7 @@ clean_job.commit = watched
 for job in json.loads(sys.argv[1]):
     cached.clear()
     try:
-        clean_job.clean(spark, job)
+        clean_job.clean(spark, CleanJob.from_json(job))
         said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
         if "ice.`lab`.`clean_begun`" in cached:
             said["values"] = sorted(f"{row.date} {row.n} {row.channel}" for row in spark.table("ice.lab.clean_begun").collect())
@@ -57,7 +58,7 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
             "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
             "refusal": str(folder / "refusal"),
         }
-    column = ColumnContract.model_validate({"type": "integer"}).model_dump(mode="json")
+    column = ColumnContract.model_validate({"type": "integer"}).rules
     return {
         "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "max_quarantine_share": 0.0, "sql": sql,
         "days": days, "held": [], "withdraw": [], "same": {},

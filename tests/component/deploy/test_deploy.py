@@ -24,11 +24,11 @@ def test_the_champion_of_the_newest_date_goes_live(lab: Lab, runtime: ScriptedRu
     version = decide(lab, D1)
     assert not is_current(lab.lake, D1, runtime)
     found = deploy(lab.lake, D1, runtime)
-    assert (found["outcome"], found["version"], found["as_of"]) == ("done", version, str(as_of(D1)))
-    assert runtime.live.release == found["released"]
+    assert (found.outcome, found.version, found.as_of) == ("done", version, str(as_of(D1)))
+    assert runtime.live.release == found.released
     active = read_active(lab.lake)
-    assert (active.release, active.previous, active.soaked) == (found["released"], None, True)
-    assert found["serve_check"]["errors"] == found["soak"]["errors"] == 0
+    assert (active.release, active.previous, active.soaked) == (found.released, None, True)
+    assert found.serve_check["errors"] == found.soak["errors"] == 0
     assert is_current(lab.lake, D1, runtime)
 
 
@@ -36,8 +36,8 @@ def test_an_active_release_is_not_deployed_again(lab: Lab, runtime: ScriptedRunt
     decide(lab, D1)
     first = deploy(lab.lake, D1, runtime)
     again = deploy(lab.lake, D1, runtime)
-    assert (again["outcome"], again["released"]) == ("unchanged", first["released"])
-    assert runtime.staged_releases == [first["released"]]
+    assert (again.outcome, again.released) == ("unchanged", first.released)
+    assert runtime.staged_releases == [first.released]
 
 
 def test_after_hold_the_champion_is_released_again_with_the_new_lookups(lab: Lab, runtime: ScriptedRuntime):
@@ -45,25 +45,25 @@ def test_after_hold_the_champion_is_released_again_with_the_new_lookups(lab: Lab
     first = deploy(lab.lake, D1, runtime)
     decide(lab, D2, weight=-0.05)
     found = deploy(lab.lake, D2, runtime)
-    assert (found["version"], found["as_of"]) == (version, str(as_of(D2)))
-    assert found["released"] != first["released"]
-    assert read_active(lab.lake).previous == first["released"]
+    assert (found.version, found.as_of) == (version, str(as_of(D2)))
+    assert found.released != first.released
+    assert read_active(lab.lake).previous == first.released
 
 
 def test_without_a_decision_or_a_champion_there_is_nothing_to_release(lab: Lab, runtime: ScriptedRuntime):
-    assert deploy(lab.lake, D1, runtime)["reason"] == f"{D1} has no decision"
+    assert deploy(lab.lake, D1, runtime).reason == f"{D1} has no decision"
     decide(lab, D1, weight=-0.05)
-    assert deploy(lab.lake, D1, runtime)["reason"] == "no version has passed the gate yet"
+    assert deploy(lab.lake, D1, runtime).reason == "no version has passed the gate yet"
     assert is_current(lab.lake, D1, runtime)
     assert read_active(lab.lake).release is None
 
 
 def test_an_older_date_never_reaches_the_endpoint(lab: Lab, runtime: ScriptedRuntime):
     decide(lab, D2)
-    live = deploy(lab.lake, D2, runtime)["released"]
+    live = deploy(lab.lake, D2, runtime).released
     decide(lab, D1)
     found = deploy(lab.lake, D1, runtime)
-    assert (found["outcome"], found["reason"]) == ("skipped", f"{D1} is not the newest date: {D2} is decided")
+    assert (found.outcome, found.reason) == ("skipped", f"{D1} is not the newest date: {D2} is decided")
     assert is_current(lab.lake, D1, runtime)
     assert read_active(lab.lake).release == live
 
@@ -73,15 +73,15 @@ def test_a_later_drop_that_is_complete_makes_a_date_old(
 ):
     decide(lab, D1)
     s3.put(lab.pipeline.sources["readings"].drop_uri(D2) + "readings-1.csv", b"half a drop")
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
     land_drops(s3.put, lab.pipeline, D2, D2)
-    assert deploy(lab.lake, D1, runtime)["reason"].startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
+    assert deploy(lab.lake, D1, runtime).reason.startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
 
 
 def test_what_only_has_the_name_of_a_manifest_keeps_no_deploy_from_happening(lab: Lab, runtime: ScriptedRuntime, s3: Any):
     decide(lab, D1)
     s3.put(lab.pipeline.sources["readings"].drop_uri(D2) + "_MANIFEST.json", b"oops")
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"format": 1}', b'{"format": 1, "entries": {"x": {"y": 1}}}'])
@@ -107,15 +107,15 @@ def test_a_drop_dated_in_the_future_keeps_no_deploy_from_happening(
     decide(lab, D1)
     future = datetime.now(UTC).date() + timedelta(days=30)
     land_drops(s3.put, lab.pipeline, future, future)
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
 
 
 def test_what_became_newest_meanwhile_is_noticed_at_the_switch(lab: Lab, runtime: ScriptedRuntime):
     decide(lab, D1)
     runtime.before_switch = lambda: decide(lab, D2)
     found = deploy(lab.lake, D1, runtime)
-    assert (found["outcome"], found["released"]) == ("skipped", None)
-    assert f"{D2} is decided" in found["reason"]
+    assert (found.outcome, found.released) == ("skipped", None)
+    assert f"{D2} is decided" in found.reason
     assert read_active(lab.lake).release is None
 
 
@@ -130,7 +130,7 @@ def test_without_a_model_server_the_release_is_active_and_the_error_says_what_to
     assert not read_chain(lab.lake).interventions
     assert not is_current(lab.lake, D1, runtime)
     runtime.is_missing = False
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
     assert len(runtime.staged_releases) == 1, "the rest of the protocol is made up, not all of it"
     assert is_current(lab.lake, D1, runtime)
 
@@ -146,16 +146,16 @@ def test_a_deploy_killed_at_any_step_is_finished_by_the_next(
     with killed_at(monkeypatch, step):
         deploy(lab.lake, D2, runtime)
     found = deploy(lab.lake, D2, runtime)
-    assert (found["outcome"], found["version"]) == ("done", version)
+    assert (found.outcome, found.version) == ("done", version)
     active = read_active(lab.lake)
-    assert (active.release, active.soaked) == (found["released"], True)
+    assert (active.release, active.soaked) == (found.released, True)
 
 
 def test_a_release_whose_deploy_was_killed_is_not_what_the_next_date_goes_back_to(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
     forced(lab, D1)
-    good = deploy(lab.lake, D1, runtime)["released"]
+    good = deploy(lab.lake, D1, runtime).released
     forced(lab, D2, weight=0.11)
 
     with killed_at(monkeypatch, "soak"):
@@ -188,7 +188,7 @@ def test_changed_lookups_of_the_same_date_make_it_not_current(lab: Lab, runtime:
     rows = [{"as_of": as_of(D1), "machine": name, "rate": 0.5} for name in MACHINES]
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rows), "as_of")
     assert not is_current(lab.lake, D1, runtime)
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "done"
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
 
 
 def test_why_the_last_decided_date_is_not_what_serves(

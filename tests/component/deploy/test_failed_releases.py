@@ -21,7 +21,7 @@ from perennial.evaluate.champions import champion_of
 
 def test_a_release_that_does_not_start_is_barred_and_the_one_before_is_released_instead(lab: Lab, runtime: ScriptedRuntime):
     good = forced(lab, D1)
-    first = deploy(lab.lake, D1, runtime)["released"]
+    first = deploy(lab.lake, D1, runtime).released
     bad = forced(lab, D2, weight=0.11)
     runtime.refuses = {bad}
     with pytest.raises(ReleaseFailedError, match="its server ended with 65") as failure:
@@ -35,7 +35,7 @@ def test_a_release_that_does_not_start_is_barred_and_the_one_before_is_released_
     assert champion_of(chain, D2).model == incumbent(chain, D3) == champion_of(chain, D1).model
     assert active.release != first
     assert runtime.version(str(active.release)) == good
-    assert deploy(lab.lake, D2, runtime)["outcome"] == "unchanged"
+    assert deploy(lab.lake, D2, runtime).outcome == "unchanged"
 
 
 def test_wrong_golden_answers_are_quoted_with_the_record_and_the_log(lab: Lab, runtime: ScriptedRuntime):
@@ -70,7 +70,7 @@ def test_a_slow_machine_bars_no_version(lab: Lab, runtime: ScriptedRuntime, monk
     with pytest.raises(ReleaseUnprovenError, match="no release serves to compare with"):
         deploy(lab.lake, D1, runtime)
     runtime.staged.delay_seconds = 0
-    first = deploy(lab.lake, D1, runtime)["released"]
+    first = deploy(lab.lake, D1, runtime).released
     forced(lab, D2, weight=0.11)
     runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
     with pytest.raises(ReleaseUnprovenError, match="the release that serves fails the same check now") as failure:
@@ -86,7 +86,7 @@ def test_a_release_that_is_slow_only_when_live_is_barred_unless_the_one_before_i
     monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
     monkeypatch.setattr("perennial.deploy.protocol.soak", lambda url, golden, seconds: protocol.serve_check(url, golden))
     forced(lab, D1)
-    first = deploy(lab.lake, D1, runtime)["released"]
+    first = deploy(lab.lake, D1, runtime).released
     bad = forced(lab, D2, weight=0.11)
     runtime.live.delay_seconds = 0.3
     with pytest.raises(ReleaseUnprovenError, match=f"release {first} serves again"):
@@ -102,7 +102,7 @@ def test_a_release_that_is_slow_only_when_live_is_barred_unless_the_one_before_i
 @pytest.mark.parametrize("how", ["gone", "stopping"])
 def test_a_server_that_goes_away_bars_no_version(lab: Lab, runtime: ScriptedRuntime, server: str, how: str):
     forced(lab, D1)
-    first = deploy(lab.lake, D1, runtime)["released"]
+    first = deploy(lab.lake, D1, runtime).released
     version = forced(lab, D2, weight=0.11)
     getattr(runtime, server).fails = how
     with pytest.raises(ReleaseUnprovenError, match="nothing is barred") as failure:
@@ -115,7 +115,7 @@ def test_a_server_that_goes_away_bars_no_version(lab: Lab, runtime: ScriptedRunt
     active = read_active(lab.lake)
     assert (active.release, active.soaked) == (first, True)
     getattr(runtime, server).fails = ""
-    assert deploy(lab.lake, D2, runtime)["version"] == version
+    assert deploy(lab.lake, D2, runtime).version == version
 
 
 def test_a_server_that_was_killed_while_it_was_staged_bars_no_version(lab: Lab, runtime: ScriptedRuntime):
@@ -124,7 +124,7 @@ def test_a_server_that_was_killed_while_it_was_staged_bars_no_version(lab: Lab, 
     with pytest.raises(ReleaseUnprovenError, match="was ended by SIGKILL"):
         deploy(lab.lake, D1, runtime)
     runtime.is_killed = False
-    assert deploy(lab.lake, D1, runtime)["version"] == version
+    assert deploy(lab.lake, D1, runtime).version == version
 
 
 def test_a_rollback_in_the_soak_of_a_deploy_is_no_failure_of_its_release(
@@ -142,8 +142,8 @@ def test_a_rollback_in_the_soak_of_a_deploy_is_no_failure_of_its_release(
 
     monkeypatch.setattr(protocol, "soak", interrupted)
     found = deploy(lab.lake, D2, runtime)
-    assert (found["outcome"], found["released"]) == ("skipped", None)
-    assert "was made active meanwhile" in found["reason"]
+    assert (found.outcome, found.released) == ("skipped", None)
+    assert "was made active meanwhile" in found.reason
     assert [(item.barred, item.who) for item in read_chain(lab.lake).interventions] == [(bad, "ann")]
     active = read_active(lab.lake)
     assert (runtime.version(str(active.release)), active.soaked) == (good, True)
@@ -181,7 +181,7 @@ def test_the_first_release_that_fails_its_soak_leaves_nothing_active(lab: Lab, r
 
 def test_a_version_that_serves_is_not_barred_when_its_new_release_fails(lab: Lab, runtime: ScriptedRuntime):
     version = decide(lab, D1)
-    first = deploy(lab.lake, D1, runtime)["released"]
+    first = deploy(lab.lake, D1, runtime).released
     decide(lab, D2, weight=-0.05)
     runtime.staged.shift = 0.25
     with pytest.raises(ReleaseFailedError, match="golden requests") as failure:
@@ -194,7 +194,7 @@ def test_a_version_that_serves_is_not_barred_when_its_new_release_fails(lab: Lab
 
 def test_when_the_fallback_fails_too_no_more_versions_are_barred(lab: Lab, runtime: ScriptedRuntime):
     forced(lab, D1)
-    first = deploy(lab.lake, D1, runtime)["released"]
+    first = deploy(lab.lake, D1, runtime).released
     bad = forced(lab, D2, weight=0.11)
     runtime.staged.shift = 0.25
     with pytest.raises(ReleaseFailedError, match="did not pass instead either"):

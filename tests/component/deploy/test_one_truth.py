@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -28,10 +28,12 @@ from perennial.deploy.deploy import deploy
 from perennial.deploy.rollback import rollback
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError, PerennialError, RefusedError, ReleaseFailedError
+from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
-from perennial.evaluate.champions import facts
-from perennial.evaluate.evaluate import evaluate
+from perennial.evaluate.champions import Champion, champion_of
+from perennial.evaluate.evaluate import Evaluated, evaluate
 from perennial.freshness.unchanged import finished_stages
+from perennial.lake.result import Skipped
 from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
 from perennial.stages import STAGES, Run
@@ -87,7 +89,7 @@ class World:
     model: Model = field(default_factory=Model)
     plans: dict[date, dict[str, TrainingPlan]] = field(default_factory=dict)
     versions: dict[date, tuple[str, str]] = field(default_factory=dict)
-    facts: dict[date, dict[str, Any]] = field(default_factory=dict)
+    decided: dict[date, Evaluated | Skipped] = field(default_factory=dict)
     trainings: int = 0
 
     # What happens
@@ -130,12 +132,12 @@ class World:
             assert force == "PROMOTE"
             assert set(self.versions[day]) <= self.model.barred(day), "only what is barred may not be forced"
             return
-        if found["outcome"] == "done":
+        if found.outcome == "done":
             best, other = self.versions[day]
             allowed = [version for version in (best, other) if version not in self.model.barred(day)]
-            self.model.named[day] = allowed[0] if found["decision"] == "PROMOTE" else self.model.incumbent(day)
-            assert found["incumbent"] == self.model.incumbent(day)
-        self.facts[day] = found
+            self.model.named[day] = allowed[0] if found.decision == "PROMOTE" else self.model.incumbent(day)
+            assert found.incumbent == self.model.incumbent(day)
+        self.decided[day] = found
 
     def deploy(self, day: date) -> None:
         wanted = self.model.champion(day)
@@ -150,11 +152,11 @@ class World:
                     self.model.serves = day, back
             return
         if self.model.is_newest(day) and wanted:
-            assert (found["outcome"] in {"done", "unchanged"}, found["version"]) == (True, wanted)
+            assert (found.outcome in {"done", "unchanged"}, found.version) == (True, wanted)
             self.model.serves = day, wanted
         else:
-            assert found["outcome"] == "skipped"
-            assert found["reason"]
+            assert found.outcome == "skipped"
+            assert found.reason
 
     def go_back(self, day: date) -> None:
         self.runtime.refuses = set()
@@ -167,7 +169,7 @@ class World:
         found = rollback(self.lab.lake, reason="it lies", who="ann", runtime=self.runtime)
         self.model.bars.append((serves[0], serves[1]))
         self.model.serves = serves[0], left
-        assert found["version"] == left
+        assert found.version == left
 
     def refuse(self, day: date) -> None:
         """Land a drop that collect refuses, or whose rows cleaning refuses."""
@@ -231,8 +233,9 @@ class World:
     def _compare_the_run_of(self, last: date, champion: str | None, behind: str) -> None:
         """Airflow's first task hands on the facts of a date that needs nothing, or lets its tasks run."""
         self.lab.plans = self.plans[last]
-        stages = finished_stages(Run(self.lab.lake, last, "r", runtime=self.runtime), MODEL_STAGES)
-        if stages is not None:
+        finished = finished_stages(Run(self.lab.lake, last, "r", runtime=self.runtime), MODEL_STAGES)
+        if finished is not None:
+            stages = {name: result.to_json() for name, result in finished.items()}
             assert stages["evaluate"]["champion"] == champion
             assert stages["deploy"]["version"] in ({champion} if stages["deploy"]["outcome"] == "unchanged" else {None})
             assert bool(stages["deploy"]["reason"]) == (stages["deploy"]["outcome"] == "skipped")
@@ -241,7 +244,7 @@ class World:
 
     def _is_to_decide(self, day: date) -> bool:
         entry = read_chain(self.lab.lake).get(day)
-        return entry is None or entry.stale or self.facts[day]["champion"] != self.model.champion(day)
+        return entry is None or entry.stale or self.decided[day].champion != self.model.champion(day)
 
 
 @pytest.fixture
@@ -254,7 +257,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     monkeypatch.setattr("perennial.train.plan.plan_training", lab.plan)
-    monkeypatch.setattr("perennial.train.plan.finish_training", lambda _lake, plan: {"name": plan.candidate})
+    monkeypatch.setattr("perennial.train.plan.finish_training", lambda _lake, plan: Skipped(candidate=plan.candidate))
     monkeypatch.setattr("perennial.commands.arguments.lake_of", lambda _: lab.lake)
     monkeypatch.setattr("perennial.commands.status.lake_of", lambda _: lab.lake)
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(lab.pipeline.folder.parent))
@@ -312,6 +315,10 @@ def test_every_place_says_the_same(world: World, say: Callable[..., Any]) -> Non
 def test_a_place_that_tells_what_the_decision_named_is_found(
     world: World, say: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perennial.evaluate.evaluate.facts", lambda found: {**facts(found), "champion": found.named})
+    def as_named(chain: Chain, day: date) -> Champion:
+        found = champion_of(chain, day)
+        return replace(found, model=found.model and replace(found.model, version=found.named or "none"))
+
+    monkeypatch.setattr("perennial.evaluate.evaluate.champion_of", as_named)
     with pytest.raises(AssertionError, match="after"):
         walk(world, say)

@@ -62,14 +62,14 @@ def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: Proc
         first = deploy(lab.lake, D1, runtime)
         promote(lab, D2, 0.12)
         second = deploy(lab.lake, D2, runtime)
-        golden = read_golden(lab.lake, second["released"])
+        golden = read_golden(lab.lake, second.released)
         answer = httpx.post(f"{runtime._url}/predict", json=list(golden.records), trust_env=False)
-        assert answer.headers["x-release"] == second["released"] != first["released"]
+        assert answer.headers["x-release"] == second.released != first.released
         found = [item["probability"] for item in answer.json()["predictions"]]
         assert found == pytest.approx(list(golden.probabilities), abs=1e-5)
         back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
-        assert back["version"] == good
-        assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back["released"]
+        assert back.version == good
+        assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back.released
 
 
 def test_without_a_model_server_the_release_is_staged_and_checked_and_the_error_says_so(lab: Lab, runtime: ProcessRuntime):
@@ -169,8 +169,8 @@ def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, ru
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     promote(lab, D1, 0.1)
     with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
-        released = deploy(lab.lake, D1, runtime)["released"]
-        assert deploy(lab.lake, D1, runtime)["outcome"] == "unchanged"
+        released = deploy(lab.lake, D1, runtime).released
+        assert deploy(lab.lake, D1, runtime).outcome == "unchanged"
     files = lab.lake.objects.read_existing(lab.lake.layout.release(released)).json()["files"]
     lab.lake.objects.delete(lab.lake.layout.blob(files["lookups/machine_rates.json"]["sha256"]))
     with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
@@ -180,5 +180,5 @@ def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, ru
             time.sleep(0.1)
         assert not runtime.follows(released)
         again = deploy(lab.lake, D1, runtime)
-        assert (again["outcome"], again["released"]) == ("done", released)
+        assert (again.outcome, again.released) == ("done", released)
         assert runtime.follows(released)

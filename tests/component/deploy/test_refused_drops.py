@@ -47,7 +47,7 @@ def test_the_date_before_a_refused_one_is_released_and_the_refused_one_is_named(
     decide(lab, D1)
     assert not is_current(lab.lake, D1, runtime), "it has yet to be released"
     found = deploy(lab.lake, D1, runtime)
-    assert (found["outcome"], found["note"]) == ("done", f"{D2} is later and {reason}, so {D1} is the newest date")
+    assert (found.outcome, found.note) == ("done", f"{D2} is later and {reason}, so {D1} is the newest date")
     assert is_current(lab.lake, D1, runtime)
     now = read_standing(lab.lake)
     assert (now.later, now.behind) == (Later(refused={D2: reason}), "")
@@ -68,8 +68,8 @@ def test_once_the_drop_is_landed_again_the_date_before_waits_for_it(
         s3.put(folder + name, body)
     decide(lab, D1)
     found = deploy(lab.lake, D1, runtime)
-    assert found["outcome"] == "skipped"
-    assert found["reason"].startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
+    assert found.outcome == "skipped"
+    assert found.reason.startswith(f"{D1} is not the newest date: {D2} has landed but has no decision")
     now = read_standing(lab.lake)
     assert now.later.waiting == D2
     assert dict(now.lines())["waits"].startswith(f"{D2} has landed but has no decision")

@@ -29,26 +29,26 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     bad = forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
     found = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
-    assert (found["version"], found["barred"]) == (good, [bad])
+    assert (found.version, found.barred) == (good, [bad])
     assert runtime.version(str(runtime.live.release)) == good
     chain = read_chain(lab.lake)
     assert (chain.interventions[0].who, chain.interventions[0].reason) == ("ann", "it flags every machine")
     assert incumbent(chain, D3) == champion_of(chain, D1).model
-    assert deploy(lab.lake, D2, runtime)["outcome"] == "unchanged", "a rerun does not bring it back"
+    assert deploy(lab.lake, D2, runtime).outcome == "unchanged", "a rerun does not bring it back"
     listed = list_releases(lab.lake)
-    assert [item["serves"] for item in listed].count(True) == 1
-    assert {item["version"]: item["barred"] for item in listed} == {good: False, bad: True}
+    assert [item.serves for item in listed].count(True) == 1
+    assert {item.version: item.barred for item in listed} == {good: False, bad: True}
 
 
 def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: ScriptedRuntime):
     oldest = forced(lab, D1)
-    target = deploy(lab.lake, D1, runtime)["released"]
+    target = deploy(lab.lake, D1, runtime).released
     middle = forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
     newest = forced(lab, D3, weight=0.12)
     deploy(lab.lake, D3, runtime)
     found = rollback(lab.lake, reason="both are wrong", who="ann", to=target, runtime=runtime)
-    assert (found["released"], found["barred"]) == (target, [newest, middle])
+    assert (found.released, found.barred) == (target, [newest, middle])
     left = champion_of(read_chain(lab.lake), D3).model
     assert left is not None
     assert left.version == oldest
@@ -56,11 +56,11 @@ def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: Scri
 
 def test_rollback_to_an_earlier_release_of_the_same_version_bars_nothing(lab: Lab, runtime: ScriptedRuntime):
     decide(lab, D1)
-    target = deploy(lab.lake, D1, runtime)["released"]
+    target = deploy(lab.lake, D1, runtime).released
     decide(lab, D2, weight=-0.05)
     deploy(lab.lake, D2, runtime)
     found = rollback(lab.lake, reason="the lookups are off", who="ann", to=target, runtime=runtime)
-    assert (found["released"], found["barred"]) == (target, [])
+    assert (found.released, found.barred) == (target, [])
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -71,25 +71,25 @@ def test_an_interrupted_rollback_is_finished_by_the_next(
     forced(lab, D1)
     deploy(lab.lake, D1, runtime)
     good = forced(lab, D2, weight=0.11)
-    target = deploy(lab.lake, D2, runtime)["released"] if named else None
+    target = deploy(lab.lake, D2, runtime).released if named else None
     forced(lab, D3, weight=0.12)
-    bad = deploy(lab.lake, D3, runtime)["released"]
+    bad = deploy(lab.lake, D3, runtime).released
 
     with killed_at(monkeypatch, step):
         rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
     assert read_active(lab.lake).previous != bad
     found = rollback(lab.lake, reason="bad", who="ann", to=target, runtime=runtime)
-    assert found["version"] == good
+    assert found.version == good
     assert len(read_chain(lab.lake).interventions) == 1
     active = read_active(lab.lake)
-    assert (active.release, active.soaked) == (found["released"], True)
+    assert (active.release, active.soaked) == (found.released, True)
 
 
 def test_a_deploy_after_an_interrupted_rollback_never_goes_back_to_what_was_barred(
     lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
 ):
     forced(lab, D1)
-    good = deploy(lab.lake, D1, runtime)["released"]
+    good = deploy(lab.lake, D1, runtime).released
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
 
@@ -112,7 +112,7 @@ def test_a_rollback_from_a_release_whose_deploy_was_killed_bars_it(
 
     with killed_at(monkeypatch, "soak"):
         deploy(lab.lake, D3, runtime)
-    assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime)["barred"] == [newest]
+    assert rollback(lab.lake, reason="bad as well", who="ann", runtime=runtime).barred == [newest]
     assert [item.barred for item in read_chain(lab.lake).interventions] == [middle, newest]
 
 
@@ -125,7 +125,7 @@ def test_after_an_edit_of_the_calendar_a_rollback_keeps_the_lookups_that_serve(l
     feed = FeedCalendar.model_validate({"holidays": [as_of(LAST)]})
     edited = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"feed": feed}))
     found = rollback(edited, reason="bad", who="ann", runtime=runtime)
-    assert read_release(edited, found["released"])["as_of"] == serves["as_of"] == str(as_of(LAST))
+    assert read_release(edited, found.released)["as_of"] == serves.as_of == str(as_of(LAST))
 
 
 def test_a_rollback_that_cannot_be_planned_bars_nothing(lab: Lab, runtime: ScriptedRuntime):
@@ -159,14 +159,14 @@ def test_a_rollback_is_not_held_up_by_a_slow_machine(lab: Lab, runtime: Scripted
     forced(lab, D2, weight=0.11)
     deploy(lab.lake, D2, runtime)
     runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
-    assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime)["version"] == good
+    assert rollback(lab.lake, reason="bad", who="ann", runtime=runtime).version == good
 
 
 def test_rollback_is_refused_where_there_is_no_way_back(lab: Lab, runtime: ScriptedRuntime):
     with pytest.raises(RefusedError, match="no release serves"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     decide(lab, D1)
-    live = deploy(lab.lake, D1, runtime)["released"]
+    live = deploy(lab.lake, D1, runtime).released
     with pytest.raises(RefusedError, match="no version left to go back to"):
         rollback(lab.lake, reason="bad", who="ann", runtime=runtime)
     with pytest.raises(RefusedError, match="serves already"):
@@ -180,7 +180,7 @@ def test_a_release_whose_version_was_barred_is_refused_with_who_barred_it(lab: L
     for day, weight in ((D1, 0.1), (D2, 0.11)):
         forced(lab, day, weight)
         deploy(lab.lake, day, runtime)
-    barred = rollback(lab.lake, reason="lies on Mondays", who="ann", runtime=runtime)["from"]
+    barred = rollback(lab.lake, reason="lies on Mondays", who="ann", runtime=runtime).previous
     with pytest.raises(RefusedError, match=f"release {barred} is of version .*, which ann barred on {D2}: lies on Mondays"):
         rollback(lab.lake, reason="again", who="bob", to=barred, runtime=runtime)
     assert len(read_chain(lab.lake).interventions) == 1

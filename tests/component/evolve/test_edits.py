@@ -23,6 +23,7 @@ from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.config.load import read_pipeline
 from perennial.lake.lake import Lake, open_lake
+from perennial.lake.result import Outcome
 from perennial.lake.tables import TableState, file_io_properties
 from perennial.spark.submit import submit
 from perennial.store.objects import Objects, split_uri
@@ -105,10 +106,12 @@ def run(lake: Lake, day: date) -> dict[str, Any]:
     assert plan_clean(lake, day).job_uri is None, "a second run would clean again"
     assert plan_analyse(lake, day).job_uri is None, "a second run would analyse again"
     # What an edited lake holds beside what the run needs is its own.
-    cleaned.pop("earlier_columns")
-    analysed.pop("earlier_columns")
-    collected = {name: value for name, value in collected.items() if name not in ("outcome", "new")}
-    return {"collect": collected, "clean": cleaned, "analyse": analysed, "training": [training.skipped, training.key]}
+    stages = {
+        "collect": replace(collected, outcome=Outcome.DONE, new=0),
+        "clean": replace(cleaned, earlier_columns={}),
+        "analyse": replace(analysed, earlier_columns={}),
+    }
+    return {**{name: result.to_json() for name, result in stages.items()}, "training": [training.skipped, training.key]}
 
 
 def tables(lake: Lake) -> list[str]:
@@ -179,8 +182,8 @@ def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(tri
     trial.write(draft)
     changed = trial.lake("passed")
     run(changed, draft.today)
-    assert finish_clean(changed, draft.today)["earlier_columns"] == {"sales": 3}
-    assert finish_analyse(changed, draft.today)["earlier_columns"]["features"] == 3
+    assert finish_clean(changed, draft.today).earlier_columns == {"sales": 3}
+    assert finish_analyse(changed, draft.today).earlier_columns["features"] == 3
     trial.write(first)
     edited, fresh = trial.lake("passed"), trial.lake("unpassed")
     assert run(edited, FIRST) == run(fresh, FIRST)

@@ -13,6 +13,7 @@ from stack.spark_archive import hadoop_catalog
 JOB = """
 import json
 from pyspark.sql import SparkSession
+from perennial.analyse.job_file import TableToMake
 from perennial.analyse.partitions import store_days
 from pyspark.sql import functions as F
 from perennial.errors import LostRaceError, RefusedError
@@ -41,12 +42,9 @@ def contents(frame):
 
 
 def stored(frame, days, alone=None):
-    keys = dict.fromkeys(days, "key")
+    item = TableToMake(table="t", file="x.sql", days=dict.fromkeys(days, "key"), held={})
     try:
-        store_days(
-            frame, file="x.sql", database="lab", table="t", day_column="date", keys=keys, held={}, unique=["k"],
-            alone=alone and {DAY: alone},
-        )
+        store_days(frame, item, "lab", day_column="date", unique=["k"], alone=alone and {DAY: alone})
     except RefusedError as error:
         return str(error)
     return sorted(str(row.asDict()) for row in spark.table("ice.lab.t").collect())

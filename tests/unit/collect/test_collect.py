@@ -18,6 +18,7 @@ from perennial.collect.drops import check_manifest, landed_drops, manifest_bytes
 from perennial.collect.landing import pin
 from perennial.errors import DateRefusedError, DropChangedError, DropRefusedError, PerennialError
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome
 from perennial.lake.tables import Partition, TableState
 from perennial.store.objects import Listed, sha256
 
@@ -35,7 +36,7 @@ def _replace(lake: Lake, s3, machine_data, day: date, files: dict[str, bytes]) -
 
 def test_pins_the_day_and_its_history(lake, land) -> None:
     land(FIRST, DAY)
-    assert collect(lake, DAY) == {
+    assert collect(lake, DAY).to_json() == {
         "outcome": "done",
         "date": "2026-03-04",
         "rows_landed": {"readings": 200},
@@ -51,7 +52,7 @@ def test_second_run_is_unchanged(lake, land) -> None:
     land(FIRST, DAY)
     first = collect(lake, DAY)
     second = collect(lake, DAY)
-    assert second == {**first, "outcome": "unchanged", "new": 0}
+    assert second == replace(first, outcome=Outcome.UNCHANGED, new=0)
 
 
 def test_pinned_bytes_are_those_that_landed(lake, s3, land, machine_data) -> None:
@@ -74,7 +75,7 @@ def test_missing_and_refused_dates_before_are_gaps(lake, s3, land, machine_data)
     land(DAY, DAY)
     _replace(lake, s3, machine_data, FIRST, {"a.csv": b""})
     result = collect(lake, DAY)
-    assert result["gaps"] == {"2026-03-01": "readings: refused: a.csv is empty (0 bytes)", "2026-03-03": "readings: not landed"}
+    assert result.gaps == {"2026-03-01": "readings: refused: a.csv is empty (0 bytes)", "2026-03-03": "readings: not landed"}
     found = landed_drops(lake, "readings", lake.pipeline.calendar.needed_dates(DAY))
     assert {day: landed.drop is not None for day, landed in found.items()} == {FIRST: False, date(2026, 3, 2): True, DAY: True}
 
@@ -85,7 +86,7 @@ def test_replaced_drop_is_a_new_input(lake, s3, land, machine_data) -> None:
     before = pinned_drop(lake, "readings", DAY)
     _replace(lake, s3, machine_data, DAY, {"a.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
     assert pinned_drop(lake, "readings", DAY) is None
-    assert collect(lake, DAY)["outcome"] == "done"
+    assert collect(lake, DAY).outcome == "done"
     after = pinned_drop(lake, "readings", DAY)
     assert (before.rows, after.rows) == (200, 120)
     assert before.digest != after.digest
@@ -99,12 +100,12 @@ def test_refused_drop_is_not_read_again_until_it_changes(lake, s3, land, machine
     bad = date(2026, 3, 3)
     body = machine_data.csv_bytes(machine_data.rows(bad))
     _replace(lake, s3, machine_data, bad, {"a.csv": body.replace(b"mode", b"modus", 1)})
-    assert "2026-03-03" in collect(lake, DAY)["gaps"]
+    assert "2026-03-03" in collect(lake, DAY).gaps
     reads.clear()
-    assert "renamed to 'modus'" in collect(lake, DAY)["gaps"]["2026-03-03"]
+    assert "renamed to 'modus'" in collect(lake, DAY).gaps["2026-03-03"]
     assert not reads
     _replace(lake, s3, machine_data, bad, {"a.csv": body})
-    assert "2026-03-03" not in collect(lake, DAY)["gaps"]
+    assert "2026-03-03" not in collect(lake, DAY).gaps
     assert len(reads) == 1
 
 
@@ -117,7 +118,7 @@ def test_file_repaired_under_the_same_manifest_is_seen(lake, s3, machine_data) -
     with pytest.raises(DropRefusedError, match="sha256"):
         collect(lake, DAY)
     s3.put(folder + "readings-1.csv", files["readings-1.csv"])
-    assert collect(lake, DAY)["outcome"] == "done"
+    assert collect(lake, DAY).outcome == "done"
 
 
 def test_file_replaced_while_it_is_read_is_not_pinned(lake, s3, land, monkeypatch) -> None:
@@ -139,7 +140,7 @@ def test_two_runs_at_once_pin_one_drop(lake, s3, land) -> None:
     land(FIRST, DAY)
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: collect(lake, DAY), range(2)))
-    assert {result["pinned"] for result in results} == {4}
+    assert {result.pinned for result in results} == {4}
     assert len(list(s3.objects.list(f"{lake.layout.root}/drops/"))) == 1
     assert len(list(s3.objects.list(f"{lake.layout.root}/raw/"))) == 8
 
@@ -152,7 +153,7 @@ def test_quotes_blank_lines_and_several_gzip_members_are_fine(lake, s3, machine_
     s3.put(folder + "a.csv.gz", body)
     listed = {"name": "a.csv.gz", "size": len(body), "sha256": sha256(body), "rows": 101}
     s3.put(folder + "_MANIFEST.json", machine_data.manifest(DAY, {}, files=[listed]))
-    assert collect(lake, DAY)["rows_landed"] == {"readings": 101}
+    assert collect(lake, DAY).rows_landed == {"readings": 101}
 
 
 def test_accepted_drop_counts_only_while_it_fits_the_contract(lake, s3, land, pipeline_factory) -> None:
@@ -177,7 +178,7 @@ def test_large_file_is_read_in_bounded_time(lake, s3, machine_data) -> None:
     lines = [f"{index},M01,2026-03-04T00:00:00Z,{index * 0.37 % 90:.2f},8,idle,true" for index in range(200_000)]
     _replace(lake, s3, machine_data, DAY, {"a.csv.gz": gzip.compress(machine_data.csv_bytes(lines), 1)})
     started = time.process_time()
-    assert collect(lake, DAY)["rows_landed"] == {"readings": 200_000}
+    assert collect(lake, DAY).rows_landed == {"readings": 200_000}
     assert time.process_time() - started < 5
 
 
@@ -193,7 +194,7 @@ def test_manifest_replaced_after_it_was_listed_is_not_accepted(lake, s3, land, m
     with pytest.raises(DropChangedError, match="was replaced or removed while it was read"):
         collect(lake, DAY)
     monkeypatch.undo()
-    assert collect(lake, DAY)["rows_landed"] == {"readings": 120}
+    assert collect(lake, DAY).rows_landed == {"readings": 120}
 
 
 def test_drop_that_comes_back_is_still_accepted(lake, s3, land, machine_data, monkeypatch) -> None:
@@ -204,7 +205,7 @@ def test_drop_that_comes_back_is_still_accepted(lake, s3, land, machine_data, mo
     collect(lake, DAY)
     _replace(lake, s3, machine_data, DAY, machine_data.files(DAY))
     assert pinned_drop(lake, "readings", DAY) == before
-    assert collect(lake, DAY)["outcome"] == "unchanged"
+    assert collect(lake, DAY).outcome == "unchanged"
 
 
 def test_dates_over_the_end_of_a_month_register_beside_each_other(lake, land) -> None:
@@ -237,7 +238,7 @@ def test_half_an_old_drop_and_half_a_new_one_is_nobodys_refusal(lake, s3, land, 
         collect(lake, DAY)
     monkeypatch.undo()
     assert not list(s3.objects.list(f"{lake.layout.root}/refused/"))
-    assert collect(lake, DAY)["rows_landed"] == {"readings": 120}
+    assert collect(lake, DAY).rows_landed == {"readings": 120}
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_damaged_page_of_the_register_is_named_and_made_anew_when_deleted(lake, 
     ):
         collect(lake, DAY)
     s3.delete(uri)
-    assert collect(lake, DAY)["new"] == 1
+    assert collect(lake, DAY).new == 1
 
 
 def test_record_that_does_not_fit_is_made_anew(lake, s3, land) -> None:
@@ -270,8 +271,8 @@ def test_record_that_does_not_fit_is_made_anew(lake, s3, land) -> None:
     uri = lake.layout.register("readings", "2026-03")
     s3.put(uri, s3.objects.read(uri).body.replace(b'"rows":200', b'"rows":0'))
     assert pinned_drop(lake, "readings", DAY) is None
-    assert collect(lake, DAY)["new"] == 1
-    assert collect(lake, DAY)["new"] == 0
+    assert collect(lake, DAY).new == 1
+    assert collect(lake, DAY).new == 0
 
 
 def test_what_landed_after_collect_withdraws_nothing(lake, s3, land, machine_data) -> None:
@@ -282,9 +283,9 @@ def test_what_landed_after_collect_withdraws_nothing(lake, s3, land, machine_dat
     assert plan_clean(cleaned, DAY).todo == 0
     _replace(lake, s3, machine_data, FIRST, {"a.csv": machine_data.csv_bytes(machine_data.rows(FIRST)[:120])})
     assert plan_clean(cleaned, DAY).todo == 0
-    assert finish_clean(cleaned, DAY)["kept"] == [FIRST.isoformat()]
+    assert finish_clean(cleaned, DAY).kept == [FIRST.isoformat()]
     _replace(lake, s3, machine_data, FIRST, {"a.csv": b""})
-    assert collect(lake, DAY)["gaps"] == {FIRST.isoformat(): "readings: refused: a.csv is empty (0 bytes)"}
+    assert collect(lake, DAY).gaps == {FIRST.isoformat(): "readings: refused: a.csv is empty (0 bytes)"}
     assert plan_clean(cleaned, DAY).todo == 1  # the refused one withdraws what stood there
 
 

@@ -86,7 +86,7 @@ def test_new_column_that_is_not_declared_so_is_loud(landed) -> None:
         "readings: 4 of 5 dates are refused by the present contract: column 'channel' is missing. "
         "Declare `since: 2026-03-05` for channel: dates without it have null there."
     )
-    assert found["warnings"] == [told]
+    assert found.warnings == [told]
     assert lost_history(lake, LAST) == [told]
     assert plan_training(replace(lake, tables=FixedTables()), LAST, "logistic").skipped == f"0 of 5 days; {told}"
 
@@ -97,9 +97,9 @@ def test_older_drops_count_where_a_column_is_declared_to_begin(landed, more: dic
     lake = landed(**more)
     lacking = 0 if more.get("since") != "2026-03-03" else 2
     found = collect(lake, LAST)
-    assert found["pinned"] == 5 - lacking
-    assert len(found["warnings"]) == (1 if lacking else 0)
-    assert lost_history(lake, LAST) == found["warnings"]
+    assert found.pinned == 5 - lacking
+    assert len(found.warnings) == (1 if lacking else 0)
+    assert lost_history(lake, LAST) == found.warnings
 
 
 def test_drop_of_a_date_that_has_to_hold_the_column_is_refused(landed, s3) -> None:

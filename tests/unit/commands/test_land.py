@@ -62,7 +62,7 @@ def landed(lake: Lake) -> list[str]:
 
 
 def accepted_rows(lake: Lake) -> int:
-    rows: int = collect(lake, DAY)["rows_landed"]["orders"]
+    rows: int = collect(lake, DAY).rows_landed["orders"]
     return rows
 
 

@@ -18,6 +18,7 @@ from perennial.evaluate import evaluate as module
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
+from perennial.lake.result import Outcome
 from perennial.train.plan import TrainingPlan
 
 DAY = LAST - timedelta(days=1)
@@ -33,10 +34,10 @@ def test_the_first_date_is_decided_by_the_floors(lab: Lab):
     mlp, _ = both(lab, DAY)
     assert not is_current(lab.lake, DAY)
     found = evaluate(lab.lake, DAY, run_id="run-1")
-    assert found["outcome"] == "done"
-    assert (found["decision"], found["champion"], found["incumbent"]) == ("PROMOTE", mlp, None), found["reasons"]
-    assert [c["name"] for c in found["candidates"]] == ["mlp", "logistic"]
-    assert set(found["candidates"][0]) >= {
+    assert found.outcome == "done"
+    assert (found.decision, found.champion, found.incumbent) == ("PROMOTE", mlp, None), found.reasons
+    assert [c["name"] for c in found.candidates] == ["mlp", "logistic"]
+    assert set(found.candidates[0]) >= {
         "roc_auc",
         "pr_auc",
         "log_loss",
@@ -54,7 +55,7 @@ def test_an_unchanged_date_is_not_judged_again(lab: Lab):
     first = evaluate(lab.lake, DAY, run_id="run-1")
     uri = read_chain(lab.lake).entries[str(DAY)].uri
     again = evaluate(lab.lake, DAY, run_id="run-2")
-    assert again == {**first, "outcome": "unchanged"}
+    assert again == replace(first, outcome=Outcome.UNCHANGED)
     entry = read_chain(lab.lake).entries[str(DAY)]
     assert (entry.uri, entry.run_id, entry.revision) == (uri, "run-1", 1)
 
@@ -64,8 +65,8 @@ def test_the_next_date_is_judged_against_the_champion_and_says_by_how_much(lab: 
     evaluate(lab.lake, DAY_BEFORE, run_id="run-1")
     both(lab, DAY, mlp=OFF, logistic=BAD)
     found = evaluate(lab.lake, DAY, run_id="run-2")
-    assert (found["decision"], found["champion"], found["incumbent"]) == ("REJECT", first, first)
-    low, mid, high = found["candidates"][0]["delta"]["log_loss"]
+    assert (found.decision, found.champion, found.incumbent) == ("REJECT", first, first)
+    low, mid, high = found.candidates[0]["delta"]["log_loss"]
     assert low < mid < high < 0
     assert read_chain(lab.lake).entries[str(DAY)].champion == read_chain(lab.lake).entries[str(DAY_BEFORE)].champion
 
@@ -74,7 +75,7 @@ def test_a_date_with_too_little_history_is_skipped_and_that_is_current(lab: Lab)
     lab.plans = {
         n: TrainingPlan(n, skipped="12 of 30 days", job_uri=None, manifest_uri=None, unchanged=False) for n in ("mlp", "logistic")
     }
-    assert evaluate(lab.lake, DAY, run_id="r")["reason"] == "12 of 30 days"
+    assert evaluate(lab.lake, DAY, run_id="r").reason == "12 of 30 days"
     assert is_current(lab.lake, DAY)
 
 
@@ -97,7 +98,7 @@ def test_dates_ahead_are_judged_in_order_up_to_the_first_that_is_not_trained(lab
     evaluate_ahead(lab.lake, dates[0], dates[-1], run_id="ours")
     chain = read_chain(lab.lake)
     assert chain.days == dates[:2]
-    assert chain.entries[str(dates[1])].incumbent == first["champion"]
+    assert chain.entries[str(dates[1])].incumbent == first.champion
     assert chain.entries[str(dates[1])].run_id == "ours"
 
 
@@ -113,10 +114,8 @@ def test_two_evaluations_at_once_end_with_one_decision(lab: Lab, monkeypatch: py
     monkeypatch.setattr(module, "decide", decide_together)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda run: evaluate(lab.lake, DAY, run_id=run), ("run-1", "run-2")))
-    assert {key: value for key, value in found[0].items() if key != "outcome"} == {
-        key: value for key, value in found[1].items() if key != "outcome"
-    }
-    assert sorted(item["outcome"] for item in found) == ["done", "unchanged"]
+    assert replace(found[0], outcome=found[1].outcome) == found[1]
+    assert sorted(item.outcome for item in found) == ["done", "unchanged"]
     assert read_chain(lab.lake).entries[str(DAY)].revision == 1
 
 
@@ -137,21 +136,21 @@ def test_an_incumbent_that_moves_meanwhile_is_judged_anew(lab: Lab, monkeypatch:
 
     monkeypatch.setattr(module, "decide", decide_while_the_day_before_is_decided)
     found = evaluate(lab.lake, DAY, run_id="ours")
-    assert found["incumbent"] is not None
+    assert found.incumbent is not None
     assert not read_chain(lab.lake).entries[str(DAY)].stale
 
 
 def test_a_forced_decision_stands_and_another_force_replaces_it(lab: Lab):
     both(lab, DAY)
     held = evaluate(lab.lake, DAY, run_id="r1", force_decision="HOLD", force_reason="release freeze")
-    assert (held["decision"], held["champion"]) == ("HOLD", None)
-    assert held["reasons"][0].startswith("forced to HOLD: release freeze (the gate says PROMOTE)")
+    assert (held.decision, held.champion) == ("HOLD", None)
+    assert held.reasons[0].startswith("forced to HOLD: release freeze (the gate says PROMOTE)")
     assert is_current(lab.lake, DAY)
-    assert evaluate(lab.lake, DAY, run_id="r2")["outcome"] == "unchanged", "a plain rerun does not undo what a person decided"
+    assert evaluate(lab.lake, DAY, run_id="r2").outcome == "unchanged", "a plain rerun does not undo what a person decided"
     again = evaluate(lab.lake, DAY, run_id="r3", force_decision="HOLD", force_reason="release freeze")
-    assert again["outcome"] == "unchanged"
+    assert again.outcome == "unchanged"
     promoted = evaluate(lab.lake, DAY, run_id="r4", force_decision="PROMOTE", force_reason="the freeze is over")
-    assert promoted["decision"] == "PROMOTE"
+    assert promoted.decision == "PROMOTE"
     entry = read_chain(lab.lake).entries[str(DAY)]
     assert (entry.revision, entry.run_id) == (2, "r4")
 
@@ -159,13 +158,13 @@ def test_a_forced_decision_stands_and_another_force_replaces_it(lab: Lab):
 def test_after_a_rollback_the_result_names_the_champion_that_is_left_and_a_force_takes_another(lab: Lab):
     both(lab, DAY)
     first = evaluate(lab.lake, DAY, run_id="r1")
-    item = Intervention(str(DAY), None, first["champion"], "ann", "it flags every machine", "2026-03-12T00:00:00")
+    item = Intervention(str(DAY), None, first.champion, "ann", "it flags every machine", "2026-03-12T00:00:00")
     update_chain(lab.lake, lambda chain: intervene(chain, item))
     again = evaluate(lab.lake, DAY, run_id="r2")
-    assert (again["outcome"], again["champion"]) == ("unchanged", None)
+    assert (again.outcome, again.champion) == ("unchanged", None)
     forced = evaluate(lab.lake, DAY, run_id="r3", force_decision="PROMOTE", force_reason="better than nothing")
-    assert forced["decision"] == "PROMOTE"
-    assert forced["champion"] not in (None, first["champion"])
+    assert forced.decision == "PROMOTE"
+    assert forced.champion not in (None, first.champion)
 
 
 def test_a_rerun_of_an_old_date_that_decides_otherwise_marks_the_later_ones(lab: Lab):
@@ -187,7 +186,7 @@ def test_a_barred_version_is_not_the_incumbent(lab: Lab):
     item = Intervention(DAY_BEFORE.isoformat(), "x", first, "ann", "it lied", "2026-03-14T00:00:00")
     update_chain(lab.lake, lambda chain: intervene(chain, item))
     both(lab, DAY)
-    assert evaluate(lab.lake, DAY, run_id="r2")["incumbent"] is None
+    assert evaluate(lab.lake, DAY, run_id="r2").incumbent is None
 
 
 def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
@@ -248,8 +247,8 @@ def test_an_incumbent_whose_inputs_are_gone_is_not_judged_and_holds(lab: Lab):
     evaluate(lab.lake, DAY_BEFORE, run_id="r1")
     both(lab, DAY)
     found = evaluate(lab.lake, DAY, run_id="r2")
-    assert found["decision"] == "HOLD"
-    assert "cannot be judged: today's features lack vibration (number)" in found["reasons"][0]
+    assert found.decision == "HOLD"
+    assert "cannot be judged: today's features lack vibration (number)" in found.reasons[0]
 
 
 def test_another_gate_decides_again(lab: Lab):
@@ -259,5 +258,5 @@ def test_another_gate_decides_again(lab: Lab):
     lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"gate": stricter}))
     assert is_current(lab.lake, DAY)
     assert not is_current(lake, DAY)
-    assert evaluate(lake, DAY, run_id="r2")["outcome"] == "done"
+    assert evaluate(lake, DAY, run_id="r2").outcome == "done"
     assert is_current(lake, DAY)

@@ -11,7 +11,8 @@ import pytest
 from perennial.commands.run import run_stages
 from perennial.errors import RefusedError
 from perennial.freshness.unchanged import finished_stages
-from perennial.stages import STAGES, Facts, Run, Stage
+from perennial.lake.result import Outcome, Result, Skipped
+from perennial.stages import STAGES, Run, Stage
 
 DAY = date(2026, 3, 5)
 
@@ -21,18 +22,18 @@ class Scripted(Stage):
 
     summary = "does as it is told"
 
-    def __init__(self, name: str, follows: tuple[str, ...], found: Facts | Exception | None, *, ends: bool = False) -> None:
+    def __init__(self, name: str, follows: tuple[str, ...], found: Result | Exception | None, *, ends: bool = False) -> None:
         self.name, self.follows, self.found, self.skip_ends_run = name, follows, found, ends
         self.ran = 0
 
-    def find(self, run: Run, moment: Any) -> Facts | None:
+    def find(self, run: Run, moment: Any) -> Result | None:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
 
-    def run(self, run: Run, candidate: str | None = None) -> Facts:
+    def run(self, run: Run, candidate: str | None = None) -> Result:
         self.ran += 1
-        return self.find(run, None) or {"outcome": "done"}
+        return self.find(run, None) or DONE
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ def plain_lake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perennial.freshness.unchanged.replace", lambda value, **_: value)
 
 
-UNCHANGED = {"outcome": "unchanged"}
-SKIPPED = {"outcome": "skipped", "reason": "2 of 5 days"}
+DONE, UNCHANGED = Result(Outcome.DONE), Result(Outcome.UNCHANGED)
+SKIPPED = Skipped(reason="2 of 5 days")
 
 
 def test_every_stage_comes_after_those_that_it_follows() -> None:
@@ -92,5 +93,5 @@ def test_the_command_line_skips_as_airflow_does(run: Run) -> None:
         Scripted("side", (), None),
     )
     results = {name: work() for name, work in run_stages(run, [train, judge, side])}
-    assert results == {"train": SKIPPED, "judge": SKIPPED, "side": {"outcome": "done"}}
+    assert results == {"train": SKIPPED, "judge": SKIPPED, "side": DONE}
     assert (train.ran, judge.ran, side.ran) == (1, 0, 1)

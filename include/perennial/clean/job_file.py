@@ -1,0 +1,99 @@
+"""What clean's Spark job is told: the tables to clean, with their drops and contracts. Imports neither Spark nor the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from perennial.store.json_value import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a cell of a column must satisfy: the part of the column's contract that decides rows."""
+
+    type: str
+    required: bool
+    range: Sequence[float] | None
+    enum: Sequence[str | int] | None
+    max_length: int
+    null_text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileToClean:
+    """One file of a drop: its name in the drop, the address of its bytes, and the rows that collect counted."""
+
+    name: str
+    uri: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropToClean:
+    """
+    One drop.
+
+    :param key: fingerprint of the partition that it becomes
+    :param refusal: where to record that its rows are refused
+    :param header: the columns of its files, in their order
+    """
+
+    key: str
+    refusal: str
+    header: Sequence[str]
+    files: Sequence[FileToClean]
+
+
+@dataclass(frozen=True, slots=True)
+class TableToClean:
+    """
+    One table.
+
+    :param columns: pairs, in the order of the table: canonical JSON sorts the names of an object
+    :param days: drops by day (ISO, or `reference`)
+    :param held: days of them that the table holds already
+    :param same: digests of those that it holds under the same fingerprint: they must come out the same
+    :param withdraw: days to remove from the table
+    """
+
+    name: str
+    table: str
+    columns: Sequence[tuple[str, Rules]]
+    key: Sequence[str]
+    max_quarantine_share: float
+    sql: str | None
+    days: Mapping[str, DropToClean]
+    held: Sequence[str]
+    same: Mapping[str, str]
+    withdraw: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanJob:
+    """One job of clean."""
+
+    database: str
+    tables: Sequence[TableToClean]
+
+    def to_json(self) -> Json:
+        """Return the stored form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> CleanJob:
+        """Return a stored job."""
+        return cls(stored["database"], [_read_table(**table) for table in stored["tables"]])
+
+
+def _read_table(columns: Sequence[Any], days: Mapping[str, Any], **others: Any) -> TableToClean:
+    return TableToClean(
+        columns=[(name, Rules(**rules)) for name, rules in columns],
+        days={day: _read_drop(**drop) for day, drop in days.items()},
+        **others,
+    )
+
+
+def _read_drop(files: Sequence[Any], **others: Any) -> DropToClean:
+    return DropToClean(files=[FileToClean(**file) for file in files], **others)

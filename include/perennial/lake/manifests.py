@@ -1,0 +1,72 @@
+"""The manifests of models and releases, as they are stored."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from perennial.store.json_value import Json
+
+
+class StoredFile(TypedDict):
+    """A file of a model or a release: its digest is its address."""
+
+    sha256: str
+    size: int
+
+
+class Measured(TypedDict):
+    """What a training cost."""
+
+    seconds: NotRequired[float]
+    cpu_seconds: float
+
+
+class ModelManifest(TypedDict):
+    """
+    A trained candidate. All of it but `measured` is a function of its job.
+
+    The labels' digests and counts are there where labels have a table of their own. Dates are ISO texts.
+    """
+
+    format: int
+    version: str
+    candidate: str
+    date: str
+    key: str
+    pipeline: str
+    inputs: Json
+    label: Json
+    row_key: list[str]
+    seed: int
+    begins: str | None
+    versions: dict[str, str]
+    files: dict[str, StoredFile]
+    columns: str
+    window: list[str]
+    holdout: list[str]
+    digests: dict[str, str]
+    label_digests: NotRequired[dict[str, str]]
+    unlabelled_rows: NotRequired[int]
+    unmatched_labels: NotRequired[int]
+    rows: dict[str, int]
+    base_rate: float
+    metrics: dict[str, float | None]
+    measured: Measured
+
+
+class ReleaseManifest(TypedDict):
+    """A release: `model` and `decision` are addresses; `as_of` is the midnight of its lookups."""
+
+    format: int
+    release: str
+    pipeline: str
+    space: str
+    date: str
+    as_of: str
+    version: str
+    model: str
+    files: dict[str, StoredFile]
+    inputs: Json
+    row_key: list[str]
+    p99_ms: float
+    decision: str

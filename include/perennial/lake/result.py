@@ -1,0 +1,59 @@
+"""The result of a stage, which Airflow, the command line and the demo read as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import date
+from enum import Enum, StrEnum
+from typing import Any, ClassVar
+
+from perennial.store.json_value import JsonValue
+
+
+class Outcome(StrEnum):
+    """Whether a stage had anything to do."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The base of all results; their JSON has the fields in this order."""
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset()
+    """Fields that the JSON leaves out where they are None."""
+
+    outcome: Outcome
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the result in values that JSON has."""
+        values = asdict(self, dict_factory=_plain_values)
+        return {name: value for name, value in values.items() if value is not None or name not in self.WHERE_KNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Result):
+    """A stage that was left out, and the reason."""
+
+    WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"date", "candidate"})
+
+    outcome: Outcome = Outcome.SKIPPED
+    date: date | None = None
+    candidate: str | None = None
+    reason: str = ""
+
+
+def _plain_values(fields: Iterable[tuple[str, Any]]) -> dict[str, JsonValue]:
+    return {name: _plain(value) for name, value in fields}
+
+
+def _plain(value: Any) -> Any:
+    """Return a date as its text and an outcome as its word: Airflow stores other types with the names of their classes."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.value if isinstance(value, Enum) else value

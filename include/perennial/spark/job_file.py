@@ -1,0 +1,26 @@
+"""The job file of a Spark stage: all that the job needs, so that it looks at nothing else. Imports neither Spark nor the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from perennial.store.json_value import Json
+
+FORMAT = 1
+
+
+class SparkJob(Protocol):
+    """The part of a job file that belongs to its stage."""
+
+    def to_json(self) -> Json:
+        """Return the stored form."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostRecord:
+    """Where a job records its cost, and the dates (ISO) among which the cost is divided."""
+
+    uri: str
+    dates: Sequence[str]
