@@ -7,8 +7,7 @@ import sys
 import yaml
 
 from perennial.config.pipeline import Autoscaling, Deployment, Resources
-from perennial.runtime.cluster import Body
-from perennial.runtime.kubernetes import KubernetesSettings
+from perennial.runtime.kubernetes import Body, KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_objects, service
 from perennial.runtime.training_pod import training_pod
 

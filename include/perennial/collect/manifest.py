@@ -6,12 +6,13 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from perennial.config.values import is_file_name
+from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 
 FILE = "_MANIFEST.json"
@@ -53,7 +54,7 @@ class _FileText(_Text):
     rows: _Count
 
 
-def _format(value: object) -> object:
+def _format(value: JsonValue) -> JsonValue:
     if isinstance(value, bool | float):  # true == 1 == 1.0
         raise ValueError(f"expected the number 1, found {json.dumps(value)}")
     return value
@@ -128,8 +129,8 @@ def _shown(text: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in cut)
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _no_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
     for key, value in pairs:
         if key in found:
             raise ValueError(f"key {key!r} stands there twice")

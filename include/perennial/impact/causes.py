@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from perennial.fingerprints.keys import Category, Key, StaleCause, causes, marks_of
 from perennial.fingerprints.recipes import Recipe, recipe_of
+from perennial.store.json_value import Json, JsonValue
 
 
 def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[StaleCause]:
@@ -23,7 +23,7 @@ def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[StaleCause
     return found
 
 
-def differences(old: Any, new: Any, *, values: bool = False, path: str = "") -> list[str]:
+def differences(old: JsonValue, new: JsonValue, *, values: bool = False, path: str = "") -> list[str]:
     """
     Return the places where two JSON values differ, as dotted names with `added`, `removed` or `changed`.
 
@@ -34,7 +34,7 @@ def differences(old: Any, new: Any, *, values: bool = False, path: str = "") -> 
     return list(_differences(old, new, values, path))
 
 
-def _differences(old: Any, new: Any, values: bool, path: str) -> Iterator[str]:
+def _differences(old: JsonValue, new: JsonValue, values: bool, path: str) -> Iterator[str]:
     if old == new:
         return
     before, after = _named(old), _named(new)
@@ -53,7 +53,7 @@ def _differences(old: Any, new: Any, values: bool, path: str) -> Iterator[str]:
         yield f"{path} in another order"
 
 
-def _named(value: Any) -> Mapping[str, Any] | None:
+def _named(value: JsonValue) -> Json | None:
     """Return a JSON object, or a list of pairs, as a mapping; None for anything else."""
     if isinstance(value, Mapping):
         return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def _numbered(table: pa.Table, names: Sequence[str], number: str) -> pa.Table:
 
 
 def _require_same_types(features: pa.Table, labels: pa.Table, names: Sequence[str]) -> None:
-    types: list[tuple[str, Any, Any]] = [(name, features[name].type, labels[name].type) for name in names]
+    types: list[tuple[str, pa.DataType, pa.DataType]] = [(name, features[name].type, labels[name].type) for name in names]
     problems = [f"{name}: {theirs} in labels.sql, {ours} in features.sql" for name, ours, theirs in types if ours != theirs]
     if problems:
         raise RefusedError(

@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.schema import Schema
+    from pyiceberg.table.metadata import TableMetadata
+    from pyiceberg.table.snapshots import Snapshot
 
 PROPERTY = "perennial."
 DATES_AT_ONCE = 7
@@ -91,7 +95,7 @@ class Tables:
         self.database = database
 
     @cached_property
-    def _catalog(self) -> Any:
+    def _catalog(self) -> Catalog:
         from pyiceberg.catalog import load_catalog
 
         uri = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
@@ -131,15 +135,13 @@ class _Remembered(Tables):
         return self._states[table]
 
 
-def read_partitions(metadata: Any, snapshot: Any) -> tuple[dict[str, Partition], frozenset[str]]:
+def read_partitions(metadata: TableMetadata, snapshot: Snapshot | None) -> tuple[dict[str, Partition], frozenset[str]]:
     """
     Walk a snapshot's ancestors, newest first; the first word about a partition holds. Return also the days that were reshaped.
 
     Rows written with other columns than the table has now are not what their key promised: a column that was dropped and added
     again is null in them. Such a partition keeps its rows and loses its key, so that it counts as stale; its digest names what
     is left of it.
-
-    :param metadata: pyiceberg's TableMetadata
     """
     schemas = {schema.schema_id: schema for schema in metadata.schemas}
     current = schemas[metadata.current_schema_id]
@@ -153,7 +155,8 @@ def read_partitions(metadata: Any, snapshot: Any) -> tuple[dict[str, Partition],
             found[day] = partition = Partition(**json.loads(value))
             # Commits of earlier versions name no columns: those of the snapshot itself are theirs.
             number = snapshot.schema_id if partition.schema is None else partition.schema
-            if partition != WITHDRAWN and number != current.schema_id and not _is_same(written := schemas.get(number), current):
+            written = schemas.get(number) if number is not None else None
+            if partition != WITHDRAWN and number != current.schema_id and not _is_same(written, current):
                 found[day] = replace(partition, key="", digest=_digest_of_rest(partition.digest, written, current))
                 reshaped.add(day)
         parent = snapshot.parent_snapshot_id
@@ -161,12 +164,12 @@ def read_partitions(metadata: Any, snapshot: Any) -> tuple[dict[str, Partition],
     return {day: partition for day, partition in found.items() if partition != WITHDRAWN}, frozenset(reshaped)
 
 
-def _is_same(written: Any, current: Any) -> bool:
+def _is_same(written: Schema | None, current: Schema) -> bool:
     """Tell whether two schemas hold the same columns in the same order; a schema that was cleaned up (None) is another."""
     return written is not None and [field.field_id for field in written.fields] == [field.field_id for field in current.fields]
 
 
-def _digest_of_rest(digest: str, written: Any, current: Any) -> str:
+def _digest_of_rest(digest: str, written: Schema | None, current: Schema) -> str:
     """Return a digest of rows that were written with other columns, as the present columns show them."""
     left = {field.field_id for field in written.fields} if written is not None else set()
     columns = [[field.name, str(field.field_type), field.field_id in left] for field in current.fields]

@@ -31,7 +31,7 @@ class WaitForDropOperator(BaseOperator):
         self.pipeline = pipeline
         self.day = day
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, str]:
         from perennial.collect.deadline import deadlines
         from perennial.lake.lake import open_lake
 
@@ -46,12 +46,12 @@ class WaitForDropOperator(BaseOperator):
             self.log.info("Waiting until %s for %s", until, uri)
         self.defer(trigger=ManifestsTrigger(deadlines=missing), method_name="execute_complete")
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         if event["missing"]:
             raise self._missing(event["missing"], event["problem"])
         return self._landed()
 
-    def _landed(self) -> dict[str, Any]:
+    def _landed(self) -> dict[str, str]:
         self.log.info("Every source of %s has landed", self.day)
         return {"outcome": "done", "date": self.day}
 

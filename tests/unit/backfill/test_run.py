@@ -103,8 +103,8 @@ def backfill(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Answers:
         airflow, shown = Airflow(lake, looks, list(polls)), []
         client = cast("AirflowClient", airflow)
         result = run.run_history(client, lake, PLAN, Again.MISSING, lambda now: shown.append(now.total - now.ended))
-        assert result["backfills"] == ([OURS] if airflow.created else [THEIRS])
-        return result["backfills"], shown
+        assert result.backfills == ([OURS] if airflow.created else [THEIRS])
+        return result.backfills, shown
 
     return start
 
