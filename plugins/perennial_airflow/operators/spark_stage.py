@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +11,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.settings import get_settings
 from perennial_airflow.lake import lake_of
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
@@ -71,7 +71,7 @@ class SparkStageOperator(SparkSubmitOperator):
         self.application = plan.application
         self.application_args = [str(plan.job_uri)]
         self.conf = dict(plan.conf)
-        self._spark_binary = os.environ.get("PERENNIAL_SPARK_SUBMIT")
+        self._spark_binary = get_settings().spark_submit
         self._hook = None  # it keeps what was submitted before
         try:
             super().execute(context)
