@@ -60,13 +60,17 @@ class Settings(BaseSettings):
     runtime: str | None = _variable(
         "PERENNIAL_RUNTIME", None, "Runtime of all pipelines, `process` or `kubernetes`; their own `runtime` when it is not set."
     )
-    kubeconfig: str | None = _variable("KUBECONFIG", None, "File of the cluster; the cluster of the pod when it is not set.")
+    kubeconfig: str | None = _variable(
+        "KUBECONFIG", None, "Kubeconfig file of the cluster; `~/.kube/config`, or the pod's own cluster, when it is not set."
+    )
     training_namespace: str = _variable("PERENNIAL_KUBERNETES_NAMESPACE", "perennial-training", "Namespace of training pods.")
     serving_namespace: str = _variable(
         "PERENNIAL_KUBERNETES_SERVING_NAMESPACE", "perennial-serving", "Namespace of model servers."
     )
     kubernetes_s3_endpoint: str | None = _variable(
-        "PERENNIAL_KUBERNETES_S3_ENDPOINT", None, "Address of the object store for pods; AWS_ENDPOINT_URL_S3 when it is not set."
+        "PERENNIAL_KUBERNETES_S3_ENDPOINT",
+        None,
+        "Address of the object store for pods; that of `AWS_ENDPOINT_URL_S3` when it is not set.",
     )
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
@@ -116,7 +120,7 @@ def get_settings() -> Settings:
 
 @lru_cache(maxsize=8)
 def _read_settings(_values: tuple[str | None, ...]) -> Settings:
-    """Read the environment; the cache is by its values, since reading takes 2 ms and some callers ask in loops."""
+    """Read the environment; the cache is by its values, since reading takes 0.7 ms, a look at the values 0.02 ms."""
     try:
         return Settings()
     except ValidationError as error:

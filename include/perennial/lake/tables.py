@@ -93,7 +93,9 @@ class Tables:
     def _catalog(self) -> Any:
         from pyiceberg.catalog import load_catalog
 
-        from perennial.settings import get_settings
+        from perennial.settings import (
+            get_settings,  # Spark jobs import this module, and their environment lacks pydantic-settings
+        )
 
         return load_catalog("ice", type="hive", uri=get_settings().metastore_uri, **file_io_properties())
 
