@@ -35,7 +35,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -172,6 +172,9 @@ compose-down: ## Stop the containers; data stays in the volume
 
 test-compose: setup image-server image-airflow ## The demo's DAG for two dates in containers: up, run, down
 	$(call timed,Tests in containers,PERENNIAL_TAG=$(IMAGE_TAG) .venv/bin/python -m pytest --capture=no tests/compose)
+
+settings-page: setup ## Make docs/reference/settings.md from the class of the settings
+	$(call timed,Page of the settings,PYTHONPATH=include:tests/support .venv/bin/python -m settings_page)
 
 lock: $(UV_STAMP) ## Resolve every requirements file again and write its lock file
 	$(call timed,Locking,\

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
@@ -10,6 +9,7 @@ from airflow.sdk import DAG
 from perennial.config.load import FILE, load_pipeline, pipeline_names, pipelines_folder
 from perennial.errors import PerennialError
 from perennial.runtime.choice import runtime_of
+from perennial.settings import get_settings
 from perennial_airflow import tasks
 
 
@@ -27,7 +27,7 @@ def on_kubernetes() -> list[str]:
 
 def _may_be(name: str) -> bool:
     """Tell whether a pipeline may be one: this file is parsed again and again, and reading a hundred of them takes a while."""
-    return bool(os.environ.get("PERENNIAL_RUNTIME")) or b"kubernetes" in (pipelines_folder() / name / FILE).read_bytes()
+    return get_settings().runtime is not None or b"kubernetes" in (pipelines_folder() / name / FILE).read_bytes()
 
 
 if names := on_kubernetes():

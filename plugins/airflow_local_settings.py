@@ -19,6 +19,7 @@ USED_BY_TASKS = (
     "pyarrow.compute",
     "pyarrow.parquet",
     "pydantic",
+    "pydantic_settings",
     "pyiceberg.catalog.hive",
     "pyiceberg.io.pyarrow",
     "pyiceberg.table",

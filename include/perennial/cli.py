@@ -74,9 +74,9 @@ def run_command(arguments: Sequence[str]) -> int:
 
     With --json, standard output is exactly one JSON value, {"error": …} when the command did not succeed.
     """
-    load_environment()
     show_progress()
     try:
+        load_environment()
         return int(app(list(arguments), standalone_mode=False) or 0)
     except typer.Exit as stop:
         return _fail(arguments, "Stopped.", 130) if stop.exit_code == 130 else stop.exit_code  # typer's word for Ctrl-C

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial.config.load import load_pipeline
-from perennial.errors import PipelineRefusedError
+from perennial.errors import PerennialError, PipelineRefusedError
 from perennial.fingerprints.known_sources import keep_sources
 from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "doctor":
             return show_doctor(config, options.json)
         return prepare(config)
-    except StackError as error:
+    except PerennialError as error:
         out.print(f"[red]✗[/] {escape(str(error))}")
         return 1
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from perennial.settings import get_settings
 from stack.airflow_forks import AirflowForks
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -25,13 +26,13 @@ from stack.secrets import secret, write_private
 PARALLELISM = 4
 """Task processes at a time; each idle worker costs memory and start-up time, and the stack is meant for two cores."""
 
-CONNECTIONS = {
-    "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # boto3's own chain finds address and keys
-    "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps(
-        {"conn_type": "spark", "host": os.environ.get("PERENNIAL_SPARK_MASTER") or "local[2]"}
-    ),
-}
-"""They hold no secrets, so the environment may carry them."""
+
+def connections() -> dict[str, str]:
+    """Return Airflow's connections as variables; they hold no secrets, so the environment may carry them."""
+    return {
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # boto3's own chain finds address and keys
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": get_settings().spark_master}),
+    }
 
 
 def airflow_services(config: StackConfig) -> tuple[Service, ...]:
@@ -48,7 +49,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
             name=name,
             argv=(str(config.python), "-m", "airflow", *command),
             fork=partial(forks.fork, command),
-            env=CONNECTIONS,
+            env=connections(),
             ports=ports,
             is_ready=lambda: _is_healthy(config, name, part),
             ready_seconds=180,
@@ -86,7 +87,7 @@ def migrate_airflow(config: StackConfig) -> bool:
     log = config.logs / "airflow-migrate.log"
     with log.open("wb") as output:
         command = [str(config.python), "-m", "airflow", "db", "migrate"]
-        environment = config.process_environment(CONNECTIONS)
+        environment = config.process_environment(connections())
         done = subprocess.run(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=config.repo, check=False)
     if done.returncode != 0:
         raise StackError(f"Airflow: `airflow db migrate` ended with {done.returncode}. The end of {log}:\n{last_lines(log)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-from perennial.settings import ENVIRONMENT_FILE
+from perennial.settings import ENVIRONMENT_FILE, Settings, get_settings
 from stack.errors import StackError
 from stack.files import write_file
 from stack.record import Record
@@ -62,18 +62,19 @@ class Store:
     region: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Store | None:
-        """Read PERENNIAL_STORE_CREDENTIALS, which says that there is one, PERENNIAL_STORE_ENDPOINT, _REGION and PERENNIAL_LAKE."""
-        named = environment.get("PERENNIAL_STORE_CREDENTIALS")
-        if not named:
+    def from_settings(cls, settings: Settings) -> Store | None:
+        """Return the store that PERENNIAL_STORE_CREDENTIALS, _ENDPOINT, _REGION and PERENNIAL_LAKE name; None without credentials."""
+        credentials = settings.store_credentials
+        if credentials is None:
             return None
-        lake = environment.get("PERENNIAL_LAKE") or ""
-        if not Path(named).is_file():
-            raise StackError(f"PERENNIAL_STORE_CREDENTIALS names {named}, which is no file. Name one in the format of AWS's own.")
+        lake = settings.lake if "lake" in settings.model_fields_set else ""
+        if not credentials.is_file():
+            raise StackError(
+                f"PERENNIAL_STORE_CREDENTIALS names {credentials}, which is no file. Name one in the format of AWS's own."
+            )
         if not lake.startswith("s3://"):
             raise StackError(f"PERENNIAL_LAKE is {lake!r}, expected s3://BUCKET: with a store of yours, say where the lake is.")
-        region = environment.get("PERENNIAL_STORE_REGION") or "us-east-1"
-        return cls(Path(named).resolve(), lake.rstrip("/"), environment.get("PERENNIAL_STORE_ENDPOINT") or None, region)
+        return cls(credentials.resolve(), lake.rstrip("/"), settings.store_endpoint, settings.store_region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,11 @@ class StackConfig:
     """What users call listens here: in a container on all of its addresses, of which docker publishes one of this machine."""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> StackConfig:
-        """Read PERENNIAL_VAR, PERENNIAL_PORT_OFFSET and PERENNIAL_PIPELINES; all have defaults."""
-        environment = os.environ if environment is None else environment
-        var = Path(environment.get("PERENNIAL_VAR") or REPO / "var").resolve()
-        text = environment.get("PERENNIAL_PORT_OFFSET") or _offset_of_running(var) or "0"
+    def from_environment(cls) -> StackConfig:
+        """Return the stack that the settings describe; all of them have defaults."""
+        settings = get_settings()
+        var = (settings.var or REPO / "var").resolve()
+        text = settings.port_offset or _offset_of_running(var) or "0"
         # From 32768 on Linux gives ports to outgoing connections: one of them would hold ours now and then. Servers count up.
         highest = 32_000 - max(PORTS.values())
         if not (text.isascii() and text.isdigit() and int(text) <= highest):
@@ -110,11 +111,11 @@ class StackConfig:
             repo=REPO,
             var=var,
             offset=int(text),
-            pipelines=Path(environment.get("PERENNIAL_PIPELINES") or REPO / "include" / "pipelines").resolve(),
-            store=Store.from_environment(environment),
-            s3_bind=_one_address(environment.get("PERENNIAL_S3_BIND") or "127.0.0.1"),
-            keys=Path(environment["PERENNIAL_KEYS"]) if environment.get("PERENNIAL_KEYS") else None,
-            bind=environment.get("PERENNIAL_BIND") or "127.0.0.1",
+            pipelines=(settings.pipelines or REPO / "include" / "pipelines").resolve(),
+            store=Store.from_settings(settings),
+            s3_bind=_one_address(settings.s3_bind),
+            keys=settings.keys,
+            bind=settings.bind,
         )
 
     def check_offset(self) -> None:

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 
 from stack.__main__ import up
-from stack.config import StackConfig
+from stack.config import REPO, StackConfig
 from stack.plan import Outcome, bring_down, bring_up, choose, plan
 from stack.postgres import database_password, remove_postgres
 from stack.probe import taken_by
@@ -27,7 +27,7 @@ PARTS = ("s3", "postgres")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfig]:
     var = tmp_path_factory.mktemp("stack")
     one = next(config for offset in range(1000, 2000, 20) if is_free(config := StackConfig(var, var, offset)))
-    one = StackConfig(StackConfig.from_environment({}).repo, var, one.offset, var)
+    one = StackConfig(REPO, var, one.offset, var)
     assert not [outcome.problem for outcome in start(one) if outcome.problem]
     yield one
     bring_down(one, choose(plan(one), PARTS, with_needs=False), lambda _: None)

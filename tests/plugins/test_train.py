@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial.errors import PerennialError
-from perennial.lake.result import Outcome
+from perennial.lake.result import Outcome, Skipped
 from perennial.train.plan import Trained, TrainingPlan
 from perennial_airflow import tasks
 
@@ -34,7 +34,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         if world.error:
             raise world.error
 
-    def finished(_: Any, plan: TrainingPlan) -> Trained:
+    def finished(_: Any, plan: TrainingPlan) -> Trained | Skipped:
+        if plan.skipped:
+            return Skipped(candidate=plan.candidate, reason=plan.skipped)
         return Trained(Outcome.DONE, plan.candidate, "v", "s3://m", {}, None, None, {"roc_auc": 0.5})
 
     monkeypatch.setattr(tasks, "lake_of", lambda _: lake)

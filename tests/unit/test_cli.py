@@ -356,6 +356,13 @@ def test_settings_of_the_checkout_yield_to_the_shell_and_belong_to_its_own_stack
     assert os.environ["PERENNIAL_LAKE"] == "s3://mine"
 
 
+def test_a_wrong_setting_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "many")
+    code, found = call("validate")
+    assert code == 1
+    assert "PERENNIAL_ENDPOINT_PORT is 'many'" in found["error"]
+
+
 def test_no_environment_file_changes_nothing() -> None:
     assert not load_environment()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from perennial.calendar import parse_date
 from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
 from perennial.config.pipeline import Pipeline
 from perennial.errors import PerennialError, RefusedError
+from perennial.settings import get_settings
 
 if TYPE_CHECKING:  # opening one imports what --help does not need
     from perennial.lake.lake import Lake
@@ -48,7 +48,7 @@ def lake_of(pipeline: Pipeline) -> Lake:
     """Open the lake of a pipeline; say at once when the stack of this machine is down."""
     from perennial.lake.lake import open_lake
 
-    store = urlsplit(os.environ.get("AWS_ENDPOINT_URL_S3", ""))
+    store = urlsplit(get_settings().s3_endpoint or "")
     if store.hostname in ("127.0.0.1", "localhost") and store.port:
         with socket.socket() as probe:
             probe.settimeout(5)

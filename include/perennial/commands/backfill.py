@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sized
 from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +16,7 @@ from perennial.backfill.again import Again
 from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
+from perennial.settings import describe_missing, get_settings
 
 if TYPE_CHECKING:
     from perennial.backfill.airflow_client import AirflowClient
@@ -171,10 +170,13 @@ def _expected(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, only_sta
 
 def _access() -> tuple[str, str]:
     """Return Airflow's address and the password of its user `admin`, as the stack wrote them down."""
-    url, file = os.environ.get("PERENNIAL_AIRFLOW_URL"), os.environ.get("PERENNIAL_AIRFLOW_LOGIN")
-    if not url or not file or not Path(file).exists():
+    settings = get_settings()
+    if settings.airflow_url is None or settings.airflow_login is None:
+        missing = "airflow_url" if settings.airflow_url is None else "airflow_login"
+        raise PerennialError(describe_missing(missing), remedy="Start the stack (`make up`), or set the variable.")
+    if not settings.airflow_login.exists():
         raise PerennialError(STACK_IS_DOWN)
-    return url, Path(file).read_text(encoding="utf-8").strip()
+    return settings.airflow_url, settings.airflow_login.read_text(encoding="utf-8").strip()
 
 
 def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) -> list[str]:

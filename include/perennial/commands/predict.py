@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from perennial.lake.lake import Lake
     from perennial.store.json_value import JsonValue
 
+FORWARDED_PORT = 8090
+"""Port of this machine in the `kubectl port-forward` that is printed."""
+
 
 def predict(
     pipeline: PipelineName = None,
@@ -54,7 +57,6 @@ def predict(
 def _how_to_ask(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
     """Return the shell commands that ask the same."""
     from perennial.runtime.choice import runtime_of
-    from perennial.runtime.endpoints import FIRST_PORT
 
     if runtime_of(pipeline) == "process":
         return [_curl(look(pipeline).url, records)]
@@ -62,8 +64,8 @@ def _how_to_ask(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
     from perennial.runtime.serving_objects import service_name
 
     namespace, service = KubernetesSettings.read(SERVING).namespace, f"service/{service_name(pipeline.name)}"
-    forward = shlex.join(["kubectl", "-n", namespace, "port-forward", service, f"{FIRST_PORT}:80"])
-    return [f"{forward} &", _curl(f"http://127.0.0.1:{FIRST_PORT}", records)]
+    forward = shlex.join(["kubectl", "-n", namespace, "port-forward", service, f"{FORWARDED_PORT}:80"])
+    return [f"{forward} &", _curl(f"http://127.0.0.1:{FORWARDED_PORT}", records)]
 
 
 def _curl(url: str, records: list[JsonValue]) -> str:

@@ -15,6 +15,7 @@ from perennial.config.text import read_sql, read_text, shown, sql_names
 from perennial.config.values import NAME
 from perennial.config.yaml_reader import Document, parse_yaml
 from perennial.errors import PipelineRefusedError, did_you_mean
+from perennial.settings import ROOT, get_settings
 
 FILE = "pipeline.yaml"
 NEAR_MISS = "pipeline.yml"
@@ -25,8 +26,7 @@ T = TypeVar("T")
 
 def pipelines_folder() -> Path:
     """Return the folder that holds the pipelines: PERENNIAL_PIPELINES, or include/pipelines of this checkout."""
-    configured = os.environ.get("PERENNIAL_PIPELINES")
-    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "pipelines"
+    return get_settings().pipelines or ROOT / "include" / "pipelines"
 
 
 def pipeline_names(folder: Path | None = None) -> list[str]:

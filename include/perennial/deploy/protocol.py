@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
 from perennial.runtime.base import EndpointMissingError, Runtime
+from perennial.settings import describe_missing, get_settings
 
 log = logging.getLogger(__name__)
 
@@ -158,10 +158,10 @@ def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedEr
 
 def refuse_elsewhere(lake: Lake, active: Active, runtime: Runtime) -> None:
     """Refuse to release on this machine what users get from a cluster, unless that is said in so many words."""
-    if (active.runtime, runtime.name) == ("kubernetes", "process") and not os.environ.get("PERENNIAL_RUNTIME"):
+    if (active.runtime, runtime.name) == ("kubernetes", "process") and get_settings().runtime is None:
         raise RefusedError(
             f"Pipeline {lake.pipeline.name!r}: release {active.release} serves on Kubernetes, this process would serve from this "
-            "machine: PERENNIAL_RUNTIME is not set",
+            f"machine: {describe_missing('runtime')}",
             remedy="Set PERENNIAL_RUNTIME=kubernetes, and what docs/how-to/run-on-kubernetes.md lists; "
             "PERENNIAL_RUNTIME=process if you mean to leave the cluster.",
         )

@@ -20,7 +20,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
     {
         "perennial": "it turns off the telemetry of ONNX Runtime",
         "perennial.errors": "texts and exit codes of what fails, and so has no result",
-        "perennial.settings": "where the stores are: the bytes are the same at any address",
+        "perennial.settings": "where stores, programs and pods are: the bytes are the same at any address",
         "perennial.fingerprints.code": "finds out which code decides: another answer is another part of the key already",
         "perennial.store.heads": "moves an object on a condition; what it holds is made elsewhere",
         "perennial.fingerprints.keys": "makes the keys themselves: other keys for the same parts are other names already",

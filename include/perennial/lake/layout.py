@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import date
+
+from perennial.settings import get_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +114,4 @@ class Layout:
 
 def lake_root() -> str:
     """Return the address of the lake: PERENNIAL_LAKE, or s3://perennial."""
-    return os.environ.get("PERENNIAL_LAKE", "s3://perennial").rstrip("/")
+    return get_settings().lake.rstrip("/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
@@ -98,8 +97,11 @@ class Tables:
     def _catalog(self) -> Catalog:
         from pyiceberg.catalog import load_catalog
 
-        uri = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
-        return load_catalog("ice", type="hive", uri=uri, **file_io_properties())
+        from perennial.settings import (
+            get_settings,  # Spark jobs import this module, and their environment lacks pydantic-settings
+        )
+
+        return load_catalog("ice", type="hive", uri=get_settings().metastore_uri, **file_io_properties())
 
     def at_one_moment(self) -> Tables:
         """Return the same tables, each as it is when it is asked for first: for questions that change nothing."""
@@ -180,10 +182,11 @@ def file_io_properties() -> dict[str, str]:
     """Return pyiceberg's file properties from boto3's own configuration chain."""
     import boto3
 
+    from perennial.settings import get_settings
+
     session = boto3.session.Session()
     properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", "s3.region": session.region_name or "us-east-1"}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
-    if endpoint:
+    if endpoint := get_settings().s3_endpoint:
         properties["s3.endpoint"] = endpoint
     credentials = session.get_credentials()
     if credentials is not None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 from perennial.config.pipeline import Pipeline
 from perennial.errors import RefusedError, did_you_mean
 from perennial.runtime.base import Runtime
+from perennial.settings import get_settings
 
 RUNTIMES = ("process", "kubernetes")
 
 
 def runtime_of(pipeline: Pipeline) -> str:
     """Return where the pipeline trains and serves: PERENNIAL_RUNTIME, or what its YAML says."""
-    chosen = os.environ.get("PERENNIAL_RUNTIME") or pipeline.runtime
+    chosen = get_settings().runtime or pipeline.runtime
     if chosen not in RUNTIMES:
         raise RefusedError(f"PERENNIAL_RUNTIME is {chosen!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(chosen, RUNTIMES)}")
     return chosen

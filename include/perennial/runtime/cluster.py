@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from perennial.errors import PerennialError, RefusedError
 from perennial.runtime.kubernetes import Body
+from perennial.settings import get_settings
 
 FIELD_MANAGER = "perennial"
 ANSWER_SECONDS = 10.0
@@ -146,7 +147,7 @@ class Cluster:
     @cached_property
     def _api(self) -> Any:
         found = client.Configuration()
-        if (named := os.environ.get("KUBECONFIG")) and not any(Path(one).is_file() for one in named.split(os.pathsep)):
+        if (named := get_settings().kubeconfig) and not any(Path(one).is_file() for one in named.split(os.pathsep)):
             raise RefusedError(
                 f"KUBECONFIG names {named}, where no file is", remedy="Name the file of the cluster that is meant."
             )

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from perennial.config.load import pipeline_names
 from perennial.errors import PerennialError, RefusedError
-from perennial.settings import var_folder
+from perennial.settings import get_settings, var_folder
 
 FILE = "endpoints.json"
-FIRST_PORT = 8090
 MOST_PLACES = 10_000
 
 
 def endpoint_url(pipeline: str) -> str:
     """Return the address of a pipeline's model server: PERENNIAL_ENDPOINT_PORT plus the pipeline's place."""
-    first = int(os.environ.get("PERENNIAL_ENDPOINT_PORT") or FIRST_PORT)
+    first = get_settings().endpoint_port
     places = with_places(read_places(var_folder()), pipeline_names())
     if pipeline not in places:
         raise RefusedError(f"Pipeline {pipeline!r} has no model server here", remedy=f"There are: {', '.join(places) or 'none'}.")

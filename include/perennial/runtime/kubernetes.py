@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from perennial.errors import RefusedError
 from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
+from perennial.settings import Settings, describe_missing, get_settings, variables_of
 from perennial.store.objects import Objects
 
 Body = dict[str, Any]
@@ -23,8 +23,8 @@ MANAGED_BY = "perennial"
 USER = 10001
 
 TRAINING, SERVING = "training", "serving"
-_IMAGES = {TRAINING: "PERENNIAL_TRAINER_IMAGE", SERVING: "PERENNIAL_SERVER_IMAGE"}
-_NAMESPACES = {TRAINING: "PERENNIAL_KUBERNETES_NAMESPACE", SERVING: "PERENNIAL_KUBERNETES_SERVING_NAMESPACE"}
+_IMAGES = {TRAINING: "trainer_image", SERVING: "server_image"}
+_NAMESPACES = {TRAINING: "training_namespace", SERVING: "serving_namespace"}
 LAKE_LABEL = "perennial/lake"
 """Whose an object is: two installations in one namespace must not take each other's."""
 
@@ -42,14 +42,15 @@ class KubernetesSettings:
     """Whose the pods are: see perennial.lake.identity."""
 
     @classmethod
-    def read(cls, work: str, environment: Mapping[str, str] = os.environ) -> KubernetesSettings:
-        """Read the settings of one kind of work (training, serving) from the environment; docs/how-to/run-on-kubernetes.md lists them."""
+    def read(cls, work: str) -> KubernetesSettings:
+        """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
+        settings = get_settings()
         return cls(
-            namespace=environment.get(_NAMESPACES[work]) or f"perennial-{work}",
-            image=environment.get(_IMAGES[work]) or None,
+            namespace=getattr(settings, _NAMESPACES[work]),
+            image=getattr(settings, _IMAGES[work]),
             work=work,
-            s3_endpoint=_endpoint(environment),
-            region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1",
+            s3_endpoint=_endpoint(settings),
+            region=settings.region,
         )
 
     def of(self, objects: Objects) -> KubernetesSettings:
@@ -60,7 +61,7 @@ class KubernetesSettings:
         """Return the image, or raise RefusedError: only who starts pods needs one."""
         if self.image is None:
             raise RefusedError(
-                f"Pods in {self.namespace} need an image: {_IMAGES[self.work]} is not set",
+                f"Pods in {self.namespace} need an image: {describe_missing(_IMAGES[self.work])}",
                 remedy="`make images` builds it and prints its name; push it to where the cluster pulls from.",
             )
         return self.image
@@ -78,19 +79,20 @@ class KubernetesSettings:
         }
 
 
-def _endpoint(environment: Mapping[str, str]) -> str | None:
+def _endpoint(settings: Settings) -> str | None:
     """Return the object store as pods see it; None: AWS."""
-    name = next((name for name in ("PERENNIAL_KUBERNETES_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3") if environment.get(name)), None)
-    if name is None:
+    field = "s3_endpoint" if settings.kubernetes_s3_endpoint is None else "kubernetes_s3_endpoint"
+    endpoint: str | None = getattr(settings, field)
+    if endpoint is None:
         return None
     try:
-        parts = urlsplit(environment[name])
+        parts = urlsplit(endpoint)
         well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         well_formed = False
     if not well_formed:
-        raise RefusedError(f"{name} is {environment[name]!r}, expected http://HOST:PORT or https://HOST")
-    return environment[name]
+        raise RefusedError(f"{variables_of(field)[0]} is {endpoint!r}, expected http://HOST:PORT or https://HOST")
+    return endpoint
 
 
 def restricted_pod(container: Body) -> Body:

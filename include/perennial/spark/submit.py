@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 from collections import deque
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
+from perennial.settings import describe_missing, get_settings
 from perennial.spark.conf import iceberg_conf
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.store.objects import canonical_json, sha256
@@ -61,8 +61,8 @@ def plan_job(
     body = canonical_json({**content, "cost": asdict(cost) if cost else None})
     uri = lake.layout.job(sha256(body))
     lake.objects.create(uri, body)
-    metastore = os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
-    conf = iceberg_conf(metastore, lake.layout.warehouse, os.environ.get("AWS_ENDPOINT_URL_S3"))
+    settings = get_settings()
+    conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
     if interpreted:
         conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
     return SparkPlan(script, uri, todo, conf)
@@ -77,9 +77,11 @@ def submit(plan: SparkPlan) -> bool:
     """
     if plan.job_uri is None:
         return False
-    program = os.environ.get("PERENNIAL_SPARK_SUBMIT")
-    if not program:
-        raise PerennialError("PERENNIAL_SPARK_SUBMIT is not set. Start the stack (make up), or name a spark-submit there.")
+    program = get_settings().spark_submit
+    if program is None:
+        raise PerennialError(
+            describe_missing("spark_submit"), remedy="Start the stack (`make up`), or set the variable to a spark-submit."
+        )
     last: deque[str] = deque(maxlen=_LAST_LINES)
     conf = [word for name, value in plan.conf.items() for word in ("--conf", f"{name}={value}")]
     command = [program, *conf, plan.application, plan.job_uri]

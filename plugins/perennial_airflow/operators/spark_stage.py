@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -14,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.result import Outcome
+from perennial.settings import get_settings
 from perennial.stages import Run, SparkStage, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
@@ -73,7 +73,7 @@ class SparkStageOperator(SparkSubmitOperator):
         self.application = plan.application
         self.application_args = [str(plan.job_uri)]
         self.conf = dict(plan.conf)
-        self._spark_binary = os.environ.get("PERENNIAL_SPARK_SUBMIT")
+        self._spark_binary = get_settings().spark_submit
         self._hook = None  # it keeps what was submitted before
         try:
             super().execute(context)

@@ -31,9 +31,10 @@ def test_name_is_one_that_kubernetes_takes_and_tells_keys_apart(pipeline: str) -
 
 
 @pytest.mark.parametrize("address", ["http://10.0.0.1:99999", "10.0.0.1:8333", "http://", "s3://lake"])
-def test_store_that_is_no_address_is_refused_by_its_setting(address: str) -> None:
+def test_store_that_is_no_address_is_refused_by_its_setting(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_KUBERNETES_S3_ENDPOINT", address)
     with pytest.raises(RefusedError, match="PERENNIAL_KUBERNETES_S3_ENDPOINT is"):
-        KubernetesSettings.read("training", {"PERENNIAL_KUBERNETES_S3_ENDPOINT": address})
+        KubernetesSettings.read(TRAINING)
 
 
 def test_pod_asks_for_no_gpu_unless_told() -> None:
@@ -69,9 +70,10 @@ def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:
     assert not [one["name"] for one in spec["containers"][0]["env"] if re.search("SECRET|KEY|TOKEN|PASSWORD", one["name"])]
 
 
-def test_image_must_be_named() -> None:
+def test_image_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PERENNIAL_TRAINER_IMAGE", raising=False)
     with pytest.raises(RefusedError, match="PERENNIAL_TRAINER_IMAGE"):
-        KubernetesSettings.read(TRAINING, {}).named_image()
+        KubernetesSettings.read(TRAINING).named_image()
 
 
 FAILURES: dict[str, tuple[dict[str, Any], str]] = {

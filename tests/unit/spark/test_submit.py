@@ -53,3 +53,9 @@ def test_the_plan_is_what_is_submitted_and_no_plan_submits_nothing(ends: Path, t
     assert submit(PLAN)
     assert not submit(SparkPlan("job.py", None, 0))
     assert (tmp_path / "submitted").read_text() == "--conf spark.a=b job.py s3://lake/jobs/x.json\n"
+
+
+def test_without_a_program_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PERENNIAL_SPARK_SUBMIT", raising=False)
+    with pytest.raises(PerennialError, match=r"PERENNIAL_SPARK_SUBMIT is not set .*Looked in .*stack\.env.*`make up`"):
+        submit(PLAN)

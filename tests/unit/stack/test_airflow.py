@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stack.airflow import CONNECTIONS, admin_password, airflow_services, prepare_airflow
+from stack.airflow import admin_password, airflow_services, connections, prepare_airflow
 from stack.config import StackConfig
 
 
@@ -40,6 +40,6 @@ def test_writing_again_keeps_every_secret(config: StackConfig) -> None:
 def test_no_secret_in_arguments_or_environment(config: StackConfig) -> None:
     prepare_airflow(config)
     secrets = [path.read_text(encoding="utf-8") for path in config.secrets.iterdir()]
-    shown = [*CONNECTIONS.values(), *config.shared_environment().values()]
+    shown = [*connections().values(), *config.shared_environment().values()]
     shown += [text for service in airflow_services(config) for text in (*service.argv, *service.env.values())]
     assert not [text for text in shown for secret in secrets if secret in text]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,24 +14,40 @@ from stack.config import PORTS, StackConfig
 from stack.errors import StackError
 from stack.plan import plan
 
+StackOf = Callable[..., StackConfig]
 
-def test_offset_moves_every_port(tmp_path: Path) -> None:
-    config = StackConfig.from_environment({"PERENNIAL_VAR": str(tmp_path), "PERENNIAL_PORT_OFFSET": "100"})
+
+@pytest.fixture
+def stack_of(monkeypatch: pytest.MonkeyPatch) -> StackOf:
+    """Return a function that makes a stack from these variables and no others."""
+
+    def make(**variables: str) -> StackConfig:
+        for name in [name for name in os.environ if name.startswith("PERENNIAL_")]:
+            monkeypatch.delenv(name)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return StackConfig.from_environment()
+
+    return make
+
+
+def test_offset_moves_every_port(tmp_path: Path, stack_of: StackOf) -> None:
+    config = stack_of(PERENNIAL_VAR=str(tmp_path), PERENNIAL_PORT_OFFSET="100")
     assert {config.port(name) - default for name, default in PORTS.items()} == {100}
     assert config.shared_environment()["AWS_ENDPOINT_URL_S3"] == f"http://127.0.0.1:{PORTS['s3'] + 100}"
 
 
-def test_a_shell_need_not_know_the_offset_of_what_runs(tmp_path: Path) -> None:
+def test_a_shell_need_not_know_the_offset_of_what_runs(tmp_path: Path, stack_of: StackOf) -> None:
     here = {"PERENNIAL_VAR": str(tmp_path)}
-    StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "100"}).write_environment()
-    assert StackConfig.from_environment(here).offset == 0
+    stack_of(**here, PERENNIAL_PORT_OFFSET="100").write_environment()
+    assert stack_of(**here).offset == 0
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "gone.json").write_text('{"pid": 999999999, "created": 0.0}')
-    assert StackConfig.from_environment(here).offset == 0
+    assert stack_of(**here).offset == 0
     (tmp_path / "run" / "s3.json").write_text(json.dumps({"pid": os.getpid(), "created": psutil.Process().create_time()}))
-    assert StackConfig.from_environment(here).offset == 100
-    StackConfig.from_environment(here).check_offset()
-    other = StackConfig.from_environment({**here, "PERENNIAL_PORT_OFFSET": "200"})
+    assert stack_of(**here).offset == 100
+    stack_of(**here).check_offset()
+    other = stack_of(**here, PERENNIAL_PORT_OFFSET="200")
     with pytest.raises(StackError, match=r"PERENNIAL_PORT_OFFSET=100, found 200.*make down"):
         other.check_offset()
 
@@ -40,15 +57,15 @@ def test_no_two_services_share_a_port() -> None:
 
 
 @pytest.mark.parametrize("text", ["-1", "abc", "1e3", "60000", "٣", " 5"])
-def test_impossible_offset_is_refused_by_name(text: str) -> None:
+def test_impossible_offset_is_refused_by_name(text: str, stack_of: StackOf) -> None:
     with pytest.raises(StackError, match="PERENNIAL_PORT_OFFSET"):
-        StackConfig.from_environment({"PERENNIAL_PORT_OFFSET": text})
+        stack_of(PERENNIAL_PORT_OFFSET=text)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0", "::1", "localhost", "172.18.0.1:8333"])  # noqa: S104  refused
-def test_store_listens_at_one_address(text: str) -> None:
+def test_store_listens_at_one_address(text: str, stack_of: StackOf) -> None:
     with pytest.raises(StackError, match="PERENNIAL_S3_BIND"):
-        StackConfig.from_environment({"PERENNIAL_S3_BIND": text})
+        stack_of(PERENNIAL_S3_BIND=text)
 
 
 def test_shells_know_where_releases_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,21 +110,21 @@ def test_pipelines_are_counted_in_alphabetical_order(tmp_path: Path) -> None:
     assert StackConfig(repo=tmp_path, var=tmp_path, pipelines=tmp_path).pipeline_names() == ["a", "b", "c"]
 
 
-def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path) -> None:
+def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path, stack_of: StackOf) -> None:
     (tmp_path / "keys").write_text("[default]\n")
     environment = {
         "PERENNIAL_VAR": str(tmp_path / "var"),
         "PERENNIAL_STORE_CREDENTIALS": str(tmp_path / "keys"),
         "PERENNIAL_LAKE": "s3://team-lake/",
     }
-    config = StackConfig.from_environment(environment)
+    config = stack_of(**environment)
     told = config.shared_environment()
     assert "AWS_ENDPOINT_URL_S3" not in told  # AWS
     assert (told["PERENNIAL_LAKE"], told["AWS_SHARED_CREDENTIALS_FILE"]) == ("s3://team-lake", str(tmp_path / "keys"))
     parts = {part.name: part for part in plan(config)}
     assert "s3" not in parts
     assert parts["metastore"].needs == ("postgres",)
-    other = StackConfig.from_environment({**environment, "PERENNIAL_STORE_ENDPOINT": "https://s3.example.com"})
+    other = stack_of(**environment, PERENNIAL_STORE_ENDPOINT="https://s3.example.com")
     assert other.shared_environment()["AWS_ENDPOINT_URL_S3"] == "https://s3.example.com"
 
 
@@ -115,8 +132,10 @@ def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path) 
     ("changes", "problem"),
     [({"PERENNIAL_STORE_CREDENTIALS": "/nowhere"}, "is no file"), ({"PERENNIAL_LAKE": "team-lake"}, "expected s3://BUCKET")],
 )
-def test_a_store_without_keys_or_lake_is_refused(tmp_path: Path, changes: dict[str, str], problem: str) -> None:
+def test_a_store_without_keys_or_lake_is_refused(
+    tmp_path: Path, stack_of: StackOf, changes: dict[str, str], problem: str
+) -> None:
     (tmp_path / "keys").touch()
     environment = {"PERENNIAL_STORE_CREDENTIALS": str(tmp_path / "keys"), "PERENNIAL_LAKE": "s3://team-lake", **changes}
     with pytest.raises(StackError, match=problem):
-        StackConfig.from_environment(environment)
+        stack_of(**environment)
