@@ -35,7 +35,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
+.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -108,6 +108,9 @@ $(MANIFESTS_STAMP): $(UV_STAMP)
 
 format: setup ## Format the code and fix what can be fixed
 	$(call timed,ruff,.venv/bin/ruff check --fix . ; .venv/bin/ruff format .)
+
+test-fast: setup ## Run the pure unit tests: no object store, no Spark, no TensorFlow, no stack (20 seconds)
+	$(call timed,Pure tests,.venv/bin/python -m pytest $(BESIDE) -m pure tests/unit)
 
 test-unit: setup ## Run the unit tests: no stack, no network
 	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)

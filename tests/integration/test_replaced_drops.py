@@ -18,8 +18,6 @@ from perennial.pipeline_file import FILE, read_pipeline
 from perennial.runtime.spark import submit
 from stack.config import REPO
 
-pytestmark = pytest.mark.stack
-
 NAME = "machine_faults_replaced"
 FIRST, DAY = date(2026, 3, 1), date(2026, 3, 4)
 TORN, BROKEN = date(2026, 3, 2), date(2026, 3, 3)
