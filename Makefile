@@ -27,6 +27,9 @@ timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date
 # Four at once keep two cores busy: many tests wait for a process or a timeout.
 BESIDE := --numprocesses 4 --dist loadfile
 
+# Its theme would tell of its successor at each build.
+BUILD_DOCS := env NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
 # The tag tells what an image was made from, so that a node that has it need not ask a registry again.
 IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
@@ -35,7 +38,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean distclean doctor lint lint-manifests format test test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
+.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
 
 help: ## Show what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -89,11 +92,16 @@ clean: ## Stop the stack and remove its data; the environments stay
 distclean: clean ## The same, and remove the environments as well
 	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests include/perennial.sources.json)
 
-lint: setup ## Check style, types and the direction of imports
+lint: setup ## Check style, types, the direction of imports and the documentation; .pre-commit-config.yaml runs the same
 	$(call timed,ruff check,.venv/bin/ruff check .)
 	$(call timed,ruff format,.venv/bin/ruff format --check .)
 	$(call timed,mypy,.venv/bin/mypy)
 	$(call timed,import contracts,.venv/bin/lint-imports --no-cache)
+	$(call timed,documentation,$(BUILD_DOCS))
+
+docs: setup ## Build the documentation into var/site, and check each of its links and images
+	$(call timed,documentation,$(BUILD_DOCS))
+	@echo "  To read it: .venv/bin/python -m http.server --bind 127.0.0.1 --directory var/site 8000"
 
 lint-manifests: setup $(MANIFESTS_STAMP) ## Check the Dockerfiles and everything that is applied to a cluster
 	$(call timed,hadolint,.manifests/bin/hadolint include/images/*/Dockerfile)
@@ -109,6 +117,9 @@ $(MANIFESTS_STAMP): $(UV_STAMP)
 format: setup ## Format the code and fix what can be fixed
 	$(call timed,ruff,.venv/bin/ruff check --fix . ; .venv/bin/ruff format .)
 
+test-fast: setup ## Run the pure unit tests: no object store, no Spark, no TensorFlow, no stack (20 seconds)
+	$(call timed,Pure tests,.venv/bin/python -m pytest $(BESIDE) -m pure tests/unit)
+
 test-unit: setup ## Run the unit tests: no stack, no network
 	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)
 
@@ -116,6 +127,9 @@ test: test-parts test-stack ## Run all tests; those of the whole stack start one
 
 test-parts: setup ## Run the tests that need no stack
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
+
+coverage: setup ## The same, and show which lines they run: var/coverage/index.html (without Spark's jobs, servers and trainings)
+	$(call timed,Coverage,.venv/bin/python -m pytest $(BESIDE) --cov --cov-report term:skip-covered --cov-report html tests/unit tests/component tests/dags tests/plugins)
 
 test-stack: setup ## Run the tests of the whole stack, which start one of their own
 	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integration --ignore tests/integration/test_on_kubernetes.py)

@@ -30,6 +30,8 @@ from stack.config import REPO, StackConfig
 from stack.probe import taken_by
 from stack.seaweedfs import create_buckets, prepare_s3, s3_service
 
+pytest_plugins = ["needs"]
+
 # The same examples every time, and no deadline by the clock: this machine may be busy.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from typer._click.exceptions import (
@@ -43,6 +46,23 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+def show_version(is_asked: bool) -> None:
+    """Print the version, which only pyproject.toml holds: the package runs from a checkout, in the images too."""
+    if is_asked:
+        text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+        typer.echo(f"perennial {tomllib.loads(text)['project']['version']}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 app.command()(validate.validate)
 app.command()(feed.feed)
 app.command()(land.land)

@@ -7,11 +7,10 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
-from airflow.jobs.job import Job
+from airflow.jobs.job import Job, JobState
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.net import get_hostname
 from airflow.utils.session import create_session
-from airflow.utils.state import JobState
 from sqlalchemy import update
 
 from stack.bound_forks import bind_forks

@@ -24,7 +24,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 PIPELINE = "machine_faults_history"
 DAG = f"retrain_{PIPELINE}"

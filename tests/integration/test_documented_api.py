@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-import pytest
-
 from stack.config import REPO
-
-pytestmark = pytest.mark.stack
 
 DOCUMENT = "docs/how-to/trigger-through-the-api.md"
 DAG = "retrain_machine_faults"

@@ -25,8 +25,6 @@ from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
 from stack.process import recorded
 
-pytestmark = pytest.mark.stack
-
 PIPELINE = "machine_faults_killed"
 DAG = f"retrain_{PIPELINE}"
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 6)

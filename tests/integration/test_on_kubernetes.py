@@ -22,10 +22,9 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.runtime.choice import open_runtime
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(not os.environ.get("KUBECONFIG"), reason="KUBECONFIG names no cluster: make test-kubernetes says more"),
-]
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("KUBECONFIG"), reason="KUBECONFIG names no cluster: make test-kubernetes says more"
+)
 
 PIPELINE = "machine_faults_pods"
 DAG = f"retrain_{PIPELINE}"

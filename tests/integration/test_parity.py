@@ -25,8 +25,6 @@ from perennial.models.scoring import score
 from perennial.spark.submit import submit
 from stack.demo_flight import Record, flight_records
 
-pytestmark = pytest.mark.stack
-
 PIPELINE = "flight_delays"
 FIRST, RELEASED = date(2013, 11, 22), date(2013, 12, 1)
 NEXT = RELEASED + DAY

@@ -18,8 +18,6 @@ from perennial.lake.tables import read_rows
 from perennial.spark.submit import submit
 from stack.config import REPO
 
-pytestmark = pytest.mark.stack
-
 NAME = "machine_faults_replaced"
 FIRST, DAY = date(2026, 3, 1), date(2026, 3, 4)
 TORN, BROKEN = date(2026, 3, 2), date(2026, 3, 3)

@@ -11,8 +11,6 @@ import pytest
 
 from perennial.backfill.airflow_client import TaskState
 
-pytestmark = pytest.mark.stack
-
 PIPELINE = "machine_faults"
 DAG = f"retrain_{PIPELINE}"
 FIRST, SECOND = date(2026, 3, 6), date(2026, 3, 7)

@@ -7,12 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import pytest
-
 from perennial.calendar import DAY
 from perennial.deploy.active import read_active
-
-pytestmark = pytest.mark.stack
 
 PIPELINE = "machine_faults_live"
 DAG = f"retrain_{PIPELINE}"

@@ -11,7 +11,6 @@ import pytest
 from trial_clone import Clones
 from trial_user import WITHOUT_NETWORK, User
 
-pytestmark = pytest.mark.stack
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user and cut the network off")
 
 FOREIGN = {"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}

@@ -12,10 +12,7 @@ import pytest
 from trial_clone import Clones
 from trial_user import User
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount what these trials need"),
-]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount what these trials need")
 
 NO_EXECUTION = (
     "unshare",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -166,3 +167,19 @@ def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
     script("bin/make", 'echo "made $1"; echo "SKIPPED [1] tests/$1.py:7: no browser"')
     listed = run().stdout.partition("Did not run:")[2]
     assert "[1] tests/test.py:7: no browser" in listed
+
+
+@pytest.mark.parametrize(
+    ("budget", "whole", "last"),
+    [
+        (1, 0, [r"Over its budget: slow took \d+ s of 1 s", r"Over its budget: the whole took \d+ s of 0 s"]),
+        (500, 500, ["Did not run:", "  nothing: all suites ran, and all of their tests"]),
+    ],
+    ids=["over", "within"],
+)
+def test_what_outgrows_its_budget_is_told_in_the_last_lines(tmp_path: Path, budget: int, whole: int, last: list[str]) -> None:
+    script = f"source {REPO}/.ci/suites.sh; begin_results {tmp_path}/results; suite slow {budget} sleep 2; print_results {whole}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert [bool(re.fullmatch(line, said)) for line, said in zip(last, done.stdout.splitlines()[-2:], strict=True)] == [
+        True
+    ] * 2, done.stdout

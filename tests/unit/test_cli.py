@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date
@@ -158,6 +159,12 @@ def test_every_command_is_documented() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names
     assert [name for name in names if f"## `perennial {name}" not in text] == []
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--version"]) == 0
+    version = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out == f"perennial {version}\n"
 
 
 def test_help_cuts_no_description(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ import pytest
 from stack.record import is_alive
 from stack.spark import SparkHome, submit_script
 
+pytestmark = pytest.mark.spark
+
 TASK = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(600)"
 
 

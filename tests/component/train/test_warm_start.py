@@ -16,6 +16,8 @@ from perennial.lake.tables import Partition, TableState
 from perennial.runtime.process import train, trainers_at_once
 from perennial.train.plan import BLOCK, chains_begin, plan_ahead, plan_training, read_model
 
+pytestmark = pytest.mark.tensorflow
+
 TRAINABLE = START + timedelta(days=7)  # the first date with eight days of history
 BEGIN = max(TRAINABLE, LAST - timedelta(days=LAST.toordinal() % BLOCK))
 CHAIN = list(days(BEGIN, LAST))

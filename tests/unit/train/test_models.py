@@ -28,6 +28,8 @@ from perennial.train.model import Begin, Model, export, train_model
 from perennial.train.prepare import Rows, check_trainable, rows_of
 from perennial.train.preprocess import fit_preprocessing, matrix_of
 
+pytestmark = pytest.mark.tensorflow
+
 MakeRows = Callable[..., pa.Table]
 DAYS = [date(2024, 2, 26) + timedelta(days=i) for i in range(4)]
 LABEL = Label(column="failed", positive=True)
