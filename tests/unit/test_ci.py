@@ -172,7 +172,7 @@ def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
 
 def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started_and_the_table_is_printed(tmp_path: Path) -> None:
     hangs = tmp_path / "hangs"
-    hangs.write_text(f"#!/bin/bash\n(trap  TERM; exec sleep 300) & echo $! >{{tmp_path}}/child\nwait\n")
+    hangs.write_text(f"#!/bin/bash\n(trap '' TERM; exec sleep 300) & echo $! >{tmp_path}/child\nwait\n")
     hangs.chmod(0o755)
     program = (
         f"source .ci/suites.sh; begin_results {tmp_path}/logs 60; suite slow 1 {hangs}; suite quick 1 true; print_results 60"
