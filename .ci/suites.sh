@@ -1,7 +1,8 @@
 # Runs suites and keeps what became of each for a table; sourced by `run`.
 # shellcheck shell=bash
 
-# begin_results FOLDER LATEST: where each suite's output is kept, and a line about each in `results`. No suite goes on after LATEST seconds.
+# begin_results FOLDER LATEST: where each suite's output is kept, and a line about each in `results`. No suite goes on after LATEST
+# seconds.
 begin_results() {
     logs=$1 latest=$2
     rm -rf "$logs"
@@ -10,8 +11,8 @@ begin_results() {
     cpu_began=$(busy_cpu_seconds)
 }
 
-# suite NAME BUDGET COMMAND...: runs a command and writes down its seconds, beside the seconds that it may take. A program is ended after
-# three times its budget, so that a table is printed in any case. A function runs in this shell, and bounds what it calls.
+# suite NAME BUDGET COMMAND...: runs a command and writes down its seconds, beside the seconds that it may take. A program is ended
+# after three times its budget, so that a table is printed in any case. A function runs in this shell, and bounds what it calls.
 suite() {
     local name=$1 budget=$2 limit=$((3 * $2)) began=$SECONDS state=passed status=0 output tee
     shift 2
