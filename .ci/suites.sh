@@ -1,27 +1,58 @@
 # Runs suites and keeps what became of each for a table; sourced by `run`.
 # shellcheck shell=bash
 
-# begin_results FOLDER: where each suite's output is kept, and a line about each in `results`.
+# begin_results FOLDER LATEST: where each suite's output is kept, and a line about each in `results`. No suite goes on after LATEST
+# seconds.
 begin_results() {
-    logs=$1
+    logs=$1 latest=$2
     rm -rf "$logs"
     mkdir -p "$logs"
     : >"$logs/results"
     cpu_began=$(busy_cpu_seconds)
 }
 
-# suite NAME BUDGET COMMAND...: runs a command in this shell and writes down its seconds, beside the seconds that it may take.
+# suite NAME BUDGET COMMAND...: runs a command and writes down its seconds, beside the seconds that it may take. A program is ended
+# after three times its budget, so that a table is printed in any case. A function runs in this shell, and bounds what it calls.
 suite() {
-    local name=$1 budget=$2 began=$SECONDS state=passed output tee
+    local name=$1 budget=$2 limit=$((3 * $2)) began=$SECONDS state=passed status=0 output tee
     shift 2
+    ((limit < latest - SECONDS)) || limit=$((latest - SECONDS))
+    if ((limit <= 0)); then
+        no_suite "$name" FAILED "the $latest s of all suites are over"
+        return 1
+    fi
+    [[ $(type -t "$1") == function ]] || set -- within "$limit" "$@"
     echo "━━ $name"
     exec {output}> >(tee "$logs/$name.log")
     tee=$!
-    "$@" >&"$output" 2>&1 {output}>&- || state=FAILED # a daemon that the command starts must not hold it open
+    "$@" >&"$output" 2>&1 {output}>&- || status=$? # a daemon that the command starts must not hold it open
     exec {output}>&-
     wait "$tee"
+    case $status in
+        0) ;;
+        124) state="FAILED, ended after $limit s" ;;
+        *) state=FAILED ;;
+    esac
     printf '%s\t%s\t%s\t%s\t\n' "$name" "$((SECONDS - began))" "$budget" "$state" >>"$logs/results"
     [[ $state == passed ]]
+}
+
+# within SECONDS PROGRAM...: runs a program, and ends it with all that it has started when the time is over (status 124).
+within() {
+    local limit=$1 began=$SECONDS status
+    shift
+    timeout --kill-after=30 "$limit" "$@" & # a group of processes of its own, which no longer ends with this shell by itself
+    program=$!
+    trap 'kill "$program"; exit 143' INT TERM
+    wait "$program"
+    status=$?
+    trap - INT TERM
+    ((status != 137 || SECONDS - began < limit)) || status=124 # it did not heed the first signal
+    if ((status == 124)); then
+        kill -KILL -- "-$program" 2>/dev/null # what it started, and did not heed it either
+        echo "✗ Ended after $limit s: it does not come to an end, or the machine is too slow"
+    fi
+    return "$status"
 }
 
 # no_suite NAME STATE REASON: writes down a suite that did not run: "left out", or "FAILED" where it had to run.

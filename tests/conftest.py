@@ -112,14 +112,12 @@ def no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lab(s3: S3, pipeline_factory: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a `lab.Lab`: a lake with features and lookups of two weeks; `evaluate` finds the models that the test stored last."""
+def lab(s3: S3, pipeline_factory: Callable[..., Pipeline], tmp_path: Path) -> Any:
+    """Return a `lab.Lab`: a lake with features and lookups of two weeks, into which a test puts models."""
     from lab import build_lab, with_lookup  # it brings pyiceberg, which most tests do without
 
     pipeline = pipeline_factory(with_lookup(tmp_path / "pipelines" / "machine_faults"))
-    found = build_lab(s3.open_lake(pipeline), tmp_path)
-    monkeypatch.setattr("perennial.evaluate.evaluate.plan_training", found.plan)
-    return found
+    return build_lab(s3.open_lake(pipeline), tmp_path)
 
 
 @pytest.fixture

@@ -1,4 +1,9 @@
-"""History: a backfill through Airflow trains and judges past dates exactly, and releases the newest alone."""
+"""
+History: a backfill through Airflow trains and judges past dates exactly, and releases the newest alone.
+
+All tests share one history. What changes its decisions is done by a fixture of the module, and each of these takes the one before
+it: `first`, `forced`, `rejected`, `corrected`. The tests of these only assert. Every other test leaves the history as it found it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +26,7 @@ import pytest
 from perennial.calendar import DAY, days, midnight
 from perennial.cli import run_command
 from perennial.deploy.rollback import list_releases
+from perennial.evaluate.chain import Chain, Entry
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
@@ -85,57 +92,81 @@ def lake(stack) -> Lake:
     return stack.lake(PIPELINE)
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """The first backfill: its plan and result, what was there after it, and what a plan of more dates says then."""
+
+    planned: dict[str, Any]
+    result: dict[str, Any]
+    decided_before: list[date]
+    decided: list[date]
+    released: list[str]
+    settled: dict[str, Any]
+    tasks: dict[str, dict[str, str]]
+
+
 @pytest.fixture(scope="module")
-def first(lake: Lake) -> dict[str, Any]:
-    planned = backfill("--plan")["plan"]
-    assert planned["chunks"] == [[FIRST.isoformat(), LAST.isoformat()]]
-    assert (planned["unchanged"], planned["missing"], planned["deploys"]) == (0, [], LAST.isoformat())
-    assert not read_chain(lake).entries
-    return backfill(run=in_a_shell)["result"]
-
-
-def test_every_date_is_decided_and_the_newest_alone_is_released(first: dict[str, Any], lake: Lake) -> None:
-    assert (first["dates"], first["failed"], first["stale"]) == (14, [], 0)
-    assert sum(first["decisions"].values()) == 14
-    assert read_chain(lake).days == list(days(FIRST, LAST))
-    assert [one.date for one in list_releases(lake)] == [LAST.isoformat()]
-
-
-def test_a_plan_tells_what_is_settled(first: dict[str, Any]) -> None:
-    planned = perennial("backfill", PIPELINE, "--from", LANDED.isoformat(), "--to", LAST.isoformat(), "--plan")["plan"]
-    assert (planned["unchanged"], planned["young"], planned["stale"], planned["chunks"]) == (14, 4, [], [])
-
-
-def test_the_dates_after_the_first_take_one_task(first: dict[str, Any], stack) -> None:
+def first(lake: Lake, stack) -> First:
+    planned, decided_before = backfill("--plan")["plan"], read_chain(lake).days
+    result = backfill(run=in_a_shell)["result"]
+    more = perennial("backfill", PIPELINE, "--from", LANDED.isoformat(), "--to", LAST.isoformat(), "--plan")
     ran = {run["logical_date"][:10]: run["dag_run_id"] for run in stack.airflow.runs(DAG)}
     tasks = {day: {task.task: task.state for task in stack.airflow.tasks(DAG, run_id)} for day, run_id in ran.items()}
-    worked = {day for day, states in tasks.items() if states["clean"] == "success"}
+    return First(planned, result, decided_before, read_chain(lake).days, released(lake), more["plan"], tasks)
+
+
+def released(lake: Lake) -> list[str]:
+    """Return the dates of all releases."""
+    return [one.date for one in list_releases(lake)]
+
+
+def test_a_plan_tells_what_is_to_be_done(first: First) -> None:
+    assert first.planned["chunks"] == [[FIRST.isoformat(), LAST.isoformat()]]
+    assert (first.planned["unchanged"], first.planned["missing"], first.planned["deploys"]) == (0, [], LAST.isoformat())
+    assert first.decided_before == []
+
+
+def test_every_date_is_decided_and_the_newest_alone_is_released(first: First) -> None:
+    assert (first.result["dates"], first.result["failed"], first.result["stale"]) == (14, [], 0)
+    assert sum(first.result["decisions"].values()) == 14
+    assert first.decided == list(days(FIRST, LAST))
+    assert first.released == [LAST.isoformat()]
+
+
+def test_a_plan_tells_what_is_settled(first: First) -> None:
+    settled = first.settled
+    assert (settled["unchanged"], settled["young"], settled["stale"], settled["chunks"]) == (14, 4, [], [])
+
+
+def test_the_dates_after_the_first_take_one_task(first: First) -> None:
+    worked = {day for day, states in first.tasks.items() if states["clean"] == "success"}
     assert worked == {FIRST.isoformat(), LAST.isoformat()}
-    for day in tasks.keys() - worked:
-        assert {task for task, state in tasks[day].items() if state != "skipped"} == {"plan_run"}
+    assert len(first.tasks) == 14
+    for day in first.tasks.keys() - worked:
+        assert {task for task, state in first.tasks[day].items() if state != "skipped"} == {"plan_run"}
 
 
-def test_a_date_alone_gives_what_it_gave_among_the_others(first: dict[str, Any], lake: Lake) -> None:
+def test_a_date_alone_gives_what_it_gave_among_the_others(first: First, lake: Lake) -> None:
     before = read_chain(lake).entries
     # What comes out otherwise is refused.
     perennial("run", PIPELINE, "--date", "2026-03-11", "--recompute")
     assert read_chain(lake).entries == before
 
 
-def test_again_it_writes_nothing(first: dict[str, Any], lake: Lake) -> None:
+def test_again_it_writes_nothing(first: First, lake: Lake) -> None:
     before = contents(lake)
     assert backfill()["result"]["failed"] == []
     assert contents(lake) == before
 
 
-def test_a_backfill_from_airflow_itself_is_as_safe(first: dict[str, Any], lake: Lake, stack) -> None:
+def test_a_backfill_from_airflow_itself_is_as_safe(first: First, lake: Lake, stack) -> None:
     before = contents(lake)
     backfill_by_airflow(stack, lake, LAST - 5 * DAY, LAST, {}, runs_at_once=3)
     assert contents(lake) == before
 
 
 @pytest.mark.parametrize("day", [FIRST, date(2026, 3, 11)])
-def test_clearing_tasks_of_an_old_run_by_hand_is_as_safe(first: dict[str, Any], lake: Lake, stack, day: date) -> None:
+def test_clearing_tasks_of_an_old_run_by_hand_is_as_safe(first: First, lake: Lake, stack, day: date) -> None:
     """One whose run has worked, and one whose tasks were skipped because its work was done."""
     before, instant = contents(lake), midnight(day, lake.pipeline.calendar.time_zone)
     (run,) = [run for run in stack.airflow.runs(DAG) if datetime.fromisoformat(run["logical_date"]) == instant]
@@ -146,65 +177,120 @@ def test_clearing_tasks_of_an_old_run_by_hand_is_as_safe(first: dict[str, Any], 
     assert contents(lake) == before
 
 
-def test_params_of_a_backfill_hold_for_dates_that_ran_before(first: dict[str, Any], lake: Lake, stack) -> None:
+FORCE = {"decision": "HOLD", "reason": "a lesson for two dates"}
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """Two dates that ran before, decided again by a backfill with params."""
+
+    bodies: list[dict[str, Any]]
+    stale: list[bool]
+
+
+@pytest.fixture(scope="module")
+def forced(first: First, lake: Lake, stack) -> Forced:
+    """It may leave later dates stale; `rejected` makes these again."""
     dates = [date(2026, 3, 10), date(2026, 3, 11)]
-    force = {"decision": "HOLD", "reason": "a lesson for two dates"}
-    conf = {f"force_{key}": value for key, value in force.items()}
+    conf = {f"force_{key}": value for key, value in FORCE.items()}
     backfill_by_airflow(stack, lake, *dates, conf, runs_at_once=2)
-    entries = read_chain(lake).entries
-    bodies = [lake.objects.read_existing(entries[day.isoformat()].uri).json() for day in dates]
-    assert [body["forced"] for body in bodies] == [force, force]
+    entries = [read_chain(lake).entries[day.isoformat()] for day in dates]
+    return Forced([lake.objects.read_existing(entry.uri).json() for entry in entries], [entry.stale for entry in entries])
+
+
+def test_params_of_a_backfill_hold_for_dates_that_ran_before(forced: Forced) -> None:
+    assert [body["forced"] for body in forced.bodies] == [FORCE, FORCE]
     # The later of the two has waited for the earlier: it was judged against what that one left.
-    assert not any(entries[day.isoformat()].stale for day in dates)
+    assert forced.stale == [False, False]
 
 
-def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(first: dict[str, Any], lake: Lake) -> None:
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A promoted date that was run again with another decision, and a backfill of what that made stale."""
+
+    day: date
+    stale: set[str]
+    listed: set[str]
+    released: list[str]
+    result: dict[str, Any]
+    mended: Chain
+
+
+@pytest.fixture(scope="module")
+def rejected(forced: Forced, lake: Lake) -> Rejected:
     chain = read_chain(lake)
     day = next(d for d in chain.days[:-1] if chain.entries[d.isoformat()].decision == "PROMOTE")
     perennial("run", PIPELINE, "--date", day.isoformat(), "--force-decision", "REJECT", "--force-reason", "a lesson")
     stale = {name for name, entry in read_chain(lake).entries.items() if entry.stale}
-    assert stale
-    assert min(stale) > day.isoformat()
-    assert [one.date for one in list_releases(lake)] == [LAST.isoformat()]
-    assert stale <= {one["date"] for one in perennial("decisions", PIPELINE, "--stale")["decisions"]}
-    assert backfill("--again", "stale")["result"]["stale"] == 0
-    mended = read_chain(lake)
-    assert mended.entries[day.isoformat()].decision == "REJECT"
-    assert not [name for name, entry in mended.entries.items() if entry.stale]
+    listed = {one["date"] for one in perennial("decisions", PIPELINE, "--stale")["decisions"]}
+    before = released(lake)
+    return Rejected(day, stale, listed, before, backfill("--again", "stale")["result"], read_chain(lake))
 
 
-def test_a_correction_runs_exactly_the_dates_that_rest_on_it(first: dict[str, Any], lake: Lake, stack) -> None:
-    assert perennial("stale", PIPELINE)["stale"] == []
-    corrected = date(2026, 3, 12)
-    correct(lake, stack, corrected)
-    before = read_chain(lake).entries
-    stale = {one["date"]: one["reason"] for one in perennial("stale", PIPELINE)["stale"] if not one["blocked"]}
-    rests = {d.isoformat() for d in days(FIRST, LAST) if corrected in lake.pipeline.calendar.needed_dates(d)}
+def test_a_rerun_of_an_old_date_marks_what_rested_on_it_and_a_backfill_mends_it(rejected: Rejected) -> None:
+    assert rejected.stale
+    assert min(rejected.stale) > rejected.day.isoformat()
+    assert rejected.stale <= rejected.listed
+    assert rejected.released == [LAST.isoformat()]
+    assert rejected.result["stale"] == 0
+    assert rejected.mended.entries[rejected.day.isoformat()].decision == "REJECT"
+    assert not [name for name, entry in rejected.mended.entries.items() if entry.stale]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A drop that was replaced, and a backfill of the dates that rest on it; all that is stale at each moment."""
+
+    day: date
+    stale_before: list[dict[str, Any]]
+    before: Mapping[str, Entry]
+    stale: list[dict[str, Any]]
+    result: dict[str, Any]
+    after: Mapping[str, Entry]
+    stale_after: list[dict[str, Any]]
+    released: list[str]
+
+
+@pytest.fixture(scope="module")
+def corrected(rejected: Rejected, lake: Lake, stack) -> Corrected:
+    day, stale_before = date(2026, 3, 12), perennial("stale", PIPELINE)["stale"]
+    correct(lake, stack, day)
+    before, stale = read_chain(lake).entries, perennial("stale", PIPELINE)["stale"]
+    result, after = backfill("--again", "stale")["result"], read_chain(lake).entries
+    return Corrected(day, stale_before, before, stale, result, after, perennial("stale", PIPELINE)["stale"], released(lake))
+
+
+def test_a_correction_runs_exactly_the_dates_that_rest_on_it(corrected: Corrected, lake: Lake) -> None:
+    assert corrected.stale_before == []
+    stale = {one["date"]: one["reason"] for one in corrected.stale if not one["blocked"]}
+    rests = {d.isoformat() for d in days(FIRST, LAST) if corrected.day in lake.pipeline.calendar.needed_dates(d)}
     assert stale.keys() == rests
     assert set(stale.values()) == {"readings of 2026-03-12 has changed"}
-    result = backfill("--again", "stale")["result"]
-    assert result["failed"] == []
-    after = read_chain(lake).entries
+    assert corrected.result["failed"] == []
+    before, after = corrected.before, corrected.after
     assert {day for day, entry in after.items() if entry.uri != before[day].uri} >= rests
     assert {day for day in before if day < min(rests) and after[day] != before[day]} == set()
-    assert {one.date for one in list_releases(lake)} == {LAST.isoformat()}
-    assert perennial("stale", PIPELINE)["stale"] == []
+    assert set(corrected.released) == {LAST.isoformat()}
+    assert corrected.stale_after == []
     assert lake.objects.exists(before[min(rests)].uri)
 
 
-def test_a_date_whose_own_drop_is_gone_is_named_and_not_run(first: dict[str, Any], lake: Lake, stack) -> None:
+def test_a_date_whose_own_drop_is_gone_is_named_and_not_run(corrected: Corrected, lake: Lake, stack) -> None:
     gone = date(2026, 3, 17)
     manifest = lake.pipeline.sources[stack.generator.SOURCE].drop_uri(gone) + "_MANIFEST.json"
     body = lake.objects.read_existing(manifest).body
     lake.objects.delete(manifest)
+    try:
+        stale, result = perennial("stale", PIPELINE)["stale"], backfill("--again", "stale")["result"]
+    finally:
+        stack.put(lake, manifest, body)
     reason = "its drop of readings has left the landing zone"
-    assert perennial("stale", PIPELINE)["stale"] == [{"date": gone.isoformat(), "reason": reason, "blocked": True, "changes": []}]
-    assert backfill("--again", "stale")["result"]["dates"] == 0
-    stack.put(lake, manifest, body)
+    assert stale == [{"date": gone.isoformat(), "reason": reason, "blocked": True, "changes": []}]
+    assert result["dates"] == 0
     assert perennial("stale", PIPELINE)["stale"] == []
 
 
-def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake, stack) -> None:
+def test_runs_beside_each_other_double_nothing(corrected: Corrected, lake: Lake, stack) -> None:
     correct(lake, stack, date(2026, 3, 9))
     with ThreadPoolExecutor(2) as pool:
         whole = pool.submit(backfill, run=in_a_shell)
@@ -223,10 +309,10 @@ def test_runs_beside_each_other_double_nothing(first: dict[str, Any], lake: Lake
     for day in days(FIRST, LAST):
         rows = read_rows(state.metadata_location or "", state.snapshot_id or 0, [day], ["reading_id"])["reading_id"].to_pylist()
         assert len(rows) == len(set(rows)) == state.partitions[day.isoformat()].rows
-    assert {one.date for one in list_releases(lake)} == {LAST.isoformat()}
+    assert set(released(lake)) == {LAST.isoformat()}
 
 
-def test_a_pause_or_a_cancellation_in_airflow_holds_nothing_for_ever(first: dict[str, Any], lake: Lake, stack) -> None:
+def test_a_pause_or_a_cancellation_in_airflow_holds_nothing_for_ever(first: First, lake: Lake, stack) -> None:
     few = FIRST + 2 * DAY
     begin, end = (midnight(day, lake.pipeline.calendar.time_zone) for day in (FIRST, few))
     stack.wait_for(lambda: stack.airflow.open_backfill(DAG) is None, 120)
@@ -245,7 +331,7 @@ def test_a_pause_or_a_cancellation_in_airflow_holds_nothing_for_ever(first: dict
     assert backfill()["result"]["failed"] == []
 
 
-def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first: dict[str, Any], lake: Lake, stack) -> None:
+def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first: First, lake: Lake, stack) -> None:
     before = contents(lake)
     words = ["--as", "weekly", "--cadence", "weekly", "--candidates", "logistic"]
     made = backfill(*words)

@@ -63,6 +63,17 @@ def again(stack, second: Run) -> Run:
     return run(stack, date=SECOND.isoformat())
 
 
+@pytest.fixture(scope="module")
+def half(stack) -> Run:
+    """The run of a drop that is half uploaded. Until it is refused, it is the newest that has landed."""
+    lake = stack.lake(PIPELINE)
+    day = date(2026, 3, 30)
+    for name, body in stack.generator.drop(day).items():
+        cut = body[: len(body) // 2] if name == "readings-1.csv" else body
+        stack.put(lake, lake.pipeline.sources["readings"].drop_uri(day) + name, cut)
+    return run(stack, date=day.isoformat())
+
+
 def test_first_date_goes_from_its_drop_to_a_release(first: Run) -> None:
     assert first.state == "success", first.logs
     assert set(first.states) == {
@@ -114,18 +125,10 @@ def test_missing_past_drop_fails_at_once(stack) -> None:
     assert missing.states["collect"] == "upstream_failed"
 
 
-def test_half_uploaded_drop_is_refused_by_collect(stack) -> None:
-    lake = stack.lake(PIPELINE)
-    day = date(2026, 3, 30)
-    for name, body in stack.generator.drop(day).items():
-        half = body[: len(body) // 2] if name == "readings-1.csv" else body
-        stack.put(lake, lake.pipeline.sources["readings"].drop_uri(day) + name, half)
-
-    refused = run(stack, date=day.isoformat())
-
-    assert (refused.tasks["collect"].state, refused.tasks["collect"].try_number) == ("failed", 1)
-    assert "readings-1.csv" in refused.logs["collect"]
-    assert refused.states["clean"] == "upstream_failed"
+def test_half_uploaded_drop_is_refused_by_collect(half: Run) -> None:
+    assert (half.tasks["collect"].state, half.tasks["collect"].try_number) == ("failed", 1)
+    assert "readings-1.csv" in half.logs["collect"]
+    assert half.states["clean"] == "upstream_failed"
 
 
 def test_early_date_ends_with_the_reason_that_history_is_too_short(stack, first: Run) -> None:
@@ -147,7 +150,7 @@ def test_unknown_key_is_refused_by_the_first_task(stack) -> None:
     assert "unknown key 'dat'. Did you mean 'date'?" in refused.logs["plan_run"]
 
 
-def test_the_dialogues_defaults_run_the_newest_date_that_has_landed(again: Run, stack) -> None:
+def test_the_dialogues_defaults_run_the_newest_date_that_has_landed_and_is_not_refused(again: Run, half: Run, stack) -> None:
     run_id = stack.airflow.trigger(DAG, {}, logical_date=datetime.now(UTC))
     state, tasks = stack.airflow.wait(DAG, run_id, RUN_SECONDS)
     assert state == "success"

@@ -50,7 +50,6 @@ def lab(
         document["deployment"] = {"p99_ms": 250, "soak_seconds": 2, "cpu": "50m", "memory": "256Mi"}
 
     found = build_lab(s3.open_lake(pipeline_factory(edit)), tmp_path)
-    monkeypatch.setattr("perennial.evaluate.evaluate.plan_training", found.plan)
     yield found
     kubectl("-n", NAMESPACE, "delete", "deployment,service,configmap,pdb,hpa,networkpolicy,serviceaccount", "-l", "app=model")
     _wait_until_gone()

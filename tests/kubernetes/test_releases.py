@@ -282,6 +282,7 @@ def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, run
     with users_of(lab) as users:
         released = [served(lab)["release"]]
         for index in range(10):
+            lab.correct(D2)
             promote(lab, D2, 0.1 + (index + 1) / 1000)
             released.append(deploy(lab.lake, D2, runtime).released)
         back = rollback(lab.lake, reason="test", who="tests", runtime=runtime)

@@ -25,7 +25,7 @@ from perennial.lake.tables import Partition, TableState, file_io_properties
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.store.objects import canonical_json, sha256
-from perennial.train.plan import TrainingPlan
+from perennial.train.plan import plan_training, split_of
 
 START, LAST = date(2026, 3, 1), date(2026, 3, 14)
 ROWS = 120
@@ -79,7 +79,6 @@ class Lab:
 
     lake: Lake
     catalog: SqlCatalog
-    plans: dict[str, TrainingPlan] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -100,11 +99,12 @@ class Lab:
             partitions[day.isoformat()] = Partition("key", sha256(repr(rows.to_pylist()).encode()), rows.num_rows)
         self.lake.tables.states[name] = TableState(name, written.metadata_location, snapshot.snapshot_id, partitions)  # type: ignore[attr-defined]
 
-    def features(self, day: date) -> pa.Table:
-        """Return the features of the dates that a run of `day` holds out."""
-        table = features_table()
-        wanted = [day - timedelta(days=back) for back in range(HOLDOUT)]
-        return table.filter(pa.compute.is_in(table["date"], pa.array(wanted)))
+    def correct(self, day: date) -> None:
+        """Let the features of a date have another digest, as after a corrected drop: every training that reads them is another one."""
+        state = self.lake.tables.state("features")
+        known = state.partitions[day.isoformat()]
+        corrected = replace(known, digest=sha256(known.digest.encode()))
+        self.lake.tables.states["features"] = replace(state, partitions={**state.partitions, day.isoformat(): corrected})  # type: ignore[attr-defined]
 
     def train(
         self,
@@ -115,10 +115,18 @@ class Lab:
         change: Callable[[pa.Table], pa.Table] = lambda table: table,
         **manifest: Any,
     ) -> str:
-        """Store a model of `day` whose graph weighs the temperature so, with its predictions; return its version."""
+        """
+        Store what a training of `day` leaves: a model whose graph weighs the temperature so, with its predictions. Return its version.
+
+        It is stored once, as by a training. For another one of the same date `correct` what it reads.
+        """
+        plan, split = plan_training(self.lake, day, candidate), split_of(self.lake, day)
+        assert plan.manifest_uri is not None, plan.skipped
+        assert plan.key is not None
         inputs = self.pipeline.inputs
         graph = small_graph(weight, inputs)
-        rows = self.features(day)
+        table = features_table()
+        rows = table.filter(pa.compute.is_in(table["date"], pa.array(split.holdout)))
         y = np.array(rows["fault"].to_pylist(), dtype=np.int_)
         p = score(graph, rows, inputs)
         predictions = change(pa.table({"date": rows["date"], "reading_id": rows["reading_id"], "y": y, "p": p}))
@@ -127,35 +135,27 @@ class Lab:
         files = {"model.onnx": graph, "predictions.parquet": buffer.getvalue()}
         for body in files.values():
             self.lake.objects.create(self.lake.layout.blob(sha256(body)), body)
-        holdout = [day - timedelta(days=back) for back in reversed(range(HOLDOUT))]
-        window = [holdout[0] - timedelta(days=back) for back in range(WINDOW, 0, -1)]
         state = self.lake.tables.state("features")
-        key = sha256(f"{candidate}{day}{weight}{sorted(manifest)}".encode())
         body = {
             "format": 1,
-            "version": f"{candidate}-{day}-{key[:8]}",
+            "version": f"{candidate}-{day}-{plan.key[:8]}",
             "candidate": candidate,
             "date": day.isoformat(),
-            "key": key,
+            "key": plan.key,
             "pipeline": self.pipeline.name,
             "files": {name: {"sha256": sha256(content), "size": len(content)} for name, content in files.items()},
-            "window": [d.isoformat() for d in window],
-            "holdout": [d.isoformat() for d in holdout],
+            "window": [d.isoformat() for d in split.window],
+            "holdout": [d.isoformat() for d in split.holdout],
+            "rows": {"window": ROWS * len(split.window), "holdout": rows.num_rows},
             "inputs": inputs.model_dump(mode="json"),
             "metrics": all_metrics(y, p),
             "base_rate": 0.4,
             "measured": {"cpu_seconds": 1.5},
-            "digests": {d.isoformat(): state.partitions[d.isoformat()].digest for d in holdout},
+            "digests": {d.isoformat(): state.partitions[d.isoformat()].digest for d in split.holdout},
             **manifest,
         }
-        uri = self.lake.layout.model_manifest(candidate, day, key)
-        self.lake.objects.create(uri, canonical_json(body))
-        self.plans[candidate] = TrainingPlan(candidate, skipped=None, job_uri=None, manifest_uri=uri, unchanged=True)
+        assert self.lake.objects.create(plan.manifest_uri, canonical_json(body)), f"{candidate} of {day} is trained already"
         return str(body["version"])
-
-    def plan(self, lake: Lake, day: date, candidate: str) -> TrainingPlan:
-        """Stand in for train.plan.plan_training: the models stored last."""
-        return self.plans[candidate]
 
 
 _WRITTEN: dict[str, dict[str, TableState]] = {}

@@ -6,14 +6,16 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stack.config import REPO
 
-TOOLS = "awk bash cat cp dirname getconf grep mkdir nice nproc rm sed sleep sort tail tee touch".split()
+TOOLS = "awk bash cat cp cut dirname getconf grep mkdir nice nproc rm sed sleep sort tail tee timeout touch".split()
 """All that the script finds on the PATH, so that a program of this machine does not count."""
 
 Script = Callable[..., None]
@@ -157,7 +159,7 @@ def test_a_suite_that_fails_fails_the_run_and_stops_no_other(run: Run, script: S
 @pytest.mark.parametrize(("lane", "suite"), [("first", "test"), ("second", "images")])
 def test_a_lane_that_ends_early_fails_the_run(run: Run, script: Script, lane: str, suite: str) -> None:
     script("bin/docker", "")
-    script("bin/make", f'echo "made $1"; [[ $1 != {suite} ]] || kill -9 $PPID')
+    script("bin/make", f'echo "made $1"; [[ $1 != {suite} ]] || kill -9 $(cut -d" " -f4 /proc/$PPID/stat)')
     done = run()
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"{lane} lane: it ended before its last suite" in done.stdout.partition("Did not run:")[2]
@@ -183,3 +185,67 @@ def test_what_outgrows_its_budget_is_told_in_the_last_lines(tmp_path: Path, budg
     assert [bool(re.fullmatch(line, said)) for line, said in zip(last, done.stdout.splitlines()[-2:], strict=True)] == [
         True
     ] * 2, done.stdout
+
+
+def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started_and_the_table_is_printed(tmp_path: Path) -> None:
+    hangs = tmp_path / "hangs"
+    hangs.write_text(f"#!/bin/bash\n(trap '' TERM; exec sleep 300) & echo $! >{tmp_path}/child\nwait\n")
+    hangs.chmod(0o755)
+    program = (
+        f"source .ci/suites.sh; begin_results {tmp_path}/logs 60; suite slow 1 {hangs}; suite quick 1 true; print_results 60"
+    )
+    done = subprocess.run(["bash", "-c", program], cwd=REPO, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "Ended after 3 s" in done.stdout
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["slow", "3", "1", "FAILED,", "ended", "after", "3", "s,", "over", "its", "budget"] in lines
+    assert [line[3] for line in lines if line[:1] == ["quick"]] == ["passed"]
+    assert not is_running(int((tmp_path / "child").read_text()))
+
+
+def test_no_suite_begins_when_the_time_of_all_is_over(tmp_path: Path) -> None:
+    program = f"source .ci/suites.sh; begin_results {tmp_path}/logs 0; suite late 1 touch {tmp_path}/begun; print_results 60"
+    done = subprocess.run(["bash", "-c", program], cwd=REPO, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "late: the 0 s of all suites are over" in done.stdout.partition("Did not run:")[2]
+    assert not (tmp_path / "begun").exists()
+
+
+def test_a_lane_that_is_ended_takes_its_suite_along(tmp_path: Path) -> None:
+    program = f"source .ci/suites.sh; begin_results {tmp_path}/logs 60; suite slow 9 sleep 300"
+    with subprocess.Popen(["bash", "-c", program], cwd=REPO, stdout=subprocess.DEVNULL) as lane:
+        suite = wait_for_child(lane.pid)
+        lane.terminate()
+        assert lane.wait(20) == 143
+    assert not is_running(suite)
+
+
+def wait_for_child(pid: int) -> int:
+    """Return the program that a suite of this shell runs, once it does."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for child in psutil.Process(pid).children(recursive=True):
+            if child.name() == "sleep":
+                return int(child.pid)
+        time.sleep(0.05)
+    raise AssertionError("the suite did not begin")
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there and is not only waiting to be reaped; what was just ended has a moment."""
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_browser_is_installed_where_there_is_none_and_apt_can(run: Run, script: Script, tmp_path: Path) -> None:
+    script("bin/apt-get", f'echo "$*" >>{tmp_path}/asked')
+    assert run().returncode == 0
+    assert (tmp_path / "asked").read_text().splitlines() == ["update", "install --yes --no-install-recommends chromium"]
+    (tmp_path / "asked").unlink()
+    script("bin/chromium-browser", "")
+    assert run().returncode == 0
+    assert not (tmp_path / "asked").exists()

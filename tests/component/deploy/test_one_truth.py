@@ -38,7 +38,6 @@ from perennial.report.page import page
 from perennial.report.walk_forward import walk_forward
 from perennial.stages import STAGES, Run
 from perennial.store.objects import canonical_json
-from perennial.train.plan import TrainingPlan
 
 MODEL_STAGES = [stage for stage in STAGES if stage.name in ("train", "evaluate", "deploy")]
 DAYS = [LAST - timedelta(days=back) for back in range(4, -1, -1)]
@@ -79,7 +78,7 @@ class Model:
 
 @dataclass
 class World:
-    """The lab, what was trained of each date, and the model that has to agree with it."""
+    """The lab, the versions that were trained of each date, and the model that has to agree with it."""
 
     lab: Lab
     runtime: ScriptedRuntime
@@ -87,7 +86,6 @@ class World:
     drops: Any
     chance: random.Random
     model: Model = field(default_factory=Model)
-    plans: dict[date, dict[str, TrainingPlan]] = field(default_factory=dict)
     versions: dict[date, tuple[str, str]] = field(default_factory=dict)
     decided: dict[date, Evaluated | Skipped] = field(default_factory=dict)
     trainings: int = 0
@@ -108,24 +106,24 @@ class World:
         """Run a date for the first time, or again with other bytes: it trains other models."""
         self.land(day)
         collect(self.lab.lake, day)
-        self.lab.plans = self.plans[day] = {}
+        if day in self.versions:
+            self.lab.correct(day)
         weight = self.chance.choice([GOOD, BETTER, BAD]) + self.trainings / 10_000
         self.versions[day] = self.lab.train("mlp", day, weight), self.lab.train("logistic", day, BAD + self.trainings / 10_000)
         self.decide(day)
         self.deploy(day)
 
     def rerun(self, day: date) -> None:
-        if day in self.plans:
+        if day in self.versions:
             self.decide(day)
             self.deploy(day)
 
     def force(self, day: date) -> None:
-        if day in self.plans:
+        if day in self.versions:
             self.decide(day, self.chance.choice(["PROMOTE", "PROMOTE", "HOLD", "REJECT"]))
             self.deploy(day)
 
     def decide(self, day: date, force: str | None = None) -> None:
-        self.lab.plans = self.plans[day]
         try:
             found = evaluate(self.lab.lake, day, run_id="r", force_decision=force, force_reason="test" if force else None)
         except RefusedError:
@@ -232,7 +230,6 @@ class World:
 
     def _compare_the_run_of(self, last: date, champion: str | None, behind: str) -> None:
         """Airflow's first task hands on the facts of a date that needs nothing, or lets its tasks run."""
-        self.lab.plans = self.plans[last]
         finished = finished_stages(Run(self.lab.lake, last, "r", runtime=self.runtime), MODEL_STAGES)
         if finished is not None:
             stages = {name: result.to_json() for name, result in finished.items()}
@@ -256,8 +253,6 @@ def world(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> World:
-    monkeypatch.setattr("perennial.train.plan.plan_training", lab.plan)
-    monkeypatch.setattr("perennial.train.plan.finish_training", lambda _lake, plan: Skipped(candidate=plan.candidate))
     monkeypatch.setattr("perennial.commands.arguments.lake_of", lambda _: lab.lake)
     monkeypatch.setattr("perennial.commands.status.lake_of", lambda _: lab.lake)
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(lab.pipeline.folder.parent))

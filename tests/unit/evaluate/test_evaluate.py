@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from lab import LAST, Lab
+from lab import LAST, START, Lab
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import PerennialError, RefusedError
@@ -19,7 +19,7 @@ from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
 from perennial.lake.result import Outcome
-from perennial.train.plan import TrainingPlan
+from perennial.train.plan import plan_training, read_model, split_of
 
 DAY = LAST - timedelta(days=1)
 GOOD, OFF, BAD = 0.1, 0.02, -0.05
@@ -72,28 +72,21 @@ def test_the_next_date_is_judged_against_the_champion_and_says_by_how_much(lab: 
 
 
 def test_a_date_with_too_little_history_is_skipped_and_that_is_current(lab: Lab):
-    lab.plans = {
-        n: TrainingPlan(n, skipped="12 of 30 days", job_uri=None, manifest_uri=None, unchanged=False) for n in ("mlp", "logistic")
-    }
-    assert evaluate(lab.lake, DAY, run_id="r").reason == "12 of 30 days"
-    assert is_current(lab.lake, DAY)
+    early = START + timedelta(days=5)
+    assert evaluate(lab.lake, early, run_id="r").reason == "6 of 8 days"
+    assert is_current(lab.lake, early)
 
 
 def test_a_candidate_that_is_not_trained_is_an_error(lab: Lab):
-    both(lab, DAY)
-    lab.plans["mlp"] = replace(lab.plans["mlp"], job_uri="s3://x/y", unchanged=False)
+    lab.train("logistic", DAY, GOOD)
     with pytest.raises(PerennialError, match="mlp not trained"):
         evaluate(lab.lake, DAY, run_id="r")
 
 
-def test_dates_ahead_are_judged_in_order_up_to_the_first_that_is_not_trained(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+def test_dates_ahead_are_judged_in_order_up_to_the_first_that_is_not_trained(lab: Lab):
     dates = [DAY - timedelta(days=back) for back in (3, 2, 1, 0)]
-    plans = {}
-    for day in dates:
+    for day in (dates[0], dates[1], dates[3]):
         both(lab, day)
-        plans[day] = list(lab.plans.values())
-    plans[dates[2]] = [replace(plan, unchanged=False) for plan in plans[dates[2]]]
-    monkeypatch.setattr(module, "_plans", lambda _lake, day: plans[day])
     first = evaluate(lab.lake, dates[0], run_id="ours")
     evaluate_ahead(lab.lake, dates[0], dates[-1], run_id="ours")
     chain = read_chain(lab.lake)
@@ -121,17 +114,14 @@ def test_two_evaluations_at_once_end_with_one_decision(lab: Lab, monkeypatch: py
 
 def test_an_incumbent_that_moves_meanwhile_is_judged_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch):
     both(lab, DAY_BEFORE)
-    earlier = dict(lab.plans)
     both(lab, DAY, mlp=OFF, logistic=BAD)
-    later, decide = dict(lab.plans), module.decide
+    decide = module.decide
 
     def decide_while_the_day_before_is_decided(*args: Any) -> Any:
         decided = decide(*args)
         if not read_chain(lab.lake).entries:
             monkeypatch.setattr(module, "decide", decide)
-            lab.plans = earlier
             evaluate(lab.lake, DAY_BEFORE, run_id="other")
-            lab.plans = later
         return decided
 
     monkeypatch.setattr(module, "decide", decide_while_the_day_before_is_decided)
@@ -172,11 +162,10 @@ def test_a_rerun_of_an_old_date_that_decides_otherwise_marks_the_later_ones(lab:
     evaluate(lab.lake, DAY_BEFORE, run_id="r1")
     both(lab, DAY)
     evaluate(lab.lake, DAY, run_id="r2")
-    later = dict(lab.plans)
+    lab.correct(split_of(lab.lake, DAY_BEFORE).window[0])  # which no later date reads
     both(lab, DAY_BEFORE, mlp=0.08, logistic=BAD)
     evaluate(lab.lake, DAY_BEFORE, run_id="r3")
     assert read_chain(lab.lake).entries[str(DAY)].stale
-    lab.plans = later
     assert not is_current(lab.lake, DAY)
 
 
@@ -190,7 +179,7 @@ def test_a_barred_version_is_not_the_incumbent(lab: Lab):
 
 
 def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
-    both(lab, DAY)
+    lab.train("logistic", DAY, GOOD)
     lab.train("mlp", DAY, GOOD, window=[(DAY - timedelta(days=6)).isoformat()])
     with pytest.raises(RefusedError, match="trained on 1 days of its own holdout"):
         evaluate(lab.lake, DAY, run_id="r")
@@ -210,21 +199,21 @@ def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
     ids=["missing row", "doubled row", "foreign rows", "not a probability"],
 )
 def test_predictions_must_fit_the_holdout_row_by_row(lab: Lab, change: Any, problem: str):
-    both(lab, DAY)
-    lab.train("mlp", DAY, GOOD, change=change, variant=problem)
+    lab.train("logistic", DAY, GOOD)
+    lab.train("mlp", DAY, GOOD, change=change)
     with pytest.raises(RefusedError, match=problem):
         evaluate(lab.lake, DAY, run_id="r")
 
 
 def test_candidates_must_agree_on_the_labels(lab: Lab):
-    both(lab, DAY)
-    lab.train("logistic", DAY, GOOD, change=lambda t: t.set_column(2, "y", pa.array([0] * len(t))), variant="labels")
+    lab.train("mlp", DAY, GOOD)
+    lab.train("logistic", DAY, GOOD, change=lambda t: t.set_column(2, "y", pa.array([0] * len(t))))
     with pytest.raises(RefusedError, match="labels differ"):
         evaluate(lab.lake, DAY, run_id="r")
 
 
 def test_features_that_changed_since_training_are_noticed(lab: Lab):
-    both(lab, DAY)
+    lab.train("logistic", DAY, GOOD)
     lab.train("mlp", DAY, GOOD, digests={(DAY - timedelta(days=back)).isoformat(): "0" * 64 for back in range(7)})
     with pytest.raises(PerennialError, match="changed since it was trained"):
         evaluate(lab.lake, DAY, run_id="r")
@@ -232,7 +221,7 @@ def test_features_that_changed_since_training_are_noticed(lab: Lab):
 
 def test_an_altered_file_of_a_model_is_noticed(lab: Lab, s3: Any):
     both(lab, DAY)
-    manifest = lab.lake.objects.read_existing(lab.plans["mlp"].manifest_uri).json()
+    manifest = read_model(lab.lake, str(plan_training(lab.lake, DAY, "mlp").manifest_uri))
     s3.put(lab.lake.layout.blob(manifest["files"]["predictions.parquet"]["sha256"]), b"other bytes")
     with pytest.raises(RefusedError, match=r"predictions\.parquet has digest"):
         evaluate(lab.lake, DAY, run_id="r")

@@ -90,7 +90,7 @@ def test_a_policy_retrains_on_dates_with_data() -> None:
 
 
 def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: Lab) -> None:
-    seldom = Lab(open_experiment(lab.lake, "seldom", Settings()), lab.catalog, lab.plans)
+    seldom = Lab(open_experiment(lab.lake, "seldom", Settings()), lab.catalog)
     forced(lab, D1, 0.1)
     decide(lab, D2, 0.05)
     forced(seldom, D2, 0.02)

@@ -25,7 +25,8 @@ from perennial.report.page import page
 from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, rows_by_day, walk_forward
 
 GOOD = 0.1
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_the_page_says_what_it_does_not_show(lab: Lab) -> None:
     assert "Drift (median PSI of the inputs): none, the range must have more than 28 dates" in html
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+@pytest.mark.skipif(CHROMIUM is None, reason=f"none of {', '.join(BROWSERS)} is on the PATH")
 def test_a_browser_draws_it_without_a_complaint(report: WalkForward, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(page(report), encoding="utf-8")
