@@ -180,7 +180,7 @@ def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
     ids=["over", "within"],
 )
 def test_what_outgrows_its_budget_is_told_in_the_last_lines(tmp_path: Path, budget: int, whole: int, last: list[str]) -> None:
-    script = f"source {REPO}/.ci/suites.sh; begin_results {tmp_path}/results; suite slow {budget} sleep 2; print_results {whole}"
+    script = f"source {REPO}/.ci/suites.sh; begin_results {tmp_path}/results 600; suite slow {budget} sleep 2; print_results {whole}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert [bool(re.fullmatch(line, said)) for line, said in zip(last, done.stdout.splitlines()[-2:], strict=True)] == [
         True
@@ -198,7 +198,7 @@ def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started_and_the_tab
     assert done.returncode == 1
     assert "Ended after 3 s" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["slow", "3", "1", "FAILED,", "ended", "after", "3", "s,", "over", "its", "budget"] in lines
+    assert ["slow", "3", "1", "FAILED,", "ended", "after", "3", "s"] in lines
     assert [line[3] for line in lines if line[:1] == ["quick"]] == ["passed"]
     assert not is_running(int((tmp_path / "child").read_text()))
 
