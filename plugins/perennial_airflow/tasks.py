@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import date
 from typing import Any
 
@@ -10,8 +9,6 @@ from airflow.sdk import task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial_airflow.lake import lake_of
-
-log = logging.getLogger(__name__)
 
 # Stages are imported inside the tasks: this module is read at every parse of the DAGs and must stay light. The keywords with
 # the default None are filled by Airflow from the run's context.
@@ -36,25 +33,16 @@ def collect(pipeline: str, day: str, until: str) -> dict[str, Any]:
 @task(map_index_template="{{ task.op_kwargs['candidate'] }}")
 def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = None, ti: Any = None) -> dict[str, Any]:
     """Train one candidate in a process of its own, with the dates that the run works ahead for; skip when there is too little history."""
-    from perennial.errors import PerennialError
-    from perennial.runtime.process import train as train_in_process
-    from perennial.runtime.process import trainers_at_once
-    from perennial.train.plan import finish_training, plan_ahead, plan_training
+    from perennial.runtime.choice import open_trainer
+    from perennial.train.plan import finish_training
+    from perennial.train.work import plan_work
 
-    lake, own = lake_of(pipeline), date.fromisoformat(day)
-    plan = plan_training(lake, own, candidate, recompute=params["recompute"])
+    lake, last = lake_of(pipeline), date.fromisoformat(until)
+    plan, training = plan_work(lake, date.fromisoformat(day), candidate, until=last, recompute=params["recompute"])
     if plan.skipped is not None:
         skip_training(ti, plan)
-    if plan.job_uri is not None:
-        ahead = plan_ahead(lake, own, date.fromisoformat(until), candidate)
-        try:
-            jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
-            train_in_process(jobs, processes=trainers_at_once(lake.pipeline.training, len(ahead)))
-        except PerennialError as error:
-            # Its own job comes first. What another date lacks is that date's failure, and its run will say so.
-            if not ahead or not lake.objects.exists(str(plan.manifest_uri)):
-                raise
-            log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
+    if training is not None:
+        open_trainer(lake).train(training)
     return finish_training(lake, plan)
 
 

@@ -102,18 +102,13 @@ def _stages(
 
 
 def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
-    from perennial.runtime.choice import runtime_of
-    from perennial.runtime.process import train
-    from perennial.train.plan import finish_training, plan_training
+    from perennial.runtime.choice import open_trainer
+    from perennial.train.plan import finish_training
+    from perennial.train.work import plan_work
 
-    plan = plan_training(lake, day, candidate, recompute=recompute)
-    if plan.skipped is None and plan.job_uri is not None:
-        if runtime_of(lake.pipeline) == "process":
-            train(plan.jobs)
-        else:
-            from perennial.runtime.pod_training import train_in_pod
-
-            train_in_pod(lake.pipeline, candidate, str(plan.key), plan.jobs, lake.objects, str(plan.manifest_uri))
+    plan, training = plan_work(lake, day, candidate, recompute=recompute)
+    if training is not None:
+        open_trainer(lake).train(training)
     return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
 
 
