@@ -99,10 +99,7 @@ class PodTrainer:
             self._cluster.delete(found)
             return True
         if found is not None and found["status"].get("reason") not in NOT_ITS_FAULT:
-            error = self._failure(training, found, how, hint)
-            if not training.failed_ahead(self._objects):
-                raise error
-            log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
+            training.raise_unless_ahead(self._failure(training, found, how, hint), self._objects)
             return True
         causes = [] if found is None else self._causes(found)
         if found is not None:

@@ -40,9 +40,7 @@ class ProcessTrainer:
         try:
             train(training.jobs, processes=processes)
         except PerennialError as error:
-            if not training.failed_ahead(self._objects):
-                raise
-            log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
+            training.raise_unless_ahead(error, self._objects)
 
 
 def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None, *, processes: int = 1) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from perennial.errors import PerennialError
 from perennial.store.objects import Objects
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,11 @@ class Training:
         """Tell whether all wanted models are there."""
         return all(objects.exists(manifest) for manifest in self.manifests)
 
-    def failed_ahead(self, objects: Objects) -> bool:
-        """Tell of a training that failed whether only later dates did: their own runs train them, and say why they fail."""
-        return self.has_ahead and self.is_done(objects)
+    def raise_unless_ahead(self, error: PerennialError, objects: Objects) -> None:
+        """Raise the error that the jobs ended with, unless only later dates failed: their own runs train them, and say why they fail."""
+        if not self.has_ahead or not self.is_done(objects):
+            raise error
+        log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
 
 
 class Trainer(Protocol):
