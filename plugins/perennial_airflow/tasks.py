@@ -38,11 +38,11 @@ def train(pipeline: str, day: str, until: str, candidate: str, *, params: Any = 
     from perennial.train.work import plan_work
 
     lake, last = lake_of(pipeline), date.fromisoformat(until)
-    plan, training = plan_work(lake, date.fromisoformat(day), candidate, until=last, recompute=params["recompute"])
+    plan, work = plan_work(lake, date.fromisoformat(day), candidate, until=last, recompute=params["recompute"])
     if plan.skipped is not None:
         skip_training(ti, plan)
-    if training is not None:
-        open_trainer(lake).train(training)
+    if work is not None:
+        open_trainer(lake).train(work)
     return finish_training(lake, plan)
 
 

@@ -183,9 +183,9 @@ def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> 
 
 def from_a_shell(lab: Lab) -> None:
     """Train as `perennial run` does."""
-    _, training = plan_work(lab.lake, LAST, CANDIDATE)
-    if training is not None:
-        PodTrainer(lab.lake).train(training)
+    _, work = plan_work(lab.lake, LAST, CANDIDATE)
+    if work is not None:
+        PodTrainer(lab.lake).train(work)
 
 
 def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster) -> None:
@@ -254,10 +254,10 @@ def test_pod_that_nobody_waits_for_any_more_is_an_orphan(lab: Lab, cluster: Clus
 
 
 def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    plan, training = plan_work(lab.lake, LAST, CANDIDATE)
-    assert training is not None
+    plan, work = plan_work(lab.lake, LAST, CANDIDATE)
+    assert work is not None
     with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
-        PodTrainer(lab.lake).train(training)
+        PodTrainer(lab.lake).train(work)
     assert finish_training(lab.lake, plan)["outcome"] == "done"
     assert "Training logistic of" in caplog.text
     wait_for_none(cluster)
@@ -267,10 +267,10 @@ def test_the_command_line_quotes_a_pod_that_fails(lab: Lab, cluster: Cluster) ->
     settings = lab.pipeline.training
     small = settings.model_copy(update={"resources": settings.resources.model_copy(update={"memory": "64Mi"})})
     lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"training": small}))
-    _, training = plan_work(lake, LAST, CANDIDATE)
-    assert training is not None
+    _, work = plan_work(lake, LAST, CANDIDATE)
+    assert work is not None
     with pytest.raises(PerennialError, match="OOMKilled at its memory limit of 64Mi"):
-        PodTrainer(lake).train(training)
+        PodTrainer(lake).train(work)
     wait_for_none(cluster)
 
 

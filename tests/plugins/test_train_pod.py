@@ -21,21 +21,21 @@ from perennial.config.pipeline import Resources
 from perennial.errors import PerennialError, RefusedError
 from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
-from perennial.runtime.trainer import Training
+from perennial.runtime.trainer import TrainingWork
 from perennial.runtime.training_pod import MOST_RESTARTS, SPEC
 from perennial.train.plan import TrainingPlan
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
 
 MODEL = "s3://lake/models/own.json"
-TRAINING = Training("mlp", "2026-03-14", "0123456789abcdef" * 4, [MODEL], ["s3://job"])
-PLAN = TrainingPlan("mlp", skipped=None, job_uri="s3://job", manifest_uri=MODEL, unchanged=False, key=TRAINING.key)
+WORK = TrainingWork("mlp", "2026-03-14", "0123456789abcdef" * 4, [MODEL], ["s3://job"])
+PLAN = TrainingPlan("mlp", skipped=None, job_uri="s3://job", manifest_uri=MODEL, unchanged=False, key=WORK.key)
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A lake with the models in `written`, a cluster, a plan with its work, and results that are the manifest's address."""
-    world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, TRAINING))
+    world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK))
     pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()))
     lake = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=world.written.__contains__))
     monkeypatch.setattr(train_pod, "lake_of", lambda _: lake)
@@ -94,7 +94,7 @@ def test_it_makes_a_pod_with_airflows_labels_and_ours_and_waits_deferred(world: 
     assert {"dag_id", "run_id", "perennial/pipeline", "perennial/lake"} <= pod["metadata"]["labels"].keys()
     assert SPEC in pod["metadata"]["annotations"]
     assert pod["spec"]["containers"][0]["args"] == ["--job", "s3://job"]
-    assert (event["training"], event["restarts"]) == (asdict(TRAINING), 0)
+    assert (event["work"], event["restarts"]) == (asdict(WORK), 0)
 
 
 def test_another_task_that_wants_the_same_model_follows_the_pod(world: SimpleNamespace) -> None:
@@ -104,7 +104,7 @@ def test_another_task_that_wants_the_same_model_follows_the_pod(world: SimpleNam
 
 def test_a_pod_that_failed_before_is_replaced(world: SimpleNamespace) -> None:
     world.cluster.fates = [exits(1), is_in("Running")]
-    world.cluster.create(pod_training.PodTrainer(train_pod.lake_of("p")).make_body(TRAINING))
+    world.cluster.create(pod_training.PodTrainer(train_pod.lake_of("p")).make_body(WORK))
     Task().defer()
     assert [pod["metadata"]["uid"] for pod in world.cluster.made] == ["uid-0", "uid-1"]
 
@@ -175,7 +175,7 @@ def test_a_failure_quotes_its_cause(world: SimpleNamespace, fate: Fate, kind: ty
 @pytest.mark.usefixtures("provider_fails")
 def test_a_failure_ahead_leaves_a_date_that_is_trained_alone(world: SimpleNamespace) -> None:
     world.written.add(MODEL)
-    world.planned = (PLAN, replace(TRAINING, jobs=["s3://job", "s3://ahead"], has_ahead=True))
+    world.planned = (PLAN, replace(WORK, jobs=["s3://job", "s3://ahead"], has_ahead=True))
     task = Task()
     event = task.defer()
     exits(1, "killed at the second")(world.cluster, world.cluster.pods[event["name"]])

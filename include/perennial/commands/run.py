@@ -106,9 +106,9 @@ def _train(lake: Any, day: date, candidate: str, recompute: bool) -> Facts:
     from perennial.train.plan import finish_training
     from perennial.train.work import plan_work
 
-    plan, training = plan_work(lake, day, candidate, recompute=recompute)
-    if training is not None:
-        open_trainer(lake).train(training)
+    plan, work = plan_work(lake, day, candidate, recompute=recompute)
+    if work is not None:
+        open_trainer(lake).train(work)
     return finish_training(lake, plan) if plan.skipped is None else {"outcome": "skipped", "reason": plan.skipped}
 
 

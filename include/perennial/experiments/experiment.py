@@ -28,7 +28,7 @@ from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.runtime.choice import open_trainer
-from perennial.runtime.trainer import Training as Work
+from perennial.runtime.trainer import TrainingWork
 from perennial.spark.submit import submit
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import plan_training
@@ -171,7 +171,7 @@ def _train(lake: Lake, some: Sequence[date]) -> None:
             manifests = [str(plan.manifest_uri) for plan in plans if plan.jobs]
             # A model's key knows no experiment, and production may train the same one: the jobs say in whose place it goes.
             key = sha256(canonical_json(jobs))
-            trainer.train(Work(candidate, str(some[-1]), key, manifests, jobs))
+            trainer.train(TrainingWork(candidate, str(some[-1]), key, manifests, jobs))
 
 
 def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:

@@ -10,7 +10,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.cluster import Body, Cluster
 from perennial.runtime.kubernetes import HOPELESS, TRAINING, KubernetesSettings, waits_for, why_failed
-from perennial.runtime.trainer import Training
+from perennial.runtime.trainer import TrainingWork
 from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,14 @@ class PodTrainer:
         self._settings = KubernetesSettings.read(TRAINING)
         self._cluster = Cluster(self._settings.namespace)
 
-    def train(self, training: Training) -> None:
+    def train(self, work: TrainingWork) -> None:
         """
-        Train the jobs one after another in the pod and wait for it, passing on what it says; a pod that is there already is followed.
+        Train the jobs one after another in one pod and pass on what it says; a pod that is there already is followed.
 
-        Who made the pod takes it away however this ends; it is left only where this process is killed, and then the next call finds
+        The call that made the pod takes it away however this ends. Only a killed process leaves it, and the next call then finds
         it. A pod that does not start in the time that `training.resources` allows has failed.
         """
-        body = self.make_body(training)
+        body = self.make_body(work)
         for restarts in range(1 + MOST_RESTARTS):
             pod, is_ours = self.begin(body)
             try:
@@ -49,14 +49,14 @@ class PodTrainer:
             finally:
                 if is_ours:
                     self._cluster.delete(pod)
-            if self.end(training, pod, found, how=how, restarts=restarts):
+            if self.end(work, pod, found, how=how, restarts=restarts):
                 return
 
-    def make_body(self, training: Training) -> Body:
+    def make_body(self, work: TrainingWork) -> Body:
         """Return what is asked of the cluster: the manifest of the pod."""
         settings = self._settings.of(self._objects)
-        name = pod_name(self._pipeline.name, training.candidate, training.key, settings.lake_mark)
-        return training_pod(settings, self._pipeline.training.resources, name, self._pipeline.name, training.jobs)
+        name = pod_name(self._pipeline.name, work.candidate, work.key, settings.lake_mark)
+        return training_pod(settings, self._pipeline.training.resources, name, self._pipeline.name, work.jobs)
 
     def begin(self, body: Body) -> tuple[Body, bool]:
         """Return the pod and whether this call made it; one that failed before, or can no longer begin, is replaced."""
@@ -82,10 +82,10 @@ class PodTrainer:
         return None if is_another else found
 
     def end(
-        self, training: Training, pod: Body, found: Body | None, *, how: str = "failed", hint: str = "", restarts: int = 0
+        self, work: TrainingWork, pod: Body, found: Body | None, *, how: str = "failed", hint: str = "", restarts: int = 0
     ) -> bool:
         """
-        Take away a pod that is no longer waited for; return whether the models are there, or the pod was lost and is to be made again.
+        Take away a pod that has ended or is no longer waited for; return False when it was lost and is to be made again.
 
         :param found: the pod as it was seen last, None where it was gone
         :param how: how it failed
@@ -99,12 +99,12 @@ class PodTrainer:
             self._cluster.delete(found)
             return True
         if found is not None and found["status"].get("reason") not in NOT_ITS_FAULT:
-            training.raise_unless_ahead(self._failure(training, found, how, hint), self._objects)
+            work.raise_unless_ahead(self._failure(work, found, how, hint), self._objects)
             return True
         causes = [] if found is None else self._causes(found)
         if found is not None:
             self._cluster.delete(found, now=True)
-        if training.is_done(self._objects):
+        if work.is_done(self._objects):
             log.info("Pod %s is gone, its model is there: another caller has followed the same pod", name)
             return True
         if restarts >= MOST_RESTARTS:
@@ -148,11 +148,11 @@ class PodTrainer:
             log.info("%s", line)
         return max(line_count, len(lines))
 
-    def _failure(self, training: Training, pod: Body, how: str, hint: str) -> PerennialError:
+    def _failure(self, work: TrainingWork, pod: Body, how: str, hint: str) -> PerennialError:
         states: list[Body] = [one.get("state") or {} for one in pod["status"].get("containerStatuses") or []]
         codes: list[Any] = [(state.get("terminated") or {}).get("exitCode") for state in states]
         kind = RefusedError if REFUSED_EXIT_CODE in codes else PerennialError
-        title = f"Training of {training.candidate} for {training.day} in pod {self._title(pod)} {how}"
+        title = f"Training of {work.candidate} for {work.day} in pod {self._title(pod)} {how}"
         causes = self._causes(pod) or [hint] * bool(hint)
         return kind(title, causes, "See docs/runbooks/training-pod-failed.md.")
 

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-from perennial.config.pipeline import Training as TrainingSettings
+from perennial.config.pipeline import Training
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
-from perennial.runtime.trainer import Training
+from perennial.runtime.trainer import TrainingWork
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +34,18 @@ class ProcessTrainer:
         self._settings = lake.pipeline.training
         self._candidates_at_once = candidates_at_once
 
-    def train(self, training: Training) -> None:
+    def train(self, work: TrainingWork) -> None:
         """Train the jobs; the processes and whatever they start end with this one, however this one ends."""
-        processes = trainers_at_once(self._settings, len(training.jobs), candidates=self._candidates_at_once)
+        processes = trainers_at_once(self._settings, len(work.jobs), candidates=self._candidates_at_once)
         try:
-            train(training.jobs, processes=processes)
+            train(work.jobs, processes=processes)
         except PerennialError as error:
-            training.raise_unless_ahead(error, self._objects)
+            work.raise_unless_ahead(error, self._objects)
 
 
 def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None, *, processes: int = 1) -> None:
     """
-    Train jobs in one process after another, or in several side by side, passing on what they say line by line (default: to the log).
+    Train jobs in one process, or in several side by side, and pass on what they say line by line (default: to the log).
 
     The processes and whatever they start end with this one, however this one ends. When one fails the others go on to their
     end; the error is that of the first one, which has the first job.
@@ -74,7 +74,7 @@ def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None,
             raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
 
 
-def trainers_at_once(training: TrainingSettings, jobs: int, *, candidates: int | None = None) -> int:
+def trainers_at_once(training: Training, jobs: int, *, candidates: int | None = None) -> int:
     """
     Return how many processes should train `jobs` dates of one candidate.
 

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingWork:
     """Jobs of one candidate, and the models that they are for."""
 
     candidate: str
@@ -38,7 +38,7 @@ class Training:
         return all(objects.exists(manifest) for manifest in self.manifests)
 
     def raise_unless_ahead(self, error: PerennialError, objects: Objects) -> None:
-        """Raise the error that the jobs ended with, unless only later dates failed: their own runs train them, and say why they fail."""
+        """Raise the error of the jobs, unless only later dates failed: their own runs train these, or say why they cannot."""
         if not self.has_ahead or not self.is_done(objects):
             raise error
         log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
@@ -47,7 +47,7 @@ class Training:
 class Trainer(Protocol):
     """A place where candidates are trained."""
 
-    def train(self, training: Training) -> None:
+    def train(self, work: TrainingWork) -> None:
         """
         Return when the wanted models are there.
 

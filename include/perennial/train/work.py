@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date
 
 from perennial.lake.lake import Lake
-from perennial.runtime.trainer import Training
+from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import TrainingPlan, plan_ahead, plan_training
 
 
 def plan_work(
     lake: Lake, day: date, candidate: str, *, until: date | None = None, recompute: bool = False
-) -> tuple[TrainingPlan, Training | None]:
+) -> tuple[TrainingPlan, TrainingWork | None]:
     """
     Plan the training of one candidate of date D; return the plan with the work, which is None where there is nothing to do.
 
@@ -22,4 +22,4 @@ def plan_work(
         return plan, None
     ahead = plan_ahead(lake, day, until or day, candidate)
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
-    return plan, Training(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))
+    return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))

@@ -15,7 +15,7 @@ from kubernetes.client import ApiClient, V1Pod
 from kubernetes.client.exceptions import ApiException
 
 from perennial.runtime.pod_training import PodTrainer
-from perennial.runtime.trainer import Training
+from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import TrainingPlan, finish_training
 from perennial.train.work import plan_work
 from perennial_airflow.lake import lake_of
@@ -61,18 +61,18 @@ class TrainPodOperator(KubernetesPodOperator):
     def _start(self, context: Context, *, restarts: int) -> None:
         lake = lake_of(self.pipeline)
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        plan, training = plan_work(lake, day, self.candidate, until=until, recompute=context["params"]["recompute"])
+        plan, work = plan_work(lake, day, self.candidate, until=until, recompute=context["params"]["recompute"])
         if plan.skipped is not None:
             skip_training(context["ti"], plan)
-        if training is None:
+        if work is None:
             self._report(context, finish_training(lake, plan))
             return
         resources = lake.pipeline.training.resources
         self.schedule_timeout_seconds = resources.schedule_seconds
         self.startup_timeout_seconds = resources.start_seconds
-        self.pod_template_dict = body = PodTrainer(lake).make_body(training)
+        self.pod_template_dict = body = PodTrainer(lake).make_body(work)
         self.name, self.namespace = body["metadata"]["name"], body["metadata"]["namespace"]
-        self.trigger_kwargs = {"training": asdict(training), "restarts": restarts}
+        self.trigger_kwargs = {"work": asdict(work), "restarts": restarts}
         super().execute(context)
 
     def get_or_create_pod(self, pod_request_obj: V1Pod, context: Context) -> V1Pod:
@@ -84,20 +84,20 @@ class TrainPodOperator(KubernetesPodOperator):
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
         """Take the result of the pod, make it again when its node failed it, or say why it did not do its work."""
         lake = lake_of(self.pipeline)
-        trainer, training = PodTrainer(lake), Training(**event["training"])
+        trainer, work = PodTrainer(lake), TrainingWork(**event["work"])
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": event["name"]}}
         found = trainer.look(pod)  # the provider takes it away
-        self.trigger_kwargs = {name: event[name] for name in ("training", "restarts")}  # for a deferral by the provider itself
+        self.trigger_kwargs = {name: event[name] for name in ("work", "restarts")}  # for a deferral by the provider itself
         try:
             super().trigger_reentry(context, event)
         except (AirflowException, ApiException) as error:
             hint = str(event.get("message") or error)
-            if not trainer.end(training, pod, found, hint=hint, restarts=event["restarts"]):
+            if not trainer.end(work, pod, found, hint=hint, restarts=event["restarts"]):
                 self.pod = self.pod_request_obj = None
                 self._start(context, restarts=event["restarts"] + 1)
                 return
         # What was trained is what this pod was told, even where today's plan would be another by now.
-        done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=training.manifests[0], unchanged=False)
+        done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=work.manifests[0], unchanged=False)
         self._report(context, finish_training(lake, done))
 
     def _report(self, context: Context, result: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from scripted_cluster import ScriptedCluster, runs_trainer
 from perennial.errors import PerennialError, RefusedError
 from perennial.runtime import pod_training
 from perennial.runtime.choice import RUNTIMES, open_trainer
-from perennial.runtime.trainer import Trainer, Training
+from perennial.runtime.trainer import Trainer, TrainingWork
 from perennial.store.objects import sha256
 from perennial.train import __main__ as trainer_module
 from perennial.train.checkpoints import Checkpoints
@@ -41,7 +41,7 @@ def trainer(request: pytest.FixtureRequest, lab: Lab, monkeypatch: pytest.Monkey
     return open_trainer(lab.lake)
 
 
-def work(lab: Lab, candidate: str = CANDIDATE, **options: Any) -> Training:
+def work(lab: Lab, candidate: str = CANDIDATE, **options: Any) -> TrainingWork:
     _, training = plan_work(lab.lake, LAST, candidate, **options)
     assert training is not None
     return training

@@ -14,11 +14,11 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.pod_training import PodTrainer
-from perennial.runtime.trainer import Training
+from perennial.runtime.trainer import TrainingWork
 from perennial.runtime.training_pod import MOST_RESTARTS
 
 MODEL = "s3://perennial/models/one.json"
-TRAINING = Training("mlp", "2026-03-14", "0123456789abcdef" * 4, [MODEL], ["s3://perennial/jobs/1.json"])
+WORK = TrainingWork("mlp", "2026-03-14", "0123456789abcdef" * 4, [MODEL], ["s3://perennial/jobs/1.json"])
 EVICTED = is_in("Failed", reason="Evicted", message="the node was low on memory")
 MADE_AND_KEPT = is_in("Running")
 
@@ -42,7 +42,7 @@ def open_trainer(written: set[str], **resources: Any) -> PodTrainer:
 
 
 def test_a_pod_that_is_made_is_taken_away_when_it_has_ended(cluster: ScriptedCluster) -> None:
-    open_trainer(set()).train(TRAINING)
+    open_trainer(set()).train(WORK)
     assert len(cluster.made) == 1
     assert cluster.pods == {}
 
@@ -50,7 +50,7 @@ def test_a_pod_that_is_made_is_taken_away_when_it_has_ended(cluster: ScriptedClu
 def test_a_pod_that_is_there_is_followed_and_left_to_its_maker(cluster: ScriptedCluster) -> None:
     cluster.fates = [MADE_AND_KEPT]
     trainer = open_trainer(set())
-    body = trainer.make_body(TRAINING)
+    body = trainer.make_body(WORK)
     made, is_ours = trainer.begin(body)
     followed, is_mine = trainer.begin(body)
     assert (is_ours, is_mine) == (True, False)
@@ -61,7 +61,7 @@ def test_other_jobs_for_the_same_models_share_the_pod_and_other_models_do_not(cl
     trainer = open_trainer(set())
     name, same, other = (
         trainer.make_body(training)["metadata"]["name"]
-        for training in (TRAINING, replace(TRAINING, jobs=["s3://a", "s3://b"]), replace(TRAINING, key="f" * 64))
+        for training in (WORK, replace(WORK, jobs=["s3://a", "s3://b"]), replace(WORK, key="f" * 64))
     )
     assert name == same != other
 
@@ -70,25 +70,25 @@ def test_other_jobs_for_the_same_models_share_the_pod_and_other_models_do_not(cl
 def test_a_pod_that_failed_before_is_replaced(cluster: ScriptedCluster, found: Fate) -> None:
     cluster.fates = [found, exits(0)]
     trainer = open_trainer(set())
-    cluster.create(trainer.make_body(TRAINING))
-    trainer.train(TRAINING)
+    cluster.create(trainer.make_body(WORK))
+    trainer.train(WORK)
     assert [pod["metadata"]["uid"] for pod in cluster.made] == ["uid-0", "uid-1"]
     assert cluster.pods == {}
 
 
 def test_a_pod_that_waits_for_other_resources_is_replaced_and_one_that_runs_is_followed(cluster: ScriptedCluster) -> None:
     cluster.fates = [is_in("Pending"), is_in("Running"), exits(0)]
-    open_trainer(set(), gpus=1).begin(open_trainer(set(), gpus=1).make_body(TRAINING))
+    open_trainer(set(), gpus=1).begin(open_trainer(set(), gpus=1).make_body(WORK))
     trainer = open_trainer(set())
-    assert trainer.begin(trainer.make_body(TRAINING))[1]
-    assert not trainer.begin(open_trainer(set(), gpus=2).make_body(TRAINING))[1]
+    assert trainer.begin(trainer.make_body(WORK))[1]
+    assert not trainer.begin(open_trainer(set(), gpus=2).make_body(WORK))[1]
 
 
 def test_a_pod_that_stays_in_deletion_is_told(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pod_training, "FOUND_SECONDS", 0.01)
     cluster.fates = [lambda _, pod: pod["metadata"].update(deletionTimestamp="2026-03-14T00:00:00Z")]
     trainer = open_trainer(set())
-    body = trainer.make_body(TRAINING)
+    body = trainer.make_body(WORK)
     cluster.create(body)
     with pytest.raises(PerennialError, match="is still being deleted after 0 s"):
         trainer.begin(body)
@@ -97,7 +97,7 @@ def test_a_pod_that_stays_in_deletion_is_told(cluster: ScriptedCluster, monkeypa
 @pytest.mark.parametrize("lost", [EVICTED, vanishes], ids=["evicted", "deleted"])
 def test_a_lost_pod_is_made_again(cluster: ScriptedCluster, lost: Fate) -> None:
     cluster.fates = [lost, lost, exits(0)]
-    open_trainer(set()).train(TRAINING)
+    open_trainer(set()).train(WORK)
     assert len(cluster.made) == 3
     assert cluster.pods == {}
 
@@ -105,27 +105,27 @@ def test_a_lost_pod_is_made_again(cluster: ScriptedCluster, lost: Fate) -> None:
 def test_a_pod_that_is_lost_again_and_again_is_told_with_the_cause(cluster: ScriptedCluster) -> None:
     cluster.fates = [EVICTED]
     with pytest.raises(PerennialError, match="was lost 6 times: pod Failed: Evicted: the node was low on memory"):
-        open_trainer(set()).train(TRAINING)
+        open_trainer(set()).train(WORK)
     assert len(cluster.made) == 1 + MOST_RESTARTS
     assert cluster.pods == {}
 
 
 def test_a_lost_pod_whose_models_are_there_is_done(cluster: ScriptedCluster) -> None:
     cluster.fates = [vanishes]
-    open_trainer({MODEL}).train(TRAINING)
+    open_trainer({MODEL}).train(WORK)
     assert len(cluster.made) == 1
 
 
 def test_a_lost_pod_with_some_of_its_models_is_made_again(cluster: ScriptedCluster) -> None:
     cluster.fates = [vanishes, exits(0)]
-    open_trainer({MODEL}).train(replace(TRAINING, manifests=[MODEL, "s3://perennial/models/two.json"]))
+    open_trainer({MODEL}).train(replace(WORK, manifests=[MODEL, "s3://perennial/models/two.json"]))
     assert len(cluster.made) == 2
 
 
 def test_the_pod_of_another_caller_under_the_same_name_is_not_ours(cluster: ScriptedCluster) -> None:
     cluster.fates = [MADE_AND_KEPT]
     trainer = open_trainer(set())
-    body = trainer.make_body(TRAINING)
+    body = trainer.make_body(WORK)
     first, _ = trainer.begin(body)
     cluster.delete(first)
     second, _ = trainer.begin(body)
@@ -136,13 +136,13 @@ def test_the_pod_of_another_caller_under_the_same_name_is_not_ours(cluster: Scri
 
 def test_a_failure_quotes_the_last_lines_and_the_events_of_this_pod_alone(cluster: ScriptedCluster) -> None:
     trainer = open_trainer(set())
-    name = trainer.make_body(TRAINING)["metadata"]["name"]
+    name = trainer.make_body(WORK)["metadata"]["name"]
     for uid, message in (("uid-0", "0/1 nodes are available"), ("of an earlier one", "of yesterday")):
         about = {"name": name, "uid": uid}
         cluster.said.append({"type": "Warning", "reason": "FailedScheduling", "message": message, "involvedObject": about})
     cluster.fates = [exits(1, "no such bucket")]
     with pytest.raises(PerennialError) as failure:
-        trainer.train(TRAINING)
+        trainer.train(WORK)
     text = str(failure.value)
     assert f"Training of mlp for 2026-03-14 in pod perennial-training/{name} failed" in text
     assert "no such bucket" in text
@@ -155,7 +155,7 @@ def test_a_failure_quotes_the_last_lines_and_the_events_of_this_pod_alone(cluste
 def test_a_job_that_is_refused_is_not_worth_another_try(cluster: ScriptedCluster) -> None:
     cluster.fates = [exits(65, "too few rows")]
     with pytest.raises(RefusedError, match="too few rows"):
-        open_trainer(set()).train(TRAINING)
+        open_trainer(set()).train(WORK)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_pod_that_does_not_start_is_told(cluster: ScriptedCluster, fate: Fate,
     trainer = open_trainer(set())
     trainer._pipeline.training.resources = Resources().model_copy(update={"schedule_seconds": 0})
     with pytest.raises(PerennialError, match=how):
-        trainer.train(TRAINING)
+        trainer.train(WORK)
     assert cluster.pods == {}
 
 
@@ -183,7 +183,7 @@ def test_a_pod_on_a_node_that_does_not_start_is_told(cluster: ScriptedCluster) -
     trainer = open_trainer(set())
     trainer._pipeline.training.resources = Resources().model_copy(update={"start_seconds": 0})
     with pytest.raises(PerennialError, match=r"did not start in 0 s \(training.resources.start_seconds\)"):
-        trainer.train(TRAINING)
+        trainer.train(WORK)
 
 
 def test_an_interrupted_call_takes_its_own_pod_away_and_no_other(
@@ -196,9 +196,9 @@ def test_an_interrupted_call_takes_its_own_pod_away_and_no_other(
     monkeypatch.setattr(cluster, "log", interrupt)
     trainer = open_trainer(set())
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(TRAINING)
+        trainer.train(WORK)
     assert cluster.pods == {}
-    cluster.create(trainer.make_body(TRAINING))
+    cluster.create(trainer.make_body(WORK))
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(TRAINING)
+        trainer.train(WORK)
     assert len(cluster.pods) == 1
