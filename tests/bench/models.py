@@ -36,7 +36,7 @@ from perennial.config.pipeline import Pipeline
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake, open_lake
 from perennial.models.metrics import all_metrics
-from perennial.runtime.process import train
+from perennial.runtime.process_training import train
 from perennial.settings import var_folder
 from perennial.spark.submit import submit
 from perennial.train.candidates import versions_for

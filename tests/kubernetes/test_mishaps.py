@@ -29,7 +29,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.runtime import kubernetes_serving
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
-from perennial.runtime.process import ProcessRuntime
+from perennial.runtime.process_serving import ProcessRuntime
 
 
 def chosen_release() -> str:

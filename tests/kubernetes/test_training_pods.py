@@ -20,10 +20,10 @@ from perennial.deploy import janitor
 from perennial.deploy.janitor import clean_up
 from perennial.errors import PerennialError
 from perennial.lake.identity import lake_mark
-from perennial.runtime import pod_training
-from perennial.runtime.pod_training import train_in_pod
+from perennial.runtime.pod_training import PodTrainer
 from perennial.runtime.training_pod import pod_name
 from perennial.train.plan import finish_training, plan_training
+from perennial.train.work import plan_work
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
 
@@ -183,8 +183,9 @@ def test_date_with_too_little_history_is_skipped(lab: Lab, cluster: Cluster) -> 
 
 def from_a_shell(lab: Lab) -> None:
     """Train as `perennial run` does."""
-    plan = plan_training(lab.lake, LAST, CANDIDATE)
-    train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
+    _, work = plan_work(lab.lake, LAST, CANDIDATE)
+    if work is not None:
+        PodTrainer(lab.lake).train(work)
 
 
 def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster) -> None:
@@ -198,7 +199,7 @@ def test_two_shells_that_want_one_model_share_its_pod(lab: Lab, cluster: Cluster
 def test_a_shell_that_was_interrupted_hurts_neither_another_nor_the_next(
     lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = pod_training._pass_on
+    real = PodTrainer._pass_on
 
     def interrupted(*arguments: Any) -> int:
         if threading.current_thread() is threading.main_thread():
@@ -206,7 +207,7 @@ def test_a_shell_that_was_interrupted_hurts_neither_another_nor_the_next(
         return real(*arguments)
 
     with ThreadPoolExecutor(1) as pool, monkeypatch.context() as patched:
-        patched.setattr(pod_training, "_pass_on", interrupted)
+        patched.setattr(PodTrainer, "_pass_on", interrupted)
         with pytest.raises(KeyboardInterrupt):
             from_a_shell(lab)  # it made the pod
         other = pool.submit(from_a_shell, lab)
@@ -253,22 +254,23 @@ def test_pod_that_nobody_waits_for_any_more_is_an_orphan(lab: Lab, cluster: Clus
 
 
 def test_the_command_line_trains_in_the_same_pod(lab: Lab, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
-    plan = plan_training(lab.lake, LAST, CANDIDATE)
-    assert plan.job_uri is not None
+    plan, work = plan_work(lab.lake, LAST, CANDIDATE)
+    assert work is not None
     with caplog.at_level("INFO", logger="perennial.runtime.pod_training"):
-        train_in_pod(lab.pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
+        PodTrainer(lab.lake).train(work)
     assert finish_training(lab.lake, plan).outcome == "done"
     assert "Training logistic of" in caplog.text
     wait_for_none(cluster)
 
 
 def test_the_command_line_quotes_a_pod_that_fails(lab: Lab, cluster: Cluster) -> None:
-    plan = plan_training(lab.lake, LAST, CANDIDATE)
-    training = lab.pipeline.training
-    small = training.model_copy(update={"resources": training.resources.model_copy(update={"memory": "64Mi"})})
-    pipeline = lab.pipeline.model_copy(update={"training": small})
+    settings = lab.pipeline.training
+    small = settings.model_copy(update={"resources": settings.resources.model_copy(update={"memory": "64Mi"})})
+    lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"training": small}))
+    _, work = plan_work(lake, LAST, CANDIDATE)
+    assert work is not None
     with pytest.raises(PerennialError, match="OOMKilled at its memory limit of 64Mi"):
-        train_in_pod(pipeline, CANDIDATE, str(plan.key), plan.jobs, lab.lake.objects, str(plan.manifest_uri))
+        PodTrainer(lake).train(work)
     wait_for_none(cluster)
 
 

@@ -1,4 +1,4 @@
-"""The task that trains: what a failure of the dates that it works ahead for means for its own date."""
+"""The task that trains in a process: what a failure of the dates that it works ahead for means for its own date."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
+from perennial.config.pipeline import Training
 from perennial.errors import PerennialError
 from perennial.lake.result import Outcome, Skipped
+from perennial.runtime import process_training, trainer
+from perennial.train import work
 from perennial.train.plan import Trained, TrainingPlan
 from perennial_airflow import tasks
 
@@ -20,14 +23,15 @@ OWN = "s3://lake/models/own.json"
 def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A lake that has the manifests in `written`, jobs `ahead`, and trainings that fail with `error`, if there is one."""
     world = SimpleNamespace(
-        plan=TrainingPlan("mlp", skipped=None, job_uri="s3://job-own", manifest_uri=OWN, unchanged=False),
+        plan=TrainingPlan("mlp", skipped=None, job_uri="s3://job-own", manifest_uri=OWN, unchanged=False, key="key"),
         ahead=["s3://job-ahead"],
         written=set(),
         trained=[],
         error=None,
     )
     objects = SimpleNamespace(exists=lambda uri: uri in world.written)
-    lake = SimpleNamespace(objects=objects, pipeline=SimpleNamespace(training=None))
+    pipeline = SimpleNamespace(runtime="process", training=Training())
+    lake = SimpleNamespace(objects=objects, pipeline=pipeline)
 
     def train(jobs: list[str], *, processes: int) -> None:
         world.trained += jobs
@@ -40,12 +44,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         return Trained(Outcome.DONE, plan.candidate, "v", "s3://m", {}, None, None, {"roc_auc": 0.5})
 
     monkeypatch.setattr(tasks, "lake_of", lambda _: lake)
-    monkeypatch.setattr("perennial.train.plan.plan_training", lambda *_, **__: world.plan)
-    monkeypatch.setattr("perennial.train.plan.plan_ahead", lambda *_: world.ahead)
+    monkeypatch.delenv("PERENNIAL_RUNTIME", raising=False)
+    monkeypatch.setattr(work, "plan_training", lambda *_, **__: world.plan)
+    monkeypatch.setattr(work, "plan_ahead", lambda *_: world.ahead)
     monkeypatch.setattr("perennial.train.plan.finish_training", finished)
-    monkeypatch.setattr("perennial.runtime.choice.runtime_of", lambda _: "process")
-    monkeypatch.setattr("perennial.runtime.process.train", train)
-    monkeypatch.setattr("perennial.runtime.process.trainers_at_once", lambda *_: 1)
+    monkeypatch.setattr(process_training, "train", train)
     return world
 
 
@@ -64,7 +67,7 @@ def test_its_own_date_is_trained_first_then_those_ahead(world: SimpleNamespace) 
 
 def test_a_failure_ahead_leaves_a_date_that_is_trained_alone(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     warned: list[str] = []
-    monkeypatch.setattr("perennial.stages.train.log.warning", lambda text, error: warned.append(text % error))
+    monkeypatch.setattr(trainer.log, "warning", lambda text, error: warned.append(text % error))
     world.error, world.written = PerennialError("killed at the third of 60"), {OWN}
     assert train()["outcome"] == "done"
     assert warned == ["Training ahead ended early, the dates that are left train in their own runs: killed at the third of 60"]

@@ -29,7 +29,7 @@ def look(pipeline: Pipeline) -> Endpoint:
     import httpx
 
     from perennial.runtime.choice import open_runtime
-    from perennial.runtime.process import RELEASE_HEADER
+    from perennial.runtime.process_serving import RELEASE_HEADER
 
     with open_runtime(pipeline).endpoint() as client:
         url = str(client.base_url).rstrip("/")

@@ -28,9 +28,10 @@ from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
-from perennial.runtime.process import train, trainers_at_once
+from perennial.runtime.choice import open_trainer
+from perennial.runtime.trainer import TrainingWork
 from perennial.spark.submit import submit
-from perennial.store.objects import canonical_json
+from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import plan_training
 
 log = logging.getLogger(__name__)
@@ -163,11 +164,15 @@ def _make_tables(lake: Lake, first: date, last: date) -> None:
 
 
 def _train(lake: Lake, some: Sequence[date]) -> None:
+    trainer = open_trainer(lake, candidates_at_once=1)
     for candidate in lake.pipeline.training.candidates:
         plans = [plan_training(lake, day, candidate) for day in some]
         jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
         if jobs:
-            train(jobs, processes=trainers_at_once(lake.pipeline.training, len(jobs), candidates=1))
+            manifests = [str(plan.manifest_uri) for plan in plans if plan.jobs]
+            # A model's key knows no experiment, and production may train the same one: the jobs say in whose place it goes.
+            key = sha256(canonical_json(jobs))
+            trainer.train(TrainingWork(candidate, str(some[-1]), key, manifests, jobs))
 
 
 def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:

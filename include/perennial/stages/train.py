@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from perennial.store.json_value import Json
 if TYPE_CHECKING:
     from perennial.config.pipeline import Pipeline
     from perennial.lake.lake import Lake
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +48,14 @@ class Train(Stage):
         return AllTrained(Outcome.UNCHANGED, trained)
 
     def run(self, run: Run, candidate: str | None = None) -> Result:
-        """Train a candidate for the date, and for those of its batch; a failure of one of these is left to its own run."""
-        from perennial.errors import PerennialError
-        from perennial.runtime.choice import runtime_of
-        from perennial.train.plan import finish_training, plan_ahead, plan_training
+        """Train a candidate for the date and for those of its batch."""
+        from perennial.runtime.choice import open_trainer
+        from perennial.train.plan import finish_training
+        from perennial.train.work import plan_work
 
         if candidate is None:
             raise ValueError("train runs for one candidate at a time")
-        lake = run.lake
-        plan = plan_training(lake, run.day, candidate, recompute=run.recompute)
-        if plan.job_uri is not None:
-            ahead = plan_ahead(lake, run.day, run.last, candidate)
-            jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
-            try:
-                if runtime_of(lake.pipeline) == "process":
-                    from perennial.runtime.process import train, trainers_at_once
-
-                    train(jobs, processes=trainers_at_once(lake.pipeline.training, len(ahead)))
-                else:
-                    from perennial.runtime.pod_training import train_in_pod
-
-                    train_in_pod(lake.pipeline, candidate, str(plan.key), jobs, lake.objects, str(plan.manifest_uri))
-            except PerennialError as error:
-                # Its own job comes first, so its model shows that a later date failed.
-                if not ahead or not lake.objects.exists(str(plan.manifest_uri)):
-                    raise
-                log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
-        return finish_training(lake, plan)
+        plan, work = plan_work(run.lake, run.day, candidate, until=run.until, recompute=run.recompute)
+        if work is not None:
+            open_trainer(run.lake).train(work)
+        return finish_training(run.lake, plan)

@@ -22,10 +22,12 @@ from perennial.deploy.protocol import read_golden
 from perennial.deploy.rollback import rollback
 from perennial.errors import PerennialError, ReleaseUnprovenError
 from perennial.evaluate.evaluate import evaluate
-from perennial.runtime import process
+from perennial.runtime import process_serving
 from perennial.runtime.base import EndpointMissingError, StageFailedError
+from perennial.runtime.child_process import child
 from perennial.runtime.endpoints import endpoint_url
-from perennial.runtime.process import ProcessRuntime, train, trainers_at_once
+from perennial.runtime.process_serving import ProcessRuntime
+from perennial.runtime.process_training import train, trainers_at_once
 
 D1, D2 = LAST - timedelta(days=2), LAST - timedelta(days=1)
 
@@ -35,7 +37,7 @@ def runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """The runtime of a checkout with this one pipeline, its endpoint on a free port, nothing running."""
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
     monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))
-    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(process._free_port()))
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(process_serving._free_port()))
     found = ProcessRuntime(lab.pipeline.name, follow_seconds=60)
     yield found
     found.unstage()
@@ -57,7 +59,7 @@ def is_alive(pid: int) -> bool:
 
 def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: ProcessRuntime):
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
-    with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
         good = promote(lab, D1, 0.1)
         first = deploy(lab.lake, D1, runtime)
         promote(lab, D2, 0.12)
@@ -129,7 +131,7 @@ def test_as_many_trainings_at_once_as_there_are_cores_and_work_for(monkeypatch: 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_child_ends_with_its_parent(number: signal.Signals):
     script = (
-        "import time\nfrom perennial.runtime.process import child\n"
+        "import time\nfrom perennial.runtime.child_process import child\n"
         "with child('http.server', ['0', '--bind', '127.0.0.1']) as process:\n"
         "    process.stdout.readline()  # it serves, so it has asked the kernel to end with its parent\n"
         "    print(process.pid, flush=True)\n    time.sleep(60)\n"
@@ -147,7 +149,7 @@ def test_a_child_ends_with_its_parent(number: signal.Signals):
 
 
 def test_leaving_the_block_ends_the_child():
-    with process.child("http.server", ["0", "--bind", "127.0.0.1"]) as started:
+    with child("http.server", ["0", "--bind", "127.0.0.1"]) as started:
         assert started.poll() is None
     assert started.returncode is not None
     assert not is_alive(started.pid)
@@ -156,9 +158,9 @@ def test_leaving_the_block_ends_the_child():
 def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab, runtime: ProcessRuntime):
     runtime.follow_seconds = 1.0
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
-    with process.child("perennial.serve", ["--pipeline", "another", "--port", port]):
+    with child("perennial.serve", ["--pipeline", "another", "--port", port]):
         deadline = time.monotonic() + 30
-        while process._status(httpx.Client(base_url=runtime._url), "/v2/health/live") is None:
+        while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/live") is None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' follows"):
@@ -168,14 +170,14 @@ def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab,
 def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, runtime: ProcessRuntime):
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     promote(lab, D1, 0.1)
-    with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
         released = deploy(lab.lake, D1, runtime).released
         assert deploy(lab.lake, D1, runtime).outcome == "unchanged"
     files = lab.lake.objects.read_existing(lab.lake.layout.release(released)).json()["files"]
     lab.lake.objects.delete(lab.lake.layout.blob(files["lookups/machine_rates.json"]["sha256"]))
-    with process.child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
         deadline = time.monotonic() + 30
-        while process._status(httpx.Client(base_url=runtime._url), "/v2/health/ready") != 503:
+        while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/ready") != 503:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert not runtime.follows(released)

@@ -13,7 +13,7 @@ from lab import LAST, START, Lab
 from perennial.calendar import days
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
-from perennial.runtime.process import train, trainers_at_once
+from perennial.runtime.process_training import train, trainers_at_once
 from perennial.train.plan import BLOCK, chains_begin, plan_ahead, plan_training, read_model
 
 pytestmark = pytest.mark.tensorflow

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 from lab import LAST, Lab, features_table, small_graph
+from scripted_cluster import ScriptedCluster, exits
 from steps import D1, D2, D3, decide, forced
 
 from perennial.calendar import DataDays, days
@@ -22,6 +23,10 @@ from perennial.experiments.experiment import Settings, due_dates, open_experimen
 from perennial.lake.lake import Lake
 from perennial.models.metrics import log_loss
 from perennial.models.scoring import score
+from perennial.runtime import pod_training
+from perennial.runtime.pod_training import PodTrainer
+from perennial.train.plan import plan_training
+from perennial.train.work import plan_work
 
 
 @pytest.fixture
@@ -64,6 +69,28 @@ def test_settings_that_a_pipeline_could_not_have(lake: Lake, settings: dict[str,
         open_experiment(lake, "odd", Settings(**settings))
     with pytest.raises(RefusedError, match="has no experiment"):
         open_experiment(lake, "odd")
+
+
+def test_on_kubernetes_each_candidate_of_an_experiment_trains_in_a_pod_of_its_own(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ScriptedCluster([exits(0)])
+    monkeypatch.setattr(pod_training, "Cluster", lambda _: cluster)
+    monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
+    monkeypatch.setenv("PERENNIAL_TRAINER_IMAGE", "perennial-trainer:1")
+    own = open_experiment(lab.lake, "as-it-is", Settings())
+    some = [LAST - timedelta(days=1), LAST]
+
+    experiment._train(own, some)
+
+    arguments = [pod["spec"]["containers"][0]["args"] for pod in cluster.made]
+    plans = [[plan_training(own, day, candidate) for day in some] for candidate in own.pipeline.training.candidates]
+    assert arguments == [["--job", str(first.job_uri), "--job", str(last.job_uri)] for first, last in plans]
+    # Production's pod would write the same model into another space.
+    _, work = plan_work(lab.lake, LAST, "mlp")
+    assert work is not None
+    assert work.key == plans[0][1].key
+    assert PodTrainer(lab.lake).make_body(work)["metadata"]["name"] not in {pod["metadata"]["name"] for pod in cluster.made}
 
 
 def test_when_a_policy_retrains() -> None:

@@ -1,0 +1,92 @@
+"""Training in child processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from perennial.config.pipeline import Training
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.lake.lake import Lake
+from perennial.runtime.child_process import LAST_LINES, child, describe_end
+from perennial.runtime.trainer import TrainingWork
+
+log = logging.getLogger(__name__)
+
+MIN_JOBS = 10
+"""Trainings that are worth a process of their own: to start the libraries costs as much as one or two of them."""
+
+
+class ProcessTrainer:
+    """
+    Trains in one process, or in several where many dates are to be trained.
+
+    :param candidates_at_once: how many candidates are trained beside each other; all of the pipeline's unless it is said
+    """
+
+    def __init__(self, lake: Lake, *, candidates_at_once: int | None = None) -> None:
+        self._objects = lake.objects
+        self._settings = lake.pipeline.training
+        self._candidates_at_once = candidates_at_once
+
+    def train(self, work: TrainingWork) -> None:
+        """Train the jobs; the processes and whatever they start end with this one, however this one ends."""
+        processes = trainers_at_once(self._settings, len(work.jobs), candidates=self._candidates_at_once)
+        try:
+            train(work.jobs, processes=processes)
+        except PerennialError as error:
+            work.raise_unless_ahead(error, self._objects)
+
+
+def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None, *, processes: int = 1) -> None:
+    """
+    Train jobs in one process, or in several side by side, and pass on what they say line by line (default: to the log).
+
+    The processes and whatever they start end with this one, however this one ends. When one fails the others go on to their
+    end; the error is that of the first one, which has the first job.
+    """
+    say = on_line or (lambda line: log.info("%s", line))
+    shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
+    with ExitStack() as stack:
+        trainers = [
+            stack.enter_context(child("perennial.train", [word for uri in share for word in ("--job", uri)])) for share in shares
+        ]
+        ends = [deque[str](maxlen=LAST_LINES) for _ in shares]
+        names = [f"[{number}] " if len(shares) > 1 else "" for number in range(1, len(shares) + 1)]
+        listeners = [
+            threading.Thread(target=_pass_on, args=(trainer, name, say, last), daemon=True)
+            for trainer, name, last in zip(trainers, names, ends, strict=True)
+        ]
+        for listener in listeners:
+            listener.start()
+        for listener in listeners:
+            listener.join()
+        codes = [trainer.wait() for trainer in trainers]
+    for share, code, last in zip(shares, codes, ends, strict=True):
+        if code != 0:
+            named = f"{', '.join(share[:3])}{' …' if len(share) > 3 else ''}"
+            problem = f"Training of {named} {describe_end(code)}. Its last lines:\n" + "\n".join(last)
+            raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
+
+
+def trainers_at_once(training: Training, jobs: int, *, candidates: int | None = None) -> int:
+    """
+    Return how many processes should train `jobs` dates of one candidate.
+
+    :param candidates: how many are trained beside each other; all of the pipeline's unless it is said
+    """
+    if training.warm_start:
+        return 1  # each begins with what the one before it left
+    candidates = candidates or len(training.candidates)
+    return max(1, min(len(os.sched_getaffinity(0)) // candidates, jobs // MIN_JOBS))
+
+
+def _pass_on(process: subprocess.Popen[str], name: str, say: Callable[[str], None], last: deque[str]) -> None:
+    for line in process.stdout or ():
+        last.append(line.rstrip())
+        say(name + line.rstrip())

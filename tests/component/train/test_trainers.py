@@ -1,0 +1,134 @@
+"""
+The contract of a trainer, which every kind keeps.
+
+The cluster of the kind `kubernetes` is a stand-in in memory that runs the real trainer in a process; a real cluster's is
+tests/kubernetes/test_training_pods.py.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from lab import LAST, Lab
+from scripted_cluster import ScriptedCluster, runs_trainer
+
+from perennial.errors import PerennialError, RefusedError
+from perennial.runtime import pod_training
+from perennial.runtime.choice import RUNTIMES, open_trainer
+from perennial.runtime.trainer import Trainer, TrainingWork
+from perennial.store.objects import sha256
+from perennial.train import __main__ as trainer_module
+from perennial.train.checkpoints import Checkpoints
+from perennial.train.plan import finish_training
+from perennial.train.work import plan_work
+
+CANDIDATE = "logistic"
+MISSING = "s3://perennial/jobs/missing.json"
+
+
+@pytest.fixture(params=RUNTIMES)
+def trainer(request: pytest.FixtureRequest, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Trainer:
+    monkeypatch.setenv("PERENNIAL_RUNTIME", request.param)
+    monkeypatch.setenv("PERENNIAL_TRAINER_IMAGE", "perennial-trainer:test")
+    monkeypatch.setattr(pod_training, "Cluster", lambda _: ScriptedCluster([runs_trainer]))
+    monkeypatch.setattr(pod_training, "POLL_SECONDS", 0.05)
+    return open_trainer(lab.lake)
+
+
+def work(lab: Lab, candidate: str = CANDIDATE, **options: Any) -> TrainingWork:
+    _, training = plan_work(lab.lake, LAST, candidate, **options)
+    assert training is not None
+    return training
+
+
+def outcome(lab: Lab) -> str:
+    plan, _ = plan_work(lab.lake, LAST, CANDIDATE)
+    return str(finish_training(lab.lake, plan)["outcome"])
+
+
+def test_the_models_are_there_and_what_the_trainer_says_is_passed_on(
+    lab: Lab, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        trainer.train(work(lab))
+    assert outcome(lab) == "unchanged"
+    assert f"Training logistic of {LAST}" in caplog.text
+    trainer.train(work(lab, recompute=True))  # refused, should a bit of it differ
+
+
+def test_two_callers_that_want_one_model_both_get_it(lab: Lab, trainer: Trainer) -> None:
+    training = work(lab)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(trainer.train, training) for _ in range(2)]
+    assert [call.result() for call in calls] == [None, None]
+    assert outcome(lab) == "unchanged"
+
+
+def test_a_failure_quotes_its_cause_and_the_next_call_trains(lab: Lab, trainer: Trainer) -> None:
+    training = work(lab)
+    with pytest.raises(PerennialError, match=MISSING) as failure:
+        trainer.train(replace(training, jobs=[MISSING]))
+    assert not isinstance(failure.value, RefusedError)
+    trainer.train(training)
+    assert outcome(lab) == "unchanged"
+
+
+def test_a_job_that_the_trainer_refuses_is_refused(lab: Lab, trainer: Trainer) -> None:
+    training = work(lab)
+    job = {**lab.lake.objects.read_existing(training.jobs[0]).json(), "code": "of another release"}
+    body = json.dumps(job).encode()
+    uri = lab.lake.layout.job(sha256(body))
+    lab.lake.objects.create(uri, body)
+    with pytest.raises(RefusedError, match="the code of the trainer"):
+        trainer.train(replace(training, jobs=[uri]))
+
+
+def test_a_failure_ahead_is_logged_and_without_dates_ahead_it_is_raised(
+    lab: Lab, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    training = work(lab)
+    with caplog.at_level(logging.WARNING):
+        trainer.train(replace(training, jobs=[*training.jobs, MISSING], has_ahead=True))
+    assert outcome(lab) == "unchanged"
+    assert "Training ahead ended early" in caplog.text
+    assert MISSING in caplog.text
+    with pytest.raises(PerennialError, match=MISSING):
+        trainer.train(replace(training, jobs=[MISSING]))
+
+
+def test_dates_ahead_are_trained_in_the_same_work(lab: Lab, trainer: Trainer) -> None:
+    first = LAST - timedelta(days=1)
+    _, training = plan_work(lab.lake, first, CANDIDATE, until=LAST)
+    assert training is not None
+    assert (len(training.jobs), training.has_ahead) == (2, True)
+    trainer.train(training)
+    assert outcome(lab) == "unchanged"
+
+
+def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
+    lab: Lab, trainer: Trainer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Stands for SIGKILL: nothing catches it."""
+
+    class KilledAfterOne(Checkpoints):
+        def save(self, epoch: int, arrays: Any) -> None:
+            self._seconds = 0
+            super().save(epoch, arrays)
+            raise Killed
+
+    training = work(lab, "mlp")
+    with monkeypatch.context() as patched:
+        patched.setattr(trainer_module, "Checkpoints", KilledAfterOne)
+        with pytest.raises(Killed):
+            trainer_module.run_job(lab.lake.objects, training.jobs[0])
+    with caplog.at_level("INFO"):
+        trainer.train(training)
+    assert "Going on after epoch 1, from a checkpoint" in caplog.text
+    assert training.is_done(lab.lake.objects)
