@@ -44,7 +44,7 @@ job = {
     "features": [item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", later_label=None, lookups=lookups)],
     "labels": [],
     "analysis": [item("analysis_day", ANALYSIS), item("analysis_again", ANALYSIS)],
-    "profile": [item("profile", "", sources=["visits"])],
+    "profile": [{"table": "profile", "file": "the profile", "days": DAYS, "held": {}, "sources": ["visits"]}],
 }
 """
 
