@@ -290,11 +290,11 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Any], list[
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
 
-    server = HTTPServer(("127.0.0.1", 0), Server)
-    Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(server.server_port))
-    yield seen, answers
-    server.shutdown()
+    with HTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", str(server.server_port))
+        yield seen, answers
+        server.shutdown()
 
 
 def test_predict_passes_on_what_the_server_says(call: Call, endpoint) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -542,9 +543,10 @@ def test_no_text_of_the_validator_shows_through(tmp_path: Path) -> None:
     shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "machine_faults")
     file = tmp_path / "machine_faults" / "pipeline.yaml"
     said = []
+    valid = yaml.safe_load(TEXT)
     for wrong in ("[1]", "{a: 1}", "x", "9" * 400):
-        for key, _ in _places(yaml.safe_load(TEXT)):
-            document = yaml.safe_load(TEXT)
+        for key, _ in _places(valid):
+            document = deepcopy(valid)
             _put(document, key, yaml.safe_load(wrong))
             file.write_text(yaml.safe_dump(document, sort_keys=False))
             try:
