@@ -81,13 +81,28 @@ def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
+    """Return the dates whose own drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
     found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         gone = set(decided) - landed_drops(lake, name, decided).keys()
         found |= dict.fromkeys(gone, Stale(f"its drop of {name} has left the landing zone", is_blocked=True))
+    found = _short(lake, decided) | found
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
     return found | dict.fromkeys(rest, Stale("it is a rest date by now: no run judges it again", is_blocked=True))
+
+
+def _short(lake: Lake, decided: list[date]) -> dict[date, Stale]:
+    """Return the dates that could not be trained even if everything that has landed were analysed: an edit asks for more history."""
+    calendar = lake.pipeline.calendar
+    wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
+    landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
+    possible = landed | set(map(date.fromisoformat, lake.tables.state("features").partitions))
+    reasons = {day: calendar.split(day, possible).too_little for day in decided}
+    return {day: _too_short(reason) for day, reason in reasons.items() if reason}
+
+
+def _too_short(reason: str) -> Stale:
+    return Stale(f"its history no longer suffices: {reason}", is_blocked=True)
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
@@ -135,7 +150,7 @@ def _stale(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Cha
         more = f", and {len(own) - 1} more" if len(own) > 1 else ""
         return Stale(f"{own[0].table}{f' of {own[0].day}' if own[0].day else ''} has changed{more}")
     if reason := too_little_history(lake, day):
-        return Stale(f"its history no longer suffices: {reason}", is_blocked=True)
+        return _too_short(reason)
     entry = chain.get(day)
     if entry is not None and entry.stale:
         return Stale(INCUMBENT)

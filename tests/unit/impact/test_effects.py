@@ -31,7 +31,7 @@ from perennial.lake.objects import canonical_json
 from perennial.lake.recipes import keep_recipes
 from perennial.lake.tables import Partition, TableState
 from perennial.pipeline import Pipeline
-from perennial.stale import stale_dates
+from perennial.stale import Stale, stale_dates
 from perennial.train.plan import plan_training, training_keys
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)
@@ -258,7 +258,9 @@ def test_planned_dates_are_those_that_can_be_trained(ran: Lake) -> None:
     assert list(training_keys(ran, "mlp", [FIRST, *DECIDED])) == DECIDED
 
 
-def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> None:
+@pytest.fixture
+def late(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
+    """Return a lake as the run of LAST leaves it, of a pipeline whose labels are known two days later."""
     pipeline = pipeline_factory(name="returned_orders")
     lake = replace(s3.open_lake(pipeline), tables=FixedTables())
     for day in days(FIRST, LAST):
@@ -274,13 +276,34 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, p
         set_state(lake, table, by_day)
     plan = plan_training(lake, LAST, "logistic")
     lake.objects.create(str(plan.manifest_uri), canonical_json({}))
-    assert not any(effect.days for effect in find_effects(lake, LAST, LAST, [LAST])[:-1])
+    decide(lake, LAST, {"logistic": str(plan.manifest_uri)})
+    return lake
+
+
+def known_after(lake: Lake, pipeline_factory: Callable[..., Pipeline], later_days: int) -> Lake:
+    """Edit when the labels are known."""
 
     def edit(document: dict[str, Any]) -> None:
-        document["label"]["known_after_days"] = 1
+        document["label"]["known_after_days"] = later_days
 
-    edited_lake = replace(lake, pipeline=pipeline_factory(edit, "returned_orders"))
-    effects = {effect.name: effect for effect in find_effects(edited_lake, LAST, LAST, [LAST])}
+    return replace(lake, pipeline=pipeline_factory(edit, "returned_orders"))
+
+
+def test_a_date_whose_labels_come_too_late_by_now_is_blocked(late: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """Its labels would all come out otherwise, but no run can train on them: no backfill tries it."""
+    assert stale_dates(late) == {}
+    reason = "its history no longer suffices: 3 of 4 days whose labels are known (up to 2026-03-03)"
+    assert stale_dates(known_after(late, pipeline_factory, 5)) == {LAST: Stale(reason, is_blocked=True)}
+    assert not stale_dates(known_after(late, pipeline_factory, 4))[LAST].is_blocked
+
+
+def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(
+    late: Lake, pipeline_factory: Callable[..., Pipeline]
+) -> None:
+    lake = late
+    assert not any(effect.days for effect in find_effects(lake, LAST, LAST, [LAST]))
+
+    effects = {effect.name: effect for effect in find_effects(known_after(lake, pipeline_factory, 1), LAST, LAST, [LAST])}
     known = list(days(LAST - timedelta(days=5), LAST - timedelta(days=2)))
     assert set(effects["labels"].stale) == set(known)
     assert effects["labels"].missing == {LAST - timedelta(days=1)}
