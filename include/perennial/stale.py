@@ -12,8 +12,8 @@ from perennial.analyse.plan import LABELS, unanalysed
 from perennial.calendar import DAY
 from perennial.clean.plan import unclean
 from perennial.clean.refusals import refused_dates
-from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
+from perennial.collect.uncollected import uncollected_dates
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
@@ -111,11 +111,7 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
     found: set[_Change] = set()
     for name in pipeline.sources:
         wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
-        uncollected = [
-            day
-            for day, landed in landed_drops(lake, name, wanted).items()
-            if landed.drop is None and not is_refused(lake, name, day, landed.found)
-        ]
+        uncollected = uncollected_dates(lake, name, wanted)
         found |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)

@@ -231,6 +231,20 @@ def test_a_table_without_a_partition_is_named(
     assert found["unmade"] == ["clean_more"]
 
 
+def test_a_date_that_has_landed_since_is_named(
+    ran: Lake, land_drops: Callable[..., None], s3: Any, told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    """Its results are yet to be made, so not everything is current; what they will be is not known before it is collected."""
+    new = LAST + timedelta(days=1)
+    land_drops(s3.put, ran.pipeline, new, new)
+    text, found = told(ran)
+    assert f"The run of {new}" in text
+    assert f"readings: 1 date from {new} on landed and not collected yet; the results are not counted." in text
+    assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
+    assert "Everything is current" not in text.partition("All 2 decided dates")[0]
+    assert "Everything is current" in text.partition("All 2 decided dates")[2]
+
+
 def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
 ) -> None:
