@@ -184,7 +184,7 @@ compose-up: image-server image-airflow ## Start the full stack in containers and
 compose-down: ## Stop the containers; data stays in the volume
 	$(call timed,Stopping the containers,PERENNIAL_TAG=$(IMAGE_TAG) docker compose down)
 
-test-compose: setup image-server image-airflow ## The demo's DAG for two dates in containers: up, run, down
+test-compose: setup image-server image-airflow ## The demo's DAG for two dates, and one after an edit, in containers: up, run, down
 	$(call timed,Tests in containers,PERENNIAL_TAG=$(IMAGE_TAG) .venv/bin/python -m pytest --capture=no tests/compose)
 
 settings-page: setup ## Make docs/reference/settings.md from the class of the settings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from returned_orders import drops, orders
+from returned_orders import drops, known_labels, orders
 from spark_loop import FolderTables, SparkLoop, spark_loop
 
 from perennial.analyse.plan import finish_analyse, plan_analyse, unlabelled_dates
@@ -172,14 +172,7 @@ def _check_labels(one: Shop) -> None:
     known = [date.fromisoformat(day) for day in state.partitions]
     table = read_rows(str(state.metadata_location), state.snapshot_id or 0, known, label_columns(["order_id"], "is_returned"))
     landed = {day for day in days(START, LAST) if day != GAP}
-    wanted = {
-        order.order_id: any(
-            order.returned_after == after and day + timedelta(days=after) in landed for after in range(LATER.days + 1)
-        )
-        for day in known
-        for order in orders(day)
-        if not order.is_gift
-    }
+    wanted = known_labels(known, landed, LATER.days)
     assert dict(zip(table["order_id"].to_pylist(), table["is_returned"].to_pylist(), strict=True)) == wanted
     assert any(order.returned_after in (3, 4) for day in known for order in orders(day))
 

@@ -1,29 +1,35 @@
-"""The full stack in containers: it comes up healthy, runs the demo's DAG for two dates, answers, and goes."""
+"""The full stack in containers: it comes up healthy, runs the demo's DAG for two dates and one after an edit, answers, and goes."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from perennial.backfill.airflow_client import AirflowClient
+from perennial.config.load import FILE
 from stack.config import REPO
 from stack.demo_flight import flight_record
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("PERENNIAL_TAG"), reason="make test-compose builds the images and names them"),
-    pytest.mark.timeout(3600),  # two dates, and Spark's JVMs start for each of their stages
+    pytest.mark.timeout(3600),  # three dates, and Spark's JVMs start for each of their stages
 ]
 
-DAG = "retrain_flight_delays"
-FIRST, SECOND = date(2013, 2, 12), date(2013, 2, 13)
+PIPELINE = "flight_delays"
+DAG = f"retrain_{PIPELINE}"
+BEGIN, FIRST, SECOND, EDITED = date(2013, 1, 1), date(2013, 2, 12), date(2013, 2, 13), date(2013, 2, 14)
 PROJECT = "perennial-test"
 AIRFLOW_PORT, ENDPOINT_PORT = "18080", "18090"
 RUN_SECONDS = 1800
@@ -41,8 +47,40 @@ def compose(*arguments: str, seconds: float = 1200) -> str:
     return done.stdout
 
 
+def perennial(*words: str) -> str:
+    return compose("exec", "-T", "airflow-scheduler", "perennial", *words)
+
+
+def run(airflow: AirflowClient, first: date, last: date) -> dict[str, Any]:
+    """Land some dates and run the last of them; return the results of its Spark stages."""
+    perennial("feed", "--from", str(first), "--to", str(last))
+    run_id = airflow.trigger(DAG, {"date": last.isoformat()})
+    began = time.monotonic()
+    state, tasks = airflow.wait(DAG, run_id, RUN_SECONDS)
+    say(f"{last}: {state} after {time.monotonic() - began:.0f} s")
+    assert state == "success", {task.name: airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
+    return {stage: airflow.result(DAG, run_id, stage) for stage in ("clean", "analyse")}
+
+
+def ask(day: date) -> str:
+    """Ask the model for one flight and return the release that answered."""
+    answer = httpx.post(f"http://127.0.0.1:{ENDPOINT_PORT}/predict", json=[flight_record(day)], trust_env=False)
+    assert answer.status_code == 200
+    return answer.headers["x-release"]
+
+
 @pytest.fixture(scope="module")
-def stack() -> Iterator[AirflowClient]:
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a copy of the demo's pipeline that the containers mount."""
+    folder = tmp_path_factory.mktemp("mounted") / "pipelines"
+    shutil.copytree(REPO / "include/pipelines", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERENNIAL_PIPELINES", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def stack(pipelines: Path) -> Iterator[AirflowClient]:
     """Start the containers under a project name of their own, with a fresh volume, and log in to Airflow; print sizes and seconds."""
     sizes = subprocess.run(
         ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"], capture_output=True, text=True, check=True
@@ -80,16 +118,36 @@ def test_what_users_or_queries_reach_sees_the_stores_keys_alone(stack: AirflowCl
     assert compose("exec", "-T", part, "python", "-c", look).strip() == "['/var/lib/perennial-keys/aws_credentials']"
 
 
-def test_the_demo_runs_green_for_two_dates_and_the_model_answers(stack: AirflowClient) -> None:
+@pytest.fixture(scope="module")
+def demo(stack: AirflowClient) -> None:
+    """Run the demo's two dates."""
     stack.wait_for_dag(DAG)
     stack.unpause(DAG)
-    for first, last in ((date(2013, 1, 1), FIRST), (SECOND, SECOND)):
-        compose("exec", "-T", "airflow-scheduler", "perennial", "feed", "--from", str(first), "--to", str(last))
-        run_id = stack.trigger(DAG, {"date": last.isoformat()})
-        began = time.monotonic()
-        state, tasks = stack.wait(DAG, run_id, RUN_SECONDS)
-        say(f"{last}: {state} after {time.monotonic() - began:.0f} s")
-        assert state == "success", {task.name: stack.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
-    answer = httpx.post(f"http://127.0.0.1:{ENDPOINT_PORT}/predict", json=[flight_record(SECOND)], trust_env=False)
-    assert answer.status_code == 200
-    assert answer.headers["x-release"].startswith(SECOND.isoformat())
+    for first, last in ((BEGIN, FIRST), (SECOND, SECOND)):
+        run(stack, first, last)
+
+
+def test_the_demo_runs_green_for_two_dates_and_the_model_answers(demo: None) -> None:
+    assert ask(SECOND).startswith(SECOND.isoformat())
+
+
+def test_a_run_after_an_edit_of_columns_says_which_dates_have_nulls(stack: AirflowClient, demo: None, pipelines: Path) -> None:
+    """Add a column that no drop holds and give another one a different type; every date is cleaned again."""
+    file = pipelines / PIPELINE / FILE
+    document = yaml.safe_load(file.read_text())
+    columns = document["sources"]["weather"]["columns"]
+    columns["wind_dir"] = {"type": "string", "null_text": "NA"}
+    columns["station"] = {"type": "string", "optional": True}
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    query = pipelines / PIPELINE / "sources/weather.sql"
+    query.write_text(query.read_text().replace("wind_dir,", "wind_dir, station,"))
+
+    said = json.loads(perennial("impact", PIPELINE, "--json"))
+    weather = next(one for one in said["scopes"][0]["effects"] if one["name"] == "clean_weather")
+    reasons = {reason["what"] for day in weather["stale"] for reason in day["reasons"]}
+    assert {"columns.station added", "columns.wind_dir.type changed"} <= reasons
+
+    results = run(stack, EDITED, EDITED)
+    assert results["clean"]["nulls"] == {"weather.station": (EDITED - BEGIN).days + 1}
+    assert results["clean"]["earlier_columns"] == {}
+    assert ask(EDITED).startswith(EDITED.isoformat())

@@ -33,6 +33,7 @@ SOURCE = REPO / "tests/pipelines/machine_faults"
 ENDED, LIVE, KILLED, PODS = "machine_faults", "machine_faults_live", "machine_faults_killed", "machine_faults_pods"
 HISTORY = "machine_faults_history"
 FLIGHTS = "flight_delays"
+RETURNS = "returned_orders"
 HISTORY_DAYS = 8
 RELAY_OFFSET = 9
 
@@ -84,6 +85,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
         small = {"cpu": "500m", "memory": "1500Mi"}
         _write_pipeline(pipelines / PODS, {"end": date(2026, 3, 31), "runtime": "kubernetes"}, small)
     _write_flights(pipelines / FLIGHTS)
+    _write_returns(pipelines / RETURNS)
     _write_pipeline(pipelines / LIVE, {"start": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)})
     config = next(one for offset in _offsets() if _is_free(one := StackConfig(REPO, var, offset, pipelines)))
     environment = {
@@ -159,6 +161,21 @@ def _write_flights(folder: Path) -> None:
     document["training"] |= {"window_days": 6, "holdout_days": 3, "min_days": 8}
     document["gate"]["min_days"] = 3
     (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _write_returns(folder: Path) -> None:
+    """Copy the pipeline whose labels are known later, for a feed that rests at weekends and on a Monday."""
+    shutil.copytree(REPO / "tests/pipelines" / RETURNS, folder)
+    document = yaml.safe_load((folder / FILE).read_text())
+    document |= {
+        "start": date(2026, 2, 16),
+        "end": date(2026, 3, 31),
+        "calendar": {"weekdays": ["mon", "tue", "wed", "thu", "fri"], "holidays": [date(2026, 3, 2)]},
+    }
+    document["training"] |= {"window_days": 5, "lookback_days": 4}
+    (folder / FILE).write_text(yaml.safe_dump(document, sort_keys=False))
+    lookup = folder / "lookups/category_rates.sql"
+    lookup.write_text(lookup.read_text().replace("DATE_SUB(d.as_of, 2)", "DATE_SUB(d.as_of, 4)"))
 
 
 def _offsets() -> range:

@@ -7,14 +7,8 @@ it: `first`, `forced`, `rejected`, `corrected`. The tests of these only assert. 
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -22,9 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from command_line import in_a_shell, perennial
 
 from perennial.calendar import DAY, days, midnight
-from perennial.cli import run_command
 from perennial.deploy.rollback import list_releases
 from perennial.evaluate.chain import Chain, Entry
 from perennial.evaluate.chain_store import read_chain
@@ -36,22 +30,6 @@ pytestmark = pytest.mark.timeout(1800)
 PIPELINE = "machine_faults_history"
 DAG = f"retrain_{PIPELINE}"
 LANDED, FIRST, LAST = date(2026, 3, 1), date(2026, 3, 5), date(2026, 3, 18)
-PERENNIAL = str(Path(sys.executable).with_name("perennial"))
-
-
-def in_a_shell(*words: str) -> dict[str, Any]:
-    """Run a command as a user does."""
-    done = subprocess.run([PERENNIAL, *words, "--json"], env=os.environ, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return dict(json.loads(done.stdout))
-
-
-def perennial(*words: str) -> dict[str, Any]:
-    """Run a command in this process, which saves two CPU seconds of imports. Two at once need `in_a_shell`."""
-    with redirect_stdout(io.StringIO()) as said:
-        code = run_command([*words, "--json"])
-    assert code == 0, said.getvalue()
-    return dict(json.loads(said.getvalue()))
 
 
 def backfill(*words: str, last: date = LAST, run: Callable[..., dict[str, Any]] = perennial) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 ROWS = 160
 LATEST_DAYS = 4
 CATEGORIES = {"books": -2.0, "shoes": 1.2, "toys": -0.5}
+CHANNELS = ("web", "shop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,28 @@ def orders(day: date) -> list[Order]:
     return found
 
 
-def drops(day: date, lost_share: float = 0.0) -> Mapping[str, Mapping[str, bytes]]:
+def known_labels(dates: Iterable[date], landed: Collection[date], known_after_days: int) -> dict[int, bool]:
+    """Return whether each order of some dates came back, as far as the landed drops say that many days later; gifts have no label."""
+    return {
+        order.order_id: order.returned_after is not None
+        and order.returned_after <= known_after_days
+        and day + timedelta(days=order.returned_after) in landed
+        for day in dates
+        for order in orders(day)
+        if not order.is_gift
+    }
+
+
+def drops(day: date, lost_share: float = 0.0, *, with_channel: bool = False) -> Mapping[str, Mapping[str, bytes]]:
     """
     Return by source every object of a date's drop by name, the manifest last.
 
     :param lost_share: of the returns, those that the drop lacks
+    :param with_channel: whether the orders have another column, `channel`
     """
     rows = [
         f"{one.order_id},{one.category},{'' if one.price is None else one.price},{'true' if one.is_gift else 'false'}"
+        + (f",{CHANNELS[one.order_id % len(CHANNELS)]}" if with_channel else "")
         for one in orders(day)
     ]
     back = [
@@ -61,7 +76,7 @@ def drops(day: date, lost_share: float = 0.0) -> Mapping[str, Mapping[str, bytes
     ]
     back = back[round(len(back) * lost_share) :]
     return {
-        "orders": _drop("orders", day, ["order_id,category,price,is_gift", *rows]),
+        "orders": _drop("orders", day, [f"order_id,category,price,is_gift{',channel' if with_channel else ''}", *rows]),
         "returns": _drop("returns", day, ["order_id", *map(str, back)]),
     }
 

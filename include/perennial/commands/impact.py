@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -83,6 +83,7 @@ def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
 def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date], unmade: Sequence[str]) -> _Scope:
     from perennial.collect.drops import landed_drops, unfit_drops
     from perennial.collect.lost import count_refused
+    from perennial.collect.uncollected import uncollected_dates
     from perennial.impact.cost import estimate
     from perennial.impact.effects import find_effects
 
@@ -91,20 +92,25 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
     calendar = lake.pipeline.calendar
     needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
     unfit = {source: found for source in lake.pipeline.sources if (found := unfit_drops(lake, source, needed))}
+    new = {source: days for source in lake.pipeline.sources if (days := uncollected_dates(lake, source, needed))}
     return _Scope(
         title=title,
         lines=[
-            f"  {text}"
-            for source, found in unfit.items()
-            for text in count_refused(source, found, landed_drops(lake, source, needed), least=1)
+            *(
+                f"  {text}"
+                for source, found in unfit.items()
+                for text in count_refused(source, found, landed_drops(lake, source, needed), least=1)
+            ),
+            *_new_lines(new),
         ],
         rows=[row for effect in effects for row in _rows(effect)],
-        summary=_summary(effects, cost, unmade),
+        summary=_summary(effects, cost, is_known=not (unmade or new)),
         json={
             "from": first.isoformat(),
             "to": last.isoformat(),
             "effects": [_to_json(effect) for effect in effects],
             "unfit": {source: {day.isoformat(): problems for day, problems in found.items()} for source, found in unfit.items()},
+            "uncollected": {source: [day.isoformat() for day in found] for source, found in new.items()},
             "seconds": cost.seconds,
             "cpu_seconds": cost.cpu_seconds,
         },
@@ -132,9 +138,18 @@ def _reasons(effect: Effect) -> str:
     return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
 
 
-def _summary(effects: Sequence[Effect], cost: Estimate, unmade: Sequence[str]) -> str:
+def _new_lines(new: Mapping[str, Sequence[date]]) -> list[str]:
+    """Return that drops have landed of which no run has made anything yet."""
+    return [
+        f"  {source}: {counted(len(found), 'date')} from {found[0]} on landed and not collected yet; the results are not counted."
+        for source, found in new.items()
+    ]
+
+
+def _summary(effects: Sequence[Effect], cost: Estimate, *, is_known: bool) -> str:
+    """Sum up the effects; `is_known`: nothing follows from what was not made or collected yet."""
     if not any(effect.days for effect in effects):
-        if unmade:
+        if not is_known:
             return "  Nothing else is stale."
         return "  Everything is current: a run changes nothing."
     if cost.seconds is None:

@@ -12,8 +12,8 @@ from perennial.analyse.plan import LABELS, unanalysed
 from perennial.calendar import DAY
 from perennial.clean.plan import unclean
 from perennial.clean.refusals import refused_dates
-from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, landed_reference
+from perennial.collect.uncollected import uncollected_dates
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.keys import Category, StaleCause
@@ -98,11 +98,12 @@ def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """Return the dates whose own drop is refused or has left the landing zone, and those that rest by now."""
+    """Return the dates whose own drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
     found = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         gone = set(decided) - landed_drops(lake, name, decided).keys()
         found |= dict.fromkeys(gone, _block(f"its drop of {name} has left the landing zone"))
+    found = _short(lake, decided) | found
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
     return found | dict.fromkeys(rest, _block("it is a rest date by now: no run judges it again", Category.CONFIGURATION))
 
@@ -111,17 +112,27 @@ def _block(reason: str, category: Category = Category.DATA) -> Freshness:
     return Freshness(Status.BLOCKED, (StaleCause(category),), reason)
 
 
+def _short(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
+    """Return the dates that could not be trained even if everything that has landed were analysed: an edit asks for more history."""
+    calendar = lake.pipeline.calendar
+    wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
+    landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
+    possible = landed | set(map(date.fromisoformat, lake.tables.state("features").partitions))
+    reasons = {day: calendar.split(day, possible).too_little for day in decided}
+    return {day: _too_short(reason) for day, reason in reasons.items() if reason}
+
+
+def _too_short(reason: str) -> Freshness:
+    return _block(f"its history no longer suffices: {reason}")
+
+
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
     """Yield what landed since, what would be cleaned anew and, as far as that is nothing, what would be analysed anew."""
     pipeline = lake.pipeline
     found: set[_Change] = set()
     for name in pipeline.sources:
         wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
-        uncollected = [
-            day
-            for day, landed in landed_drops(lake, name, wanted).items()
-            if landed.drop is None and not is_refused(lake, name, day, landed.found)
-        ]
+        uncollected = uncollected_dates(lake, name, wanted)
         found |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)
@@ -157,7 +168,7 @@ def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[
         more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
         return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
     if reason := too_little_history(lake, day):
-        return _block(f"its history no longer suffices: {reason}")
+        return _too_short(reason)
     entry = chain.get(day)
     if entry is not None and entry.stale:
         return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)

@@ -25,7 +25,7 @@ from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
 from perennial.fingerprints.keys import Category, Key, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
-from perennial.freshness.stale import stale_dates
+from perennial.freshness.stale import Stale, stale_dates
 from perennial.impact.cost import estimate
 from perennial.impact.effects import Effect, find_effects
 from perennial.lake.lake import Lake
@@ -230,6 +230,20 @@ def test_a_table_without_a_partition_is_named(
     assert found["unmade"] == ["clean_more"]
 
 
+def test_a_date_that_has_landed_since_is_named(
+    ran: Lake, land_drops: Callable[..., None], s3: Any, told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    """Its results are yet to be made, so not everything is current; what they will be is not known before it is collected."""
+    new = LAST + timedelta(days=1)
+    land_drops(s3.put, ran.pipeline, new, new)
+    text, found = told(ran)
+    assert f"The run of {new}" in text
+    assert f"readings: 1 date from {new} on landed and not collected yet; the results are not counted." in text
+    assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
+    assert "Everything is current" not in text.partition("All 2 decided dates")[0]
+    assert "Everything is current" in text.partition("All 2 decided dates")[2]
+
+
 def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
 ) -> None:
@@ -257,7 +271,9 @@ def test_planned_dates_are_those_that_can_be_trained(ran: Lake) -> None:
     assert list(training_keys(ran, "mlp", [FIRST, *DECIDED])) == DECIDED
 
 
-def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> None:
+@pytest.fixture
+def late(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
+    """Return a lake as the run of LAST leaves it, of a pipeline whose labels are known two days later."""
     pipeline = pipeline_factory(name="returned_orders")
     lake = replace(s3.open_lake(pipeline), tables=FixedTables())
     for day in days(FIRST, LAST):
@@ -273,13 +289,34 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(s3: Any, p
         set_state(lake, table, by_day)
     plan = plan_training(lake, LAST, "logistic")
     lake.objects.create(str(plan.manifest_uri), canonical_json({}))
-    assert not any(effect.days for effect in find_effects(lake, LAST, LAST, [LAST])[:-1])
+    decide(lake, LAST, {"logistic": str(plan.manifest_uri)})
+    return lake
+
+
+def known_after(lake: Lake, pipeline_factory: Callable[..., Pipeline], later_days: int) -> Lake:
+    """Edit when the labels are known."""
 
     def edit(document: dict[str, Any]) -> None:
-        document["label"]["known_after_days"] = 1
+        document["label"]["known_after_days"] = later_days
 
-    edited_lake = replace(lake, pipeline=pipeline_factory(edit, "returned_orders"))
-    effects = {effect.name: effect for effect in find_effects(edited_lake, LAST, LAST, [LAST])}
+    return replace(lake, pipeline=pipeline_factory(edit, "returned_orders"))
+
+
+def test_a_date_whose_labels_come_too_late_by_now_is_blocked(late: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """Its labels would all come out otherwise, but no run can train on them: no backfill tries it."""
+    assert stale_dates(late) == {}
+    reason = "its history no longer suffices: 3 of 4 days whose labels are known (up to 2026-03-03)"
+    assert stale_dates(known_after(late, pipeline_factory, 5)) == {LAST: Stale(reason, is_blocked=True)}
+    assert not stale_dates(known_after(late, pipeline_factory, 4))[LAST].is_blocked
+
+
+def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(
+    late: Lake, pipeline_factory: Callable[..., Pipeline]
+) -> None:
+    lake = late
+    assert not any(effect.days for effect in find_effects(lake, LAST, LAST, [LAST]))
+
+    effects = {effect.name: effect for effect in find_effects(known_after(lake, pipeline_factory, 1), LAST, LAST, [LAST])}
     known = list(days(LAST - timedelta(days=5), LAST - timedelta(days=2)))
     assert set(effects["labels"].stale) == set(known)
     assert effects["labels"].missing == {LAST - timedelta(days=1)}
