@@ -61,7 +61,7 @@ class DataDays:
             day = self.newest(day - DAY)
         return day
 
-    def most_within(self, length: int) -> int:
+    def max_within(self, length: int) -> int:
         """Return the largest number of dates with data that `length` successive days can hold, holidays aside."""
         weeks, left = divmod(length, _WEEK)
         return weeks * len(self.weekdays) + max(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-MOST_PROBLEMS_SHOWN = 10
+MAX_PROBLEMS_SHOWN = 10
 REFUSED_EXIT_CODE = 65
 """How a process of ours says that it ended with a RefusedError: the caller need not try again. (EX_DATAERR of sysexits.h)"""
 
@@ -75,9 +75,9 @@ class ReleaseWithdrawnError(ReleaseUnprovenError, RefusedError):
 
 def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:
     """Render an error: one line when there is one problem, a list when there are several."""
-    shown = list(problems[:MOST_PROBLEMS_SHOWN])
-    if len(problems) > MOST_PROBLEMS_SHOWN:
-        shown.append(f"and {len(problems) - MOST_PROBLEMS_SHOWN} more")
+    shown = list(problems[:MAX_PROBLEMS_SHOWN])
+    if len(problems) > MAX_PROBLEMS_SHOWN:
+        shown.append(f"and {len(problems) - MAX_PROBLEMS_SHOWN} more")
     if not shown:
         text = what
     elif len(shown) == 1:

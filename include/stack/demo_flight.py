@@ -17,7 +17,7 @@ RECENT_MINUTES = (360, 180)
 """The departures by which an airport's punctuality is known three hours before a flight: those of the three hours before that."""
 
 LATE_MINUTES = 15
-FEWEST_DEPARTURES = 5
+MIN_DEPARTURES = 5
 
 Row = dict[str, str]
 Record = dict[str, Any]
@@ -81,7 +81,7 @@ def _punctuality(flights: list[Row]) -> Callable[[Row], float | None]:
         origin, departure = row["origin"], _minute(row["sched_dep_time"])
         begin, end = (bisect_right(moments.get(origin, []), departure - before) for before in RECENT_MINUTES)
         delays = [delay for _, delay in departures[origin][begin:end]]
-        return sum(delay >= LATE_MINUTES for delay in delays) / len(delays) if len(delays) >= FEWEST_DEPARTURES else None
+        return sum(delay >= LATE_MINUTES for delay in delays) / len(delays) if len(delays) >= MIN_DEPARTURES else None
 
     return share
 

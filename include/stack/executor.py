@@ -16,7 +16,7 @@ from sqlalchemy import update
 from stack.bound_forks import bind_forks
 
 FIRST_WAIT_SECONDS = 0.25
-LONGEST_WAIT_SECONDS = 1.0
+MAX_WAIT_SECONDS = 1.0
 """Airflow's own pace: a run that somebody triggers while nothing happens begins after half of this, on average."""
 MAX_TRIES = 20
 """Up to here the death of a scheduler costs a task no try; a task that kills its scheduler each time must fail at last."""
@@ -63,7 +63,7 @@ class PromptLocalExecutor(LocalExecutor):
     def sync(self) -> None:
         """Wait for the end of a task, no longer than is due, and take in what has ended: called once a look, in no transaction."""
         wait([self.result_queue._reader], self._pause)  # type: ignore[attr-defined]
-        self._pause = min(max(FIRST_WAIT_SECONDS, 2 * self._pause), LONGEST_WAIT_SECONDS)
+        self._pause = min(max(FIRST_WAIT_SECONDS, 2 * self._pause), MAX_WAIT_SECONDS)
         super().sync()
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:

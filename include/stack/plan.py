@@ -23,7 +23,7 @@ class Part:
     name: str
     service: Service | None = None
     needs: tuple[str, ...] = ()
-    clings_to: tuple[str, ...] = ()
+    restarts_with: tuple[str, ...] = ()
     """Services whose restart it does not survive for long: when they were started, it is started anew as well."""
 
     asks: tuple[str, ...] = ()
@@ -64,12 +64,12 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
             name="metastore",
             service=metastore_service(config),
             needs=(*stored, "postgres"),
-            clings_to=("postgres",),
+            restarts_with=("postgres",),
             before=prepare_metastore,
         ),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(
-            Part(name=one.name, service=one, needs=_needs(one.name, stored), clings_to=("postgres",), asks=_asks(one.name))
+            Part(name=one.name, service=one, needs=_needs(one.name, stored), restarts_with=("postgres",), asks=_asks(one.name))
             for one in airflow.airflow_services(config)
         ),
         *(Part(name=one.name, service=one, needs=stored) for one in server.server_services(config)),
@@ -113,7 +113,7 @@ def bring_up(config: StackConfig, parts: Sequence[Part], report: Callable[[Outco
     """Start parts as soon as what they need is up; a part that fails skips those that need it, and no others."""
 
     def work(part: Part, earlier: Mapping[str, Outcome]) -> Outcome:
-        if part.service and any(name in earlier and earlier[name].state == "started" for name in part.clings_to):
+        if part.service and any(name in earlier and earlier[name].state == "started" for name in part.restarts_with):
             stop(config, part.service)
         failed = [need for need in part.needs if earlier[need].state in ("failed", "skipped")]
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from perennial.config.pipeline import Pipeline
-from perennial_airflow.run_request import DECISIONS, MOST_REASON_CHARACTERS
+from perennial_airflow.run_request import DECISIONS, MAX_REASON_CHARACTERS
 
 
 def run_params(pipeline: Pipeline) -> dict[str, Param]:
@@ -44,7 +44,7 @@ def run_params(pipeline: Pipeline) -> dict[str, Param]:
             None,
             type=["null", "string"],
             minLength=1,
-            maxLength=MOST_REASON_CHARACTERS,
+            maxLength=MAX_REASON_CHARACTERS,
             title="Reason of the forced decision",
             description="Why the gate is overruled.",
         ),

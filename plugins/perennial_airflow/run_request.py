@@ -12,7 +12,7 @@ from perennial.errors import RefusedError, did_you_mean
 
 KEYS = ("date", "until", "recompute", "force_decision", "force_reason")
 DECISIONS = ("PROMOTE", "HOLD", "REJECT")
-MOST_REASON_CHARACTERS = 500
+MAX_REASON_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)

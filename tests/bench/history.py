@@ -51,7 +51,7 @@ TEN = (date(2013, 2, 13), date(2013, 2, 22))
 SIXTY = (date(2013, 2, 13), date(2013, 4, 13))
 YEAR = (date(2013, 1, 1), date(2013, 12, 31))
 IDLE_SECONDS = 60
-LONGEST_SECONDS = 3 * 3600
+MAX_SECONDS = 3 * 3600
 EMPTY, EMPTY_TASKS, RUNS = "empty", 8, 6
 NAIVE_STACK, EMPTY_STACK = "naive_stack.py", "empty_stack.py"
 PARTS = ("start", "tasks", "ten", "sixty", "year")
@@ -236,17 +236,17 @@ def run_dates(first: date, last: date, *, is_naive: bool) -> None:
     """Backfill a range; the naive way every date does all of its own work, cold."""
     if not is_naive:
         program = [str(Path(sys.executable).with_name("perennial")), "backfill", PIPELINE, "--json"]
-        run([*program, "--from", str(first), "--to", str(last)], LONGEST_SECONDS)
+        run([*program, "--from", str(first), "--to", str(last)], MAX_SECONDS)
         return
     password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
     zone = load_pipeline(PIPELINE).calendar.time_zone
     with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
         begin, end = midnight(first, zone), midnight(last, zone)
         one = airflow.backfill(DAG, begin, end, {}, reprocess="completed")
-        deadline = time.monotonic() + LONGEST_SECONDS
+        deadline = time.monotonic() + MAX_SECONDS
         while not airflow.backfill_is_done(one):
             if time.monotonic() > deadline:
-                raise SystemExit(f"The naive backfill has not ended after {LONGEST_SECONDS} s.")
+                raise SystemExit(f"The naive backfill has not ended after {MAX_SECONDS} s.")
             time.sleep(1)
         if failed := airflow.count_runs(DAG, begin, end, "failed"):
             raise SystemExit(f"{failed} naive runs failed.")

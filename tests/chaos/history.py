@@ -112,12 +112,12 @@ def under_kills(config: StackConfig, seeds: list[int], last: date) -> tuple[str,
             backfill(last, runs_at_once=3, recompute=True, check=check)
         check()
     except Stalled as stalled:
-        return str(stalled), killer, watchdog.longest_seconds
+        return str(stalled), killer, watchdog.max_seconds
     finally:
         for thread in (killer, watchdog):
             thread.done.set()
             thread.join()
-    return "", killer, watchdog.longest_seconds
+    return "", killer, watchdog.max_seconds
 
 
 def say(text: str) -> None:

@@ -104,7 +104,7 @@ class Watchdog(threading.Thread):
     is_paused: Callable[[], bool]
     on_stall: Callable[[str], Any]
     done: threading.Event = field(default_factory=threading.Event)
-    longest_seconds: float = 0.0
+    max_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         super().__init__(daemon=True)
@@ -126,8 +126,8 @@ class Watchdog(threading.Thread):
                 with administrator(self.config) as session:
                     session.execute(TASKS)
                     still = self._progress.look(self._clock, session.fetchall(), self._at_work(), self._written())
-                    self.longest_seconds = max([self.longest_seconds, *still.values()])
-                    if self.longest_seconds > MAX_STILL_SECONDS:
+                    self.max_seconds = max([self.max_seconds, *still.values()])
+                    if self.max_seconds > MAX_STILL_SECONDS:
                         self.on_stall(f"Seconds without progress: {still}\n{_explain(session)}")
                         return
                     self._looked = self._clock

@@ -22,7 +22,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.trainer import TrainingWork
-from perennial.runtime.training_pod import MOST_RESTARTS, SPEC
+from perennial.runtime.training_pod import MAX_RESTARTS, SPEC
 from perennial.train.plan import TrainingPlan
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
@@ -138,7 +138,7 @@ def test_a_pod_that_is_lost_again_and_again_fails_the_task(world: SimpleNamespac
     event = task.defer()
     world.cluster.pods.clear()
     with pytest.raises(PerennialError, match="was lost 6 times"):
-        task.operator.trigger_reentry(task.context, {**event, "restarts": MOST_RESTARTS})
+        task.operator.trigger_reentry(task.context, {**event, "restarts": MAX_RESTARTS})
 
 
 @pytest.mark.usefixtures("provider_fails")

@@ -16,7 +16,7 @@ from kube import KUBECTL
 
 PER_SECOND = 50
 CONNECTIONS = 5
-MOST_SECONDS = 240.0
+MAX_SECONDS = 240.0
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Traffic:
         pause = CONNECTIONS / PER_SECOND
         with httpx.Client(trust_env=False, timeout=5) as client:
             due = time.monotonic()
-            while not self.stopping.is_set() and time.monotonic() - self.began < MOST_SECONDS:
+            while not self.stopping.is_set() and time.monotonic() - self.began < MAX_SECONDS:
                 at = time.monotonic() - self.began
                 try:
                     answer = client.post(self.url, json=[self.record])

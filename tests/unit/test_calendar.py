@@ -191,7 +191,7 @@ def test_no_rest_date_is_needed_split_or_waited_for(
     split = own.split(day, days(START, END))
     assert {*split.window, *split.holdout} == set(featured)
     assert len(split.holdout) == min(holdout, len(featured))
-    assert len(split.window) <= resting.most_within(window)
+    assert len(split.window) <= resting.max_within(window)
     assert own.as_of(day) > day
     assert own.dates(day + timedelta(days=1), own.as_of(day)) == [own.as_of(day)]
     assert own.features_from(day) <= featured[0]

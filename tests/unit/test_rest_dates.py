@@ -18,7 +18,7 @@ from perennial.calendar import days
 from perennial.clean.plan import clean_keys, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
-from perennial.collect.drops import landed_at_rest, landed_drops, newest_landed, newest_whole, whole_dates
+from perennial.collect.drops import complete_dates, landed_at_rest, landed_drops, latest_complete, newest_landed
 from perennial.commands.arguments import day_of
 from perennial.config.calendar import FeedCalendar
 from perennial.config.pipeline import Pipeline
@@ -112,8 +112,8 @@ def test_what_lands_on_a_rest_date_is_named_and_not_used(lake: Lake, land: Any, 
     assert (facts.gaps, facts.at_rest) == ({}, ["2026-03-01", "2026-03-07", "2026-03-08"])
     assert "Landed on rest dates, not used: 2026-03-01, 2026-03-07, 2026-03-08" in caplog.text
     assert landed_at_rest(lake, WEDNESDAY, MONDAY) == [SATURDAY, SUNDAY]
-    assert whole_dates(lake, days(FRIDAY, MONDAY)) == {FRIDAY, MONDAY}
-    assert newest_landed(lake, "readings", SUNDAY) == newest_whole(lake, SUNDAY) == FRIDAY
+    assert complete_dates(lake, days(FRIDAY, MONDAY)) == {FRIDAY, MONDAY}
+    assert newest_landed(lake, "readings", SUNDAY) == latest_complete(lake, SUNDAY) == FRIDAY
     assert landed_drops(lake, "readings", [SATURDAY])[SATURDAY].drop is None  # nothing of it is pinned
     lake = replace(lake, tables=FixedTables())  # type: ignore[arg-type]
     assert planned(lake, MONDAY) == ([f"2026-03-0{day}" for day in (2, 3, 4, 5, 6, 9)], [])

@@ -21,7 +21,14 @@ from perennial.analyse.job_file import (
     TableToMake,
 )
 from perennial.analyse.partitions import store_days
-from perennial.analyse.views import CleanTables, Sight, sight_of_dates, sight_of_features, sight_of_labels, sight_of_lookups
+from perennial.analyse.views import (
+    CleanTables,
+    VisibleRange,
+    range_of_dates,
+    range_of_features,
+    range_of_labels,
+    range_of_lookups,
+)
 from perennial.spark.batch_independence import compared
 from perennial.spark.job import all_of, run_job, several_at_once
 from perennial.spark.sql import run_query
@@ -37,37 +44,37 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     for table, days in job.withdraw.items():
         withdraw(spark, table_name(database, table), days)
     work = [
-        *[sight_of_lookups(item.days, lookback) for item in job.lookups],
-        *[sight_of_features(item.days, lookback) for item in job.features],
-        *[sight_of_labels(item.days, lookback, item.known_after_days) for item in job.labels],
-        *[sight_of_dates(item.days, lookback) for item in job.analysis],
-        *[sight_of_dates(item.days, 0) for item in job.profile],
+        *[range_of_lookups(item.days, lookback) for item in job.lookups],
+        *[range_of_features(item.days, lookback) for item in job.features],
+        *[range_of_labels(item.days, lookback, item.known_after_days) for item in job.labels],
+        *[range_of_dates(item.days, lookback) for item in job.analysis],
+        *[range_of_dates(item.days, 0) for item in job.profile],
     ]
     if not work:
         return
     tables = CleanTables(spark, database, job.tables, work)
     types: dict[str, str] = {}
 
-    def query(item: Query, sight: Sight) -> DataFrame:
+    def query(item: Query, sight: VisibleRange) -> DataFrame:
         """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
         tables.show(sight)
         return run_query(spark, item.file, item.sql, tables.views)
 
     def lookup(item: LookupQuery) -> DataFrame:
-        return lookup_rows(query(item, sight_of_lookups(item.days, lookback)), item)
+        return lookup_rows(query(item, range_of_lookups(item.days, lookback)), item)
 
     def features(item: FeaturesQuery) -> DataFrame:
-        rows = feature_rows(query(item, sight_of_features(item.days, lookback)), item)
+        rows = feature_rows(query(item, range_of_features(item.days, lookback)), item)
         types.update(rows.dtypes)
         return join_lookups(spark, rows, item, database)
 
     def labels(item: LabelsQuery) -> DataFrame:
         if not job.features:
             types.update(read_table(spark, table_name(database, "features")).dtypes)
-        return label_rows(query(item, sight_of_labels(item.days, lookback, item.known_after_days)), item, types)
+        return label_rows(query(item, range_of_labels(item.days, lookback, item.known_after_days)), item, types)
 
     def analysis(item: Query) -> DataFrame:
-        return refuse_undated(query(item, sight_of_dates(item.days, lookback)), item.file)
+        return refuse_undated(query(item, range_of_dates(item.days, lookback)), item.file)
 
     with several_at_once() as pool:
 

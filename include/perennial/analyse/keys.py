@@ -27,14 +27,14 @@ KeyOf = Callable[[date], Key]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InputDigests:
     """The digests of everything clean: {source: {day: digest}}, {reference: digest}."""
 
     sources: Mapping[str, Mapping[date, str]]
     references: Mapping[str, str]
 
     @staticmethod
-    def of(pipeline: Pipeline, clean: Mapping[str, TableState]) -> Seen:
+    def of(pipeline: Pipeline, clean: Mapping[str, TableState]) -> InputDigests:
         """
         Return what the states of the clean tables say.
 
@@ -42,7 +42,7 @@ class Seen:
         yet has no digest, so that nothing made without it counts as made with it.
         """
         references = {name: clean[name].partitions.get(REFERENCE) for name in pipeline.references}
-        return Seen(
+        return InputDigests(
             {
                 name: {date.fromisoformat(day): one.digest for day, one in clean[name].partitions.items() if day != REFERENCE}
                 for name in pipeline.sources
@@ -60,7 +60,7 @@ class Seen:
 class Keys:
     """The keys of one pipeline's lookups, features, analyses and profiles, by day (for lookups: as_of)."""
 
-    def __init__(self, pipeline: Pipeline, seen: Seen) -> None:
+    def __init__(self, pipeline: Pipeline, seen: InputDigests) -> None:
         self._pipeline = pipeline
         self._lookback = pipeline.training.lookback_days
         self._code = code_digest("analyse")

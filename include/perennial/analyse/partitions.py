@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from perennial.analyse.job_file import TableToMake
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
-from perennial.spark.batch_independence import refuse_company
+from perennial.spark.batch_independence import check_batch_independence
 from perennial.spark.digest import Content, empty_content, partition_contents
 from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import Stopwatch, commit, days_filter, table_name
@@ -51,7 +51,7 @@ def store_days(
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_doubled(rows, file, day_column, unique)
     for day, made in (alone or {}).items():
-        refuse_company(file, day_column, day, rows, made, BOUND)
+        check_batch_independence(file, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
     refuse_changed(item.held, partitions, file)

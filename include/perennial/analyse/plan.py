@@ -18,7 +18,7 @@ from perennial.analyse.job_file import (
     ProfileToMake,
     Query,
 )
-from perennial.analyse.keys import LABELS_FILE, KeyOf, Keys, Seen
+from perennial.analyse.keys import LABELS_FILE, InputDigests, KeyOf, Keys
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key
@@ -163,7 +163,7 @@ def _required_states(lake: Lake, day: date) -> dict[str, TableState]:
 def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:
     """Return every partition that the runs of `day` up to `until` need, with its key."""
     pipeline = lake.pipeline
-    keys = Keys(pipeline, Seen.of(pipeline, clean))
+    keys = Keys(pipeline, InputDigests.of(pipeline, clean))
     sources = [clean[name] for name in pipeline.sources]
     calendar = pipeline.calendar
     known = [*calendar.feature_dates(day), *calendar.dates(day + DAY, until)]

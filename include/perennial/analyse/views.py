@@ -17,7 +17,7 @@ DATES = "dates"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class VisibleRange:
     """The rows of `dates`, and the first and the last clean date that may be seen."""
 
     dates: tuple[tuple[date, date], ...]
@@ -25,39 +25,39 @@ class Sight:
     last: date
 
 
-def sight_of_dates(days: Iterable[str], lookback_days: int) -> Sight:
+def range_of_dates(days: Iterable[str], lookback_days: int) -> VisibleRange:
     """Return what analyses of these dates see: each knows its own data, so its as_of is the midnight after it."""
     wanted = sorted(date.fromisoformat(day) for day in days)
-    return Sight(tuple((day, day + _DAY) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
+    return VisibleRange(tuple((day, day + _DAY) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
 
 
-def sight_of_features(days: Iterable[str], lookback_days: int) -> Sight:
+def range_of_features(days: Iterable[str], lookback_days: int) -> VisibleRange:
     """Return what features of these dates see: their own data, and lookups as of the midnight before it."""
     wanted = sorted(date.fromisoformat(day) for day in days)
-    return Sight(tuple((day, day) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
+    return VisibleRange(tuple((day, day) for day in wanted), wanted[0] - _DAY * lookback_days, wanted[-1])
 
 
-def sight_of_labels(days: Iterable[str], lookback_days: int, known_after_days: int) -> Sight:
+def range_of_labels(days: Iterable[str], lookback_days: int, known_after_days: int) -> VisibleRange:
     """Return what labels of these dates see: the days after it too, up to its as_of, the midnight at which they are known."""
     wanted, later = sorted(date.fromisoformat(day) for day in days), _DAY * known_after_days
     dates = tuple((day, day + later + _DAY) for day in wanted)
-    return Sight(dates, wanted[0] - _DAY * lookback_days, wanted[-1] + later)
+    return VisibleRange(dates, wanted[0] - _DAY * lookback_days, wanted[-1] + later)
 
 
-def sight_of_lookups(as_ofs: Iterable[str], lookback_days: int) -> Sight:
+def range_of_lookups(as_ofs: Iterable[str], lookback_days: int) -> VisibleRange:
     """Return what lookups of these midnights see: the days before, and nothing of the day that begins."""
     wanted = sorted(date.fromisoformat(as_of) for as_of in as_ofs)
-    return Sight(tuple((as_of - _DAY, as_of) for as_of in wanted), wanted[0] - _DAY * lookback_days, wanted[-1] - _DAY)
+    return VisibleRange(tuple((as_of - _DAY, as_of) for as_of in wanted), wanted[0] - _DAY * lookback_days, wanted[-1] - _DAY)
 
 
 class CleanTables:
     """The clean tables at exactly the snapshots whose digests are in the keys, read once for all queries of the job."""
 
-    def __init__(self, spark: SparkSession, database: str, tables: Mapping[str, CleanTable], sights: list[Sight]) -> None:
+    def __init__(self, spark: SparkSession, database: str, tables: Mapping[str, CleanTable], sights: list[VisibleRange]) -> None:
         self._spark = spark
         self._dated = {name: bool(table.dated) for name, table in tables.items()}
         self._rows: dict[str, DataFrame] = {}
-        self._shown: Sight | None = None
+        self._shown: VisibleRange | None = None
         first, last = min(sight.first for sight in sights), max(sight.last for sight in sights)
         for name, table in tables.items():
             rows = read_table(spark, table_name(database, table.table), table.snapshot_id)
@@ -68,7 +68,7 @@ class CleanTables:
         """Return the names that a query may read."""
         return (DATES, *self._rows)
 
-    def show(self, sight: Sight) -> None:
+    def show(self, sight: VisibleRange) -> None:
         """Replace the views that the next query sees, unless they show that already."""
         if sight == self._shown:
             return

@@ -14,9 +14,9 @@ from perennial.calendar import DataDays
 if TYPE_CHECKING:
     from perennial.backfill.airflow_client import AirflowClient, TaskState
 
-MOST_LOOKED_AT = 10
+SLOWEST_RUNS = 10
 """Past runs that worked ahead, the longest first."""
-SHORTEST_LOOKED_AT = 3
+FASTEST_RUNS = 3
 
 
 def past_seconds(airflow: AirflowClient, dag_id: str, data_days: DataDays) -> tuple[dict[int, float], float]:
@@ -25,7 +25,7 @@ def past_seconds(airflow: AirflowClient, dag_id: str, data_days: DataDays) -> tu
 
     Without any the first is empty.
     """
-    ended = airflow.backfill_runs(dag_id, order_by="-duration", limit=MOST_LOOKED_AT)
+    ended = airflow.backfill_runs(dag_id, order_by="-duration", limit=SLOWEST_RUNS)
     led: dict[int, list[float]] = {}
     for run in ended:
         plan = airflow.result(dag_id, run["dag_run_id"], "plan_run")
@@ -33,7 +33,7 @@ def past_seconds(airflow: AirflowClient, dag_id: str, data_days: DataDays) -> tu
             dates = len(data_days.dates(date.fromisoformat(plan["date"]), date.fromisoformat(plan["until"])))
             led.setdefault(dates, []).append(_worked(airflow.tasks(dag_id, run["dag_run_id"])))
     # The shortest few: the others waited for one that led.
-    quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=SHORTEST_LOOKED_AT)]
+    quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=FASTEST_RUNS)]
     return {dates: median(seconds) for dates, seconds in led.items()}, median(quick) if quick else 0.0
 
 

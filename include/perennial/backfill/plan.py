@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from perennial.backfill.batch import chunks
-from perennial.collect.drops import whole_dates
+from perennial.collect.drops import complete_dates
 from perennial.deploy.newest import is_newest, lacks_history
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
@@ -73,7 +73,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         if first == last:
             calendar.check_data(first)
         raise calendar.refuse_rest(f"{first} to {last} are rest dates", first, last)
-    missing = {*dates} - whole_dates(lake, dates)
+    missing = {*dates} - complete_dates(lake, dates)
     chain = read_chain(lake)
     stale = {d: one for d, one in stale_dates(lake, first, last).items() if not calendar.data_days.rests(d)}
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
@@ -96,7 +96,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
 def _young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
     """Return the dates that have too little history, and of whose history nothing has landed that is not analysed yet."""
     features = lake.tables.state("features")
-    found = [d for d in undecided if features.get_whole(d) and split_of(lake, d).too_little]
-    history = {one for d in found for one in lake.pipeline.calendar.feature_dates(d) if features.get_whole(one) is None}
-    to_come = whole_dates(lake, history) if history else set()
+    found = [d for d in undecided if features.get_complete(d) and split_of(lake, d).too_little]
+    history = {one for d in found for one in lake.pipeline.calendar.feature_dates(d) if features.get_complete(one) is None}
+    to_come = complete_dates(lake, history) if history else set()
     return tuple(d for d in found if to_come.isdisjoint(lake.pipeline.calendar.feature_dates(d)))

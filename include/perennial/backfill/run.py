@@ -21,11 +21,11 @@ from perennial.lake.lake import Lake
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-LONGEST_TO_SEE = 120
+MAX_DISCOVERY_SECONDS = 120
 """Seconds; Airflow's scheduler looks twice a minute whether a backfill has ended."""
 SURE_AFTER_LOOKS = 5
 """One that is just being made has no run for a moment, like one that has ended."""
-LONGEST_SILENCE = 300
+MAX_SILENCE_SECONDS = 300
 """Seconds that a wait outlives Airflow's API server: what runs goes on without it."""
 RUNS_AT_ONCE = 4
 """One works ahead and the others wait for it; then most of a run is waiting for Airflow."""
@@ -166,9 +166,9 @@ def _wait(
             waits = _what_keeps_it(airflow, dag_id, facts)
             task = ", ".join(sorted(airflow.running_tasks(dag_id, *span) - {"plan_run"}))
         except UnreachableError as error:
-            if time.monotonic() - answered > LONGEST_SILENCE:
+            if time.monotonic() - answered > MAX_SILENCE_SECONDS:
                 raise
-            waits = f"{error} Asking again for {LONGEST_SILENCE} s; runs may go on meanwhile"
+            waits = f"{error} Asking again for {MAX_SILENCE_SECONDS} s; runs may go on meanwhile"
         else:
             answered = time.monotonic()
             if facts["completed_at"] is not None:
@@ -209,7 +209,7 @@ def _running(airflow: AirflowClient, dag_id: str) -> Backfill | None:
     Airflow's scheduler looks twice a minute whether one has ended, and allows no other until then. To cancel it would be quicker, but
     what is cancelled is paused: its runs, cleared by hand later, would wait for ever.
     """
-    looks, deadline = 0, time.monotonic() + LONGEST_TO_SEE
+    looks, deadline = 0, time.monotonic() + MAX_DISCOVERY_SECONDS
     while (found := airflow.open_backfill(dag_id)) is not None:
         if airflow.count_runs(dag_id, *_span(found), *UNENDED):
             return found
@@ -218,7 +218,7 @@ def _running(airflow: AirflowClient, dag_id: str) -> Backfill | None:
             log.warning("Backfill %s has ended: waiting until Airflow sees it, up to half a minute", found["id"])
         if time.monotonic() > deadline:
             raise PerennialError(
-                f"{dag_id}: backfill {found['id']} has no run left, and Airflow has not declared it ended for {LONGEST_TO_SEE} s. "
+                f"{dag_id}: backfill {found['id']} has no run left, and Airflow has not declared it ended for {MAX_DISCOVERY_SECONDS} s. "
                 "Is the scheduler running (`make status`)?"
             )
         time.sleep(POLL_SECONDS)

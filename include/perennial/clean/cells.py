@@ -89,9 +89,9 @@ def broken_rule(name: str, rules: Rules, text: Column, value: Column, missing: C
     return F.coalesce(*[F.when(check, broken(name, rule, text)) for rule, check in checks])
 
 
-_MOST_SHOWN = 200
+_MAX_SHOWN = 200
 
 
 def broken(column: str, rule: str, value: Column) -> Column:
     """Return the record of one broken rule; the offending text is cut."""
-    return F.struct(F.lit(column).alias("column"), F.lit(rule).alias("rule"), F.substring(value, 1, _MOST_SHOWN).alias("value"))
+    return F.struct(F.lit(column).alias("column"), F.lit(rule).alias("rule"), F.substring(value, 1, _MAX_SHOWN).alias("value"))

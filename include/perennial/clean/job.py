@@ -18,7 +18,7 @@ from perennial.clean.rows import read_rows
 from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
-from perennial.spark.batch_independence import middle, refuse_company
+from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
 from perennial.spark.sql import failing_on_rows, run_query
@@ -137,7 +137,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
             "Keep the column date of the view drop as it is.",
         )
     if alone is not None:
-        refuse_company(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
+        check_batch_independence(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
     empty = empty_content(shaped.schema)
     partitions = {
         day: Partition(table.days[day].key, found.digest, found.rows, quarantined[day])

@@ -9,7 +9,7 @@ from perennial.config.pipeline import Pipeline
 from perennial.config.tables import ColumnContract
 from perennial.errors import DropRefusedError
 
-MOST_VALUES = 10
+MAX_VALUES = 10
 
 
 def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> DropRefusedError:
@@ -39,8 +39,8 @@ def _allowed(column: ColumnContract | None, rule: str) -> str:
         return ""
     if rule == "enum":
         values = [str(value) for value in column.enum or ()]
-        more = f", … {len(values)} in all" if len(values) > MOST_VALUES else ""
-        return f" ({', '.join(values[:MOST_VALUES])}{more})"
+        more = f", … {len(values)} in all" if len(values) > MAX_VALUES else ""
+        return f" ({', '.join(values[:MAX_VALUES])}{more})"
     if rule == "range" and column.range is not None:
         low, high = column.range
         return f" ({low} to {high})"

@@ -9,7 +9,7 @@ from perennial.collect.content import Content, read_content
 from perennial.collect.drops import check_manifest, contract_problems
 from perennial.collect.header import differing_headers, header_problems
 from perennial.collect.landing import list_folder, pin, read_listed, require_unchanged, stream
-from perennial.collect.manifest import FILE, MOST_BYTES, ListedFile, Manifest, suffix
+from perennial.collect.manifest import FILE, MAX_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
 from perennial.config.pipeline import Reference
 from perennial.config.values import is_file_name
@@ -32,7 +32,7 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     :raises DropRefusedError: with everything that is wrong with the drop
     """
     spec = lake.pipeline.sources[source]
-    manifest, problems = check_manifest(read_listed(lake.objects, landed, MOST_BYTES), source, day)
+    manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
         raise _refusal(lake, f"{source} {day}", problems)
     folder = list_folder(lake.objects, spec.drop_uri(day))
@@ -75,7 +75,7 @@ def refused_problems(lake: Lake, source: str, day: date, landed: Listed) -> list
 def _refused_at(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
     """Return where a refusal of the drop would be recorded, or what is wrong with its manifest."""
     spec = lake.pipeline.sources[source]
-    manifest, problems = check_manifest(read_listed(lake.objects, landed, MOST_BYTES), source, day)
+    manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
         return "", problems
     return lake.layout.refused_drop(source, day, _state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
@@ -89,7 +89,7 @@ def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
         raise _refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
     if landed.size == 0:
         raise _refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
-    content = read_content(stream(lake.objects, landed), compressed=suffix(file_name) == ".csv.gz", most_bytes=spec.max_bytes)
+    content = read_content(stream(lake.objects, landed), compressed=suffix(file_name) == ".csv.gz", max_bytes=spec.max_bytes)
     problems = [
         f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec, None)
     ]
@@ -131,7 +131,7 @@ def _read_files(
         if landed.size > spec.max_bytes:
             problems.append(f"{file.name} has {landed.size} bytes, allowed are {spec.max_bytes} (max_bytes)")
             continue
-        content = read_content(stream(lake.objects, landed), compressed=suffix(file.name) == ".csv.gz", most_bytes=left)
+        content = read_content(stream(lake.objects, landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left)
         left = max(left - content.text_bytes, 0)
         contents[file.name] = content
         problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec, manifest.day))

@@ -22,7 +22,7 @@ from perennial.store.objects import Listed
 
 log = logging.getLogger(__name__)
 
-LONGEST_GAP = 300
+MAX_GAP = 300
 """Characters of a gap's reason: the result is handed on through Airflow's database."""
 
 
@@ -84,7 +84,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
     gaps: dict[str, str] = {}
     for d in needed[:-1]:
         if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(outcomes.get((source, d))))]:
-            gaps[d.isoformat()] = "; ".join(reasons)[:LONGEST_GAP]
+            gaps[d.isoformat()] = "; ".join(reasons)[:MAX_GAP]
     warnings = [text for source in pipeline.sources for text in _lost(source, outcomes, needed)]
     for text in warnings:
         log.warning("%s", text)

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-LONGEST_LINE = 1_000_000
-LONGEST_RECORD = 4_000_000
+MAX_LINE = 1_000_000
+MAX_RECORD = 4_000_000
 """Characters of a record, line breaks in quotes included. One quote that nothing closes would make a record of the whole file."""
-MOST_RATIO = 200
+MAX_RATIO = 200
 """Decompressed by compressed size. Real CSV reaches 5 to 30; a gzip bomb comes close to 1,000."""
 RATIO_FREE_BYTES = 10_000_000
 """Below this size the ratio says nothing: a small file of equal rows compresses without end."""
@@ -44,8 +44,8 @@ class Content:
     problems: list[str] = field(default_factory=list)
 
 
-def read_content(chunks: Iterable[bytes], *, compressed: bool, most_bytes: int) -> Content:
-    """Read a file once; `most_bytes` bounds its decompressed size. What is wrong with it is in `problems`."""
+def read_content(chunks: Iterable[bytes], *, compressed: bool, max_bytes: int) -> Content:
+    """Read a file once; `max_bytes` bounds its decompressed size. What is wrong with it is in `problems`."""
     found = Content()
     digest = hashlib.sha256()
 
@@ -56,7 +56,7 @@ def read_content(chunks: Iterable[bytes], *, compressed: bool, most_bytes: int) 
             yield chunk
 
     raw = hashed()
-    plain = _bounded(_gunzip(raw) if compressed else raw, found, most_bytes)
+    plain = _bounded(_gunzip(raw) if compressed else raw, found, max_bytes)
     try:
         _count(_lines(_text(plain)), found)
     except _BrokenError as error:
@@ -98,13 +98,13 @@ def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise _BrokenError("truncated: the gzip data ends early")
 
 
-def _bounded(blocks: Iterator[bytes], found: Content, most_bytes: int) -> Iterator[bytes]:
+def _bounded(blocks: Iterator[bytes], found: Content, max_bytes: int) -> Iterator[bytes]:
     for block in blocks:
         found.text_bytes += len(block)
-        if found.text_bytes > most_bytes:
-            raise _BrokenError(f"more than {most_bytes} bytes of text, all that max_bytes allows")
-        if found.text_bytes > RATIO_FREE_BYTES and found.text_bytes > MOST_RATIO * found.size:
-            raise _BrokenError(f"a compressed bomb: its text is more than {MOST_RATIO} times as large as the file")
+        if found.text_bytes > max_bytes:
+            raise _BrokenError(f"more than {max_bytes} bytes of text, all that max_bytes allows")
+        if found.text_bytes > RATIO_FREE_BYTES and found.text_bytes > MAX_RATIO * found.size:
+            raise _BrokenError(f"a compressed bomb: its text is more than {MAX_RATIO} times as large as the file")
         yield block
 
 
@@ -148,8 +148,8 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
         *whole, rest = (rest + text).split("\n")
         for line in whole:
             yield line + "\n"
-        if len(rest) > LONGEST_LINE:
-            raise _BrokenError(f"a line of more than {LONGEST_LINE} characters")
+        if len(rest) > MAX_LINE:
+            raise _BrokenError(f"a line of more than {MAX_LINE} characters")
     if rest:
         yield rest
 
@@ -162,9 +162,9 @@ def _count(lines: Iterator[str], found: Content) -> None:
         for line in lines:
             last = line
             taken += len(line)
-            if taken > LONGEST_RECORD:
+            if taken > MAX_RECORD:
                 after = f"the record after row {found.rows}" if found.columns else "the header"
-                raise _BrokenError(f"{after} has more than {LONGEST_RECORD:,} characters: is a quote not closed?")
+                raise _BrokenError(f"{after} has more than {MAX_RECORD:,} characters: is a quote not closed?")
             yield line
 
     for record in csv.reader(bounded()):

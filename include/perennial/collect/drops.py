@@ -10,7 +10,7 @@ from datetime import date
 from perennial.calendar import DAY, Calendar
 from perennial.collect.header import header_problems
 from perennial.collect.landing import read_small
-from perennial.collect.manifest import FILE, MOST_BYTES, Manifest, parse_manifest
+from perennial.collect.manifest import FILE, MAX_BYTES, Manifest, parse_manifest
 from perennial.collect.register import Drop, page_of, read_page, version_of
 from perennial.config.pipeline import Reference
 from perennial.lake.lake import Lake
@@ -75,7 +75,7 @@ def pinned_reference(lake: Lake, name: str) -> Drop | None:
     return None if landed is None else landed.drop
 
 
-def whole_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
+def complete_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
     """
     Return the dates that have landed from every source: a manifest stands there that names files of that source and date.
 
@@ -103,9 +103,11 @@ def newest_landed(lake: Lake, source: str, upto: date) -> date | None:
     return None
 
 
-def newest_whole(lake: Lake, upto: date) -> date | None:
+def latest_complete(lake: Lake, upto: date) -> date | None:
     """Return the newest date up to `upto` that has landed from every source, or None."""
-    return next((max(whole) for month in _months_back(lake.pipeline.calendar, upto) if (whole := whole_dates(lake, month))), None)
+    return next(
+        (max(whole) for month in _months_back(lake.pipeline.calendar, upto) if (whole := complete_dates(lake, month))), None
+    )
 
 
 def landed_at_rest(lake: Lake, first: date, last: date) -> list[date]:
@@ -130,13 +132,13 @@ def is_landed(lake: Lake, source: str, day: date) -> bool:
 
 def manifest_bytes(lake: Lake, source: str, day: date) -> bytes | None:
     """Return the manifest's bytes, cut one byte above the limit, or None when the drop has not landed."""
-    return read_small(lake.objects, lake.pipeline.sources[source].drop_uri(day) + FILE, MOST_BYTES)
+    return read_small(lake.objects, lake.pipeline.sources[source].drop_uri(day) + FILE, MAX_BYTES)
 
 
 def check_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None, list[str]]:
     """Parse a manifest unless it is too large to be one."""
-    if len(body) > MOST_BYTES:
-        return None, [f"{FILE} has more than {MOST_BYTES} bytes"]
+    if len(body) > MAX_BYTES:
+        return None, [f"{FILE} has more than {MAX_BYTES} bytes"]
     return parse_manifest(body, source, day)
 
 

@@ -6,16 +6,16 @@ import difflib
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 """Of one header: they are stored, and a file of a million columns has as many."""
 
-_MOST_COMPARED = 100
+_MAX_COMPARED = 100
 """Names that are looked for under another spelling: each is compared with every missing one."""
 
 
 def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Container[str] = ()) -> list[str]:
     """
-    Return the differences between a header and the contract's columns, by name; at most MOST_PROBLEMS and how many more.
+    Return the differences between a header and the contract's columns, by name; at most MAX_PROBLEMS and how many more.
 
     :param may_lack: columns that this file need not hold
     """
@@ -28,15 +28,15 @@ def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Con
     problems = [f"column {_cut(name)} is listed {count} times" for name, count in counts.items() if count > 1]
     missing = dict.fromkeys(name for name in wanted if name not in counts)
     for index, name in enumerate(name for name in counts if name not in known):
-        near = difflib.get_close_matches(name.strip().lower()[:100], missing, n=1, cutoff=0.6) if index < _MOST_COMPARED else []
+        near = difflib.get_close_matches(name.strip().lower()[:100], missing, n=1, cutoff=0.6) if index < _MAX_COMPARED else []
         if near:
             del missing[near[0]]
             problems.append(f"column {near[0]!r} was renamed to {_cut(name)}")
         else:
             problems.append(f"column {_cut(name)} is not in the contract")
     problems.extend(f"column {name!r} is missing" for name in missing if name not in may_lack)
-    if len(problems) > MOST_PROBLEMS:
-        return [*problems[:MOST_PROBLEMS], f"and {len(problems) - MOST_PROBLEMS} more of the header"]
+    if len(problems) > MAX_PROBLEMS:
+        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more of the header"]
     return problems
 
 

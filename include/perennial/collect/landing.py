@@ -20,8 +20,8 @@ def list_folder(objects: Objects, folder: str) -> dict[str, Listed]:
     return {name: item for item in objects.listing(folder) if (name := item.uri[len(folder) :])}
 
 
-def read_small(objects: Objects, uri: str, most_bytes: int) -> bytes | None:
-    """Return an object, at most one byte more than `most_bytes` of it, or None when there is none."""
+def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:
+    """Return an object, at most one byte more than `max_bytes` of it, or None when there is none."""
     bucket, key = split_uri(uri)
     try:
         body = objects.client.get_object(Bucket=bucket, Key=key)["Body"]
@@ -30,17 +30,17 @@ def read_small(objects: Objects, uri: str, most_bytes: int) -> bytes | None:
             return None
         raise
     with body:
-        return bytes(body.read(most_bytes + 1))
+        return bytes(body.read(max_bytes + 1))
 
 
-def read_listed(objects: Objects, file: Listed, most_bytes: int) -> bytes:
-    """Return exactly the version that was listed, at most one byte more than `most_bytes` of it."""
+def read_listed(objects: Objects, file: Listed, max_bytes: int) -> bytes:
+    """Return exactly the version that was listed, at most one byte more than `max_bytes` of it."""
     found = bytearray()
     for chunk in stream(objects, file):
         found += chunk
-        if len(found) > most_bytes:
+        if len(found) > max_bytes:
             break
-    return bytes(found[: most_bytes + 1])
+    return bytes(found[: max_bytes + 1])
 
 
 def stream(objects: Objects, file: Listed) -> Iterator[bytes]:

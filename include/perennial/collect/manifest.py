@@ -16,8 +16,8 @@ from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 
 FILE = "_MANIFEST.json"
-MOST_BYTES = 1_000_000
-LONGEST_TEXT = 300
+MAX_BYTES = 1_000_000
+MAX_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _wrong(item: ErrorDetails) -> str:
 
 def _shown(text: str) -> str:
     """Return a text that is fit for a log: upstream's own words are cut, and what controls a terminal is written out."""
-    cut = text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+    cut = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in cut)
 
 

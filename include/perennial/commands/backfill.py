@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from perennial.lake.lake import Lake
     from perennial.store.json_value import Json
 
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 SHOWN_IN_SECONDS = 180
 LINE_SECONDS = 15
 """How often a line says how far it is where there is no terminal for a spinner."""
@@ -121,7 +121,7 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
         f"{name}: {counted(len(found.decisions), 'date')} decided in {seconds} s: "
         + ", ".join(f"{n} {one}" for one, n in counts.items())
     )
-    for day, reason in list(found.without.items())[:MOST_SHOWN]:
+    for day, reason in list(found.without.items())[:MAX_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
     compare = f"perennial compare main {name} --pipeline {lake.pipeline.name} --from {first} --to {last}"
     print_line(f"`{compare}` sets it beside production", style="dim")
@@ -186,16 +186,16 @@ def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) 
         + (f"; {counted(plan.rest, 'rest date')} passed over" if plan.rest else "")
     ]
     if plan.missing:
-        shown = [str(day) for day in plan.missing[:MOST_SHOWN]]
+        shown = [str(day) for day in plan.missing[:MAX_SHOWN]]
         what = "they are left out" if only_stale else "their runs will fail"
         lines.append(f"  not landed: {', '.join(shown)}{_more(plan.missing)}; {what}")
     if plan.stale:
-        shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MOST_SHOWN]]
+        shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MAX_SHOWN]]
         lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
     if only_stale:
         lines.append(f"  run again: {len(plan.again)} of them, and what that makes stale")
     if plan.chunks:
-        shown = [f"{first} to {last}" for first, last in plan.chunks[:MOST_SHOWN]]
+        shown = [f"{first} to {last}" for first, last in plan.chunks[:MAX_SHOWN]]
         lines.append(f"  worked on in {counted(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")
     lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among them'}")
     took = "not known yet, it is taken from backfills that ran before" if expected is None else f"about {_duration(expected)}"
@@ -208,7 +208,7 @@ def _duration(seconds: float) -> str:
 
 
 def _more(items: Sized) -> str:
-    return f" and {len(items) - MOST_SHOWN} more" if len(items) > MOST_SHOWN else ""
+    return f" and {len(items) - MAX_SHOWN} more" if len(items) > MAX_SHOWN else ""
 
 
 def _summary_lines(summary: HistorySummary) -> list[str]:

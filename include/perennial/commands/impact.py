@@ -64,12 +64,12 @@ class _Scope:
 
 def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
     """Return the next run, and all decided dates: title, first and last date, and the dates to judge."""
-    from perennial.collect.drops import newest_whole
+    from perennial.collect.drops import latest_complete
     from perennial.evaluate.chain_store import read_chain
 
     calendar = lake.pipeline.calendar
     today = calendar.local_date(datetime.now(UTC))
-    newest = newest_whole(lake, min(calendar.end or today, today))
+    newest = latest_complete(lake, min(calendar.end or today, today))
     decided = read_chain(lake).days
     scopes = []
     if newest is not None:

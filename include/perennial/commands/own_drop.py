@@ -73,7 +73,7 @@ def _listed(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
         if not path.is_file():
             problems.append(f"{path}: no such file")
             continue
-        content = read_content(_chunks(path), compressed=path.suffix == ".gz", most_bytes=spec.max_bytes)
+        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes)
         if not is_file_name(path.name):
             problems.append(f"{path}: its name may hold letters, digits, '.', '_' and '-', and ends in .csv or .csv.gz")
         if any(path.name == file.name or content.sha256 == file.sha256 for file in files):

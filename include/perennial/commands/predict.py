@@ -14,7 +14,7 @@ from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_la
 from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
 from perennial.config.pipeline import Pipeline
-from perennial.errors import MOST_PROBLEMS_SHOWN, PerennialError, RefusedError
+from perennial.errors import MAX_PROBLEMS_SHOWN, PerennialError, RefusedError
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -99,7 +99,7 @@ def _refusal(what: str, body: str) -> RefusedError:
     try:
         said = json.loads(body)
         problems = said.get("problems") or [said["error"]]
-        more = " (it names ten problems at most)" if len(problems) >= MOST_PROBLEMS_SHOWN else ""
+        more = " (it names ten problems at most)" if len(problems) >= MAX_PROBLEMS_SHOWN else ""
         return RefusedError(f"{what}{more}", problems)
     except (ValueError, KeyError, AttributeError):
         return RefusedError(what, [body[:500]])

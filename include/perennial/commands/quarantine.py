@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from perennial.store.json_value import Json
 
 COLUMNS = ("source", "file", "position", "column", "rule", "value", "row")
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 
 
 def quarantine(
@@ -33,9 +33,9 @@ def quarantine(
     elif not rows:
         print_line(f"No row of {day} is in quarantine.{_unseen(lake, day)}")
     else:
-        print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows[:MOST_SHOWN]))
-        if len(rows) > MOST_SHOWN:
-            print_line(f"and {len(rows) - MOST_SHOWN} more; --json shows all", style="dim")
+        print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows[:MAX_SHOWN]))
+        if len(rows) > MAX_SHOWN:
+            print_line(f"and {len(rows) - MAX_SHOWN} more; --json shows all", style="dim")
 
 
 def _unseen(lake: Lake, day: datetime.date) -> str:

@@ -40,7 +40,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
 def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.analyse.plan import unlabelled_dates
     from perennial.clean.lost import lost_history
-    from perennial.collect.drops import landed_at_rest, newest_landed, newest_whole
+    from perennial.collect.drops import landed_at_rest, latest_complete, newest_landed
     from perennial.commands.endpoint import look
     from perennial.deploy.standing import read_standing
     from perennial.evaluate.chain_store import read_chain
@@ -51,7 +51,7 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     today = pipeline.calendar.local_date(datetime.now(UTC))
     upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
-    whole, champion, later = newest_whole(lake, upto), now.champion, now.later
+    whole, champion, later = latest_complete(lake, upto), now.champion, now.later
     at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(whole or upto), upto)
     known = [day for day in (whole, champion.day if champion else None) if day is not None]
     return {

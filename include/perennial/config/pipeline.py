@@ -297,7 +297,7 @@ class Pipeline(Contract):
         if feed is None:
             return training
         window, holdout = training.window_days, training.holdout_days
-        most = feed.data_days.most_within(window) + holdout
+        most = feed.data_days.max_within(window) + holdout
         if training.min_days > most:
             text = (
                 f"min_days {training.min_days} is more than the {most} dates with data that window_days {window} and holdout_days "

@@ -30,7 +30,7 @@ _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Control characters, halves of surrogate pairs, and marks that reorder or break the line they are shown in.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_LONGEST_URI = 1000
+_MAX_URI = 1000
 _INT64 = 2**63
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def _zone(value: str) -> str:
 
 
 def _s3(value: str) -> str:
-    if not _S3.fullmatch(value) or ".." in value or len(value) > _LONGEST_URI or re.search("[{}]", value.replace("{date}", "")):
+    if not _S3.fullmatch(value) or ".." in value or len(value) > _MAX_URI or re.search("[{}]", value.replace("{date}", "")):
         raise ValueError("expected an S3 address such as s3://bucket/folder/date={date}/")
     return value
 

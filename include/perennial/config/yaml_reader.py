@@ -13,8 +13,8 @@ from yaml.resolver import Resolver
 
 from perennial.errors import PipelineRefusedError
 
-MOST_DEPTH = 20
-LONGEST_KEY = 253
+MAX_DEPTH = 20
+MAX_KEY = 253
 """As Kubernetes allows for the labels of nodes; our own keys are shorter."""
 
 Place = tuple[str, ...]
@@ -113,7 +113,7 @@ class _Reader(CParser, SafeConstructor, Resolver):
             problem = ""
             if not isinstance(key, yaml.ScalarEvent) or self._tag(key) not in _SCALARS:
                 problem = f"{where}: a key must be plain text"
-            elif not name.isprintable() or len(name) > LONGEST_KEY:
+            elif not name.isprintable() or len(name) > MAX_KEY:
                 problem = f"{where}: a key must be plain text, found {name[:40]!a}"
             elif name == "<<":
                 problem = f"{'.'.join((*at, name))}: merge keys (<<) are not allowed. Write the keys out"
@@ -157,8 +157,8 @@ class _Reader(CParser, SafeConstructor, Resolver):
 
     def _enter(self, event: Any) -> None:
         self._depth += 1
-        if self._depth >= MOST_DEPTH:
-            raise _TooDeepError(None, None, f"nested more than {MOST_DEPTH} deep", event.start_mark)
+        if self._depth >= MAX_DEPTH:
+            raise _TooDeepError(None, None, f"nested more than {MAX_DEPTH} deep", event.start_mark)
 
     def _refuse(self, at: Place, event: Any, text: str) -> None:
         self.document.problems.append((event.start_mark.line + 1, f"{'.'.join(at) or 'the file'}: {text}"))

@@ -42,7 +42,7 @@ def lookup_states(lake: Lake, day: date, as_of: date, inputs: Inputs) -> dict[st
                 remedy="Keep the lookup until a model without it is champion.",
             )
         states[name] = lake.tables.state(f"lookup_{name}")
-        if states[name].get_whole(as_of) is None:
+        if states[name].get_complete(as_of) is None:
             raise PerennialError(f"Lookup {name!r} has no rows as_of {as_of}. Run analyse of {day} first.")
     return states
 

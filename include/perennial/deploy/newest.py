@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from perennial.calendar import DAY, parse_date
 from perennial.clean.refusals import refused_dates
 from perennial.collect.deadline import deadlines
-from perennial.collect.drops import newest_whole, whole_dates
+from perennial.collect.drops import complete_dates, latest_complete
 from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
@@ -60,7 +60,7 @@ def later_drops(lake: Lake, day: date) -> Later:
     for later in named:
         if reason := refused_dates(lake, [later]).get(later):
             refused[later] = reason
-        elif whole_dates(lake, [later]):
+        elif complete_dates(lake, [later]):
             if (reason := lacks_history(lake, later)) is None:
                 return Later(later, refused, untrained)
             untrained[later] = reason
@@ -77,7 +77,7 @@ def lacks_history(lake: Lake, day: date) -> str | None:
     calendar, features = lake.pipeline.calendar, lake.tables.state("features")
     dates = calendar.feature_dates(day)
     kept = {d for d in dates if features.get(d) is not None}  # a drop that has left the landing zone is used as it was
-    history = (whole_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
+    history = (complete_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
     reason = calendar.split(day, history).too_little
     return f"too little history to train, {reason}" if reason else None
 
@@ -109,9 +109,9 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
     """
     if now < min(deadlines(lake.pipeline, day).values()):
         return day
-    found = newest_whole(lake, day)
+    found = latest_complete(lake, day)
     while found is not None and refused_dates(lake, [found]):
-        found = newest_whole(lake, found - DAY)
+        found = latest_complete(lake, found - DAY)
     return found or day
 
 

@@ -58,7 +58,7 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
     digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
     features = lake.tables.state("features")
-    rows = {d: found.digest for d in lake.pipeline.calendar.feature_dates(day) if (found := features.get_whole(d))}
+    rows = {d: found.digest for d in lake.pipeline.calendar.feature_dates(day) if (found := features.get_complete(d))}
     asked = tuple(rows)[-lake.pipeline.training.holdout_days :]
     files: Json = {name: {"sha256": file["sha256"], "size": file["size"]} for name, file in manifest["files"].items()}
     key = make_key(

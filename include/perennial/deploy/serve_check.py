@@ -20,7 +20,7 @@ REQUESTS = 200
 PAUSE_SECONDS = 0.05
 SOAK_ANSWER_SECONDS = 3.0
 RELEASE_HEADER = "x-release"
-MOST_QUOTED = 3
+MAX_QUOTED = 3
 
 
 Numbers = dict[str, float | int]
@@ -119,8 +119,8 @@ def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
 
 def _quoted(problems: Sequence[str]) -> list[str]:
     """Return the first few problems: there is more to say about a failed release than which requests differ."""
-    more = len(problems) - MOST_QUOTED
-    return [*problems[:MOST_QUOTED], *([f"and {more} more requests"] if more > 0 else [])]
+    more = len(problems) - MAX_QUOTED
+    return [*problems[:MAX_QUOTED], *([f"and {more} more requests"] if more > 0 else [])]
 
 
 def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[list[str], float]:

@@ -21,7 +21,7 @@ from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.backfill.batch import chunks
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
-from perennial.collect.drops import whole_dates
+from perennial.collect.drops import complete_dates
 from perennial.config.pipeline import Gate, Pipeline, Training
 from perennial.errors import DropRefusedError, PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
@@ -96,7 +96,7 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     calendar = lake.pipeline.calendar
     dates = calendar.dates(calendar.check(first), calendar.check(last))
     wanted = set(due_dates(settings, dates))
-    landed = whole_dates(lake, dates)
+    landed = complete_dates(lake, dates)
     without = {day: "has not landed" for day in sorted(wanted - landed)}
     decisions: dict[date, str] = {}
     reader = RowsReader(DATES_AT_ONCE)
@@ -179,7 +179,7 @@ def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:
     training, gate = pipeline.training.model_dump(mode="json"), pipeline.gate.model_dump(mode="json")
     if settings.window_days is not None:
         training["window_days"] = settings.window_days
-        most = pipeline.calendar.data_days.most_within(settings.window_days) + training["holdout_days"]
+        most = pipeline.calendar.data_days.max_within(settings.window_days) + training["holdout_days"]
         training["min_days"] = min(training["min_days"], most)
     if settings.candidates is not None:
         training["candidates"] = list(settings.candidates)

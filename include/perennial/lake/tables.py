@@ -82,7 +82,7 @@ class TableState:
         """Return what is recorded about a day, or None."""
         return self.partitions.get(day.isoformat())
 
-    def get_whole(self, day: date) -> Partition | None:
+    def get_complete(self, day: date) -> Partition | None:
         """Return what is recorded about a day whose rows were written with the table's present columns, or None."""
         return None if day.isoformat() in self.reshaped else self.get(day)
 

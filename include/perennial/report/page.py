@@ -19,8 +19,8 @@ COLOURS = {"PROMOTE": "#2a9d4e", "HOLD": "#e0a100", "REJECT": "#c8372d"}
 LINES = {CHAMPION: ("#14213d", "solid", 2.5), FROZEN: ("#8d5fd3", "dash", 1.5), BASE: ("#9a9a9a", "dot", 1.5)}
 CHALLENGERS = ("#2176c7", "#d1661f", "#1d8a8a", "#b3387a")
 SOURCES = ("#5b7a99", "#a3b8cc", "#7d6b91", "#c2b5d1")
-LONGEST_REASON = 160
-MOST_LISTED = 10
+MAX_REASON = 160
+MAX_LISTED = 10
 FEW_DATES = 30
 """Up to so many a line has marks: of one date there is no line."""
 DRIFT = "Drift (median PSI of the inputs)"
@@ -76,9 +76,7 @@ def page(report: WalkForward) -> str:
         summary += f" Without a row whose label is known: {len(unlabelled)} ({_listed(unlabelled)})."
     summary += f" Champion after {last}: {report.days[-1].champion or 'none'}."
     if report.barred:
-        summary += (
-            f" Barred: {'; '.join(report.barred[:MOST_LISTED])}{' and others' if len(report.barred) > MOST_LISTED else ''}."
-        )
+        summary += f" Barred: {'; '.join(report.barred[:MAX_LISTED])}{' and others' if len(report.barred) > MAX_LISTED else ''}."
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{one.log_loss:.4f}</td><td>{_shown(one.roc_auc)}</td></tr>" for name, one in ranked
@@ -91,11 +89,11 @@ def page(report: WalkForward) -> str:
 
 
 def _listed(dates: Sequence[date]) -> str:
-    return ", ".join(map(str, dates[:MOST_LISTED])) + (" and others" if len(dates) > MOST_LISTED else "")
+    return ", ".join(map(str, dates[:MAX_LISTED])) + (" and others" if len(dates) > MAX_LISTED else "")
 
 
 def _cut(reason: str) -> str:
-    head = reason[:LONGEST_REASON]
+    head = reason[:MAX_REASON]
     return reason if head == reason else f"{head.rpartition(' ')[0] or head} …"
 
 

@@ -205,7 +205,7 @@ def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, pa.T
     inputs, label = pipeline.inputs, pipeline.label
     its_own = lake.tables.state("labels") if label.known_after_days else None
     columns = sorted({"date", *inputs.numbers, *inputs.texts, *([label.column] if its_own is None else pipeline.row_key)})
-    there = [day for day in wanted if state.get_whole(day) is not None]
+    there = [day for day in wanted if state.get_complete(day) is not None]
     # Labels of later dates were made when labels were known earlier after their date: they are of that definition.
     known_until = pipeline.calendar.labelled_until(max(map(date.fromisoformat, state.partitions), default=date.max))
     for start in range(0, len(there), DAYS_AT_ONCE):
@@ -222,7 +222,7 @@ def _labelled(state: TableState, rows: pa.Table, some: Sequence[date], pipeline:
     import pyarrow as pa
 
     label, row_key = pipeline.label.column, pipeline.row_key
-    known = [day for day in some if state.get_whole(day) is not None]
+    known = [day for day in some if state.get_complete(day) is not None]
     if not known:
         return rows.slice(0, 0).append_column(label, pa.nulls(0))
     read = read_rows(state.metadata_location or "", state.snapshot_id or 0, known, label_columns(row_key, label))

@@ -12,7 +12,7 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.settings import get_settings, var_folder
 
 FILE = "endpoints.json"
-MOST_PLACES = 10_000
+MAX_SLOTS = 10_000
 
 
 def endpoint_url(pipeline: str) -> str:
@@ -30,7 +30,7 @@ def read_places(var: Path) -> dict[str, int]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         places = {str(name): int(place) for name, place in found.items()}
-        if len(set(places.values())) != len(places) or not all(0 <= place < MOST_PLACES for place in places.values()):
+        if len(set(places.values())) != len(places) or not all(0 <= place < MAX_SLOTS for place in places.values()):
             raise ValueError("two pipelines at one place, or a place that is none")
         return places
     except FileNotFoundError:

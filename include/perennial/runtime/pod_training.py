@@ -11,7 +11,7 @@ from perennial.lake.lake import Lake
 from perennial.runtime.cluster import Cluster
 from perennial.runtime.kubernetes import HOPELESS, TRAINING, Body, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.trainer import TrainingWork
-from perennial.runtime.training_pod import MOST_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
+from perennial.runtime.training_pod import MAX_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
@@ -42,7 +42,7 @@ class PodTrainer:
         it. A pod that does not start in the time that `training.resources` allows has failed.
         """
         body = self.make_body(work)
-        for restarts in range(1 + MOST_RESTARTS):
+        for restarts in range(1 + MAX_RESTARTS):
             pod, is_ours = self.begin(body)
             try:
                 found, how = self._follow(pod)
@@ -107,7 +107,7 @@ class PodTrainer:
         if work.is_done(self._objects):
             log.info("Pod %s is gone, its model is there: another caller has followed the same pod", name)
             return True
-        if restarts >= MOST_RESTARTS:
+        if restarts >= MAX_RESTARTS:
             raise PerennialError(f"Training pod {name} was lost {1 + restarts} times", causes, "See `kubectl get nodes`.")
         log.warning("Pod %s was lost (%s): it is made again", name, "; ".join(causes) or "deleted")
         return False

@@ -9,7 +9,7 @@ from perennial.config.pipeline import Resources
 from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
 from perennial.store.objects import canonical_json, sha256
 
-MOST_LABEL_CHARACTERS = 63
+MAX_LABEL_CHARACTERS = 63
 TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}
 """The labels of every training's pod."""
 
@@ -18,7 +18,7 @@ NOT_ITS_FAULT = frozenset(
 )
 """Reasons for which a pod's node failed it: it is made again."""
 
-MOST_RESTARTS = 5
+MAX_RESTARTS = 5
 SPEC = "perennial/spec"
 """A digest of what the pod asks for: resources, image, environment; not of the jobs, whose list depends on the run."""
 
@@ -33,7 +33,7 @@ def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
     It is made of the training's key, never of a try or a run: whoever wants this model finds this pod. Another lake has another.
     """
     readable = re.sub("[^a-z0-9]+", "-", f"train-{pipeline}-{candidate}".lower()).strip("-")
-    return f"{readable[: MOST_LABEL_CHARACTERS - 22].rstrip('-')}-{key[:16]}-{lake_mark[:4]}"
+    return f"{readable[: MAX_LABEL_CHARACTERS - 22].rstrip('-')}-{key[:16]}-{lake_mark[:4]}"
 
 
 def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]) -> Body:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from perennial.calendar import parse_date
 from perennial.config.pipeline import Inputs
-from perennial.errors import MOST_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
+from perennial.errors import MAX_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
 from perennial.serve.limits import Limits
 from perennial.serve.refusal import Refusal, quoted, shown
 from perennial.store.json_value import JsonValue
@@ -66,7 +66,7 @@ class RecordReader:
             except (KeyError, _WrongValueError):
                 pass
             problems.extend(self._problems(index, record))
-            if len(problems) >= MOST_PROBLEMS_SHOWN:
+            if len(problems) >= MAX_PROBLEMS_SHOWN:
                 break
         if problems:
             raise Refusal(422, "The records do not fit the inputs of the model", problems)
@@ -98,7 +98,7 @@ class RecordReader:
             if name not in self._types:
                 near = did_you_mean(name[:80], self._types)
                 problems.append(f"record {index}: unknown field {quoted(name)}.{near or ' Take it out.'}")
-            if len(problems) >= MOST_PROBLEMS_SHOWN:
+            if len(problems) >= MAX_PROBLEMS_SHOWN:
                 break
         return problems
 

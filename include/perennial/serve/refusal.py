@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from perennial.errors import MOST_PROBLEMS_SHOWN
+from perennial.errors import MAX_PROBLEMS_SHOWN
 from perennial.store.json_value import JsonValue
 
-_MOST_CHARACTERS = 40
+_MAX_CHARACTERS = 40
 
 
 class Refusal(Exception):
@@ -27,7 +27,7 @@ class Refusal(Exception):
         self.route = route
         self.status = status
         self.text = text
-        self.problems = list(problems[:MOST_PROBLEMS_SHOWN])
+        self.problems = list(problems[:MAX_PROBLEMS_SHOWN])
         self.headers = list(headers)
         super().__init__(text)
 
@@ -56,4 +56,4 @@ def shown(value: JsonValue) -> str:
 
 def quoted(text: str) -> str:
     """Quote a text in ASCII, cut to forty characters."""
-    return json.dumps(text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…")
+    return json.dumps(text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "…")

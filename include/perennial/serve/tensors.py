@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from perennial.config.pipeline import Inputs
-from perennial.errors import MOST_PROBLEMS_SHOWN, did_you_mean
+from perennial.errors import MAX_PROBLEMS_SHOWN, did_you_mean
 from perennial.serve.limits import Limits
 from perennial.serve.model import Answers
 from perennial.serve.refusal import Refusal, quoted, shown
@@ -18,8 +18,8 @@ _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in
     f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)
 }
 """The least and the largest value of each integer type."""
-_LARGEST_FLOAT = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": math.inf}
-_NUMBERS = {*_INTEGERS, *_LARGEST_FLOAT}
+_MAX_FLOAT = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": math.inf}
+_NUMBERS = {*_INTEGERS, *_MAX_FLOAT}
 _OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
 _TENSOR_KEYS = {"name", "shape", "datatype", "parameters", "data"}
@@ -73,7 +73,7 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
     columns: dict[str, list[JsonValue]] = {}
     for index, tensor in enumerate(tensors):
         problems += _read_tensor(index, tensor, inputs, columns)
-        if len(problems) >= MOST_PROBLEMS_SHOWN:
+        if len(problems) >= MAX_PROBLEMS_SHOWN:
             break
     problems += [f"input '{name}' is missing" for name in inputs.request if name not in columns and not problems]
     lengths = {len(data) for data in columns.values()}
@@ -137,7 +137,7 @@ def _fits(value: JsonValue, datatype: str) -> bool:
     if datatype in _INTEGERS:
         least, most = _INTEGERS[datatype]
         return type(value) is int and least <= value <= most
-    return abs(value) <= _LARGEST_FLOAT[datatype]
+    return abs(value) <= _MAX_FLOAT[datatype]
 
 
 def _output_problems(outputs: JsonValue) -> list[str]:

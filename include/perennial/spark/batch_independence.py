@@ -34,7 +34,7 @@ def compared(days: Iterable[str]) -> list[str]:
     return dates if len(dates) == 2 else [middle(dates)]
 
 
-def refuse_company(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
+def check_batch_independence(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
     """Refuse the rows of a query when those of `day` differ, by more than rounding, from what the query yields for it alone."""
     names = [field.name for field in among.schema if field.name != day_column]
     with failing_on_rows(file):

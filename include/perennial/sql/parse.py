@@ -15,7 +15,7 @@ from perennial.sql.finding import Doubt, Problem
 _BEGINNINGS = {"SELECT", "WITH", "FROM", "TABLE", "VALUES", "MAP", "REDUCE", "("}
 """How a query may begin in Spark's grammar; everything else is a statement, or a slip."""
 
-MOST_TOKENS, MOST_SELECTS = 10_000, 100
+MAX_TOKENS, MAX_SELECTS = 10_000, 100
 """Of the demo's longest query: 400. Finding out what each name means takes more than linear time."""
 
 # It warns of syntax that it does not know; so do we.
@@ -58,8 +58,8 @@ def _refuse_what_is_no_query(file: str, tokens: Sequence[Token]) -> None:
         raise Problem(f"{file}: empty. One SELECT (or WITH … SELECT) is expected")
     if tokens[0].text.upper() not in _BEGINNINGS:
         raise Problem(f"{file}, line {tokens[0].line}: a query begins with SELECT or WITH, found {tokens[0].text[:40]!r}")
-    if len(tokens) > MOST_TOKENS or sum(token.token_type == TokenType.SELECT for token in tokens) > MOST_SELECTS:
-        raise Doubt(f"{file}: more than {MOST_TOKENS:,} words or {MOST_SELECTS} SELECTs, too long to be looked into")
+    if len(tokens) > MAX_TOKENS or sum(token.token_type == TokenType.SELECT for token in tokens) > MAX_SELECTS:
+        raise Doubt(f"{file}: more than {MAX_TOKENS:,} words or {MAX_SELECTS} SELECTs, too long to be looked into")
     open_at: list[Token] = []
     for token in tokens:
         if token.token_type == TokenType.SEMICOLON:

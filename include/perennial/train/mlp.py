@@ -36,7 +36,7 @@ _WARM_LEARNING_RATE = 2e-4
 _WEIGHT_DECAY = 0.3
 _THREADS = 1
 """A second one shortens a training of a month of flights by nothing, and costs a fifth more CPU time."""
-_MOST_NETWORKS = 8
+_MAX_NETWORKS = 8
 
 _networks: dict[int, keras.Sequential] = {}
 """By the number of columns, which changes from date to date only when a category comes or goes."""
@@ -103,7 +103,7 @@ def _traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
     if model is not fresh:
         for variable, begin in zip(_state(model).values(), _state(fresh).values(), strict=True):
             variable.assign(begin)
-    while len(_networks) > _MOST_NETWORKS:
+    while len(_networks) > _MAX_NETWORKS:
         _networks.pop(next(iter(_networks)))
     return model
 

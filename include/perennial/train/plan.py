@@ -60,7 +60,7 @@ def _labels(lake: Lake) -> TableState | None:
 def _split(calendar: Calendar, features: TableState, labels: TableState | None, day: date) -> Split:
     """Leave out dates whose features or labels were written before an edit of their columns; a lack of labels is not passed over."""
     old = labels.reshaped if labels is not None else frozenset()
-    found = (d for d in calendar.feature_dates(day) if features.get_whole(d) is not None and d.isoformat() not in old)
+    found = (d for d in calendar.feature_dates(day) if features.get_complete(d) is not None and d.isoformat() not in old)
     return calendar.split(day, found)
 
 
@@ -87,7 +87,7 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
     trainings = _Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
-    later = [d for d in dates if trainings.state.get_whole(d) is not None and not trainings.unlabelled(d)]
+    later = [d for d in dates if trainings.state.get_complete(d) is not None and not trainings.unlabelled(d)]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
@@ -95,7 +95,7 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
         return TrainingPlan(candidate, _skipped(trainings.lake, day, reason), None, None, unchanged=False)
-    if state.get_whole(day) is None or state.metadata_location is None or state.snapshot_id is None:
+    if state.get_complete(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
     if unlabelled := trainings.unlabelled(day):
@@ -167,7 +167,7 @@ class _Trainings:
     def unlabelled(self, day: date) -> list[date]:
         """Return the dates of window and holdout whose labels are to come from a table that does not have them."""
         split = self.split(day)
-        return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_whole(d) is None]
+        return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_complete(d) is None]
 
     def begins(self, day: date) -> date | None:
         """
@@ -180,7 +180,11 @@ class _Trainings:
             return None
         begin = day - DAY * (day.toordinal() % BLOCK)
         for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
-            if self.state.get_whole(earlier) is not None and not self.split(earlier).too_little and not self.unlabelled(earlier):
+            if (
+                self.state.get_complete(earlier) is not None
+                and not self.split(earlier).too_little
+                and not self.unlabelled(earlier)
+            ):
                 return earlier
         return None
 
@@ -273,7 +277,7 @@ class _Trainings:
         if self.labels is None:
             return {}
         # Labels that are not made yet have no digest: such a key is that of no model.
-        found = {d: self.labels.get_whole(d) for d in (*split.window, *split.holdout)}
+        found = {d: self.labels.get_complete(d) for d in (*split.window, *split.holdout)}
         return {"labels": {d.isoformat(): one.digest if one else None for d, one in found.items()}}
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:

@@ -78,8 +78,8 @@ class PlanRunOperator(BaseOperator):
 
     def _runs_at_work(self, lake: Lake, day: date) -> list[datetime]:
         """Return the logical dates before `day`, as far as one may work ahead, when the run of one of them is running."""
-        from perennial.backfill.batch import MOST_DATES
-        from perennial.collect.drops import whole_dates
+        from perennial.backfill.batch import MAX_DATES
+        from perennial.collect.drops import complete_dates
         from perennial_airflow.triggers.earlier_runs import count_running
 
         calendar = lake.pipeline.calendar
@@ -88,9 +88,9 @@ class PlanRunOperator(BaseOperator):
             logical_dates = [midnight(earlier, calendar.time_zone) for earlier in dates]
             return logical_dates if count_running(self.dag_id, logical_dates) else []
 
-        reach = calendar.dates(calendar.data_days.before(day, MOST_DATES - 1), day - DAY)
+        reach = calendar.dates(calendar.data_days.before(day, MAX_DATES - 1), day - DAY)
         # A run that waits for its drop may wait for days. Mostly none is running, and what has landed need not be asked.
-        return runs(sorted(whole_dates(lake, reach))) if runs(reach) else []
+        return runs(sorted(complete_dates(lake, reach))) if runs(reach) else []
 
     def _wait_for(self, logical_dates: Sequence[datetime], day: date) -> None:
         from perennial_airflow.triggers.earlier_runs import EarlierRunsTrigger

@@ -10,7 +10,7 @@ import pytest
 from airflow.executors.local_executor import LocalExecutor
 
 import stack.executor
-from stack.executor import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, MAX_TRIES, PromptLocalExecutor
+from stack.executor import FIRST_WAIT_SECONDS, MAX_TRIES, MAX_WAIT_SECONDS, PromptLocalExecutor
 
 KEY = "a task"
 
@@ -34,7 +34,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_looks_grow_rare_while_nothing_happens(executor: PromptLocalExecutor, waits: list[float]) -> None:
     for _ in range(5):
         executor.sync()
-    assert waits == [0, FIRST_WAIT_SECONDS, 2 * FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS]
+    assert waits == [0, FIRST_WAIT_SECONDS, 2 * FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS, MAX_WAIT_SECONDS]
 
 
 def test_after_the_end_of_a_task_the_next_look_is_at_once(executor: PromptLocalExecutor, waits: list[float]) -> None:
@@ -50,7 +50,7 @@ def test_after_the_end_of_a_task_the_next_look_is_at_once(executor: PromptLocalE
 
 
 def test_a_task_that_ends_cuts_a_long_wait_short(executor: PromptLocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack.executor, "LONGEST_WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(stack.executor, "MAX_WAIT_SECONDS", 60.0)
     executor._pause = 60.0
     threading.Timer(0.2, executor.result_queue.put, [(KEY, "failed", None)]).start()
     began = time.monotonic()

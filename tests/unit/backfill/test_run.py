@@ -97,7 +97,7 @@ def lake(s3: Any, pipeline_factory: Any) -> Lake:
 def backfill(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Answers:
     """Return a function that runs the ten dates; it gives the backfills that did them, and the runs that were shown as not ended."""
     monkeypatch.setattr(run, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(run, "LONGEST_TO_SEE", 0.05)
+    monkeypatch.setattr(run, "MAX_DISCOVERY_SECONDS", 0.05)
 
     def start(looks: list[tuple[bool, int]], *polls: tuple[dict[str, Any] | None, int, bool]) -> tuple[list[int], list[int]]:
         airflow, shown = Airflow(lake, looks, list(polls)), []
@@ -171,6 +171,6 @@ def test_an_api_server_that_is_away_for_a_while_is_outlived(backfill: Answers, c
 
 
 def test_one_that_stays_away_is_an_error(backfill: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LONGEST_SILENCE", 0.02)
+    monkeypatch.setattr(run, "MAX_SILENCE_SECONDS", 0.02)
     with pytest.raises(UnreachableError, match="does not answer"):
         backfill([NONE], *[(None, 0, False)] * 1000)

@@ -14,7 +14,7 @@ from lab import FixedTables
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect import accept
 from perennial.collect.collect import collect
-from perennial.collect.drops import check_manifest, landed_drops, manifest_bytes, pinned_drop, whole_dates
+from perennial.collect.drops import check_manifest, complete_dates, landed_drops, manifest_bytes, pinned_drop
 from perennial.collect.landing import pin
 from perennial.errors import DateRefusedError, DropChangedError, DropRefusedError, PerennialError
 from perennial.lake.lake import Lake
@@ -186,9 +186,9 @@ def test_manifest_replaced_after_it_was_listed_is_not_accepted(lake, s3, land, m
     land(DAY, DAY)
     read = accept.read_listed
 
-    def replace_then_read(objects, listed: Listed, most_bytes: int) -> bytes:
+    def replace_then_read(objects, listed: Listed, max_bytes: int) -> bytes:
         _replace(lake, s3, machine_data, DAY, {"a.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
-        return read(objects, listed, most_bytes)
+        return read(objects, listed, max_bytes)
 
     monkeypatch.setattr(accept, "read_listed", replace_then_read)
     with pytest.raises(DropChangedError, match="was replaced or removed while it was read"):
@@ -222,7 +222,7 @@ def test_whole_dates_are_those_whose_manifest_is_one(lake, s3, land) -> None:
     land(DAY, DAY)
     collect(lake, DAY)
     s3.put(lake.pipeline.sources["readings"].drop_uri(date(2026, 3, 3)) + "_MANIFEST.json", b"{}")
-    assert whole_dates(lake, [*lake.pipeline.calendar.needed_dates(DAY), date(2026, 3, 5)]) == {FIRST, date(2026, 3, 2), DAY}
+    assert complete_dates(lake, [*lake.pipeline.calendar.needed_dates(DAY), date(2026, 3, 5)]) == {FIRST, date(2026, 3, 2), DAY}
 
 
 def test_half_an_old_drop_and_half_a_new_one_is_nobodys_refusal(lake, s3, land, machine_data, monkeypatch) -> None:

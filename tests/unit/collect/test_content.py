@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from perennial.collect.content import LONGEST_RECORD, read_content
-from perennial.collect.header import MOST_PROBLEMS, differing_headers, header_problems
+from perennial.collect.content import MAX_RECORD, read_content
+from perennial.collect.header import MAX_PROBLEMS, differing_headers, header_problems
 
 
 def read(text: str):
-    return read_content([text.encode()], compressed=False, most_bytes=2**30)
+    return read_content([text.encode()], compressed=False, max_bytes=2**30)
 
 
 def test_records_are_counted_and_not_lines() -> None:
@@ -24,7 +24,7 @@ def test_long_records_are_read_one_after_another() -> None:
     record = ",".join(['"' + "x\n" * 30_000 + '"'] * 40) + "\n"
     found = read("a\n" + record * 3)
 
-    assert 3 * len(record) > LONGEST_RECORD > len(record)
+    assert 3 * len(record) > MAX_RECORD > len(record)
     assert (found.rows, found.problems) == (3, [])
 
 
@@ -48,7 +48,7 @@ def test_header_of_very_many_columns_is_judged_soon_and_shortly() -> None:
     problems = header_problems([f"c{number % 150_000}" for number in range(300_000)], [f"d{number}" for number in range(2_000)])
 
     assert time.monotonic() - began < 10
-    assert len(problems) == MOST_PROBLEMS + 1
+    assert len(problems) == MAX_PROBLEMS + 1
     assert problems[0] == "column 'c0' is listed 2 times"
     assert problems[-1].startswith("and ")
     assert problems[-1].endswith(" more of the header")

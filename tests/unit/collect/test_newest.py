@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from perennial.collect.drops import newest_landed, newest_whole
+from perennial.collect.drops import latest_complete, newest_landed
 from perennial.lake.lake import Lake
 
 FIRST, LAST, UPTO = date(2026, 3, 1), date(2026, 3, 3), date(2026, 5, 31)
@@ -31,5 +31,5 @@ def test_what_is_dated_later_is_not_looked_at(lake: Lake, land) -> None:
     land(FIRST, LAST)
     land(date(2026, 6, 1), date(2026, 6, 2))
     assert newest_landed(lake, "readings", UPTO) == LAST
-    assert newest_whole(lake, UPTO) == LAST
-    assert newest_whole(lake, date(2026, 6, 1)) == date(2026, 6, 1)
+    assert latest_complete(lake, UPTO) == LAST
+    assert latest_complete(lake, date(2026, 6, 1)) == date(2026, 6, 1)

@@ -235,7 +235,7 @@ def test_line_endings_that_differ(problems, machine_data, head: str, row: str) -
 
 
 def test_line_breaks_in_quotes_and_a_last_line_without_end_are_no_other_ending() -> None:
-    found = read_content([b'a,b\r\n1,"x\ny"\r\n2,z'], compressed=False, most_bytes=1000)
+    found = read_content([b'a,b\r\n1,"x\ny"\r\n2,z'], compressed=False, max_bytes=1000)
     assert (found.rows, found.problems) == (2, [])
 
 

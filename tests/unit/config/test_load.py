@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from perennial.config.load import pipeline_names, read_pipeline
-from perennial.config.text import MOST_BYTES, read_text, sql_names
+from perennial.config.text import MAX_BYTES, read_text, sql_names
 from perennial.errors import PipelineRefusedError
 
 
@@ -45,7 +45,7 @@ def test_text_without_the_marks_of_some_editors(tmp_path: Path) -> None:
         (lambda file: file.symlink_to("x.sql"), "cannot be read (Too many levels of symbolic links)"),
         (lambda file: file.write_bytes(b"ab\xe9c"), "not UTF-8: byte 0xE9 at position 2. Save it as UTF-8."),
         (lambda file: file.write_bytes(b"a\0b"), "not text: a NUL at character 1"),
-        (lambda file: file.write_bytes(b"-" * (MOST_BYTES + 1)), "more than 200,000 bytes"),
+        (lambda file: file.write_bytes(b"-" * (MAX_BYTES + 1)), "more than 200,000 bytes"),
     ],
     ids=["missing", "folder", "pipe", "dangling", "loop", "latin-1", "nul", "large"],
 )

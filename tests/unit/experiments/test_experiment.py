@@ -196,7 +196,7 @@ def test_dates_on_which_a_policy_does_not_retrain_are_not_missed(
     lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, jobs, DATES[0], RefusedError("features.sql: division by zero"))
-    monkeypatch.setattr(experiment, "whole_dates", lambda _, dates: set(dates))
+    monkeypatch.setattr(experiment, "complete_dates", lambda _, dates: set(dates))
     found = run_experiment(lake, "weekly", Settings(cadence="weekly"), DATES[0], DATES[-1])
     assert found.decisions == {}
     assert list(found.without) == [DATES[0], DATES[7], DATES[14]]

@@ -124,4 +124,4 @@ def test_withdrawn_partition_is_none_whatever_its_columns() -> None:
 def test_rows_of_other_columns_are_not_whole() -> None:
     state = TableState("features", "s3://lake/1.json", 1, {ONE: _partition(""), TWO: _partition("k2")}, frozenset({ONE}))
     assert state.get(date(2026, 3, 1)) is not None
-    assert [state.get_whole(date(2026, 3, day)) is not None for day in (1, 2, 3)] == [False, True, False]
+    assert [state.get_complete(date(2026, 3, day)) is not None for day in (1, 2, 3)] == [False, True, False]

@@ -15,7 +15,7 @@ from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.pod_training import PodTrainer
 from perennial.runtime.trainer import TrainingWork
-from perennial.runtime.training_pod import MOST_RESTARTS
+from perennial.runtime.training_pod import MAX_RESTARTS
 
 MODEL = "s3://perennial/models/one.json"
 WORK = TrainingWork("mlp", "2026-03-14", "0123456789abcdef" * 4, [MODEL], ["s3://perennial/jobs/1.json"])
@@ -106,7 +106,7 @@ def test_a_pod_that_is_lost_again_and_again_is_told_with_the_cause(cluster: Scri
     cluster.fates = [EVICTED]
     with pytest.raises(PerennialError, match="was lost 6 times: pod Failed: Evicted: the node was low on memory"):
         open_trainer(set()).train(WORK)
-    assert len(cluster.made) == 1 + MOST_RESTARTS
+    assert len(cluster.made) == 1 + MAX_RESTARTS
     assert cluster.pods == {}
 
 
