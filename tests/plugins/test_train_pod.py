@@ -19,11 +19,12 @@ from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
 from perennial.config.pipeline import Resources
 from perennial.errors import PerennialError, RefusedError
+from perennial.lake.result import Outcome
 from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.trainer import TrainingWork
 from perennial.runtime.training_pod import MAX_RESTARTS, SPEC
-from perennial.train.plan import TrainingPlan
+from perennial.train.plan import Trained, TrainingPlan
 from perennial_airflow.operators import train_pod
 from perennial_airflow.operators.train_pod import TrainPodOperator
 
@@ -37,10 +38,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A lake with the models in `written`, a cluster, a plan with its work, and results that are the manifest's address."""
     world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK))
     pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()))
+
+    def finish(_: Any, plan: TrainingPlan) -> Trained:
+        return Trained(Outcome.DONE, plan.candidate, "v", str(plan.manifest_uri), {}, None, None, {})
+
     lake = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=world.written.__contains__))
     monkeypatch.setattr(train_pod, "lake_of", lambda _: lake)
     monkeypatch.setattr(train_pod, "plan_work", lambda *_, **__: world.planned)
-    monkeypatch.setattr(train_pod, "finish_training", lambda _, plan: {"outcome": "done", "manifest": plan.manifest_uri})
+    monkeypatch.setattr(train_pod, "finish_training", finish)
     monkeypatch.setattr(pod_training, "Cluster", lambda _: world.cluster)
     monkeypatch.setattr(pod_training, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(KubernetesSettings, "of", lambda settings, _: replace(settings, lake_mark="0a1b2c3d4e5f"))
@@ -117,7 +122,7 @@ def test_the_result_is_that_of_the_model_that_the_pod_was_told_to_train(
     monkeypatch.setattr(KubernetesPodOperator, "trigger_reentry", lambda *_: None)
     world.planned = (replace(PLAN, manifest_uri="s3://lake/models/of-today.json"), None)
     task.operator.trigger_reentry(task.context, event)
-    assert task.pushed["return_value"] == {"outcome": "done", "manifest": MODEL}
+    assert (task.pushed["return_value"]["outcome"], task.pushed["return_value"]["manifest"]) == ("done", MODEL)
 
 
 @pytest.mark.parametrize("lost", [is_in("Failed", reason="Evicted"), vanishes], ids=["evicted", "deleted"])

@@ -25,7 +25,7 @@ from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_key
 from perennial.fingerprints.keys import Category, Key, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
-from perennial.freshness.stale import Stale, stale_dates
+from perennial.freshness.stale import Status, stale_dates
 from perennial.impact.cost import estimate
 from perennial.impact.effects import Effect, find_effects
 from perennial.lake.lake import Lake
@@ -306,7 +306,8 @@ def test_a_date_whose_labels_come_too_late_by_now_is_blocked(late: Lake, pipelin
     """Its labels would all come out otherwise, but no run can train on them: no backfill tries it."""
     assert stale_dates(late) == {}
     reason = "its history no longer suffices: 3 of 4 days whose labels are known (up to 2026-03-03)"
-    assert stale_dates(known_after(late, pipeline_factory, 5)) == {LAST: Stale(reason, is_blocked=True)}
+    blocked = stale_dates(known_after(late, pipeline_factory, 5))
+    assert {day: (one.status, one.reason) for day, one in blocked.items()} == {LAST: (Status.BLOCKED, reason)}
     assert not stale_dates(known_after(late, pipeline_factory, 4))[LAST].is_blocked
 
 
