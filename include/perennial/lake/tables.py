@@ -87,6 +87,10 @@ class TableState:
         return None if day.isoformat() in self.reshaped else self.get(day)
 
 
+def _metastore_uri() -> str:
+    return os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
+
+
 class Tables:
     """The tables of one pipeline, `<database>.<table>` in the Hive Metastore."""
 
@@ -97,11 +101,15 @@ class Tables:
     def _catalog(self) -> Catalog:
         from pyiceberg.catalog import load_catalog
 
+<<<<<<< HEAD
         from perennial.settings import (
             get_settings,  # Spark jobs import this module, and their environment lacks pydantic-settings
         )
 
         return load_catalog("ice", type="hive", uri=get_settings().metastore_uri, **file_io_properties())
+=======
+        return load_catalog("ice", type="hive", uri=_metastore_uri(), **file_io_properties())
+>>>>>>> whole
 
     def at_one_moment(self) -> Tables:
         """Return the same tables, each as it is when it is asked for first: for questions that change nothing."""
@@ -110,12 +118,19 @@ class Tables:
     def state(self, table: str) -> TableState:
         """Return the state of a table; one that does not exist yet has no partitions."""
         from pyiceberg.exceptions import NoSuchTableError
+        from thrift.Thrift import TApplicationException
 
         name = f"{self.database}.{table}"
         try:
             loaded = self._catalog.load_table(name)
         except NoSuchTableError:
             return TableState(name, None, None, {})
+        except TApplicationException as error:
+            raise RefusedError(
+                f"{name}: the metastore at {_metastore_uri()} does not know a call that Spark's client needs",
+                [str(error)],
+                "Use a Hive metastore of version 2.3, 3.1 or 4.0.0: later ones have removed it.",
+            ) from error
         snapshot = loaded.current_snapshot()
         if snapshot is None:
             return TableState(name, loaded.metadata_location, None, {})

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from datetime import date
 from typing import Any
 
 import pytest
+from hive_metastore import ThriftHiveMetastore
 from pyiceberg.table.metadata import TableMetadataV2
+from thrift.server.TServer import TThreadedServer
+from thrift.transport.TSocket import TServerSocket
 
 from perennial.errors import RefusedError
-from perennial.lake.tables import WITHDRAWN, Partition, TableState, read_partitions, refuse_changed
+from perennial.lake.tables import WITHDRAWN, Partition, Tables, TableState, read_partitions, refuse_changed
 
 Columns = tuple[tuple[int, str, str], ...]
+
+
+def test_a_metastore_without_a_call_that_spark_needs_is_refused_with_the_versions_that_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hive 4.0.1 removed `get_table`, which the clients of Spark 4.1 and pyiceberg call for every table."""
+    processor = ThriftHiveMetastore.Processor(None)
+    del processor._processMap["get_table"]
+    socket = TServerSocket("127.0.0.1", 0)
+    socket.listen()
+    port = socket.handle.getsockname()[1]
+    socket.listen = lambda: None
+    threading.Thread(target=TThreadedServer(processor, socket, daemon=True).serve, daemon=True).start()
+    monkeypatch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
+    try:
+        with pytest.raises(
+            RefusedError, match=rf"127\.0\.0\.1:{port} does not know a call .*get_table.* version 2\.3, 3\.1 or 4\.0\.0"
+        ):
+            Tables("main__shop").state("features")
+    finally:
+        socket.close()
 
 
 def test_another_result_of_the_same_inputs_is_refused() -> None:
