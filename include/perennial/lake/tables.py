@@ -88,7 +88,10 @@ class TableState:
 
 
 def _metastore_uri() -> str:
-    return os.environ.get("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083")
+    # Spark jobs import this module, and their environment lacks pydantic-settings.
+    from perennial.settings import get_settings
+
+    return get_settings().metastore_uri
 
 
 class Tables:
@@ -101,15 +104,7 @@ class Tables:
     def _catalog(self) -> Catalog:
         from pyiceberg.catalog import load_catalog
 
-<<<<<<< HEAD
-        from perennial.settings import (
-            get_settings,  # Spark jobs import this module, and their environment lacks pydantic-settings
-        )
-
-        return load_catalog("ice", type="hive", uri=get_settings().metastore_uri, **file_io_properties())
-=======
         return load_catalog("ice", type="hive", uri=_metastore_uri(), **file_io_properties())
->>>>>>> whole
 
     def at_one_moment(self) -> Tables:
         """Return the same tables, each as it is when it is asked for first: for questions that change nothing."""
