@@ -81,7 +81,7 @@ def to_json(stale: Mapping[date, Stale]) -> list[dict[str, Any]]:
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates whose own drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
+    """Return the dates whose drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
     found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         gone = set(decided) - landed_drops(lake, name, decided).keys()
@@ -92,7 +92,7 @@ def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
 
 
 def _short(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates that could not be trained even if everything that has landed were analysed: an edit asks for more history."""
+    """Return the dates that could not be trained even if all that has landed were analysed: an edit asks for more history."""
     calendar = lake.pipeline.calendar
     wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
     landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
