@@ -1,4 +1,4 @@
-"""The full stack in containers: it comes up healthy, runs the demo's DAG for two dates and one after an edit, answers, and goes."""
+"""The full stack in containers: it comes up healthy, runs the demo's DAG, also after an edit of columns, answers, and goes."""
 
 from __future__ import annotations
 

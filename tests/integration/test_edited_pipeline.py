@@ -1,4 +1,4 @@
-"""A pipeline that rests at weekends and learns its labels late, edited while it runs: a backfill, a label moved, columns changed."""
+"""A pipeline that rests at weekends and learns its labels late: a backfill, then labels that come later, then other columns."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def orders(day: date) -> list[Order]:
 
 
 def known_labels(dates: Iterable[date], landed: Collection[date], known_after_days: int) -> dict[int, bool]:
-    """Return whether each order of some dates came back, as far as the landed drops say that many days later; gifts have no label."""
+    """Return whether the orders of some dates came back, as far as drops landed by then say; gifts have no label."""
     return {
         order.order_id: order.returned_after is not None
         and order.returned_after <= known_after_days
