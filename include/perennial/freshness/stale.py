@@ -97,15 +97,9 @@ def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
     ]
 
 
-<<<<<<< HEAD:include/perennial/freshness/stale.py
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
     """Return the dates whose own drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
     found = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
-=======
-def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates whose drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
-    found = {day: Stale(reason, is_blocked=True) for day, reason in refused_dates(lake, decided).items()}
->>>>>>> whole:include/perennial/freshness/stale.py
     for name in lake.pipeline.sources:
         gone = set(decided) - landed_drops(lake, name, decided).keys()
         found |= dict.fromkeys(gone, _block(f"its drop of {name} has left the landing zone"))
@@ -114,17 +108,12 @@ def _blocked(lake: Lake, decided: list[date]) -> dict[date, Stale]:
     return found | dict.fromkeys(rest, _block("it is a rest date by now: no run judges it again", Category.CONFIGURATION))
 
 
-<<<<<<< HEAD:include/perennial/freshness/stale.py
 def _block(reason: str, category: Category = Category.DATA) -> Freshness:
     return Freshness(Status.BLOCKED, (StaleCause(category),), reason)
 
 
 def _short(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
     """Return the dates that could not be trained even if everything that has landed were analysed: an edit asks for more history."""
-=======
-def _short(lake: Lake, decided: list[date]) -> dict[date, Stale]:
-    """Return the dates that could not be trained even if all that has landed were analysed: an edit asks for more history."""
->>>>>>> whole:include/perennial/freshness/stale.py
     calendar = lake.pipeline.calendar
     wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
     landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
