@@ -223,5 +223,5 @@ def test_the_remedy_for_an_interrupted_soak_is_a_run_that_deploys(
     remedy = "has not passed its soak: its deploy is still running, or was interrupted: in that case run"
     assert read_standing(lab.lake).behind.endswith(f"{remedy} {D1} again")
     land_drops(s3.put, lab.pipeline, D2, D2)
-    assert deploy(lab.lake, D1, runtime)["outcome"] == "skipped"
+    assert deploy(lab.lake, D1, runtime).outcome == "skipped"
     assert read_standing(lab.lake).behind.endswith(f"{remedy} {D2}")

@@ -39,7 +39,7 @@ def test_the_date_before_one_that_training_skips_is_released(
     assert not is_current(lab.lake, D1, runtime), "it has yet to be released"
     found = deploy(lab.lake, D1, runtime)
     told = f"{SECOND}: too little history to train, 2 of {MIN_DAYS} days, and 1 before it"
-    assert (found["outcome"], found["note"]) == ("done", f"later dates do not count ({told}), so {D1} is the newest date")
+    assert (found.outcome, found.note) == ("done", f"later dates do not count ({told}), so {D1} is the newest date")
     now = read_standing(lab.lake)
     reasons = {day: f"too little history to train, {n} of {MIN_DAYS} days" for day, n in ((FIRST, 1), (SECOND, 2))}
     assert (now.later, now.behind) == (Later(untrained=reasons), "")
@@ -54,7 +54,7 @@ def test_once_its_gaps_are_filled_the_date_before_waits_for_it(
     assert is_newest(lab.lake, Chain(), D1)
     land(FIRST, ENOUGH)
     decide(lab, D1)
-    assert deploy(lab.lake, D1, runtime)["reason"].startswith(f"{D1} is not the newest date: {ENOUGH} has landed")
+    assert deploy(lab.lake, D1, runtime).reason.startswith(f"{D1} is not the newest date: {ENOUGH} has landed")
     assert read_standing(lab.lake).later == Later(waiting=ENOUGH)
 
 

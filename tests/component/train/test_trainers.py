@@ -28,6 +28,8 @@ from perennial.train.checkpoints import Checkpoints
 from perennial.train.plan import finish_training
 from perennial.train.work import plan_work
 
+pytestmark = pytest.mark.tensorflow
+
 CANDIDATE = "logistic"
 MISSING = "s3://perennial/jobs/missing.json"
 
@@ -49,7 +51,7 @@ def work(lab: Lab, candidate: str = CANDIDATE, **options: Any) -> TrainingWork:
 
 def outcome(lab: Lab) -> str:
     plan, _ = plan_work(lab.lake, LAST, CANDIDATE)
-    return str(finish_training(lab.lake, plan)["outcome"])
+    return str(finish_training(lab.lake, plan).outcome)
 
 
 def test_the_models_are_there_and_what_the_trainer_says_is_passed_on(
