@@ -112,4 +112,4 @@ def test_sql_that_sees_other_dates_is_refused(said: list[Any]) -> None:
         "sources/a.sql: 2026-03-02 gives another result alone: 2 rows among the dates that are made with it, 2 alone; "
         "columns that differ: so_far."
     )
-    assert said[1].endswith("Let each row follow from rows of its own date.")
+    assert said[1].endswith("Compute each row from rows of its own date only.")
