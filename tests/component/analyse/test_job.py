@@ -129,8 +129,8 @@ def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> No
     assert all("v`.`y` cannot be resolved" in problem for problem in problems)
     selected, typed, doubled = labels
     assert selected.startswith("features.sql: it selects the label 'late', which is known only after its date")
-    assert "column 'x' is of type int, in features.sql of type double" in typed
-    assert "labels.sql: several rows of one (x) in a date" in doubled
+    assert "column 'x' has type int, but type double in features.sql" in typed
+    assert "labels.sql: several rows with the same (x) on a date" in doubled
     assert re.search(r"2026-03-0[34]: \d+\.0, 2 times", doubled)
 
 

@@ -161,7 +161,7 @@ def test_keys_are_counted_by_date(found: dict[str, Any]) -> None:
 
 def test_key_that_stands_there_twice_is_refused_and_what_was_stored_stays(found: dict[str, Any]) -> None:
     assert len(found["stored"]) == 2
-    assert found["doubled"].startswith("x.sql: several rows of one (k) in a date: 2026-03-01: a, 2 times.")
+    assert found["doubled"].startswith("x.sql: several rows with the same (k) on a date: 2026-03-01: a, 2 times.")
 
 
 def test_a_date_that_gives_another_result_alone_is_refused(found: dict[str, Any]) -> None:
@@ -177,7 +177,7 @@ def test_a_date_that_gives_another_result_alone_is_refused(found: dict[str, Any]
 
 
 def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]) -> None:
-    assert found["foreign"].startswith("x.sql: it yields rows whose date was not asked for: 2026-03-02.")
+    assert found["foreign"].startswith("x.sql: the query returns rows whose date was not requested: 2026-03-02.")
 
 
 def test_table_gets_the_columns_of_its_newest_rows_in_their_order(found: dict[str, Any]) -> None:
