@@ -165,15 +165,13 @@ def test_key_that_stands_there_twice_is_refused_and_what_was_stored_stays(found:
 
 
 def test_a_date_that_gives_another_result_alone_is_refused(found: dict[str, Any]) -> None:
-    begins = "x.sql: 2026-03-01 gives another result alone: "
+    begins = "x.sql: the result for 2026-03-01 depends on the other dates in its batch: "
     assert len(found["alone the same"]) == 3
     assert len(found["alone without NaN"]) == 3
-    assert found["alone moved"].startswith(
-        f"{begins}2 rows among the dates that are made with it, 2 alone; columns that differ: x."
-    )
+    assert found["alone moved"].startswith(f"{begins}2 rows in the batch, 2 alone; columns that differ: x.")
     assert "columns that differ: k." in found["alone renamed"]
-    assert "2 rows among the dates that are made with it, 1 alone" in found["alone fewer"]
-    assert "2 rows among the dates that are made with it, 0 alone" in found["alone none"]
+    assert "2 rows in the batch, 1 alone" in found["alone fewer"]
+    assert "2 rows in the batch, 0 alone" in found["alone none"]
 
 
 def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]) -> None:
