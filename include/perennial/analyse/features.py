@@ -63,21 +63,21 @@ def label_rows(rows: DataFrame, labels: LabelsQuery, types: Mapping[str, str]) -
     problems = [
         f"column {name!r} has type {kind}, but type {types[name]} in features.sql"
         for name, kind in labelled.dtypes
-        if name in labels.row_key and _as_stored(types.get(name, kind)) != _as_stored(kind)
+        if name in labels.row_key and _stored_type(types.get(name, kind)) != _stored_type(kind)
     ]
     if problems:
         raise RefusedError(f"{labels.file}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
     return labelled
 
 
-def _as_stored(kind: str) -> str:
+def _stored_type(kind: str) -> str:
     """Return the type in which a table stores a column: Iceberg has no integer type smaller than int."""
     return {"tinyint": "int", "smallint": "int"}.get(kind, kind)
 
 
 def _require_typed(rows: DataFrame, file: str, names: Iterable[str], request: dict[str, str]) -> DataFrame:
     """Return `date` and these columns; request fields get their declared types."""
-    found = {field.name: field.dataType for field in rows.schema}
+    types = {field.name: field.dataType for field in rows.schema}
     expected: dict[str, T.DataType] = {"date": T.DateType()}
     accepts = {}
     for name in dict.fromkeys(names):
@@ -85,7 +85,7 @@ def _require_typed(rows: DataFrame, file: str, names: Iterable[str], request: di
             expected[name], accepts[name] = _TYPES[request[name]]
         elif name != "date":
             # A row key or a label that is not a request field may have any type, so the query's own type is accepted.
-            expected[name] = found.get(name, T.NullType())
+            expected[name] = types.get(name, T.NullType())
     return require_columns(rows, file, expected, accepts)
 
 

@@ -77,7 +77,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     With `until`, the dates up to that one are planned too.
     With `recompute`, everything is planned even if it exists: the result must be the same.
     """
-    clean = _required_states(lake, day)
+    clean = _require_clean_states(lake, day)
     wanted = _wanted(lake, day, until or day, clean)
     states = {table: lake.tables.state(table) for table in wanted}
     stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
@@ -102,7 +102,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
 
 def finish_analyse(lake: Lake, day: date) -> Analysed:
     """Return what analyse computed for `day`; raise if one of its partitions is missing."""
-    wanted = _wanted(lake, day, day, _required_states(lake, day))
+    wanted = _wanted(lake, day, day, _require_clean_states(lake, day))
     rows, digests, earlier = {}, {}, {}
     missing: list[str] = []
     obsolete: list[str] = []
@@ -167,7 +167,7 @@ def _clean_states(lake: Lake) -> dict[str, TableState]:
     return {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
 
 
-def _required_states(lake: Lake, day: date) -> dict[str, TableState]:
+def _require_clean_states(lake: Lake, day: date) -> dict[str, TableState]:
     """Return the states of the clean tables; raise if one of them lacks `day` (a reference: if it is not clean)."""
     clean = _clean_states(lake)
     for name, state in clean.items():

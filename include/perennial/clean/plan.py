@@ -172,7 +172,7 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
                     partition = partitions[_text(key_day)]
                     rows[name], quarantined[name], digests[name] = partition.rows, partition.quarantined, partition.digest
                 continue
-            refusal = _read_refusal(lake, name, key_day, key)
+            refusal = _require_refusal(lake, name, key_day, key)
             if key_day in (day, None):
                 raise drop_refused(lake.pipeline, name, _text(key_day), refusal)
             gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
@@ -325,7 +325,7 @@ def _text(day: date | None) -> str:
     return day.isoformat() if day else "reference"
 
 
-def _read_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:
+def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:
     stored = lake.objects.read(lake.layout.refusal(name, day, key))
     if stored is None:
         raise PerennialError(

@@ -34,11 +34,11 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     spec = lake.pipeline.sources[source]
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
-        raise _refusal(lake, f"{source} {day}", problems)
+        raise _make_refusal(lake, f"{source} {day}", problems)
     folder = list_folder(lake.objects, spec.drop_uri(day))
-    state = _state(manifest, folder, spec)
+    state = _name_state(manifest, folder, spec)
     if (refused := lake.objects.read(lake.layout.refused_drop(source, day, state))) is not None:
-        raise _refusal(lake, f"{source} {day}", refused.json()["refused"])
+        raise _make_refusal(lake, f"{source} {day}", refused.json()["refused"])
     problems = _folder_problems(manifest, folder)
     contents, content_problems = _read_files(lake, manifest, folder, spec)
     problems += content_problems
@@ -52,33 +52,33 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
         require_unchanged(lake.objects, landed)
         # Later runs do not read an unchanged refused drop again: any change of it gives the record another name.
         lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
-        raise _refusal(lake, f"{source} {day}", problems)
+        raise _make_refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
     return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), _columns(contents))
 
 
 def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
     """Return whether collect has refused the drop in its present state. Of the drop, only the manifest is read."""
-    uri, problems = _refused_at(lake, source, day, landed)
+    uri, problems = _locate_refusal(lake, source, day, landed)
     return bool(problems) or lake.objects.exists(uri)
 
 
 def refused_problems(lake: Lake, source: str, day: date, landed: Listed) -> list[str]:
     """Return why collect refused the drop in its present state. Empty if collect accepted it or has not checked it yet."""
-    uri, problems = _refused_at(lake, source, day, landed)
+    uri, problems = _locate_refusal(lake, source, day, landed)
     if problems:
         return problems
     refused = lake.objects.read(uri)
     return [] if refused is None else list(refused.json()["refused"])
 
 
-def _refused_at(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
+def _locate_refusal(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
     """Return the address at which a refusal of the drop is recorded, or the problems of its manifest."""
     spec = lake.pipeline.sources[source]
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
         return "", problems
-    return lake.layout.refused_drop(source, day, _state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
+    return lake.layout.refused_drop(source, day, _name_state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
 
 
 def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
@@ -86,15 +86,15 @@ def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
     spec = lake.pipeline.references[name]
     file_name = spec.uri.rpartition("/")[2]
     if not is_file_name(file_name):
-        raise _refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
+        raise _make_refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
     if landed.size == 0:
-        raise _refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
+        raise _make_refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
     content = read_content(stream(lake.objects, landed), compressed=suffix(file_name) == ".csv.gz", max_bytes=spec.max_bytes)
     problems = [
         f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec, None)
     ]
     if problems:
-        raise _refusal(lake, name, problems)
+        raise _make_refusal(lake, name, problems)
     file = _pin(lake, landed, content)
     return Drop(name, None, file.sha256, (file,), file.rows, content.columns)
 
@@ -162,7 +162,7 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     return DropFile(name, content.sha256, content.size, content.rows, uri)
 
 
-def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
+def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
     """Return a name for everything that a refusal depends on: manifest, listing of the folder, contract, code of the checks."""
     files: list[JsonValue] = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
     key = make_key(
@@ -180,7 +180,7 @@ def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> st
     return f"refused-{key}"
 
 
-def _refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
+def _make_refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
     return DropRefusedError(
         f"Pipeline {lake.pipeline.name!r}, drop {drop} is refused",
         problems,

@@ -50,7 +50,7 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
         body: Any = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
     except ClientError as error:
         if _code(error) in _MISSING | _EXISTS_OR_CHANGED:
-            raise _changed(file) from error
+            raise _make_changed_error(file) from error
         raise
     with body:
         try:
@@ -64,7 +64,7 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
 def require_unchanged(objects: Objects, file: Listed) -> None:
     """Raise DropChangedError if the object differs from the listed one or was deleted."""
     if objects.head(file.uri) != file:
-        raise _changed(file)
+        raise _make_changed_error(file)
 
 
 def pin(objects: Objects, file: Listed, to: str) -> None:
@@ -87,10 +87,10 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
         if _code(error) not in _MISSING | _EXISTS_OR_CHANGED:
             raise
         if not objects.exists(to):
-            raise _changed(file) from error
+            raise _make_changed_error(file) from error
 
 
-def _changed(file: Listed) -> PerennialError:
+def _make_changed_error(file: Listed) -> PerennialError:
     return DropChangedError(f"{file.uri} was replaced or deleted while it was read. Run it again when upstream has finished.")
 
 

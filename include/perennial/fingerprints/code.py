@@ -92,9 +92,9 @@ def modules_behind(digest: str) -> Mapping[str, str]:
 
 def modules_of(stage: str, *more: str) -> dict[str, str]:
     """Return {module: digest of its source} of the code that decides the result of a stage."""
-    return _installed().closure([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
+    return _read_installed().closure([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
 
 
 @cache
-def _installed() -> Modules:
+def _read_installed() -> Modules:
     return Modules(PACKAGE, known_sources())

@@ -27,7 +27,7 @@ class Source:
 def read_source(body: bytes) -> Source:
     """Return the digest and the imports of a module's source; raise SyntaxError if Python cannot parse it."""
     tree = _Strip().visit(ast.parse(body))
-    imports = {name for node in ast.walk(tree) for name in _imported(node) if name.partition(".")[0] == _PACKAGE}
+    imports = {name for node in ast.walk(tree) for name in _list_imports(node) if name.partition(".")[0] == _PACKAGE}
     return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imports)))
 
 
@@ -48,7 +48,7 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _list_imports(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):

@@ -42,7 +42,7 @@ def join_labels(features: pa.Table, labels: pa.Table, row_key: Sequence[str], la
 
     names = list(dict.fromkeys(["date", *row_key]))
     _require_same_types(features, labels, names)
-    pairs = _numbered(features, names, _FEATURE).join(_numbered(labels, names, _LABEL), keys=names, join_type="inner")
+    pairs = _add_row_number(features, names, _FEATURE).join(_add_row_number(labels, names, _LABEL), keys=names, join_type="inner")
     pairs = pairs.sort_by(_FEATURE).combine_chunks()  # the order of the join depends on its threads
     if len(pc.unique(pairs[_FEATURE])) < pairs.num_rows:
         counts = pairs.group_by(names).aggregate([([], "count_all")])
@@ -57,7 +57,7 @@ def join_labels(features: pa.Table, labels: pa.Table, row_key: Sequence[str], la
     return Labelled(known, features.num_rows - known.num_rows, labels.num_rows - pairs.num_rows)
 
 
-def _numbered(table: pa.Table, names: Sequence[str], number: str) -> pa.Table:
+def _add_row_number(table: pa.Table, names: Sequence[str], number: str) -> pa.Table:
     import pyarrow as pa
 
     return table.select(names).append_column(number, pa.array(np.arange(table.num_rows)))

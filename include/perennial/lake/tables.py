@@ -211,7 +211,7 @@ def file_io_properties() -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _HeldRows:
     """The part of one table that a reader holds: some columns of some days at one snapshot."""
 
     place: tuple[str, int, tuple[str, ...]]
@@ -229,7 +229,7 @@ class RowsReader:
 
     def __init__(self, ahead: int = 0) -> None:
         self._ahead = ahead
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _HeldRows] = {}
 
     def read(self, metadata_location: str, snapshot_id: int, days: Iterable[date], columns: Sequence[str]) -> pa.Table:
         """Return the same rows as `read_rows`."""
@@ -238,7 +238,7 @@ class RowsReader:
         table, place, wanted = metadata_location.rpartition("/")[0], (metadata_location, snapshot_id, tuple(columns)), set(days)
         held = self._held.get(table)
         if held is None or held.place != place:
-            held = _Held(place)
+            held = _HeldRows(place)
         missing = wanted - held.days
         if missing or held.rows is None:
             last = max(wanted)
@@ -246,7 +246,7 @@ class RowsReader:
             missing |= {last + timedelta(days=after) for after in range(1, self._ahead + 1)} - kept
             read = read_rows(metadata_location, snapshot_id, missing, columns)
             rows = read if held.rows is None else pa.concat_tables([of_days(held.rows, kept), read])
-            held = _Held(place, kept | missing, rows)
+            held = _HeldRows(place, kept | missing, rows)
         self._held[table] = held
         return of_days(held.rows, wanted)
 
