@@ -1,4 +1,4 @@
-"""The manifest of a drop: upstream's description of it. Upstream writes it last, so a drop with a manifest is complete."""
+"""The manifest of a drop: upstream's description of it. Upstream writes it last, so a drop with a manifest has fully landed."""
 
 from __future__ import annotations
 
