@@ -33,7 +33,8 @@ def count_refused(
             causes[_FILE.sub("", problem)].add(day)
     shared = sorted((item for item in causes.items() if len(item[1]) >= least), key=lambda item: (-len(item[1]), item[0]))
     texts = [
-        f"{source}: the present contract refuses {len(days)} of {len(dates)} dates: {cause}.{_format_remedy(cause, days, dates)}"
+        f"{source}: {len(days)} of {len(dates)} dates {'breaks' if len(days) == 1 else 'break'} the present contract: "
+        f"{cause}.{_format_remedy(cause, days, dates)}"
         for cause, days in shared[:MAX_CAUSES]
     ]
     return texts if len(shared) <= MAX_CAUSES else [*texts, f"{source}: and {len(shared) - MAX_CAUSES} more causes"]
