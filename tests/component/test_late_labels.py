@@ -162,7 +162,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     # The chunk shows a query the days after those of its rows; one that does not bound its reads is refused.
     unbounded = serial.lake.pipeline.folder / "labels.sql"
     unbounded.write_text(unbounded.read_text().replace(" AND r.date < d.as_of", ""))
-    with pytest.raises(RefusedError, match=r"labels\.sql: .* gives another result alone"):
+    with pytest.raises(RefusedError, match=r"labels\.sql: the result for .* depends on the other dates in its batch"):
         serial.run(FIRST, LAST)
 
 

@@ -211,10 +211,10 @@ def test_a_run_after_an_edit_of_columns_says_which_old_dates_have_nulls(edited: 
     without = with_data(START + timedelta(days=1), MOVED)
     clean, analysed = edited.run.results["clean"], edited.run.results["analyse"]
     assert clean["nulls"] == {"orders.channel": len(without)}
-    assert f"Null for want of a column, by dates: orders.channel {len(without)}" in edited.run.logs["clean"]
+    assert f"Columns that drops lack, with the number of dates: orders.channel {len(without)}" in edited.run.logs["clean"]
     assert clean["earlier_columns"] == {"orders": 1, "returns": 1}
     assert analysed["earlier_columns"] == {"features": len(UNUSED), "labels": len(UNUSED)}
-    assert f"null in what is new: features {len(UNUSED)}, labels {len(UNUSED)}" in edited.run.logs["analyse"]
+    assert f"null in new ones: features {len(UNUSED)}, labels {len(UNUSED)}" in edited.run.logs["analyse"]
     assert set(rows(edited.lake, "clean_orders", [START], ["order_id", "channel"])["order_id"]) == {None}
     assert set(rows(edited.lake, "clean_orders", without, ["channel"])["channel"]) == {None}
     assert set(rows(edited.lake, "clean_orders", [EDITED], ["channel"])["channel"]) == {"web", "shop"}

@@ -1,4 +1,4 @@
-"""The profile of a date: for every column of a clean table, how much there is, what is missing, how it is spread."""
+"""The profile of a date: for each column of a clean table, its number of rows, its nulls and its distribution."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ TOP = 5
 
 
 def profile(tables: dict[str, DataFrame]) -> DataFrame:
-    """Return one row a date, table and column, exact: no sketches, so that one date alone and many at once agree."""
+    """
+    Return one row for each date, table and column.
+
+    It uses no sketches: the values are exact, so a date alone and a date in a batch give the same result.
+    """
     columns = [(name, field) for name, rows in sorted(tables.items()) for field in rows.schema if field.name != "date"]
     cells = reduce(DataFrame.unionAll, [_cells(name, rows, columns) for name, rows in sorted(tables.items())])
-    # Of each column its different values: far fewer than cells. Names, types and numbers are told of these.
+    # The distinct values of each column are far fewer than its cells, so the rest works on them.
     counted = cells.groupBy("date", "place", "text").agg(F.expr("count(1) AS n"))
     numbers = [str(place) for place, (_, field) in enumerate(columns) if isinstance(field.dataType, T.NumericType)]
     number = f"CASE WHEN place IN ({', '.join(numbers)}) THEN CAST(text AS DOUBLE) END" if numbers else "CAST(NULL AS DOUBLE)"
@@ -48,7 +52,7 @@ def profile(tables: dict[str, DataFrame]) -> DataFrame:
 
 
 def _cells(table: str, rows: DataFrame, columns: list[tuple[str, T.StructField]]) -> DataFrame:
-    """Return one row a cell: date, place of its column among all columns, text."""
+    """Return one row for each cell: date, place of its column among all columns, text."""
     cells = ", ".join(
         f"struct({place} AS place, CAST({quoted(field.name)} AS STRING) AS text)"
         for place, (name, field) in enumerate(columns)

@@ -1,4 +1,4 @@
-"""Features and lookups: the columns that their SQL must yield, and the one join between them."""
+"""Features, labels and lookups: the columns that their SQL must return, and the join of features with lookups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
 
 
 def lookup_rows(rows: DataFrame, lookup: LookupQuery) -> DataFrame:
-    """Return a lookup's rows: as_of, key (text), values (doubles). A key with a null in it could match nothing and is left out."""
+    """
+    Return a lookup's rows: as_of, key (text), values (doubles).
+
+    Keys that contain a null are left out, since they cannot match anything.
+    """
     expected: dict[str, T.DataType] = {"as_of": T.DateType()}
     expected |= {name: T.StringType() for name in lookup.key}
     expected |= {name: T.DoubleType() for name in lookup.values}
@@ -33,58 +37,60 @@ def lookup_rows(rows: DataFrame, lookup: LookupQuery) -> DataFrame:
 
 def feature_rows(rows: DataFrame, features: FeaturesQuery) -> DataFrame:
     """
-    Return the rows of features.sql: date, row key, request fields, label; a column that is in two roles stands once.
+    Return the rows of features.sql: date, row key, request fields, label. A column with two roles is returned once.
 
-    A label that is known later is none of them: a model would be given the answer.
+    A label that is known later must not be among them: it would give the answer to the model.
     """
     request = dict(features.request)
     later = features.later_label
     if later in rows.columns:
         raise RefusedError(
             f"{features.file}: it selects the label {later!r}, which is known only after its date",
-            remedy="Select it in labels.sql alone; features.sql is what a caller knows.",
+            remedy="Select it in labels.sql only; features.sql may hold only columns that a caller knows.",
         )
-    return _required(rows, features.file, [*features.row_key, *request, *([features.label] if features.label else [])], request)
+    return _require_typed(
+        rows, features.file, [*features.row_key, *request, *([features.label] if features.label else [])], request
+    )
 
 
 def label_rows(rows: DataFrame, labels: LabelsQuery, types: Mapping[str, str]) -> DataFrame:
     """
     Return the rows of labels.sql: date, row key, label.
 
-    :param types: the types of the features' columns, which those of the row key must have; none where they are not known
+    :param types: the types of the features' columns, if known; the columns of the row key must have the same types
     """
-    found = _required(rows, labels.file, [*labels.row_key, labels.label], dict(labels.request))
+    labelled = _require_typed(rows, labels.file, [*labels.row_key, labels.label], dict(labels.request))
     problems = [
-        f"column {name!r} is of type {kind}, in features.sql of type {types[name]}"
-        for name, kind in found.dtypes
-        if name in labels.row_key and _as_stored(types.get(name, kind)) != _as_stored(kind)
+        f"column {name!r} has type {kind}, but type {types[name]} in features.sql"
+        for name, kind in labelled.dtypes
+        if name in labels.row_key and _stored_type(types.get(name, kind)) != _stored_type(kind)
     ]
     if problems:
         raise RefusedError(f"{labels.file}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
-    return found
+    return labelled
 
 
-def _as_stored(kind: str) -> str:
-    """Return the type that a table gives a column: Iceberg has no integers smaller than int."""
+def _stored_type(kind: str) -> str:
+    """Return the type in which a table stores a column: Iceberg has no integer type smaller than int."""
     return {"tinyint": "int", "smallint": "int"}.get(kind, kind)
 
 
-def _required(rows: DataFrame, file: str, names: Iterable[str], request: dict[str, str]) -> DataFrame:
-    """Return `date` and these columns, those of a request in their types."""
-    found = {field.name: field.dataType for field in rows.schema}
+def _require_typed(rows: DataFrame, file: str, names: Iterable[str], request: dict[str, str]) -> DataFrame:
+    """Return `date` and these columns; request fields get their declared types."""
+    types = {field.name: field.dataType for field in rows.schema}
     expected: dict[str, T.DataType] = {"date": T.DateType()}
     accepts = {}
     for name in dict.fromkeys(names):
         if name in request and name != "date":
             expected[name], accepts[name] = _TYPES[request[name]]
         elif name != "date":
-            # A row key or a label that no request carries may be of any type, so whatever the query yields is right.
-            expected[name] = found.get(name, T.NullType())
+            # A row key or a label that is not a request field may have any type, so the query's own type is accepted.
+            expected[name] = types.get(name, T.NullType())
     return require_columns(rows, file, expected, accepts)
 
 
 def join_lookups(spark: SparkSession, rows: DataFrame, features: FeaturesQuery, database: str) -> DataFrame:
-    """Add `<lookup>__<value>` columns: what each lookup knew at the midnight that begins the row's date; unseen keys get null."""
+    """Add `<lookup>__<value>` columns as of the midnight that begins the row's date; unknown keys get null."""
     days = sorted(features.days)
     for lookup in features.lookups:
         known = read_table(spark, table_name(database, lookup.table)).where(days_filter("as_of", days))
@@ -99,11 +105,11 @@ def join_lookups(spark: SparkSession, rows: DataFrame, features: FeaturesQuery, 
 
 
 def refuse_undated(rows: DataFrame, file: str) -> DataFrame:
-    """Return the rows of an analysis, which must have a column `date`; the others are its own."""
-    found = {field.name: field.dataType for field in rows.schema}.get("date")
-    if not isinstance(found, T.DateType):
+    """Return the rows of an analysis; refuse them without a column `date`. The other columns are free."""
+    kind = {field.name: field.dataType for field in rows.schema}.get("date")
+    if not isinstance(kind, T.DateType):
         raise RefusedError(
-            f"{file}: expected a column date of type date, found {found.simpleString() if found else 'none'}",
+            f"{file}: expected a column date of type date, found {kind.simpleString() if kind else 'none'}",
             remedy="Select date from the view dates.",
         )
     return rows

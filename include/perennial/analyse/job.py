@@ -38,7 +38,7 @@ Item = TypeVar("Item", bound=TableToMake)
 
 
 def analyse(spark: SparkSession, job: AnalyseJob) -> None:
-    """Make everything the job names, several tables at a time: lookups first, since features join them."""
+    """Compute all tables of the job, several at a time. Lookups come first, since features join them."""
     database, lookback = job.database, job.lookback_days
     open_database(spark, database)
     for table, days in job.withdraw.items():
@@ -55,9 +55,9 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     tables = CleanTables(spark, database, job.tables, work)
     types: dict[str, str] = {}
 
-    def query(item: Query, sight: VisibleRange) -> DataFrame:
-        """Plan a query; it keeps the views it was planned with, so the next one may change them while this one runs."""
-        tables.show(sight)
+    def query(item: Query, visible: VisibleRange) -> DataFrame:
+        """Plan a query. It keeps the views of its planning, so the next query may change them while this one runs."""
+        tables.show(visible)
         return run_query(spark, item.file, item.sql, tables.views)
 
     def lookup(item: LookupQuery) -> DataFrame:
@@ -81,34 +81,34 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
         def plan(
             make: Callable[[Item], DataFrame], item: Item, day_column: str, unique: Sequence[str] = ()
         ) -> Callable[[], None]:
-            rows, alone = make(item), _alone(make, item)
+            rows, alone = make(item), _make_alone(make, item)
             return partial(store_days, rows, item, database, day_column=day_column, unique=unique, alone=alone)
 
         def start(plans: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
-            return [pool.submit(one).result for one in plans]
+            return [pool.submit(store).result for store in plans]
 
-        # All queries of a step are planned before the first of their results is cached: Spark drops from the cache, without a word,
-        # whatever was read through a view that is replaced, and would compute it again for each use.
+        # All queries of a step are planned before the first result is cached: when a view is replaced, Spark silently evicts
+        # the rows that were read through it from the cache, and would compute them again for each use.
         all_of(start(all_of(partial(plan, lookup, item, "as_of", item.key) for item in job.lookups)))
         profiles = []
         for item in job.profile:
             rows = profile({name: tables.of_days(name, item.days) for name in item.sources})
             profiles.append(partial(store_days, rows, item, database, day_column="date", unique=["table", "column"]))
-        started = start(profiles)  # they read no view
+        started = start(profiles)  # profiles read no views
         planned = [partial(plan, features, item, "date", item.row_key) for item in job.features]
         planned += [partial(plan, labels, item, "date", item.row_key) for item in job.labels]
         planned += [partial(plan, analysis, item, "date") for item in job.analysis]
         all_of([*started, *start(all_of(planned))])
 
 
-def _alone(make: Callable[[Item], DataFrame], item: Item) -> dict[str, DataFrame]:
-    """Return what is made for some of several dates alone."""
+def _make_alone(make: Callable[[Item], DataFrame], item: Item) -> dict[str, DataFrame]:
+    """Compute some dates of a batch alone, to compare them with the batch; a single date needs no comparison."""
     days = item.days
     return {day: make(replace(item, days={day: days[day]})) for day in compared(days)} if len(days) > 1 else {}
 
 
 def main(arguments: list[str]) -> None:
-    """Analyse as the job file says whose address is the only argument."""
+    """Run the job file whose address is the only argument."""
     run_job("analyse", arguments, AnalyseJob.from_json, analyse)
 
 

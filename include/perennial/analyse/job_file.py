@@ -1,4 +1,4 @@
-"""What analyse's Spark job is told: the queries to run, each with its days. Imports neither Spark nor the lake."""
+"""The job file of analyse: the queries to run, each with its days. Imports neither Spark nor the lake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perennial.store.json_value import Json
 
 @dataclass(frozen=True, slots=True)
 class CleanTable:
-    """A clean table at the snapshot that the fingerprints were taken of; a reference is not dated."""
+    """A clean table at the snapshot whose digests are in the fingerprints; a reference is not dated."""
 
     table: str
     snapshot_id: int | None
@@ -21,11 +21,11 @@ class CleanTable:
 @dataclass(frozen=True, slots=True)
 class TableToMake:
     """
-    A table to make.
+    A table to compute.
 
-    :param file: where its rows come from, for errors
+    :param file: source of its rows, for errors
     :param days: by day (ISO), the fingerprint of the partition
-    :param held: digests that the table holds under these fingerprints: they must come out the same
+    :param held: by day, the digest that the table holds under this fingerprint: the new digest must be equal
     """
 
     table: str
@@ -36,14 +36,14 @@ class TableToMake:
 
 @dataclass(frozen=True, slots=True)
 class Query(TableToMake):
-    """A table that SQL makes; alone, that of an analysis."""
+    """A table that a SQL query computes. This class itself is used for analyses."""
 
     sql: str
 
 
 @dataclass(frozen=True, slots=True)
 class LookupColumns:
-    """A lookup as features join it."""
+    """The columns of a lookup that features join."""
 
     name: str
     table: str
@@ -53,7 +53,7 @@ class LookupColumns:
 
 @dataclass(frozen=True, slots=True)
 class LookupQuery(Query):
-    """A lookup; its days are the midnights as of which it is made."""
+    """A lookup; its days are the midnights as of which it is computed."""
 
     name: str
     key: Sequence[str]
@@ -65,8 +65,8 @@ class FeaturesQuery(Query):
     """
     The features.
 
-    :param request: the fields of a request with their types
-    :param label: the column of the label; None: it is known later, and is `later_label`
+    :param request: request fields with their types
+    :param label: column of the label; None if the label is known later, in `later_label`
     """
 
     request: Sequence[tuple[str, str]]
@@ -78,7 +78,7 @@ class FeaturesQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class LabelsQuery(Query):
-    """The labels that are known later than the rows that they belong to."""
+    """Labels that are known later than their rows."""
 
     label: str
     known_after_days: int
@@ -88,7 +88,7 @@ class LabelsQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class ProfileToMake(TableToMake):
-    """The profile of these sources."""
+    """The profile of some sources."""
 
     sources: Sequence[str]
 
@@ -96,9 +96,9 @@ class ProfileToMake(TableToMake):
 @dataclass(frozen=True, slots=True)
 class AnalyseJob:
     """
-    One job of analyse; a list is empty when nothing of its kind is stale.
+    One job of analyse; a list is empty if nothing of its kind is stale.
 
-    :param tables: the clean tables by the name that SQL gives them
+    :param tables: clean tables by their names in SQL
     :param withdraw: by table, the days to remove from it
     """
 

@@ -1,4 +1,4 @@
-"""The keys of what analyse makes: everything that decides a partition, and nothing else. Pure."""
+"""The fingerprints of analyse's tables: each covers everything that decides a partition, and nothing else. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KeyOf = Callable[[date], Key]
 
 @dataclass(frozen=True, slots=True)
 class InputDigests:
-    """The digests of everything clean: {source: {day: digest}}, {reference: digest}."""
+    """The digests of all clean tables: {source: {day: digest}}, {reference: digest}."""
 
     sources: Mapping[str, Mapping[date, str]]
     references: Mapping[str, str]
@@ -36,29 +36,33 @@ class InputDigests:
     @staticmethod
     def of(pipeline: Pipeline, clean: Mapping[str, TableState]) -> InputDigests:
         """
-        Return what the states of the clean tables say.
+        Return the digests that the states of the clean tables record.
 
-        A table may still hold what it was: a source that was a reference has the partition of one. A reference that is not clean
-        yet has no digest, so that nothing made without it counts as made with it.
+        The partition `reference` of a source is ignored: the source was a reference before.
+        A reference that is not clean yet has an empty digest, so a result computed without it never counts as computed with it.
         """
         references = {name: clean[name].partitions.get(REFERENCE) for name in pipeline.references}
         return InputDigests(
             {
-                name: {date.fromisoformat(day): one.digest for day, one in clean[name].partitions.items() if day != REFERENCE}
+                name: {
+                    date.fromisoformat(day): partition.digest
+                    for day, partition in clean[name].partitions.items()
+                    if day != REFERENCE
+                }
                 for name in pipeline.sources
             },
-            {name: "" if found is None else found.digest for name, found in references.items()},
+            {name: "" if partition is None else partition.digest for name, partition in references.items()},
         )
 
     def digest(self, first: date, last: date) -> str:
-        """Return one digest of all that is visible from `first` to `last`, gaps included."""
+        """Return one digest of everything that is visible from `first` to `last`, including gaps."""
         span = list(days(first, last))
-        sources = {name: {day.isoformat(): found[day] for day in span if day in found} for name, found in self.sources.items()}
+        sources = {name: {day.isoformat(): by_day[day] for day in span if day in by_day} for name, by_day in self.sources.items()}
         return sha256(canonical_json([sources, dict(self.references)]))
 
 
 class Keys:
-    """The keys of one pipeline's lookups, features, analyses and profiles, by day (for lookups: as_of)."""
+    """The fingerprints of one pipeline's lookups, features, labels, analyses and profiles, by day (for lookups: as_of)."""
 
     def __init__(self, pipeline: Pipeline, seen: InputDigests) -> None:
         self._pipeline = pipeline
@@ -67,7 +71,7 @@ class Keys:
         self._seen = cache(seen.digest)
 
     def lookup(self, name: str) -> KeyOf:
-        """Return the key of a lookup by as_of: it sees the days before that midnight."""
+        """Return the fingerprint of a lookup by as_of: it sees the days before that midnight."""
         configuration: Json = {
             "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"),
             "sql": self._sql(f"lookups/{name}.sql"),
@@ -82,7 +86,7 @@ class Keys:
         )
 
     def features(self) -> KeyOf:
-        """Return the key of the features by date: their own SQL and that of the lookups they join."""
+        """Return the fingerprint of the features by date: it covers their own SQL and that of the lookups they join."""
         pipeline = self._pipeline
         inputs = pipeline.inputs
         configuration: Json = {
@@ -104,7 +108,7 @@ class Keys:
         )
 
     def labels(self) -> KeyOf:
-        """Return the key of labels by date: they see what comes after it, until they are known."""
+        """Return the fingerprint of the labels by date: they see the days after it, until they are known."""
         label, request = self._pipeline.label, self._pipeline.inputs.request
         configuration: Json = {
             "label": label.column,
@@ -123,7 +127,7 @@ class Keys:
         )
 
     def analysis(self, name: str) -> KeyOf:
-        """Return the key of an analysis by date."""
+        """Return the fingerprint of an analysis by date."""
         configuration: Json = {"sql": self._sql(f"analysis/{name}.sql")}
         return lambda day: make_key(
             "analysis",
@@ -135,7 +139,7 @@ class Keys:
         )
 
     def profile(self) -> KeyOf:
-        """Return the key of the profile by date: it sees that date alone."""
+        """Return the fingerprint of the profile by date: it sees only that date."""
         code = code_digest("profile")
         return lambda day: make_key(
             "profile",

@@ -1,4 +1,4 @@
-"""Storing the result of a query: its days, checked, digested and committed at once."""
+"""Storage of a query's result: all its days are checked, digested and committed at once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from perennial.spark.tables import Stopwatch, commit, days_filter, table_name
 log = logging.getLogger("perennial.spark")
 EXAMPLES = 5
 BOUND = (
-    "Bound its reads for each row of the view dates: no further back than training.lookback_days, nothing after the date (in a lookup "
-    "and in labels.sql nothing of as_of or later). A label that rests on later days: see label.known_after_days."
+    "Bound its reads for each row of the view dates: no further back than training.lookback_days, nothing after the date "
+    "(in a lookup and in labels.sql: nothing of as_of or later). If a label depends on later days, see label.known_after_days."
 )
 
 
@@ -34,10 +34,10 @@ def store_days(
     alone: Mapping[str, DataFrame] | None = None,
 ) -> None:
     """
-    Replace the partitions of the item's days by `rows` in one commit; days without rows become empty.
+    Replace the partitions of the item's days with `rows` in one commit; days without rows become empty.
 
-    :param unique: columns that name a row within its day; rows that share them are refused
-    :param alone: by day, its rows made alone; those among `rows` must be the same
+    :param unique: columns that identify a row within its day; duplicates are refused
+    :param alone: by day, its rows computed alone; the same day in `rows` must be equal
     """
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
@@ -46,14 +46,16 @@ def store_days(
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
-            f"{file}: it yields rows whose {day_column} was not asked for", foreign, f"Take {day_column} from the view dates."
+            f"{file}: the query returns rows whose {day_column} was not requested",
+            foreign,
+            f"Take {day_column} from the view dates.",
         )
     if unique and any(content.keys < content.rows for content in contents.values()):
-        _refuse_doubled(rows, file, day_column, unique)
+        _refuse_duplicates(rows, file, day_column, unique)
     for day, made in (alone or {}).items():
         check_batch_independence(file, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
-    partitions = {day: Partition(key, *_facts(contents.get(day, empty))) for day, key in keys.items()}
+    partitions = {day: _make_partition(key, contents.get(day, empty)) for day, key in keys.items()}
     refuse_changed(item.held, partitions, file)
     commit(
         rows,
@@ -67,17 +69,17 @@ def store_days(
     log.info("%s: %s dates, %s rows, %.1f s", item.table, len(keys), f"{total:,}", watch.seconds)
 
 
-def _facts(content: Content) -> tuple[str, int]:
-    return content.digest, content.rows
+def _make_partition(key: str, content: Content) -> Partition:
+    return Partition(key, content.digest, content.rows)
 
 
-def _refuse_doubled(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
-    """Refuse rows that share a key within a day, should there be any: a lookup's would multiply the features they are joined to."""
-    doubled = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
-    if not doubled:
+def _refuse_duplicates(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
+    """Refuse rows that share a key within a day, if any: duplicates in a lookup would multiply the joined features."""
+    duplicates = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
+    if not duplicates:
         return
     raise RefusedError(
-        f"{file}: several rows of one ({', '.join(unique)}) in a date",
-        sorted(f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in doubled),
-        "Each may stand there once a date: aggregate, or add a column to the key in pipeline.yaml.",
+        f"{file}: several rows with the same ({', '.join(unique)}) on a date",
+        sorted(f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in duplicates),
+        "Each may occur once on a date: aggregate, or add a column to the key in pipeline.yaml.",
     )

@@ -1,4 +1,4 @@
-"""What the Spark job of analyse has to do for a run of D, and what came of it."""
+"""The plan and the result of analyse's Spark job for a run of a date D."""
 
 from __future__ import annotations
 
@@ -32,25 +32,27 @@ log = logging.getLogger(__name__)
 
 FEW_ROWS = 100_000
 """
-Rows in sight times dates to make, up to which Spark interprets the queries: turning them into code costs a fifth of a day's job
-of 30,000 rows, and without it sixty dates cost twice as much. Measured; both give the same bits.
+The maximum of visible rows times dates to compute for which Spark interprets the queries.
+
+Compiling them costs a fifth of a day's job of 30,000 rows. Without compiling, sixty dates cost twice as much.
+Both were measured; both give the same bits.
 """
 
 LABELS = "labels"
-"""The table of labels that are known later than the rows that they belong to."""
+"""The table of labels that are known later than their rows."""
 
 Wanted = dict[str, dict[str, Key]]
-"""By table, by day (for lookups: as_of): the key that its partition should have."""
+"""By table, by day (for lookups: as_of): the fingerprint that its partition should have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Analysed(Result):
     """
-    The tables that SQL makes for a date; rows and digests are those of its own partitions, by table.
+    The tables that SQL computes for a date. Rows and digests are those of the date's own partitions, by table.
 
-    :param feature_dates: how many dates have features for it
-    :param labelled_dates: how many of them have labels, where these have a table of their own
-    :param earlier_columns: by table, how many other dates hold rows that were written with earlier columns, null in what is new
+    :param feature_dates: number of dates that have features for it
+    :param labelled_dates: number of these dates that have labels, if labels have a table of their own
+    :param earlier_columns: by table, number of other dates whose rows have earlier columns; they are null in new columns
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"labelled_dates"})
@@ -67,50 +69,56 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     """
     Plan one job for everything that a run of `day` needs and whose inputs changed.
 
-    That is features, analyses and the profile of every clean date that D may train or judge on, lookups as of the midnights
-    that begin these dates and the next one with data, and labels of the dates whose labels D knows, where these come later than
-    the rows; with `until` also for the dates up to that one. With `recompute` all of it is planned although it is there: it must
-    come out the same.
+    The job computes:
+    - features, analyses and profiles of every clean date that `day` may train or judge on;
+    - lookups as of the midnights that begin these dates and the next date with data;
+    - if labels come later than their rows, the labels of the dates whose labels `day` knows.
+
+    With `until`, the dates up to that one are planned too.
+    With `recompute`, everything is planned even if it exists: the result must be the same.
     """
-    clean = _required_states(lake, day)
+    clean = _require_clean_states(lake, day)
     wanted = _wanted(lake, day, until or day, clean)
     states = {table: lake.tables.state(table) for table in wanted}
     stale = wanted if recompute else {table: _stale(states[table], keys) for table, keys in wanted.items()}
-    gone = {table: left for table, keys in wanted.items() if (left := _gone(lake, day, states[table], keys))}
-    todo = sum(len(keys) for keys in (*stale.values(), *gone.values()))
+    obsolete = {table: texts for table, keys in wanted.items() if (texts := _obsolete_days(lake, day, states[table], keys))}
+    todo = sum(len(keys) for keys in (*stale.values(), *obsolete.values()))
     held = {
         table: {
-            day: found.digest for day, key in keys.items() if (found := states[table].partitions.get(day)) and found.key == key
+            day: partition.digest
+            for day, key in keys.items()
+            if (partition := states[table].partitions.get(day)) and partition.key == key
         }
         for table, keys in stale.items()
     }
-    job = _job(lake, clean, stale, held, gone) if todo else None
+    job = _make_job(lake, clean, stale, held, obsolete) if todo else None
     if any(stale.values()):
         keep_recipes(lake, "analyse", {table: next(iter(keys.values())) for table, keys in stale.items() if keys})
     dates = {text for table, keys in stale.items() if not _is_lookup(table) for text in keys}
-    return plan_job(lake, "analyse", job, todo, dates, interpreted=_rows_in_sight(lake, clean, stale) * len(dates) <= FEW_ROWS)
+    return plan_job(
+        lake, "analyse", job, todo, dates, interpreted=_count_visible_rows(lake, clean, stale) * len(dates) <= FEW_ROWS
+    )
 
 
 def finish_analyse(lake: Lake, day: date) -> Analysed:
-    """Return what analyse made for `day`. Raise when one of D's partitions is missing."""
-    wanted = _wanted(lake, day, day, _required_states(lake, day))
+    """Return what analyse computed for `day`; raise if one of its partitions is missing."""
+    wanted = _wanted(lake, day, day, _require_clean_states(lake, day))
     rows, digests, earlier = {}, {}, {}
     missing: list[str] = []
-    left: list[str] = []
+    obsolete: list[str] = []
     for table, keys in wanted.items():
         state = lake.tables.state(table)
         if state.reshaped:
             earlier[table] = len(state.reshaped)
         missing += [f"{table} of {text}" for text in _stale(state, keys)]
-        left += [f"{table} of {text}" for text in _gone(lake, day, state, keys)]
-        found = state.get(_own_partition(lake, table, day))
-        if found is not None:
-            rows[table], digests[table] = found.rows, found.digest
+        obsolete += [f"{table} of {text}" for text in _obsolete_days(lake, day, state, keys)]
+        partition = state.get(_own_partition(lake, table, day))
+        if partition is not None:
+            rows[table], digests[table] = partition.rows, partition.digest
     if earlier:
-        log.info(
-            "Dates whose rows have earlier columns, null in what is new: %s", ", ".join(f"{t} {n}" for t, n in earlier.items())
-        )
-    problems = [f"{name} is not there" for name in missing] + [f"{name} rests on a drop that was replaced" for name in left]
+        log.info("Dates whose rows have earlier columns, null in new ones: %s", ", ".join(f"{t} {n}" for t, n in earlier.items()))
+    problems = [f"{name} is missing or stale" for name in missing]
+    problems += [f"{name} depends on a drop that was replaced or is no longer used" for name in obsolete]
     if problems:
         remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
@@ -126,21 +134,29 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
 
 
 def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
-    """Return by table which days (for lookups: as_of) the runs of `day` up to `until` would make or withdraw, as things are clean now."""
-    found = {}
+    """
+    Return by table the days (for lookups: as_of) that the runs of `day` up to `until` would compute or withdraw.
+
+    It uses the clean tables in their present state.
+    """
+    work = {}
     for table, keys in _wanted(lake, day, until, _clean_states(lake)).items():
         state = lake.tables.state(table)
-        found[table] = {date.fromisoformat(text) for text in (*_stale(state, keys), *_gone(lake, day, state, keys))}
-    return found
+        work[table] = {date.fromisoformat(text) for text in (*_stale(state, keys), *_obsolete_days(lake, day, state, keys))}
+    return work
 
 
 def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]]:
-    """Return by table, by day (for lookups: as_of), the keys that the runs of `day` up to `until` want, as things are clean now."""
+    """
+    Return by table, by day (for lookups: as_of), the fingerprints that the runs of `day` up to `until` need.
+
+    It uses the clean tables in their present state.
+    """
     return _wanted(lake, day, until, _clean_states(lake))
 
 
 def unlabelled_dates(lake: Lake) -> list[date]:
-    """Return, in order, the dates with features whose labels the run of the newest of them does not know yet."""
+    """Return, in order, the dates with features whose labels are not known yet to the run of the newest such date."""
     if not lake.pipeline.label.known_after_days:
         return []
     featured = sorted(map(date.fromisoformat, lake.tables.state("features").partitions))
@@ -151,8 +167,8 @@ def _clean_states(lake: Lake) -> dict[str, TableState]:
     return {name: lake.tables.state(f"clean_{name}") for name in lake.pipeline.tables}
 
 
-def _required_states(lake: Lake, day: date) -> dict[str, TableState]:
-    """Return the clean states; raise when one of them lacks `day`."""
+def _require_clean_states(lake: Lake, day: date) -> dict[str, TableState]:
+    """Return the states of the clean tables; raise if one of them lacks `day` (a reference: if it is not clean)."""
     clean = _clean_states(lake)
     for name, state in clean.items():
         if (day.isoformat() if name in lake.pipeline.sources else "reference") not in state.partitions:
@@ -161,7 +177,7 @@ def _required_states(lake: Lake, day: date) -> dict[str, TableState]:
 
 
 def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:
-    """Return every partition that the runs of `day` up to `until` need, with its key."""
+    """Return every partition that the runs of `day` up to `until` need, with its fingerprint."""
     pipeline = lake.pipeline
     keys = Keys(pipeline, InputDigests.of(pipeline, clean))
     sources = [clean[name] for name in pipeline.sources]
@@ -187,24 +203,24 @@ def _by_day(dates: Iterable[date], key: KeyOf) -> dict[str, Key]:
 
 
 def _stale(state: TableState, wanted: Mapping[str, Key]) -> dict[str, Key]:
-    """Return those of the wanted partitions that are not there with this key."""
+    """Return the wanted partitions that the table does not hold under the wanted fingerprint."""
     partitions = state.partitions
     return {day: key for day, key in wanted.items() if day not in partitions or partitions[day].key != key}
 
 
-def _gone(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
-    """Return the days of D's history that the table still holds although they rest by now or their clean rows were withdrawn."""
+def _obsolete_days(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
+    """Return the days of D's history that the table still holds, although they are rest dates now or lost their clean rows."""
     table, calendar = state.name.rpartition(".")[2], lake.pipeline.calendar
     if _is_lookup(table):
         return []  # a lookup of a midnight is joined only to the features of that date
-    # The labels of later dates are those of later runs.
+    # Labels of later dates belong to later runs.
     last = calendar.labelled_until(day) if table == LABELS else day
     needed = [d.isoformat() for d in days(calendar.features_from(day), last)]
     return [text for text in needed if text in state.partitions and text not in wanted]
 
 
 def _own_partition(lake: Lake, table: str, day: date) -> date:
-    """Return which partition of a table a run of `day` is the first to make."""
+    """Return the partition of a table that a run of `day` is the first to compute."""
     if table == LABELS:
         return lake.pipeline.calendar.labelled_until(day)
     return lake.pipeline.calendar.as_of(day) if _is_lookup(table) else day
@@ -214,19 +230,23 @@ def _is_lookup(table: str) -> bool:
     return table.startswith("lookup_")
 
 
-def _rows_in_sight(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> int:
-    """Return how many clean rows the queries may read, together."""
-    made = sorted({date.fromisoformat(text) for keys in stale.values() for text in keys})
-    if not made:
+def _count_visible_rows(lake: Lake, clean: dict[str, TableState], stale: Wanted) -> int:
+    """Count the clean rows that all queries together may read."""
+    dates = sorted({date.fromisoformat(text) for keys in stale.values() for text in keys})
+    if not dates:
         return 0
     training, label = lake.pipeline.training, lake.pipeline.label
-    last = made[-1] + DAY * label.known_after_days
-    seen = {day.isoformat() for day in days(made[0] - DAY * training.lookback_days, last)} | {"reference"}
-    return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in seen)
+    last = dates[-1] + DAY * label.known_after_days
+    visible = {day.isoformat() for day in days(dates[0] - DAY * training.lookback_days, last)} | {"reference"}
+    return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in visible)
 
 
-def _job(
-    lake: Lake, clean: dict[str, TableState], stale: Wanted, held: Mapping[str, Mapping[str, str]], gone: Mapping[str, list[str]]
+def _make_job(
+    lake: Lake,
+    clean: dict[str, TableState],
+    stale: Wanted,
+    held: Mapping[str, Mapping[str, str]],
+    obsolete: Mapping[str, list[str]],
 ) -> AnalyseJob:
     pipeline = lake.pipeline
     label, row_key = pipeline.label, pipeline.row_key
@@ -281,5 +301,5 @@ def _job(
         profile=[ProfileToMake("profile", "the profile", *days("profile"), sources=list(pipeline.sources))]
         if stale["profile"]
         else [],
-        withdraw=gone,
+        withdraw=obsolete,
     )

@@ -1,4 +1,4 @@
-"""From the text of a cell to a typed value: exact, so that what is not clearly of the type is null and can be refused."""
+"""Exact conversion of a cell's text to a typed value: a text that is not clearly of the type gives null and can be refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from perennial.clean.job_file import Rules
 
-# \z and not $, which would let a trailing line break pass.
+# \z instead of $, which would accept a trailing line break.
 _INTEGER = r"\A[+-]?[0-9]{1,19}\z"
 _DOUBLE = r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\z"
 _DATE = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
@@ -19,13 +19,13 @@ _TRUE, _FALSE = ("true", "TRUE", "1"), ("false", "FALSE", "0")
 
 
 def present(text: Column, null_text: str | None) -> Column:
-    """Return the text of a cell, or null for an empty cell and for the text that stands for null."""
+    """Return the text of a cell, or null for an empty cell and for the text that means null."""
     absent = text == "" if null_text is None else text.isin("", null_text)
     return F.when(~absent, text)
 
 
 def typed(kind: str, text: Column) -> Column:
-    """Return the value of a cell's text; null when the text is not exactly of the type."""
+    """Return the value of a cell's text, or null if the text is not exactly of the type."""
     return _READERS[kind](text)
 
 
@@ -52,7 +52,7 @@ def _time(text: Column) -> Column:
 
 
 def _timestamp(text: Column) -> Column:
-    # Spark's own reader wants seconds before a zone.
+    # Spark's parser requires seconds before a time zone.
     full = F.regexp_replace(text, r"([T ][0-9]{2}:[0-9]{2})(Z|[+-])", "$1:00$2")
     return F.when(text.rlike(_TIMESTAMP), full.try_cast("timestamp"))
 
@@ -74,7 +74,7 @@ def broken_rule(name: str, rules: Rules, text: Column, value: Column, missing: C
 
     :param text: the present text of the cell
     :param value: its typed value
-    :param missing: whether the row's drop lacks the column, which the contract allows then; None: no drop does
+    :param missing: whether the row's drop lacks the column, as the contract allows; None: no drop lacks it
     """
     checks = [("type", text.isNotNull() & value.isNull())]
     if rules.required:
@@ -93,5 +93,5 @@ _MAX_SHOWN = 200
 
 
 def broken(column: str, rule: str, value: Column) -> Column:
-    """Return the record of one broken rule; the offending text is cut."""
+    """Return the record of one broken rule, with the offending text cut to 200 characters."""
     return F.struct(F.lit(column).alias("column"), F.lit(rule).alias("rule"), F.substring(value, 1, _MAX_SHOWN).alias("value"))

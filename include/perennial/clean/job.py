@@ -28,7 +28,7 @@ log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
 DROP = "drop"
 _one_at_a_time = Lock()
-"""Tables share the view `drop`, until the query over it is planned, and the table of quarantined rows."""
+"""All tables share the view `drop` (until the query over it is planned) and the table of quarantined rows."""
 
 
 def clean(spark: SparkSession, job: CleanJob) -> None:
@@ -44,7 +44,7 @@ def _clean_table(spark: SparkSession, database: str, table: TableToClean) -> Non
         return
     watch = Stopwatch()
     rows = read_rows(spark, table).persist()
-    quarantined = _refuse_or_count(spark, rows, table)
+    quarantined = _count_accepted(spark, rows, table)
     days = sorted(quarantined)
     if days:
         with _one_at_a_time:
@@ -60,8 +60,8 @@ def _clean_table(spark: SparkSession, database: str, table: TableToClean) -> Non
     rows.unpersist()
 
 
-def _refuse_or_count(spark: SparkSession, rows: DataFrame, table: TableToClean) -> dict[str, int]:
-    """Return the rows to quarantine of each accepted day; record the others as refused."""
+def _count_accepted(spark: SparkSession, rows: DataFrame, table: TableToClean) -> dict[str, int]:
+    """Return the number of rows to quarantine for each accepted day; record the other days as refused."""
     counts: dict[str, list[Count]] = defaultdict(list)
     for row in rows.groupBy(_day().alias("day"), "broken.column", "broken.rule").count().collect():
         counts[row["day"]].append(Count(row["column"], row["rule"], row["count"]))
@@ -88,7 +88,7 @@ def _examples(rows: DataFrame, day: str) -> tuple[Example, ...]:
 
 
 def _write_quarantine(rows: DataFrame, database: str, source: str, days: list[str], quarantined: int) -> None:
-    """Replace the quarantine of these days; when there is nothing to write and nothing to remove, commit nothing."""
+    """Replace the quarantine of these days; commit nothing if there are no rows to write or remove."""
     spark, name = rows.sparkSession, table_name(database, QUARANTINE)
     replaces = _of_days(days) & (F.col("source") == source)
     if quarantined == 0 and (not spark.catalog.tableExists(name) or spark.table(name).where(replaces).limit(1).count() == 0):
@@ -104,7 +104,7 @@ def _of_days(days: list[str]) -> Column:
 
 
 def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: TableToClean, quarantined: dict[str, int]) -> int:
-    """Shape the good rows by the source's SQL and commit all accepted days at once; return the number of rows."""
+    """Run the source's SQL on the good rows and commit all accepted days at once; return the number of rows."""
     days = sorted(quarantined)
     is_reference = days == [REFERENCE]
     good = rows.where(F.col("broken").isNull() & _of_days(days))
@@ -112,15 +112,15 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
     drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
     file = f"sources/{table.name}.sql"
 
-    def shape(shown: DataFrame) -> DataFrame:
+    def shape(rows: DataFrame) -> DataFrame:
         if table.sql is None:
-            return shown
+            return rows
         with _one_at_a_time:
-            shown.createOrReplaceTempView(DROP)
+            rows.createOrReplaceTempView(DROP)
             try:
                 return run_query(spark, file, table.sql, (DROP,))
             finally:
-                # To replace it would drop from Spark's cache, without a word, what another table has read through a view of that name.
+                # Replacing the view would silently evict from Spark's cache the rows that another table read through it.
                 spark.catalog.dropTempView(DROP)
 
     compared = middle(days)
@@ -132,17 +132,17 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
         contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
         raise RefusedError(
-            f"{file}: it yields rows of other dates than the drop's",
+            f"{file}: the query returns rows of dates that are not in its drops",
             [str(day) for day in sorted(set(contents) - set(days), key=str)],
-            "Keep the column date of the view drop as it is.",
+            "Select the column date of the view drop unchanged.",
         )
     if alone is not None:
-        check_batch_independence(file, "date", compared, shaped, alone, "Let each row follow from rows of its own date.")
+        check_batch_independence(file, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
     empty = empty_content(shaped.schema)
     partitions = {
-        day: Partition(table.days[day].key, found.digest, found.rows, quarantined[day])
+        day: Partition(table.days[day].key, content.digest, content.rows, quarantined[day])
         for day in days
-        for found in [contents.get(day, empty)]
+        for content in [contents.get(day, empty)]
     }
     refuse_changed(table.same, partitions, f"clean_{table.name}")
     commit(
@@ -157,16 +157,16 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
 
 
 def _require_date(shaped: DataFrame, file: str, is_reference: bool) -> None:
-    found = {field.name: field.dataType for field in shaped.schema}.get("date")
-    if not is_reference and not isinstance(found, T.DateType):
+    kind = {field.name: field.dataType for field in shaped.schema}.get("date")
+    if not is_reference and not isinstance(kind, T.DateType):
         raise RefusedError(
-            f"{file}: expected a column date of type date, found {found.simpleString() if found else 'none'}",
+            f"{file}: expected a column date of type date, found {kind.simpleString() if kind else 'none'}",
             remedy="Select date from the view drop.",
         )
 
 
 def main(arguments: list[str]) -> None:
-    """Clean as the job file says whose address is the only argument."""
+    """Run the job file whose address is the only argument."""
     run_job("clean", arguments, CleanJob.from_json, clean)
 
 

@@ -1,4 +1,4 @@
-"""What clean's Spark job is told: the tables to clean, with their drops and contracts. Imports neither Spark nor the lake."""
+"""The job file of clean: the tables to clean, with their drops and contracts. Imports neither Spark nor the lake."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perennial.store.json_value import Json
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a cell of a column must satisfy: the part of the column's contract that decides rows."""
+    """The rules for the cells of a column: the part of the column's contract that decides which rows are good."""
 
     type: str
     required: bool
@@ -23,7 +23,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class FileToClean:
-    """One file of a drop: its name in the drop, the address of its bytes, and the rows that collect counted."""
+    """One file of a drop: its name in the drop, the address of its bytes, and the number of rows that collect counted."""
 
     name: str
     uri: str
@@ -35,9 +35,9 @@ class DropToClean:
     """
     One drop.
 
-    :param key: fingerprint of the partition that it becomes
-    :param refusal: where to record that its rows are refused
-    :param header: the columns of its files, in their order
+    :param key: fingerprint of the partition that the drop becomes
+    :param refusal: address at which to record that its rows are refused
+    :param header: columns of its files, in order
     """
 
     key: str
@@ -51,10 +51,10 @@ class TableToClean:
     """
     One table.
 
-    :param columns: pairs, in the order of the table: canonical JSON sorts the names of an object
+    :param columns: pairs, in the order of the table, since canonical JSON sorts the names of an object
     :param days: drops by day (ISO, or `reference`)
-    :param held: days of them that the table holds already
-    :param same: digests of those that it holds under the same fingerprint: they must come out the same
+    :param held: those of these days that the table holds already
+    :param same: by day, the digest that the table holds under the same fingerprint: the new digest must be equal
     :param withdraw: days to remove from the table
     """
 

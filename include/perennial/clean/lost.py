@@ -1,4 +1,4 @@
-"""History that the present contract refuses, by collect or for its rows, in numbers."""
+"""A summary of the history that the present contract refuses, in collect or for its rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from perennial.lake.lake import Lake
 
 
 def lost_history(lake: Lake, day: date) -> list[str]:
-    """Return in numbers which of the landed dates that `day` needs are refused by the present contract, and what to declare."""
-    found: list[str] = []
+    """Count the landed dates that `day` needs and the present contract refuses, by cause, with what to declare."""
+    texts: list[str] = []
     for source in lake.pipeline.sources:
         landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day))
-        unread = [d for d, one in landed.items() if one.drop is None]
+        unread = [d for d, item in landed.items() if item.drop is None]
         with ThreadPoolExecutor(THREADS) as pool:
             problems = list(pool.map(lambda d: refused_problems(lake, source, d, landed[d].found), unread))  # noqa: B023
         refused = dict(zip(unread, problems, strict=True))
-        refused |= {d: one.rule_causes() for d, one in row_refusals(lake, source, day).items()}
-        found += count_refused(source, {d: causes for d, causes in refused.items() if causes}, landed)
-    return found
+        refused |= {d: refusal.rule_causes() for d, refusal in row_refusals(lake, source, day).items()}
+        texts += count_refused(source, {d: causes for d, causes in refused.items() if causes}, landed)
+    return texts

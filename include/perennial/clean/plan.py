@@ -1,4 +1,4 @@
-"""What the Spark job of clean has to do for a run of D, and what came of it."""
+"""The plan and the result of clean's Spark job for a run of a date D."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ log = logging.getLogger(__name__)
 
 Days = dict[date | None, Drop | None]
 """
-Drops by day (None: a reference); None: refused, or a date on which the feed rests. What landed since it was collected is not among
-them: its run will find it.
+Drops by day (None: a reference). The drop is None if it is refused or the day is a rest date.
+
+Drops that landed after collect ran are not included: a later run finds them.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned(Result):
     """
-    The clean tables of a date; rows, quarantined rows and digests are those of its own partitions, by table.
+    The clean tables of a date. Rows, quarantined rows and digests are those of the date's own partitions, by table.
 
-    :param gaps: by date (ISO), why an earlier date has no clean rows
-    :param kept: dates (ISO) whose drop has left the landing zone and whose rows are used as they were
-    :param nulls: by column, in how many dates it is null as a whole
-    :param earlier_columns: by table, how many other dates it holds with the columns of an earlier contract
-    :param warnings: what the present contract refuses of the history
+    :param gaps: by earlier date (ISO), why it has no clean rows
+    :param kept: dates (ISO) whose drop has left the landing zone; their existing rows are used
+    :param nulls: by column, the number of dates on which the whole column is null
+    :param earlier_columns: by table, the number of other dates that have the columns of an earlier contract
+    :param warnings: history that the present contract refuses
     """
 
     date: date
@@ -60,18 +61,19 @@ class Cleaned(Result):
 
 def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
     """
-    Plan one job for everything that a run of `day` needs and that is not clean yet: D, earlier dates, references. With `until`
-    also the dates up to that one.
+    Plan one job for everything that a run of `day` needs and that is not clean yet: `day`, earlier dates, references.
 
-    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change. What an accepted
-    drop left in the table is withdrawn once a refused one stands in its place, or once its date rests; a drop that is gone from
-    the landing zone leaves what it brought. With `recompute` D and the references are planned although they are clean: they must come out the same.
+    With `until`, the dates up to that one are planned too.
+    A date whose drop was refused for its rows stays refused until its bytes, its contract or the code change.
+    The rows of an accepted drop are withdrawn once a refused drop replaces it, or once its date becomes a rest date.
+    A drop that no longer exists in the landing zone keeps its rows.
+    With `recompute`, `day` and the references are planned even if they are clean: the result must be the same.
     """
     tables = []
     keys: dict[str, Key] = {}
-    for name, drops in _collected(lake, day, until or day).items():
+    for name, drops in _require_collected(lake, day, until or day).items():
         again = {day, None} if recompute else set()
-        work, withdrawn = _work(lake, name, drops, again)
+        work, withdrawn = _find_work(lake, name, drops, again)
         keys |= {f"clean_{name}": key for key, _ in work.values()}
         pending = {
             _text(key_day): DropToClean(
@@ -109,19 +111,23 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
 
 
 def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
-    """Return which days of a table (None: the reference) the runs of `day` up to `until` would clean or withdraw, once they are collected."""
-    work, withdrawn = _work(lake, name, _pinned(lake, name, day, until), set())
+    """
+    Return the days of a table (None: the reference) that the runs of `day` up to `until` would clean or withdraw.
+
+    Drops that are not collected yet are not included.
+    """
+    work, withdrawn = _find_work(lake, name, _read_drops(lake, name, day, until), set())
     return {*work, *withdrawn}
 
 
 def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Key]:
-    """Return the keys that the accepted drops of a table (None: the reference) have now, for the runs of `day` up to `until`."""
+    """Return the fingerprints of a table's accepted drops (None: the reference) now, for the runs of `day` up to `until`."""
     make = _prepare_keys(lake, name)
-    return {d: make(d, drop) for d, drop in _pinned(lake, name, day, until).items() if drop is not None}
+    return {d: make(d, drop) for d, drop in _read_drops(lake, name, day, until).items() if drop is not None}
 
 
 def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
-    """Return the dates whose accepted drop cleaning has refused for its rows. The table is looked at only where there is a refusal."""
+    """Return the dates whose accepted drop clean has refused for its rows. The table is read only if there is a refusal."""
     recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
     if not recorded:
         return set()
@@ -134,9 +140,9 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
 
 def finish_clean(lake: Lake, day: date) -> Cleaned:
     """
-    Return what is clean for a run of `day`.
+    Return the clean tables for a run of `day`.
 
-    Raise DropRefusedError with the recorded cause when D itself (or a reference) was refused.
+    :raises DropRefusedError: with the recorded cause, when `day` itself or a reference was refused
     """
     rows: dict[str, int] = {}
     quarantined: dict[str, int] = {}
@@ -147,26 +153,26 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
     earlier: dict[str, int] = {}
     warnings: list[str] = []
     needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
-    for name, drops in _collected(lake, day, day).items():
+    for name, drops in _require_collected(lake, day, day).items():
         state = lake.tables.state(f"clean_{name}")
         partitions = state.partitions
-        left = (needed & set(partitions)) - {_text(key_day) for key_day in drops}
-        kept |= left
+        without_drop = (needed & set(partitions)) - {_text(key_day) for key_day in drops}
+        kept |= without_drop
         refused: dict[date, list[str]] = {}
-        nulls |= _nulls(lake, name, drops)
+        nulls |= _count_nulls(lake, name, drops)
         earlier |= {name: len(state.reshaped)} if state.reshaped else {}
-        warnings += _reshaped(name, left & state.reshaped, len(needed))
+        warnings += _warn_of_reshaped(name, without_drop & state.reshaped, len(needed))
         make = _prepare_keys(lake, name)
         for key_day, drop in drops.items():
             if drop is None:
-                continue  # a rest date, or one that collect has named as a gap
+                continue  # a rest date, or a gap that collect has reported
             key = make(key_day, drop)
             if _is_current(partitions, key_day, key):
                 if key_day in (day, None):
-                    found = partitions[_text(key_day)]
-                    rows[name], quarantined[name], digests[name] = found.rows, found.quarantined, found.digest
+                    partition = partitions[_text(key_day)]
+                    rows[name], quarantined[name], digests[name] = partition.rows, partition.quarantined, partition.digest
                 continue
-            refusal = _refusal(lake, name, key_day, key)
+            refusal = _require_refusal(lake, name, key_day, key)
             if key_day in (day, None):
                 raise drop_refused(lake.pipeline, name, _text(key_day), refusal)
             gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
@@ -179,7 +185,9 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
     for text in warnings:
         log.warning("%s", text)
     if nulls:
-        log.info("Null for want of a column, by dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items()))
+        log.info(
+            "Columns that drops lack, with the number of dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items())
+        )
     return Cleaned(
         Outcome.DONE,
         date=day,
@@ -194,8 +202,8 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
     )
 
 
-def _nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
-    """Return the columns that some drops lack, and how many drops."""
+def _count_nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
+    """Return the columns that some drops lack, each with the number of these drops."""
     headers = [drop.columns for drop in drops.values() if drop is not None]
     counts = {
         f"{name}.{column}": sum(column not in header for header in headers) for column in lake.pipeline.tables[name].columns
@@ -203,8 +211,8 @@ def _nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
     return {column: count for column, count in counts.items() if count}
 
 
-def _reshaped(name: str, kept: Collection[str], needed: int) -> list[str]:
-    """Return a warning of dates that cannot be cleaned by the present contract, because their drops are no longer there."""
+def _warn_of_reshaped(name: str, kept: Collection[str], needed: int) -> list[str]:
+    """Return a warning of dates that the present contract cannot clean, because their drops no longer exist."""
     if not kept:
         return []
     return [
@@ -214,43 +222,52 @@ def _reshaped(name: str, kept: Collection[str], needed: int) -> list[str]:
 
 
 def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
-    """Return the refusals of dates that `day` needs whose drops collect accepts and clean refused for their rows: no table is read."""
+    """
+    Return the refusals of dates that `day` needs: collect accepts their drops, and clean has refused their rows.
+
+    No table is read.
+    """
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
     landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
-    found, make = {}, _prepare_keys(lake, source)
-    for d, one in landed.items():
-        uri = lake.layout.refusal(source, d, make(d, one.drop)) if one.drop is not None else ""
+    refusals, make = {}, _prepare_keys(lake, source)
+    for d, item in landed.items():
+        uri = lake.layout.refusal(source, d, make(d, item.drop)) if item.drop is not None else ""
         if uri in refused:
-            found[d] = read_refusal(lake.objects.read_existing(uri).json())
-    return found
+            refusals[d] = read_refusal(lake.objects.read_existing(uri).json())
+    return refusals
 
 
-def _collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
-    """Return the landed drops by table and day (None: refused, or at rest) up to `until`; D and every reference must be accepted."""
-    found = {name: _pinned(lake, name, day, until) for name in lake.pipeline.tables}
-    for name, drops in found.items():
-        own = day if name in lake.pipeline.sources else None
-        if drops.get(own) is None:
-            what = f"drop {name} {day}" if own else f"reference {name}"
+def _require_collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
+    """Return the drops of each table up to `until`; raise if the drop of `day` or a reference is not accepted."""
+    tables = {name: _read_drops(lake, name, day, until) for name in lake.pipeline.tables}
+    for name, drops in tables.items():
+        required = day if name in lake.pipeline.sources else None
+        if drops.get(required) is None:
+            what = f"drop {name} {day}" if required else f"reference {name}"
             raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {what}: not collected. Run collect for {day} first.")
-    return found
+    return tables
 
 
-def _pinned(lake: Lake, name: str, day: date, until: date) -> Days:
+def _read_drops(lake: Lake, name: str, day: date, until: date) -> Days:
     if name in lake.pipeline.references:
         return {None: pinned_reference(lake, name)}
     calendar = lake.pipeline.calendar
-    found = landed_drops(lake, name, [*calendar.needed_dates(day), *calendar.dates(day + DAY, until)])
-    known: Days = {d: one.drop for d, one in found.items() if one.drop is not None or is_refused(lake, name, d, one.found)}
-    # What a date left before the calendar was changed is withdrawn like that of a refused drop.
+    landed = landed_drops(lake, name, [*calendar.needed_dates(day), *calendar.dates(day + DAY, until)])
+    known: Days = {d: item.drop for d, item in landed.items() if item.drop is not None or is_refused(lake, name, d, item.found)}
+    # If a calendar change turns a date into a rest date, its rows are withdrawn like those of a refused drop.
     return {**known, **dict.fromkeys(calendar.data_days.rest_dates(calendar.needed_from(day), until), None)}
 
 
-def _work(lake: Lake, name: str, drops: Days, again: set[date | None]) -> tuple[dict[date | None, tuple[Key, Drop]], list[date]]:
+def _find_work(
+    lake: Lake, name: str, drops: Days, again: set[date | None]
+) -> tuple[dict[date | None, tuple[Key, Drop]], list[date]]:
     """
-    Return what is to be made of a table, with keys, and the days that are to be withdrawn; `again` are made although they are there.
+    Return the partitions of a table to compute, with fingerprints, and the days to withdraw.
 
-    A reference has no days, so the rows of an earlier one stay when the present one is refused: no run goes past that refusal.
+    A reference has no days, so if the present version is refused, the rows of the earlier one stay:
+    no run goes past that refusal.
+
+    :param again: days to compute even if they are current
     """
     work: dict[date | None, tuple[Key, Drop]] = {}
     refused: list[date | None] = []
@@ -273,7 +290,7 @@ def _sql(lake: Lake, name: str) -> str | None:
 
 
 def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
-    """Return a function that makes the keys of a table's partitions: exactly what decides their rows."""
+    """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
     configuration: Json = {
         "columns": [[column, contract.rules] for column, contract in spec.columns.items()],
@@ -296,8 +313,8 @@ def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
 
 
 def _is_current(partitions: dict[str, Partition], day: date | None, key: str) -> bool:
-    found = partitions.get(_text(day))
-    return found is not None and found.key == key
+    partition = partitions.get(_text(day))
+    return partition is not None and partition.key == key
 
 
 def _is_refused(lake: Lake, name: str, partitions: dict[str, Partition], day: date | None, key: str) -> bool:
@@ -308,11 +325,11 @@ def _text(day: date | None) -> str:
     return day.isoformat() if day else "reference"
 
 
-def _refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:
+def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:
     stored = lake.objects.read(lake.layout.refusal(name, day, key))
     if stored is None:
         raise PerennialError(
-            f"Pipeline {lake.pipeline.name!r}: clean_{name} lacks {_text(day)}, and nothing says why. "
+            f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {_text(day)}, and no refusal is recorded. "
             "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
         )
     return read_refusal(stored.json())

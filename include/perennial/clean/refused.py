@@ -1,4 +1,4 @@
-"""The error of a refused date: which rules were broken, what they allow, and a row to look at for each."""
+"""The error of a refused date: for each broken rule, what it allows, the number of rows and an example."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> D
     return DropRefusedError(
         f"Pipeline {pipeline.name!r}, drop {name} {day}: {refusal.cause()}",
         rule_problems(refusal, pipeline.tables[name].columns),
-        f"Nothing of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
+        f"None of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
     )
 
 
 def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> list[str]:
-    """Return each broken rule with what it allows, how many rows break it, and one of them; the most frequent first."""
+    """Return each broken rule with what it allows, the number of rows that break it, and one of them; the most frequent first."""
     examples = {rule_name(item.column, item.rule): item for item in reversed(refusal.examples)}
-    found = []
+    problems = []
     for rule, count in sorted(refusal.rules.items(), key=lambda item: (-item[1], item[0])):
         column, _, name = rule.rpartition(" ")
-        text = f"{rule}{_allowed(columns.get(column), name)}: {count} rows"
+        text = f"{rule}{_format_allowed(columns.get(column), name)}: {count} rows"
         if item := examples.get(rule):
-            text += f", as {item.value!r} in {item.file}, row {item.position}"
-        found.append(text)
-    return found
+            text += f", for example {item.value!r} in {item.file}, row {item.position}"
+        problems.append(text)
+    return problems
 
 
-def _allowed(column: ColumnContract | None, rule: str) -> str:
+def _format_allowed(column: ColumnContract | None, rule: str) -> str:
     if column is None:
         return ""
     if rule == "enum":
         values = [str(value) for value in column.enum or ()]
-        more = f", … {len(values)} in all" if len(values) > MAX_VALUES else ""
+        more = f", … {len(values)} in total" if len(values) > MAX_VALUES else ""
         return f" ({', '.join(values[:MAX_VALUES])}{more})"
     if rule == "range" and column.range is not None:
         low, high = column.range

@@ -1,4 +1,4 @@
-"""Reading raw drops: every row with its date, file and position, typed by the contract, with the first rule it breaks."""
+"""Reads raw drops: each row has its date, file and position, typed cells, and the first rule that it breaks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
     """
     Return all rows of a table's drops: date, file, position, row (as JSON), broken (column, rule, value) or null, typed columns.
 
-    Files of one header are read in one pass. Two dates may have landed the same bytes, which are stored once: the join with the
-    list of files gives each date its rows. A date's rows end in one task, and so in one file of the table.
+    Files with the same header are read in one pass. Two dates may have landed the same bytes, which are stored once:
+    the join with the list of files gives each date its rows.
+    All rows of a date end in one task, and therefore in one file of the table.
     """
     columns = dict(table.columns)
     headers: dict[tuple[str, ...], list[str]] = defaultdict(list)
@@ -46,11 +47,11 @@ def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
     dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
     position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
     missing = {name for name in columns for header in headers if name not in header}
-    return _checked(dated.withColumn("position", position), columns, table.key, missing)
+    return _check_rows(dated.withColumn("position", position), columns, table.key, missing)
 
 
 def _read_files(spark: SparkSession, uris: list[str], header: tuple[str, ...], columns: Iterable[str]) -> DataFrame:
-    """Read files of one header as text; a column that they lack is null, and `lacks` names it."""
+    """Read files with the same header as text; a column that they lack is null and is listed in `lacks`."""
     text = T.StructType([T.StructField(name, T.StringType()) for name in (*header, _CORRUPT)])
     raw = spark.read.csv(
         sorted(set(uris)),
@@ -65,16 +66,16 @@ def _read_files(spark: SparkSession, uris: list[str], header: tuple[str, ...], c
     lacks = [name for name in columns if name not in header]
     return raw.select(
         F.substring_index("_metadata.file_path", "/", -1).alias("object"),
-        # Increases in the order of reading within a file: a multi-line file is read by one task, from its beginning.
+        # Increases in reading order within a file: one task reads a multi-line file from its beginning.
         F.monotonically_increasing_id().alias("read_order"),
         *[(F.lit(None).cast("string") if name in lacks else F.col(name)).alias(f"cell_{name}") for name in (*columns, _CORRUPT)],
         F.lit(",".join(lacks)).alias("lacks"),
     )
 
 
-def _checked(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str], missing: Container[str]) -> DataFrame:
+def _check_rows(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str], missing: Container[str]) -> DataFrame:
     """
-    Add the typed columns and the first broken rule; among good rows of one key the first by file and position stays.
+    Add the typed columns and the first broken rule. Of several good rows with the same key, the first by file and position stays.
 
     :param missing: columns that some drops lack
     """
@@ -102,13 +103,13 @@ def _checked(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str], 
     ]
     ruled = values.withColumn("rule", F.coalesce(*rules))
     same_key = Window.partitionBy("date", F.col("rule").isNull(), *[f"value_{name}" for name in key])
-    doubled = F.col("rule").isNull() & (F.row_number().over(same_key.orderBy("file", "position")) > 1)
+    is_duplicate = F.col("rule").isNull() & (F.row_number().over(same_key.orderBy("file", "position")) > 1)
     key_text = F.concat_ws(", ", *[F.coalesce(F.col(f"text_{name}"), F.lit("null")) for name in key])
     return ruled.select(
         "date",
         "file",
         "position",
         "row",
-        F.when(doubled, broken(", ".join(key), "duplicate_key", key_text)).otherwise(F.col("rule")).alias("broken"),
+        F.when(is_duplicate, broken(", ".join(key), "duplicate_key", key_text)).otherwise(F.col("rule")).alias("broken"),
         *[F.col(f"value_{name}") for name in columns],
     )

@@ -1,4 +1,4 @@
-"""Whether a date's rows are good enough to accept. Pure."""
+"""The decision to accept or refuse a date for its rows. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row that broke a rule, for the person who must mend the feed."""
+    """One row that broke a rule, for the person who must fix the feed."""
 
     file: str
     position: int
@@ -24,7 +24,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a date was refused: what was read, what broke which rule, and how much would have been allowed."""
+    """The reason why a date was refused: rows read and expected, rows that broke each rule, and the allowed share."""
 
     rows: int
     expected_rows: int
@@ -37,14 +37,18 @@ class Refusal:
         """Return the cause in one line."""
         if self.rows != self.expected_rows:
             return f"Spark read {self.rows} rows, collect counted {self.expected_rows}"
-        share, most = 100 * self.quarantined / self.rows, 100 * self.max_quarantine_share
-        return f"{self.quarantined} of {self.rows} rows break the contract ({share:.1f} %), allowed are {most:.1f} %"
+        share, allowed = 100 * self.quarantined / self.rows, 100 * self.max_quarantine_share
+        return f"{self.quarantined} of {self.rows} rows break the contract ({share:.1f} %, allowed {allowed:.1f} %)"
 
     def rule_causes(self) -> list[str]:
-        """Return the rules that alone would refuse the date, or all when only together they do, without numbers: many dates share them."""
-        most = self.max_quarantine_share * self.rows
-        alone = [rule for rule, count in sorted(self.rules.items()) if count > most]
-        return [f"too many rows break {rule!r}" for rule in alone or sorted(self.rules)]
+        """
+        Return the rules that would each refuse the date alone, or all rules if only their sum refuses it.
+
+        The texts hold no numbers, so that many dates can share them.
+        """
+        max_rows = self.max_quarantine_share * self.rows
+        sufficient = [rule for rule, count in sorted(self.rules.items()) if count > max_rows]
+        return [f"too many rows break {rule!r}" for rule in sufficient or sorted(self.rules)]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the stored form."""
@@ -59,7 +63,7 @@ def read_refusal(stored: Mapping[str, Any]) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many rows of a date break one rule; column and rule None: break none."""
+    """The number of rows of a date that break one rule; if column and rule are None, that break none."""
 
     column: str | None
     rule: str | None
@@ -67,12 +71,12 @@ class Count:
 
 
 def rule_name(column: str | None, rule: str) -> str:
-    """Return how a refusal names a rule of a column, or of the row as a whole."""
+    """Return the name that a refusal gives to a rule of a column, or of the whole row."""
     return f"{column or 'row'} {rule}"
 
 
 def judge(counts: Sequence[Count], expected_rows: int, max_quarantine_share: float) -> tuple[int, Refusal | None]:
-    """Return the number of rows to quarantine, and the refusal when there are too many (or rows are missing)."""
+    """Return the number of rows to quarantine, and a refusal if there are too many or rows are missing."""
     rows = sum(count.rows for count in counts)
     broken = {rule_name(count.column, count.rule): count.rows for count in counts if count.rule is not None}
     quarantined = sum(broken.values())

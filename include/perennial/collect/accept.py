@@ -25,76 +25,76 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     """
     Check and pin the drop whose manifest was listed.
 
-    Bytes are read under the ETag that the listing gave, and copied within the store under the same ETag, so what is pinned is
-    what was checked. An object `raw/<sha256>` therefore exists only when its content was read and found to have that digest,
-    and two runs at once, or a file that upstream replaces meanwhile, cannot spoil it. A refused drop leaves nothing there.
+    Reads and copies within the store both use the ETag of the listing, so the pinned bytes are the checked bytes.
+    An object `raw/<sha256>` therefore exists only if its content was read and has that digest.
+    Neither concurrent runs nor a file that upstream replaces meanwhile can corrupt it. A refused drop pins nothing.
 
-    :raises DropRefusedError: with everything that is wrong with the drop
+    :raises DropRefusedError: with all problems of the drop
     """
     spec = lake.pipeline.sources[source]
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
-        raise _refusal(lake, f"{source} {day}", problems)
+        raise _make_refusal(lake, f"{source} {day}", problems)
     folder = list_folder(lake.objects, spec.drop_uri(day))
-    state = _state(manifest, folder, spec)
+    state = _name_state(manifest, folder, spec)
     if (refused := lake.objects.read(lake.layout.refused_drop(source, day, state))) is not None:
-        raise _refusal(lake, f"{source} {day}", refused.json()["refused"])
+        raise _make_refusal(lake, f"{source} {day}", refused.json()["refused"])
     problems = _folder_problems(manifest, folder)
-    contents, found = _read_files(lake, manifest, folder, spec)
-    problems += found
+    contents, content_problems = _read_files(lake, manifest, folder, spec)
+    problems += content_problems
     if not problems:
         problems = differing_headers({name: content.columns for name, content in contents.items()})
     if not problems:
         rows = sum(content.rows for content in contents.values())
         problems = contract_problems(_columns(contents), rows, spec, day)
     if problems:
-        # Who lands a drop anew takes the manifest away first: half of the old one and half of the new one are nobody's fault.
+        # A re-upload deletes the manifest first. If the drop changed while we read it, report a race, not a broken drop.
         require_unchanged(lake.objects, landed)
-        # A later run must not read a refused drop again that is still the same; any change of it has another name.
+        # Later runs do not read an unchanged refused drop again: any change of it gives the record another name.
         lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
-        raise _refusal(lake, f"{source} {day}", problems)
+        raise _make_refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
     return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), _columns(contents))
 
 
 def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
-    """Tell whether collect has refused the drop as it stands now; nothing but its manifest is read."""
-    uri, problems = _refused_at(lake, source, day, landed)
+    """Return whether collect has refused the drop in its present state. Of the drop, only the manifest is read."""
+    uri, problems = _locate_refusal(lake, source, day, landed)
     return bool(problems) or lake.objects.exists(uri)
 
 
 def refused_problems(lake: Lake, source: str, day: date, landed: Listed) -> list[str]:
-    """Return why collect has refused the drop as it stands now; nothing when it has not, or has not looked at it yet."""
-    uri, problems = _refused_at(lake, source, day, landed)
+    """Return why collect refused the drop in its present state. Empty if collect accepted it or has not checked it yet."""
+    uri, problems = _locate_refusal(lake, source, day, landed)
     if problems:
         return problems
     refused = lake.objects.read(uri)
     return [] if refused is None else list(refused.json()["refused"])
 
 
-def _refused_at(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
-    """Return where a refusal of the drop would be recorded, or what is wrong with its manifest."""
+def _locate_refusal(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
+    """Return the address at which a refusal of the drop is recorded, or the problems of its manifest."""
     spec = lake.pipeline.sources[source]
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
         return "", problems
-    return lake.layout.refused_drop(source, day, _state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
+    return lake.layout.refused_drop(source, day, _name_state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
 
 
 def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
-    """Check and pin the reference that was listed. Raise DropRefusedError."""
+    """Check and pin the reference that was listed; raise DropRefusedError with all its problems."""
     spec = lake.pipeline.references[name]
     file_name = spec.uri.rpartition("/")[2]
     if not is_file_name(file_name):
-        raise _refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
+        raise _make_refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
     if landed.size == 0:
-        raise _refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
+        raise _make_refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
     content = read_content(stream(lake.objects, landed), compressed=suffix(file_name) == ".csv.gz", max_bytes=spec.max_bytes)
     problems = [
         f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec, None)
     ]
     if problems:
-        raise _refusal(lake, name, problems)
+        raise _make_refusal(lake, name, problems)
     file = _pin(lake, landed, content)
     return Drop(name, None, file.sha256, (file,), file.rows, content.columns)
 
@@ -105,7 +105,7 @@ def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]
     for file in manifest.files:
         landed = folder.get(file.name)
         if landed is None:
-            problems.append(f"half uploaded: {file.name} is in {FILE} and not in the folder")
+            problems.append(f"half uploaded: {file.name} is in {FILE} but not in the folder")
         elif landed.size == 0:
             problems.append(f"{file.name} is empty (0 bytes)")
         elif landed.size < file.size:
@@ -120,7 +120,7 @@ def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]
 def _read_files(
     lake: Lake, manifest: Manifest, folder: dict[str, Listed], spec: Reference
 ) -> tuple[dict[str, Content], list[str]]:
-    """Read every file whose size is right; `max_bytes` bounds the text of all of them together."""
+    """Read every file that has the right size; `max_bytes` bounds the text of all files together."""
     contents: dict[str, Content] = {}
     problems: list[str] = []
     left = spec.max_bytes
@@ -129,7 +129,7 @@ def _read_files(
         if landed is None or landed.size != file.size or landed.size == 0:
             continue
         if landed.size > spec.max_bytes:
-            problems.append(f"{file.name} has {landed.size} bytes, allowed are {spec.max_bytes} (max_bytes)")
+            problems.append(f"{file.name} has {landed.size} bytes, at most {spec.max_bytes} are allowed (max_bytes)")
             continue
         content = read_content(stream(lake.objects, landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left)
         left = max(left - content.text_bytes, 0)
@@ -162,8 +162,8 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     return DropFile(name, content.sha256, content.size, content.rows, uri)
 
 
-def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
-    """Name what a refusal rests on: the manifest, the folder as it stands, the contract and these checks."""
+def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
+    """Return a name for everything that a refusal depends on: manifest, listing of the folder, contract, code of the checks."""
     files: list[JsonValue] = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
     key = make_key(
         "collect",
@@ -180,9 +180,9 @@ def _state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> st
     return f"refused-{key}"
 
 
-def _refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
+def _make_refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
     return DropRefusedError(
         f"Pipeline {lake.pipeline.name!r}, drop {drop} is refused",
         problems,
-        "Nothing of it is used. Upstream must land it again; the contract is in pipeline.yaml.",
+        "None of it is used. Upstream must land it again; the contract is in pipeline.yaml.",
     )

@@ -23,7 +23,7 @@ from perennial.store.objects import Listed
 log = logging.getLogger(__name__)
 
 MAX_GAP = 300
-"""Characters of a gap's reason: the result is handed on through Airflow's database."""
+"""Characters of a gap's reason: Airflow's database stores the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Collected(Result):
     The drops that are pinned for a date.
 
     :param rows_landed: rows of the date's own drops, by source
-    :param pinned: how many of the dates that it needs have an accepted drop
-    :param new: drops that were read and accepted by this call
-    :param gaps: by date (ISO), why an earlier date has none
-    :param at_rest: rest dates (ISO) on which something has landed, which is not used
-    :param warnings: what the present contract refuses of the history
+    :param pinned: number of needed dates that have an accepted drop
+    :param new: number of drops that this call read and accepted
+    :param gaps: by earlier date (ISO), why it has no accepted drop
+    :param at_rest: rest dates (ISO) on which something landed; it is not used
+    :param warnings: history that the present contract refuses
     """
 
     date: date
@@ -50,11 +50,12 @@ class Collected(Result):
 
 def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
     """
-    Pin the drops of `day`, of every landed date that it needs, and the references; with `until` also those up to that date.
+    Pin the drops of `day` and of every landed date that it needs, and the references.
 
-    An earlier date that has not landed or is refused is a gap, with its reason. A rest date is none: what has landed there all the
-    same is named as `at_rest` and not used. What is wrong with `day` itself, or with a
-    reference, is an error.
+    With `until`, the drops up to that date are pinned too.
+    An earlier date that has not landed or is refused is a gap, with its reason.
+    A rest date is not a gap: drops that landed on it are listed as `at_rest` and not used.
+    A problem with `day` itself, or with a reference, is an error.
 
     :raises DropRefusedError: with the problems of all drops of `day`
     :raises DropMissingError: when a drop of `day` or a reference has not landed
@@ -68,24 +69,26 @@ def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
     at_rest: set[date] = set()
     landed: dict[_Place, Landed] = {}
     for source in pipeline.sources:
-        found = landed_drops(lake, source, [*wanted, *rest])
-        at_rest |= found.keys() & rest
-        landed |= {(source, d): one for d, one in found.items() if d not in at_rest}
-    landed |= {(name, None): one for name in pipeline.references if (one := landed_reference(lake, name)) is not None}
-    outcomes: dict[_Place, _Verdict] = {place: one.drop for place, one in landed.items()}
+        drops = landed_drops(lake, source, [*wanted, *rest])
+        at_rest |= drops.keys() & rest
+        landed |= {(source, d): drop for d, drop in drops.items() if d not in at_rest}
+    landed |= {(name, None): reference for name in pipeline.references if (reference := landed_reference(lake, name)) is not None}
+    outcomes: dict[_Place, _Verdict] = {place: item.drop for place, item in landed.items()}
     unknown = [place for place, drop in outcomes.items() if drop is None]
-    lake.objects.client  # noqa: B018 (made before the threads share it)
+    lake.objects.client  # noqa: B018 (created before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
         outcomes |= zip(unknown, pool.map(lambda place: _accept(lake, place, landed[place].found), unknown), strict=True)
     accepted = {place: drop for place in unknown if isinstance(drop := outcomes[place], Drop)}
     register(lake, ((version_of(landed[place].found), drop) for place, drop in accepted.items()))
-    own = {name: outcomes.get((name, day if name in pipeline.sources else None)) for name in pipeline.tables}
-    _require(lake, day, own)
+    required = {name: outcomes.get((name, day if name in pipeline.sources else None)) for name in pipeline.tables}
+    _require_accepted(lake, day, required)
     gaps: dict[str, str] = {}
     for d in needed[:-1]:
-        if reasons := [f"{source}: {reason}" for source in pipeline.sources if (reason := _gap(outcomes.get((source, d))))]:
+        if reasons := [
+            f"{source}: {reason}" for source in pipeline.sources if (reason := _gap_reason(outcomes.get((source, d))))
+        ]:
             gaps[d.isoformat()] = "; ".join(reasons)[:MAX_GAP]
-    warnings = [text for source in pipeline.sources for text in _lost(source, outcomes, needed)]
+    warnings = [text for source in pipeline.sources for text in _count_refused_history(source, outcomes, needed)]
     for text in warnings:
         log.warning("%s", text)
     new = len(accepted)
@@ -95,7 +98,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
     return Collected(
         Outcome.DONE if new else Outcome.UNCHANGED,
         date=day,
-        rows_landed={source: _rows(own[source]) for source in pipeline.sources},
+        rows_landed={source: _count_rows(required[source]) for source in pipeline.sources},
         pinned=len(needed) - len(gaps),
         new=new,
         gaps=gaps,
@@ -108,51 +111,51 @@ _Place = tuple[str, date | None]
 _Verdict = Drop | DropRefusedError | DropChangedError | None
 
 
-def _accept(lake: Lake, place: _Place, found: Listed) -> _Verdict:
+def _accept(lake: Lake, place: _Place, listed: Listed) -> _Verdict:
     name, day = place
     try:
-        return accept_reference(lake, name, found) if day is None else accept_drop(lake, name, day, found)
+        return accept_reference(lake, name, listed) if day is None else accept_drop(lake, name, day, listed)
     except (DropRefusedError, DropChangedError) as error:
         return error
 
 
-def _lost(source: str, outcomes: Mapping[_Place, _Verdict], needed: Iterable[date]) -> list[str]:
-    """Return in numbers what the present contract refuses of the dates that are needed and have landed."""
-    found = {day: outcomes[source, day] for day in needed if (source, day) in outcomes}
-    refused = {day: outcome.problems for day, outcome in found.items() if isinstance(outcome, DropRefusedError)}
-    return count_refused(source, refused, found)
+def _count_refused_history(source: str, outcomes: Mapping[_Place, _Verdict], needed: Iterable[date]) -> list[str]:
+    """Return one sentence for each common cause by which the present contract refuses needed, landed dates."""
+    landed = {day: outcomes[source, day] for day in needed if (source, day) in outcomes}
+    refused = {day: outcome.problems for day, outcome in landed.items() if isinstance(outcome, DropRefusedError)}
+    return count_refused(source, refused, landed)
 
 
-def _require(lake: Lake, day: date, own: dict[str, _Verdict]) -> None:
-    refused = {name: outcome for name, outcome in own.items() if isinstance(outcome, DropRefusedError)}
+def _require_accepted(lake: Lake, day: date, required: dict[str, _Verdict]) -> None:
+    refused = {name: outcome for name, outcome in required.items() if isinstance(outcome, DropRefusedError)}
     if len(refused) == 1:
         raise next(iter(refused.values()))
     if refused:
         problems = [f"{name}: {problem}" for name, error in refused.items() for problem in error.problems]
         remedy = next(iter(refused.values())).remedy
         raise DropRefusedError(f"Pipeline {lake.pipeline.name!r}, the drops of {day} are refused", problems, remedy)
-    for outcome in own.values():
+    for outcome in required.values():
         if isinstance(outcome, DropChangedError):
             raise outcome
-    if missing := [name for name, outcome in own.items() if outcome is None]:
+    if missing := [name for name, outcome in required.items() if outcome is None]:
         raise DropMissingError(
             f"Pipeline {lake.pipeline.name!r}, {day}: not landed",
-            [_missing(lake, name, day) for name in missing],
+            [_describe_missing(lake, name, day) for name in missing],
             "Land them (docs/how-to/land-a-drop.md), or wait for upstream.",
         )
 
 
-def _missing(lake: Lake, name: str, day: date) -> str:
-    """Return the address at which something is missing, and what stands beside it."""
+def _describe_missing(lake: Lake, name: str, day: date) -> str:
+    """Return the missing address, and the files that are already in its folder."""
     source = lake.pipeline.sources.get(name)
     if source is None:
         return lake.pipeline.references[name].uri
     beside = sorted(list_folder(lake.objects, source.drop_uri(day)))
-    hint = f" (the folder holds {', '.join(map(repr, beside[:5]))}, and the manifest makes it a drop)" if beside else ""
+    hint = f" (the folder holds {', '.join(map(repr, beside[:5]))}; the manifest completes the drop)" if beside else ""
     return f"{source.drop_uri(day)}{FILE}{hint}"
 
 
-def _gap(outcome: _Verdict) -> str | None:
+def _gap_reason(outcome: _Verdict) -> str | None:
     if outcome is None:
         return "not landed"
     if isinstance(outcome, DropRefusedError):
@@ -160,5 +163,5 @@ def _gap(outcome: _Verdict) -> str | None:
     return str(outcome) if isinstance(outcome, DropChangedError) else None
 
 
-def _rows(outcome: _Verdict) -> int:
+def _count_rows(outcome: _Verdict) -> int:
     return outcome.rows if isinstance(outcome, Drop) else 0

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 MAX_LINE = 1_000_000
 MAX_RECORD = 4_000_000
-"""Characters of a record, line breaks in quotes included. One quote that nothing closes would make a record of the whole file."""
+"""Characters of a record, including line breaks in quotes. An unclosed quote would turn the rest of the file into one record."""
 MAX_RATIO = 200
-"""Decompressed by compressed size. Real CSV reaches 5 to 30; a gzip bomb comes close to 1,000."""
+"""Ratio of decompressed to compressed size. Real CSV reaches 5 to 30; a gzip bomb comes close to 1,000."""
 RATIO_FREE_BYTES = 10_000_000
-"""Below this size the ratio says nothing: a small file of equal rows compresses without end."""
+"""The ratio is not checked below this size: a small file of equal rows compresses extremely well."""
 
 _BLOCK = 1 << 18
 _MARKS = (
@@ -29,12 +29,12 @@ _GZIP = b"\x1f\x8b"
 
 
 class _BrokenError(Exception):
-    """The content cannot be read on; the digest is still taken to the end."""
+    """Content that cannot be read further; the digest still covers the whole file."""
 
 
 @dataclass(slots=True)
 class Content:
-    """What was found in a file. `rows` counts records, not lines: quotes may hold line breaks; the header is no row."""
+    """The result of reading a file. `rows` counts records, not lines (quotes may hold line breaks), without the header."""
 
     sha256: str = ""
     size: int = 0
@@ -45,34 +45,34 @@ class Content:
 
 
 def read_content(chunks: Iterable[bytes], *, compressed: bool, max_bytes: int) -> Content:
-    """Read a file once; `max_bytes` bounds its decompressed size. What is wrong with it is in `problems`."""
-    found = Content()
+    """Read a file once and list its errors in `problems`; `max_bytes` bounds its decompressed size."""
+    content = Content()
     digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes]:
         for chunk in chunks:
             digest.update(chunk)
-            found.size += len(chunk)
+            content.size += len(chunk)
             yield chunk
 
     raw = hashed()
-    plain = _bounded(_gunzip(raw) if compressed else raw, found, max_bytes)
+    plain = _limit(_gunzip(raw) if compressed else raw, content, max_bytes)
     try:
-        _count(_lines(_text(plain)), found)
+        _count_rows(_split_lines(_decode_text(plain)), content)
     except _BrokenError as error:
-        found.problems.append(str(error))
+        content.problems.append(str(error))
     except csv.Error as error:
         too_long = "field larger" in str(error)
-        said = f"a cell of more than {csv.field_size_limit():,} characters: is a quote not closed?" if too_long else str(error)
-        found.problems.append(f"not readable as CSV after row {found.rows}: {said}")
+        reason = f"a cell of more than {csv.field_size_limit():,} characters: is a quote not closed?" if too_long else str(error)
+        content.problems.append(f"not readable as CSV after row {content.rows}: {reason}")
     for _ in raw:
         pass
-    found.sha256 = digest.hexdigest()
-    return found
+    content.sha256 = digest.hexdigest()
+    return content
 
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield blocks of the decompressed members; memory stays bounded however well they were compressed."""
+    """Yield blocks of the decompressed members; memory stays bounded at any compression ratio."""
     engine = zlib.decompressobj(wbits=31)
     members, at_start = 0, True
     for chunk in chunks:
@@ -98,17 +98,17 @@ def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise _BrokenError("truncated: the gzip data ends early")
 
 
-def _bounded(blocks: Iterator[bytes], found: Content, max_bytes: int) -> Iterator[bytes]:
+def _limit(blocks: Iterator[bytes], content: Content, max_bytes: int) -> Iterator[bytes]:
     for block in blocks:
-        found.text_bytes += len(block)
-        if found.text_bytes > max_bytes:
-            raise _BrokenError(f"more than {max_bytes} bytes of text, all that max_bytes allows")
-        if found.text_bytes > RATIO_FREE_BYTES and found.text_bytes > MAX_RATIO * found.size:
-            raise _BrokenError(f"a compressed bomb: its text is more than {MAX_RATIO} times as large as the file")
+        content.text_bytes += len(block)
+        if content.text_bytes > max_bytes:
+            raise _BrokenError(f"more than {max_bytes} bytes of text, the limit that max_bytes sets")
+        if content.text_bytes > RATIO_FREE_BYTES and content.text_bytes > MAX_RATIO * content.size:
+            raise _BrokenError(f"a decompression bomb: its text is more than {MAX_RATIO} times as large as the file")
         yield block
 
 
-def _text(blocks: Iterator[bytes]) -> Iterator[str]:
+def _decode_text(blocks: Iterator[bytes]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     at = 0
     head = True
@@ -142,11 +142,11 @@ def _refuse_encoding(head: bytes) -> None:
         raise _BrokenError("the encoding is UTF-16, expected UTF-8")
 
 
-def _lines(texts: Iterator[str]) -> Iterator[str]:
+def _split_lines(texts: Iterator[str]) -> Iterator[str]:
     rest = ""
     for text in texts:
-        *whole, rest = (rest + text).split("\n")
-        for line in whole:
+        *lines, rest = (rest + text).split("\n")
+        for line in lines:
             yield line + "\n"
         if len(rest) > MAX_LINE:
             raise _BrokenError(f"a line of more than {MAX_LINE} characters")
@@ -154,28 +154,28 @@ def _lines(texts: Iterator[str]) -> Iterator[str]:
         yield rest
 
 
-def _count(lines: Iterator[str], found: Content) -> None:
-    taken, last, first_ending = 0, "", ""
+def _count_rows(lines: Iterator[str], content: Content) -> None:
+    record_length, last, first_ending = 0, "", ""
 
-    def bounded() -> Iterator[str]:
-        nonlocal taken, last
+    def limit_record() -> Iterator[str]:
+        nonlocal record_length, last
         for line in lines:
             last = line
-            taken += len(line)
-            if taken > MAX_RECORD:
-                after = f"the record after row {found.rows}" if found.columns else "the header"
-                raise _BrokenError(f"{after} has more than {MAX_RECORD:,} characters: is a quote not closed?")
+            record_length += len(line)
+            if record_length > MAX_RECORD:
+                place = f"the record after row {content.rows}" if content.columns else "the header"
+                raise _BrokenError(f"{place} has more than {MAX_RECORD:,} characters: is a quote not closed?")
             yield line
 
-    for record in csv.reader(bounded()):
-        taken = 0
-        if not record:  # blank lines are no records; Spark skips them too
+    for record in csv.reader(limit_record()):
+        record_length = 0
+        if not record:  # blank lines are not records; Spark skips them too
             continue
         ending = "CRLF" if last.endswith("\r\n") else "LF"
-        if found.columns:
-            found.rows += 1
-            # Spark settles on the first line's: another one's carriage return would stay in the row's last cell.
+        if content.columns:
+            content.rows += 1
+            # Spark takes the line ending from the first line: a later CRLF would leave a carriage return in the row's last cell.
             if ending != first_ending and last.endswith("\n"):
-                raise _BrokenError(f"line endings differ: the header ends in {first_ending}, row {found.rows} in {ending}")
+                raise _BrokenError(f"line endings differ: the header ends in {first_ending}, row {content.rows} in {ending}")
         else:
-            found.columns, first_ending = tuple(record), ending
+            content.columns, first_ending = tuple(record), ending

@@ -1,4 +1,4 @@
-"""What has landed, and which of it is accepted. Reads only, and few objects: see the register."""
+"""Drops that have landed, and those of them that are accepted. Only reads, and only a few objects: see the register."""
 
 from __future__ import annotations
 
@@ -21,80 +21,80 @@ THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What stands in the landing zone: a manifest (or a reference), unread, and the accepted drop that belongs to it, if any."""
+    """A manifest (or a reference) in the landing zone, unread, with the accepted drop that belongs to it, if any."""
 
     found: Listed
     drop: Drop | None
 
 
 def landed_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, Landed]:
-    """Return what has landed of many dates, in order of date, for a listing and a page of the register a month."""
-    return {day: Landed(item, _fitting(lake, source, drop)) for day, item, drop in _walk(lake, source, wanted)}
+    """Return the landed drops of many dates, in order of date. Each month costs one listing and one page of the register."""
+    return {day: Landed(item, _keep_fitting(lake, source, drop)) for day, item, drop in _walk(lake, source, wanted)}
 
 
 def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, list[str]]:
-    """Return how drops that were accepted once break today's contract, by date: a change of it makes them gaps."""
+    """Return by date how accepted drops break the present contract: a change of the contract makes them gaps."""
     spec = lake.pipeline.sources[source]
     return {
-        day: broken
+        day: problems
         for day, _, drop in _walk(lake, source, wanted)
-        if drop is not None and (broken := contract_problems(drop.columns, drop.rows, spec, day))
+        if drop is not None and (problems := contract_problems(drop.columns, drop.rows, spec, day))
     }
 
 
 def _walk(lake: Lake, source: str, wanted: Iterable[date]) -> Iterator[tuple[date, Listed, Drop | None]]:
-    """Yield the dates that have landed, in order: the manifest, and the drop that was accepted of it, whatever the contract is by now."""
+    """Yield the landed dates in order, with the manifest and its accepted drop, if any; the present contract is not checked."""
     spec = lake.pipeline.sources[source]
     before, _, _ = spec.uri.partition("{date}")
     dates = sorted(set(wanted))
     for month in sorted({page_of(day) for day in dates}):
-        found = {item.uri: item for item in lake.objects.listing(before + month)}
-        page = read_page(lake, source, month) if found else {}
+        listed = {item.uri: item for item in lake.objects.listing(before + month)}
+        page = read_page(lake, source, month) if listed else {}
         for day in dates:
-            if page_of(day) == month and (item := found.get(spec.drop_uri(day) + FILE)) is not None:
+            if page_of(day) == month and (item := listed.get(spec.drop_uri(day) + FILE)) is not None:
                 yield day, item, page.get((day, version_of(item)))
 
 
 def landed_reference(lake: Lake, name: str) -> Landed | None:
-    """Return what stands at a reference's address, or None."""
-    found = lake.objects.head(lake.pipeline.references[name].uri)
-    if found is None:
+    """Return a landed reference, or None."""
+    item = lake.objects.head(lake.pipeline.references[name].uri)
+    if item is None:
         return None
-    return Landed(found, _fitting(lake, name, read_page(lake, name, page_of(None)).get((None, version_of(found)))))
+    return Landed(item, _keep_fitting(lake, name, read_page(lake, name, page_of(None)).get((None, version_of(item)))))
 
 
 def pinned_drop(lake: Lake, source: str, day: date) -> Drop | None:
-    """Return the accepted drop that belongs to the manifest that stands in the landing zone now, or None."""
+    """Return the accepted drop of the manifest that is in the landing zone now, or None."""
     landed = landed_drops(lake, source, [day]).get(day)
     return None if landed is None else landed.drop
 
 
 def pinned_reference(lake: Lake, name: str) -> Drop | None:
-    """Return the accepted version of a reference that stands in the landing zone now, or None."""
+    """Return the accepted version of the reference that is in the landing zone now, or None."""
     landed = landed_reference(lake, name)
     return None if landed is None else landed.drop
 
 
 def complete_dates(lake: Lake, wanted: Iterable[date]) -> set[date]:
     """
-    Return the dates that have landed from every source: a manifest stands there that names files of that source and date.
+    Return the dates that have landed from every source: each has a valid manifest of that source and date.
 
-    A date on which the feed rests is never among them, whatever has landed.
+    A rest date is never complete, even if drops have landed.
     """
     data_days = lake.pipeline.calendar.data_days
-    whole = {day for day in wanted if not data_days.rests(day)}
-    lake.objects.client  # noqa: B018 (made before the threads share it)
+    complete = {day for day in wanted if not data_days.rests(day)}
+    lake.objects.client  # noqa: B018 (created before the threads share it)
     with ThreadPoolExecutor(THREADS) as pool:
         for source in lake.pipeline.sources:
-            landed = landed_drops(lake, source, whole)
-            unread = [day for day, one in landed.items() if one.drop is None]
-            fit = dict(zip(unread, pool.map(lambda day: is_landed(lake, source, day), unread), strict=True))  # noqa: B023
-            whole = {day for day in landed if fit.get(day, True)}
-    return whole
+            landed = landed_drops(lake, source, complete)
+            unread = [day for day, item in landed.items() if item.drop is None]
+            valid = dict(zip(unread, pool.map(lambda day: is_landed(lake, source, day), unread), strict=True))  # noqa: B023
+            complete = {day for day in landed if valid.get(day, True)}
+    return complete
 
 
 def newest_landed(lake: Lake, source: str, upto: date) -> date | None:
-    """Return the newest date with data up to `upto` whose manifest is one of this source, or None."""
+    """Return the newest date with data up to `upto` that has a valid manifest of this source, or None."""
     for month in _months_back(lake.pipeline.calendar, upto):
         landed = landed_drops(lake, source, month)
         for day in reversed(landed):
@@ -106,12 +106,12 @@ def newest_landed(lake: Lake, source: str, upto: date) -> date | None:
 def latest_complete(lake: Lake, upto: date) -> date | None:
     """Return the newest date up to `upto` that has landed from every source, or None."""
     return next(
-        (max(whole) for month in _months_back(lake.pipeline.calendar, upto) if (whole := complete_dates(lake, month))), None
+        (max(dates) for month in _months_back(lake.pipeline.calendar, upto) if (dates := complete_dates(lake, month))), None
     )
 
 
 def landed_at_rest(lake: Lake, first: date, last: date) -> list[date]:
-    """Return, in order, the dates on which the feed rests and some source has landed all the same; nothing of them is used."""
+    """Return, in order, the rest dates on which some source has landed; these drops are not used."""
     rest = lake.pipeline.calendar.data_days.rest_dates(first, last)
     return sorted({day for source in lake.pipeline.sources for day in landed_drops(lake, source, rest)})
 
@@ -125,32 +125,32 @@ def _months_back(calendar: Calendar, last: date) -> Iterator[list[date]]:
 
 
 def is_landed(lake: Lake, source: str, day: date) -> bool:
-    """Read whether a manifest stands there that names files of this source and date; the files are looked at by collect."""
+    """Return whether a date has a valid manifest of this source and date. Its files are checked by collect."""
     body = manifest_bytes(lake, source, day)
     return body is not None and check_manifest(body, source, day)[0] is not None
 
 
 def manifest_bytes(lake: Lake, source: str, day: date) -> bytes | None:
-    """Return the manifest's bytes, cut one byte above the limit, or None when the drop has not landed."""
+    """Return the manifest's bytes, cut one byte above the limit, or None if the drop has not landed."""
     return read_small(lake.objects, lake.pipeline.sources[source].drop_uri(day) + FILE, MAX_BYTES)
 
 
 def check_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None, list[str]]:
-    """Parse a manifest unless it is too large to be one."""
+    """Parse a manifest unless it exceeds MAX_BYTES."""
     if len(body) > MAX_BYTES:
         return None, [f"{FILE} has more than {MAX_BYTES} bytes"]
     return parse_manifest(body, source, day)
 
 
 def contract_problems(columns: Iterable[str], rows: int, spec: Reference, day: date | None) -> list[str]:
-    """Return how the drop of a date (None: a reference) with these columns and rows breaks the contract."""
+    """Return how a drop with these columns and rows breaks the contract on its date (None: a reference)."""
     problems = header_problems(list(columns), spec.columns, spec.may_lack(day))
     if rows < spec.min_rows:
         problems.append(f"{rows} rows, expected at least {spec.min_rows} (min_rows)")
     return problems
 
 
-def _fitting(lake: Lake, name: str, drop: Drop | None) -> Drop | None:
-    """Return an accepted drop if it fits today's contract too: it may be on record from before a change of it."""
+def _keep_fitting(lake: Lake, name: str, drop: Drop | None) -> Drop | None:
+    """Return an accepted drop if it fits the present contract: the contract may have changed since collect accepted it."""
     fits = drop is not None and not contract_problems(drop.columns, drop.rows, lake.pipeline.tables[name], drop.day)
     return drop if fits else None

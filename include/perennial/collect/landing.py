@@ -1,4 +1,4 @@
-"""What stands in the landing zone now. Nothing here writes: the landing zone belongs to upstream."""
+"""Reads of the landing zone. Nothing here writes to it: the landing zone belongs to upstream."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _EXISTS_OR_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412",
 
 
 def list_folder(objects: Objects, folder: str) -> dict[str, Listed]:
-    """Return the objects of a folder by their names relative to it; a marker of the folder itself is no file."""
+    """Return the objects of a folder by their names relative to it, without the marker of the folder itself."""
     return {name: item for item in objects.listing(folder) if (name := item.uri[len(folder) :])}
 
 
 def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:
-    """Return an object, at most one byte more than `max_bytes` of it, or None when there is none."""
+    """Return at most `max_bytes` + 1 bytes of an object, or None if it does not exist."""
     bucket, key = split_uri(uri)
     try:
         body = objects.client.get_object(Bucket=bucket, Key=key)["Body"]
@@ -34,13 +34,13 @@ def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:
 
 
 def read_listed(objects: Objects, file: Listed, max_bytes: int) -> bytes:
-    """Return exactly the version that was listed, at most one byte more than `max_bytes` of it."""
-    found = bytearray()
+    """Return at most `max_bytes` + 1 bytes of exactly the version that was listed."""
+    body = bytearray()
     for chunk in stream(objects, file):
-        found += chunk
-        if len(found) > max_bytes:
+        body += chunk
+        if len(body) > max_bytes:
             break
-    return bytes(found[: max_bytes + 1])
+    return bytes(body[: max_bytes + 1])
 
 
 def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
@@ -50,26 +50,28 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
         body: Any = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
     except ClientError as error:
         if _code(error) in _MISSING | _EXISTS_OR_CHANGED:
-            raise _changed(file) from error
+            raise _make_changed_error(file) from error
         raise
     with body:
         try:
             yield from body.iter_chunks(_CHUNK)
         except BotoCoreError as error:
-            raise PerennialError(f"{file.uri}: the object store broke off while it was read ({error}). Run it again.") from error
+            raise PerennialError(
+                f"{file.uri}: the object store broke the connection during the read ({error}). Run it again."
+            ) from error
 
 
 def require_unchanged(objects: Objects, file: Listed) -> None:
-    """Raise DropChangedError when something else stands there by now than what was listed."""
+    """Raise DropChangedError if the object differs from the listed one or was deleted."""
     if objects.head(file.uri) != file:
-        raise _changed(file)
+        raise _make_changed_error(file)
 
 
 def pin(objects: Objects, file: Listed, to: str) -> None:
     """
-    Copy exactly the version that was listed, once, within the store; an object that stands at `to` already is left alone.
+    Copy exactly the version that was listed, once, within the store; an existing object at `to` is left alone.
 
-    `to` is named by the digest of bytes that were read under the same ETag, so whoever came first copied the same bytes.
+    `to` is named by the digest of bytes that were read under the same ETag, so an earlier copy has the same bytes.
     """
     source_bucket, source_key = split_uri(file.uri)
     bucket, key = split_uri(to)
@@ -85,11 +87,11 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
         if _code(error) not in _MISSING | _EXISTS_OR_CHANGED:
             raise
         if not objects.exists(to):
-            raise _changed(file) from error
+            raise _make_changed_error(file) from error
 
 
-def _changed(file: Listed) -> PerennialError:
-    return DropChangedError(f"{file.uri} was replaced or removed while it was read. Run it again when upstream has finished.")
+def _make_changed_error(file: Listed) -> PerennialError:
+    return DropChangedError(f"{file.uri} was replaced or deleted while it was read. Run it again when upstream has finished.")
 
 
 def _code(error: ClientError) -> str:

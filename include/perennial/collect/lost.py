@@ -1,4 +1,4 @@
-"""History that the present contract refuses, in numbers: which dates, why, and what to declare. Pure."""
+"""A summary of the history that the present contract refuses: number of dates, cause, and what to declare. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date
 from perennial.calendar import DAY
 
 MIN_DATES = 2
-"""One refused date is a gap like any other; several with one cause are a contract that does not fit them."""
+"""One refused date is an ordinary gap; several dates with the same cause mean that the contract does not fit them."""
 MAX_CAUSES = 5
 
 _FILE = re.compile(r"^[A-Za-z0-9._-]+\.csv(\.gz)?: ")
@@ -22,36 +22,37 @@ def count_refused(
     source: str, refused: Mapping[date, Iterable[str]], dates: Collection[date], *, least: int = MIN_DATES
 ) -> list[str]:
     """
-    Return one sentence for each cause that at least so many dates of a source share, the most frequent first.
+    Return one sentence for each cause that at least `least` dates of a source share, the most frequent first.
 
-    :param refused: what is wrong with each refused drop
-    :param dates: all dates that are needed and have landed, the refused ones among them
+    :param refused: problems of each refused drop
+    :param dates: all dates that are needed and have landed, including the refused ones
     """
     causes: dict[str, set[date]] = defaultdict(set)
     for day, problems in refused.items():
         for problem in problems:
             causes[_FILE.sub("", problem)].add(day)
     shared = sorted((item for item in causes.items() if len(item[1]) >= least), key=lambda item: (-len(item[1]), item[0]))
-    found = [
-        f"{source}: {len(days)} of {len(dates)} dates {'is' if len(days) == 1 else 'are'} refused by the present contract: {cause}.{_remedy(cause, days, dates)}"
+    texts = [
+        f"{source}: {len(days)} of {len(dates)} dates {'breaks' if len(days) == 1 else 'break'} the present contract: "
+        f"{cause}.{_format_remedy(cause, days, dates)}"
         for cause, days in shared[:MAX_CAUSES]
     ]
-    return found if len(shared) <= MAX_CAUSES else [*found, f"{source}: and {len(shared) - MAX_CAUSES} more causes"]
+    return texts if len(shared) <= MAX_CAUSES else [*texts, f"{source}: and {len(shared) - MAX_CAUSES} more causes"]
 
 
-def _remedy(cause: str, refused: set[date], dates: Collection[date]) -> str:
-    """Return what to declare for a column that these drops lack, or hold though it was taken out."""
+def _format_remedy(cause: str, refused: set[date], dates: Collection[date]) -> str:
+    """Return what to declare for a column that these drops lack, or that they hold though the contract no longer lists it."""
     others = [day for day in dates if day not in refused]
     is_begun = not others or max(refused) < min(others)
     is_ended = not is_begun and min(refused) > max(others)
-    if found := _MISSING.fullmatch(cause):
+    if column := _MISSING.fullmatch(cause):
         declared = "optional: true"
         if is_begun:
             declared = f"since: {max(refused) + DAY}"
         elif is_ended:
             declared = f"until: {min(refused) - DAY}"
-        return f" Declare `{declared}` for {found['name']}: dates without it have null there."
-    if found := _UNKNOWN.fullmatch(cause):
+        return f" Declare `{declared}` for {column['name']}: dates without it have null there."
+    if column := _UNKNOWN.fullmatch(cause):
         declared = f" with `until: {max(refused)}`" if is_begun else ""
-        return f" Keep {found['name']} under columns{declared}: the files of these dates hold it."
+        return f" Keep {column['name']} under columns{declared}: the files of these dates hold it."
     return ""

@@ -1,4 +1,4 @@
-"""The manifest of a drop: what upstream says it landed. It is written last, so that a drop with a manifest is whole."""
+"""The manifest of a drop: upstream's description of it. Upstream writes it last, so a drop with a manifest has fully landed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Text(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-_Count = Annotated[int, Field(ge=0, lt=2**63)]  # tables keep no larger one
+_Count = Annotated[int, Field(ge=0, lt=2**63)]  # the largest integer that tables can hold
 
 
 class _FileText(_Text):
@@ -54,49 +54,49 @@ class _FileText(_Text):
     rows: _Count
 
 
-def _format(value: JsonValue) -> JsonValue:
+def _check_format(value: JsonValue) -> JsonValue:
     if isinstance(value, bool | float):  # true == 1 == 1.0
         raise ValueError(f"expected the number 1, found {json.dumps(value)}")
     return value
 
 
 class _ManifestText(_Text):
-    format: Annotated[Literal[1], BeforeValidator(_format)]
+    format: Annotated[Literal[1], BeforeValidator(_check_format)]
     source: str
     date: str
     files: list[_FileText]
 
 
 def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None, list[str]]:
-    """Return the manifest of `source` and `day`, or None, with everything that is wrong with it."""
+    """Return the manifest of `source` and `day` (None if it is invalid), and all its problems."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_no_duplicates)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates)
     except UnicodeDecodeError as error:
         return None, [f"{FILE} is not UTF-8 at byte {error.start}"]
     except (ValueError, RecursionError) as error:
-        return None, [_shown(f"{FILE} is not valid JSON: {error}")]
+        return None, [_make_printable(f"{FILE} is not valid JSON: {error}")]
     problems = []
     for name, expected in (("source", source), ("date", day.isoformat())):
         found = value.get(name) if isinstance(value, dict) else None
         if isinstance(found, str) and found != expected:
-            problems.append(f"{FILE} is of another {name}: {found[:80]!r}, expected {expected!r}")
+            problems.append(f"{FILE} has another {name}: {found[:80]!r}, expected {expected!r}")
     try:
         text = _ManifestText.model_validate(value)
     except ValidationError as error:
-        wrong = (f"{FILE}: {_where(item['loc'])}: {_wrong(item)}" for item in error.errors(include_url=False))
-        return None, [*problems, *map(_shown, wrong)]
+        wrong = (f"{FILE}: {_format_place(item['loc'])}: {_format_error(item)}" for item in error.errors(include_url=False))
+        return None, [*problems, *map(_make_printable, wrong)]
     if not text.files:
-        problems.append(f"{FILE} names no file: the drop is empty")
+        problems.append(f"{FILE} lists no files: the drop is empty")
     names = Counter(file.name for file in text.files)
     same: dict[str, dict[str, None]] = defaultdict(dict)
     for file in text.files:
         same[file.sha256][file.name] = None
     problems.extend(_name_problem(name) for name in names if not is_file_name(name))
-    problems.extend(f"doubled: {FILE} names {name!r} {count} times" for name, count in names.items() if count > 1)
+    problems.extend(f"duplicate: {FILE} lists {name!r} {count} times" for name, count in names.items() if count > 1)
     problems.extend(
-        f"doubled: {', '.join(map(repr, called))} are the same file under {len(called)} names"
-        for called in same.values()
-        if len(called) > 1
+        f"duplicate: {', '.join(map(repr, copies))} are the same file under {len(copies)} names"
+        for copies in same.values()
+        if len(copies) > 1
     )
     if problems:
         return None, problems
@@ -110,12 +110,15 @@ def suffix(name: str) -> str:
 
 
 def _name_problem(name: str) -> str:
-    shown = name if len(name) <= 80 else name[:80] + "…"
-    return f"file name {shown!r} is not allowed: letters, digits, '.', '_' and '-', no folder, no leading dot, .csv or .csv.gz at its end"
+    cut = name if len(name) <= 80 else name[:80] + "…"
+    return (
+        f"file name {cut!r} is not allowed: use letters, digits, '.', '_' and '-', no folder and no leading dot, "
+        "and end it with .csv or .csv.gz"
+    )
 
 
-def _wrong(item: ErrorDetails) -> str:
-    """Say what was expected and what stands there."""
+def _format_error(item: ErrorDetails) -> str:
+    """Return the expected and the found value."""
     if item["type"] == "string_pattern_mismatch":
         return f"expected 64 hex digits in lower case, found {json.dumps(item['input'])[:80]}"
     if item["type"] == "model_type":
@@ -123,20 +126,20 @@ def _wrong(item: ErrorDetails) -> str:
     return item["msg"].removeprefix("Value error, ")
 
 
-def _shown(text: str) -> str:
-    """Return a text that is fit for a log: upstream's own words are cut, and what controls a terminal is written out."""
+def _make_printable(text: str) -> str:
+    """Make a text from upstream safe to log: cut it to MAX_TEXT and escape control characters."""
     cut = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in cut)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in cut)
 
 
-def _no_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {}
+def _refuse_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    values: dict[str, JsonValue] = {}
     for key, value in pairs:
-        if key in found:
-            raise ValueError(f"key {key!r} stands there twice")
-        found[key] = value
-    return found
+        if key in values:
+            raise ValueError(f"key {key!r} is listed twice")
+        values[key] = value
+    return values
 
 
-def _where(loc: tuple[int | str, ...]) -> str:
+def _format_place(loc: tuple[int | str, ...]) -> str:
     return ".".join(map(str, loc)) or "the file"

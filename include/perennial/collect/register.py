@@ -1,8 +1,8 @@
 """
-The register of accepted drops: a page a month and source, and one for each reference, moved by If-Match.
+The register of accepted drops: one page for each month and source, and one for each reference, replaced with If-Match.
 
-A drop is known by the version of what landed (of its manifest, or of the reference), which a listing tells, so that nothing is
-read to find out that nothing changed. What was accepted once stays on its page, whatever lands later.
+The version of the manifest (or of the reference) identifies a drop. A listing gives that version, so no object has to be read
+to find out that nothing changed. An accepted drop stays on its page even if another version lands later.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, Stored, canonical_json, sha256
 
 FORMAT = 1
-REMEDY = "Delete it: the drops are checked and registered again, and what is clean stays."
+REMEDY = "Delete it: the drops are checked and registered again, and clean rows stay."
 
 
 @dataclass(frozen=True, slots=True)
 class DropFile:
-    """One pinned file; `uri` is its place in the lake, `rows` the records without the header."""
+    """One pinned file; `uri` is its address in the lake, `rows` counts records without the header."""
 
     name: str
     sha256: str
@@ -54,23 +54,23 @@ Page = Mapping[tuple[date | None, str], Drop]
 
 
 def version_of(landed: Listed) -> str:
-    """Name what landed without reading it: the ETag changes with the content."""
+    """Return a name for a landed object without reading it: the ETag changes with the content."""
     return sha256(canonical_json([landed.etag, landed.size]))
 
 
 def page_of(day: date | None) -> str:
-    """Return the name of the page on which a drop of that day stands."""
+    """Return the name of the page that lists the drops of that day."""
     return "reference" if day is None else f"{day:%Y-%m}"
 
 
 def read_page(lake: Lake, source: str, page: str) -> Page:
-    """Return a page; one that nothing was written on is empty."""
+    """Return a page; a page that does not exist yet is empty."""
     uri = lake.layout.register(source, page)
     return _parse(uri, source, lake.objects.read(uri))
 
 
 def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
-    """Write accepted drops, each with its version, on their pages, beside what stands there."""
+    """Add accepted drops, each with its version, to their pages."""
     pages: dict[tuple[str, str], dict[tuple[date | None, str], Drop]] = defaultdict(dict)
     for version, drop in accepted:
         pages[drop.source, page_of(drop.day)][drop.day, version] = drop
@@ -81,7 +81,7 @@ def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
 def _write(lake: Lake, source: str, page: str, new: Page) -> None:
     uri = lake.layout.register(source, page)
     if move_head(lake.objects, uri, lambda stored: _parse(uri, source, stored), _to_json, lambda known: {**known, **new}) is None:
-        raise LostRaceError(f"{uri}: other runs were always first to write on it. Run it again when fewer runs collect at once.")
+        raise LostRaceError(f"{uri}: other runs changed it at every attempt. Run it again when fewer runs collect at once.")
 
 
 def _parse(uri: str, source: str, stored: Stored | None) -> Page:
@@ -89,15 +89,15 @@ def _parse(uri: str, source: str, stored: Stored | None) -> Page:
 
 
 def _from_json(source: str, body: dict[str, Any]) -> Page:
-    found: dict[tuple[date | None, str], Drop] = {}
+    page: dict[tuple[date | None, str], Drop] = {}
     for text, versions in body["days"].items():
         day = None if text == "reference" else date.fromisoformat(text)
         for version, drop in versions.items():
             files = tuple(_FILE.validate_python(file) for file in drop["files"])
             if not files or not isinstance(drop["rows"], int):
-                raise ValueError(f"the drop of {text} names no file, or its rows are no number")
-            found[day, version] = Drop(source, day, drop["digest"], files, drop["rows"], tuple(drop["columns"]))
-    return found
+                raise ValueError(f"the drop of {text} lists no files, or its rows are not a number")
+            page[day, version] = Drop(source, day, drop["digest"], files, drop["rows"], tuple(drop["columns"]))
+    return page
 
 
 def _to_json(page: Page) -> dict[str, JsonValue]:

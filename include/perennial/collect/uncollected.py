@@ -1,4 +1,4 @@
-"""Drops that have landed and that no run has looked at yet."""
+"""Drops that have landed and that no run has checked yet."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from perennial.lake.lake import Lake
 
 
 def uncollected_dates(lake: Lake, source: str, wanted: Iterable[date]) -> list[date]:
-    """Return, in order, the dates of a source whose drop has landed and is neither accepted nor refused as it stands now."""
+    """Return, in order, the dates of a source with a landed drop that, in its present state, is neither accepted nor refused."""
     landed = landed_drops(lake, source, wanted)
-    return [day for day, one in landed.items() if one.drop is None and not is_refused(lake, source, day, one.found)]
+    return [day for day, item in landed.items() if item.drop is None and not is_refused(lake, source, day, item.found)]

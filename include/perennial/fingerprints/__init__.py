@@ -1,1 +1,1 @@
-"""Fingerprints: names of results before they exist, from all that decides them."""
+"""Fingerprints: names of results before they exist, computed from everything that decides them."""

@@ -1,4 +1,4 @@
-"""The modules that an entry point brings along: everything that it imports of this package, directly or through others."""
+"""The modules that an entry point needs: everything that it imports from this package, directly or indirectly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perennial.fingerprints.source import Source, read_source
 
 
 class Modules:
-    """The modules of a package as its files are now, each read once."""
+    """The modules of a package in the present state of its files; each is read once."""
 
     def __init__(self, package: Path, known: Mapping[str, Source]) -> None:
         self._root = package.parent
@@ -21,38 +21,39 @@ class Modules:
 
     def closure(self, entries: Iterable[str], left_out: Collection[str]) -> dict[str, str]:
         """
-        Return {module: digest of its source} of the entry points and of all that they import, packages on the way included.
+        Return {module: digest of its source} of the entry points and all their imports, including parent packages.
 
-        A module that is left out is not followed, except for what others take from it that it has from elsewhere itself.
+        The imports of an excluded module are not followed.
+        If other modules import a name from it that it imports itself, that name is followed.
         """
-        found: dict[str, str] = {}
+        digests: dict[str, str] = {}
         todo = list(entries)
         while todo:
             module = todo.pop()
-            if module in found or module in left_out:
+            if module in digests or module in left_out:
                 continue
             source = self._source(module)
             if source is None:
                 raise ValueError(f"{module}: this installation has no such module. Install Perennial again.")
-            found[module] = source.digest
+            digests[module] = source.digest
             todo += _packages(module)
             for name in source.imports:
                 todo += self._modules_of(name, left_out)
-        return dict(sorted(found.items()))
+        return dict(sorted(digests.items()))
 
     def reached(self, entries: Iterable[str], left_out: Collection[str]) -> set[str]:
-        """Return which of the modules that are left out the closure would otherwise have met."""
+        """Return the excluded modules that the closure would otherwise contain."""
         inside = self.closure(entries, left_out)
         names = {name for module in inside for name in (*self._imports(module), *_packages(module))}
         return {module for name in names for module in (name, name.rpartition(".")[0]) if module in left_out}
 
     def _modules_of(self, name: str, left_out: Collection[str]) -> Iterator[str]:
-        """Yield the module that a name in an import statement stands for."""
+        """Yield the module that a name in an import statement refers to."""
         module, _, member = name.rpartition(".")
         if (not module or self._is_package(module)) and self._source(name) is not None:
             yield name
         elif self._source(module) is None:
-            raise ValueError(f"{name}: it is imported, and this installation has no such module. Install Perennial again.")
+            raise ValueError(f"{name}: it is imported, but this installation has no such module. Install Perennial again.")
         elif module not in left_out:
             yield module
         else:
@@ -68,7 +69,7 @@ class Modules:
         return self._source(module) is not None and module in self._packages
 
     def _source(self, module: str) -> Source | None:
-        """Return the source of a module or package; None when there is none of that name."""
+        """Return the source of a module or package, or None if it does not exist."""
         if module not in self._read:
             body = self._body(module)
             known = None if body is None else self._known.get(hashlib.sha256(body).hexdigest())
@@ -86,6 +87,6 @@ class Modules:
 
 
 def _packages(module: str) -> list[str]:
-    """Return the packages around a module: to import it runs them."""
+    """Return the parent packages of a module: its import runs them."""
     parts = module.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]

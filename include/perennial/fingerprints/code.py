@@ -1,8 +1,8 @@
 """
-The code that decides a stage's result: the modules that its entry point imports, less those that decide nothing.
+The code that decides a stage's result: the modules that its entry point imports, except those that decide nothing.
 
-A module that is new to a stage counts by itself. One that is to be left out is listed here, with the reason: what it does may be
-changed without making any result another one, or what it decides is a part of the key by its value.
+A new module of a stage counts automatically. Excluded modules are listed here, each with its reason:
+a change of the module cannot change a result, or the values that it decides are a part of the fingerprint.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from perennial.store.objects import canonical_json, sha256
 DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
     {
         "perennial": "it turns off the telemetry of ONNX Runtime",
-        "perennial.errors": "texts and exit codes of what fails, and so has no result",
-        "perennial.settings": "where stores, programs and pods are: the bytes are the same at any address",
-        "perennial.fingerprints.code": "finds out which code decides: another answer is another part of the key already",
-        "perennial.store.heads": "moves an object on a condition; what it holds is made elsewhere",
-        "perennial.fingerprints.keys": "makes the keys themselves: other keys for the same parts are other names already",
-        "perennial.lake.lake": "what a stage is handed; the values in it that decide are parts of the keys",
-        "perennial.store.objects": "moves bytes; its canonical JSON is that of the keys, so another form of it gives other keys",
-        "perennial.config.pipeline": "what pipeline.yaml may say; what it does say is a part of the keys, value by value",
+        "perennial.errors": "texts and exit codes of failures, which have no result",
+        "perennial.settings": "addresses of stores, programs and pods: the bytes are the same at any address",
+        "perennial.fingerprints.code": "finds the code that decides: another answer changes the fingerprint already",
+        "perennial.store.heads": "replaces an object on a condition; its content is computed elsewhere",
+        "perennial.fingerprints.keys": "computes the fingerprints: other fingerprints for the same parts are other names already",
+        "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",
+        "perennial.store.objects": "moves bytes; fingerprints use its canonical JSON, so another form of it changes them already",
+        "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.config.contract": "strictness in reading pipeline.yaml and job files",
-        "perennial.config.values": "which values pipeline.yaml may hold; those that it does hold are parts of the keys",
-        "perennial.train.candidates": "which module fits a candidate (a part of its code), its libraries (a part of its key)",
-        "perennial.train.plan": "plans trainings; the address of a model, by which others read it, ends in its key",
+        "perennial.config.values": "the allowed values in pipeline.yaml; its actual values are parts of the fingerprints",
+        "perennial.train.candidates": "the module of a candidate (part of its code) and its libraries (part of its fingerprint)",
+        "perennial.train.plan": "plans trainings; others read a model by its address, which ends in its fingerprint",
     }
 )
-"""For every stage."""
+"""Modules that decide nothing of any stage, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
     """
-    A stage, or a part of one with results of its own.
+    A stage, or a part of a stage that has its own results.
 
-    :param entry: the module that makes the result
-    :param decides_nothing: modules that decide nothing of this stage, with the reason
+    :param entry: the module that computes the result
+    :param decides_nothing: further modules that decide nothing of this stage, each with the reason
     """
 
     entry: str
@@ -58,9 +58,9 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
     {
         "collect": EntryPoint("perennial.collect.accept"),
         "clean": EntryPoint("perennial.clean.job"),
-        "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "makes profiles alone"}),
+        "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "computes only profiles"}),
         "profile": EntryPoint(
-            "perennial.analyse.job", {"perennial.analyse.features": "makes lookups, features and analyses alone"}
+            "perennial.analyse.job", {"perennial.analyse.features": "computes only lookups, features, labels and analyses"}
         ),
         "train": EntryPoint("perennial.train.__main__"),
         "evaluate": EntryPoint("perennial.evaluate.decision"),
@@ -77,7 +77,7 @@ def code_digest(stage: str, *more: str) -> str:
     """
     Return a digest of the code that decides the result of a stage.
 
-    :param more: modules that the stage finds by name: that of a candidate
+    :param more: modules that the stage finds by name, such as that of a candidate
     """
     modules = modules_of(stage, *more)
     digest = sha256(canonical_json({"modules": modules}))
@@ -86,15 +86,15 @@ def code_digest(stage: str, *more: str) -> str:
 
 
 def modules_behind(digest: str) -> Mapping[str, str]:
-    """Return {module: digest of its source} behind a digest that code_digest gave in this process."""
+    """Return {module: digest of its source} for a digest that code_digest returned in this process."""
     return _BEHIND[digest]
 
 
 def modules_of(stage: str, *more: str) -> dict[str, str]:
     """Return {module: digest of its source} of the code that decides the result of a stage."""
-    return _installed().closure([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
+    return _read_installed().closure([ENTRY_POINTS[stage].entry, *more], ENTRY_POINTS[stage].left_out)
 
 
 @cache
-def _installed() -> Modules:
+def _read_installed() -> Modules:
     return Modules(PACKAGE, known_sources())

@@ -1,4 +1,4 @@
-"""Keys: what names the result of a stage, so that unchanged work is recognised and a result is never taken for another."""
+"""Fingerprints name the results of stages, so that unchanged work is recognised and results are never confused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perennial.store.objects import canonical_json, sha256
 _NONE: Json = {}
 _NO_LIBRARIES: Mapping[str, str] = {}
 _MARK = 8
-"""Hex digits of a category: enough to tell, and not what tells results apart."""
+"""Hex digits for each category. They are enough to notice a change; the long digest distinguishes results."""
 
 
 class Category(StrEnum):
@@ -28,7 +28,7 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class StaleCause:
-    """One reason why a result is stale: a category, and the thing that changed; `what` is empty where it is not known."""
+    """One reason why a result is stale: a category and the thing that changed; `what` is empty if that is not known."""
 
     category: Category
     what: str = ""
@@ -48,7 +48,7 @@ def library_versions(*names: str) -> dict[str, str]:
 
 
 def _version(name: str) -> str:
-    """Return a library's version; a CPU-only build of it goes by another name and computes the same."""
+    """Return a library's version. Its CPU-only build has another name and computes the same results."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -59,7 +59,7 @@ def _version(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a key that say how a result is made, whatever it is made of."""
+    """The parts of a fingerprint that say how a result is computed, without its data."""
 
     code: str
     configuration: Json
@@ -67,18 +67,18 @@ class Parts:
 
 
 class Key(str):
-    """The key of a result: a plain text that also knows its parts, so that a change of them can be named."""
+    """The fingerprint of a result: a text that also holds its parts, so that a change of them can be named."""
 
     __slots__ = ("parts",)
     parts: Parts
 
     def __new__(cls, text: str, parts: Parts) -> Key:
-        made = super().__new__(cls, text)
-        made.parts = parts
-        return made
+        key = super().__new__(cls, text)
+        key.parts = parts
+        return key
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        """Let a copy be the plain text."""
+        """Copy and pickle the plain text only."""
         return str, (str(self),)
 
 
@@ -93,28 +93,28 @@ def make_key(
     dependencies: Json = _NONE,
 ) -> Key:
     """
-    Return the key of a stage's result: a digest of everything that decides it, then a short one of each category of cause.
+    Return the fingerprint of a stage's result: a digest of everything that decides it, then a short digest of each category.
 
-    The short ones tell what differs between two keys, wherever a key is written down: see `causes`.
+    The short digests show what differs between two fingerprints, without any other record: see `causes`.
 
-    :param of: which result it is (its date, its name)
-    :param code: digest of the code that makes it
-    :param data: digests of what it is made of
-    :param configuration: what pipeline.yaml and its SQL say about it
-    :param dependencies: which other results it rests on
+    :param of: identity of the result (its date, its name)
+    :param code: digest of the code that computes it
+    :param data: digests of its inputs
+    :param configuration: the settings of pipeline.yaml and the SQL that concern it
+    :param dependencies: other results that it depends on
     """
     parts = [_digest(part) for part in (code, data, configuration, libraries, dependencies)]
-    whole = sha256(canonical_json({"stage": stage, "of": of, "parts": dict(zip(_NAMES, parts, strict=True))}))
-    return Key(f"{whole}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
+    total = sha256(canonical_json({"stage": stage, "of": of, "parts": dict(zip(_NAMES, parts, strict=True))}))
+    return Key(f"{total}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
 
 
 def mark(part: str | Json) -> str:
-    """Return the short digest of a part, as it is in keys."""
+    """Return the short digest of a part, as fingerprints contain it."""
     return _digest(part)[:_MARK]
 
 
 def marks_of(key: str) -> dict[Category, str]:
-    """Return the short digest of each category in a key; none of an earlier Perennial's, which does not say."""
+    """Return the short digest of each category in a fingerprint; empty for one of an earlier Perennial, which has none."""
     return dict(zip(Category, _marks(key) or (), strict=False))
 
 
@@ -123,11 +123,15 @@ def _digest(part: str | Json) -> str:
 
 
 def causes(old: str, new: str) -> tuple[Category, ...]:
-    """Return in which categories two keys of one result differ. A key that does not say is of an earlier Perennial: of other code."""
+    """
+    Return the categories in which two fingerprints of one result differ.
+
+    A fingerprint without short digests is of an earlier Perennial, and therefore of other code.
+    """
     before, after = _marks(old), _marks(new)
     if before is None or after is None:
         return (Category.CODE,)
-    return tuple(cause for cause, one, other in zip(Category, before, after, strict=True) if one != other)
+    return tuple(cause for cause, a, b in zip(Category, before, after, strict=True) if a != b)
 
 
 def _marks(key: str) -> list[str] | None:

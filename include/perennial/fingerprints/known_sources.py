@@ -1,8 +1,8 @@
 """
-What the modules of this package come down to, found out once: parsing all of them takes half a second, which no task should.
+A cache of the parsed modules of this package: parsing all of them takes half a second, which is too long for a task.
 
-The file is made at set-up and in images. It is named by content (a module's bytes), so it may lack a module but never be wrong about
-one: an edited module is not in it, and is parsed.
+The file is written at set-up and in images. Its entries are named by content (the bytes of a module),
+so it may lack a module but is never wrong about one: an edited module is not in it, and is parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def known_sources(package: Path = PACKAGE) -> dict[str, Source]:
-    """Return what is known, by the SHA-256 of a module's bytes; nothing where the file is missing or made by other code than this."""
+    """Return the cache by the SHA-256 of a module's bytes; empty if the file is missing or was written by other code."""
     try:
         stored = json.loads(_file(package).read_bytes())
         if stored["made_by"] != _made_by():
@@ -33,24 +33,24 @@ def known_sources(package: Path = PACKAGE) -> dict[str, Source]:
 
 
 def keep_sources(package: Path = PACKAGE) -> Path:
-    """Write down what every module of the package comes down to now, unless that is written down already; return the file."""
-    known, found = known_sources(package), {}
+    """Write the cache of all modules of the package if it has changed; return its file."""
+    known, sources = known_sources(package), {}
     for path in package.rglob("*.py"):
         body = path.read_bytes()
         digest = hashlib.sha256(body).hexdigest()
-        with suppress(SyntaxError):  # in the middle of an edit: whoever imports it hears of it
-            found[digest] = known.get(digest) or read_source(body)
+        with suppress(SyntaxError):  # a file in the middle of an edit: its import reports the error
+            sources[digest] = known.get(digest) or read_source(body)
     file = _file(package)
-    if found != known:
-        _replace(file, found)
+    if sources != known:
+        _replace(file, sources)
     return file
 
 
 def _replace(file: Path, sources: Mapping[str, Source]) -> None:
-    """Write the file whole: others may read it, and write it, at the same time."""
+    """Replace the file atomically: other processes may read and write it at the same time."""
     content = {
         "made_by": _made_by(),
-        "sources": {name: [one.digest, " ".join(one.imports)] for name, one in sorted(sources.items())},
+        "sources": {name: [item.digest, " ".join(item.imports)] for name, item in sorted(sources.items())},
     }
     new = file.with_name(f"{file.name}.{os.getpid()}")
     new.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
@@ -58,12 +58,12 @@ def _replace(file: Path, sources: Mapping[str, Source]) -> None:
 
 
 def _file(package: Path) -> Path:
-    """Return the file beside the package, where no image's checksum of the sources sees it."""
+    """Return the path of the file. It is beside the package, where the images' checksums of the sources do not cover it."""
     return package.with_name(f"{package.name}.sources.json")
 
 
 def _made_by() -> str:
-    """Name the code and the Python that read sources: others may find something else in the same bytes."""
+    """Return a name for the Python version and the code that parse sources: others may parse the same bytes differently."""
     return f"{sys.version_info.major}.{sys.version_info.minor} {hashlib.sha256(Path(source.__file__).read_bytes()).hexdigest()}"
 
 

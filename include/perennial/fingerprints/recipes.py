@@ -1,7 +1,7 @@
 """
-Recipes: how results are made (code, configuration, libraries), kept so that a change of them can be named later.
+Recipes: the code, configuration and libraries of results, stored so that a change of them can be named later.
 
-A key tells in which categories it differs from another one, by short digests. A recipe is the text behind such a digest.
+The short digests of two fingerprints show the categories in which they differ. A recipe is the text behind these digests.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from perennial.store.objects import canonical_json, sha256
 
 FORMAT = 1
 _kept: set[str] = set()
-"""The recipes that this process has stored: a backfill judges sixty dates in one way."""
+"""The recipes that this process has stored already: a backfill judges sixty dates with the same recipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """
-    How one kind of result is made.
+    The recipe of one kind of result.
 
-    :param code: digest of the code, as it is in keys
-    :param modules: {module: digest} behind it
+    :param code: digest of the code, as fingerprints contain it
+    :param modules: {module: digest} behind that digest
     """
 
     code: str
@@ -36,7 +36,7 @@ class Recipe:
     libraries: Mapping[str, str]
 
     def texts(self) -> dict[Category, tuple[str, Json]]:
-        """Return by category the short digest that keys have of it, and the text behind that."""
+        """Return by category its short digest in fingerprints, and the text behind it."""
         return {
             Category.CODE: (mark(self.code), self.modules),
             Category.CONFIGURATION: (mark(self.configuration), self.configuration),
@@ -45,7 +45,7 @@ class Recipe:
 
 
 def recipe_of(key: Key) -> Recipe:
-    """Return how the result of a key is made."""
+    """Return the recipe of the result that a fingerprint names."""
     parts = key.parts
     plain = json.loads(canonical_json({"configuration": parts.configuration, "libraries": parts.libraries}))
     return Recipe(parts.code, modules_behind(parts.code), **plain)
@@ -53,9 +53,9 @@ def recipe_of(key: Key) -> Recipe:
 
 def keep_recipes(lake: Lake, stage: str, keys: Mapping[str, Key]) -> None:
     """
-    Store how a stage is about to make its results, once for each way: one small object.
+    Store the recipes with which a stage is about to compute its results. Each set of recipes is one small object, stored once.
 
-    :param keys: for each kind of result (a table, a candidate), the key of any one
+    :param keys: for each kind of result (a table, a candidate), the fingerprint of any result of that kind
     """
     recipes = {name: asdict(recipe_of(key)) for name, key in sorted(keys.items())}
     body = canonical_json({"format": FORMAT, "recipes": recipes})
@@ -66,9 +66,9 @@ def keep_recipes(lake: Lake, stage: str, keys: Mapping[str, Key]) -> None:
 
 
 def read_recipes(lake: Lake, stage: str) -> dict[str, list[Recipe]]:
-    """Return for each kind of result of a stage the recipes that it was made with."""
-    found: dict[str, list[Recipe]] = {}
+    """Return for each kind of result of a stage the recipes with which it was computed."""
+    recipes: dict[str, list[Recipe]] = {}
     for uri in lake.objects.list(lake.layout.recipes(stage)):
         for name, stored in lake.objects.read_existing(uri).json()["recipes"].items():
-            found.setdefault(name, []).append(Recipe(**stored))
-    return found
+            recipes.setdefault(name, []).append(Recipe(**stored))
+    return recipes

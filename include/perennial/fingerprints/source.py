@@ -1,4 +1,4 @@
-"""The source of one module, reduced to what it does: comments, docstrings, layout and imports for type checkers left out. Pure."""
+"""The source of one module without comments, docstrings, layout and imports for type checkers. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PACKAGE = __name__.partition(".")[0]
 @dataclass(frozen=True, slots=True)
 class Source:
     """
-    What a module's source comes down to.
+    The digest and the imports of a module's source.
 
     :param digest: SHA-256 of its syntax tree
-    :param imports: what it imports of this package, wherever the statement is: `a.b` for `import a.b`, `a.b.c` for
-        `from a.b import c`, which may name a module or something in one
+    :param imports: names that it imports from this package, at any place in the module: `a.b` for `import a.b`,
+        `a.b.c` for `from a.b import c`, where `c` may be a module or a name in one
     """
 
     digest: str
@@ -25,14 +25,14 @@ class Source:
 
 
 def read_source(body: bytes) -> Source:
-    """Return what the source of a module comes down to; raise SyntaxError for what Python cannot read."""
+    """Return the digest and the imports of a module's source; raise SyntaxError if Python cannot parse it."""
     tree = _Strip().visit(ast.parse(body))
-    found = {name for node in ast.walk(tree) for name in _imported(node) if name.partition(".")[0] == _PACKAGE}
-    return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(found)))
+    imports = {name for node in ast.walk(tree) for name in _list_imports(node) if name.partition(".")[0] == _PACKAGE}
+    return Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imports)))
 
 
 class _Strip(ast.NodeTransformer):
-    """Takes out what decides nothing: texts that are statements (docstrings), and what only a type checker reads."""
+    """Removes code that decides nothing: texts that are statements (docstrings), and code that only type checkers read."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
@@ -48,7 +48,7 @@ def _is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _imported(node: ast.AST) -> Iterator[str]:
+def _list_imports(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Which lake this is: what tells it from every other, wherever it is reached and however it is called there."""
+"""The identity of a lake: a mark that distinguishes it from all others, independent of its address and name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORMAT = 1
 
 
 def lake_mark(objects: Objects) -> str:
-    """Return the lake's mark, twelve hex digits, drawn when it is first asked for."""
+    """Return the lake's mark: twelve hex digits, drawn at random by the first call."""
     uri = f"{lake_root()}/identity.json"
     if objects.read(uri) is None:
         objects.create(uri, canonical_json({"format": FORMAT, "mark": secrets.token_hex(6)}))

@@ -1,4 +1,4 @@
-"""Rows of the features with the labels that are known later: joined by date and row key, and what is left over is counted."""
+"""The join of features with labels that are known later, by date and row key; rows without a match are counted."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FEATURE, _LABEL = "__feature", "__label"
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """
-    Features that have a label, in their order, with the label as a column.
+    The features that have a label, in their order, with the label as a column.
 
-    :param unlabelled: rows of the features that have no label (no row of labels.sql, or null there); they are left out
-    :param unmatched: rows of labels.sql that belong to no row of the features; they are ignored
+    :param unlabelled: number of features without a label (no row in labels.sql, or null there); they are left out
+    :param unmatched: number of rows of labels.sql without a row in the features; they are ignored
     """
 
     table: pa.Table
@@ -37,27 +37,27 @@ def label_columns(row_key: Sequence[str], label: str) -> list[str]:
 
 
 def join_labels(features: pa.Table, labels: pa.Table, row_key: Sequence[str], label: str) -> Labelled:
-    """Join labels to features by (date, row key); a null in a key belongs to nothing. Refuse a key that has two labels."""
+    """Join labels to features by (date, row key); refuse a key with two labels. A key with a null matches nothing."""
     import pyarrow.compute as pc
 
     names = list(dict.fromkeys(["date", *row_key]))
     _require_same_types(features, labels, names)
-    pairs = _numbered(features, names, _FEATURE).join(_numbered(labels, names, _LABEL), keys=names, join_type="inner")
-    pairs = pairs.sort_by(_FEATURE).combine_chunks()  # the join's own order is that of its threads
+    pairs = _add_row_number(features, names, _FEATURE).join(_add_row_number(labels, names, _LABEL), keys=names, join_type="inner")
+    pairs = pairs.sort_by(_FEATURE).combine_chunks()  # the order of the join depends on its threads
     if len(pc.unique(pairs[_FEATURE])) < pairs.num_rows:
         counts = pairs.group_by(names).aggregate([([], "count_all")])
-        doubled = counts.filter(pc.greater(counts["count_all"], 1)).select(names).slice(0, EXAMPLES).to_pylist()
+        duplicates = counts.filter(pc.greater(counts["count_all"], 1)).select(names).slice(0, EXAMPLES).to_pylist()
         raise RefusedError(
             "Labels: some rows have more than one label",
-            [", ".join(f"{name}={value}" for name, value in key.items()) for key in doubled],
-            "labels.sql may yield each row key once a date: aggregate there.",
+            [", ".join(f"{name}={value}" for name, value in key.items()) for key in duplicates],
+            "labels.sql may return each row key once for each date: aggregate there.",
         )
     matched = features.take(pairs[_FEATURE]).append_column(label, labels[label].take(pairs[_LABEL]))
     known = matched.filter(pc.is_valid(matched[label]))
     return Labelled(known, features.num_rows - known.num_rows, labels.num_rows - pairs.num_rows)
 
 
-def _numbered(table: pa.Table, names: Sequence[str], number: str) -> pa.Table:
+def _add_row_number(table: pa.Table, names: Sequence[str], number: str) -> pa.Table:
     import pyarrow as pa
 
     return table.select(names).append_column(number, pa.array(np.arange(table.num_rows)))
@@ -68,5 +68,5 @@ def _require_same_types(features: pa.Table, labels: pa.Table, names: Sequence[st
     problems = [f"{name}: {theirs} in labels.sql, {ours} in features.sql" for name, ours, theirs in types if ours != theirs]
     if problems:
         raise RefusedError(
-            "Labels: their row key is of another type than that of the features", problems, "Cast it in labels.sql."
+            "Labels: the types of their row key differ from those in the features", problems, "Cast it in labels.sql."
         )

@@ -1,4 +1,4 @@
-"""What a stage is handed: one pipeline, its place in the lake, and the means to read and write there."""
+"""The context of a stage: one pipeline, its place in the lake, and the means to read and write there."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Lake:
     tables: Tables
 
     def at_one_moment(self) -> Lake:
-        """Return the same lake, each object, listing and table as it is when it is asked for first: for questions that change nothing."""
+        """Return the same lake, but read each object, listing and table only once: for a group of queries that change nothing."""
         return replace(self, objects=self.objects.at_one_moment(), tables=self.tables.at_one_moment())
 
 
 def open_lake(pipeline: Pipeline, space: str = "main") -> Lake:
-    """Open a pipeline's part of the lake; nothing is contacted before the first use."""
+    """Open a pipeline's part of the lake. The first use connects to the stores, not this call."""
     layout = Layout(lake_root(), space, pipeline.name)
     return Lake(pipeline, layout, Objects(), Tables(layout.database))

@@ -1,4 +1,4 @@
-"""Where everything of a pipeline lives in the lake: one prefix for each (space, pipeline)."""
+"""The addresses of a pipeline's objects in the lake: one prefix for each (space, pipeline)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perennial.settings import get_settings
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Addresses of one pipeline in one space; production's space is `main`."""
+    """The addresses of one pipeline in one space; production's space is `main`."""
 
     lake: str
     space: str
@@ -18,7 +18,7 @@ class Layout:
 
     @property
     def root(self) -> str:
-        """Return the prefix of everything, without a / at its end."""
+        """Return the prefix of all objects, without a / at the end."""
         return f"{self.lake}/{self.space}/{self.pipeline}"
 
     @property
@@ -36,19 +36,19 @@ class Layout:
         return f"{self.root}/raw/{digest}{suffix}"
 
     def register(self, source: str, page: str) -> str:
-        """Return one page of the register of accepted drops: a month (YYYY-MM), or 'reference'."""
+        """Return the address of one page of the register of accepted drops: a month (YYYY-MM), or 'reference'."""
         return f"{self.root}/drops/{source}/{page}.json"
 
     def refusals(self, source: str) -> str:
-        """Return the prefix of the records of what was refused of a source."""
+        """Return the prefix of a source's refusals."""
         return f"{self.root}/refused/{source}/"
 
     def refused_drop(self, source: str, day: date, state: str) -> str:
-        """Return the record of why collect refused a drop, named by all that the refusal rests on."""
+        """Return the address of collect's refusal of a drop, named by everything that the refusal depends on."""
         return f"{self.refusals(source)}{day}/{state}.json"
 
     def refusal(self, source: str, day: date | None, key: str) -> str:
-        """Return the record of why cleaning refused a drop (day None: a reference)."""
+        """Return the address of clean's refusal of a drop (day None: a reference)."""
         return f"{self.refusals(source)}{day or 'reference'}/{key}.json"
 
     def job(self, digest: str) -> str:
@@ -56,23 +56,23 @@ class Layout:
         return f"{self.root}/jobs/{digest}.json"
 
     def recipes(self, stage: str) -> str:
-        """Return the prefix of the ways in which a stage has made its results."""
+        """Return the prefix of a stage's recipes."""
         return f"{self.root}/recipes/{stage}/"
 
     def recipe(self, stage: str, digest: str) -> str:
-        """Return one way in which a stage made its results, named by its content."""
+        """Return the address of one recipe of a stage, named by its content."""
         return f"{self.recipes(stage)}{digest}.json"
 
     def costs(self, stage: str) -> str:
-        """Return the prefix of what the Spark jobs of a stage cost."""
+        """Return the prefix of the cost records of a stage's Spark jobs."""
         return f"{self.root}/costs/{stage}/"
 
     def cost(self, stage: str, first: str, last: str, digest: str) -> str:
-        """Return the record of what the job of these dates cost, named by the job's content."""
+        """Return the address of the cost record of the job of these dates, named by the job's content."""
         return f"{self.costs(stage)}{first}_{last}_{digest}.json"
 
     def model_manifest(self, candidate: str, day: date, key: str) -> str:
-        """Return the manifest of one trained candidate; it is written last."""
+        """Return the address of the manifest of one trained candidate; the manifest is written last."""
         return f"{self.root}/models/{candidate}/{day}/{key}.json"
 
     def blob(self, digest: str) -> str:
@@ -80,35 +80,35 @@ class Layout:
         return f"{self.root}/blobs/{digest}"
 
     def decision(self, day: date, digest: str) -> str:
-        """Return one decision object."""
+        """Return the address of one decision."""
         return f"{self.root}/decisions/{day}/{digest}.json"
 
     @property
     def chain(self) -> str:
-        """Return the head of the chain of decisions and interventions."""
+        """Return the address of the decision log: all decisions and interventions."""
         return f"{self.root}/decisions/chain.json"
 
     @property
     def experiment(self) -> str:
-        """Return the settings of the experiment whose space this is."""
+        """Return the address of the experiment's settings, if the space belongs to an experiment."""
         return f"{self.root}/experiment.json"
 
     @property
     def reports(self) -> str:
-        """Return the prefix of the reports' pages."""
+        """Return the prefix of the reports."""
         return f"{self.root}/reports/"
 
     def report(self, first: date, last: date) -> str:
-        """Return the page of the report over these dates."""
+        """Return the address of the report over these dates."""
         return f"{self.reports}{first}_{last}.html"
 
     def release(self, release: str) -> str:
-        """Return the manifest of a release."""
+        """Return the address of the manifest of a release."""
         return f"{self.root}/releases/{release}.json"
 
     @property
     def active(self) -> str:
-        """Return the pointer to the release that serves."""
+        """Return the address of the pointer to the serving release."""
         return f"{self.root}/endpoint/active.json"
 
 

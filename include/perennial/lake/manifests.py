@@ -1,4 +1,4 @@
-"""The manifests of models and releases, as they are stored."""
+"""The stored form of the manifests of models and releases."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from perennial.store.json_value import Json
 
 
 class StoredFile(TypedDict):
-    """A file of a model or a release: its digest is its address."""
+    """A file of a model or a release; its digest gives its address."""
 
     sha256: str
     size: int
 
 
 class Measured(TypedDict):
-    """What a training cost."""
+    """The cost of a training."""
 
     seconds: NotRequired[float]
     cpu_seconds: float
@@ -23,9 +23,9 @@ class Measured(TypedDict):
 
 class ModelManifest(TypedDict):
     """
-    A trained candidate. All of it but `measured` is a function of its job.
+    A trained candidate. Every field except `measured` is a function of its job.
 
-    The labels' digests and counts are there where labels have a table of their own. Dates are ISO texts.
+    The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts.
     """
 
     format: int

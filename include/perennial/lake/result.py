@@ -12,7 +12,7 @@ from perennial.store.json_value import JsonValue
 
 
 class Outcome(StrEnum):
-    """Whether a stage had anything to do."""
+    """The outcome of a stage: it did its work, had nothing to do, or was skipped."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
@@ -21,22 +21,22 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The base of all results; their JSON has the fields in this order."""
+    """The base class of all results; their JSON has the fields in the order of their definition."""
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset()
-    """Fields that the JSON leaves out where they are None."""
+    """Fields that the JSON omits if they are None."""
 
     outcome: Outcome
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the result in values that JSON has."""
+        """Return the result as JSON values."""
         values = asdict(self, dict_factory=_plain_values)
         return {name: value for name, value in values.items() if value is not None or name not in self.WHERE_KNOWN}
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped(Result):
-    """A stage that was left out, and the reason."""
+    """A skipped stage, with the reason."""
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"date", "candidate"})
 
@@ -51,7 +51,7 @@ def _plain_values(fields: Iterable[tuple[str, Any]]) -> dict[str, JsonValue]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a date as its text and an outcome as its word: Airflow stores other types with the names of their classes."""
+    """Return a date as ISO text and an enum as its value: Airflow would store the names of their classes too."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, tuple):

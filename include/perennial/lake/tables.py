@@ -1,4 +1,4 @@
-"""Reading Iceberg tables without a JVM. Spark is the only writer; what it commits about each partition is read here."""
+"""Reads Iceberg tables without a JVM, and the record of each partition in the commits of Spark, the only writer."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 PROPERTY = "perennial."
 DATES_AT_ONCE = 7
-"""For a RowsReader that goes through many dates: a fifth more rows in memory, with a window of four weeks."""
+"""Dates that a RowsReader reads ahead: with a window of four weeks, it holds a fifth more rows in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
     """
-    What a commit says about one partition: the key of its inputs, the digest of its content, its rows.
+    The record of one partition in a commit: its fingerprint, the digest of its content, its number of rows.
 
-    `schema` is the number of the columns (Iceberg's schema id) that its rows were written with.
+    `schema` is the number (Iceberg's schema id) of the columns with which its rows were written.
     """
 
     key: str
@@ -45,12 +45,12 @@ class Partition:
 
 def refuse_changed(held: Mapping[str, str], made: Mapping[str, Partition], what: str) -> None:
     """
-    Refuse partitions that come out otherwise than before although nothing that decides them has changed.
+    Refuse partitions whose content differs from before although nothing that decides them has changed.
 
-    :param held: by day, the digest that stands there under the very key that is made again
+    :param held: by day, the digest that the table holds under the same fingerprint
     """
     changed = [
-        f"{day}: digest {made[day].digest[:12]}, it was {digest[:12]}"
+        f"{day}: digest {made[day].digest[:12]}, before {digest[:12]}"
         for day, digest in sorted(held.items())
         if day in made and made[day].digest != digest
     ]
@@ -58,32 +58,32 @@ def refuse_changed(held: Mapping[str, str], made: Mapping[str, Partition], what:
         raise RefusedError(
             f"{what}: the same inputs give another result",
             changed,
-            "It stays as it was. Look for what its dates do not decide alone: reads that no date bounds (further back than "
-            "training.lookback_days, or later than the date), the order of rows, first(), sums of doubles.",
+            "The table was not changed. Look for anything that its dates do not decide alone: reads that are not bounded by date "
+            "(further back than training.lookback_days, or later than the date), the order of rows, first(), sums of doubles.",
         )
 
 
 WITHDRAWN = Partition("", "", 0)
-"""What a commit says about a partition that it took away: its drop was replaced by one that is refused."""
+"""The record of a withdrawn partition in a commit: a refused drop replaced its drop, or its date became a rest date."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """A table at one snapshot: its partitions by day (ISO date, or 'reference'), and how to read exactly these."""
+    """A table at one snapshot: its partitions by day (ISO date, or 'reference'), and the addresses to read exactly these."""
 
     name: str
     metadata_location: str | None
     snapshot_id: int | None
     partitions: dict[str, Partition]
     reshaped: frozenset[str] = frozenset()
-    """Days whose rows were written before the table's columns changed: null where a column is new or has another type now."""
+    """Days whose rows were written before the table's columns changed: a column that is new or retyped is null there."""
 
     def get(self, day: date) -> Partition | None:
-        """Return what is recorded about a day, or None."""
+        """Return the partition of a day, or None."""
         return self.partitions.get(day.isoformat())
 
     def get_complete(self, day: date) -> Partition | None:
-        """Return what is recorded about a day whose rows were written with the table's present columns, or None."""
+        """Return the partition of a day if its rows were written with the table's present columns, or None."""
         return None if day.isoformat() in self.reshaped else self.get(day)
 
 
@@ -107,11 +107,11 @@ class Tables:
         return load_catalog("ice", type="hive", uri=_metastore_uri(), **file_io_properties())
 
     def at_one_moment(self) -> Tables:
-        """Return the same tables, each as it is when it is asked for first: for questions that change nothing."""
-        return _Remembered(self.database)
+        """Return the same tables, but read the state of each only once: for a group of queries that change nothing."""
+        return _CachedTables(self.database)
 
     def state(self, table: str) -> TableState:
-        """Return the state of a table; one that does not exist yet has no partitions."""
+        """Return the state of a table; a table that does not exist yet has no partitions."""
         from pyiceberg.exceptions import NoSuchTableError
         from thrift.Thrift import TApplicationException
 
@@ -122,9 +122,9 @@ class Tables:
             return TableState(name, None, None, {})
         except TApplicationException as error:
             raise RefusedError(
-                f"{name}: the metastore at {_metastore_uri()} does not know a call that Spark's client needs",
+                f"{name}: the metastore at {_metastore_uri()} does not support a call that Spark's client needs",
                 [str(error)],
-                "Use a Hive metastore of version 2.3, 3.1 or 4.0.0: later ones have removed it.",
+                "Use a Hive metastore of version 2.3, 3.1 or 4.0.0: later versions have removed the call.",
             ) from error
         snapshot = loaded.current_snapshot()
         if snapshot is None:
@@ -133,7 +133,7 @@ class Tables:
         return TableState(name, loaded.metadata_location, snapshot.snapshot_id, partitions, reshaped)
 
 
-class _Remembered(Tables):
+class _CachedTables(Tables):
     def __init__(self, database: str) -> None:
         super().__init__(database)
         self._states: dict[str, TableState] = {}
@@ -149,42 +149,44 @@ class _Remembered(Tables):
 
 def read_partitions(metadata: TableMetadata, snapshot: Snapshot | None) -> tuple[dict[str, Partition], frozenset[str]]:
     """
-    Walk a snapshot's ancestors, newest first; the first word about a partition holds. Return also the days that were reshaped.
+    Return the partitions of a snapshot, and the days that were reshaped.
 
-    Rows written with other columns than the table has now are not what their key promised: a column that was dropped and added
-    again is null in them. Such a partition keeps its rows and loses its key, so that it counts as stale; its digest names what
-    is left of it.
+    It walks the snapshot's ancestors, newest first: the most recent snapshot that mentions a partition wins.
+
+    Rows that were written with other columns than the present ones no longer match their fingerprint:
+    a column that was dropped and added again is null in them.
+    Therefore the partition keeps its rows but loses its fingerprint and counts as stale. Its digest names the remaining content.
     """
     schemas = {schema.schema_id: schema for schema in metadata.schemas}
     current = schemas[metadata.current_schema_id]
-    found: dict[str, Partition] = {}
+    partitions: dict[str, Partition] = {}
     reshaped: set[str] = set()
     while snapshot is not None:
         for name, value in (snapshot.summary.additional_properties if snapshot.summary else {}).items():
             day = name.removeprefix(PROPERTY)
-            if not name.startswith(PROPERTY) or day in found:
+            if not name.startswith(PROPERTY) or day in partitions:
                 continue
-            found[day] = partition = Partition(**json.loads(value))
-            # Commits of earlier versions name no columns: those of the snapshot itself are theirs.
+            partitions[day] = partition = Partition(**json.loads(value))
+            # Commits of earlier versions do not record their columns: they are those of the snapshot itself.
             number = snapshot.schema_id if partition.schema is None else partition.schema
             written = schemas.get(number) if number is not None else None
             if partition != WITHDRAWN and number != current.schema_id and not _is_same(written, current):
-                found[day] = replace(partition, key="", digest=_digest_of_rest(partition.digest, written, current))
+                partitions[day] = replace(partition, key="", digest=_digest_of_rest(partition.digest, written, current))
                 reshaped.add(day)
         parent = snapshot.parent_snapshot_id
         snapshot = metadata.snapshot_by_id(parent) if parent is not None else None
-    return {day: partition for day, partition in found.items() if partition != WITHDRAWN}, frozenset(reshaped)
+    return {day: partition for day, partition in partitions.items() if partition != WITHDRAWN}, frozenset(reshaped)
 
 
 def _is_same(written: Schema | None, current: Schema) -> bool:
-    """Tell whether two schemas hold the same columns in the same order; a schema that was cleaned up (None) is another."""
+    """Return whether two schemas have the same columns in the same order; a schema that was cleaned up (None) differs."""
     return written is not None and [field.field_id for field in written.fields] == [field.field_id for field in current.fields]
 
 
 def _digest_of_rest(digest: str, written: Schema | None, current: Schema) -> str:
-    """Return a digest of rows that were written with other columns, as the present columns show them."""
-    left = {field.field_id for field in written.fields} if written is not None else set()
-    columns = [[field.name, str(field.field_type), field.field_id in left] for field in current.fields]
+    """Return a digest of rows that were written with other columns, as they read with the present columns."""
+    remaining = {field.field_id for field in written.fields} if written is not None else set()
+    columns = [[field.name, str(field.field_type), field.field_id in remaining] for field in current.fields]
     return sha256(json.dumps([digest, columns], separators=(",", ":")).encode()).hexdigest()
 
 
@@ -209,8 +211,8 @@ def file_io_properties() -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """What a reader holds of one table: the rows of some days at one snapshot, of some columns."""
+class _HeldRows:
+    """The part of one table that a reader holds: some columns of some days at one snapshot."""
 
     place: tuple[str, int, tuple[str, ...]]
     days: Set[date] = frozenset()
@@ -219,24 +221,24 @@ class _Held:
 
 class RowsReader:
     """
-    Reads rows of tables by date; of two readings of a table after each other the second reads only the dates that the first did not.
+    A reader of rows by date that keeps the rows of the last call: the next call reads only the other dates.
 
-    :param ahead: how many dates after the last one are read along, where readings follow date after date: opening a table anew for
-        each date costs more than its rows
+    :param ahead: number of further dates to read after the last one, for calls that advance date by date:
+        opening a table again for each date costs more than reading its rows
     """
 
     def __init__(self, ahead: int = 0) -> None:
         self._ahead = ahead
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _HeldRows] = {}
 
     def read(self, metadata_location: str, snapshot_id: int, days: Iterable[date], columns: Sequence[str]) -> pa.Table:
-        """Return what `read_rows` would."""
+        """Return the same rows as `read_rows`."""
         import pyarrow as pa
 
         table, place, wanted = metadata_location.rpartition("/")[0], (metadata_location, snapshot_id, tuple(columns)), set(days)
         held = self._held.get(table)
         if held is None or held.place != place:
-            held = _Held(place)
+            held = _HeldRows(place)
         missing = wanted - held.days
         if missing or held.rows is None:
             last = max(wanted)
@@ -244,7 +246,7 @@ class RowsReader:
             missing |= {last + timedelta(days=after) for after in range(1, self._ahead + 1)} - kept
             read = read_rows(metadata_location, snapshot_id, missing, columns)
             rows = read if held.rows is None else pa.concat_tables([of_days(held.rows, kept), read])
-            held = _Held(place, kept | missing, rows)
+            held = _HeldRows(place, kept | missing, rows)
         self._held[table] = held
         return of_days(held.rows, wanted)
 
@@ -267,7 +269,7 @@ def read_rows(
     """
     Return the given columns of the given days at exactly one snapshot, unordered.
 
-    It needs no metastore, only the object store: this is how training pods read.
+    It needs only the object store and no metastore, so training pods can use it.
     """
     import pyarrow as pa
     from pyiceberg.expressions import In
@@ -282,12 +284,12 @@ def read_rows(
         raise RefusedError(
             f"{table.location().rpartition('/')[2]}: its rows lack columns of the present pipeline.yaml",
             missing,
-            "Run a date: analyse brings them.",
+            "Run a date: analyse adds them.",
         )
     rows = table.scan(
         row_filter=In(day_column, wanted),  # type: ignore[arg-type, call-arg]
         selected_fields=tuple(columns),
         snapshot_id=snapshot_id,
     ).to_arrow()
-    # pyiceberg gives texts another type where a file has no such column, or where there are no rows at all.
+    # pyiceberg gives texts another type if a file lacks the column, or if there are no rows.
     return rows.cast(pa.schema([f.with_type(pa.string()) if pa.types.is_large_string(f.type) else f for f in rows.schema]))

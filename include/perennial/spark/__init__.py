@@ -1,1 +1,1 @@
-"""The parts that Spark jobs share, and how they are submitted."""
+"""The parts that Spark jobs share, and their submission."""

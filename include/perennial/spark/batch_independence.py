@@ -1,8 +1,9 @@
 """
 Check that a date's result does not depend on the other dates in its batch.
 
-A job of many dates shows its queries the rows of all of them. A query whose reads no date bounds (no lower end, or past the date)
-then gives another result than a run of one date would, under the same key: one of the dates is made alone as well, and compared.
+A job of many dates shows the rows of all of them to its queries. A query that does not bound its reads by date
+(no lower bound, or past the date) then gives another result than a run of one date would, under the same fingerprint.
+Therefore one of the dates is also computed alone, and the two results are compared.
 """
 
 from __future__ import annotations
@@ -19,45 +20,45 @@ from perennial.spark.sql import failing_on_rows, quoted
 from perennial.spark.tables import days_filter
 
 CLOSE = 1e-9
-"""Relative. Sums of doubles depend on the order of the rows, which differs between the two: that is no other result."""
+"""Relative tolerance: sums of doubles depend on the order of the rows, which may differ between the two results."""
 
 
 def middle(days: Iterable[str]) -> str:
-    """Return one of several dates (ISO), with others before and after it: the one to compare."""
+    """Return the date (ISO) to compare: one with other dates before and after it."""
     dates = sorted(days)
     return dates[len(dates) // 2]
 
 
 def compared(days: Iterable[str]) -> list[str]:
-    """Return the dates (ISO) to compare: the one in the middle; both of two, since neither lies between others."""
+    """Return the dates (ISO) to compare: the middle one, or both of two dates, since neither lies between others."""
     dates = sorted(days)
     return dates if len(dates) == 2 else [middle(dates)]
 
 
 def check_batch_independence(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
-    """Refuse the rows of a query when those of `day` differ, by more than rounding, from what the query yields for it alone."""
+    """Refuse a query if its rows for `day` in the batch differ, by more than rounding, from its rows for that day alone."""
     names = [field.name for field in among.schema if field.name != day_column]
     with failing_on_rows(file):
-        ours, others = (_summary(rows, day_column, day) for rows in (among, alone))
-    differ = [name for name, a, b in zip(["rows", *names], ours, others, strict=True) if not _is_close(a, b)]
+        batch_sums, alone_sums = (_summarize(rows, day_column, day) for rows in (among, alone))
+    differ = [name for name, a, b in zip(["rows", *names], batch_sums, alone_sums, strict=True) if not _is_close(a, b)]
     if differ:
-        count = f"{ours[0]} rows among the dates that are made with it, {others[0]} alone"
+        count = f"{batch_sums[0]} rows in the batch, {alone_sums[0]} alone"
         raise RefusedError(
-            f"{file}: {day} gives another result alone",
+            f"{file}: the result for {day} depends on the other dates in its batch",
             [f"{count}; columns that differ: {', '.join(differ[1:] if differ[0] == 'rows' else differ) or 'none'}"],
-            f"The query sees the rows of all dates that are made at once. {remedy}",
+            f"The query sees the rows of all dates in the batch. {remedy}",
         )
 
 
-def _summary(rows: DataFrame, day_column: str, day: str) -> list[float]:
-    """Return the number of rows, and of each column the sum of its values' sizes: one fact a column, since each is compiled code."""
-    asked = [f"sum({_size(field)})" for field in rows.schema if field.name != day_column]
-    found: Any = rows.where(days_filter(day_column, [day])).selectExpr("count(1)", *asked).first()
-    return [0 if value is None else value for value in found]
+def _summarize(rows: DataFrame, day_column: str, day: str) -> list[float]:
+    """Return the number of rows, and for each column one sum: Spark compiles each expression, so there are few."""
+    sums = [f"sum({_cell_number(field)})" for field in rows.schema if field.name != day_column]
+    summary: Any = rows.where(days_filter(day_column, [day])).selectExpr("count(1)", *sums).first()
+    return [0 if value is None else value for value in summary]
 
 
-def _size(field: T.StructField) -> str:
-    """Return a number for a cell that is never negative, so that no two cancel: of no value one that hardly another has."""
+def _cell_number(field: T.StructField) -> str:
+    """Map a cell to a non-negative number so that differences cannot cancel; null maps to a constant that values rarely have."""
     column = quoted(field.name)
     number = (
         f"CAST({column} AS DOUBLE)"

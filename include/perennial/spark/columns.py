@@ -1,4 +1,4 @@
-"""Changing the columns of an Iceberg table: one commit, on any Hive metastore, whatever changes."""
+"""Changes the columns of an Iceberg table: every change is one commit, on any Hive metastore."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SETTING = "hive.metastore.disallow.incompatible.col.type.changes"
 @dataclass(frozen=True, slots=True)
 class Columns:
     """
-    The columns of a table at one moment: number (Iceberg's schema id), names and types in their order, and those that divide it.
+    The columns of a table at one moment: number (Iceberg's schema id), names and types in order.
 
-    `number` is None when the table is to be replaced as a whole.
+    `number` is None if the whole table must be replaced.
     """
 
     number: int | None
@@ -37,7 +37,11 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How columns become others. A retyped column is dropped and added under its name; `is_moved`: their order changes besides."""
+    """
+    A change of columns. A retyped column is dropped and added again under its name.
+
+    `is_moved` says that the order changes too.
+    """
 
     added: tuple[str, ...]
     dropped: tuple[str, ...]
@@ -51,11 +55,11 @@ class Change:
 
 
 def compare(old: Mapping[str, T.DataType], new: Mapping[str, T.DataType]) -> Change | None:
-    """Return how the columns `old` become exactly `new`, order included; None when they are the same."""
+    """Return the change that turns the columns `old` into exactly `new`, including the order; None if they are equal."""
     retyped = tuple(name for name in new if name in old and old[name] != new[name])
     added = tuple(name for name in new if name not in old)
     dropped = tuple(name for name in old if name not in new)
-    # Columns that are dropped leave their place, added ones come last.
+    # Dropped columns leave no gap, and added columns come last.
     natural = [name for name in old if name in new and name not in retyped] + [n for n in new if n in (*added, *retyped)]
     is_moved = natural != list(new)
     return Change(added, dropped, retyped, is_moved) if added or dropped or retyped or is_moved else None
@@ -63,15 +67,16 @@ def compare(old: Mapping[str, T.DataType], new: Mapping[str, T.DataType]) -> Cha
 
 def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) -> Columns | None:
     """
-    Give a table exactly the columns of `rows`, in their order and in one commit, and return them; None when there is no table.
+    Give a table exactly the columns of `rows`, in order and in one commit, and return them; None if the table does not exist.
 
-    A table that is divided by other columns (a reference that became a source) is left to be replaced, with `number` None.
+    A table that is partitioned by other columns (a reference that became a source) is not changed here:
+    the result has `number` None, and the caller replaces the table.
 
-    The values of a column that is dropped or retyped stay in the snapshots taken before. Iceberg finds values by a column's number,
-    never by its name, so what is added again under an old name is null in old rows.
+    Earlier snapshots keep the values of a column that is dropped or retyped. Iceberg finds values by a column's number,
+    never by its name, so a column that is added again under an old name is null in old rows.
     """
     spark = rows.sparkSession
-    # Iceberg has fewer types than Spark: a short number is kept as a longer one, and is no other column for that.
+    # Iceberg has fewer types than Spark. It stores a short integer as a longer one, which is not a change of the column.
     stored = jvm(spark).org.apache.iceberg.spark.SparkSchemaUtil.convert(rows._jdf.schema())
     wanted = _types(spark, stored)
     for _ in range(ATTEMPTS):
@@ -92,10 +97,10 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
             _commit(table, change, list(wanted), stored)
         except Py4JJavaError as error:
             if _is_race(error):
-                continue  # another job changed the table meanwhile, perhaps as we would
-            raise _refusal(name, change, error) from None
+                continue  # another job changed the table meanwhile, perhaps in the same way
+            raise _make_refusal(name, change, error) from None
         log.info("%s: its columns change: %s", name, change.describe())
-    raise LostRaceError(f"{name}: other jobs changed its columns {ATTEMPTS} times meanwhile. Run it again when they have ended.")
+    raise LostRaceError(f"{name}: other jobs changed its columns during {ATTEMPTS} attempts. Run it again when they have ended.")
 
 
 def _load(spark: SparkSession, name: str) -> JavaObject | None:
@@ -136,18 +141,20 @@ def _keeps_positions(old: Mapping[str, T.DataType], new: Mapping[str, T.DataType
 
 
 def _count_same(old: Sequence[T.DataType], new: Sequence[T.DataType]) -> int:
-    """Return how many columns, from the first on, keep their type."""
+    """Count the leading columns that keep their type."""
     return next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
 
 
 def _forget_columns(spark: SparkSession, table: JavaObject, kept: int) -> None:
     """
-    Shorten the metastore's own list of the table's columns to the first `kept`, which keep type and place.
+    Shorten the metastore's own list of the table's columns to the first `kept`, which keep their type and position.
 
-    A Hive metastore compares old and new columns by position and refuses other types, which protects files that are read by
-    position. Iceberg's are not: its columns are in the table's metadata, and the metastore's list is a copy for people. A
-    column that is not in it cannot be refused; the next commit writes the list in full. A kill in between leaves a short list, which no reader
-    of Iceberg looks at. The metastore takes the shorter list only while the table's metadata is what we read.
+    A Hive metastore compares old and new columns by position and refuses other types.
+    That protects files that are read by position.
+    Iceberg does not read by position: its columns are in the table's metadata, and the metastore's list is a copy for people.
+    The metastore cannot refuse a column that is not in its list, and the next commit writes the full list.
+    A kill in between leaves a short list, which no reader of Iceberg uses.
+    The metastore accepts the shorter list only if the table's metadata is still the version that we read.
     """
     java = jvm(spark)
     conf = java.org.apache.hadoop.hive.conf.HiveConf(
@@ -177,11 +184,11 @@ def _is_race(error: Py4JJavaError) -> bool:
     return "CommitFailedException" in text or "expected_parameter" in text or "The table has been modified" in text
 
 
-def _refusal(name: str, change: Change, error: Py4JJavaError) -> RefusedError:
+def _make_refusal(name: str, change: Change, error: Py4JJavaError) -> RefusedError:
     causes = [line.partition(":")[2].strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
-    cause = re.sub(r"^\w+\(message:", "", next((one for one in reversed(causes) if one), "no reason given"))
+    cause = re.sub(r"^\w+\(message:", "", next((text for text in reversed(causes) if text), "no reason given"))
     return RefusedError(
-        f"{name}: the metastore refuses other columns ({change.describe()})",
+        f"{name}: the metastore refuses the change of columns ({change.describe()})",
         [" ".join(cause.split())[:300].rstrip(" :)")],
-        f"Set {SETTING} to false in the metastore's hive-site.xml, restart it and run the date again. Nothing was changed.",
+        f"Set {SETTING} to false in the metastore's hive-site.xml, restart it and run the date again. The table was not changed.",
     )

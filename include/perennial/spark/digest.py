@@ -1,4 +1,4 @@
-"""The digest of a partition, computed by Spark: equal content gives equal digests, whatever the order or the files."""
+"""The digest of a partition, computed by Spark: equal content gives equal digests, in any order and any files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from pyspark.sql import types as T
 from perennial.spark.sql import quoted
 
 _BUCKETS = 64
-"""Into so many a partition's rows are divided, by a hash of theirs, so that no task sorts more than its share of them at once."""
+"""The number of groups into which a partition's rows are divided by their hash, so that each task sorts only a part of them."""
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a partition holds: its digest, its rows, and how many different keys they have (at least: hashes may meet)."""
+    """
+    The content of a partition: its digest, its number of rows and its number of distinct keys.
+
+    The number of keys is a lower bound, since hashes may collide.
+    """
 
     digest: str
     rows: int
@@ -31,13 +35,14 @@ def partition_contents(rows: DataFrame, day_column: str | None, key: Sequence[st
     """
     Return the content of every partition by day (ISO date; 'reference' without a day column), in one pass.
 
-    Each row becomes one text; the digest is SHA-256 over the sorted rows, in two levels. Sorting makes it independent of the order, a
-    doubled row shows, and no two sets of rows with one digest can be made up. (A sum of the rows' own hashes modulo 2^256 would be
-    weaker; a SHA-256 of each row costs more than all the rest, since only Java's full compiler makes that fast.)
+    Each row becomes one text. The digest is the SHA-256 of the sorted rows, in two levels.
+    Sorting makes it independent of the order, a duplicate row changes it, and two sets of rows with the same digest cannot be
+    constructed. (A sum of row hashes modulo 2^256 would be weaker. A SHA-256 of each row costs more than everything else,
+    since only Java's full compiler makes it fast.)
 
-    Everything is one text an expression: built column by column, it would take thousands of calls through the bridge to Java.
+    Each expression is one text: building it column by column would take thousands of calls through the bridge to Java.
 
-    :param key: columns whose values are counted; none: every row is one
+    :param key: columns whose distinct values are counted; if empty, every row counts as one
     """
     fields = _fields(rows.schema)
     day = "'reference'" if day_column is None else quoted(day_column)
@@ -55,9 +60,9 @@ def partition_contents(rows: DataFrame, day_column: str | None, key: Sequence[st
         F.expr(f"sha2(concat_ws('', transform({in_order}, one -> concat(one.bucket, ':', one.hash))), 256) AS hash"),
         F.expr(f"{'size(array_distinct(flatten(collect_list(keys))))' if counted else 'sum(n)'} AS keys"),
     )
-    named = "day" if day_column is None else "date_format(day, 'yyyy-MM-dd') AS day"  # of few rows: it is slow
-    found = days.selectExpr(named, "n", "hash", "keys").collect()
-    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"]) for row in found}
+    named = "day" if day_column is None else "date_format(day, 'yyyy-MM-dd') AS day"  # slow, so it runs on few rows
+    summary = days.selectExpr(named, "n", "hash", "keys").collect()
+    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"]) for row in summary}
 
 
 def empty_content(schema: T.StructType) -> Content:
@@ -66,31 +71,36 @@ def empty_content(schema: T.StructType) -> Content:
 
 
 def _digest(schema: T.StructType, rows: int, hashes: str) -> str:
-    """Bind the hashes to the number of rows and to the names and types of the columns."""
+    """Combine the hashes with the number of rows and the names and types of the columns."""
     columns = [[field.name, field.dataType.simpleString()] for field in _fields(schema)]
     return sha256(json.dumps([columns, rows, hashes], separators=(",", ":")).encode()).hexdigest()
 
 
 def _fields(schema: T.StructType) -> list[T.StructField]:
-    """Return the fields by name: a column that moved is no change."""
+    """Return the fields sorted by name: the order of columns does not change the digest."""
     return sorted(schema.fields, key=lambda field: field.name)
 
 
 def _encoding(fields: Sequence[T.StructField]) -> str:
-    """Return the SQL of the text that stands for some of a row's cells."""
+    """Return the SQL that encodes some of a row's cells as one text."""
     return f"concat({', '.join(map(_cell, fields))})"
 
 
 def _cell(field: T.StructField) -> str:
-    """Encode a cell so that its end shows, and no two different rows share a text: `length:text` or `-` for texts, else `value;` or `;`."""
+    """
+    Return the SQL that encodes a cell with a visible end, so that no two different rows give the same text.
+
+    Texts become `length:text`, or `-` for null. Other values become `value;`, or `;` for null.
+    """
     column, kind = quoted(field.name), field.dataType
     if isinstance(kind, T.StringType):
-        # Bytes: what Spark counts as characters of ill-formed UTF-8 is not what stands there.
+        # Length in bytes: Spark's count of characters is not reliable for ill-formed UTF-8.
         text = column if kind.collation == "UTF8_BINARY" else f"{column} COLLATE UTF8_BINARY"
         return f"CASE WHEN {column} IS NULL THEN '-' ELSE concat(octet_length({column}), ':', {text}) END"
     if isinstance(kind, T.DoubleType | T.FloatType):
-        # xxHash64 of one number of 64 bits is a bijection (each step of it can be undone), and has no decimal notation, which differs
-        # between versions of Java. All NaN are one to it. Adding 0.0 makes -0.0 0.0. Null would hash like some number.
+        # xxHash64 of one 64-bit number is a bijection (each of its steps can be undone). It avoids decimal notation,
+        # which differs between versions of Java. All NaN hash alike. Adding 0.0 turns -0.0 into 0.0.
+        # Null is encoded apart, since it would have the same hash as some number.
         return f"CASE WHEN {column} IS NULL THEN ';' ELSE concat(xxhash64(CAST({column} AS DOUBLE) + 0.0D), ';') END"
     if isinstance(kind, T.DateType):
         value = f"unix_date({column})"

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 
 class JavaObject(Protocol):
-    """An object or a package of the JVM: py4j looks up its members when they are used, and nothing checks them before."""
+    """An object or a package of the JVM: py4j looks up its members at the time of use, and nothing checks them earlier."""
 
     def __getattr__(self, name: str) -> Any:
         """Return a member."""

@@ -1,4 +1,4 @@
-"""What every Spark job does first: open the session, read the one file that says everything about the work."""
+"""The frame of every Spark job: open the session, read the job file, run the work, and exit with the right code."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from perennial.spark.sql import without_plan
 
 log = logging.getLogger("perennial.spark")
 _TABLES_AT_ONCE = 4
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 Job = TypeVar("Job")
 Read = Callable[[Mapping[str, Any]], Job]
-"""Makes a stage's job of its stored form."""
+"""A function that returns a stage's job from its stored form."""
 
 
 def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[SparkSession, Job], None]) -> None:
-    """Run a job and leave: what we can name ends with its text alone, anything else with its traceback."""
+    """Run a job. For an error of our own, log its text alone and exit; for any other error, log the traceback too."""
     spark, began = None, time.monotonic()
     try:
         spark, job, cost = open_job(kind, arguments, read)
@@ -45,7 +45,7 @@ def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[Sp
         log.error("%sSpark cannot plan it: %s", "".join(traceback.format_tb(error.__traceback__)), without_plan(error))
         sys.exit(1)
     except Py4JJavaError as error:
-        # Java's stack traces are hundreds of lines of Spark's own; the causes are in those that name them.
+        # Java's stack traces have hundreds of lines of Spark's own code. Only the lines that name causes are logged.
         causes = [line.strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("%sSpark failed%s", where, "\n".join(dict.fromkeys(causes)))
@@ -59,7 +59,7 @@ def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSes
     """Open the session and read the job file whose address is the only argument."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("perennial").setLevel(logging.INFO)
-    # It writes a page of JSON for every error of a query, beside the error itself.
+    # This logger writes a page of JSON for every error of a query, in addition to the error itself.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     if len(arguments) != 1:
         raise PerennialError(f"A {kind} job takes one argument, the address of its job file; found {len(arguments)}")
@@ -71,26 +71,26 @@ def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSes
     if spark.version != job["spark"]:
         raise PerennialError(
             f"{arguments[0]}: planned for Spark {job['spark']}, found {spark.version}. "
-            "The version is part of every key: use that one, or change it in perennial/spark/submit.py."
+            f"The version is part of every fingerprint. Use {job['spark']}, or change SPARK_VERSION in perennial/spark/submit.py."
         )
     return spark, read(job), CostRecord(**job["cost"]) if job["cost"] else None
 
 
 def _record_cost(spark: SparkSession, cost: CostRecord | None, seconds: float) -> None:
-    """Write down what the job took, for reports: nothing rests on it. Work of executors on other machines is not in it."""
+    """Record the time that the job took, for reports only. It does not include executors on other machines."""
     if cost is not None:
         measured = {"dates": cost.dates, "seconds": round(seconds, 2), "cpu_seconds": _cpu_seconds()}
         write_text(spark, cost.uri, json.dumps(measured))
 
 
 def _cpu_seconds() -> float | None:
-    """Return the CPU seconds of this process and of the JVM that started it; None where the system does not tell."""
+    """Return the CPU seconds of this process and of the JVM that started it; None if the system has no /proc."""
     stat = Path(f"/proc/{os.getppid()}/stat")
     if not stat.exists():
         return None
     ticks = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]  # utime and stime: proc(5)
-    own = os.times()
-    return round(own.user + own.system + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), 2)
+    times = os.times()
+    return round(times.user + times.system + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"), 2)
 
 
 def read_text(spark: SparkSession, uri: str) -> str:
@@ -104,7 +104,7 @@ def read_text(spark: SparkSession, uri: str) -> str:
 
 
 def write_text(spark: SparkSession, uri: str, text: str) -> None:
-    """Write a small text object whose content is decided by its address, so writing it again changes nothing."""
+    """Write a small text object. Its address decides its content, so writing it again changes nothing."""
     system, path = _path(spark, uri)
     stream = system.create(path, True)
     try:
@@ -116,9 +116,11 @@ def write_text(spark: SparkSession, uri: str, text: str) -> None:
 @contextmanager
 def several_at_once() -> Iterator[ThreadPoolExecutor]:
     """
-    Yield a pool for work on different tables, and wait for what was submitted to it; what raises here drops what has not begun.
+    Yield a pool for work on different tables, and wait for all submitted work.
 
-    A table of a day costs the driver more (planning, commits) than the executors: one after another would leave cores idle.
+    An error in the block cancels work that has not begun.
+    For one day, a table costs the driver (planning, commits) more than the executors.
+    One table after another would therefore leave cores idle.
     """
     pool = ThreadPoolExecutor(_TABLES_AT_ONCE, thread_name_prefix="table")
     try:
@@ -127,12 +129,12 @@ def several_at_once() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
-    """Return what each call gives. What some of them refuse is raised together, after all: their files are mended at once."""
-    found, refused = [], []
-    for one in list(work):  # all of it is under way before the first is waited for
+def all_of(work: Iterable[Callable[[], Value]]) -> list[Value]:
+    """Return the result of each call. Refusals are raised together at the end, so that all files can be fixed at once."""
+    results, refused = [], []
+    for call in list(work):  # submit all work before waiting for the first result
         try:
-            found.append(one())
+            results.append(call())
         except RefusedError as error:
             refused.append(error)
         except Exception:
@@ -143,7 +145,7 @@ def all_of(work: Iterable[Callable[[], Found]]) -> list[Found]:
         raise RefusedError("Several tables are refused", [str(error) for error in refused])
     if refused:
         raise refused[0]
-    return found
+    return results
 
 
 def _path(spark: SparkSession, uri: str) -> tuple[JavaObject, JavaObject]:

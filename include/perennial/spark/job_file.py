@@ -1,4 +1,4 @@
-"""The job file of a Spark stage: all that the job needs, so that it looks at nothing else. Imports neither Spark nor the lake."""
+"""The job file of a Spark stage: everything that the job needs to know. Imports neither Spark nor the lake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SparkJob(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CostRecord:
-    """Where a job records its cost, and the dates (ISO) among which the cost is divided."""
+    """The address at which a job records its cost, and the dates (ISO) that share the cost."""
 
     uri: str
     dates: Sequence[str]

@@ -1,8 +1,8 @@
 """
-What a query reads and calls, from Spark's own reading of it.
+The relations that a query reads and the functions that it calls, taken from Spark's own parse tree.
 
-A full name or a path would see beyond the dates that it is asked for; some functions would make another result each time, or
-run code.
+A full table name or a path could read beyond the requested dates.
+Some functions would give another result each time, or run code.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ SUBQUERIES = {"ScalarSubquery", "ListQuery", "Exists", "LateralSubquery", "Funct
 
 def foreign_relations(plan: JavaObject, views: Collection[str]) -> list[str]:
     """
-    Return every relation of a parsed plan that is neither one of `views` nor named by a WITH around it.
+    Return every relation of a parsed plan that is neither one of `views` nor defined by an enclosing WITH.
 
-    :param plan: Spark's logical plan before analysis, in the JVM: nothing is resolved, so names stand as they were written
+    :param plan: Spark's logical plan before analysis, in the JVM: nothing is resolved yet, so names are as written
     """
     return list(dict.fromkeys(_foreign(plan, frozenset(name.lower() for name in views))))
 
 
 def refused_calls(plan: JavaObject) -> list[str]:
-    """Return every function in a parsed plan that no query may call, and why."""
+    """Return every function in a parsed plan that no query may call, with the reason."""
     return list(dict.fromkeys(_calls_of(plan)))
 
 
 def moments(plan: JavaObject, optimizer: JavaObject) -> bool:
     """
-    Return whether a plan would have another meaning at another moment, however the query spells that: whether the rules by which Spark
-    puts the moment into it find anything.
+    Return whether the result of a plan depends on the time at which it runs, in any spelling of the query.
+
+    It does if the rules by which Spark inserts the current time change the plan.
 
     :param plan: Spark's logical plan after analysis, in the JVM
     :param optimizer: the JVM's package org.apache.spark.sql.catalyst.optimizer
     """
     replace, *rules = (getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in ("ReplaceExpressions", *MOMENT_RULES))
-    # As Spark does: functions that stand for others become these first.
-    plans = [replace.apply(one) for one in (plan, *_nodes(plan.subqueriesAll()))]
-    return any(not rule.apply(one).fastEquals(one) for one in plans for rule in rules)
+    # Like Spark, first replace functions that are aliases of other expressions.
+    plans = [replace.apply(part) for part in (plan, *_nodes(plan.subqueriesAll()))]
+    return any(not rule.apply(part).fastEquals(part) for part in plans for rule in rules)
 
 
 def _calls_of(node: JavaObject) -> Iterator[str]:
@@ -69,7 +70,7 @@ def _foreign(node: JavaObject, known: frozenset[str]) -> Iterator[str]:
         yield "another version of a table (AS OF)"
     inner = list(_inner(node))
     if kind == "UnresolvedWith":
-        # A part sees those before it, and itself only where it says RECURSIVE: else its name is a table's.
+        # A part sees the parts before it. It sees itself only with RECURSIVE; otherwise its own name means a table.
         for part in inner:
             name = part.alias().lower()
             yield from _foreign(part, known | {name} if node.allowRecursion() else known)
@@ -95,14 +96,14 @@ def _refused_calls(expression: JavaObject) -> Iterator[str]:
 
 
 def _inner(node: JavaObject) -> Iterator[JavaObject]:
-    """Yield the plans within a plan that are none of its children: parts of a WITH, subqueries in expressions."""
+    """Yield the plans within a plan that are not its children: parts of a WITH, subqueries in expressions."""
     yield from _nodes(node.innerChildren())
     for definition in _window_definitions(node):
         yield from _subqueries(definition)
 
 
 def _window_definitions(node: JavaObject) -> Iterator[JavaObject]:
-    """Yield the parts of a WINDOW clause: Spark keeps them in a map, and neither they nor what is in them is among its expressions."""
+    """Yield the parts of a WINDOW clause. Spark keeps them in a map: they and their contents are not among its expressions."""
     if node.nodeName() == "WithWindowDefinition":
         yield from _nodes(node.windowDefinitions().values().toSeq())
 

@@ -1,4 +1,4 @@
-"""Running a pipeline's SQL: a query and nothing else, with errors that name the file."""
+"""Runs a pipeline's SQL. Only queries are allowed, and errors name the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from perennial.spark.java import jvm
 from perennial.spark.relations import foreign_relations, moments, refused_calls
 from perennial.sql.refused_functions import may_call_refused, refused_texts, untyped_null
 
-MOMENT = "a text such as 'now' or 'today' becomes a date, perhaps put together from pieces"
+MOMENT = "a text such as 'now' or 'today', perhaps composed of several texts, is converted to a date"
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateType, T.TimestampType, T.BooleanType)
@@ -26,40 +26,46 @@ PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateT
 
 
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
-    """Return the result of one of the pipeline's SQL files; anything but a single query over `views` is refused."""
+    """Return the result of one of the pipeline's SQL files; refuse anything but a single query over `views`."""
     if texts := refused_texts(text):
-        raise RefusedError(f"{file}: it holds what a query may not", texts, "A result follows from the rows alone.")
+        raise RefusedError(
+            f"{file}: it contains text that is not allowed", texts, "A result must depend only on the rows it reads."
+        )
     try:
-        # Parsed as a query first: INSERT, DROP and the like are statements, and would run at once. By Spark's own parser: the
-        # session's is Iceberg's, whose parseQuery takes statements too.
+        # Parse the text as a query first: INSERT, DROP and the like are statements, and would run at once.
+        # Use Spark's own parser: the session's parser is Iceberg's, whose parseQuery accepts statements too.
         query = without_last_semicolon(text)
         plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
         if foreign := foreign_relations(plan, views):
             raise RefusedError(
-                f"{file}: it reads what a query may not see", foreign, f"Read only {', '.join(sorted(views))}, by these names."
+                f"{file}: it reads relations that a query must not see",
+                foreign,
+                f"Read only {', '.join(sorted(views))}, by these names.",
             )
-        # Looking at every expression through the bridge to Java costs more than planning it.
+        # Visiting every expression through the bridge to Java costs more than planning the query.
         if may_call_refused(query) and (calls := refused_calls(plan)):
-            raise RefusedError(f"{file}: it calls what a query may not", calls, "A result follows from the rows alone.")
-        # A plain spark.sql() resolves its text once more when it is written, with the views of that moment; a projection holds
-        # on to what was resolved now.
-        found = spark.sql(query).select("*")
+            raise RefusedError(
+                f"{file}: it calls functions that are not allowed", calls, "A result must depend only on the rows it reads."
+            )
+        # A plain spark.sql() resolves its text again at the time of the write, with the views of that time.
+        # A projection keeps the views that are resolved now.
+        rows = spark.sql(query).select("*")
     except ParseException as error:
         raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
     except AnalysisException as error:
         raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
     with failing_on_rows(file):
-        asks = moments(found._jdf.queryExecution().analyzed(), jvm(spark).org.apache.spark.sql.catalyst.optimizer)
-    if asks:
-        raise RefusedError(f"{file}: it asks for the present moment", [MOMENT], "Take dates from the view dates.")
-    if odd := [_odd_type(field) for field in found.schema if not isinstance(field.dataType, PLAIN)]:
+        depends_on_time = moments(rows._jdf.queryExecution().analyzed(), jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+    if depends_on_time:
+        raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
+    if odd := [_describe_odd_type(field) for field in rows.schema if not isinstance(field.dataType, PLAIN)]:
         raise RefusedError(
-            f"{file}: it yields columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
+            f"{file}: it returns columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
         )
-    return found
+    return rows
 
 
-def _odd_type(field: T.StructField) -> str:
+def _describe_odd_type(field: T.StructField) -> str:
     if isinstance(field.dataType, T.NullType):
         return untyped_null(field.name)
     return f"column {field.name!r} is of type {field.dataType.simpleString()}"
@@ -67,21 +73,21 @@ def _odd_type(field: T.StructField) -> str:
 
 @contextmanager
 def failing_on_rows(file: str) -> Iterator[None]:
-    """Refuse a query that fails on the rows it reads; Spark's error shows a piece of it and not where that stands."""
+    """Refuse a query that fails on the rows it reads. Spark's error quotes a piece of the query, but not its position."""
     try:
         yield
     except PySparkException as error:
         pieces = [" ".join(context.fragment().split()) for context in error.getQueryContext()]
         if not pieces or isinstance(error, AnalysisException):
             raise
-        # The setting that Spark goes on to name is none that a query could have; with it, wrong values would be null.
+        # Cut Spark's advice to change a setting: a query cannot set it, and with it wrong values would become null.
         text = " ".join(str(error).partition(" If necessary set ")[0].partition("\n")[0].split())
         text = f"{re.sub(r' SQLSTATE: [0-9A-Z]+$', '', text)[:1000].rstrip('.')}, in {' and '.join(pieces)[:1000]}"
-        raise RefusedError(f"{file}: it fails on a row", [text], "Say in the SQL what such a row gives.") from None
+        raise RefusedError(f"{file}: it fails on a row", [text], "Define the result for such rows in the SQL.") from None
 
 
 def without_last_semicolon(text: str) -> str:
-    """Return a query without the semicolons at its end, which a habit leaves there."""
+    """Return a query without the semicolons at its end."""
     return text.rstrip("; \t\n")
 
 
@@ -89,20 +95,20 @@ def require_columns(
     rows: DataFrame, file: str, expected: Mapping[str, T.DataType], accepts: Mapping[str, Sequence[type[T.DataType]]]
 ) -> DataFrame:
     """
-    Return the result with exactly the expected columns, in their order and types, or refuse the file.
+    Return the result with exactly the expected columns, in order and with their types, or refuse the file.
 
     :param expected: type that each column gets
-    :param accepts: for some columns, other types that are cast without a doubt (a decimal where a double is wanted)
+    :param accepts: for some columns, other types that are cast safely (a decimal where a double is expected)
     """
     found = {field.name: field.dataType for field in rows.schema}
     problems = [f"column {name!r} is missing" for name in expected if name not in found]
     problems += [f"column {name!r} is not declared in pipeline.yaml" for name in found if name not in expected]
-    problems += [f"column {name!r} stands there twice" for name in found if rows.columns.count(name) > 1]
+    problems += [f"column {name!r} is listed twice" for name in found if rows.columns.count(name) > 1]
     for name, kind in expected.items():
         if name in found and found[name] != kind and not isinstance(found[name], tuple(accepts.get(name, ()))):
             problems.append(f"column {name!r}: expected {kind.simpleString()}, found {found[name].simpleString()}")
     if problems:
-        raise RefusedError(f"{file}: its columns are not the declared ones", problems, f"Change {file} or pipeline.yaml.")
+        raise RefusedError(f"{file}: its columns differ from the declared ones", problems, f"Change {file} or pipeline.yaml.")
     cast = {name: kind.simpleString() for name, kind in expected.items() if kind != found[name]}
     return rows.selectExpr(
         *[f"CAST({quoted(name)} AS {cast[name]}) AS {quoted(name)}" if name in cast else quoted(name) for name in expected]
@@ -110,17 +116,17 @@ def require_columns(
 
 
 def quoted(name: str) -> str:
-    """Return a column's name as it stands in SQL, whatever characters it has."""
+    """Return a column's name quoted for SQL, so that it may contain any characters."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def text_literal(text: str) -> str:
-    """Return a text as it stands in SQL."""
+    """Return a text as a SQL literal."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def date_literal(day: date) -> str:
-    """Return a date as it stands in SQL."""
+    """Return a date as a SQL literal."""
     return f"DATE '{day.isoformat()}'"
 
 
@@ -133,12 +139,12 @@ def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: T.S
     """
     Return a few rows as a table that Spark's planner knows entirely.
 
-    createDataFrame would start Python workers to read them, and hide from the planner how few they are.
+    createDataFrame would start Python workers to read the rows, and would hide their small number from the planner.
     """
     width = ", ".join("?" for _ in schema)
     names = ", ".join(field.name for field in schema)
     values = [value for row in rows for value in row]
     # The values are bound as parameters; the names are our own.
     text = f"SELECT * FROM VALUES {', '.join(f'({width})' for _ in rows)} AS local({names})"  # noqa: S608
-    found = spark.sql(text, args=values)
-    return found.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema])
+    table = spark.sql(text, args=values)
+    return table.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema])

@@ -1,4 +1,4 @@
-"""A planned Spark job, and how the command line submits it; in Airflow, SparkSubmitOperator submits the same."""
+"""A planned Spark job and its submission by the command line. In Airflow, SparkSubmitOperator submits the same plan."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from perennial.store.objects import canonical_json, sha256
 log = logging.getLogger(__name__)
 
 SPARK_VERSION = "4.1.4"
-"""The version that computes the tables: part of every key, and checked by every job."""
+"""The version that computes the tables: it is part of every fingerprint, and every job checks it."""
 
-_ROOM = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[1]
 _LAST_LINES = 15
 
 
@@ -31,9 +31,9 @@ class SparkPlan:
     One Spark job.
 
     :param application: the script to submit
-    :param job_uri: its only argument, the address of the job file; None: nothing to do
-    :param todo: how many partitions it makes
-    :param conf: Spark's settings that lead it to the lake
+    :param job_uri: its only argument, the address of the job file; None if there is nothing to do
+    :param todo: number of partitions that it computes or withdraws
+    :param conf: Spark settings that give it access to the lake
     """
 
     application: str
@@ -46,12 +46,12 @@ def plan_job(
     lake: Lake, stage: str, job: SparkJob | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
 ) -> SparkPlan:
     """
-    Store the job file, named by its content, and return the plan that submits it; `job` is None when nothing is to be done.
+    Store the job file, named by its content, and return the plan that submits it; `job` is None if there is nothing to do.
 
-    :param dates: the dates that it works for (ISO), among which its cost is divided
-    :param interpreted: whether there are so few rows that turning the queries into code would cost more than it saves
+    :param dates: dates (ISO) that the job works for; they share its cost
+    :param interpreted: whether there are few rows, so that compiling the queries would cost more than it saves
     """
-    script = str(_ROOM / stage / "job.py")
+    script = str(_PACKAGE / stage / "job.py")
     if job is None:
         return SparkPlan(script, None, 0)
     content = {"format": FORMAT, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job.to_json()}
@@ -70,10 +70,10 @@ def plan_job(
 
 def submit(plan: SparkPlan) -> bool:
     """
-    Submit a planned job and wait for it, passing on its output line by line; return False when there was nothing to do.
+    Submit a planned job, log its output line by line and wait for its end; return False if there was nothing to do.
 
-    :raises RefusedError: in the job's own words, when it said that a retry cannot mend it
-    :raises PerennialError: when it ended otherwise
+    :raises RefusedError: with the job's own text, if the job reports that a retry cannot help
+    :raises PerennialError: if the job fails in another way
     """
     if plan.job_uri is None:
         return False
@@ -90,7 +90,9 @@ def submit(plan: SparkPlan) -> bool:
             last.append(line.rstrip())
             log.info("%s", line.rstrip())
     if process.returncode == REFUSED_EXIT_CODE:
-        raise RefusedError("\n".join(last).strip() or f"Spark job {plan.job_uri} was refused and did not say why")
+        raise RefusedError("\n".join(last).strip() or f"Spark job {plan.job_uri} was refused without a reason")
     if process.returncode != 0:
-        raise PerennialError(f"Spark job {plan.job_uri} ended with {process.returncode}. Its last lines:\n" + "\n".join(last))
+        raise PerennialError(
+            f"Spark job {plan.job_uri} ended with exit code {process.returncode}. Its last lines:\n" + "\n".join(last)
+        )
     return True

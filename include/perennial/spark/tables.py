@@ -1,4 +1,4 @@
-"""Writing Iceberg tables: one commit for all days of a job, which says what each day's partition now holds."""
+"""Writes Iceberg tables: one commit for all days of a job, which records the content of each day's partition."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ from perennial.spark.sql import date_literal
 log = logging.getLogger("perennial.spark")
 REFERENCE = "reference"
 FIRST_COLUMNS = 0
-"""The number that Iceberg gives the columns of a table that is created."""
+"""The number that Iceberg gives the columns of a new table."""
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
 
 CHANGED_COLUMNS = frozenset({"INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA", "INCOMPATIBLE_DATA_FOR_TABLE.EXTRA_COLUMNS"})
-"""Spark's names for rows that lack a column of their table, or have one more: just before they fitted."""
+"""
+Spark's error classes for rows that lack a column of their table, or have one more.
+
+The columns fitted a moment before, so another job has changed the table.
+"""
 
 TABLE_PROPERTIES = {
     "format-version": "2",
-    # Rows are already one task a day; a shuffle before the write would only cost.
+    # The rows of a day are already in one task; a shuffle before the write would only cost time.
     "write.distribution-mode": "none",
     # A year of daily commits would otherwise leave tens of megabytes of metadata files.
     "write.metadata.delete-after-commit.enabled": "true",
@@ -41,18 +45,20 @@ TABLE_PROPERTIES = {
 }
 
 FILE_OPEN_COST = 256 * 1024
-"""What opening a file weighs when Iceberg shares out files to tasks, in bytes read."""
+"""The cost of opening a file, in bytes read, by which Iceberg divides files among tasks."""
 
 
 def open_database(spark: SparkSession, database: str) -> None:
-    """Create the database of the pipeline's tables, if need be."""
+    """Create the database of the pipeline's tables if it does not exist."""
     spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {CATALOG}.{identifier(database)}")
 
 
 def identifier(name: str) -> str:
-    """Return a name fit to stand in SQL, or raise: names come from the pipeline's files."""
+    """Return a name quoted for SQL, or raise if it is not allowed: names come from the pipeline's files."""
     if not _IDENTIFIER.fullmatch(name):
-        raise PerennialError(f"{name!r}: a column or table name is lower-case letters, digits and _. Rename it in the SQL.")
+        raise PerennialError(
+            f"{name!r} is not allowed: a column or table name has only lower-case letters, digits and _. Rename it in the SQL."
+        )
     return f"`{name}`"
 
 
@@ -77,16 +83,16 @@ def commit(
     """
     Replace all rows that satisfy `replaces` in one commit, recording `partitions` (by day) in its snapshot.
 
-    The table gets exactly the columns of `rows` first, in a commit of its own. A kill in between leaves the other dates without a
-    key that holds, so they are made again when they are needed.
+    First, a commit of its own gives the table exactly the columns of `rows`. A kill between the two commits leaves the other
+    dates without a valid fingerprint, so they are computed again when they are needed.
 
-    Two commits of the same day: the later one replaces the earlier (Iceberg applies the filter again when it lost the race),
-    so nothing is doubled.
+    If two jobs commit the same day, the later commit replaces the earlier one, so no rows are duplicated:
+    Iceberg applies the filter again when it has lost the race.
     """
     columns = change_columns(name, rows, partitioned_by)
     if columns is None:
         try:
-            _whole(_described(rows, name, partitions, FIRST_COLUMNS), partitioned_by).create()
+            _configure(_write_to(rows, name, partitions, FIRST_COLUMNS), partitioned_by).create()
             return
         except AnalysisException as error:
             columns = change_columns(name, rows, partitioned_by)
@@ -94,21 +100,21 @@ def commit(
                 raise
             log.info("%s: another job created it first (%s)", name, error.getCondition())
     if columns.number is None:
-        _whole(_described(rows, name, partitions), partitioned_by).createOrReplace()
+        _configure(_write_to(rows, name, partitions), partitioned_by).createOrReplace()
         return
     try:
-        _described(rows, name, partitions, columns.number).overwrite(replaces)
+        _write_to(rows, name, partitions, columns.number).overwrite(replaces)
     except AnalysisException as error:
         if error.getCondition() not in CHANGED_COLUMNS:
             raise
         raise LostRaceError(
-            f"{name}: another job changed its columns while rows were written. Two versions of the pipeline run at once: "
-            "run it again when the other has ended."
+            f"{name}: another job changed its columns while rows were written. Two versions of the pipeline are running: "
+            "run it again when the other one has ended."
         ) from error
 
 
-def _whole(writer: DataFrameWriterV2, partitioned_by: tuple[str, ...]) -> DataFrameWriterV2:
-    """Return a writer of a table as a whole."""
+def _configure(writer: DataFrameWriterV2, partitioned_by: tuple[str, ...]) -> DataFrameWriterV2:
+    """Return a writer that creates or replaces the whole table."""
     writer = writer.using("iceberg")
     for key, value in TABLE_PROPERTIES.items():
         writer = writer.tableProperty(key, value)
@@ -117,26 +123,27 @@ def _whole(writer: DataFrameWriterV2, partitioned_by: tuple[str, ...]) -> DataFr
 
 def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -> DataFrame:
     """
-    Return the rows of a table, of one of its snapshots if asked.
+    Return the rows of a table, optionally of one of its snapshots.
 
-    Each date is a file of tens of kilobytes. Iceberg takes four megabytes for what a file costs to open and makes a task for every
-    four of them, 26 for a hundred dates: that is right where tasks are many and stores are slow, and dear with a core or two.
+    Each date is a file of tens of kilobytes. By default, Iceberg counts four megabytes for opening a file and makes a task
+    for every four files, so 26 tasks for a hundred dates. That suits many cores and slow stores, but costs too much
+    with one or two cores.
     """
     reader = spark.read.option("file-open-cost", str(FILE_OPEN_COST))
     return (reader if snapshot_id is None else reader.option("versionAsOf", str(snapshot_id))).table(name)
 
 
 def withdraw(spark: SparkSession, name: str, days: Sequence[str]) -> None:
-    """Take away the partitions of these days in one commit that says so."""
-    nothing = spark.table(name).where(F.lit(False))
-    _described(nothing, name, dict.fromkeys(days, WITHDRAWN)).overwrite(days_filter("date", days))
+    """Delete the partitions of these days in one commit that records the withdrawal."""
+    no_rows = spark.table(name).where(F.lit(False))
+    _write_to(no_rows, name, dict.fromkeys(days, WITHDRAWN)).overwrite(days_filter("date", days))
     log.info("%s: withdrew %s", name, ", ".join(days))
 
 
-def _described(
+def _write_to(
     rows: DataFrame, name: str, partitions: Mapping[str, Partition] | None, columns: int | None = None
 ) -> DataFrameWriterV2:
-    """Return the writer of a commit that says what it holds, and the number of the columns that its rows have."""
+    """Return the writer of a commit that records its partitions, and the number of the columns of its rows."""
     writer = rows.writeTo(name)
     for day, partition in (partitions or {}).items():
         key, value = replace(partition, schema=columns).property(day)
@@ -145,12 +152,12 @@ def _described(
 
 
 class Stopwatch:
-    """Seconds since it was made, for the log."""
+    """The seconds since its creation, for the log."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Return the seconds that have passed."""
+        """Return the seconds since the creation of this object."""
         return time.monotonic() - self._start

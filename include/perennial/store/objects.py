@@ -1,4 +1,4 @@
-"""Objects in S3: reads, and the conditional writes on which every commit outside a table rests."""
+"""Objects in S3: reads, and the conditional writes on which every commit outside a table depends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The bytes of an object and the ETag that names exactly these bytes."""
+    """The bytes of an object and the ETag that identifies exactly these bytes."""
 
     body: bytes
     etag: str
@@ -34,7 +34,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object as a listing or a head request describes it, its content unread; `at` is when it was written."""
+    """The description of an object in a listing or a head request, without its content; `at` is the time of its last write."""
 
     uri: str
     size: int
@@ -51,7 +51,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def canonical_json(value: JsonValue) -> bytes:
-    """Return the one encoding of a JSON value that digests are taken over: sorted keys, no spaces, no NaN."""
+    """Return the encoding of a JSON value that all digests use: sorted keys, no spaces, no NaN."""
     return _ENCODER.encode(value).encode()
 
 
@@ -65,7 +65,7 @@ class Objects:
 
     @cached_property
     def client(self) -> Any:
-        """Return the boto3 client, made at the first use."""
+        """Return the boto3 client, which the first use creates."""
         import boto3
         from botocore.config import Config
 
@@ -76,11 +76,11 @@ class Objects:
         return session.client("s3", config=config)
 
     def at_one_moment(self) -> Objects:
-        """Return the same store, each object and listing as it is when it is asked for first."""
+        """Return the same store, but read each object and each listing only once."""
         return Remembered(self)
 
     def read(self, uri: str) -> Stored | None:
-        """Return an object, or None when there is none."""
+        """Return an object, or None if it does not exist."""
         bucket, key = split_uri(uri)
         try:
             answer = self.client.get_object(Bucket=bucket, Key=key)
@@ -91,18 +91,18 @@ class Objects:
         return Stored(answer["Body"].read(), answer["ETag"])
 
     def read_existing(self, uri: str) -> Stored:
-        """Return an object that must be there, or raise PerennialError."""
+        """Return an object, or raise PerennialError if it does not exist."""
         stored = self.read(uri)
         if stored is None:
             raise PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
         return stored
 
     def exists(self, uri: str) -> bool:
-        """Tell whether there is an object."""
+        """Return whether an object exists."""
         return self.head(uri) is not None
 
     def head(self, uri: str) -> Listed | None:
-        """Return what is known of an object without reading it, or None when there is none."""
+        """Return the description of an object without reading it, or None if it does not exist."""
         bucket, key = split_uri(uri)
         try:
             answer = self.client.head_object(Bucket=bucket, Key=key)
@@ -113,19 +113,19 @@ class Objects:
         return Listed(uri, answer["ContentLength"], answer["ETag"], answer["LastModified"])
 
     def create(self, uri: str, body: bytes) -> bool:
-        """Create an object once (If-None-Match: *); return False when there is one already, whoever wrote it."""
+        """Create an object (If-None-Match: *); return False if it exists already with other bytes."""
         return self._put_if(uri, body, {"IfNoneMatch": "*"}) is not None
 
     def replace(self, uri: str, body: bytes, etag: str | None) -> str | None:
         """
-        Move a pointer: write `body` only if the object still has `etag` (None: only if there is none).
+        Replace an object only if it still has `etag` (None: only if it does not exist).
 
-        Returns the new ETag, or None when somebody else was first.
+        Returns the new ETag, or None if another writer was first.
         """
         return self._put_if(uri, body, {"IfMatch": etag} if etag is not None else {"IfNoneMatch": "*"})
 
     def delete(self, uri: str) -> None:
-        """Delete an object that is nobody's result; one that is gone is fine."""
+        """Delete an object that is not a result; an object that no longer exists is not an error."""
         bucket, key = split_uri(uri)
         self.client.delete_object(Bucket=bucket, Key=key)
 
@@ -142,11 +142,11 @@ class Objects:
 
     def _put_if(self, uri: str, body: bytes, condition: dict[str, str]) -> str | None:
         """
-        Write on a condition: the new ETag, or None when the condition failed.
+        Write on a condition; return the new ETag, or None if the condition failed.
 
-        A commit has a third outcome: a time-out after which the write may or may not have happened. Then the object is read
-        back: our bytes there means done. boto3's own retry of a put that had landed looks like a lost race, and is settled the
-        same way.
+        A write has a third outcome: a time-out, after which it may or may not have happened. Then the object is read back:
+        if it has our bytes, the write succeeded. If boto3 retries a put that had succeeded, the retry looks like a lost race;
+        it is resolved in the same way.
         """
         bucket, key = split_uri(uri)
         try:
@@ -158,23 +158,23 @@ class Objects:
         except BotoCoreError as error:
             cause = error
         try:
-            found = self.read(uri)
+            stored = self.read(uri)
         except (ClientError, BotoCoreError) as error:
             raise OutcomeUnknownError(f"{uri}: the write was not confirmed ({cause}) and could not be read back") from error
-        if found is not None and found.body == body:
-            return found.etag
+        if stored is not None and stored.body == body:
+            return stored.etag
         if isinstance(cause, ClientError) and _code(cause) in _LOST:
             return None
         raise OutcomeUnknownError(
-            f"{uri}: the write was not confirmed ({cause}); another value stands there. Run it again."
+            f"{uri}: the write was not confirmed ({cause}), and the object does not have the new value. Run it again."
         ) from cause
 
 
 class Remembered(Objects):
     """
-    The same store as it is when it is asked for first: each object is read, and each prefix listed, once.
+    The same store with a cache: each object is read, and each prefix listed, only once.
 
-    For many questions that belong together. What is written through it is asked for anew.
+    It serves a group of related queries. An object that is written through it is read again.
     """
 
     def __init__(self, objects: Objects) -> None:
@@ -205,7 +205,7 @@ class Remembered(Objects):
 
     def _forget(self, uri: str) -> None:
         self._read.pop(uri, None)
-        self._listed = {prefix: found for prefix, found in self._listed.items() if not uri.startswith(prefix)}
+        self._listed = {prefix: items for prefix, items in self._listed.items() if not uri.startswith(prefix)}
 
 
 def _code(error: ClientError) -> str:
@@ -218,27 +218,28 @@ def _status(error: ClientError) -> int:
 
 def _session(default: Any) -> Any:
     """
-    Return a session that finds keys and settings as they are now, and what AWS says of its services as this process has read it.
+    Return a session that reads credentials and settings now, but reuses the AWS service descriptions of the default session.
 
-    Reading that takes 60 ms of CPU time, a fifth of a task with nothing to do; the scheduler has read it for its tasks.
+    Reading these descriptions takes 60 ms of CPU time, a fifth of a task with nothing to do.
+    The scheduler has read them already for its tasks.
 
-    :param default: boto3's default session; None: there is none
+    :param default: boto3's default session, or None
     """
     import botocore.session
 
     session = botocore.session.get_session()
     if default is not None:
         session.register_component("data_loader", default._session.get_component("data_loader"))
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_time)
     return session
 
 
-def _moment(text: Any) -> datetime:
-    """Return the time that S3 says. Listings hold hundreds, in ISO 8601, which botocore's own parser takes a quarter of a millisecond for."""
+def _parse_time(text: Any) -> datetime:
+    """Parse an S3 timestamp (ISO 8601). botocore's parser takes 0.25 ms each, and listings hold hundreds."""
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):
         from botocore.utils import parse_timestamp
 
-        found: datetime = parse_timestamp(text)
-        return found
+        parsed: datetime = parse_timestamp(text)
+        return parsed

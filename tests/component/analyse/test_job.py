@@ -117,10 +117,10 @@ def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> No
     assert on_rows == [
         "Several tables are refused",
         "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return "
-        "NULL instead, in 1 / (v.x - v.x). Say in the SQL what such a row gives.",
+        "NULL instead, in 1 / (v.x - v.x). Define the result for such rows in the SQL.",
         'analysis_1.sql: it fails on a row: [CAST_INVALID_INPUT] The value \'k4\' of the type "STRING" cannot be cast to "INT" because it '
         "is malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate malformed input and "
-        "return NULL instead, in CAST(MAX(v.k) AS INT). Say in the SQL what such a row gives.",
+        "return NULL instead, in CAST(MAX(v.k) AS INT). Define the result for such rows in the SQL.",
     ]
     assert "analysis_2" in tables  # what works is kept
     what, *problems = in_planning
@@ -129,8 +129,8 @@ def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> No
     assert all("v`.`y` cannot be resolved" in problem for problem in problems)
     selected, typed, doubled = labels
     assert selected.startswith("features.sql: it selects the label 'late', which is known only after its date")
-    assert "column 'x' is of type int, in features.sql of type double" in typed
-    assert "labels.sql: several rows of one (x) in a date" in doubled
+    assert "column 'x' has type int, but type double in features.sql" in typed
+    assert "labels.sql: several rows with the same (x) on a date" in doubled
     assert re.search(r"2026-03-0[34]: \d+\.0, 2 times", doubled)
 
 

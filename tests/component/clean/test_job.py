@@ -109,7 +109,7 @@ def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_nu
 
 def test_sql_that_sees_other_dates_is_refused(said: list[Any]) -> None:
     assert said[1].startswith(
-        "sources/a.sql: 2026-03-02 gives another result alone: 2 rows among the dates that are made with it, 2 alone; "
+        "sources/a.sql: the result for 2026-03-02 depends on the other dates in its batch: 2 rows in the batch, 2 alone; "
         "columns that differ: so_far."
     )
-    assert said[1].endswith("Let each row follow from rows of its own date.")
+    assert said[1].endswith("Compute each row from rows of its own date only.")

@@ -161,23 +161,21 @@ def test_keys_are_counted_by_date(found: dict[str, Any]) -> None:
 
 def test_key_that_stands_there_twice_is_refused_and_what_was_stored_stays(found: dict[str, Any]) -> None:
     assert len(found["stored"]) == 2
-    assert found["doubled"].startswith("x.sql: several rows of one (k) in a date: 2026-03-01: a, 2 times.")
+    assert found["doubled"].startswith("x.sql: several rows with the same (k) on a date: 2026-03-01: a, 2 times.")
 
 
 def test_a_date_that_gives_another_result_alone_is_refused(found: dict[str, Any]) -> None:
-    begins = "x.sql: 2026-03-01 gives another result alone: "
+    begins = "x.sql: the result for 2026-03-01 depends on the other dates in its batch: "
     assert len(found["alone the same"]) == 3
     assert len(found["alone without NaN"]) == 3
-    assert found["alone moved"].startswith(
-        f"{begins}2 rows among the dates that are made with it, 2 alone; columns that differ: x."
-    )
+    assert found["alone moved"].startswith(f"{begins}2 rows in the batch, 2 alone; columns that differ: x.")
     assert "columns that differ: k." in found["alone renamed"]
-    assert "2 rows among the dates that are made with it, 1 alone" in found["alone fewer"]
-    assert "2 rows among the dates that are made with it, 0 alone" in found["alone none"]
+    assert "2 rows in the batch, 1 alone" in found["alone fewer"]
+    assert "2 rows in the batch, 0 alone" in found["alone none"]
 
 
 def test_rows_of_a_date_that_was_not_asked_for_are_refused(found: dict[str, Any]) -> None:
-    assert found["foreign"].startswith("x.sql: it yields rows whose date was not asked for: 2026-03-02.")
+    assert found["foreign"].startswith("x.sql: the query returns rows whose date was not requested: 2026-03-02.")
 
 
 def test_table_gets_the_columns_of_its_newest_rows_in_their_order(found: dict[str, Any]) -> None:

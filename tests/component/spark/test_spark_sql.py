@@ -152,21 +152,21 @@ def test_offered_views_are_read(said: dict[str, list[str]], query: str) -> None:
 def test_everything_else_is_refused(said: dict[str, list[str]], query: str) -> None:
     text, *problems = said[query]
 
-    assert text.startswith("x.sql: it reads what a query may not see")
+    assert text.startswith("x.sql: it reads relations that a query must not see")
     assert text.endswith("Read only v, w, by these names.")
     assert problems == [READS_MORE[query]]
 
 
 @pytest.mark.parametrize("query", ASKS_FOR_THE_MOMENT)
 def test_the_present_moment_is_refused_however_it_is_spelt(said: dict[str, list[str]], query: str) -> None:
-    assert said[query][0].startswith("x.sql: it asks for the present moment")
+    assert said[query][0].startswith("x.sql: it depends on the current time")
 
 
 @pytest.mark.parametrize("query", HOLDS_WHAT_IT_MAY_NOT)
 def test_what_spark_would_replace_is_refused(said: dict[str, list[str]], query: str) -> None:
     text, *problems = said[query]
 
-    assert text.startswith("x.sql: it holds what a query may not")
+    assert text.startswith("x.sql: it contains text that is not allowed")
     assert [HOLDS_WHAT_IT_MAY_NOT[query] in problem for problem in problems] == [True]
     assert refused_texts(query) == problems
 
@@ -174,7 +174,7 @@ def test_what_spark_would_replace_is_refused(said: dict[str, list[str]], query: 
 @pytest.mark.parametrize("query", CALLS_WHAT_IT_MAY_NOT)
 def test_what_makes_another_result_or_runs_code_is_refused(said: dict[str, list[str]], query: str) -> None:
     text, *problems = said[query]
-    assert text.startswith("x.sql: it calls what a query may not")
+    assert text.startswith("x.sql: it calls functions that are not allowed")
     assert len(problems) == 1
     assert CALLS_WHAT_IT_MAY_NOT[query] in problems[0]
 
@@ -187,7 +187,7 @@ def test_statement_is_refused_and_not_run(said: dict[str, list[str]], query: str
 @pytest.mark.parametrize("query", YIELDS_WHAT_NO_TABLE_HOLDS)
 def test_a_column_that_no_table_can_hold_is_refused(said: dict[str, list[str]], query: str) -> None:
     text, *problems = said[query]
-    assert text.startswith("x.sql: it yields columns that no table can hold")
+    assert text.startswith("x.sql: it returns columns that no table can hold")
     assert problems == [YIELDS_WHAT_NO_TABLE_HOLDS[query]]
 
 

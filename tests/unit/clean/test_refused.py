@@ -19,8 +19,8 @@ def test_each_rule_says_what_it_allows_and_shows_a_row():
     examples = (Example("a.csv", 4, "delay", "range", "9999"), Example("a.csv", 9, "delay", "range", "8888"))
     refusal = Refusal(100, 100, 15, 0.05, rules, examples)
     assert rule_problems(refusal, COLUMNS) == [
-        "delay range (-120 to 1500): 7 rows, as '9999' in a.csv, row 4",
-        "state enum (S00, S01, S02, S03, S04, S05, S06, S07, S08, S09, … 12 in all): 3 rows",
+        "delay range (-120 to 1500): 7 rows, for example '9999' in a.csv, row 4",
+        "state enum (S00, S01, S02, S03, S04, S05, S06, S07, S08, S09, … 12 in total): 3 rows",
         "code max_length (3): 2 rows",
         "day required: 1 rows",
         "day type (date): 1 rows",

@@ -130,7 +130,7 @@ def test_file_replaced_while_it_is_read_is_not_pinned(lake, s3, land, monkeypatc
         pin(objects, file, to)
 
     monkeypatch.setattr(accept, "pin", replace_then_pin)
-    with pytest.raises(DropChangedError, match="was replaced or removed while it was read"):
+    with pytest.raises(DropChangedError, match="was replaced or deleted while it was read"):
         collect(lake, DAY)
     assert pinned_drop(lake, "readings", DAY) is None
     assert not [uri for uri in s3.objects.list(f"{lake.layout.root}/raw/") if s3.objects.read(uri).body == b"evil"]
@@ -191,7 +191,7 @@ def test_manifest_replaced_after_it_was_listed_is_not_accepted(lake, s3, land, m
         return read(objects, listed, max_bytes)
 
     monkeypatch.setattr(accept, "read_listed", replace_then_read)
-    with pytest.raises(DropChangedError, match="was replaced or removed while it was read"):
+    with pytest.raises(DropChangedError, match="was replaced or deleted while it was read"):
         collect(lake, DAY)
     monkeypatch.undo()
     assert collect(lake, DAY).rows_landed == {"readings": 120}

@@ -76,7 +76,7 @@ def test_column_that_a_drop_may_lack_is_missed_only_under_another_name() -> None
 
 def test_files_of_one_drop_have_one_header() -> None:
     assert differing_headers({"a.csv": ("a", "b"), "b.csv": ("a", "b")}) == []
-    assert differing_headers({"a.csv": ("a", "b"), "b.csv": ("a",)}) == ["b.csv: its columns are not those of a.csv"]
+    assert differing_headers({"a.csv": ("a", "b"), "b.csv": ("a",)}) == ["b.csv: its columns differ from those of a.csv"]
     assert differing_headers({}) == []
 
 

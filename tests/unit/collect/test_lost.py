@@ -36,13 +36,13 @@ MISSING, UNKNOWN = "column 'channel' is missing", "column 'channel' is not in th
 )
 def test_says_how_many_dates_and_what_to_declare(refused: list[date], cause: str, expected: str) -> None:
     found = count_refused("rows", {day: [f"rows-{day}.csv.gz: {cause}"] for day in refused}, ALL)
-    assert found == [f"rows: {len(refused)} of 5 dates are refused by the present contract: {cause}. {expected}".rstrip()]
+    assert found == [f"rows: {len(refused)} of 5 dates break the present contract: {cause}. {expected}".rstrip()]
 
 
 def test_one_refused_date_is_a_gap_like_any_other() -> None:
     assert count_refused("rows", {FIRST: [MISSING]}, ALL) == []
     (told,) = count_refused("rows", {FIRST: [MISSING]}, ALL, least=1)
-    assert told.startswith(f"rows: 1 of 5 dates is refused by the present contract: {MISSING}.")
+    assert told.startswith(f"rows: 1 of 5 dates breaks the present contract: {MISSING}.")
 
 
 def test_causes_beyond_the_first_are_counted() -> None:
@@ -83,7 +83,7 @@ def test_new_column_that_is_not_declared_so_is_loud(landed) -> None:
     lake = landed()
     found = collect(lake, LAST)
     told = (
-        "readings: 4 of 5 dates are refused by the present contract: column 'channel' is missing. "
+        "readings: 4 of 5 dates break the present contract: column 'channel' is missing. "
         "Declare `since: 2026-03-05` for channel: dates without it have null there."
     )
     assert found.warnings == [told]

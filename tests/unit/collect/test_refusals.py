@@ -59,7 +59,7 @@ def test_half_uploaded(problems, machine_data) -> None:
     files = machine_data.files(DAY)
     whole = machine_data.manifest(DAY, files)
     del files["readings-2.csv.gz"]
-    assert problems(files, whole) == [f"half uploaded: readings-2.csv.gz is in {FILE} and not in the folder"]
+    assert problems(files, whole) == [f"half uploaded: readings-2.csv.gz is in {FILE} but not in the folder"]
 
 
 def test_empty_file(problems) -> None:
@@ -67,7 +67,7 @@ def test_empty_file(problems) -> None:
 
 
 def test_empty_manifest(problems) -> None:
-    assert problems({}, files=[]) == [f"{FILE} names no file: the drop is empty"]
+    assert problems({}, files=[]) == [f"{FILE} lists no files: the drop is empty"]
 
 
 def test_header_alone_has_too_few_rows(problems, machine_data) -> None:
@@ -99,13 +99,13 @@ def test_wrong_row_count(problems, machine_data) -> None:
 def test_name_twice(problems, machine_data) -> None:
     body = _plain(machine_data)
     assert problems({"a.csv": body}, files=[_entry("a.csv", body), _entry("a.csv", body, sha256="1" * 64)]) == [
-        f"doubled: {FILE} names 'a.csv' 2 times"
+        f"duplicate: {FILE} lists 'a.csv' 2 times"
     ]
 
 
 def test_same_file_under_two_names(problems, machine_data) -> None:
     body = _plain(machine_data)
-    assert problems({"a.csv": body, "b.csv": body}) == ["doubled: 'a.csv', 'b.csv' are the same file under 2 names"]
+    assert problems({"a.csv": body, "b.csv": body}) == ["duplicate: 'a.csv', 'b.csv' are the same file under 2 names"]
 
 
 def test_extra_file(problems, machine_data) -> None:
@@ -210,7 +210,7 @@ def test_bomb_in_one_line(problems) -> None:
 
 def test_bomb_by_ratio(problems, machine_data) -> None:
     line = machine_data.rows(DAY)[0]
-    assert "a compressed bomb" in problems({"a.csv.gz": gzip.compress(machine_data.csv_bytes([line] * 250_000))})[0]
+    assert "a decompression bomb" in problems({"a.csv.gz": gzip.compress(machine_data.csv_bytes([line] * 250_000))})[0]
 
 
 def test_more_text_than_allowed_over_all_files(s3, pipeline_factory, machine_data) -> None:
@@ -222,7 +222,7 @@ def test_more_text_than_allowed_over_all_files(s3, pipeline_factory, machine_dat
     lake = s3.open_lake(pipeline_factory(smaller))
     for name, body in {**bodies, FILE: machine_data.manifest(DAY, bodies)}.items():
         s3.put(lake.pipeline.sources["readings"].drop_uri(DAY) + name, body)
-    with pytest.raises(DropRefusedError, match=r"1\.csv: more than \d+ bytes of text, all that max_bytes allows"):
+    with pytest.raises(DropRefusedError, match=r"1\.csv: more than \d+ bytes of text, the limit that max_bytes sets"):
         collect(lake, DAY)
 
 
@@ -246,8 +246,8 @@ def test_a_line_without_end(problems, machine_data) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"source": "weather"}, "of another source: 'weather'"),
-        ({"date": "2026-03-03"}, "of another date: '2026-03-03'"),
+        ({"source": "weather"}, "has another source: 'weather'"),
+        ({"date": "2026-03-03"}, "has another date: '2026-03-03'"),
         ({"format": 2}, "format"),
         ({"format": True}, "format: expected the number 1, found true"),
         ({"format": 1.0}, "format: expected the number 1, found 1.0"),
@@ -287,7 +287,7 @@ def test_manifest_contents(problems, machine_data, changes: dict[str, Any], expe
         (b"[" * 100_000, "not valid JSON"),
         (b"[]", "the file"),
         (b"\xff\xfe{}", "not UTF-8"),
-        (b'{"format":1,"format":1}', "'format' stands there twice"),
+        (b'{"format":1,"format":1}', "'format' is listed twice"),
         (b" " * 1_100_000, "has more than"),
     ],
     ids=["empty", "half", "deep", "list", "encoding", "duplicate key", "large"],
@@ -307,7 +307,7 @@ def test_all_problems_at_once(problems, machine_data) -> None:
     found = problems({"a.csv": renamed, "b.csv": good, "d.csv": b"x"}, files=entries)
     assert found == [
         f"b.csv is truncated: {len(good)} of {len(good) + 5} bytes",
-        f"half uploaded: c.csv is in {FILE} and not in the folder",
+        f"half uploaded: c.csv is in {FILE} but not in the folder",
         f"extra file 'd.csv': it is not in {FILE}",
         "a.csv: column 'pressure' was renamed to 'presure'",
         f"a.csv: 60 rows, {FILE} says 9",

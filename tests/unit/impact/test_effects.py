@@ -252,7 +252,7 @@ def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
 
     text, _ = told(edited(ran, pipeline_factory, take_out))
     assert (
-        "readings: 6 of 6 dates are refused by the present contract: column 'has_fault' is not in the contract. "
+        "readings: 6 of 6 dates break the present contract: column 'has_fault' is not in the contract. "
         "Keep has_fault under columns with `until: 2026-03-08`: the files of these dates hold it." in text
     )
     assert "since:" not in text

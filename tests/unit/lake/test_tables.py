@@ -33,7 +33,7 @@ def test_a_metastore_without_a_call_that_spark_needs_is_refused_with_the_version
     monkeypatch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
     try:
         with pytest.raises(
-            RefusedError, match=rf"127\.0\.0\.1:{port} does not know a call .*get_table.* version 2\.3, 3\.1 or 4\.0\.0"
+            RefusedError, match=rf"127\.0\.0\.1:{port} does not support a call .*get_table.* version 2\.3, 3\.1 or 4\.0\.0"
         ):
             Tables("main__shop").state("features")
     finally:
@@ -45,7 +45,7 @@ def test_another_result_of_the_same_inputs_is_refused() -> None:
     refuse_changed({"2026-03-01": "a" * 64}, made, "features.sql")
     refuse_changed({}, made, "features.sql")
     with pytest.raises(
-        RefusedError, match=r"features\.sql: the same inputs give another result: 2026-03-02: digest bbbbbbbbbbbb, it was c"
+        RefusedError, match=r"features\.sql: the same inputs give another result: 2026-03-02: digest bbbbbbbbbbbb, before c"
     ):
         refuse_changed({"2026-03-01": "a" * 64, "2026-03-02": "c" * 64}, made, "features.sql")
 

@@ -41,7 +41,7 @@ def test_a_job_that_refuses_without_a_word_is_named(ends: Path) -> None:
 @pytest.mark.parametrize("code", [1, 137])
 def test_any_other_end_may_be_retried_and_quotes_the_last_lines(ends: Path, code: int) -> None:
     script(ends, f"for n in $(seq 30); do echo line $n; done; exit {code}")
-    with pytest.raises(PerennialError, match=f"ended with {code}") as failed:
+    with pytest.raises(PerennialError, match=f"ended with exit code {code}") as failed:
         submit(PLAN)
     assert not isinstance(failed.value, RefusedError)
     assert "line 30" in str(failed.value)
