@@ -18,7 +18,7 @@ from perennial.analyse.job_file import (
     ProfileToMake,
     Query,
 )
-from perennial.analyse.keys import LABELS_FILE, InputDigests, KeyOf, Keys
+from perennial.analyse.keys import LABELS_FILE, REFERENCE, InputDigests, KeyOf, Keys
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key
@@ -171,8 +171,10 @@ def _require_clean_states(lake: Lake, day: date) -> dict[str, TableState]:
     """Return the states of the clean tables; raise if one of them lacks `day` (a reference: if it is not clean)."""
     clean = _clean_states(lake)
     for name, state in clean.items():
-        if (day.isoformat() if name in lake.pipeline.sources else "reference") not in state.partitions:
-            raise PerennialError(f"Pipeline {lake.pipeline.name!r}: clean_{name} lacks {day}. Run clean for {day} first.")
+        is_source = name in lake.pipeline.sources
+        if (day.isoformat() if is_source else REFERENCE) not in state.partitions:
+            lack = f"lacks {day}" if is_source else "is empty"
+            raise PerennialError(f"Pipeline {lake.pipeline.name!r}: clean_{name} {lack}. Run clean for {day} first.")
     return clean
 
 

@@ -48,7 +48,7 @@ def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[Sp
         # Java's stack traces have hundreds of lines of Spark's own code. Only the lines that name causes are logged.
         causes = [line.strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
         where = "".join(traceback.format_tb(error.__traceback__))
-        log.error("%sSpark failed%s", where, "\n".join(dict.fromkeys(causes)))
+        log.error("%sSpark failed: %s", where, "\n".join(dict.fromkeys(causes)).removeprefix(": "))
         sys.exit(1)
     finally:
         if spark is not None:
