@@ -3,35 +3,35 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-# With a locale that is not installed Python reads no path beyond ASCII.
+# If the locale is not installed, Python cannot read non-ASCII paths.
 export LC_ALL := C.UTF-8
 
 VAR := $(if $(PERENNIAL_VAR),$(PERENNIAL_VAR),var)
 STACK := .venv/bin/python -m stack
 
-# The first Python 3.11 on the PATH, as a real path: a venv made from a version manager's shim breaks when that one switches.
+# The first Python 3.11 on the PATH, as a real path: a venv from a version manager's shim breaks when the manager switches versions.
 FIND_PYTHON = for one in $(if $(PYTHON),"$(PYTHON)") python3.11 python3 python; do \
 	"$$one" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys.executable)' 2>/dev/null && break; done || true
 REQUIRE_PYTHON = [ -n "$$python" ] || { echo "✗ Python 3.11 is not on the PATH. Install it (Debian: apt-get install python3.11-venv), or name it: make setup PYTHON=/path/to/python3.11"; exit 1; }
 
-# A stamp carries the checksum of what it was made from, so that nothing is installed twice and nothing is missed.
+# The name of a stamp contains the checksum of its inputs, so that nothing is installed twice and no change is missed.
 key = $(shell cat $(1) | cksum | cut -d' ' -f1)
 UV_STAMP := .uv/.locked-$(call key,requirements/uv.lock)
 VENV_STAMP := .venv/.locked-$(call key,requirements/airflow.lock requirements/dev.lock pyproject.toml)
 SPARK_STAMP := .spark/.locked-$(call key,requirements/spark.lock)
 MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements/manifests.lock)
 
-# Runs a recipe line and says what it does and how long it took.
+# Runs a recipe line, and prints its name and duration.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
 
-# Four at once keep two cores busy: many tests wait for a process or a timeout.
+# Four workers keep two cores busy: many tests wait for a process or a timeout.
 BESIDE := --numprocesses 4 --dist loadfile
 
-# Its theme would tell of its successor at each build.
+# Without this variable, the theme announces its successor at each build.
 BUILD_DOCS := env NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
-# The tag tells what an image was made from, so that a node that has it need not ask a registry again.
+# The tag is the checksum of the image's sources, so that a node that has the image does not ask a registry again.
 IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
@@ -40,10 +40,10 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
 
-help: ## Show what each target does
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
-setup: ## Install everything into .venv and .spark (nothing to do: a second)
+setup: ## Install everything into .venv and .spark (takes a second if nothing changed)
 	@python=$$(.venv/bin/python -I -c 'import sys; print(sys.executable)' 2>/dev/null || $(FIND_PYTHON)); $(REQUIRE_PYTHON); \
 	"$$python" -I include/stack/machine.py; \
 	begin=$$(date +%s); stamps="$(UV_STAMP) $(VENV_STAMP) $(SPARK_STAMP)"; \
@@ -73,23 +73,23 @@ $(SPARK_STAMP): $(UV_STAMP)
 	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements/spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
 
-up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers (ONLY=s3,postgres starts some)
+up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model servers (ONLY=s3,postgres starts only these)
 	@$(STACK) up $(if $(ONLY),--only "$(ONLY)")
 
 down: ## Stop the stack; data is kept
 	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
 
-status: setup ## Show what runs, and where each pipeline stands
+status: setup ## Show the state of every service and pipeline
 	@$(STACK) status || true
 	@.venv/bin/perennial status || true
 
-doctor: setup ## Show what would keep the stack from starting, with the fix
+doctor: setup ## Show the problems that would keep the stack from starting, each with its fix
 	@$(STACK) doctor
 
 clean: ## Stop the stack and remove its data; the environments stay
 	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
 
-distclean: clean ## The same, and remove the environments as well
+distclean: clean ## Do the same, and remove the environments, too
 	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests include/perennial.sources.json)
 
 lint: setup ## Check style, types, the direction of imports and the documentation; .pre-commit-config.yaml runs the same
@@ -103,7 +103,7 @@ docs: setup ## Build the documentation into var/site, and check each of its link
 	$(call timed,documentation,$(BUILD_DOCS))
 	@echo "  To read it: .venv/bin/python -m http.server --bind 127.0.0.1 --directory var/site 8000"
 
-lint-manifests: setup $(MANIFESTS_STAMP) ## Check the Dockerfiles and everything that is applied to a cluster
+lint-manifests: setup $(MANIFESTS_STAMP) ## Check the Dockerfiles and all manifests that are applied to a cluster
 	$(call timed,hadolint,.manifests/bin/hadolint include/images/*/Dockerfile)
 	@mkdir -p "$(VAR)/manifests"; PYTHONPATH=include .venv/bin/python tests/support/render_manifests.py > "$(VAR)/manifests/rendered.yaml"; cp include/deploy/namespaces.yaml include/deploy/training.yaml include/deploy/serving.yaml "$(VAR)/manifests/"
 	$(call timed,checkov,.manifests/bin/checkov --config-file include/deploy/checkov.yaml --directory "$(VAR)/manifests" --directory include/images)
@@ -123,40 +123,40 @@ test-fast: setup ## Run the pure unit tests: no object store, no Spark, no Tenso
 test-unit: setup ## Run the unit tests: no stack, no network
 	$(call timed,Unit tests,.venv/bin/python -m pytest $(BESIDE) tests/unit)
 
-test: test-parts test-stack ## Run all tests; those of the whole stack start one of their own
+test: test-parts test-stack ## Run all tests; the tests of the whole stack start their own
 
 test-parts: setup ## Run the tests that need no stack
 	$(call timed,Tests without the stack,.venv/bin/python -m pytest $(BESIDE) tests/unit tests/component tests/dags tests/plugins)
 
-coverage: setup ## The same, and show which lines they run: var/coverage/index.html (without Spark's jobs, servers and trainings)
+coverage: setup ## Run the same tests and show the lines that they cover: var/coverage/index.html (without Spark's jobs, servers and trainings)
 	$(call timed,Coverage,.venv/bin/python -m pytest $(BESIDE) --cov --cov-report term:skip-covered --cov-report html tests/unit tests/component tests/dags tests/plugins)
 
-test-stack: setup ## Run the tests of the whole stack, which start one of their own
+test-stack: setup ## Run the tests of the whole stack; they start their own
 	$(call timed,Tests of the whole stack,.venv/bin/python -m pytest --numprocesses 2 --dist loadfile tests/integration --ignore tests/integration/test_on_kubernetes.py)
 
-test-start: setup ## Start clones in closed folders, at long paths, as other users, without a network (some minutes; as root)
+test-start: setup ## Start clones in closed folders, at long paths, as other users, without a network (a few minutes; as root)
 	$(call timed,Tests of the first start,.venv/bin/python -m pytest tests/start)
 
-test-kubernetes: setup lint-manifests ## Train in pods on the cluster that KUBECONFIG names; LOAD_IMAGES="kind load docker-image" brings the image there
+test-kubernetes: setup lint-manifests ## Run the tests on the cluster of KUBECONFIG; LOAD_IMAGES="kind load docker-image" loads the images there
 	@[ -n "$${KUBECONFIG:-}" ] || { echo "✗ KUBECONFIG names no cluster. With kind: kind create cluster, then KUBECONFIG=~/.kube/config make test-kubernetes LOAD_IMAGES=\"kind load docker-image\""; exit 1; }
 	@$(MAKE) image-server image-trainer
 	$(call timed,Image of a model server with faults,docker build --quiet --build-arg SERVER=$(SERVER_IMAGE) --tag $(FAULTY_IMAGE) tests/support/faulty_server)
 	$(if $(LOAD_IMAGES),$(call timed,Bringing the images to the cluster,$(LOAD_IMAGES) $(TRAINER_IMAGE) $(SERVER_IMAGE) $(FAULTY_IMAGE)))
 	$(call timed,Tests on Kubernetes,PERENNIAL_TRAINER_IMAGE=$(TRAINER_IMAGE) PERENNIAL_SERVER_IMAGE=$(SERVER_IMAGE) PERENNIAL_FAULTY_IMAGE=$(FAULTY_IMAGE) .venv/bin/python -m pytest tests/kubernetes tests/integration/test_on_kubernetes.py)
 
-bench-serving: setup ## Measure the model server beside MLServer (2-3 minutes; its environment goes to var/bench)
+bench-serving: setup ## Compare the model server with MLServer (2-3 minutes; its environment goes to var/bench)
 	$(call timed,Serving benchmark,.venv/bin/python tests/bench/serving.py)
 
-bench-models: setup ## Judge the candidates on forty-eight next-day dates of 2013 (some minutes; starts a small stack of its own)
+bench-models: setup ## Judge the candidates on forty-eight next-day dates of 2013 (a few minutes; starts its own small stack)
 	$(call timed,Model benchmark,.venv/bin/python tests/bench/models.py)
 
-bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" picks parts)
+bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" selects parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))
 
 chaos-history: setup ## Kill processes of a backfill and compare with a clean one (SEEDS=20; RANDOM=100 draws seeds; ONLY="7 12" repeats some; DATES=60)
 	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py --dates $(or $(DATES),60) $(if $(ONLY),--only $(ONLY),$(if $(RANDOM),--random $(RANDOM),--seeds $(or $(SEEDS),20))))
 
-fuzz: setup ## Edit a small pipeline in sequences of three, and compare with lakes made so from the start (EDITS=60 sequences; SEED=7 begins there)
+fuzz: setup ## Edit a small pipeline in sequences of three, and compare with lakes built from the final pipeline (EDITS=60 sequences; SEED=7 is the first)
 	$(call timed,Edits of a pipeline,EDIT_SEQUENCES=$(or $(EDITS),60) EDIT_FIRST_SEED=$(or $(SEED),0) .venv/bin/python -m pytest --timeout 3600 tests/component/evolve)
 
 demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
@@ -170,7 +170,7 @@ build = $(call timed,Image perennial-$(1),docker build --quiet --build-arg REVIS
 image-server image-trainer:
 	$(call build,$(@:image-%=%),)
 
-# Its revision is that of its own sources: the Airflow image stands on it, and would be built anew with every commit.
+# Its revision is the last commit of its own sources. Otherwise every commit would rebuild the Airflow image, which is based on it.
 image-spark:
 	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' 2>/dev/null))
 
@@ -184,10 +184,10 @@ compose-up: image-server image-airflow ## Start the full stack in containers and
 compose-down: ## Stop the containers; data stays in the volume
 	$(call timed,Stopping the containers,PERENNIAL_TAG=$(IMAGE_TAG) docker compose down)
 
-test-compose: setup image-server image-airflow ## The demo's DAG for two dates, and one after an edit, in containers: up, run, down
+test-compose: setup image-server image-airflow ## Run the demo's DAG in containers for two dates, and for one after an edit: up, run, down
 	$(call timed,Tests in containers,PERENNIAL_TAG=$(IMAGE_TAG) .venv/bin/python -m pytest --capture=no tests/compose)
 
-settings-page: setup ## Make docs/reference/settings.md from the class of the settings
+settings-page: setup ## Write docs/reference/settings.md from the class of the settings
 	$(call timed,Page of the settings,PYTHONPATH=include:tests/support .venv/bin/python -m settings_page)
 
 lock: $(UV_STAMP) ## Resolve every requirements file again and write its lock file

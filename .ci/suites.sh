@@ -1,8 +1,8 @@
-# Runs suites and keeps what became of each for a table; sourced by `run`.
+# Runs suites and records their results for a table. `run` sources this file.
 # shellcheck shell=bash
 
-# begin_results FOLDER LATEST: where each suite's output is kept, and a line about each in `results`. No suite goes on after LATEST
-# seconds.
+# begin_results FOLDER LATEST: prepares the folder for the output of each suite and a line about each in `results`. No suite runs
+# beyond LATEST seconds.
 begin_results() {
     logs=$1 latest=$2
     rm -rf "$logs"
@@ -11,8 +11,8 @@ begin_results() {
     cpu_began=$(busy_cpu_seconds)
 }
 
-# suite NAME BUDGET COMMAND...: runs a command and writes down its seconds, beside the seconds that it may take. A program is ended
-# after three times its budget, so that a table is printed in any case. A function runs in this shell, and bounds what it calls.
+# suite NAME BUDGET COMMAND...: runs a command and records its seconds, beside its budget in seconds. A program is ended after three
+# times its budget, so that the table is printed in any case. A function runs in this shell, and must limit its own commands.
 suite() {
     local name=$1 budget=$2 limit=$((3 * $2)) began=$SECONDS state=passed status=0 output tee
     shift 2
@@ -25,7 +25,7 @@ suite() {
     echo "━━ $name"
     exec {output}> >(tee "$logs/$name.log")
     tee=$!
-    "$@" >&"$output" 2>&1 {output}>&- || status=$? # a daemon that the command starts must not hold it open
+    "$@" >&"$output" 2>&1 {output}>&- || status=$? # a daemon that the command starts must not hold the output open
     exec {output}>&-
     wait "$tee"
     case $status in
@@ -37,31 +37,31 @@ suite() {
     [[ $state == passed ]]
 }
 
-# within SECONDS PROGRAM...: runs a program, and ends it with all that it has started when the time is over (status 124).
+# within SECONDS PROGRAM...: runs a program, and at the time limit ends it and everything it has started (status 124).
 within() {
     local limit=$1 began=$SECONDS status
     shift
-    timeout --kill-after=30 "$limit" "$@" & # a group of processes of its own, which no longer ends with this shell by itself
+    timeout --kill-after=30 "$limit" "$@" & # its own process group, which no longer ends with this shell
     program=$!
     trap 'kill "$program"; exit 143' INT TERM
     wait "$program"
     status=$?
     trap - INT TERM
-    ((status != 137 || SECONDS - began < limit)) || status=124 # it did not heed the first signal
+    ((status != 137 || SECONDS - began < limit)) || status=124 # it ignored the first signal
     if ((status == 124)); then
-        kill -KILL -- "-$program" 2>/dev/null # what it started, and did not heed it either
+        kill -KILL -- "-$program" 2>/dev/null # its children that ignored the signal, too
         echo "✗ Ended after $limit s: it does not come to an end, or the machine is too slow"
     fi
     return "$status"
 }
 
-# no_suite NAME STATE REASON: writes down a suite that did not run: "left out", or "FAILED" where it had to run.
+# no_suite NAME STATE REASON: records a suite that did not run: "left out", or "FAILED" if it had to run.
 no_suite() {
     echo "✗ $1 did not run: $3"
     printf '%s\t-\t-\t%s\t%s\n' "$1" "$2" "$3" >>"$logs/results"
 }
 
-# print_results BUDGET: prints the table, what did not run, and at the end what took longer than its budget; fails when a suite did.
+# print_results BUDGET: prints the table, the suites that did not run, and those over their budget. Fails if a suite failed.
 print_results() {
     echo
     awk -F'\t' -v all="$SECONDS" -v budget="$1" '
@@ -81,7 +81,7 @@ print_results() {
     ! grep -q FAILED "$logs/results"
 }
 
-# Prints the seconds of all processors that have been spent on work since the machine started.
+# busy_cpu_seconds: prints the seconds that all processors have worked since the machine started.
 busy_cpu_seconds() {
     awk -v hertz="$(getconf CLK_TCK)" '/^cpu / { printf "%d\n", ($2 + $3 + $4 + $7 + $8) / hertz }' /proc/stat
 }

@@ -1,4 +1,4 @@
-"""The DAG `perennial_janitor`: every hour, takes away what interrupted trainings and deploys left on Kubernetes."""
+"""The DAG `perennial_janitor`: every hour, removes the pods and releases that interrupted work left on Kubernetes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from perennial_airflow import tasks
 
 
 def on_kubernetes() -> list[str]:
-    """Return the pipelines that train and serve on a cluster; a refused one is shown by refused_pipelines.py."""
-    found = []
+    """Return the pipelines that train and serve on a cluster. refused_pipelines.py shows refused ones."""
+    names = []
     for name in pipeline_names():
         try:
-            if _may_be(name) and runtime_of(load_pipeline(name)) == "kubernetes":
-                found.append(name)
+            if _may_be_on_kubernetes(name) and runtime_of(load_pipeline(name)) == "kubernetes":
+                names.append(name)
         except (PerennialError, OSError):
             continue
-    return found
+    return names
 
 
-def _may_be(name: str) -> bool:
-    """Tell whether a pipeline may be one: this file is parsed again and again, and reading a hundred of them takes a while."""
+def _may_be_on_kubernetes(name: str) -> bool:
+    """Return False for most other pipelines, cheaply: Airflow parses this file often, and loading a hundred pipelines is slow."""
     return get_settings().runtime is not None or b"kubernetes" in (pipelines_folder() / name / FILE).read_bytes()
 
 
 if names := on_kubernetes():
     with DAG(
         dag_id="perennial_janitor",
-        description="Takes away what interrupted work left on Kubernetes",
-        doc_md="Removes training pods that ended an hour ago and releases that serve nobody. `perennial janitor` does the same.",
+        description="Removes the pods and releases that interrupted work left on Kubernetes",
+        doc_md="Removes training pods that ended an hour ago and releases without traffic. `perennial janitor` does the same.",
         schedule=timedelta(hours=1),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,

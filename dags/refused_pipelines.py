@@ -1,7 +1,7 @@
 """
-Shows pipelines that have no DAG as an import error of Airflow; defines no DAG itself.
+Shows refused pipelines, which have no DAG, as an Airflow import error. Defines no DAG itself.
 
-Apart from retrain.py, because Airflow drops every DAG of a file that raises: one bad pipeline must not stop the others.
+It is separate from retrain.py because Airflow drops every DAG of a file that raises: one bad pipeline must not stop the others.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from perennial.errors import PipelineRefusedError
 
 
 def refusals() -> list[str]:
-    """Return what is wrong with each pipeline that is refused."""
-    found = []
+    """Return the error of each refused pipeline."""
+    errors = []
     for name in pipeline_names():
         try:
             load_pipeline(name)
         except PipelineRefusedError as error:
-            found.append(str(error))
-    return found
+            errors.append(str(error))
+    return errors
 
 
 if refused := refusals():

@@ -26,30 +26,30 @@ from perennial_airflow.timetable import LocalDaysTimetable
 DAY = "{{ ti.xcom_pull(task_ids='plan_run')['date'] }}"
 UNTIL = "{{ ti.xcom_pull(task_ids='plan_run')['until'] }}"
 HOPELESS = RetryRule(
-    exception=[RefusedError, DropMissingError, AirflowTaskTimeout], action=RetryAction.FAIL, reason="A retry cannot mend it"
+    exception=[RefusedError, DropMissingError, AirflowTaskTimeout], action=RetryAction.FAIL, reason="A retry cannot fix it"
 )
-LONGEST = timedelta(hours=3)
-"""What a task may take; one that has not ended by then, a query without an end perhaps, would not the next time."""
+MAX_DURATION = timedelta(hours=3)
+"""Time limit of a task. A task that exceeds it, such as a query that never ends, would exceed it again in a retry."""
 
 
 def stage_task(stage: Stage, pipeline: Pipeline) -> Any:
-    """Return the task of a stage: a Spark job, plain Python, or a task for each candidate, in a process of the worker or in a pod."""
+    """Return the task of a stage: a Spark job, plain Python, or one task a candidate, in a worker process or in a pod."""
     if isinstance(stage, SparkStage):
         return SparkStageOperator(task_id=stage.name, pipeline=pipeline.name, stage=stage.name, day=DAY, until=UNTIL)
     candidates = list(stage.candidates(pipeline))
     if candidates and runtime_of(pipeline) == "kubernetes":
-        # Its provider takes long to import, and only this runtime needs it.
+        # The provider is slow to import, and only this runtime needs it.
         from perennial_airflow.operators.train_pod import TrainPodOperator
 
-        named = "{{ task.candidate }}"
+        label = "{{ task.candidate }}"
         pods = TrainPodOperator.partial(
-            task_id=stage.name, map_index_template=named, pipeline=pipeline.name, day=DAY, until=UNTIL
+            task_id=stage.name, map_index_template=label, pipeline=pipeline.name, day=DAY, until=UNTIL
         )
         return pods.expand(candidate=candidates)
     arguments = {"pipeline": pipeline.name, "stage": stage.name, "day": DAY, "until": UNTIL}
     if candidates:
-        named = "{{ task.op_kwargs['candidate'] }}"
-        task = tasks.run_stage.override(task_id=stage.name, map_index_template=named)
+        label = "{{ task.op_kwargs['candidate'] }}"
+        task = tasks.run_stage.override(task_id=stage.name, map_index_template=label)
         return task.partial(**arguments).expand(candidate=candidates)
     return tasks.run_stage.override(task_id=stage.name)(**arguments)
 
@@ -64,7 +64,7 @@ def retrain(pipeline: Pipeline) -> DAG:
         schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end, pipeline.calendar.data_days),
         start_date=midnight(pipeline.start, pipeline.calendar.time_zone),
         catchup=False,
-        max_active_runs=1,  # a run is judged against what the runs before it left (a backfill's runs: see PlanRunOperator)
+        max_active_runs=1,  # a run is judged against the champion of earlier runs (backfills: see PlanRunOperator)
         params=run_params(pipeline),
         tags=["retrain", *pipeline.tags],
         default_args={
@@ -72,10 +72,10 @@ def retrain(pipeline: Pipeline) -> DAG:
             "retries": 2,
             "retry_delay": timedelta(seconds=5),
             "retry_exponential_backoff": 4,
-            # Two retries pause for 5 and 20 seconds; the pause grows with the number of the try, also of tries that a kill cost.
+            # The two retries pause for 5 and 20 seconds. The pause grows with the try number; tries lost to a kill count, too.
             "max_retry_delay": timedelta(seconds=30),
             "retry_policy": ExceptionRetryPolicy(rules=[HOPELESS]),
-            "execution_timeout": LONGEST,
+            "execution_timeout": MAX_DURATION,
         },
     ) as dag:
         plan = PlanRunOperator(task_id="plan_run", pipeline=name)
@@ -89,7 +89,7 @@ def retrain(pipeline: Pipeline) -> DAG:
 
 
 def unbuildable(name: str, error: Exception) -> DAG:
-    """Return a DAG that says why there is not the real one: an import error would hide the DAGs of all pipelines."""
+    """Return a DAG that shows why the real one could not be built. An import error would hide the DAGs of all pipelines."""
     text = f"The DAG of {name} cannot be built. {type(error).__name__}: {error}"
     with DAG(dag_id=f"retrain_{name}", description=text[:200], doc_md=f"**{text}**", schedule=None, tags=["retrain"]) as dag:
         tasks.fail(text)
@@ -100,7 +100,7 @@ for pipeline_name in pipeline_names():
     try:
         built = retrain(load_pipeline(pipeline_name))
     except PipelineRefusedError:
-        continue  # raised here it would hide the DAGs of the others; refused_pipelines.py shows it
+        continue  # raising here would hide the other DAGs; refused_pipelines.py shows the error
     except Exception as error:
         built = unbuildable(pipeline_name, error)
     globals()[built.dag_id] = built

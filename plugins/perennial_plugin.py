@@ -1,4 +1,4 @@
-"""Registers with Airflow what it looks up by plugin; the code itself is in the package perennial_airflow."""
+"""The Airflow plugin: registers the timetable and the report page. Their code is in the package perennial_airflow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from perennial_airflow.timetable import LocalDaysTimetable
 
 
 async def perennial_app(scope: Any, receive: Any, send: Any) -> None:
-    """Pass a request on; the app is imported at the first one, since all of Airflow's processes read this file."""
+    """Pass a request to the app. It is imported at the first request, because every Airflow process reads this file."""
     from perennial_airflow.report_app import app
 
     await app(scope, receive, send)
 
 
 class PerennialPlugin(AirflowPlugin):
-    """The timetable of the pipelines, without which the scheduler cannot read their stored DAGs, and the report beside a run."""
+    """The timetable, which the scheduler needs to read the stored DAGs, and the report beside each run."""
 
     name = "perennial"
     timetables: ClassVar = [LocalDaysTimetable]

@@ -8,9 +8,9 @@ import org.apache.thrift.server.TThreadPoolServer;
 import org.apache.thrift.transport.TServerSocket;
 
 /**
- * Hive's metastore service on 127.0.0.1 alone: the main class of Hive 2.3 listens on every interface and has no setting for it.
- * Its housekeeping threads serve transactional Hive tables, which we have none of. Janino, which Spark ships, compiles this at
- * the start: no Java compiler is needed.
+ * Hive's metastore service on 127.0.0.1 only. Hive 2.3's own main class listens on every interface and has no setting for it.
+ * Hive's housekeeping threads are left out: they serve transactional Hive tables, and Perennial has none. Janino, which Spark
+ * ships, compiles this file at the start, so no Java compiler is needed.
  */
 public final class LoopbackMetastore {
     public static void main(String[] args) throws Exception {

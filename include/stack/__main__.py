@@ -1,4 +1,4 @@
-"""`python -m stack up|down|status|clean|doctor|prepare`: the embedded stack from a shell."""
+"""`python -m stack up|down|status|clean|doctor|prepare`: run the embedded stack from a shell."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ out = Console(highlight=False, soft_wrap=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0 when all is well, 1 when something is not."""
+    """Run one command. Return 0 if all is well, else 1."""
     parser = argparse.ArgumentParser(
         prog="python -m stack", description="The embedded stack: S3, PostgreSQL, metastore, Airflow, servers."
     )
@@ -76,67 +76,67 @@ def change(config: StackConfig, command: str, only: Sequence[str]) -> int:
     """Start, stop or remove the stack, one command at a time."""
     if command == "up":
         config.var.mkdir(parents=True, exist_ok=True)
-    with alone(config, lambda who: out.print(f"Waiting for {who}, which works on this stack")):
+    with alone(config, lambda holder: out.print(f"Waiting for {holder}, which is starting or stopping this stack")):
         if command == "clean":
             return clean(config)
         return up(config, only) if command == "up" else down(config, only)
 
 
 COMMANDS = {
-    "up": "Start what is not running; print each part with its seconds.",
+    "up": "Start the parts that are not running; print each with its seconds.",
     "down": "Stop everything; data is kept.",
-    "status": "Show what runs.",
+    "status": "Show the state of every service.",
     "clean": "Stop everything and remove the stack's data.",
-    "doctor": "Show what would keep the stack from starting, with the fix.",
+    "doctor": "Show the problems that would keep the stack from starting, each with its fix.",
     "run": "Run one part in the foreground, as a container does.",
-    "healthy": "Exit with 0 when a part answers, 1 when it does not.",
-    "prepare": "Fetch Spark's jars, make its launcher, read the sources for fingerprints; a part of `make setup`.",
+    "healthy": "Exit with 0 if a part answers, else with 1.",
+    "prepare": "Fetch Spark's jars, build its launcher, read the sources for fingerprints; a part of `make setup`.",
 }
 
 
 def up(config: StackConfig, only: Sequence[str]) -> int:
-    """Start the stack, or some parts with what they need."""
+    """Start the stack, or some parts and the parts that they need."""
     begin = time.monotonic()
     parts = choose(plan(config), only)
     config.check_offset()
-    _end_leftovers(config, only)  # they may hold ports
-    ill = [finding for finding in doctor.examine(config, parts) if finding.fix]
-    if ill:
-        for finding in ill:
-            _say(finding)
+    _end_leftovers(config, only)  # they may hold ports of the stack
+    problems = [finding for finding in doctor.examine(config, parts) if finding.fix]
+    if problems:
+        for finding in problems:
+            _print_finding(finding)
         return 1
     config.write_environment()
     keep_places(config)
     idle = [part.name for part in parts if part.service and not is_running(config, part.name)]
-    what = f"Starting {len(idle)} service{'s' if len(idle) > 1 else ''}" if idle else "Every service runs already"
-    out.print(f"{what}; logs in {config.logs}")
-    # What a pipeline that is gone left running: nobody else would stop it before `down`.
-    gone = () if only else bring_down(config, strays(config, parts), _report)
-    outcomes = [*gone, *bring_up(config, parts, _report)]
-    bad = [outcome for outcome in outcomes if outcome.problem]
-    out.print(f"{'Not everything is up' if bad else 'The stack is up'}, after {time.monotonic() - begin:.1f} s")
-    if not bad:
-        _addresses(config, parts)
+    work = f"Starting {len(idle)} service{'s' if len(idle) > 1 else ''}" if idle else "Every service is already running"
+    out.print(f"{work}; logs in {config.logs}")
+    # The servers of deleted pipelines: otherwise only `down` would stop them.
+    stopped = () if only else bring_down(config, strays(config, parts), _report)
+    outcomes = [*stopped, *bring_up(config, parts, _report)]
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    out.print(f"{'Not everything is up' if failed else 'The stack is up'}, after {time.monotonic() - begin:.1f} s")
+    if not failed:
+        _print_addresses(config, parts)
     for name in config.pipeline_names():
         try:
             load_pipeline(name, config.pipelines)
         except PipelineRefusedError as error:
             out.print(f"[red]✗[/] Pipeline {name} has no DAG: {escape(str(error))}")
-    return 1 if bad else 0
+    return 1 if failed else 0
 
 
 def down(config: StackConfig, only: Sequence[str], keeps: bool = True) -> int:
-    """Stop the stack, or some parts; what was down stays down. `keeps` tells whether the data will still be there."""
+    """Stop the stack, or some parts. `keeps` says whether the data will be kept."""
     begin = time.monotonic()
-    every = plan(config)
-    parts = choose(every, only, with_needs=False)
-    stray = () if only else strays(config, every)
+    planned = plan(config)
+    parts = choose(planned, only, with_needs=False)
+    stray = () if only else strays(config, planned)
     outcomes = bring_down(config, (*parts, *stray), _report)
     _end_leftovers(config, only)
-    bad = [outcome for outcome in outcomes if outcome.problem]
+    failed = [outcome for outcome in outcomes if outcome.problem]
     kept = f"; data kept in {config.var}" if keeps and config.var.exists() else ""
-    out.print(f"{'Not everything is down' if bad else 'Down'}, after {time.monotonic() - begin:.1f} s{kept}")
-    return 1 if bad else 0
+    out.print(f"{'Not everything is down' if failed else 'Down'}, after {time.monotonic() - begin:.1f} s{kept}")
+    return 1 if failed else 0
 
 
 def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
@@ -146,36 +146,36 @@ def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
         out.print_json(json.dumps([asdict(state) for state in states]))
     else:
         table = Table("service", "state", "pid", "port", "MB", "up", box=None)
-        for one in states:
-            colour = {"ready": "green", "down": "dim"}.get(one.state, "red")
-            cells = (one.pid, ", ".join(map(str, one.ports)), one.memory_mb, f"{one.up_seconds} s" if one.pid else None)
-            table.add_row(one.name, f"[{colour}]{one.state}[/]", *("" if cell is None else str(cell) for cell in cells))
+        for state in states:
+            colour = {"ready": "green", "down": "dim"}.get(state.state, "red")
+            cells = (state.pid, ", ".join(map(str, state.ports)), state.memory_mb, f"{state.up_seconds} s" if state.pid else None)
+            table.add_row(state.name, f"[{colour}]{state.state}[/]", *("" if cell is None else str(cell) for cell in cells))
         out.print(table)
     return 0 if all(state.state == "ready" for state in states) else 1
 
 
 def show_doctor(config: StackConfig, as_json: bool) -> int:
-    """Print every finding; those that need a hand say which."""
+    """Print every finding; problems include their fix."""
     parts = plan(config)
     findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
     if as_json:
         out.print_json(json.dumps([finding._asdict() for finding in findings]))
     else:
         for finding in findings:
-            _say(finding)
+            _print_finding(finding)
     return 1 if any(finding.fix for finding in findings) else 0
 
 
 def clean(config: StackConfig) -> int:
-    """Stop the stack, say what goes, and remove it; the environments stay."""
+    """Stop the stack, remove its data and print what is removed. The environments stay."""
     if config.var != REPO / "var" and not config.environment_file.exists() and config.var.exists():
         raise StackError(
-            f"{config.var} was not made by this stack (no stack.env in it): nothing is removed. Check PERENNIAL_VAR."
+            f"{config.var} was not created by this stack (it has no stack.env): nothing is removed. Check PERENNIAL_VAR."
         )
     if down(config, (), keeps=False):
         return 1
     remove_postgres(config)
-    # A model keeps its port, and with it the addresses that people have noted.
+    # Models keep their ports, so that the addresses that users have noted stay valid.
     kept = {config.var / ENDPOINTS, config.var / LOCK}
     for path in sorted({*config.var.iterdir()} - kept) if config.var.exists() else ():
         out.print(f"Removing {path}")
@@ -184,27 +184,27 @@ def clean(config: StackConfig) -> int:
 
 
 def prepare(config: StackConfig) -> int:
-    """Make ready what needs more than Python packages."""
-    begin, said = time.monotonic(), []
+    """Set up the parts that need more than Python packages: Spark, and the sources for fingerprints."""
+    begin, steps = time.monotonic(), []
 
     def say(text: str) -> None:
-        said.append(text)
+        steps.append(text)
         out.print(f"▸ {text}")
 
     prepare_spark(config, say)
-    if said:
+    if steps:
         out.print(f"✓ Spark is ready: {time.monotonic() - begin:.0f} s")
-    with suppress(OSError):  # a checkout that is read-only: tasks parse what they need
+    with suppress(OSError):  # a read-only checkout: each task parses the sources that it needs
         keep_sources()
     return 0
 
 
 def _end_leftovers(config: StackConfig, only: Sequence[str]) -> None:
     if not only and (count := end_leftovers(config)):
-        out.print(f"  [green]✓[/] {count} process{'es' if count > 1 else ''} of a killed stack ended")
+        out.print(f"  [green]✓[/] Ended {count} process{'es' if count > 1 else ''} of a killed stack")
 
 
-def _say(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     mark = "[red]✗[/]" if finding.fix else "[green]✓[/]"
     out.print(f"{mark} {escape(finding.subject)}: {escape(finding.found + ('. ' + finding.fix if finding.fix else ''))}")
 
@@ -218,7 +218,7 @@ def _report(outcome: Outcome) -> None:
         out.print(f"    {text}", markup=False)
 
 
-def _addresses(config: StackConfig, parts: Sequence[Part]) -> None:
+def _print_addresses(config: StackConfig, parts: Sequence[Part]) -> None:
     names = {part.name for part in parts}
     if "airflow-api" in names:
         out.print(f"  Airflow   {config.airflow_url}  user admin, password in {config.secrets / 'airflow_admin'}")

@@ -24,23 +24,23 @@ from stack.process import Service, last_lines, recorded
 from stack.secrets import secret, write_private
 
 PARALLELISM = 4
-"""Task processes at a time; each idle worker costs memory and start-up time, and the stack is meant for two cores."""
+"""Task processes at a time. Each idle worker costs memory and start-up time, and the stack is made for two cores."""
 
 
 def connections() -> dict[str, str]:
-    """Return Airflow's connections as variables; they hold no secrets, so the environment may carry them."""
+    """Return Airflow's connections as variables. They hold no secrets, so the environment may contain them."""
     return {
-        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # boto3's own chain finds address and keys
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",  # boto3's own configuration chain finds address and keys
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": get_settings().spark_master}),
     }
 
 
 def airflow_services(config: StackConfig) -> tuple[Service, ...]:
     """
-    Return the four services; `prepare_airflow` and `migrate_airflow` come before.
+    Return the four services. `prepare_airflow` and `migrate_airflow` must run first.
 
-    Scheduler and triggerer do not serve logs: their log servers bind to every interface, and the API server reads the
-    files of this machine itself.
+    Scheduler and triggerer do not serve logs: their log servers bind to every interface, and the API server can read the log
+    files on this machine itself.
     """
     forks = AirflowForks(config)
 
@@ -65,7 +65,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
 
 
 def prepare_airflow(config: StackConfig) -> None:
-    """Write airflow.cfg, which holds every setting and secret, and the password file of the UI."""
+    """Write airflow.cfg with all settings and secrets, and the password file of the UI."""
     home = config.var / "airflow"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(_passwords_file(config), json.dumps({"admin": admin_password(config)}))
@@ -73,12 +73,12 @@ def prepare_airflow(config: StackConfig) -> None:
     parser.read_dict(_settings(config))
     text = io.StringIO()
     parser.write(text)
-    # Airflow reads the file with interpolation: a lone % would be an error.
+    # Airflow reads the file with interpolation, where a single % is an error.
     write_private(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
 
 
 def migrate_airflow(config: StackConfig) -> bool:
-    """Bring Airflow's tables to the installed version; return False when they were (a stamp says so: asking costs seconds)."""
+    """Migrate Airflow's tables to the installed version. Return False if the stamp has it: asking costs seconds."""
     stamp = config.var / "airflow" / "migrated"
     version = importlib.metadata.version("apache-airflow")
     if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
@@ -96,20 +96,20 @@ def migrate_airflow(config: StackConfig) -> bool:
 
 
 def admin_password(config: StackConfig) -> str:
-    """Return the password of the UI's and the API's user `admin`."""
+    """Return the password of the user `admin` of the UI and the API."""
     return secret(config.secrets, "airflow_admin")
 
 
 def _is_healthy(config: StackConfig, name: str, part: str) -> bool:
-    """Ask the API server, which sees the heartbeats of the other three; one from before the process began is its predecessor's."""
+    """Ask the API server, which sees the heartbeats of the other three. Ignore a heartbeat from before this process began."""
     answer = http_get(f"{config.airflow_url}/api/v2/monitor/health")
     if answer is None:
         return False
-    said = json.loads(answer)[part]
-    heartbeat, record = said.get(f"latest_{part}_heartbeat"), recorded(config, name)
+    health = json.loads(answer)[part]
+    heartbeat, record = health.get(f"latest_{part}_heartbeat"), recorded(config, name)
     if heartbeat and record and datetime.fromisoformat(heartbeat).timestamp() < record.created:
         return False
-    return bool(said["status"] == "healthy")
+    return bool(health["status"] == "healthy")
 
 
 def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
@@ -121,7 +121,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "executor": "stack.executor.PromptLocalExecutor",
             "parallelism": str(PARALLELISM),
             "load_examples": "False",
-            "hostname_callable": "socket.gethostname",  # the default asks the name server
+            "hostname_callable": "socket.gethostname",  # the default does a DNS lookup
             "fernet_key": secret(config.secrets, "airflow_fernet_key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode()),
             "simple_auth_manager_users": "admin:admin",
             "simple_auth_manager_passwords_file": str(_passwords_file(config)),
@@ -129,7 +129,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
         },
         "database": {
             "sql_alchemy_conn": f"postgresql+psycopg2://airflow:{database_password(config, 'airflow')}@{database}",
-            # Each connection is a process of PostgreSQL's. What is needed beyond these for a moment is closed again.
+            # Each connection is a PostgreSQL process. Connections beyond the pool are closed after use.
             "sql_alchemy_pool_size": "2",
             "sql_alchemy_max_overflow": "20",
         },
@@ -143,13 +143,14 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
         },
         "api_auth": {"jwt_secret": secret(config.secrets, "airflow_jwt_secret")},
         "scheduler": {
-            "scheduler_idle_sleep_time": "0",  # the executor waits, for the end of a task
-            # A task whose supervisor was killed is tried again after this many seconds; on one machine the default of 300 is long.
+            "scheduler_idle_sleep_time": "0",  # the executor itself waits for the end of a task
+            # A task whose supervisor was killed is retried after this many seconds. The default of 300 is long for one machine.
             "task_instance_heartbeat_timeout": "120",
-            # The tasks of a killed scheduler are taken over at the start of the next. This finds those whose rows were locked then.
+            # A new scheduler adopts the tasks of a killed one at its start. This check finds tasks whose rows were locked then.
             "orphaned_tasks_check_interval": "30",
-            # That look also takes a scheduler for dead whose last heartbeat is this old, itself included: on a busy machine the default
-            # of 30 s let it reset its own running tasks. A killed one needs no such wait: its successor marks it as failed.
+            # The same check declares a scheduler dead whose last heartbeat is older than this, even the scheduler that checks. On
+            # a busy machine, with the default of 30 s, it reset its own running tasks. A killed scheduler does not have to wait
+            # for this: its successor marks it as failed.
             "scheduler_health_check_threshold": "120",
         },
         "dag_processor": {

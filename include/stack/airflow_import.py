@@ -1,4 +1,4 @@
-"""The program behind AirflowForks: it imports Airflow once, and forks a service for each request."""
+"""The parent process of AirflowForks: it imports Airflow once, and forks a service for each request."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from setproctitle import setproctitle
 
 from stack.bound_forks import bind_forks
 
-# Nothing of our own stands here: what this process has imported the tasks of the scheduler find ready, and they must run what
-# the files say now.
+# None of Perennial's own modules is imported here: the scheduler's tasks inherit the imports of this process, and they must run
+# the current files.
 
 SHARED = (
     "airflow.cli.cli_parser",
@@ -25,19 +25,19 @@ SHARED = (
     "airflow.cli.commands.triggerer_command",
     "airflow.executors.local_executor",
 )
-"""What more than one service imports, with all that it imports itself."""
+"""Modules that more than one service imports."""
 
 
 def main() -> None:
-    """Fork a service for each line of standard input and answer with its process number; in a service, return when it has ended."""
-    setproctitle("airflow import")  # the first call has to come before the environment is changed, or no later one has an effect
+    """Fork a service for each line of standard input and print its process number. In a service, return when it has ended."""
+    setproctitle("airflow import")  # the first call must come before a change of the environment, or later calls have no effect
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever is said while importing is no answer
+    os.dup2(2, 1)  # output during the imports is not an answer
     for name in SHARED:
         import_module(name)
-    import_module("airflow_local_settings").import_for_tasks()  # Airflow itself has put the plugins' folder on the path
-    gc.freeze()  # a collection would touch, and so copy, every page that the services share
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody here waits for them
+    import_module("airflow_local_settings").import_for_tasks()  # Airflow has put the plugins folder on the path
+    gc.freeze()  # a garbage collection would touch, and so copy, every page that the services share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # this process does not wait for its forks
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
@@ -49,22 +49,22 @@ def main() -> None:
 
 
 def become(arguments: Sequence[str], environment: Mapping[str, str], log: str) -> None:
-    """Turn this process into `airflow ARGUMENTS`."""
+    """Run `airflow ARGUMENTS` in this process."""
     os.setsid()
     from airflow.__main__ import main as airflow
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for theirs, ours in ((nothing, 0), (output, 1), (output, 2)):
-        os.dup2(theirs, ours)
+    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
     os.close(nothing)
     os.close(output)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["airflow", *arguments]
     setproctitle(" ".join(sys.argv))
-    bind_forks()  # of a DAG processor or a triggerer; the scheduler's executor asks for more
+    bind_forks()  # for a DAG processor or a triggerer; the scheduler's executor binds two generations
     airflow()  # type: ignore[no-untyped-call]
 
 

@@ -1,8 +1,8 @@
 """
 Forks that end with their parent and hold none of its connections.
 
-A killed process cannot clean up. Its forks would go on, and a connection that they inherited would stay open: to PostgreSQL its
-transaction lives, and its row locks with it.
+A killed process cannot clean up. Its forks would keep running and keep its connections open. For PostgreSQL its transaction
+would still be alive, with its row locks.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ def bind_forks(generations: int = 1) -> None:
 def _begin() -> None:
     global _generations, _parent
     if not _generations:
-        return  # the fork of a bound process's last generation, for example of a task: not ours to end
+        return  # a fork beyond the last bound generation, such as a child of a task, is not bound
     parent, _parent, _generations = _parent, os.getpid(), _generations - 1
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the kernel knew
+        if os.getppid() != parent:  # it died before prctl took effect
             os._exit(1)
     _drop_connections()
 
 
 def _drop_connections() -> None:
-    """Put /dev/null in the place of inherited TCP sockets. A library that still closes one sends its farewell nowhere."""
+    """Replace inherited TCP sockets by /dev/null. A library that closes one later cannot send anything to its peer."""
     if not OPEN_FILES.is_dir():
         return
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -68,4 +68,4 @@ def _is_connection(number: int) -> bool:
         with socket.socket(fileno=os.dup(number)) as inherited:
             return inherited.family in (socket.AF_INET, socket.AF_INET6) and inherited.type == socket.SOCK_STREAM
     except OSError:
-        return False  # the listing's own descriptor, closed since
+        return False  # the descriptor of the listing itself, closed since

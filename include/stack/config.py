@@ -1,4 +1,4 @@
-"""Where the embedded stack lives: folders, ports, and the environment that its processes share."""
+"""Configuration of the embedded stack: folders, ports, and the environment that its processes share."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ PORTS = {
     "volume": 8339,
     "volume-grpc": 8340,
 }
-"""Default port of each service; PERENNIAL_PORT_OFFSET is added to all of them."""
+"""Default port of each service. PERENNIAL_PORT_OFFSET is added to all of them."""
 
 BUCKETS = ("landing", "perennial")
 
 FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "LC_", "PG", "PYSPARK_", "PYTHON", "SPARK_", "WEED_")
-"""Settings of the user's shell that would redirect a service, for example AWS keys of another account: dropped."""
+"""Prefixes of shell variables that would misdirect a service, such as the AWS keys of another account. They are dropped."""
 
 NEUTRAL = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
-"""Java spells letters by the locale (a Turkish one breaks Hive) and reads no path beyond ASCII in the locale C."""
+"""Java changes case by the locale (a Turkish locale breaks Hive), and cannot read non-ASCII paths in the locale C."""
 
 RUNTIME_SETTINGS = (
     "KUBECONFIG",
@@ -54,7 +54,7 @@ RUNTIME_SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An object store of the user's, in place of the stack's own. `endpoint` None: AWS."""
+    """The user's own object store, in place of the stack's. `endpoint` None: AWS."""
 
     credentials: Path
     lake: str
@@ -63,23 +63,26 @@ class Store:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store | None:
-        """Return the store that PERENNIAL_STORE_CREDENTIALS, _ENDPOINT, _REGION and PERENNIAL_LAKE name; None without credentials."""
+        """Return the store of PERENNIAL_STORE_CREDENTIALS, _ENDPOINT, _REGION and PERENNIAL_LAKE; None without credentials."""
         credentials = settings.store_credentials
         if credentials is None:
             return None
         lake = settings.lake if "lake" in settings.model_fields_set else ""
         if not credentials.is_file():
             raise StackError(
-                f"PERENNIAL_STORE_CREDENTIALS names {credentials}, which is no file. Name one in the format of AWS's own."
+                f"PERENNIAL_STORE_CREDENTIALS points to {credentials}, which is not a file. "
+                "Set it to a file in the format of AWS's shared credentials file."
             )
         if not lake.startswith("s3://"):
-            raise StackError(f"PERENNIAL_LAKE is {lake!r}, expected s3://BUCKET: with a store of yours, say where the lake is.")
+            raise StackError(
+                f"PERENNIAL_LAKE is {lake!r}, expected s3://BUCKET. With your own store, set it to the location of the lake."
+            )
         return cls(credentials.resolve(), lake.rstrip("/"), settings.store_endpoint, settings.store_region)
 
 
 @dataclass(frozen=True, slots=True)
 class StackConfig:
-    """One embedded stack. Two of them run side by side when both `var` and `offset` differ."""
+    """One embedded stack. Two stacks can run side by side if both `var` and `offset` differ."""
 
     repo: Path
     var: Path
@@ -87,25 +90,26 @@ class StackConfig:
     pipelines: Path = field(default=REPO / "include" / "pipelines")
     store: Store | None = None
     keys: Path | None = None
-    """A folder for the object store's keys apart from the other secrets, for containers that need nothing else."""
+    """A folder for the object store's keys, apart from the other secrets, for containers that need only these keys."""
 
     s3_bind: str = "127.0.0.1"
-    """Where the object store listens. Another address of this machine lets the pods of a cluster beside it reach it as well."""
+    """The address that the object store listens on. With another one of this machine, pods of a local cluster reach it."""
 
     bind: str = "127.0.0.1"
-    """What users call listens here: in a container on all of its addresses, of which docker publishes one of this machine."""
+    """The address that user-facing services listen on. A container listens on all of its own; docker publishes it on the host."""
 
     @classmethod
     def from_environment(cls) -> StackConfig:
-        """Return the stack that the settings describe; all of them have defaults."""
+        """Return the stack that the settings describe. All settings have defaults."""
         settings = get_settings()
         var = (settings.var or REPO / "var").resolve()
         text = settings.port_offset or _offset_of_running(var) or "0"
-        # From 32768 on Linux gives ports to outgoing connections: one of them would hold ours now and then. Servers count up.
-        highest = 32_000 - max(PORTS.values())
-        if not (text.isascii() and text.isdigit() and int(text) <= highest):
+        # Linux gives ports from 32768 on to outgoing connections, which would sometimes hold one of ours. The limit is lower, as
+        # each model server takes the next port.
+        max_offset = 32_000 - max(PORTS.values())
+        if not (text.isascii() and text.isdigit() and int(text) <= max_offset):
             raise StackError(
-                f"PERENNIAL_PORT_OFFSET is {text!r}, expected a whole number from 0 to {highest}. Set it or unset it."
+                f"PERENNIAL_PORT_OFFSET is {text!r}, expected a whole number from 0 to {max_offset}. Correct it or unset it."
             )
         return cls(
             repo=REPO,
@@ -113,22 +117,22 @@ class StackConfig:
             offset=int(text),
             pipelines=(settings.pipelines or REPO / "include" / "pipelines").resolve(),
             store=Store.from_settings(settings),
-            s3_bind=_one_address(settings.s3_bind),
+            s3_bind=_check_address(settings.s3_bind),
             keys=settings.keys,
             bind=settings.bind,
         )
 
     def check_offset(self) -> None:
-        """Refuse other ports than those of what runs: it would be waited for where it does not listen."""
+        """Refuse an offset other than that of the running stack: the command would wait at ports where no service listens."""
         running = _offset_of_running(self.var)
         if running is not None and running != str(self.offset):
             raise StackError(
-                f"What runs in {self.var} has PERENNIAL_PORT_OFFSET={running}, found {self.offset}. "
+                f"The stack that runs in {self.var} has PERENNIAL_PORT_OFFSET={running}, found {self.offset}. "
                 "Stop it first (`make down`), or unset the variable."
             )
 
     def port(self, service: str) -> int:
-        """Return the port of a service of `PORTS`, offset included."""
+        """Return the port of a service of `PORTS`, with the offset."""
         return PORTS[service] + self.offset
 
     @property
@@ -180,7 +184,7 @@ class StackConfig:
         return pipeline_names(self.pipelines)
 
     def shared_environment(self) -> dict[str, str]:
-        """Return what every process of the stack, and every client of it, finds in its environment: no secrets."""
+        """Return the environment variables that all processes and clients of the stack share. They hold no secrets."""
         region = self.store.region if self.store else "us-east-1"
         return {
             "AIRFLOW_HOME": str(self.var / "airflow"),
@@ -200,28 +204,28 @@ class StackConfig:
             "PERENNIAL_SPARK_PYTHON": str(self.repo / ".spark/bin/python"),
             "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
             "PERENNIAL_VAR": str(self.var),
-            # Where releases serve: a shell that does not know it would bring them live on this machine.
+            # The runtime of releases: without it, a shell would deploy them on this machine.
             **{name: os.environ[name] for name in RUNTIME_SETTINGS if os.environ.get(name)},
         }
 
     def process_environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a process of the stack: the user's without `FOREIGN`, the shared one, and `extra`."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-        # A proxy of the user's shell must not see what the stack says to itself.
+        # The traffic within the stack must not go through a proxy of the user's shell.
         for key in ("NO_PROXY", "no_proxy"):
             hosts = dict.fromkeys([*inherited.get(key, "").split(","), "127.0.0.1", "localhost", self.s3_bind])
             inherited[key] = ",".join(host for host in hosts if host)
         return {**inherited, **NEUTRAL, **self.shared_environment(), **(extra or {})}
 
     def write_environment(self) -> None:
-        """Write `stack.env`, which `perennial.settings.load_environment` reads."""
+        """Write `stack.env` for `perennial.settings.load_environment`."""
         self.var.mkdir(parents=True, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
         write_file(self.environment_file, "".join(lines))
 
 
 def _offset_of_running(var: Path) -> str | None:
-    """Return the offset of what runs there already, which a new shell does not know; None when nothing does."""
+    """Return the port offset of the stack that runs in `var`, which a new shell does not know; None if none runs."""
     file = var / ENVIRONMENT_FILE
     records = (Record(**json.loads(path.read_text(encoding="utf-8"))) for path in (var / "run").glob("*.json"))
     if not file.is_file() or all(record.process() is None for record in records):
@@ -230,13 +234,14 @@ def _offset_of_running(var: Path) -> str | None:
     return next((line.partition("=")[2] for line in lines if line.startswith("PERENNIAL_PORT_OFFSET=")), None)
 
 
-def _one_address(text: str) -> str:
+def _check_address(text: str) -> str:
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
-        found = None
-    if not isinstance(found, IPv4Address) or found.is_unspecified:
+        address = None
+    if not isinstance(address, IPv4Address) or address.is_unspecified:
         raise StackError(
-            f"PERENNIAL_S3_BIND is {text!r}, expected one IPv4 address of this machine, such as 172.18.0.1: all share it."
+            f"PERENNIAL_S3_BIND is {text!r}, expected one IPv4 address of this machine, such as 172.18.0.1: "
+            "the store listens on it, and all clients use it."
         )
     return text

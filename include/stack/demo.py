@@ -1,4 +1,4 @@
-"""`make demo`: real flights land, two dates retrain through Airflow, the live model answers, a summary says what happened."""
+"""`make demo`: real flights land, Airflow retrains for two dates, the live model answers, and a summary lists the results."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ FIRST, FIRST_RUN = date(2013, 1, 1), date(2013, 2, 12)
 SECOND_RUN = FIRST_RUN + DAY
 RUN_SECONDS = 1200
 
-# A file has no width of its own, and tables cut at 80 columns cannot be read.
+# Output to a file has no width, and tables cut at 80 columns are unreadable.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 MARKS = {"success": "[green]✓[/]", "skipped": "[yellow]-[/]", "failed": "[red]✗[/]", "up_for_retry": "[yellow]↻[/]"}
 
 
 def main() -> int:
-    """Run the demo; the exit code says whether everything in it succeeded."""
+    """Run the demo. Return 0 if everything succeeded, else 1."""
     begin = time.monotonic()
     config = StackConfig.from_environment()
-    out.print("Real flights of 2013, two dates, one live model: some four minutes on two cores, longer beside other work.")
+    out.print("Real flights of 2013, two dates, one live model: about four minutes on two cores, longer on a busy machine.")
     if stack(["up"]) != 0:
         return 1
     load_environment()
@@ -70,7 +70,7 @@ def main() -> int:
             summary["runs"].append(_run(airflow, SECOND_RUN))
             summary["prediction"] = _predict(endpoint_url(PIPELINE), flight_record(SECOND_RUN + DAY))
             summary["run_seconds"] = round(time.monotonic() - begin, 1)
-            out.print("\n[bold]The same date once more[/]: nothing has changed, and the first task says so")
+            out.print("\n[bold]The same date again[/]: nothing has changed, so the first task ends the run")
             summary["runs"].append(_run(airflow, SECOND_RUN))
     except PerennialError as error:
         out.print("[red]✗[/]", end=" ")
@@ -78,7 +78,8 @@ def main() -> int:
         return 1
     except httpx.TransportError as error:
         out.print(
-            f"[red]✗[/] A service of the stack does not answer ({error}). `make status` shows which; logs are in {config.logs}"
+            f"[red]✗[/] A service of the stack does not answer ({error}). "
+            f"`make status` shows which one; logs are in {config.logs}"
         )
         return 1
     finally:
@@ -98,7 +99,7 @@ def _feed(lake: Lake, first: date, last: date) -> None:
 
 
 def _run(airflow: AirflowClient, day: date) -> dict[str, Any]:
-    """Trigger the DAG for a date as a user does, show its tasks as they end, and return what came of it."""
+    """Trigger the DAG for a date as a user does, print its tasks as they end, and return the results of the run."""
     out.print(f"\n[bold]Airflow runs {day}[/]")
     begin = time.monotonic()
     run_id = airflow.trigger(DAG, {"date": day.isoformat()}, f"demo__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
@@ -110,7 +111,7 @@ def _run(airflow: AirflowClient, day: date) -> dict[str, Any]:
     out.print(f"  {day} {state}, {seconds} s: {airflow.run_url(DAG, run_id)}")
     report = run_report(airflow, DAG, run_id, day, state, seconds, tasks)
     if all(stage["outcome"] == "unchanged" for stage in report["stages"].values()):
-        out.print(f"  {', '.join(report['stages'])}: unchanged, says plan_run, so their tasks are skipped")
+        out.print(f"  {', '.join(report['stages'])}: plan_run found them unchanged, so their tasks are skipped")
     return report
 
 
@@ -137,7 +138,7 @@ def _failure(airflow: AirflowClient, run_id: str, tasks: list[TaskState]) -> str
 
 def _predict(endpoint: str, record: dict[str, Any]) -> dict[str, Any]:
     with httpx.Client(base_url=endpoint, timeout=30, trust_env=False) as client:
-        client.get("/v2/health/ready").raise_for_status()  # opens the connection, so that the next line times the answer alone
+        client.get("/v2/health/ready").raise_for_status()  # opens the connection, so that only the answer is timed below
         begin = time.perf_counter()
         answer = client.post("/predict", json=[record])
         latency_ms = round((time.perf_counter() - begin) * 1000, 2)
@@ -147,7 +148,7 @@ def _predict(endpoint: str, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _setup_seconds(config: StackConfig) -> float | None:
-    """Return how long `make setup` took when it last had something to do; the Makefile writes it down."""
+    """Return the duration of the last `make setup` that installed something. The Makefile records it."""
     with suppress(FileNotFoundError, ValueError):
         return float((config.var / "setup_seconds").read_text(encoding="utf-8"))
     return None

@@ -1,4 +1,4 @@
-"""Flights that have not happened yet, as their airlines would ask about them: what /predict is sent in the demo."""
+"""Requests for flights that have not happened yet, as an airline would send them: the demo's input for /predict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perennial.collect.feed import drop_rows
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 OBSERVED_BEFORE = timedelta(hours=3)
 RECENT_MINUTES = (360, 180)
-"""The departures by which an airport's punctuality is known three hours before a flight: those of the three hours before that."""
+"""Window of recent departures: from six to three hours before a flight. They are known three hours before it."""
 
 LATE_MINUTES = 15
 MIN_DEPARTURES = 5
@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 
 def flight_record(day: date, origin: str = "JFK", hour: int = 17) -> Record:
-    """Return the first flight of `day` of an airport and hour, with its schedule and the weather of three hours before."""
+    """Return the first flight of `day` from an airport in an hour, with its schedule and the weather three hours before."""
     return next(
         record
         for row, record in flight_records(day)
@@ -33,7 +33,7 @@ def flight_record(day: date, origin: str = "JFK", hour: int = 17) -> Record:
 
 
 def flight_records(day: date) -> list[tuple[Row, Record]]:
-    """Return every flight of a day as the row that will land and as the record that asks about it."""
+    """Return every flight of a day as the row that will land and as the request record for it."""
     flights = drop_rows("flights", day)
     in_day = Counter(row["origin"] for row in flights)
     in_hour = Counter((row["origin"], row["hour"]) for row in flights)
@@ -68,14 +68,14 @@ def _observed(row: Row) -> dict[str, float | None]:
 
 
 def _punctuality(flights: list[Row]) -> Callable[[Row], float | None]:
-    """Return the function from a flight to the share of late ones among its airport's recent departures."""
+    """Return a function that maps a flight to the share of late departures among its airport's recent ones."""
     departures: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for row in flights:
         if row["dep_delay"] != "NA":
             departures[row["origin"]].append((_minute(row["sched_dep_time"]) + float(row["dep_delay"]), float(row["dep_delay"])))
-    for left in departures.values():
-        left.sort()
-    moments = {origin: [moment for moment, _ in left] for origin, left in departures.items()}
+    for of_origin in departures.values():
+        of_origin.sort()
+    moments = {origin: [moment for moment, _ in of_origin] for origin, of_origin in departures.items()}
 
     def share(row: Row) -> float | None:
         origin, departure = row["origin"], _minute(row["sched_dep_time"])

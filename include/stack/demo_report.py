@@ -1,4 +1,4 @@
-"""What the demo says in the end: for programs var/demo/summary.json, for people a page in the terminal."""
+"""The demo's summary: var/demo/summary.json for programs, a page in the terminal for people."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Facts = dict[str, Any]
 def run_report(
     airflow: AirflowClient, dag_id: str, run_id: str, day: date, state: str, seconds: float, tasks: Sequence[TaskState]
 ) -> Facts:
-    """Return what a finished run did, from the return values of its tasks."""
+    """Return the results of a finished run, from the return values of its tasks."""
     plan = airflow.result(dag_id, run_id, "plan_run") or {}
     stages = plan.get("stages") or _stages(airflow, dag_id, run_id, tasks)
-    stages = {stage.name: stages[stage.name] for stage in STAGES}  # Airflow's database keeps no order
+    stages = {stage.name: stages[stage.name] for stage in STAGES}  # Airflow's database does not keep the order
     collected, cleaned, decision, deployed = (stages.get(name, {}) for name in ("collect", "clean", "evaluate", "deploy"))
     sources = collected.get("rows_landed", {})
     return {
@@ -47,17 +47,18 @@ def run_report(
 
 
 def _stages(airflow: AirflowClient, dag_id: str, run_id: str, tasks: Sequence[TaskState]) -> dict[str, Facts]:
-    found: dict[str, Facts] = {}
-    for stage in [one.name for one in STAGES]:
+    stages: dict[str, Facts] = {}
+    names = [stage.name for stage in STAGES]
+    for stage in names:
         copies = [task for task in tasks if task.task == stage]
         results = {task.index: airflow.result(dag_id, run_id, stage, task.map_index) for task in copies}
         known = {name: result or {"outcome": _outcome(copies)} for name, result in results.items()}
         if set(known) == {""}:
-            found[stage] = known[""]
+            stages[stage] = known[""]
         else:
             outcomes = {result["outcome"] for result in known.values()}
-            found[stage] = {"outcome": outcomes.pop() if len(outcomes) == 1 else "done", "candidates": known}
-    return found
+            stages[stage] = {"outcome": outcomes.pop() if len(outcomes) == 1 else "done", "candidates": known}
+    return stages
 
 
 def _outcome(tasks: Sequence[TaskState]) -> str:
@@ -83,7 +84,8 @@ def print_report(out: Console, summary: Facts, config: StackConfig, file: Path) 
     out.print(f"  Endpoint   {summary['endpoint']}  GET /v2/models/{summary['pipeline']}, POST /predict, GET /metrics")
     out.print(f"  Summary    {file}")
     out.print(
-        f"Set-up {summary['setup_seconds'] or 0:.0f} s, from start to prediction {summary['run_seconds']:.0f} s. The stack goes on; stop it with `make down`."
+        f"Set-up {summary['setup_seconds'] or 0:.0f} s, from start to prediction {summary['run_seconds']:.0f} s. "
+        "The stack keeps running; stop it with `make down`."
     )
 
 
@@ -92,9 +94,9 @@ def _print_models(out: Console, run: Facts) -> None:
     models = Table(title=f"\nCandidates of {run['date']}", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("name", *metrics, "gate"):
         models.add_column(column)
-    for one in run["candidates"]:
-        values = (f"{one[name]:.3f}" if one.get(name) is not None else "-" for name in metrics)
-        models.add_row(one["name"], *values, one.get("decision") or "")
+    for candidate in run["candidates"]:
+        values = (f"{candidate[name]:.3f}" if candidate.get(name) is not None else "-" for name in metrics)
+        models.add_row(candidate["name"], *values, candidate.get("decision") or "")
     out.print(models)
     out.print(f"{run['decision']}: {'; '.join(run['reasons'])}", markup=False)
     out.print(f"Champion: {run['champion']}", markup=False)

@@ -1,4 +1,4 @@
-"""What would keep the stack from starting, all of it at once, each with its fix."""
+"""All problems that would keep the stack from starting, each with its fix."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from stack.process import is_running, log_path, recorded
 
 
 def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
-    """Look at everything that the stack needs from its machine."""
+    """Check everything that the stack needs from its machine."""
     return [
         *machine.examine(config.repo, config.var),
         *_tools(config),
         *(finding for part in parts if (finding := _ports(config, part))),
-        *(finding for part in parts if (finding := _left_over(part))),
+        *(finding for part in parts if (finding := _foreign_files(part))),
         _pipelines(config),
     ]
 
 
 def ended(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
-    """Look for services that were started and have ended. They do not block a start; `make up` restarts them."""
+    """Find services that were started and have ended. They do not block a start: `make up` restarts them."""
     return [
-        Finding(part.name, f"has ended by itself; its log is {log_path(config, part.name)}", "Start it again by `make up`.")
+        Finding(part.name, f"has ended by itself; its log is {log_path(config, part.name)}", "Start it again with `make up`.")
         for part in parts
         if recorded(config, part.name) is not None and not is_running(config, part.name)
     ]
@@ -62,8 +62,8 @@ def _ports(config: StackConfig, part: Part) -> Finding | None:
     return Finding(name, "; ".join(taken) or f"{ports}: free", fix)
 
 
-def _left_over(part: Part) -> Finding | None:
-    """Look for files that a service of another user has left where this one makes its own."""
+def _foreign_files(part: Part) -> Finding | None:
+    """Find files of another user's service in the places where this service creates its own."""
     files = part.service.leaves if part.service else ()
     foreign = [path for path in files if path.exists() and os.geteuid() not in (0, path.stat().st_uid)]
     if not foreign:

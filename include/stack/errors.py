@@ -1,4 +1,4 @@
-"""What the stack refuses, in words that name the fix."""
+"""Errors of the stack."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from perennial.errors import PerennialError
 
 
 class StackError(PerennialError):
-    """A problem that the user can mend: its text says what failed, what was found, and what to do."""
+    """A problem that the user can fix: its text says what failed, what was found, and what to do."""

@@ -1,4 +1,4 @@
-"""The executor of the embedded stack: tasks run beside the scheduler, which hears at once when one has ended."""
+"""The executor of the embedded stack: tasks run beside the scheduler, which learns at once when one has ended."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from stack.bound_forks import bind_forks
 
 FIRST_WAIT_SECONDS = 0.25
 MAX_WAIT_SECONDS = 1.0
-"""Airflow's own pace: a run that somebody triggers while nothing happens begins after half of this, on average."""
+"""Airflow's own interval. A run that is triggered while the scheduler is idle begins after half of this, on average."""
 MAX_TRIES = 20
-"""Up to here the death of a scheduler costs a task no try; a task that kills its scheduler each time must fail at last."""
+"""Limit up to which the death of a scheduler costs a task no try. A task that always kills its scheduler must fail in the end."""
 
 
 class PromptLocalExecutor(LocalExecutor):
     """
-    Airflow's LocalExecutor, where the scheduler waits for the end of a task instead of sleeping for a fixed time.
+    Airflow's LocalExecutor, except that the scheduler waits for the end of a task instead of sleeping for a fixed time.
 
-    A look of the scheduler costs 20 ms of CPU time whether there is work or not. With a fixed pause between them either each
-    step of a run waits for the next look, or a stack that does nothing costs a tenth of a core. Here a task that ends brings the
-    next look forward, looks follow soon after something has happened, and grow rare when nothing does.
-    `[scheduler] scheduler_idle_sleep_time` is 0 beside it.
+    One loop of the scheduler costs 20 ms of CPU time, with or without work. With a fixed pause between loops, either each step
+    of a run waits for the next loop, or an idle stack uses a tenth of a core. Here the end of a task starts the next loop at
+    once, loops follow quickly after an event, and become rare when nothing happens.
+    It needs `[scheduler] scheduler_idle_sleep_time` = 0.
     """
 
     def start(self) -> None:
-        """Start the workers; they and the tasks that they fork end with this process."""
-        self._bury_predecessors()
+        """Start the workers. They and the tasks that they fork end with this process."""
+        self._fail_predecessors()
         bind_forks(generations=2)
         super().start()
         self._pause = 0.0
 
-    def _bury_predecessors(self) -> None:
+    def _fail_predecessors(self) -> None:
         """
-        Mark the killed schedulers of this machine as failed: the next thing that this scheduler does is to take over their tasks.
+        Mark the killed schedulers of this machine as failed, so that this scheduler takes over their tasks at once.
 
-        Airflow itself waits half a minute for their heartbeat, and looks again after five. This stack has one scheduler, and its
-        tasks end with it.
+        Airflow itself waits half a minute for their heartbeat, and checks again after five minutes. This stack has only one
+        scheduler, and its tasks end with it.
         """
         if self.job_id is None:
             return
@@ -54,20 +54,20 @@ class PromptLocalExecutor(LocalExecutor):
             session.execute(update(Job).where(*others, Job.id != self.job_id).values(state=JobState.FAILED))
 
     def try_adopt_task_instances(self, tis: Sequence[TaskInstance]) -> Sequence[TaskInstance]:
-        """Adopt none: they ended with their scheduler and run again. That costs them no try."""
+        """Adopt none: they ended with their scheduler and run again. This costs them no try."""
         for task in tis:
             if task.max_tries < MAX_TRIES:
                 task.max_tries += 1
         return super().try_adopt_task_instances(tis)
 
     def sync(self) -> None:
-        """Wait for the end of a task, no longer than is due, and take in what has ended: called once a look, in no transaction."""
+        """Wait for the end of a task, at most the current pause, and process ended tasks. Runs once a loop, in no transaction."""
         wait([self.result_queue._reader], self._pause)  # type: ignore[attr-defined]
         self._pause = min(max(FIRST_WAIT_SECONDS, 2 * self._pause), MAX_WAIT_SECONDS)
         super().sync()
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
-        """Take in that a task has begun or ended: what that makes possible is looked for at once."""
+        """Record that a task has begun or ended, and run the next loop at once: other tasks may now be ready."""
         self._pause = 0.0
         super().change_state(key, state, info, remove_running)
 

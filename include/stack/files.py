@@ -1,4 +1,4 @@
-"""Files that other processes read at any time."""
+"""Files that other processes may read at any time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file in one step, so that a process that starts meanwhile sees the old or the new one; equal text is left alone."""
+    """Replace a file in one step, so that a reader sees the old or the new text. Do nothing if the text is equal."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     scratch = path.with_name(f"{path.name}.{os.getpid()}")

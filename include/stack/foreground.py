@@ -1,4 +1,4 @@
-"""One part of the stack in the foreground: what a container runs, and how docker asks whether it is well."""
+"""One part of the stack in the foreground: the command of a container, and its health check."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from stack.waiting import await_ready
 
 def run_part(config: StackConfig, name: str) -> int:
     """
-    Prepare a part, run it until it ends or a SIGTERM comes, and return its exit code.
+    Prepare a part, run it until it ends or receives SIGTERM, and return its exit code.
 
-    A part without a service (work that comes before others) is done when it returns.
+    A part without a service (preparation for other parts) is done when this returns.
     """
-    config.write_environment()  # the plan depends on who may enter this folder
+    config.write_environment()  # the folder must exist: the plan depends on its permissions
     part = _part(config, name)
     keep_places(config)
     if part.before and (note := part.before(config)):
@@ -44,7 +44,7 @@ def run_part(config: StackConfig, name: str) -> int:
 
 
 def is_healthy(config: StackConfig, name: str) -> bool:
-    """Tell whether a part's service answers."""
+    """Return whether a part's service answers."""
     part = _part(config, name)
     return part.service is not None and part.service.is_ready()
 
@@ -52,7 +52,7 @@ def is_healthy(config: StackConfig, name: str) -> bool:
 def _part(config: StackConfig, name: str) -> Part:
     parts = [part for part in choose(plan(config), [name], with_needs=False) if part.name == name]
     if not parts:
-        raise StackError(f"{name!r} is not one part of the stack. Parts: {', '.join(part.name for part in plan(config))}.")
+        raise StackError(f"{name!r} is not a single part of the stack. Parts: {', '.join(part.name for part in plan(config))}.")
     return parts[0]
 
 

@@ -1,4 +1,4 @@
-"""The jars that Spark's wheel lacks: fetched by coordinate, checked against committed SHA-256 sums."""
+"""Jars that Spark's wheel lacks: fetched by their coordinates, checked against committed SHA-256 sums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = HERE / "jars.settings.xml"
 SUMS = HERE / "jars.sha256"
 
 SYSTEM_TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
-"""Where Debian and Fedora keep the authorities that the machine trusts, those of a company's proxy included, for Java."""
+"""Java's trust stores on Debian and Fedora. They include the authority of a company's proxy if the machine trusts it."""
 
 
 def read_sums(path: Path = SUMS) -> dict[str, str]:
@@ -30,7 +30,7 @@ def read_sums(path: Path = SUMS) -> dict[str, str]:
 
 
 def missing_jars(folder: Path, sums: Mapping[str, str]) -> list[str]:
-    """Return the jars that the folder lacks; a jar with wrong bytes is removed and refused."""
+    """Return the jars that the folder lacks. Remove jars with wrong bytes and raise StackError."""
     wrong = []
     for name, expected in sums.items():
         path = folder / name
@@ -39,15 +39,15 @@ def missing_jars(folder: Path, sums: Mapping[str, str]) -> list[str]:
             wrong.append(f"{name} has SHA-256 {found}, expected {expected}")
     if wrong:
         raise StackError(
-            f"Jars in {folder} are not the ones that Perennial was tested with and were removed: {'; '.join(wrong[:10])}. "
-            "Run the command again; if it repeats, the repository behind PERENNIAL_IVY_SETTINGS or a proxy serves other files."
+            f"Jars in {folder} differ from those that Perennial was tested with and were removed: {'; '.join(wrong[:10])}. "
+            "Run the command again. If it fails again, the repository of PERENNIAL_IVY_SETTINGS or a proxy serves other files."
         )
     return [name for name in sums if not (folder / name).exists()]
 
 
 def fetch_jars(folder: Path, java: Path, ivy: Path, sums: Mapping[str, str] | None = None) -> bool:
     """
-    Bring the folder to exactly the jars of `jars.sha256`; return False when it held them already.
+    Make the folder hold exactly the jars of `jars.sha256`. Return False if it did already.
 
     :param java: the `java` program to run Ivy with
     :param ivy: Ivy's own jar, which Spark ships
@@ -57,12 +57,14 @@ def fetch_jars(folder: Path, java: Path, ivy: Path, sums: Mapping[str, str] | No
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.name not in sums:
-            path.unlink()  # a jar of another version would stand beside the right one on the class path
+            path.unlink()  # a jar of another version would also be on the class path
     if not missing_jars(folder, sums):
         return False
     _retrieve(folder, java, ivy)
     if missing := missing_jars(folder, sums):
-        raise StackError(f"Jars: {', '.join(missing[:10])} of {SUMS} did not arrive. {COORDINATES} must name the same versions.")
+        raise StackError(
+            f"Jars: {', '.join(missing[:10])} of {SUMS} were not fetched. {COORDINATES} must name the same versions."
+        )
     return True
 
 
@@ -73,7 +75,7 @@ def sha256(path: Path) -> str:
 
 
 def network_options(environment: Mapping[str, str]) -> list[str]:
-    """Return Java's spelling of the environment's proxy, and of the machine's trusted authorities."""
+    """Return Java options for the proxy of the environment and for the authorities that the machine trusts."""
     options = []
     for scheme in ("http", "https"):
         name = f"{scheme}_proxy"
@@ -86,7 +88,7 @@ def network_options(environment: Mapping[str, str]) -> list[str]:
 
 def _retrieve(folder: Path, java: Path, ivy: Path) -> None:
     settings = os.environ.get("PERENNIAL_IVY_SETTINGS") or SETTINGS
-    # The cache stands in the target's folder: moving a jar into place is then a rename, and nothing is left in the home folder.
+    # The cache is beside the target folder: moving a jar into place is then a rename, and the home folder stays clean.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".ivy-") as cache:
         command = [
             *(
@@ -99,19 +101,19 @@ def _retrieve(folder: Path, java: Path, ivy: Path) -> None:
             *("-jar", ivy, "-warn", "-settings", settings, "-ivy", COORDINATES, "-cache", cache),
             *("-retrieve", f"{cache}/retrieved/[artifact]-[revision].[ext]"),
         ]
-        environment = {**os.environ, "LC_ALL": "C.UTF-8"}  # in the locale C Java opens no path beyond ASCII
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}  # in the locale C, Java cannot open non-ASCII paths
         words = [str(part) for part in command]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600, check=False)
         if done.returncode:
             raise StackError(
-                f"Jars for Spark could not be fetched: {_reason(done.stdout + done.stderr)}. Check the connection; behind a proxy set "
-                "https_proxy; with a mirror set PERENNIAL_IVY_SETTINGS to an Ivy settings file that names it."
+                f"Jars for Spark could not be fetched: {_find_causes(done.stdout + done.stderr)}. Check the connection. "
+                "Behind a proxy, set https_proxy. For a mirror, set PERENNIAL_IVY_SETTINGS to an Ivy settings file that names it."
             )
         for jar in Path(cache, "retrieved").glob("*.jar"):
             jar.replace(folder / jar.name)
 
 
-def _reason(output: str) -> str:
+def _find_causes(output: str) -> str:
     """Return the lines of Ivy's report that name a cause."""
     lines = [line.strip() for line in output.splitlines()]
     causes = [line for line in lines if "error" in line.lower() or "exception" in line.lower() or "not found" in line]
@@ -119,7 +121,7 @@ def _reason(output: str) -> str:
 
 
 def main(root: Path) -> None:
-    """Fetch the jars beside a Spark environment, with the Java of the machine."""
+    """Fetch the jars into a Spark environment, with the Java of the machine."""
     spark = root / "lib" / "python3.11" / "site-packages" / "pyspark"
     java = Path(shutil.which("java") or "java")
     fetch_jars(root / "jars-extra", java, next(spark.glob("jars/ivy-*.jar")))

@@ -1,4 +1,4 @@
-"""One command at a time starts or stops a stack: two at once would start every service twice."""
+"""The lock of a stack. Only one command at a time may start or stop it: two at once would start every service twice."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from stack.config import StackConfig
 
 LOCK = "lock"
-"""Name of the file; it is never removed, since others may wait for it."""
+"""Name of the lock file. It is never removed, because other commands may be waiting for it."""
 
 
 @contextmanager
 def alone(config: StackConfig, on_wait: Callable[[str], object]) -> Iterator[None]:
     """
-    Hold the stack's lock, which goes with the process, however that ends; without a folder there is no stack to be alone with.
+    Hold the stack's lock. The kernel releases it when the process ends, however it ends. Without a folder
+    there is no stack, and nothing to lock.
 
-    :param on_wait: told who holds it, when another command does
+    :param on_wait: called with the holder of the lock, if another command holds it
     """
     if not config.var.exists():
         yield

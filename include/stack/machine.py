@@ -1,7 +1,7 @@
 """
-The machine below the stack: Python, folders, disk, memory. `make setup` asks before it installs, `make up` before it starts.
+Checks of the machine: Python, folders, disk, memory. `make setup` runs them before it installs, `make up` before it starts.
 
-Run as a program it needs Python alone: it may import nothing that `make setup` installs.
+As a program this module needs only Python: it must not import anything that `make setup` installs.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import NamedTuple
 DISK_GB = 4
 MEMORY_GB = 6
 SETUP_GB = 5
-"""Disk for what `make setup` installs."""
+"""Disk space for the environments that `make setup` installs."""
 
 MAX_PATH = 300
-"""Characters of the repository's path: Java's class path repeats it 322 times and is one argument of at most 128 KiB."""
+"""Maximum characters of a path. Java's class path repeats the repository's 322 times, in one argument of at most 128 KiB."""
 
 UNUSABLE = ':"\\%$`{}[]*?'
-"""Characters that no path may hold: class paths end there, and Java, Spark, Hadoop or PostgreSQL's `initdb` read more into them."""
+"""Characters that a path must not contain: they separate class paths, or Java, Spark, Hadoop or `initdb` interpret them."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Finding(NamedTuple):
-    """One thing looked at; `fix` is empty when it is well."""
+    """The result of one check. `fix` is empty if all is well."""
 
     subject: str
     found: str
@@ -38,9 +38,9 @@ class Finding(NamedTuple):
 
 def examine(repo: Path, var: Path, setting_up: bool = False) -> list[Finding]:
     """
-    Look at the machine; nothing is changed.
+    Check the machine without changing anything.
 
-    :param setting_up: ask for what the set-up needs, not for the memory and the disk of a stack that runs
+    :param setting_up: check the needs of the set-up, not the memory and disk of a running stack
     """
     findings = [_python(), _environment(repo), *_paths(repo, var), *_folders(repo, var), address_space()]
     if setting_up:
@@ -50,23 +50,23 @@ def examine(repo: Path, var: Path, setting_up: bool = False) -> list[Finding]:
 
 
 def memory(groups: Path = CGROUPS) -> Finding:
-    """Look at the memory that this process and its children may use: the machine's, or the limit of a container."""
+    """Check the memory that this process and its children may use: the machine's, or the limit of a container."""
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     files = [groups / "memory" / "memory.limit_in_bytes"]
-    for folder in (own := groups / _own_group(), *own.parents):
+    for folder in (group := groups / _control_group(), *group.parents):
         files.append(folder / "memory.max")
         if folder == groups:
             break
     for file in files:
         text = file.read_text(encoding="ascii").strip() if file.is_file() else "max"
         limits += [int(text)] if text.isdigit() else []
-    found = min(limits) / 1e9
+    gigabytes = min(limits) / 1e9
     fix = "Use a machine with more memory, or raise the container's limit."
-    return Finding("memory", f"{found:.1f} GB, {MEMORY_GB} needed", "" if found >= MEMORY_GB else fix)
+    return Finding("memory", f"{gigabytes:.1f} GB, {MEMORY_GB} needed", "" if gigabytes >= MEMORY_GB else fix)
 
 
 def address_space() -> Finding:
-    """Look at the limit that a shell sets by `ulimit -v`: Java reserves its whole heap at once."""
+    """Check the limit that a shell sets by `ulimit -v`: Java reserves its whole heap at once."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return Finding("address space", "no limit")
@@ -83,7 +83,7 @@ def _python() -> Finding:
 def _environment(repo: Path) -> Finding:
     python = repo / ".venv" / "bin" / "python"
     if python.is_symlink() and not os.path.exists(python):
-        found = f"{python} was made from {os.readlink(python)}, which no longer exists, or which this user may not read"
+        found = f"{python} was created from {os.readlink(python)}, which no longer exists, or which this user may not read"
         return Finding("environment", found, "Run `make distclean setup`.")
     return Finding("environment", str(python.parents[1]))
 
@@ -91,7 +91,7 @@ def _environment(repo: Path) -> Finding:
 def _paths(repo: Path, var: Path) -> list[Finding]:
     repository = _path("repository", repo, "Move the repository to another folder.")
     state = _path("state folder's path", var, "Set PERENNIAL_VAR to another folder.")
-    return _once(repo, var, repository, state)
+    return _drop_consequence(repo, var, repository, state)
 
 
 def _path(subject: str, path: Path, move: str) -> Finding:
@@ -104,17 +104,17 @@ def _path(subject: str, path: Path, move: str) -> Finding:
 
 def _folders(repo: Path, var: Path) -> list[Finding]:
     programs = _no_execution("programs", repo, "Move the repository to another file system, or mount this one with `exec`.")
-    return _once(repo, var, programs, _state(var))
+    return _drop_consequence(repo, var, programs, _state(var))
 
 
-def _once(repo: Path, var: Path, repository: Finding, state: Finding) -> list[Finding]:
-    """Return both findings, but one alone when it is the cause of the other."""
+def _drop_consequence(repo: Path, var: Path, repository: Finding, state: Finding) -> list[Finding]:
+    """Return both findings, or only the first if it is the cause of the second."""
     return [repository] if repository.fix and var.is_relative_to(repo) else [repository, state]
 
 
 def _state(var: Path) -> Finding:
     folder = existing(var)
-    move = "Set PERENNIAL_VAR to a folder of yours on another file system."
+    move = "Set PERENNIAL_VAR to your own folder on another file system."
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -122,7 +122,7 @@ def _state(var: Path) -> Finding:
         return Finding(
             "state folder",
             f"{folder} cannot be written to: {error.strerror}",
-            "Make it writable, or set PERENNIAL_VAR to a folder of yours.",
+            "Make it writable, or set PERENNIAL_VAR to a folder of your own.",
         )
     return _no_execution("state folder", var, move)
 
@@ -137,12 +137,15 @@ def _no_execution(subject: str, path: Path, move: str) -> Finding:
 def _disk(subject: str, wanted: Path, needed: int) -> Finding:
     folder = existing(wanted)
     free = shutil.disk_usage(folder).free / 1e9
-    fix = f"Free {needed - free:.1f} GB on the disk of {folder}, or use another disk: for data, set PERENNIAL_VAR to a folder there."
+    fix = (
+        f"Free {needed - free:.1f} GB on the disk of {folder}, or use another disk: "
+        "for data, set PERENNIAL_VAR to a folder on it."
+    )
     return Finding(subject, f"{free:.1f} GB free, {needed} needed", "" if free >= needed else fix)
 
 
-def _own_group() -> str:
-    """Return this process's control group, relative to their root."""
+def _control_group() -> str:
+    """Return this process's control group, relative to the root of all groups."""
     file = Path("/proc/self/cgroup")
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return next((line[3:].strip("/") for line in lines if line.startswith("0::")), "")
@@ -154,16 +157,16 @@ def existing(path: Path) -> Path:
 
 
 def main() -> int:
-    """Print what would keep the set-up from working, a sentence each; the exit code tells whether there was something."""
+    """Print each problem that would keep the set-up from working. Return 1 if there is one, else 0."""
     repo = Path(__file__).resolve().parents[2]
-    ill = [
+    problems = [
         finding
         for finding in examine(repo, Path(os.environ.get("PERENNIAL_VAR") or repo / "var").resolve(), setting_up=True)
         if finding.fix
     ]
-    for finding in ill:
+    for finding in problems:
         sys.stdout.write(f"✗ {finding.subject}: {finding.found}. {finding.fix}\n")
-    return 1 if ill else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

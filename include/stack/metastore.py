@@ -1,4 +1,4 @@
-"""The Hive metastore of the embedded stack: the service inside Spark's own jars, on PostgreSQL, on 127.0.0.1 only."""
+"""The Hive metastore of the embedded stack: the service in Spark's own jars, on PostgreSQL, on 127.0.0.1 only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOURCE = Path(__file__).with_name("LoopbackMetastore.java")
 
 
 def metastore_service(config: StackConfig) -> Service:
-    """Return the metastore as a service; `prepare_metastore` comes before its start."""
+    """Return the metastore as a service. `prepare_metastore` must run before its start."""
     home, port = spark_home(config), config.port("metastore")
     class_path = ":".join(map(str, [_conf(config), *home.class_path()]))
     # Asynchronous logging needs a library that Spark does not ship.
@@ -50,7 +50,7 @@ def metastore_service(config: StackConfig) -> Service:
 
 
 def prepare_metastore(config: StackConfig) -> None:
-    """Write the service's settings and create its tables once; a creation that was interrupted is done again."""
+    """Write the service's settings and create its tables once. An interrupted creation is repeated."""
     _conf(config).mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(_conf(config) / "hive-site.xml", hive_site(service_settings(config)))
     database = _connect(config)
@@ -63,33 +63,33 @@ def prepare_metastore(config: StackConfig) -> None:
             cursor.execute(f"CREATE SCHEMA {UNFINISHED}")
         _create_tables(config)
         with database, database.cursor() as cursor:
-            # The tool takes tables of the same name in another schema for its own, and makes none.
+            # If another schema has tables of the same name, the tool mistakes them for its own and creates none.
             cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename IN ('DBS', 'TBLS')", (UNFINISHED,))
             if cursor.fetchone() != (2,):
                 raise StackError(
-                    f"Metastore: no tables were made in the database {DATABASE!r}; another schema in it holds a metastore's "
-                    "tables already. Remove that schema, or `make clean` for a fresh start."
+                    f"Metastore: no tables were created in the database {DATABASE!r}: another schema in it already holds a "
+                    "metastore's tables. Remove that schema, or run `make clean` for a fresh start."
                 )
-            # The table of the identifiers: the tool leaves it to the running service, which may not create tables.
+            # The table of identifiers: the tool leaves it to the running service, which must not create tables.
             cursor.execute(
                 f'CREATE TABLE {UNFINISHED}."SEQUENCE_TABLE" '
                 '("SEQUENCE_NAME" varchar(255) PRIMARY KEY, "NEXT_VAL" bigint NOT NULL)'
             )
-            # All tables appear under their name at once, or not at all.
+            # Publish all tables under their final schema at once, or none.
             cursor.execute(f"ALTER SCHEMA {UNFINISHED} RENAME TO {SCHEMA}")
     finally:
         database.close()
 
 
 def service_settings(config: StackConfig) -> dict[str, str]:
-    """Return the settings of the service: its database, and S3, where it makes the folders of new namespaces."""
+    """Return the settings of the service: its database, and S3, where it creates the folders of new namespaces."""
     return {
         **_database_settings(config, SCHEMA),
         "datanucleus.connectionPoolingType": "HikariCP",
-        # Of each of its two pools; ten connections by default, all of them always open.
+        # The size of each of its two pools. The default is ten connections, all of them always open.
         "datanucleus.connectionPool.maxPoolSize": "2",
         "datanucleus.connectionPool.minIdle": "1",
-        # The service writes its version into the empty table at the first start, and checks nothing else.
+        # Without verification, the service writes its version into the empty table at the first start.
         "hive.metastore.schema.verification": "false",
         "hive.metastore.warehouse.dir": s3a_uri(f"{config.shared_environment()['PERENNIAL_LAKE']}/warehouse/hive"),
         **s3a_conf(config.s3_endpoint),
@@ -97,7 +97,7 @@ def service_settings(config: StackConfig) -> dict[str, str]:
 
 
 def hive_site(settings: Mapping[str, str]) -> str:
-    """Return settings as Hadoop reads them."""
+    """Format settings as a Hadoop configuration file."""
     root = Element("configuration")
     for name, value in settings.items():
         entry = SubElement(root, "property")
@@ -107,7 +107,7 @@ def hive_site(settings: Mapping[str, str]) -> str:
 
 
 def _create_tables(config: StackConfig) -> None:
-    """Let DataNucleus, the metastore's own mapper, create the tables of its mapping file: no SQL of Hive's is copied."""
+    """Create the tables with DataNucleus, the metastore's own mapper, from its mapping file: no SQL of Hive is copied."""
     home = spark_home(config)
     with tempfile.TemporaryDirectory(dir=_conf(config)) as scratch:
         mapping, settings = Path(scratch, "package.jdo"), Path(scratch, "database.properties")
@@ -152,7 +152,7 @@ def _connect(config: StackConfig) -> connection:
 
 
 def _answers(port: int) -> bool:
-    """Tell whether the service answers a question for which it has to ask its database."""
+    """Return whether the service answers a request for which it must query its database."""
     if not is_listening(port):
         return False
     socket = TSocket("127.0.0.1", port)

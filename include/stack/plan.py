@@ -1,4 +1,4 @@
-"""The order in which the parts of the stack start: what needs nothing of each other starts at the same time."""
+"""The parts of the stack, and the order in which they start: parts that do not need each other start at the same time."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from stack.process import Service, start, stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One part of the stack: a service, or work that comes before services (then `service` is None)."""
+    """One part of the stack: a service, or preparation for services (then `service` is None)."""
 
     name: str
     service: Service | None = None
     needs: tuple[str, ...] = ()
     restarts_with: tuple[str, ...] = ()
-    """Services whose restart it does not survive for long: when they were started, it is started anew as well."""
+    """Services whose restart it does not survive for long. If they were started, it is restarted, too."""
 
     asks: tuple[str, ...] = ()
-    """Services that tell whether it is ready: they are chosen with it, and may start at the same time."""
+    """Services that report whether it is ready. They are chosen with it, and may start at the same time."""
 
     before: Callable[[StackConfig], str | None] | None = None
-    """Work that comes before the service; returns what the user should know of it."""
+    """Preparation of the service. It may return a note for the user."""
 
     after: Callable[[StackConfig], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one part fared: started, running (it was up), done (work without a service), stopped, failed, …"""
+    """The outcome for one part: started, running (it was up), done (preparation without a service), stopped, failed, …"""
 
     part: Part
     state: str
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def plan(config: StackConfig) -> tuple[Part, ...]:
-    """Return all parts of the stack; the order is the order in which they are shown. With a store of the user's, S3 is no part."""
+    """Return all parts of the stack in the order of display. If the user has their own object store, S3 is not a part."""
     stored = () if config.store else ("s3",)
     return (
         *(
@@ -69,19 +69,25 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
         ),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(
-            Part(name=one.name, service=one, needs=_needs(one.name, stored), restarts_with=("postgres",), asks=_asks(one.name))
-            for one in airflow.airflow_services(config)
+            Part(
+                name=service.name,
+                service=service,
+                needs=_needs(service.name, stored),
+                restarts_with=("postgres",),
+                asks=_asks(service.name),
+            )
+            for service in airflow.airflow_services(config)
         ),
-        *(Part(name=one.name, service=one, needs=stored) for one in server.server_services(config)),
+        *(Part(name=service.name, service=service, needs=stored) for service in server.server_services(config)),
     )
 
 
 def _needs(service: str, stored: tuple[str, ...]) -> tuple[str, ...]:
     """
-    Return what a service of Airflow needs.
+    Return the parts that a service of Airflow needs.
 
-    Tasks begin as soon as the scheduler runs, and go on until it has stopped: it starts after all that they call, and stops
-    before. A task that cannot reach them would use up one of its tries.
+    Tasks begin as soon as the scheduler runs, and continue until it has stopped. So it starts after all services that tasks
+    call, and stops before them. A task that could not reach one of them would use up one of its tries.
     """
     if service == "airflow-scheduler":
         return ("airflow-api", "metastore", *stored)
@@ -89,28 +95,28 @@ def _needs(service: str, stored: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _asks(service: str) -> tuple[str, ...]:
-    """Return the API server, which sees the heartbeats of Airflow's other services; itself it needs no other."""
+    """Return the API server, which sees the heartbeats of Airflow's other services. The API server itself asks none."""
     return () if service == "airflow-api" else ("airflow-api",)
 
 
 def choose(parts: Sequence[Part], only: Collection[str], with_needs: bool = True) -> tuple[Part, ...]:
-    """Return the parts named (`airflow` and `server` name all of theirs), with everything that they need, or all of them."""
+    """Return the named parts (`airflow` and `server` name all of theirs) and the parts that they need; by default, all parts."""
     if not only:
         return tuple(parts)
     by_name = {part.name: part for part in parts}
     chosen: set[str] = set()
     for word in only:
-        found = {name for name in by_name if name == word or name.startswith(f"{word}-")}
-        if not found:
+        matches = {name for name in by_name if name == word or name.startswith(f"{word}-")}
+        if not matches:
             raise StackError(f"No part of the stack is named {word!r}. Parts: {', '.join(by_name)}.")
-        chosen |= found
+        chosen |= matches
     while with_needs and (missing := {need for name in chosen for need in (*by_name[name].needs, *by_name[name].asks)} - chosen):
         chosen |= missing
     return tuple(part for part in parts if part.name in chosen)
 
 
 def bring_up(config: StackConfig, parts: Sequence[Part], report: Callable[[Outcome], None]) -> list[Outcome]:
-    """Start parts as soon as what they need is up; a part that fails skips those that need it, and no others."""
+    """Start parts as soon as the parts that they need are up. If a part fails, only the parts that need it are skipped."""
 
     def work(part: Part, earlier: Mapping[str, Outcome]) -> Outcome:
         if part.service and any(name in earlier and earlier[name].state == "started" for name in part.restarts_with):
@@ -126,7 +132,7 @@ def bring_up(config: StackConfig, parts: Sequence[Part], report: Callable[[Outco
 
 
 def bring_down(config: StackConfig, parts: Sequence[Part], report: Callable[[Outcome], None]) -> list[Outcome]:
-    """Stop parts, those first that nothing running needs."""
+    """Stop parts, each after the parts that need it."""
     users = {part.name: tuple(other.name for other in parts if part.name in other.needs) for part in parts}
 
     def work(part: Part, _: Mapping[str, Outcome]) -> Outcome:
@@ -136,7 +142,7 @@ def bring_down(config: StackConfig, parts: Sequence[Part], report: Callable[[Out
 
 
 def strays(config: StackConfig, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Return services that were started once and are in no plan any more, such as the server of a removed pipeline."""
+    """Return started services that are no longer in the plan, such as the server of a removed pipeline."""
     known = {part.name for part in parts}
     names = sorted(path.stem for path in config.run.glob("*.json") if path.stem not in known)
     return tuple(Part(name=name, service=Service(name=name, argv=(), is_ready=lambda: False)) for name in names)
@@ -173,14 +179,14 @@ def _timed(part: Part, work: Callable[[list[str]], str]) -> Outcome:
     except StackError as error:
         state, problem = "failed", str(error)
     except Exception as error:
-        # A part that breaks in a way nobody foresaw must not hide how the others fared.
+        # An unexpected error in one part must not hide the outcome of the others.
         logging.getLogger(__name__).debug("Part %s", part.name, exc_info=True)
         state, problem = "failed", f"{part.name}: {type(error).__name__}: {error}"
     return Outcome(part, state, time.monotonic() - begin, problem, " ".join(notes))
 
 
 def _start(config: StackConfig, part: Part, notes: list[str]) -> str:
-    """Start a part and return its state; `notes` takes what the user should know, even when a later step fails."""
+    """Start a part and return its state. `notes` collects notes for the user, even if a later step fails."""
     if part.before and (note := part.before(config)):
         notes.append(note)
     state = "done"

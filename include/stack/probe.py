@@ -1,4 +1,4 @@
-"""Questions to ports of this machine: who listens, does it answer."""
+"""Probes of ports on this machine: whether a service listens and answers, and which process holds a port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def http_get(url: str, timeout_seconds: float = 5.0) -> bytes | None:
-    """Return the body of a successful answer, None when there is none (yet)."""
+    """Return the body of a successful answer, None if there is none (yet)."""
     try:
         with NO_PROXY.open(url, timeout=timeout_seconds) as response:
             return bytes(response.read())
@@ -22,25 +22,25 @@ def http_get(url: str, timeout_seconds: float = 5.0) -> bytes | None:
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether something accepts connections on that port of 127.0.0.1."""
+    """Return whether a process accepts connections on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def taken_by(port: int) -> str | None:
-    """Return who holds a port that a service needs, None when it is free."""
+    """Return the holder of a port that a service needs, None if the port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return _holder(port)
+            return _find_holder(port)
     return None
 
 
-def _holder(port: int) -> str:
-    """Name the process that listens on a port, as far as this user may see it."""
+def _find_holder(port: int) -> str:
+    """Return the name of the process that listens on a port, if this user may see it."""
     try:
         connections = psutil.net_connections(kind="tcp")
         pids = [c.pid for c in connections if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid]

@@ -1,4 +1,4 @@
-"""Processes of the stack: start one detached, know it again later, stop it with all its children."""
+"""Processes of the stack: start one detached, find it again later, stop it with all its children."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stack.record import Record, is_alive
 from stack.waiting import await_ready, size
 
 MARK = "PERENNIAL_SERVICE"
-"""Environment variable that a service's children inherit, so that they are found when their parent is gone."""
+"""Environment variable that a service's children inherit, so that they can be found after their parent has ended."""
 
 FREED_SECONDS = 3.0
 
@@ -29,11 +29,11 @@ FREED_SECONDS = 3.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """
-    One long-running process and how to tell that it works.
+    One long-running process and the check that it works.
 
-    :param fork: starts it in place of `argv`, given the environment and the file for its output; returns the process number
-    :param ready_seconds: how long it may take no step towards being ready: no CPU time used, no line in its log
-    :param hopeless: patterns of lines in its log that mean that it will never be ready, each with the remedy
+    :param fork: starts it instead of `argv`, given the environment and the file for its output; returns the process number
+    :param ready_seconds: limit of the time without progress while it starts: no CPU time used, no line in its log
+    :param hopeless: patterns of log lines which mean that it will never be ready, each with the remedy
     """
 
     name: str
@@ -49,16 +49,16 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
     leaves: tuple[Path, ...] = ()
-    """Files outside the state folder that a killed process leaves behind: removed with it."""
+    """Files outside the state folder that a killed process leaves behind. They are removed when it is stopped."""
 
 
 def log_path(config: StackConfig, name: str) -> Path:
-    """Return the file that holds what a service printed."""
+    """Return the file with the output of a service."""
     return config.logs / f"{name}.log"
 
 
 def recorded(config: StackConfig, name: str) -> Record | None:
-    """Return what `start` wrote down about a service, None when it was never started or was stopped."""
+    """Return the record that `start` wrote of a service, None if it was never started or has been stopped."""
     path = config.run / f"{name}.json"
     if not path.exists():
         return None
@@ -66,17 +66,17 @@ def recorded(config: StackConfig, name: str) -> Record | None:
 
 
 def is_running(config: StackConfig, name: str) -> bool:
-    """Tell whether the process that `start` began is alive."""
+    """Return whether the process that `start` launched is alive."""
     record = recorded(config, name)
     return record is not None and record.process() is not None
 
 
 def start(config: StackConfig, service: Service) -> bool:
-    """Start a service and wait until it is ready; return False when it was running already."""
+    """Start a service and wait until it is ready. Return False if it was running already."""
     log = log_path(config, service.name)
     if is_running(config, service.name) and _becomes_ready(config, service, log, size(log)):
         return False
-    stop(config, service)  # children that outlived a killed parent still hold its ports
+    stop(config, service)  # children of a killed parent still hold its ports
     _require_free(service)
     log_begin = size(log)
     _launch(config, service)
@@ -86,34 +86,36 @@ def start(config: StackConfig, service: Service) -> bool:
 
 
 def stop(config: StackConfig, service: Service) -> bool:
-    """Stop a service and everything it started; return False when nothing of it was running."""
+    """Stop a service and everything it started. Return False if none of it was running."""
     record = recorded(config, service.name)
     members = _members(config, service.name, record)
     leader = record.process() if record else None
     if leader:
         _signal([leader], service.stop_signal)
-        _still_there([leader], after=service.stop_seconds)
+        _wait_for_end([leader], after=service.stop_seconds)
     rest = {process.pid: process for process in [*members, *_members(config, service.name, record)]}
     if survivors := end(rest.values()):
-        raise StackError(f"Service {service.name}: {len(survivors)} processes outlive SIGKILL, first pid {survivors[0].pid}.")
+        raise StackError(
+            f"Service {service.name}: {len(survivors)} processes have not ended after SIGKILL, first pid {survivors[0].pid}."
+        )
     (config.run / f"{service.name}.json").unlink(missing_ok=True)
-    for path in service.leaves if members else ():  # otherwise they may be those of another stack at the same ports
+    for path in service.leaves if members else ():  # otherwise they may belong to another stack at the same ports
         with suppress(OSError):
             path.unlink(missing_ok=True)
     return bool(members)
 
 
 def end(processes: Collection[psutil.Process]) -> list[psutil.Process]:
-    """End processes, by SIGKILL after five seconds; return those that outlive it."""
-    survivors = _still_there(processes, after=0)
+    """End processes, with SIGKILL after five seconds. Return those that survive it."""
+    survivors = _wait_for_end(processes, after=0)
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal(survivors, number)
-        survivors = _still_there(survivors, after=5)
+        survivors = _wait_for_end(survivors, after=5)
     return survivors
 
 
 def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
-    """Return the mark that a process inherited in this stack; None: it has none, another stack's, or does not show it."""
+    """Return the mark that a process inherited in this stack. None: it has none, it is of another stack, or it hides it."""
     try:
         environment = process.environ()
     except psutil.AccessDenied:
@@ -125,7 +127,7 @@ def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
 
 
 def last_lines(path: Path, count: int = 8) -> str:
-    """Return the end of a log, for an error that explains itself."""
+    """Return the last lines of a log, to quote in an error."""
     if not path.exists():
         return ""
     return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
@@ -158,7 +160,7 @@ def _spawn(config: StackConfig, service: Service, environment: Mapping[str, str]
 
 
 def _becomes_ready(config: StackConfig, service: Service, log: Path, log_begin: int) -> bool:
-    """Wait until a service is ready; return False when its process ends first."""
+    """Wait until a service is ready. Return False if its process ends first."""
 
     def leader() -> psutil.Process | None:
         record = recorded(config, service.name)
@@ -178,7 +180,7 @@ def _becomes_ready(config: StackConfig, service: Service, log: Path, log_begin: 
 
 
 def _require_free(service: Service) -> None:
-    """Refuse a port that somebody holds; one of a process that was just killed is free in a moment."""
+    """Refuse a port that is in use. Wait a moment first: the port of a process that was just killed becomes free."""
     deadline = time.monotonic() + FREED_SECONDS
     for port in service.ports:
         while (holder := taken_by(port)) and time.monotonic() < deadline:
@@ -191,22 +193,22 @@ def _require_free(service: Service) -> None:
 
 
 def _members(config: StackConfig, name: str, record: Record | None) -> list[psutil.Process]:
-    """Return every process of a service: its session, its descendants, and whoever inherited its mark."""
+    """Return every process of a service: its session, its descendants, and the processes that inherited its mark."""
     leader = record.process() if record else None
     descendants = {process.pid for process in leader.children(recursive=True)} | {leader.pid} if leader else set()
-    found = []
+    members = []
     for process in psutil.process_iter():
         try:
             in_session = record is not None and record.names_session(process) and not _is_later(config, record, process)
             if process.pid in descendants or in_session or mark_of(config, process) == name:
-                found.append(process)
+                members.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
-            continue  # gone meanwhile, or of another user: not ours
-    return [process for process in found if process.pid != os.getpid() and is_alive(process)]
+            continue  # it has ended, or belongs to another user, so it is not ours
+    return [process for process in members if process.pid != os.getpid() and is_alive(process)]
 
 
 def _is_in_another_container(process: psutil.Process) -> bool:
-    """Tell whether a process has another name space: the folder that it names is not the one of that name here."""
+    """Return whether a process is in another PID namespace: its state folder is then another one, despite the same path."""
     try:
         return os.readlink(f"/proc/{process.pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -215,9 +217,9 @@ def _is_in_another_container(process: psutil.Process) -> bool:
 
 def _is_later(config: StackConfig, record: Record, process: psutil.Process) -> bool:
     """
-    Tell whether a process is of a later session of the same number: its own environment names another stack, or none.
+    Return whether a process belongs to a later session with the same number: its environment names another stack, or none.
 
-    One that guards a task's secrets shows no environment.
+    A process that guards a task's secrets hides its environment.
     """
     try:
         environment = {} if psutil.pid_exists(record.pid) else process.environ()
@@ -226,11 +228,11 @@ def _is_later(config: StackConfig, record: Record, process: psutil.Process) -> b
     return bool(environment) and environment.get("PERENNIAL_VAR") != str(config.var)
 
 
-def _still_there(processes: Collection[psutil.Process], after: float) -> list[psutil.Process]:
+def _wait_for_end(processes: Collection[psutil.Process], after: float) -> list[psutil.Process]:
     """
-    Wait for the end of processes, `after` seconds at most, and return those that have not ended.
+    Wait at most `after` seconds for the end of processes, and return those that have not ended.
 
-    One that nobody has reaped yet has ended: a parent may take seconds for it, the first process of a container for ever.
+    A zombie counts as ended: a parent may take seconds to reap it, and the first process of a container may never do so.
     """
     deadline = time.monotonic() + after
     while (alive := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:

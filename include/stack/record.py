@@ -1,4 +1,4 @@
-"""What is known of a started process."""
+"""The record of a started process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is written down about a started process; the start time tells it from a later one with the same number."""
+    """The stored facts of a started process. The start time distinguishes it from a later process with the same number."""
 
     pid: int
     created: float
 
     def process(self) -> psutil.Process | None:
-        """Return the process when it is still that one and alive."""
+        """Return the process if it is still the recorded one and alive."""
         try:
             process = psutil.Process(self.pid)
             return process if self._is_of(process) and is_alive(process) else None
@@ -25,10 +25,10 @@ class Record:
 
     def names_session(self, process: psutil.Process) -> bool:
         """
-        Tell whether a process is in the session that the recorded one leads or led.
+        Return whether a process is in the session that the recorded process leads or led.
 
-        A number of a session in use is not given to a new process. When a process has it that is not the recorded one, that
-        session has ended. A recorded one that is dead and not reaped yet keeps its number.
+        The kernel does not reuse the number of a session in use. If another process has the recorded number, the recorded
+        session has ended. A recorded process that is dead but not reaped keeps its number.
         """
         if os.getsid(process.pid) != self.pid:
             return False
@@ -42,7 +42,7 @@ class Record:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Tell whether a process runs; one that nobody has reaped yet does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

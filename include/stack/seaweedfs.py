@@ -1,4 +1,4 @@
-"""S3 of the embedded stack: SeaweedFS with keys, on 127.0.0.1, its inner ports closed to unsigned requests."""
+"""S3 of the embedded stack: SeaweedFS with keys, on 127.0.0.1. Its inner ports refuse unsigned requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stack.secrets import secret, write_private
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
 
 SOCKETS = Path("/tmp")  # noqa: S108  fixed by SeaweedFS
-"""Where its parts talk to each other: no setting moves these sockets, and nothing but their names tells stacks apart."""
+"""Folder of the sockets between SeaweedFS' parts. No setting moves it; only their names distinguish stacks."""
 
 PROBE = ".readable"
 DATA_SECONDS = 300.0
@@ -34,11 +34,11 @@ key = "{filer}"
 [jwt.filer_signing.read]
 key = "{filer_read}"
 """
-"""The four keys make filer and volume servers refuse HTTP requests that the S3 gateway or the master did not sign."""
+"""With these four keys, filer and volume servers refuse HTTP requests that the S3 gateway or the master did not sign."""
 
 
 def s3_service(config: StackConfig) -> Service:
-    """Return the object store as a service; `prepare_s3` comes before, `create_buckets` after its start."""
+    """Return the object store as a service. Run `prepare_s3` before its start and `create_buckets` after it."""
     port = config.port
     return Service(
         name="s3",
@@ -47,17 +47,17 @@ def s3_service(config: StackConfig) -> Service:
             "server",
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
-            "-disableHttp",  # of master and filer, which the S3 gateway reaches through gRPC
-            # Paths are relative to its folder: a socket's path may have 107 bytes at most, and a comma would end a folder's.
+            "-disableHttp",  # of master and filer: the S3 gateway reaches them through gRPC
+            # Paths are relative to its folder: a socket path has at most 107 bytes, and a comma would end the path of a folder.
             "-dir=data",
             f"-master.port={port('master')}",
             f"-master.port.grpc={port('master-grpc')}",
             "-master.telemetry=false",
-            "-master.electionTimeout=1s",  # the only master elects itself; the default lets every restart wait 10 s
+            "-master.electionTimeout=1s",  # the only master elects itself; with the default, every restart waits 10 s
             "-master.volumeSizeLimitMB=1024",
             f"-volume.port={port('volume')}",
             f"-volume.port.grpc={port('volume-grpc')}",
-            "-volume.max=0",  # as many as the disk has room for
+            "-volume.max=0",  # as many as fit on the disk
             "-filer",
             f"-filer.port={port('filer')}",
             f"-filer.port.grpc={port('filer-grpc')}",
@@ -71,7 +71,7 @@ def s3_service(config: StackConfig) -> Service:
             "-s3.localSocket=s3.sock",
             f"-s3.config={os.path.relpath(config.secrets / 's3.json', _folder(config))}",
         ),
-        cwd=_folder(config),  # where it looks for security.toml
+        cwd=_folder(config),  # it reads security.toml from here
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
         ports=(port("s3"), *map(port, INNER_PORTS)),
         leaves=tuple(
@@ -80,13 +80,13 @@ def s3_service(config: StackConfig) -> Service:
         hopeless={
             r"dial unix .*permission denied": "Remove that file, or choose other ports with another PERENNIAL_PORT_OFFSET."
         },
-        # Its graceful stop takes 26 s, most of which one half waits for the other. Acknowledged writes survive a kill.
+        # A graceful stop takes 26 s, mostly because its parts wait for each other. Acknowledged writes survive a kill.
         stop_signal=signal.SIGKILL,
     )
 
 
 def prepare_s3(config: StackConfig) -> None:
-    """Make the keys, and the files in which the server and its clients find them."""
+    """Create the keys, and the files from which the server and its clients read them."""
     (_folder(config) / "data").mkdir(parents=True, exist_ok=True)
     access = secret(config.secrets, "s3_access_key", lambda: secrets.token_hex(10).upper())
     key = secret(config.secrets, "s3_secret_key")
@@ -101,7 +101,7 @@ def prepare_s3(config: StackConfig) -> None:
 
 
 def create_buckets(config: StackConfig) -> None:
-    """Create the buckets that are missing, and wait until what was stored before can be read."""
+    """Create missing buckets, and wait until stored objects can be read."""
     import boto3
 
     key_id = secret(config.secrets, "s3_access_key")
@@ -116,9 +116,9 @@ def create_buckets(config: StackConfig) -> None:
 
 def _await_data(client: Any) -> None:
     """
-    Read an object of the stack's own, which is written at the first start.
+    Wait until the stack's own probe object, written at the first start, can be read.
 
-    The gateway is well before the volumes have reported to the master; until then every read ends in an internal error.
+    The gateway is healthy before the volumes have reported to the master. Until then every read fails with an internal error.
     """
     from botocore.exceptions import ClientError
 
@@ -132,7 +132,7 @@ def _await_data(client: Any) -> None:
                 client.put_object(Bucket=BUCKETS[-1], Key=PROBE, Body=b"readable\n")
             elif time.monotonic() > deadline:
                 raise StackError(
-                    f"The object store does not give back what it holds after {DATA_SECONDS:.0f} s: {error}"
+                    f"The object store cannot read its stored objects after {DATA_SECONDS:.0f} s: {error}"
                 ) from error
             time.sleep(0.5)
 

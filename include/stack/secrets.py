@@ -1,4 +1,4 @@
-"""Secrets of the embedded stack: made once, kept in files that only their owner reads."""
+"""Secrets of the embedded stack: created once, kept in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step, so that no reader sees half of it."""
+    """Write a file that only its owner can read, in one step, so that no reader sees a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -20,12 +20,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def secret(folder: Path, name: str, make: Callable[[], str] | None = None) -> str:
-    """Return the secret of that name, made on first use: 32 random bytes as URL-safe text unless `make` is given."""
+    """Return the secret with this name. It is created on first use: by `make`, or as 32 random bytes in URL-safe text."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     path = folder / name
     if not path.exists():
-        # The first of several who make it at once wins, and the others read what it wrote.
+        # If several processes create it at once, the first wins and the others read its secret.
         scratch = folder / f".{name}.{secrets.token_hex(4)}"
         write_private(scratch, make() if make else secrets.token_urlsafe(32))
         with suppress(FileExistsError):

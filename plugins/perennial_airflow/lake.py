@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def lake_of(pipeline: str) -> Lake:
-    """Open the lake of a pipeline; imported only now, since DAG files are read often and must stay light."""
+    """Open the lake of a pipeline. Its modules are imported only here, to keep the frequent parsing of DAG files light."""
     from perennial.config.load import load_pipeline
     from perennial.lake.lake import open_lake
 
-    # They tell of every table and of every session, and the task's own lines would be lost among that.
+    # They log every table and every session, which would bury the task's own lines.
     for name in ("pyiceberg", "botocore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return open_lake(load_pipeline(pipeline))

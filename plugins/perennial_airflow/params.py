@@ -9,29 +9,31 @@ from perennial_airflow.run_request import DECISIONS, MAX_REASON_CHARACTERS
 
 
 def run_params(pipeline: Pipeline) -> dict[str, Param]:
-    """Return the DAG's params; their values are checked once more, together, by the first task."""
+    """Return the DAG's params. The first task checks their values again, together."""
     last = "the day before the Logical Date" + (f", at most {pipeline.end}" if pipeline.end else "")
-    last += "; when it can no longer land, the newest date that has"
+    last += "; or the latest date that has landed, if that day can no longer land"
     return {
         "date": Param(
             None,
             type=["null", "string"],
             format="date",
             title="Date",
-            description=f"The date of the data, from {pipeline.start} to {pipeline.end or 'today'}. Empty: {last}. Leave it empty in a backfill: each run has the date of its interval.",
+            description=f"The date of the data, from {pipeline.start} to {pipeline.end or 'today'}. If empty: {last}. "
+            "Leave it empty in a backfill: each run has the date of its interval.",
         ),
         "until": Param(
             None,
             type=["null", "string"],
             format="date",
             title="Work ahead until",
-            description="For backfills, where it is the last date of the range: the first run also collects, cleans, analyses, trains and decides what has landed up to this date, at most 60 dates at a time. Never releases them.",
+            description="For backfills, the last date of the range: the first run also collects, cleans, analyses, trains and "
+            "decides the landed dates up to this one, at most 60 dates at a time. It never releases them.",
         ),
         "recompute": Param(
             False,
             type="boolean",
             title="Recompute",
-            description="Clean, analyse and train again although nothing changed. The results must come out the same.",
+            description="Clean, analyse and train again even if nothing has changed. The results must be identical.",
         ),
         "force_decision": Param(
             None,
@@ -45,7 +47,7 @@ def run_params(pipeline: Pipeline) -> dict[str, Param]:
             type=["null", "string"],
             minLength=1,
             maxLength=MAX_REASON_CHARACTERS,
-            title="Reason of the forced decision",
-            description="Why the gate is overruled.",
+            title="Reason for the forced decision",
+            description="The reason for overruling the gate.",
         ),
     }

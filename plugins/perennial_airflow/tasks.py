@@ -1,4 +1,4 @@
-"""The tasks of a run that are our own code; each opens the lake, calls its stage and returns a small result."""
+"""The tasks of a run that are plain Python. Each opens the lake, calls its stage and returns a small result."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from perennial.stages import Run, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
 
-# This module is read at every parse of the DAGs and must stay light. Airflow fills the keywords with the default None from the
+# Airflow reads this module at every parse of the DAGs, so it must stay light. It fills keywords whose default is None from the
 # run's context.
 
 
 @task
 def fail(text: str) -> None:
-    """Say why there is nothing to run."""
+    """Fail with the reason why there is nothing to run."""
     from perennial.errors import RefusedError
 
     raise RefusedError(text)
@@ -37,8 +37,8 @@ def run_stage(
     params: Any = None,
     ti: Any = None,
 ) -> dict[str, JsonValue]:
-    """Run a stage for the date and the batch of the run; a stage that ends the run is skipped with its reason as the result."""
-    named = stage_named(stage)
+    """Run a stage for the date and the batch of the run. A stage that ends the run is skipped, with the reason as its result."""
+    stage_of_run = stage_named(stage)
     run = Run(
         lake=lake_of(pipeline),
         day=date.fromisoformat(day),
@@ -48,21 +48,21 @@ def run_stage(
         force_decision=params["force_decision"],
         force_reason=params["force_reason"],
     )
-    result = named.run(run, candidate)
-    if named.skip_ends_run and isinstance(result, Skipped):
+    result = stage_of_run.run(run, candidate)
+    if stage_of_run.skip_ends_run and isinstance(result, Skipped):
         skip(ti, result)
     return result.to_json()
 
 
 def skip(ti: Any, result: Skipped) -> NoReturn:
-    """End the task as skipped, and with it those that follow, with the reason as its result."""
+    """End this task and those that follow as skipped, with the reason as the result."""
     ti.xcom_push(key="return_value", value=result.to_json())
     raise AirflowSkipException(result.reason)
 
 
 @task
 def clean_up(pipelines: list[str]) -> list[str]:
-    """Take away what interrupted work left on the cluster."""
+    """Remove the objects that interrupted work left on the cluster."""
     from perennial.deploy.janitor import clean_up as remove
 
-    return [f"{one.kind} {one.name}: {one.why}" for one in remove([lake_of(name) for name in pipelines])]
+    return [f"{orphan.kind} {orphan.name}: {orphan.why}" for orphan in remove([lake_of(name) for name in pipelines])]

@@ -1,4 +1,4 @@
-"""When a pipeline runs: after every whole local day that has data, until its data ends."""
+"""The timetable of a pipeline: one run after every complete local day with data, until its data ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from perennial.calendar import DAY, EVERY_DAY, DataDays, midnight
 
 class LocalDaysTimetable(Timetable):
     """
-    One run a local day with data, at its end; a day has 23 or 25 hours where the clocks change. Rest days have no interval.
+    One run for each local day with data, at its end. A day has 23 or 25 hours when the clocks change. Rest days have no interval.
 
-    A DAG's `end_date` would do for the schedule, but then tasks of later manual runs would never start.
+    A DAG's `end_date` would also end the schedule, but then the tasks of later manual runs would never start.
 
     :param time_zone: IANA name of the pipeline's time zone
-    :param end: the last day that runs; None for a pipeline that goes on
+    :param end: the last day that runs; None for a pipeline without an end
     :param data_days: the days that have data
     """
 
@@ -40,7 +40,7 @@ class LocalDaysTimetable(Timetable):
     def serialize(self) -> dict[str, Any]:
         stored = {"time_zone": self.time_zone, "end": self.end and self.end.isoformat()}
         if self.data_days.is_daily:
-            return stored  # as before there were rest days: no new version of the DAG
+            return stored  # the format from before rest days existed, so that the DAG gets no new version
         holidays = [day.isoformat() for day in sorted(self.data_days.holidays)]
         return {**stored, "weekdays": sorted(self.data_days.weekdays), "holidays": holidays}
 

@@ -95,7 +95,7 @@ def test_unknown_key_is_refused_with_the_nearest_right_one() -> None:
 
 @pytest.mark.parametrize("reason", [None, "", "  "])
 def test_forced_decision_needs_a_reason(reason: str | None) -> None:
-    with pytest.raises(RefusedError, match="a forced decision says why"):
+    with pytest.raises(RefusedError, match="a forced decision needs a reason"):
         request(force_decision="HOLD", force_reason=reason)
 
 

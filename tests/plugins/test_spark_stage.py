@@ -122,7 +122,7 @@ def test_a_job_without_an_end_is_stopped_and_only_many_dates_get_another_try(
     task.execution_timeout = timedelta(hours=3)
     with pytest.raises(error):
         task.execute(CONTEXT)
-    assert f"clean of {DAY} until {until} has not ended within 3:00:00" in capsys.readouterr().out
+    assert f"clean of {DAY} until {until} did not end within 3:00:00" in capsys.readouterr().out
     process = task._hook._submit_sp  # type: ignore[union-attr]
     if until != DAY:
         assert process.wait(timeout=10) != 0, "it is stopped before the next try begins"

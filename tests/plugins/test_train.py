@@ -70,7 +70,8 @@ def test_a_failure_ahead_leaves_a_date_that_is_trained_alone(world: SimpleNamesp
     monkeypatch.setattr(trainer.log, "warning", lambda text, error: warned.append(text % error))
     world.error, world.written = PerennialError("killed at the third of 60"), {OWN}
     assert train()["outcome"] == "done"
-    assert warned == ["Training ahead ended early, the dates that are left train in their own runs: killed at the third of 60"]
+    ahead = "Training of the batch ended early, the remaining dates train in their own runs"
+    assert warned == [f"{ahead}: killed at the third of 60"]
 
 
 def test_a_failure_of_its_own_date_is_raised(world: SimpleNamespace) -> None:

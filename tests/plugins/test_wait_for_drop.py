@@ -64,7 +64,7 @@ def test_defers_for_what_is_missing_alone(s3, pipeline: Pipeline, at) -> None:
 def test_missing_past_drop_fails_at_once(s3, pipeline: Pipeline, at) -> None:
     at(datetime(2026, 3, 6, 7, 0, tzinfo=UTC))
 
-    with pytest.raises(DropMissingError, match="not landed by the deadline") as error:
+    with pytest.raises(DropMissingError, match="had not landed by the deadline") as error:
         wait(pipeline).execute({})
 
     assert manifest(pipeline, "readings") in str(error.value)

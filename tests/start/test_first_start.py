@@ -98,7 +98,7 @@ def test_secrets_that_are_not_those_of_the_database_end_the_start_at_once(
     code, said = root.stack(clone, "up", "--only", "postgres")
     assert code == 1
     assert 'password authentication failed for user "postgres"' in said
-    assert "Put the secrets back that it was made with, or remove it and all data of this stack by `make clean`." in said
+    assert "Restore the secrets that it was created with, or remove it and all data of this stack with `make clean`." in said
     assert "Not everything is up, after " in said
     assert float(said.split("Not everything is up, after ")[1].split()[0]) < 30
 

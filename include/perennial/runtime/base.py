@@ -1,4 +1,4 @@
-"""Where a model serves: the seam between the release protocol and the machines below it."""
+"""The interface between the release protocol and the machines that serve models."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ class StageFailedError(ReleaseFailedError):
 
 
 class EndpointMissingError(PerennialError):
-    """Nothing answers at the endpoint, so nobody can follow a switch: no fault of the release."""
+    """Nothing answers at the endpoint, so the switch cannot be confirmed. The release is not at fault."""
 
 
 class Runtime(Protocol):
-    """What the release protocol asks of a place where models serve. All of it can be repeated after a crash."""
+    """The operations that the release protocol needs where models serve. Each can be repeated after a crash."""
 
     name: str
     """`process` or `kubernetes`."""
 
     def stage(self, release: str) -> httpx.Client:
         """
-        Start a release beside the running one, wait until it is ready, and return a client of exactly it.
+        Start a release beside the running one, wait until it is ready, and return a client of that release alone.
 
-        Raises StageFailedError when the server refuses the release, ReleaseUnprovenError when it ends or hangs otherwise.
+        Raises StageFailedError if the server refuses the release, ReleaseUnprovenError if it ends or hangs for another reason.
         """
 
     def staged_log(self) -> list[str]:
-        """Return the last lines that the staged server said."""
+        """Return the last log lines of the staged server."""
 
     def unstage(self) -> None:
-        """Stop what served the check alone, if anything."""
+        """Stop everything that ran only for the check of the staged release."""
 
     def switch(self, release: str) -> None:
         """
-        Return when the endpoint answers from `release`, to which the pointer was just moved.
+        Return once the endpoint answers from `release`, to which the pointer was just moved.
 
-        Raises EndpointMissingError when nothing answers there, ReleaseUnprovenError when it goes on with another release.
+        Raises EndpointMissingError if nothing answers there, ReleaseUnprovenError if it keeps serving another release.
         """
 
     def follows(self, release: str) -> bool:
-        """Tell whether the endpoint answers from `release`, is set to it, or will be once it runs."""
+        """Return whether the endpoint answers from `release`, is set to it, or will be once it runs."""
 
     def leftovers(self) -> list[str]:
-        """Return the releases that serve nobody and are too old to be under way: an interrupted deploy may have left them."""
+        """Return the releases that serve no traffic and are too old to be in progress, left by interrupted deploys."""
 
     def remove(self, release: str) -> None:
-        """Take away what is left of a release that serves nobody any more."""
+        """Remove what is left of a release that no longer serves traffic."""
 
     def endpoint(self) -> httpx.Client:
-        """Return a client of what users call."""
+        """Return a client of the endpoint that users call."""

@@ -1,4 +1,4 @@
-"""Child processes on this machine that end with this one: modules of ours that train or serve."""
+"""Child processes on this machine that end with this one: Perennial's own modules that train or serve."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
 LAST_LINES = 20
-"""How many of a child's last lines an error quotes."""
+"""Number of a child's last lines that an error quotes."""
 
 
 @contextmanager
 def child(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a module as a child in a session of its own; leaving the block ends it with all it started."""
+    """Run a module as a child in its own session. Leaving the block ends it and everything it started."""
     command = [sys.executable, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
     process = subprocess.Popen(
         command,
@@ -37,13 +37,13 @@ def child(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[st
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a child's whole process group: first politely, then not; and at once what a child that has ended left behind."""
+    """End a child's process group: SIGTERM, then SIGKILL. If the child has already ended, kill what it left behind at once."""
     if process.poll() is None:
         _signal_group(process.pid, signal.SIGTERM)
         try:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            log.warning("Process %s did not stop within %.0f s and is killed", process.pid, STOP_SECONDS)
+            log.warning("Process %s did not stop within %.0f s and is being killed", process.pid, STOP_SECONDS)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait(STOP_SECONDS)
     if process.stdout:
@@ -51,7 +51,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def describe_end(code: int) -> str:
-    """Return how a child with this exit code ended, as the end of a sentence."""
+    """Describe how a child with this exit code ended, as the end of a sentence."""
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
@@ -59,4 +59,4 @@ def _signal_group(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        log.debug("process group %s is gone", group)
+        log.debug("Process group %s has ended already", group)

@@ -1,4 +1,4 @@
-"""Which runtime a pipeline has."""
+"""The choice of a pipeline's runtime."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ RUNTIMES = ("process", "kubernetes")
 
 
 def runtime_of(pipeline: Pipeline) -> str:
-    """Return where the pipeline trains and serves: PERENNIAL_RUNTIME, or what its YAML says."""
-    chosen = get_settings().runtime or pipeline.runtime
-    if chosen not in RUNTIMES:
-        raise RefusedError(f"PERENNIAL_RUNTIME is {chosen!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(chosen, RUNTIMES)}")
-    return chosen
+    """Return where the pipeline trains and serves: PERENNIAL_RUNTIME, or else the runtime in its YAML."""
+    runtime = get_settings().runtime or pipeline.runtime
+    if runtime not in RUNTIMES:
+        raise RefusedError(
+            f"PERENNIAL_RUNTIME is {runtime!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(runtime, RUNTIMES)}"
+        )
+    return runtime
 
 
 def open_runtime(pipeline: Pipeline, space: str = "main") -> Runtime:
-    """Return the place where the pipeline's releases serve; nothing is contacted before the first use."""
+    """Return the runtime that serves the pipeline's releases. Nothing is contacted before the first use."""
     if runtime_of(pipeline) == "process":
         from perennial.runtime.process_serving import ProcessRuntime
 
@@ -37,9 +39,9 @@ def open_runtime(pipeline: Pipeline, space: str = "main") -> Runtime:
 
 def open_trainer(lake: Lake, *, candidates_at_once: int | None = None) -> Trainer:
     """
-    Return the place where the pipeline's candidates are trained; nothing is contacted before the first use.
+    Return the trainer of the pipeline's candidates. Nothing is contacted before the first use.
 
-    :param candidates_at_once: how many candidates the caller trains beside each other; all of the pipeline's unless it is said
+    :param candidates_at_once: number of candidates that the caller trains in parallel; default: all of the pipeline's
     """
     if runtime_of(lake.pipeline) == "process":
         from perennial.runtime.process_training import ProcessTrainer

@@ -1,4 +1,4 @@
-"""What every pod of ours has in common: where it runs, what it reaches, what it may do. Nothing here talks to a cluster."""
+"""Settings and spec that all of Perennial's pods share: namespace, storage, security. Nothing here talks to a cluster."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TRAINING, SERVING = "training", "serving"
 _IMAGES = {TRAINING: "trainer_image", SERVING: "server_image"}
 _NAMESPACES = {TRAINING: "training_namespace", SERVING: "serving_namespace"}
 LAKE_LABEL = "perennial/lake"
-"""Whose an object is: two installations in one namespace must not take each other's."""
+"""The installation that owns an object: two installations in one namespace must not take over each other's objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSettings:
-    """Where pods run and what they reach; KUBECONFIG, or the pod that this process runs in, says which cluster."""
+    """Settings of pods: namespace, image and storage. The cluster is that of KUBECONFIG, or of this process's own pod."""
 
     namespace: str
     s3_endpoint: str | None
@@ -39,7 +39,7 @@ class KubernetesSettings:
     image: str | None = None
     work: str = SERVING
     lake_mark: str = ""
-    """Whose the pods are: see perennial.lake.identity."""
+    """The installation that owns the pods: see perennial.lake.identity."""
 
     @classmethod
     def read(cls, work: str) -> KubernetesSettings:
@@ -58,16 +58,16 @@ class KubernetesSettings:
         return replace(self, lake_mark=lake_mark(objects))
 
     def named_image(self) -> str:
-        """Return the image, or raise RefusedError: only who starts pods needs one."""
+        """Return the image, or raise RefusedError. Only callers that start pods need one."""
         if self.image is None:
             raise RefusedError(
                 f"Pods in {self.namespace} need an image: {describe_missing(_IMAGES[self.work])}",
-                remedy="`make images` builds it and prints its name; push it to where the cluster pulls from.",
+                remedy="`make images` builds it and prints its name; push it to a registry that the cluster pulls from.",
             )
         return self.image
 
     def variables(self) -> dict[str, str]:
-        """Return the environment of a container: where the lake is. The credentials are files of a Secret."""
+        """Return the environment of a container: the location of the lake. The credentials are files of a Secret."""
         return {
             "AWS_SHARED_CREDENTIALS_FILE": f"{STORAGE_FOLDER}/{CREDENTIALS_KEY}",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -80,7 +80,7 @@ class KubernetesSettings:
 
 
 def _endpoint(settings: Settings) -> str | None:
-    """Return the object store as pods see it; None: AWS."""
+    """Return the address of the object store for pods; None: AWS."""
     field = "s3_endpoint" if settings.kubernetes_s3_endpoint is None else "kubernetes_s3_endpoint"
     endpoint: str | None = getattr(settings, field)
     if endpoint is None:
@@ -99,7 +99,7 @@ def restricted_pod(container: Body) -> Body:
     """
     Return the spec of a pod with one container that Pod Security *restricted* admits.
 
-    There is no service-account token, the root file system is read-only, and storage credentials come from a Secret as files.
+    It has no service-account token and a read-only root file system. Storage credentials are files of a Secret.
     """
     return {
         "automountServiceAccountToken": False,
@@ -145,17 +145,17 @@ HOPELESS = frozenset(
         "CrashLoopBackOff",
     }
 )
-"""Reasons for which a container waits that time does not mend."""
+"""Reasons for a waiting container that will not resolve by themselves."""
 
 
 def waits_for(pod: Body) -> set[str]:
-    """Return the reasons for which a pod's containers wait."""
+    """Return the reasons why a pod's containers are waiting."""
     states = [container.get("state") or {} for container in pod["status"].get("containerStatuses") or []]
     return {str((state.get("waiting") or {}).get("reason")) for state in states}
 
 
 def why_failed(pod: Body, events: Sequence[Body]) -> list[str]:
-    """Return what the cluster says about a pod that did not do its work: its container, its conditions, its events."""
+    """Return the causes that the cluster reports for a failed pod: from its container, its conditions, its events."""
     status = pod.get("status") or {}
     found = []
     if status.get("reason"):

@@ -35,19 +35,19 @@ FOLLOW_SECONDS = 20.0
 POLL_SECONDS = 0.5
 STEADY_ANSWERS = 20
 STEADY_SECONDS = 2.0
-"""So many answers in a row from the new release, or answers for so long, show that the Service's proxies follow its selector."""
+"""STEADY_ANSWERS in a row, or STEADY_SECONDS of answers, all from the new release, show that the proxies follow the selector."""
 
 OUTAGE_SECONDS = 3.0
-"""A Service that answered and then does not for so long has lost the release: users are waiting."""
+"""A Service that answered and then fails for this long has lost the release: users are waiting."""
 
 LEFT_OVER = timedelta(hours=1)
-"""A release that serves nobody and is this old was left by a deploy that was killed."""
+"""A release of this age that serves no traffic was left by a deploy that was killed."""
 
 LAST_LINES = 20
 
 
 class KubernetesRuntime:
-    """The release protocol's place on a cluster. What it made can be found by label; nothing is kept here between calls."""
+    """The release protocol's runtime on a cluster. Its objects are found by their labels; it keeps no state between calls."""
 
     name = "kubernetes"
 
@@ -61,53 +61,53 @@ class KubernetesRuntime:
 
     @cached_property
     def settings(self) -> KubernetesSettings:
-        """Return where pods run and what they reach, and whose they are."""
+        """Return the settings of the pods, with the mark of their installation."""
         return self._settings.of(Objects())
 
     def plan(self, release: str) -> list[str]:
-        """Return what serving a release would change on the cluster, as a diff; everything was tried by the server, nothing made."""
+        """Return the changes that serving a release would make on the cluster, as a diff. The server only does a dry run."""
         lines = [line for body in self._objects(release) for line in self.cluster.diff(body)]
         return [*lines, *self.cluster.diff(service(self.settings, self.pipeline.name, release))]
 
     def stage(self, release: str) -> httpx.Client:
-        """Make the release's Deployment beside what serves, wait until all of it is ready, and return a client of one of its pods."""
+        """Create the release's Deployment beside the serving one, wait for all of its pods, and return a client of one pod."""
         self._refuse_foreign()
-        log.info("What changes on the cluster, as the server says:\n%s", "\n".join(self.plan(release)))
-        self._bring(release, self._objects(release), all_replicas=True)
+        log.info("Changes on the cluster, from a dry run on the server:\n%s", "\n".join(self.plan(release)))
+        self._bring_up(release, self._objects(release), all_replicas=True)
         pod = next((pod for pod in self._pods(release) if _is_ready(pod)), None)
         if pod is None:
-            raise ReleaseUnprovenError(f"Release {release}: its pods were ready, and then were not")
+            raise ReleaseUnprovenError(f"Release {release}: its pods became ready, but now none is ready")
         self._staged = pod["metadata"]["name"]
         return self.cluster.http(f"pods/{self._staged}:{PORT}/proxy/")
 
     def staged_log(self) -> list[str]:
-        """Return the last lines that the staged server said."""
+        """Return the last log lines of the staged server."""
         return self.cluster.log(self._staged, LAST_LINES) if self._staged else []
 
     def unstage(self) -> None:
-        """Do nothing: what was staged is what will serve, or is removed."""
+        """Do nothing: the staged Deployment will serve, or `remove` deletes it."""
 
     def switch(self, release: str) -> None:
         """
-        Make sure that a pod of the release is up, set the Service to it, and wait until its answers come from nowhere else.
+        Ensure that a pod of the release is up, set the Service to it, and wait until all answers come from this release.
 
-        What is up stays as it is: on the way back, the settings of today may be what the release in front failed by. One pod is
-        enough to switch to: on the way back users wait, and the cluster goes on bringing up the others.
+        A running Deployment is not changed: in a rollback, today's settings may be the reason why the newer release failed.
+        One pod is enough for the switch: in a rollback users are waiting, and the cluster keeps starting the other pods.
         """
         self._refuse_foreign()
         if not self._is_up(release):
-            self._bring(release, self._objects(release), all_replicas=False)
+            self._bring_up(release, self._objects(release), all_replicas=False)
         self.cluster.apply(service(self.settings, self.pipeline.name, release))
         with self.endpoint() as client:
             self._follow(client, release)
 
     def _follow(self, client: httpx.Client, release: str) -> None:
-        """Wait until the Service's answers come from the release alone."""
+        """Wait until all of the Service's answers come from the release."""
         began = time.monotonic()
         answered = since = None
         steady = 0
         while steady < STEADY_ANSWERS:
-            said, serving = _ask(client)
+            answer, serving = _ask(client)
             now = time.monotonic()
             answered = now if serving else answered
             steady, since = (steady + 1, since or now) if serving == release else (0, None)
@@ -117,27 +117,27 @@ class KubernetesRuntime:
             if has_stopped or now - began > FOLLOW_SECONDS:
                 raise ReleaseUnprovenError(
                     f"Release {release}: {now - began:.0f} s after the switch the Service "
-                    f"{service_name(self.pipeline.name)} answers from {serving or 'nothing'} ({said})"
+                    f"{service_name(self.pipeline.name)} answers from {serving or 'nothing'} ({answer})"
                 )
             time.sleep(0 if steady else 0.1)
 
     def follows(self, release: str) -> bool:
-        """Tell whether the Service is set to the release, and pods of it are up."""
+        """Return whether the Service is set to the release, and the release has pods up."""
         return self._is_set_to(release) and self._is_up(release)
 
     def _is_up(self, release: str) -> bool:
         return _has_pods(self.cluster.read(_deployment_of(release_heads(self.settings, self.pipeline.name, release))))
 
     def _is_set_to(self, release: str) -> bool:
-        # By our part of the selector: what somebody adds to it is theirs, and may well select the same pods.
-        found = self.cluster.read(service(self.settings, self.pipeline.name, release)) or {}
-        chosen = found.get("spec", {}).get("selector") or {}
-        return all(chosen.get(name) == value for name, value in selector(self.pipeline.name, release).items())
+        # Compare only our part of the selector: labels that a person adds to it may select the same pods.
+        current = self.cluster.read(service(self.settings, self.pipeline.name, release)) or {}
+        present = current.get("spec", {}).get("selector") or {}
+        return all(present.get(name) == value for name, value in selector(self.pipeline.name, release).items())
 
     def _refuse_foreign(self) -> None:
-        """Refuse to take over what another installation serves."""
-        found = self.cluster.read(service(self.settings, self.pipeline.name, "")) or {"metadata": {}}
-        mark = (found["metadata"].get("labels") or {}).get(LAKE_LABEL, self.settings.lake_mark)
+        """Refuse to take over the Service of another installation."""
+        current = self.cluster.read(service(self.settings, self.pipeline.name, "")) or {"metadata": {}}
+        mark = (current["metadata"].get("labels") or {}).get(LAKE_LABEL, self.settings.lake_mark)
         if mark != self.settings.lake_mark:
             name = f"Service {service_name(self.pipeline.name)} in {self.settings.namespace}"
             raise RefusedError(
@@ -147,9 +147,9 @@ class KubernetesRuntime:
             )
 
     def remove(self, release: str) -> None:
-        """Delete what belongs to the release alone; a release that the Service is set to stays."""
+        """Delete the objects of the release, but not if the Service is set to it."""
         if self._is_set_to(release):
-            log.warning("Release %s is what the Service is set to: it stays", release)
+            log.warning("The Service is set to release %s: it is not removed", release)
             return
         for body in release_heads(self.settings, self.pipeline.name, release):
             self.cluster.delete(body)
@@ -159,22 +159,22 @@ class KubernetesRuntime:
         return self.cluster.http(f"services/{service_name(self.pipeline.name)}:http/proxy/")
 
     def leftovers(self) -> list[str]:
-        """Return the releases that serve nobody and are too old to be under way."""
-        found = []
-        for one in self.cluster.labelled("apps/v1", "Deployment", labels(self.settings, self.pipeline.name)):
-            release = one["metadata"]["labels"][RELEASE_LABEL]
-            age = datetime.now(UTC) - datetime.fromisoformat(one["metadata"]["creationTimestamp"])
+        """Return the releases that serve no traffic and are too old to be in progress."""
+        leftovers = []
+        for deployment in self.cluster.labelled("apps/v1", "Deployment", labels(self.settings, self.pipeline.name)):
+            release = deployment["metadata"]["labels"][RELEASE_LABEL]
+            age = datetime.now(UTC) - datetime.fromisoformat(deployment["metadata"]["creationTimestamp"])
             if age > LEFT_OVER and not self._is_set_to(release):
-                found.append(release)
-        return found
+                leftovers.append(release)
+        return leftovers
 
     def _objects(self, release: str) -> list[Body]:
         name = self.pipeline.name
-        own = release_objects(self.settings, self.pipeline.deployment, name, self.space, release)
-        return [*pipeline_objects(self.settings, name), *own]
+        objects = release_objects(self.settings, self.pipeline.deployment, name, self.space, release)
+        return [*pipeline_objects(self.settings, name), *objects]
 
-    def _bring(self, release: str, objects: list[Body], *, all_replicas: bool) -> None:
-        """Apply the objects and wait until the Deployment has its replicas, or one of them."""
+    def _bring_up(self, release: str, objects: list[Body], *, all_replicas: bool) -> None:
+        """Apply the objects and wait until the Deployment has all of its replicas, or at least one."""
         deployment = _deployment_of(objects)
         name = deployment["metadata"]["name"]
         self._clear_hopeless(release, deployment)
@@ -182,19 +182,19 @@ class KubernetesRuntime:
             self.cluster.apply(body)
         deadline = time.monotonic() + READY_SECONDS
         while True:
-            found = self.cluster.read(deployment) or {}
-            if _is_available(found) if all_replicas else _has_pods(found):
+            current = self.cluster.read(deployment) or {}
+            if _is_available(current) if all_replicas else _has_pods(current):
                 return
             pods = self._pods(release)
             for pod in pods:
                 self._raise_if_hopeless(release, pod)
             if time.monotonic() > deadline:
-                causes = [cause for pod in pods for cause in self._causes(pod)] or self._deployment_causes(found, name)
+                causes = [cause for pod in pods for cause in self._causes(pod)] or self._deployment_causes(current, name)
                 raise ReleaseUnprovenError(f"Release {release}: its pods were not ready after {READY_SECONDS:.0f} s", causes)
             time.sleep(POLL_SECONDS)
 
     def _clear_hopeless(self, release: str, deployment: Body) -> None:
-        """Take away what a killed deploy left failing: judged by its pods, what has been mended since would fail once more."""
+        """Delete a failing Deployment of a killed deploy: its old pods would fail the release even if the cause is fixed."""
         if self._is_set_to(release):
             return
         try:
@@ -202,7 +202,7 @@ class KubernetesRuntime:
                 self._raise_if_hopeless(release, pod)
             return
         except PerennialError as error:
-            log.warning("An earlier deploy left it failing, it is made anew: %s", error)
+            log.warning("Creating the Deployment of an earlier, failed deploy again: %s", error)
         self.cluster.delete(deployment)
         deadline = time.monotonic() + FOLLOW_SECONDS
         while self._pods(release) and time.monotonic() < deadline:
@@ -224,21 +224,20 @@ class KubernetesRuntime:
 
     def _deployment_causes(self, deployment: Body, name: str) -> list[str]:
         conditions = deployment.get("status", {}).get("conditions") or []
-        said = [
-            f"{one.get('reason')}: {one.get('message')}"
-            for one in conditions
-            if one.get("status") != "True" or one["type"] == "ReplicaFailure"
+        causes = [
+            f"{condition.get('reason')}: {condition.get('message')}"
+            for condition in conditions
+            if condition.get("status") != "True" or condition["type"] == "ReplicaFailure"
         ]
-        return said or [f"Deployment {name} has no pods"]
+        return causes or [f"Deployment {name} has no pods"]
 
     def _pods(self, release: str) -> list[Body]:
-        chosen = {PIPELINE_LABEL: self.pipeline.name, RELEASE_LABEL: release}
-        found = self.cluster.labelled("v1", "Pod", chosen)
-        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        pods = self.cluster.labelled("v1", "Pod", {PIPELINE_LABEL: self.pipeline.name, RELEASE_LABEL: release})
+        return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def _ask(client: httpx.Client) -> tuple[str, str | None]:
-    """Return what the Service said, in short, and the release that said it, if one did."""
+    """Return a summary of the Service's answer, and the release that answered, if any."""
     try:
         answer = client.get("v2", timeout=OUTAGE_SECONDS)
         return f"HTTP {answer.status_code}", answer.headers.get("x-release")
@@ -253,9 +252,9 @@ def _deployment_of(objects: list[Body]) -> Body:
 def _is_available(deployment: Body) -> bool:
     status: Body = deployment.get("status") or {}
     wanted = deployment.get("spec", {}).get("replicas", 1)
-    seen = status.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 1)
+    is_observed = status.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 1)
     return (
-        bool(seen)
+        bool(is_observed)
         and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == status.get("replicas", 0) == wanted
     )
 
@@ -266,4 +265,4 @@ def _has_pods(deployment: Body | None) -> bool:
 
 def _is_ready(pod: Body) -> bool:
     conditions: list[Body] = pod.get("status", {}).get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

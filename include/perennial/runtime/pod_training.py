@@ -17,15 +17,15 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 FOUND_SECONDS = 120.0
 TELL_SECONDS = 20.0
-"""How often it says what a pod waits for."""
+"""Interval between log lines that say what a pod is waiting for."""
 
 
 class PodTrainer:
     """
-    Trains in a pod of the training's name: two callers that want the same models share one pod.
+    Trains in a pod named after the training, so that two callers that want the same models share one pod.
 
-    `train` takes the steps and waits. A caller that waits in another way, as an Airflow task that defers does, takes them itself:
-    make_body, begin, look until it has ended, end; and begin again where end says that the pod was lost.
+    `train` takes all steps and waits. A caller that waits in another way, such as a deferred Airflow task, takes the steps
+    itself: make_body, begin, look until the pod has ended, end. If end reports a lost pod, it calls begin again.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -36,61 +36,61 @@ class PodTrainer:
 
     def train(self, work: TrainingWork) -> None:
         """
-        Train the jobs one after another in one pod and pass on what it says; a pod that is there already is followed.
+        Train the jobs one after another in one pod and pass on its log. If the pod exists already, follow it.
 
-        The call that made the pod takes it away however this ends. Only a killed process leaves it, and the next call then finds
-        it. A pod that does not start in the time that `training.resources` allows has failed.
+        The call that created the pod deletes it in every case. Only a killed process leaves it behind, and the next call finds
+        it. A pod that does not start within the time that `training.resources` allows has failed.
         """
         body = self.make_body(work)
         for restarts in range(1 + MAX_RESTARTS):
             pod, is_ours = self.begin(body)
             try:
-                found, how = self._follow(pod)
+                last, how = self._follow(pod)
             finally:
                 if is_ours:
                     self._cluster.delete(pod)
-            if self.end(work, pod, found, how=how, restarts=restarts):
+            if self.end(work, pod, last, how=how, restarts=restarts):
                 return
 
     def make_body(self, work: TrainingWork) -> Body:
-        """Return what is asked of the cluster: the manifest of the pod."""
+        """Return the manifest of the pod."""
         settings = self._settings.of(self._objects)
         name = pod_name(self._pipeline.name, work.candidate, work.key, settings.lake_mark)
         return training_pod(settings, self._pipeline.training.resources, name, self._pipeline.name, work.jobs)
 
     def begin(self, body: Body) -> tuple[Body, bool]:
-        """Return the pod and whether this call made it; one that failed before, or can no longer begin, is replaced."""
+        """Return the pod and whether this call created it. A pod that failed before, or can no longer begin, is replaced."""
         name = body["metadata"]["name"]
         deadline = time.monotonic() + FOUND_SECONDS
         while time.monotonic() < deadline:
-            if (made := self._cluster.create(body)) is not None:
-                return made, True
-            found = self._cluster.read(body)
-            if found is not None and not found["metadata"].get("deletionTimestamp"):
-                if found["status"].get("phase") != "Failed" and not waits_in_vain(found, body):
-                    log.info("Pod %s is there already (%s): it is followed", name, found["status"].get("phase"))
-                    return found, False
-                log.info("Pod %s failed before, or asks for what is no longer wanted; it is deleted and made again", name)
-                self._cluster.delete(found, now=True)
+            if (created := self._cluster.create(body)) is not None:
+                return created, True
+            existing = self._cluster.read(body)
+            if existing is not None and not existing["metadata"].get("deletionTimestamp"):
+                if existing["status"].get("phase") != "Failed" and not waits_in_vain(existing, body):
+                    log.info("Pod %s exists already (%s): following it", name, existing["status"].get("phase"))
+                    return existing, False
+                log.info("Pod %s failed before, or waits with outdated settings: deleting it and creating it again", name)
+                self._cluster.delete(existing, now=True)
             time.sleep(POLL_SECONDS)
         raise PerennialError(f"Pod {self._title(body)} is still being deleted after {FOUND_SECONDS:.0f} s. Run it again.")
 
     def look(self, pod: Body) -> Body | None:
-        """Return the pod as it is now; None when it, or exactly the one whose UID is said, is gone."""
-        found = self._cluster.read(pod)
-        is_another = found is not None and pod["metadata"].get("uid") not in (None, found["metadata"]["uid"])
-        return None if is_another else found
+        """Return the pod in its current state, or None if it no longer exists. If `pod` has a UID, look only for that pod."""
+        current = self._cluster.read(pod)
+        is_another = current is not None and pod["metadata"].get("uid") not in (None, current["metadata"]["uid"])
+        return None if is_another else current
 
     def end(
         self, work: TrainingWork, pod: Body, found: Body | None, *, how: str = "failed", hint: str = "", restarts: int = 0
     ) -> bool:
         """
-        Take away a pod that has ended or is no longer waited for; return False when it was lost and is to be made again.
+        Delete a pod that has ended or is no longer waited for. Return False if it was lost and must be created again.
 
-        :param found: the pod as it was seen last, None where it was gone
+        :param found: the last observed state of the pod, None if it had been deleted
         :param how: how it failed
-        :param hint: the cause, where the cluster says none
-        :param restarts: how often it was made again by now
+        :param hint: the cause, used if the cluster reports none
+        :param restarts: number of times that it was created again so far
         :raises RefusedError: the trainer refused a job
         :raises PerennialError: the pod failed, or was lost too often
         """
@@ -105,18 +105,18 @@ class PodTrainer:
         if found is not None:
             self._cluster.delete(found, now=True)
         if work.is_done(self._objects):
-            log.info("Pod %s is gone, its model is there: another caller has followed the same pod", name)
+            log.info("Pod %s was deleted, but its model exists: another caller followed the same pod", name)
             return True
         if restarts >= MAX_RESTARTS:
             raise PerennialError(f"Training pod {name} was lost {1 + restarts} times", causes, "See `kubectl get nodes`.")
-        log.warning("Pod %s was lost (%s): it is made again", name, "; ".join(causes) or "deleted")
+        log.warning("Pod %s was lost (%s): creating it again", name, "; ".join(causes) or "deleted")
         return False
 
     def _follow(self, pod: Body) -> tuple[Body | None, str]:
-        """Wait until exactly this pod has ended, or is not worth waiting for; return how it was seen last, and how it failed."""
+        """Wait until this pod has ended, or cannot start. Return its last observed state, and how it failed."""
         resources = self._pipeline.training.resources
         line_count = 0
-        began = told = time.monotonic()
+        began = last_log = time.monotonic()
         scheduled: float | None = None
         found: Body | None = pod
         while found is not None:
@@ -134,22 +134,22 @@ class PodTrainer:
                     return found, f"found no node in {resources.schedule_seconds} s (training.resources.schedule_seconds)"
                 if scheduled is not None and now - scheduled > resources.start_seconds:
                     return found, f"did not start in {resources.start_seconds} s (training.resources.start_seconds)"
-                if now - told > TELL_SECONDS:
-                    told = now
-                    log.info("Pod waits: %s", "; ".join(self._causes(found)) or "it is started")
+                if now - last_log > TELL_SECONDS:
+                    last_log = now
+                    log.info("Pod is waiting: %s", "; ".join(self._causes(found)) or "it is starting")
             time.sleep(POLL_SECONDS)
             found = self.look(pod)
         return None, ""
 
     def _pass_on(self, pod: Body, line_count: int) -> int:
-        """Log the lines that are new; returns how many there are by now."""
+        """Log the new lines. Return the number of all lines."""
         lines = self._cluster.log(pod["metadata"]["name"])
         for line in lines[line_count:]:
             log.info("%s", line)
         return max(line_count, len(lines))
 
     def _failure(self, work: TrainingWork, pod: Body, how: str, hint: str) -> PerennialError:
-        states: list[Body] = [one.get("state") or {} for one in pod["status"].get("containerStatuses") or []]
+        states: list[Body] = [container.get("state") or {} for container in pod["status"].get("containerStatuses") or []]
         codes: list[Any] = [(state.get("terminated") or {}).get("exitCode") for state in states]
         kind = RefusedError if REFUSED_EXIT_CODE in codes else PerennialError
         title = f"Training of {work.candidate} for {work.day} in pod {self._title(pod)} {how}"
@@ -157,7 +157,7 @@ class PodTrainer:
         return kind(title, causes, "See docs/runbooks/training-pod-failed.md.")
 
     def _causes(self, pod: Body) -> list[str]:
-        """Return what the cluster says about exactly this pod."""
+        """Return the causes that the cluster reports for this pod, not for another with its name."""
         events = self._cluster.events(pod["metadata"]["name"])
         return why_failed(pod, [event for event in events if event["involvedObject"].get("uid") == pod["metadata"]["uid"]])
 

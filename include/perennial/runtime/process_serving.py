@@ -21,7 +21,7 @@ RELEASE_HEADER = "x-release"
 
 
 class ProcessRuntime:
-    """Model servers as processes: the staged one is a child of ours, the endpoint follows the pointer to the active release."""
+    """Model servers as processes: the staged one is a child of this process, the endpoint follows the active release."""
 
     name = "process"
 
@@ -30,12 +30,12 @@ class ProcessRuntime:
         self.space = space
         self.follow_seconds = follow_seconds
         self._staged: subprocess.Popen[str] | None = None
-        self._said: deque[str] = deque(maxlen=LAST_LINES)
+        self._log: deque[str] = deque(maxlen=LAST_LINES)
 
     def stage(self, release: str) -> httpx.Client:
         """Start the release on a free port, wait until it is ready, and return a client of it."""
         self.unstage()
-        self._said.clear()
+        self._log.clear()
         port = _free_port()
         arguments = ["--pipeline", self.pipeline, "--space", self.space, "--release", release, "--port", str(port)]
         self._context = child("perennial.serve", arguments)
@@ -54,8 +54,8 @@ class ProcessRuntime:
         raise ReleaseUnprovenError(f"Release {release}: its server was not ready after {READY_SECONDS:.0f} s", self.staged_log())
 
     def staged_log(self) -> list[str]:
-        """Return the last lines that the staged server said."""
-        return list(self._said)
+        """Return the last log lines of the staged server."""
+        return list(self._log)
 
     def unstage(self) -> None:
         """Stop the staged server, if there is one."""
@@ -83,17 +83,18 @@ class ProcessRuntime:
                 time.sleep(0.1)
         if not answered:
             raise EndpointMissingError(
-                f"Release {release} is active, but no model server of {self.pipeline!r} follows at {self._url} within {self.follow_seconds:.0f} s. "
-                "Start it with `make up`, then run the date again or clear the task deploy: only the check of the release is left."
+                f"Release {release} is active, but no model server of {self.pipeline!r} at {self._url} served it "
+                f"within {self.follow_seconds:.0f} s. "
+                "Start it with `make up`, then run the date again or clear the task deploy: only the release check is left."
             )
         raise ReleaseUnprovenError(
             f"Release {release}: the model server at {self._url} still answers from {serving or 'no release'} "
             f"after {self.follow_seconds:.0f} s",
-            remedy="Its log and /metrics say why it refused the release.",
+            remedy="Its log says why it refused the release; perennial_release_load_failures_total in /metrics counts refusals.",
         )
 
     def follows(self, release: str) -> bool:
-        """Return False when the model server answers from something else; one that does not run will follow the pointer when it does."""
+        """Return False if the model server answers from another release. A stopped server follows the pointer once it runs."""
         with self.endpoint() as client:
             try:
                 answer = client.get(f"/v2/models/{self.pipeline}")
@@ -102,11 +103,11 @@ class ProcessRuntime:
         return answer.status_code == httpx.codes.NOT_FOUND or answer.headers.get(RELEASE_HEADER) == release
 
     def leftovers(self) -> list[str]:
-        """Return none: what was staged ends with the deploy that staged it."""
+        """Return none: a staged server ends with the deploy that started it."""
         return []
 
     def remove(self, release: str) -> None:
-        """Do nothing: a release that serves nobody is no process."""
+        """Do nothing: a release that serves no traffic has no process."""
 
     def endpoint(self) -> httpx.Client:
         """Return a client of the pipeline's model server."""
@@ -119,7 +120,7 @@ class ProcessRuntime:
     def _listen(self, process: subprocess.Popen[str]) -> None:
         try:
             for line in process.stdout or ():
-                self._said.append(line.rstrip())
+                self._log.append(line.rstrip())
         except ValueError:  # closed by unstage
             return
 

@@ -19,14 +19,14 @@ from perennial.runtime.trainer import TrainingWork
 log = logging.getLogger(__name__)
 
 MIN_JOBS = 10
-"""Trainings that are worth a process of their own: to start the libraries costs as much as one or two of them."""
+"""Minimum of trainings for each process: loading the libraries costs as much time as one or two trainings."""
 
 
 class ProcessTrainer:
     """
-    Trains in one process, or in several where many dates are to be trained.
+    Trains in one process, or in several for many dates.
 
-    :param candidates_at_once: how many candidates are trained beside each other; all of the pipeline's unless it is said
+    :param candidates_at_once: number of candidates that are trained in parallel; default: all of the pipeline's
     """
 
     def __init__(self, lake: Lake, *, candidates_at_once: int | None = None) -> None:
@@ -35,7 +35,7 @@ class ProcessTrainer:
         self._candidates_at_once = candidates_at_once
 
     def train(self, work: TrainingWork) -> None:
-        """Train the jobs; the processes and whatever they start end with this one, however this one ends."""
+        """Train the jobs. The processes and all that they start end with this process, however it ends."""
         processes = trainers_at_once(self._settings, len(work.jobs), candidates=self._candidates_at_once)
         try:
             train(work.jobs, processes=processes)
@@ -45,10 +45,10 @@ class ProcessTrainer:
 
 def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None, *, processes: int = 1) -> None:
     """
-    Train jobs in one process, or in several side by side, and pass on what they say line by line (default: to the log).
+    Train jobs in one process, or in several in parallel, and pass on their output line by line (default: to the log).
 
-    The processes and whatever they start end with this one, however this one ends. When one fails the others go on to their
-    end; the error is that of the first one, which has the first job.
+    The processes and all that they start end with this process, however it ends. If one fails, the others still finish. The
+    error is that of the failed process with the earliest job.
     """
     say = on_line or (lambda line: log.info("%s", line))
     shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
@@ -69,19 +69,19 @@ def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None,
         codes = [trainer.wait() for trainer in trainers]
     for share, code, last in zip(shares, codes, ends, strict=True):
         if code != 0:
-            named = f"{', '.join(share[:3])}{' …' if len(share) > 3 else ''}"
-            problem = f"Training of {named} {describe_end(code)}. Its last lines:\n" + "\n".join(last)
+            jobs = f"{', '.join(share[:3])}{' …' if len(share) > 3 else ''}"
+            problem = f"Training of {jobs} {describe_end(code)}. Its last lines:\n" + "\n".join(last)
             raise RefusedError(problem) if code == REFUSED_EXIT_CODE else PerennialError(problem)
 
 
 def trainers_at_once(training: Training, jobs: int, *, candidates: int | None = None) -> int:
     """
-    Return how many processes should train `jobs` dates of one candidate.
+    Return the number of processes that should train `jobs` dates of one candidate.
 
-    :param candidates: how many are trained beside each other; all of the pipeline's unless it is said
+    :param candidates: number of candidates that are trained in parallel; default: all of the pipeline's
     """
     if training.warm_start:
-        return 1  # each begins with what the one before it left
+        return 1  # each training begins with the weights of the one before it
     candidates = candidates or len(training.candidates)
     return max(1, min(len(os.sched_getaffinity(0)) // candidates, jobs // MIN_JOBS))
 

@@ -1,4 +1,4 @@
-"""What a release is on Kubernetes: the objects that serve it. Nothing here talks to a cluster."""
+"""The Kubernetes objects that serve a release. Nothing here talks to a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perennial.store.objects import canonical_json, sha256
 
 PORT = 8080
 DRAIN_SECONDS = 5
-"""How long a pod goes on answering after it was told to stop: endpoints are removed while SIGTERM is delivered already."""
+"""Time that a stopping pod keeps answering before SIGTERM. Meanwhile the cluster removes its endpoint."""
 
 RELEASE_LABEL = "perennial/release"
 PIPELINE_LABEL = "perennial/pipeline"
@@ -22,7 +22,7 @@ def service_name(pipeline: str) -> str:
 
 
 def release_name(pipeline: str, release: str) -> str:
-    """Return the name of what belongs to one release."""
+    """Return the name of the objects of one release."""
     return f"{service_name(pipeline)}-{release}"
 
 
@@ -39,24 +39,24 @@ def labels(settings: KubernetesSettings, pipeline: str, release: str | None = No
 
 
 def selector(pipeline: str, release: str) -> dict[str, str]:
-    """Return what selects the pods of one release: the Service's selector is the switch."""
+    """Return the labels that select the pods of one release: the Service's selector is the switch."""
     return {"app": "model", PIPELINE_LABEL: pipeline, RELEASE_LABEL: release}
 
 
 def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
-    """Return what all releases of a pipeline share, all but the Service."""
-    chosen = {"matchLabels": {"app": "model", PIPELINE_LABEL: pipeline}}
+    """Return the objects that all releases of a pipeline share, except the Service."""
+    pods = {"matchLabels": {"app": "model", PIPELINE_LABEL: pipeline}}
     return [
         {**_head(settings, "v1", "ServiceAccount", service_name(pipeline), pipeline), "automountServiceAccountToken": False},
         {
-            # With one replica it allows one to be away: a drain must never be blocked.
+            # Even with one replica, one may be unavailable: a node drain must never be blocked.
             **_head(settings, "policy/v1", "PodDisruptionBudget", service_name(pipeline), pipeline),
-            "spec": {"maxUnavailable": 1, "selector": chosen},
+            "spec": {"maxUnavailable": 1, "selector": pods},
         },
         {
             **_head(settings, "networking.k8s.io/v1", "NetworkPolicy", service_name(pipeline), pipeline),
             "spec": {
-                "podSelector": chosen,
+                "podSelector": pods,
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
                 "egress": [
@@ -69,7 +69,7 @@ def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
 
 
 def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: str, space: str, release: str) -> list[Body]:
-    """Return what belongs to one release alone: ConfigMap, Deployment and, where it scales, HorizontalPodAutoscaler."""
+    """Return the objects of one release: ConfigMap, Deployment and, with autoscaling, HorizontalPodAutoscaler."""
     name = release_name(pipeline, release)
     container = {
         "name": "server",
@@ -95,7 +95,7 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": selector(pipeline, release)},
             "template": {
-                # A changed ConfigMap alone would reach no pod.
+                # Pods do not pick up a changed ConfigMap; a changed annotation replaces them.
                 "metadata": {
                     "labels": labels(settings, pipeline, release),
                     "annotations": {"perennial/settings": _digest(settings)},
@@ -132,7 +132,7 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
 
 
 def release_heads(settings: KubernetesSettings, pipeline: str, release: str) -> list[Body]:
-    """Return the names of all that a release may have: what to delete."""
+    """Return the heads of all objects that a release may have, for their deletion."""
     name = release_name(pipeline, release)
     kinds = (("autoscaling/v2", "HorizontalPodAutoscaler"), ("apps/v1", "Deployment"), ("v1", "ConfigMap"))
     return [_head(settings, api_version, kind, name, pipeline, release) for api_version, kind in kinds]

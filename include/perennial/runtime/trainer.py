@@ -1,4 +1,4 @@
-"""Where candidates are trained: the seam between what a training is and the machines below it."""
+"""The interface between a training and the machines that it runs on."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingWork:
-    """Jobs of one candidate, and the models that they are for."""
+    """Jobs of one candidate, and the models that they produce."""
 
     candidate: str
     day: str
     """The date of the models, or the last of their dates."""
 
     key: str
-    """Names the training: callers with the same key want the same models."""
+    """Fingerprint of the training: callers with the same key want the same models."""
 
     manifests: Sequence[str]
     """The addresses of the wanted models."""
 
     jobs: Sequence[str]
-    """The addresses of the jobs in their order: those of the wanted models first."""
+    """The addresses of the jobs in order: the jobs of the wanted models come first."""
 
     has_ahead: bool = False
-    """Whether jobs of later dates follow those of the wanted models."""
+    """True if jobs of later dates follow the jobs of the wanted models."""
 
     def is_done(self, objects: Objects) -> bool:
-        """Tell whether all wanted models are there."""
+        """Return whether all wanted models exist."""
         return all(objects.exists(manifest) for manifest in self.manifests)
 
     def raise_unless_ahead(self, error: PerennialError, objects: Objects) -> None:
-        """Raise the error of the jobs, unless only later dates failed: their own runs train these, or say why they cannot."""
+        """Raise the error of the jobs, unless only later dates failed: their own runs train these, or report the failure."""
         if not self.has_ahead or not self.is_done(objects):
             raise error
-        log.warning("Training ahead ended early, the dates that are left train in their own runs: %s", error)
+        log.warning("Training of the batch ended early, the remaining dates train in their own runs: %s", error)
 
 
 class Trainer(Protocol):
@@ -49,10 +49,10 @@ class Trainer(Protocol):
 
     def train(self, work: TrainingWork) -> None:
         """
-        Return when the wanted models are there.
+        Train until the wanted models exist.
 
-        It can be repeated after a crash: a job goes on from its last checkpoint, and one that is done again gives the same model.
-        A failure of jobs ahead is logged.
+        The call can be repeated after a crash: a job continues from its last checkpoint, and a repeated job gives the same model.
+        A failure of later dates in the batch is only logged.
 
         :raises RefusedError: the trainer refused a job
         :raises PerennialError: a job failed; the error quotes the cause

@@ -1,4 +1,4 @@
-"""What a training's pod is. Nothing here talks to a cluster."""
+"""The manifest of a training pod. Nothing here talks to a cluster."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from perennial.store.objects import canonical_json, sha256
 
 MAX_LABEL_CHARACTERS = 63
 TRAININGS = {"app.kubernetes.io/managed-by": MANAGED_BY, "app.kubernetes.io/component": "training"}
-"""The labels of every training's pod."""
+"""The labels of every training pod."""
 
 NOT_ITS_FAULT = frozenset(
     {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "UnexpectedAdmissionError"}
 )
-"""Reasons for which a pod's node failed it: it is made again."""
+"""Reasons that show that the node failed, not the training: the pod is created again."""
 
 MAX_RESTARTS = 5
 SPEC = "perennial/spec"
-"""A digest of what the pod asks for: resources, image, environment; not of the jobs, whose list depends on the run."""
+"""Annotation with a digest of the pod's spec: resources, image, environment. The jobs are left out: they depend on the run."""
 
 START_SECONDS = "perennial/start-seconds"
-"""How long it may take to begin; after that nobody waits for it."""
+"""Annotation with the seconds in which the pod must begin. After that no caller waits for it."""
 
 
 def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
     """
-    Return the one name of the pod of one training: the API server then refuses a second one.
+    Return the only name that a training's pod may have, so that the API server refuses a second pod.
 
-    It is made of the training's key, never of a try or a run: whoever wants this model finds this pod. Another lake has another.
+    The name contains the training's fingerprint, never a try or a run: every caller that wants this model finds this pod.
+    Another lake has another name.
     """
     readable = re.sub("[^a-z0-9]+", "-", f"train-{pipeline}-{candidate}".lower()).strip("-")
     return f"{readable[: MAX_LABEL_CHARACTERS - 22].rstrip('-')}-{key[:16]}-{lake_mark[:4]}"
@@ -53,7 +54,7 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
         "restartPolicy": "Never",
         "activeDeadlineSeconds": resources.run_seconds,
         "nodeSelector": resources.node_selector,
-        "tolerations": [one.model_dump(exclude_none=True) for one in resources.tolerations],
+        "tolerations": [toleration.model_dump(exclude_none=True) for toleration in resources.tolerations],
         **restricted_pod(container),
     }
     annotations = {
@@ -69,6 +70,6 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
 
 
 def waits_in_vain(found: Body, wanted: Body) -> bool:
-    """Tell whether a pod that is there has not begun and asks for something else than what is wanted now: it may never begin."""
+    """Return whether an existing pod has not begun and its spec differs from the wanted one, so that it may never begin."""
     annotations = found["metadata"].get("annotations") or {}
     return found["status"].get("phase") == "Pending" and bool(annotations.get(SPEC) != wanted["metadata"]["annotations"][SPEC])

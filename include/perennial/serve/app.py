@@ -39,10 +39,10 @@ class Answer(NamedTuple):
 
 
 class App:
-    """Answers requests with the release that serves now; a request keeps the one it began with."""
+    """Answers requests with the active release. A request keeps the release it began with."""
 
     def __init__(self, pipeline: str, metrics: Metrics, limits: Limits) -> None:
-        """Start without a release: live, not ready."""
+        """Start without a release: live, but not ready."""
         self.release: Release | None = None
         self.pipeline = pipeline
         self.metrics = metrics
@@ -52,10 +52,10 @@ class App:
         self._waiting = 0
 
     def switch(self, release: Release) -> None:
-        """Serve a release from the next request on; one assignment, so every request sees exactly one."""
+        """Serve a release from the next request on. It is one assignment, so every request sees exactly one release."""
         self.release = release
         self.metrics.switched(release)
-        gc.freeze()  # no later collection need walk the lookups; counting references still frees them
+        gc.freeze()  # later collections skip the lookups; reference counting still frees them
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -78,7 +78,7 @@ class App:
         except ClientGoneError:
             self.metrics.count(label, 499, perf_counter() - began)
             return
-        except asyncio.CancelledError:  # the stop's deadline: say so, and let the connection go
+        except asyncio.CancelledError:  # the deadline of a stop: say so, and close the connection
             answer = Answer(503, b'{"error": "The server is stopping"}')
         except Exception:
             log.exception("Failed to answer %s", label)
@@ -104,17 +104,17 @@ class App:
         return _json(200, model_metadata(self.pipeline, release))
 
     async def _predict(self, route: Route, release: Release | None, body: bytes) -> Answer:
-        """Answer records or tensors: small bodies here, large ones on a worker, so that no batch holds up the others."""
+        """Answer records or tensors: small bodies here, large ones on a worker, so that no batch delays the others."""
         if release is None:
             raise Refusal(
                 503,
-                "No release serves yet: the first run that promotes a model brings one. GET /v2/health/ready answers 200 then",
+                "No release serves yet: the first run that promotes a model deploys one. GET /v2/health/ready then answers 200",
                 headers=[(b"retry-after", b"1")],
             )
         if len(body) <= self._limits.inline_bytes:
             return self._compute(route, release, body)
         if self._waiting >= self._limits.waiting:
-            raise Refusal(503, "Too many large requests wait already. Try again", headers=[(b"retry-after", b"1")])
+            raise Refusal(503, "Too many large requests are waiting already. Try again", headers=[(b"retry-after", b"1")])
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._workers, self._compute, route, release, body)
@@ -144,10 +144,10 @@ async def _respond(
     scope: Scope, receive: Receive, send: Send, answer: Answer, release: Release | None, seconds: float, *, unread: bool
 ) -> None:
     """
-    Send an answer. With a body still under way the connection closes, but not before the client could read the answer.
+    Send an answer. If the request body is still arriving, close the connection, but give the client time to read the answer.
 
-    Closing a socket that has unread bytes resets it, and the client would lose the text that says why; so the rest is read
-    and dropped for a moment.
+    Closing a socket that has unread bytes resets it, and the client would lose the error text. So the server first reads
+    and drops the rest of the body, for at most a second.
     """
     headers = [
         (b"content-type", answer.content_type),
@@ -169,5 +169,5 @@ async def _respond(
             while (message := await receive())["type"] == "http.request" and message["more_body"]:
                 pass
     except TimeoutError:
-        log.debug("A client still sent its refused body after %s seconds", _LINGER_SECONDS)
+        log.debug("A client was still sending its refused body after %s seconds", _LINGER_SECONDS)
     await send({"type": "http.response.body", "body": b""})

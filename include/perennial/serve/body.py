@@ -1,4 +1,4 @@
-"""Reading the body of a request: what it says it is, how long it may be, how long it may take."""
+"""Reading the body of a request: checks of its headers, limits on its size and its time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before its request was complete: there is nobody to answer."""
+    """The client closed the connection before its request was complete, so no answer can be sent."""
 
 
 class BodyReader:
-    """Reads bodies, and keeps the bytes held over all connections within bounds."""
+    """Reads bodies, and limits the bytes held over all connections."""
 
     def __init__(self, limits: Limits) -> None:
         """Start with nothing held."""
@@ -53,7 +53,7 @@ class BodyReader:
                     raise _too_large(self._limits)
                 if self._held > self._limits.buffered_bytes:
                     raise Refusal(
-                        503, "The server holds as many bytes of requests as it may. Try again", headers=[(b"retry-after", b"1")]
+                        503, "The server's buffer for request bodies is full. Try again", headers=[(b"retry-after", b"1")]
                     )
                 if not message["more_body"]:
                     return b"".join(parts)
@@ -69,7 +69,7 @@ class BodyReader:
 
 
 def check_headers(scope: Scope, limits: Limits) -> None:
-    """Refuse what the headers alone show to be wrong, before a byte of the body is read."""
+    """Refuse a request that its headers alone show to be wrong, before a byte of the body is read."""
     content_type = b""
     length: bytes | None = None
     chunked = False
@@ -101,7 +101,7 @@ def check_headers(scope: Scope, limits: Limits) -> None:
 
 
 def has_body(scope: Scope) -> bool:
-    """Tell whether a request announces a body."""
+    """Return whether a request announces a body."""
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"")
         for name, value in scope["headers"]

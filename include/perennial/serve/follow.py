@@ -1,4 +1,4 @@
-"""Following the pointer to the active release: load beside the running one, verify, then swap."""
+"""Following the pointer to the active release: load the new one beside the running one, verify it, then swap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RETRY_SECONDS = 5.0
 
 
 class Follower(threading.Thread):
-    """A thread that keeps the application at the active release; while nothing can be loaded, the old one goes on serving."""
+    """Thread that keeps the application at the active release. While the new one cannot be loaded, the old one keeps serving."""
 
     def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits) -> None:
         """Prepare; nothing is contacted before start()."""
@@ -41,12 +41,12 @@ class Follower(threading.Thread):
             pass
 
     def stop(self) -> None:
-        """Ask the thread to end, and wait a moment for it."""
+        """Ask the thread to end, and wait up to a second for it."""
         self._stopping.set()
         self.join(timeout=1)
 
     def follow_once(self) -> float:
-        """Look at the pointer and load what it names; return the seconds until the next look."""
+        """Read the pointer and load the release that it names. Return the seconds until the next poll."""
         try:
             pointer = self._objects.read(self._layout.active)
             if self._unreachable:
@@ -57,14 +57,14 @@ class Follower(threading.Thread):
             return self._load(pointer.body, pointer.etag)
         except (BotoCoreError, ClientError, PerennialError) as error:
             if not self._unreachable:
-                log.warning("Cannot read the active release, will try again: %s", error)
+                log.warning("Cannot read the active release, trying again: %s", error)
             self._unreachable = True
             return _RETRY_SECONDS
 
     def _load(self, pointer: bytes, etag: str) -> float:
         try:
             name = _release_name(pointer)
-            if name is None:  # the first release was withdrawn, and there is none before it
+            if name is None:  # the first release was rolled back, and no release comes before it
                 self._app.release = None
                 log.warning("No release is active")
             elif self._app.release is None or self._app.release.id != name:
@@ -75,9 +75,9 @@ class Follower(threading.Thread):
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
             if self._refused != etag:
-                log.error("The active release cannot serve, %s goes on serving: %s", serving, error)
+                log.error("The active release cannot serve, %s keeps serving: %s", serving, error)
             self._refused = etag
-            return _RETRY_SECONDS  # a deploy may bring a lost file back under the same name
+            return _RETRY_SECONDS  # a deploy may restore a lost file under the same name
         self._settled = etag
         return POLL_SECONDS
 

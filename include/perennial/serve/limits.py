@@ -1,4 +1,4 @@
-"""What one client may ask of the server, in one place."""
+"""Limits on what one client may ask of the server, in one place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on requests, connections and time. Beyond each of them the answer is a 4xx or a 503, never a longer wait."""
+    """Limits on requests, connections and time. Beyond each of them the answer is a 4xx or a 503, never a longer wait."""
 
     body_bytes: int = 8 * 2**20
     records: int = 10_000
@@ -21,7 +21,7 @@ class Limits:
     """Bodies up to this size are answered on the event loop (well under a millisecond); larger ones go to a worker thread."""
     workers: int = 2
     waiting: int = 32
-    """Large bodies that may wait for a worker thread; one more is told 503."""
+    """Maximum of large bodies that wait for a worker thread. The next one is answered with 503."""
     buffered_bytes: int = 256 * 2**20
-    """Bytes of bodies held at once, over all connections."""
+    """Maximum bytes of bodies held at once, over all connections."""
     stop_seconds: int = 5

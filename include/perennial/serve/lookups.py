@@ -13,15 +13,15 @@ from perennial.errors import RefusedError
 from perennial.store.json_value import JsonValue
 
 Key = str | tuple[str, ...]
-"""The values of a record's key fields; a text where it is one field."""
+"""The values of a record's key fields: a text for a single field, a tuple for several."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """
-    One frozen table. `key_of` takes a record's texts to its key; an unseen key gives NaN for every value.
+    One frozen table. `key_of` maps a record's texts to its key; an unseen key gives NaN for every value.
 
-    `seen` holds the values of each key column, where there are several.
+    If the key has several columns, `seen` holds the values of each one.
     """
 
     fields: tuple[str, ...]
@@ -31,7 +31,7 @@ class Lookup:
     seen: tuple[frozenset[str], ...] = ()
 
     def unseen_fields(self, key: Key) -> tuple[str, ...]:
-        """Return the fields of an unseen key whose value was never seen; all of them when only their combination is new."""
+        """Return the fields of an unseen key whose value was never seen, or all fields if only their combination is new."""
         if not self.seen:
             return self.fields
         never = [field for field, value, seen in zip(self.fields, key, self.seen, strict=True) if value not in seen]
@@ -39,7 +39,7 @@ class Lookup:
 
 
 def read_lookup(name: str, document: JsonValue, spec: LookupSpec, inputs: Inputs) -> Lookup:
-    """Read a lookup file of a release, or raise RefusedError when it is not the table that the inputs declare."""
+    """Read a lookup file of a release. Raise RefusedError if it is not the table that the inputs declare."""
     if not isinstance(document, dict) or document.get("key") != spec.key or document.get("values") != spec.values:
         raise RefusedError(f"lookup {name!r}: expected key {spec.key} and values {spec.values}, found other columns")
     width = len(spec.key)
@@ -51,7 +51,7 @@ def read_lookup(name: str, document: JsonValue, spec: LookupSpec, inputs: Inputs
             continue  # null never joins in SQL, and a record's null is the empty text here
         key = row[0] if width == 1 else tuple(row[:width])
         if key in rows:
-            raise RefusedError(f"lookup {name!r}: the key {key!r} stands there twice")
+            raise RefusedError(f"lookup {name!r}: the key {key!r} is listed twice")
         rows[key] = [math.nan if value is None else float(value) for value in row[width:]]
     texts = inputs.texts
     key_of = itemgetter(*(texts.index(column) for column in spec.key))

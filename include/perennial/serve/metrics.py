@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' text format."""
+"""The server's metrics, in Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Metrics:
     """Counters of one server. Labels come from closed sets (routes, status codes, declared fields), never from a request."""
 
     def __init__(self, pipeline: str) -> None:
-        """Make a registry of its own, so that two servers in one process do not meet."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter that nobody reads
+        """Create a separate registry, so that two servers in one process do not share counters."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # otherwise each counter has a second, unused series
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.pipeline = pipeline
@@ -63,11 +63,11 @@ class Metrics:
                 self._unseen.labels(field).inc()
 
     def switched(self, release: Release) -> None:
-        """Say which release serves now; the series of the previous one ends."""
+        """Publish which release serves now, and end the series of the previous one."""
         self._release.clear()
         self._release.labels(self.pipeline, release.id, release.version, release.as_of).set(1)
         self.loads.inc()
 
     def text(self) -> bytes:
-        """Return everything in the text format."""
+        """Return all metrics in the text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""A model that answers: the graph in ONNX Runtime, its inputs and its lookups."""
+"""A model ready to answer: the graph in ONNX Runtime, its inputs and its lookups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NONE: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One probability a record, and the fields whose value the model has never seen."""
+    """One probability a record, and the fields of each record whose values the model has never seen."""
 
     probabilities: list[float]
     unseen: list[tuple[str, ...]]
@@ -32,7 +32,7 @@ class Model:
     """Answers records. Immutable after construction, and safe to use from several threads."""
 
     def __init__(self, graph: bytes, inputs: Inputs, lookups: dict[str, Lookup], limits: Limits) -> None:
-        """Open the graph (already verified against its digest) and check that it takes what the inputs declare."""
+        """Open the graph (already verified against its digest) and check that it takes the declared inputs."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -46,7 +46,7 @@ class Model:
         self._known = _known_categories(self._session, inputs)
 
     def answer(self, records: JsonValue) -> Answers:
-        """Return the answers to records as parsed from JSON; raise Refusal when they do not fit the inputs."""
+        """Return the answers to records as parsed from JSON. Raise Refusal if they do not fit the inputs."""
         numbers, texts = self._reader.read(records)
         unseen = [self._complete(number, text) for number, text in zip(numbers, texts, strict=True)]
         feed: dict[str, NDArray[np.float32] | NDArray[np.object_]] = {}
@@ -57,7 +57,7 @@ class Model:
         probabilities = self._session.run(["probability"], feed)[0].ravel()
         if not np.isfinite(probabilities).all():
             index = int(np.flatnonzero(~np.isfinite(probabilities))[0])
-            raise Refusal(422, f"record {index}: the model has no answer to these values, its result is not a number")
+            raise Refusal(422, f"record {index}: the model cannot answer these values, its result is not a finite number")
         return Answers(probabilities.tolist(), unseen)
 
     def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Model:
             row = lookup.rows.get(key)
             if row is None:
                 row = lookup.unseen
-                if key and (type(key) is str or all(key)):  # a null key is not an unseen one
+                if key and (type(key) is str or all(key)):  # a null key does not count as unseen
                     unseen = [*(unseen or ()), *lookup.unseen_fields(key)]
             numbers += row
         for at, name, known in self._known:
@@ -78,23 +78,23 @@ class Model:
 
 
 def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> frozenset[str]:
-    """Return the names of the graph's inputs, or raise RefusedError when it is not the graph of these inputs."""
+    """Return the names of the graph's inputs. Raise RefusedError if the graph does not fit the declared inputs."""
     wanted = {"numbers": ("tensor(float)", len(inputs.numbers)), "texts": ("tensor(string)", len(inputs.texts))}
     problems = []
-    for found in session.get_inputs():
-        kind, width = wanted.get(found.name, (None, 0))
+    for tensor in session.get_inputs():
+        kind, width = wanted.get(tensor.name, (None, 0))
         if kind is None:
-            problems.append(f"unknown input {found.name!r}, expected numbers and texts")
-        elif found.type != kind or len(found.shape) != 2 or (isinstance(found.shape[1], int) and found.shape[1] != width):
-            problems.append(f"input {found.name!r} is {found.type} {found.shape}, expected {kind} [N, {width}]")
-    if "probability" not in {found.name for found in session.get_outputs()}:
+            problems.append(f"unknown input {tensor.name!r}, expected numbers and texts")
+        elif tensor.type != kind or len(tensor.shape) != 2 or (isinstance(tensor.shape[1], int) and tensor.shape[1] != width):
+            problems.append(f"input {tensor.name!r} is {tensor.type} {tensor.shape}, expected {kind} [N, {width}]")
+    if "probability" not in {tensor.name for tensor in session.get_outputs()}:
         problems.append("no output 'probability'")
     if problems:
         raise RefusedError("model.onnx does not fit the inputs of its release", problems)
-    return frozenset(found.name for found in session.get_inputs())
+    return frozenset(tensor.name for tensor in session.get_inputs())
 
 
 def _known_categories(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[tuple[int, str, frozenset[str]]]:
-    """Return (position, field, known values) of the categories that the trainer wrote into the graph's metadata, if it did."""
+    """Return (position, field, known values) of each category that the trainer wrote into the graph's metadata, if any."""
     known = json.loads(session.get_modelmeta().custom_metadata_map.get("categories", "{}"))
     return [(at, name, frozenset(known[name])) for at, name in enumerate(inputs.texts) if name in known]

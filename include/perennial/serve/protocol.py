@@ -1,4 +1,4 @@
-"""HTTP connections with deadlines: uvicorn itself waits for ever for headers, and for a client that does not read."""
+"""HTTP connections with deadlines: uvicorn alone waits forever for headers, and for a client that does not read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fie
 
 class BoundedProtocol(HttpToolsProtocol):
     """
-    One connection, bounded in headers and time.
+    One connection with limits on its headers and its time.
 
-    `due` is when the headers under way must be complete (None: a request is being answered). A sweep over all connections
-    looks at it, which costs a request nothing but two readings of the loop's clock.
+    `due` is the time by which the current headers must be complete (None: a request is being answered). A sweep over all
+    connections checks it. The cost to a request is two readings of the loop's clock.
     """
 
     limits = Limits()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection, or refuse it with 503 when there are too many."""
+        """Accept a connection, or refuse it with 503 if there are too many."""
         super().connection_made(transport)
         self._begun = False  # headers have begun to arrive
-        self._in_message = False  # headers or body are under way
+        self._in_message = False  # headers or body are still arriving
         self._messages = 0
         self._header_bytes = 0
         self.due: float | None = self.loop.time() + self.limits.header_seconds
@@ -36,10 +36,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, "Too many connections. Try again")
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and bound the bytes of headers that do not end."""
+        """Feed the parser, and limit the bytes of headers that do not end."""
         under_way, begun = self._in_message, self._messages
         super().data_received(data)
-        # A piece that also holds the end of an earlier, pipelined request is not counted: it is bounded by the socket's buffer.
+        # A chunk that also holds the end of an earlier, pipelined request is not counted: the socket's buffer limits its size.
         if self._begun and (self._messages == begun or (self._messages == begun + 1 and not under_way)):
             self._header_bytes += len(data)
             if self._header_bytes > self.limits.header_bytes:
@@ -54,7 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.due = self.loop.time() + self.limits.header_seconds
 
     def on_headers_complete(self) -> None:
-        """Stop the clock, and refuse headers that came whole but too large in one piece."""
+        """Stop the clock, and refuse headers that arrived complete in one chunk but are too large."""
         self._begun = False
         self.due = None
         size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
@@ -64,12 +64,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Note the end of a request; its answer may still be to come."""
+        """Record the end of a request. Its answer may still be under way."""
         super().on_message_complete()
         self._in_message = False
 
     def on_response_complete(self) -> None:
-        """Start the clock of the next request's headers, unless a pipelined one is under way already."""
+        """Start the clock of the next request's headers, unless a pipelined request has begun already."""
         super().on_response_complete()
         if not self._in_message:
             self.due = self.loop.time() + self.limits.idle_seconds
@@ -79,11 +79,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(400, "The request is not valid HTTP/1.1")
 
     def sweep(self, now: float) -> None:
-        """End the connection when its time is up; called a few times a second."""
+        """Close the connection if its time is up. Called a few times a second."""
         if self.transport.is_closing():
             if self.due is None:
                 self.due = now + self.limits.header_seconds
-            elif now > self.due:  # only bytes that the client does not read keep it
+            elif now > self.due:  # only bytes that the client does not read keep it open
                 self.transport.abort()
         elif self.due is not None and now > self.due and (self.cycle is None or self.cycle.response_complete):
             self.due = now + self.limits.header_seconds
@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def _refuse(self, status: int, text: str) -> None:
-        """Answer below the application, and close."""
+        """Answer without the application, and close."""
         if self.transport.is_closing():
             return
         body = json.dumps({"error": text}).encode()
@@ -108,12 +108,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
-    """Return the protocol class with these limits; uvicorn makes one object of it for each connection."""
+    """Return the protocol class with these limits. uvicorn creates one instance for each connection."""
     return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
 
 
 async def sweep_connections(connections: Iterable[asyncio.Protocol]) -> None:
-    """Look after the deadlines of all connections until cancelled."""
+    """Enforce the deadlines of all connections until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)

@@ -16,7 +16,7 @@ from perennial.serve.refusal import Refusal, quoted, shown
 from perennial.store.json_value import JsonValue
 
 T = TypeVar("T", float, str)
-_LARGEST = 3.4028234663852886e38  # the largest float32: the graph computes in float32
+_MAX_NUMBER = 3.4028234663852886e38  # the largest float32: the graph computes in float32
 _EPOCH = date(1970, 1, 1).toordinal()
 _MINUTES = {f"{hour:02}:{minute:02}": 60.0 * hour + minute for hour in range(24) for minute in range(60)}
 _EXPECTED = {
@@ -28,15 +28,15 @@ _EXPECTED = {
 
 
 class _WrongValueError(Exception):
-    """A value that is not of its field's type; the text that the client sees is made when all problems are gathered."""
+    """A value that is not of its field's type. The text for the client is built once all problems are known."""
 
 
 class RecordReader:
     """Turns records into the numbers and texts of the graph, in the order of the pipeline's inputs."""
 
     def __init__(self, inputs: Inputs, limits: Limits) -> None:
-        """Prepare one check for each field, so that a record costs one call a field."""
-        self._most = limits.records
+        """Prepare one reader for each field, so that a record costs one call a field."""
+        self._max_records = limits.records
         self._characters = limits.text_characters
         self._types = {name: field.type for name, field in inputs.request.items()}
         self._nullable = {name for name, field in inputs.request.items() if field.nullable}
@@ -51,8 +51,8 @@ class RecordReader:
         self._count = len(self._types)
 
     def read(self, records: JsonValue) -> tuple[list[list[float]], list[list[str]]]:
-        """Return the request's part of each row of `numbers` and `texts`, or raise Refusal with at most ten problems."""
-        records = self._checked(records)
+        """Return the request fields of each row of `numbers` and `texts`, or raise Refusal with at most ten problems."""
+        records = self._check_list(records)
         count, number_fields, text_fields = self._count, self._numbers, self._texts
         numbers: list[list[float]] = []
         texts: list[list[str]] = []
@@ -65,51 +65,55 @@ class RecordReader:
                     continue
             except (KeyError, _WrongValueError):
                 pass
-            problems.extend(self._problems(index, record))
+            problems.extend(self._find_problems(index, record))
             if len(problems) >= MAX_PROBLEMS_SHOWN:
                 break
         if problems:
             raise Refusal(422, "The records do not fit the inputs of the model", problems)
         return numbers, texts
 
-    def _checked(self, records: JsonValue) -> list[JsonValue]:
+    def _check_list(self, records: JsonValue) -> list[JsonValue]:
         if not isinstance(records, list):
             raise Refusal(422, f"Expected a list of records, found {shown(records)}. Write [{{…}}] for one record")
         if not records:
             raise Refusal(422, "The list of records is empty, expected at least one")
-        if len(records) > self._most:
-            raise Refusal(413, f"{len(records)} records in one request, allowed are {self._most}. Send them in parts")
+        if len(records) > self._max_records:
+            raise Refusal(
+                413, f"{len(records)} records in one request, the maximum is {self._max_records}. Send them in several requests"
+            )
         return records
 
-    def _problems(self, index: int, record: JsonValue) -> list[str]:
-        """Say everything that is wrong with one record."""
+    def _find_problems(self, index: int, record: JsonValue) -> list[str]:
+        """Return everything that is wrong with one record."""
         if not isinstance(record, dict):
             return [f"record {index}: expected an object of {self._count} fields, found {shown(record)}"]
         problems = []
         for name, read in [*self._numbers, *self._texts]:
             if name not in record:
-                problems.append(f"record {index}: field '{name}' is missing, expected {self._expected(name)}")
+                problems.append(f"record {index}: field '{name}' is missing, expected {self._describe_expected(name)}")
                 continue
             try:
                 read(record[name])
             except _WrongValueError:
-                problems.append(f"record {index}: field '{name}': expected {self._expected(name)}, found {shown(record[name])}")
+                problems.append(
+                    f"record {index}: field '{name}': expected {self._describe_expected(name)}, found {shown(record[name])}"
+                )
         for name in record:
             if name not in self._types:
                 near = did_you_mean(name[:80], self._types)
-                problems.append(f"record {index}: unknown field {quoted(name)}.{near or ' Take it out.'}")
+                problems.append(f"record {index}: unknown field {quoted(name)}.{near or ' Remove it.'}")
             if len(problems) >= MAX_PROBLEMS_SHOWN:
                 break
         return problems
 
-    def _expected(self, name: str) -> str:
+    def _describe_expected(self, name: str) -> str:
         of_type = _EXPECTED.get(self._types[name], f"a text of 1 to {self._characters} characters")
         return of_type + (" or null" if name in self._nullable else "")
 
 
 def _number(value: JsonValue) -> float:
-    """Read a number; `type` and not isinstance, since true is an int to Python. NaN and 1e999 fail the comparison."""
-    if (type(value) is float or type(value) is int) and -_LARGEST <= value <= _LARGEST:
+    """Read a number. `type` and not isinstance: True is an int in Python. NaN and 1e999 fail the comparison."""
+    if (type(value) is float or type(value) is int) and -_MAX_NUMBER <= value <= _MAX_NUMBER:
         return float(value)
     raise _WrongValueError
 
@@ -140,9 +144,9 @@ def _days(text: str) -> float:
         raise _WrongValueError from None
 
 
-def _category_reader(most: int) -> Callable[[JsonValue], str]:
+def _category_reader(max_characters: int) -> Callable[[JsonValue], str]:
     def category(value: JsonValue) -> str:
-        if type(value) is str and 0 < len(value) <= most and (value.isascii() or _is_unicode(value)):
+        if type(value) is str and 0 < len(value) <= max_characters and (value.isascii() or _is_unicode(value)):
             return value
         raise _WrongValueError
 
@@ -150,7 +154,7 @@ def _category_reader(most: int) -> Callable[[JsonValue], str]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Tell whether a text can be encoded: JSON's escapes can write half of a surrogate pair."""
+    """Return whether a text can be encoded. JSON escapes allow half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

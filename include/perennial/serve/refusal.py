@@ -1,4 +1,4 @@
-"""How the server says no: one status, one bounded text, and never an echo of unbounded input."""
+"""Error answers of the server: one status, one text of limited length, and never an echo of unlimited input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Refusal(Exception):
         headers: Sequence[tuple[bytes, bytes]] = (),
         route: str | None = None,
     ) -> None:
-        """Keep the status, what is wrong, at most ten problems, headers that belong to the status, and the route if it is known."""
+        """Keep the status, the error text, at most ten problems, the headers that go with the status, and the route if known."""
         self.route = route
         self.status = status
         self.text = text
@@ -32,7 +32,7 @@ class Refusal(Exception):
         super().__init__(text)
 
     def body(self) -> bytes:
-        """Return the JSON answer; pure ASCII, so that no text from a request can break it."""
+        """Return the JSON answer. It is pure ASCII, so that no text from a request can break it."""
         answer: dict[str, JsonValue] = {"error": ": ".join([self.text, *self.problems]) if len(self.problems) == 1 else self.text}
         if self.problems:
             answer["problems"] = self.problems
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 
 def shown(value: JsonValue) -> str:
-    """Describe a JSON value in at most some fifty characters."""
+    """Describe a JSON value in about fifty characters at most."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, int) and value.bit_length() > 128:

@@ -1,4 +1,4 @@
-"""A release: fetched, verified file by file against its manifest, opened, and asked its golden requests."""
+"""Loading a release: fetch it, verify every file against its manifest, open it, and check its golden requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Release:
-    """One immutable release that is ready to answer."""
+    """An immutable release that is ready to answer."""
 
     id: str
     version: str
@@ -37,18 +37,19 @@ class Release:
 
     @cached_property
     def facts(self) -> str:
-        """Return what every answer says about the release, as the members of a JSON object."""
+        """Return the facts about the release that every answer contains, as the members of a JSON object."""
         return json.dumps({"model_version": self.version, "release": self.id, "as_of": self.as_of})[1:-1]
 
 
 def load_release(objects: Objects, layout: Layout, release: str, limits: Limits) -> Release:
     """
-    Fetch and open a release; raise RefusedError when anything of it is not what its manifest says.
+    Fetch and open a release. Raise RefusedError if any part of it differs from its manifest.
 
-    Nothing is opened before its size and SHA-256 are verified, and the golden requests are answered before anybody sees it.
+    A file is opened only after its size and SHA-256 are verified. The release is returned only after it has answered its
+    golden requests correctly.
     """
     if not RELEASE_ID.fullmatch(release):
-        raise RefusedError(f"{release[:80]!r} is not the name of a release")
+        raise RefusedError(f"{release[:80]!r} is not a valid release name")
     manifest = _manifest(objects, layout, release)
     try:
         inputs = Inputs.model_validate(manifest["inputs"])
@@ -66,7 +67,7 @@ def load_release(objects: Objects, layout: Layout, release: str, limits: Limits)
         _ask_golden(release, model, golden["records"], golden["probabilities"], limits)
         return Release(release, str(manifest["version"]), str(manifest["as_of"]), model)
     except (KeyError, TypeError, ValueError) as error:
-        raise RefusedError(f"Release {release!r}: a file of it is malformed ({type(error).__name__}: {error})") from error
+        raise RefusedError(f"Release {release!r}: one of its files is malformed ({type(error).__name__}: {error})") from error
 
 
 def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest:
@@ -74,27 +75,27 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest
     if stored is None:
         raise RefusedError(f"There is no release {release!r} of {layout.pipeline!r} in space {layout.space!r}")
     try:
-        found = stored.json()
+        document = stored.json()
     except ValueError:
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
-    is_object = isinstance(found, dict)
-    if not is_object or found.get("format") != 1:
+    is_object = isinstance(document, dict)
+    if not is_object or document.get("format") != 1:
         raise RefusedError(
             f"Release {release!r}: its manifest is not of format 1", remedy="Serve it with the version that wrote it."
         )
     expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
     problems = [
-        f"{name} is {found.get(name)!r}, expected {value!r}" for name, value in expected.items() if found.get(name) != value
+        f"{name} is {document.get(name)!r}, expected {value!r}" for name, value in expected.items() if document.get(name) != value
     ]
-    problems += [f"{name} is missing" for name in ("version", "as_of", "inputs", "files") if name not in found]
+    problems += [f"{name} is missing" for name in ("version", "as_of", "inputs", "files") if name not in document]
     if problems:
         raise RefusedError(f"Release {release!r}: its manifest", problems)
-    manifest: ReleaseManifest = found
+    manifest: ReleaseManifest = document
     return manifest
 
 
 def _blob(objects: Objects, layout: Layout, release: str, files: Mapping[str, StoredFile], name: str) -> bytes:
-    """Return the bytes of one file of the release, verified; the address is made of the digest, so nothing else is fetched."""
+    """Return the verified bytes of one file of the release. Its address is its digest, so nothing else is fetched."""
     if name not in files:
         raise RefusedError(f"Release {release!r}: {name} is not among its files")
     digest, size = str(files[name]["sha256"]), files[name]["size"]
@@ -103,8 +104,9 @@ def _blob(objects: Objects, layout: Layout, release: str, files: Mapping[str, St
     body = objects.read_existing(layout.blob(digest)).body
     if len(body) != size or sha256(body) != digest:
         raise RefusedError(
-            f"Release {release!r}: {name} is {len(body)} bytes with SHA-256 {sha256(body)[:12]}…, expected {size} and {digest[:12]}…",
-            remedy="The stored file was changed or cut. Deploy the date again.",
+            f"Release {release!r}: {name} is {len(body)} bytes with SHA-256 {sha256(body)[:12]}…, "
+            f"expected {size} and {digest[:12]}…",
+            remedy="The stored file was changed or truncated. Deploy the date again.",
         )
     return body
 
@@ -113,15 +115,15 @@ def _ask_golden(release: str, model: Model, records: Sequence[JsonValue], expect
     problems = []
     for first in range(0, len(records), limits.records):
         try:
-            found = model.answer(records[first : first + limits.records]).probabilities
+            probabilities = model.answer(records[first : first + limits.records]).probabilities
         except Refusal as refusal:
             raise RefusedError(
                 f"Release {release!r} refuses its own golden records", refusal.problems or [refusal.text]
             ) from None
-        for index, (ours, theirs) in enumerate(zip(found, expected[first:], strict=False), start=first):
-            if not math.isclose(ours, theirs, rel_tol=0, abs_tol=_TOLERANCE):
-                problems.append(f"golden record {index}: {ours}, expected {theirs}")
+        for index, (answer, wanted) in enumerate(zip(probabilities, expected[first:], strict=False), start=first):
+            if not math.isclose(answer, wanted, rel_tol=0, abs_tol=_TOLERANCE):
+                problems.append(f"golden record {index}: {answer}, expected {wanted}")
     if len(records) != len(expected) or not records:
         problems.append(f"golden.json has {len(records)} records and {len(expected)} probabilities")
     if problems:
-        raise RefusedError(f"Release {release!r} does not give the answers it was released with", problems)
+        raise RefusedError(f"Release {release!r} does not give its golden answers", problems)

@@ -1,4 +1,4 @@
-"""The routes of the server: which path takes which method, and what each is called in the metrics."""
+"""The routes of the server: the methods that each path takes, and its label in the metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))
 
 
 class Route(NamedTuple):
-    """What a path asks for, and its label in the metrics."""
+    """The kind of request that a path makes, and its label in the metrics."""
 
     kind: str
     label: str
@@ -50,7 +50,7 @@ def find_route(method: str, path: str, pipeline: str, release: str | None) -> Ro
 def _model_route(path: str, pipeline: str, release: str | None) -> Route:
     match = _MODEL.fullmatch(path)
     if match is None:
-        raise Refusal(404, f"There is no path {quoted(path)}. There are {', '.join(_FIXED)} and /v2/models/{pipeline}")
+        raise Refusal(404, f"There is no path {quoted(path)}. The paths are {', '.join(_FIXED)} and /v2/models/{pipeline}")
     if match["name"] != pipeline:
         raise Refusal(404, f"There is no model {quoted(match['name'])}. This server has '{pipeline}'")
     if match["version"] is not None and match["version"] != release:

@@ -11,7 +11,7 @@ from perennial.store.json_value import JsonValue
 
 
 def read_json(body: bytes) -> JsonValue:
-    """Return the JSON value of a body, or raise Refusal (400) that says where it breaks."""
+    """Return the JSON value of a body, or raise Refusal (400) with the place of the error."""
     try:
         value: JsonValue = _DECODER.decode(body.decode("utf-8"))
         return value
@@ -25,20 +25,20 @@ def read_json(body: bytes) -> JsonValue:
         raise Refusal(400, f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise Refusal(400, "The body is nested too deeply, expected a list of flat records") from None
-    except ValueError:  # the one other: Python converts integers up to 4,300 digits
+    except ValueError:  # the only other cause: Python converts integers of at most 4,300 digits
         raise Refusal(400, "The body holds an integer of more than 4300 digits") from None
 
 
-def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+def _refuse_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise Refusal(400, f"The key {quoted(twice)} stands twice in one object. Keep one of them")
-    return found
+        raise Refusal(400, f"The key {quoted(twice)} is listed twice in one object. Keep one of them")
+    return members
 
 
-def _not_json(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise Refusal(400, f"The body holds {constant}, which is not JSON. Write null where a field may be null")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_not_json)
+_DECODER = json.JSONDecoder(object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)

@@ -17,7 +17,7 @@ _DATATYPES = {"number": "FP64", "boolean": "BOOL", "time": "BYTES", "date": "BYT
 _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)} | {
     f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)
 }
-"""The least and the largest value of each integer type."""
+"""The minimum and the maximum of each integer type."""
 _MAX_FLOAT = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": math.inf}
 _NUMBERS = {*_INTEGERS, *_MAX_FLOAT}
 _OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
@@ -47,7 +47,7 @@ def model_metadata(pipeline: str, release: Release) -> dict[str, JsonValue]:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """An infer request whose form is right: its id, if it has one, its records, and the outputs asked for."""
+    """A well-formed infer request: its id, if any, its records, and the requested outputs."""
 
     id: str | None
     records: list[JsonValue]
@@ -55,7 +55,7 @@ class InferRequest:
 
 
 def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferRequest:
-    """Turn an infer request into records; their values are checked where those of /predict are."""
+    """Turn an infer request into records. The record reader checks their values, as for /predict."""
     if not isinstance(request, dict):
         raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
     problems = [
@@ -89,7 +89,7 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
 
 
 def infer_answer(request: InferRequest, pipeline: str, release: Release, answers: Answers) -> dict[str, JsonValue]:
-    """Return the answer to an infer request: the outputs asked for, or all."""
+    """Return the answer to an infer request: the requested outputs, or all."""
     data: dict[str, JsonValue] = {"probability": answers.probabilities, "unseen": [",".join(fields) for fields in answers.unseen]}
     rows = len(answers.probabilities)
     answer: dict[str, JsonValue] = {
@@ -102,14 +102,14 @@ def infer_answer(request: InferRequest, pipeline: str, release: Release, answers
 
 
 def _read_tensor(index: int, tensor: JsonValue, inputs: Inputs, columns: dict[str, list[JsonValue]]) -> list[str]:
-    """Put one tensor's elements into `columns`; return what is wrong with it."""
+    """Put one tensor's elements into `columns`. Return its problems."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         return [f"inputs[{index}]: expected an object with a name, found {shown(tensor)}"]
     name = tensor["name"]
     if name not in inputs.request:
         return [f"inputs[{index}]: unknown input {quoted(name)}.{did_you_mean(name[:80], inputs.request)}"]
     if name in columns:
-        return [f"inputs[{index}]: the input '{name}' stands there twice"]
+        return [f"inputs[{index}]: the input '{name}' is listed twice"]
     unknown = [key for key in tensor if key not in _TENSOR_KEYS]
     if unknown:
         return [f"input '{name}': unknown key {quoted(unknown[0])}.{did_you_mean(unknown[0][:80], _TENSOR_KEYS)}"]
@@ -121,22 +121,22 @@ def _read_tensor(index: int, tensor: JsonValue, inputs: Inputs, columns: dict[st
     if not isinstance(data, list):
         return [f"input '{name}': expected a list as data, found {shown(data)}"]
     if not isinstance(shape, list) or not all(type(part) is int for part in shape) or shape not in ([len(data)], [len(data), 1]):
-        return [f"input '{name}': expected shape [{len(data)}] or [{len(data)}, 1] for its data, found {_shape(shape)}"]
+        return [f"input '{name}': expected shape [{len(data)}] or [{len(data)}, 1] for its data, found {_describe_shape(shape)}"]
     if len(shape) == 2 and data and all(isinstance(row, list) and len(row) == 1 for row in data):
         data = [row[0] for row in data]
     if datatype in _NUMBERS and (wrong := next((value for value in data if not _fits(value, datatype)), None)) is not None:
-        return [f"input '{name}': {shown(wrong)} is no {datatype}"]
+        return [f"input '{name}': {shown(wrong)} is not a valid {datatype}"]
     columns[name] = data
     return []
 
 
 def _fits(value: JsonValue, datatype: str) -> bool:
-    """Tell whether a number is one of its declared type; what is no number at all is the record reader's to refuse."""
+    """Return whether a number is valid in its declared type. The record reader refuses values that are not numbers."""
     if type(value) is not int and type(value) is not float:
         return True
     if datatype in _INTEGERS:
-        least, most = _INTEGERS[datatype]
-        return type(value) is int and least <= value <= most
+        minimum, maximum = _INTEGERS[datatype]
+        return type(value) is int and minimum <= value <= maximum
     return abs(value) <= _MAX_FLOAT[datatype]
 
 
@@ -149,10 +149,10 @@ def _output_problems(outputs: JsonValue) -> list[str]:
         for index, name in enumerate(names)
         if not isinstance(name, str) or name not in _OUTPUTS
     ]
-    return problems or (["outputs: each may stand there once"] if len(outputs) > len(set(names)) else [])
+    return problems or (["outputs: each may be listed once"] if len(outputs) > len(set(names)) else [])
 
 
-def _shape(shape: JsonValue) -> str:
+def _describe_shape(shape: JsonValue) -> str:
     return (
         f"[{', '.join(shown(part).removeprefix('the number ') for part in shape[:3])}]"
         if isinstance(shape, list)

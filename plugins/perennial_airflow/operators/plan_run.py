@@ -1,4 +1,4 @@
-"""The operator that begins a run: which date it is, what is asked of it, and whether there is anything to do."""
+"""The operator that begins a run: it determines the date, checks the params, and ends the run if there is nothing to do."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ BACKFILL, MANUAL = "backfill", "manual"
 
 class PlanRunOperator(BaseOperator):
     """
-    Settle the run's date, refuse bad params, and end the run here when nothing about the date has changed.
+    Determine the run's date, refuse invalid params, and end the run if nothing about the date has changed.
 
-    The runs of a backfill work ahead for each other and decide in order of date. So one of them that has work waits, deferred,
-    while a run of a landed date shortly before it is running; after that its work may be done.
+    The runs of a backfill work in batches for each other and decide in order of date. So a run that has work is deferred
+    while a run of a landed date shortly before it is running. After that its work may already be done.
 
     :param pipeline: name of the pipeline
     """
@@ -52,12 +52,12 @@ class PlanRunOperator(BaseOperator):
                 context,
                 {**plan, "outcome": "unchanged", "stages": {name: result.to_json() for name, result in stages.items()}},
             )
-        if run.run_type.value == BACKFILL and (at_work := self._runs_at_work(lake, request.day)):
-            self._wait_for(at_work, request.day)
+        if run.run_type.value == BACKFILL and (running := self._find_running(lake, request.day)):
+            self._wait_for(running, request.day)
         return plan if is_asked else {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
 
     def resume(self, context: Context, event: None = None) -> dict[str, Any]:
-        """Plan anew once no earlier run is at work."""
+        """Plan again once no earlier run is running."""
         return self.execute(context)
 
     def _request(self, lake: Lake, context: Context) -> RunRequest:
@@ -76,31 +76,32 @@ class PlanRunOperator(BaseOperator):
             request = replace(request, day=newest_to_run(lake, request.day, datetime.now(UTC)))
         return request
 
-    def _runs_at_work(self, lake: Lake, day: date) -> list[datetime]:
-        """Return the logical dates before `day`, as far as one may work ahead, when the run of one of them is running."""
+    def _find_running(self, lake: Lake, day: date) -> list[datetime]:
+        """Return the logical dates within a batch's reach before `day` if the run of one of them is running, else none."""
         from perennial.backfill.batch import MAX_DATES
         from perennial.collect.drops import complete_dates
         from perennial_airflow.triggers.earlier_runs import count_running
 
         calendar = lake.pipeline.calendar
 
-        def runs(dates: Iterable[date]) -> list[datetime]:
+        def if_running(dates: Iterable[date]) -> list[datetime]:
             logical_dates = [midnight(earlier, calendar.time_zone) for earlier in dates]
             return logical_dates if count_running(self.dag_id, logical_dates) else []
 
         reach = calendar.dates(calendar.data_days.before(day, MAX_DATES - 1), day - DAY)
-        # A run that waits for its drop may wait for days. Mostly none is running, and what has landed need not be asked.
-        return runs(sorted(complete_dates(lake, reach))) if runs(reach) else []
+        # Count only landed dates: a run that waits for its drop may wait for days. Usually no run is running at all, which
+        # saves the listing of the landing zone.
+        return if_running(sorted(complete_dates(lake, reach))) if if_running(reach) else []
 
     def _wait_for(self, logical_dates: Sequence[datetime], day: date) -> None:
         from perennial_airflow.triggers.earlier_runs import EarlierRunsTrigger
 
-        self.log.info("Runs of dates before %s are at work, and may do its work too: waiting for them", day)
+        self.log.info("Runs of dates before %s are running and may do its work, too: waiting for them", day)
         trigger = EarlierRunsTrigger(dag_id=self.dag_id, logical_dates=[instant.isoformat() for instant in logical_dates])
         self.defer(trigger=trigger, method_name="resume")
 
     def _end(self, lake: Lake, context: Context, plan: dict[str, Any]) -> None:
-        """End the run. Every later task is skipped at once: left to the scheduler it would be one a round."""
+        """End the run. Skip every later task at once: the scheduler would skip only one in each of its rounds."""
         context["ti"].xcom_push(key="return_value", value=plan)
         mapped = range(len(lake.pipeline.training.candidates))
         later: list[str | tuple[str, int]] = []

@@ -26,15 +26,15 @@ class SparkStageOperator(SparkSubmitOperator):
     """
     Bring the tables of one stage up to date for a run of one date: plan, submit, read back.
 
-    Idempotent: when the tables already hold what the plan asks for, nothing is submitted.
+    Idempotent: if the tables already hold the planned results, nothing is submitted.
 
     :param pipeline: name of the pipeline
     :param stage: name of a stage whose work is a Spark job
     :param day: the run's date, YYYY-MM-DD (templated)
-    :param until: the last date that the run works ahead for, YYYY-MM-DD (templated)
+    :param until: the last date of the run's batch, YYYY-MM-DD (templated)
     """
 
-    # The fields of SparkSubmitOperator are set below from our own plan: nothing that a user typed is rendered into them.
+    # The fields of SparkSubmitOperator are set below from our own plan: no user input is rendered into them.
     template_fields: Sequence[str] = ("day", "until")
 
     def __init__(self, *, pipeline: str, stage: str, day: str, until: str, **kwargs: Any) -> None:
@@ -53,44 +53,44 @@ class SparkStageOperator(SparkSubmitOperator):
             lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
         )
 
-        def bring(last: date) -> dict[str, JsonValue]:
+        def run_until(last: date) -> dict[str, JsonValue]:
             plan = stage.plan(replace(run, until=last))
             if plan.job_uri is None:
-                self.log.info("Nothing to do: the tables hold %s", self.day)
+                self.log.info("Nothing to do: the tables already hold %s", self.day)
                 return replace(stage.finish(run), outcome=Outcome.UNCHANGED).to_json()
             self._submit(plan, context)
             return stage.finish(run).to_json()
 
         if until > day:
             try:
-                return bring(until)
+                return run_until(until)
             except (AirflowException, PerennialError) as error:
-                # One date that breaks the SQL must not fail all those before it: its own run says what is wrong with it.
-                self.log.warning("Working ahead until %s failed, %s is done alone: %s", until, day, error)
-        return bring(day)
+                # One date that breaks the SQL must not fail all the dates before it. Its own run reports the error.
+                self.log.warning("The batch until %s failed, running %s alone: %s", until, day, error)
+        return run_until(day)
 
     def _submit(self, plan: SparkPlan, context: Context) -> None:
         self.application = plan.application
         self.application_args = [str(plan.job_uri)]
         self.conf = dict(plan.conf)
         self._spark_binary = get_settings().spark_submit
-        self._hook = None  # it keeps what was submitted before
+        self._hook = None  # it holds the state of the previous submission
         try:
             super().execute(context)
         except AirflowTaskTimeout as error:
             text = (
-                f"{self.stage} of {self.day} until {self.until} has not ended within {self.execution_timeout} and was stopped. The "
-                "tables named above are done and stay; look at the SQL of the others for a join without a condition, or give the task "
-                "a longer execution_timeout in dags/retrain.py"
+                f"{self.stage} of {self.day} until {self.until} did not end within {self.execution_timeout} and was stopped. "
+                "The tables named above are done and kept. Look at the SQL of the others for a join without a condition, or give "
+                "the task a longer execution_timeout in dags/retrain.py"
             )
             self.log.error(text)
             if self.until == self.day:
                 raise
-            # Many dates may only have been much: another try goes on from what is done. One of a date alone would end like this one.
+            # A batch may only have been too large: a retry continues after the finished tables. One date alone would fail again.
             self.on_kill()
             raise TimeoutError(text) from error
         except AirflowException as error:
             if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:  # type: ignore[unreachable]
-                # The job said that a retry cannot mend it; its own words are the last lines of the log.
+                # The job reported that a retry cannot fix it. Its own error is in the last lines of the log.
                 raise RefusedError(str(error).partition("Last spark-submit output:")[2].strip() or str(error)) from error
             raise

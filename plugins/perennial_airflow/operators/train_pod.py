@@ -26,23 +26,23 @@ from perennial_airflow.tasks import skip
 
 class TrainPodOperator(KubernetesPodOperator):
     """
-    Train one candidate of one date in a pod of its own; nothing is started when the model is there already.
+    Train one candidate of one date in its own pod. Nothing is started if the model exists already.
 
     The steps are those of PodTrainer; between them the task is deferred. The result is read from object storage. A pod that was
-    evicted or lost its node is made again without using up a retry.
+    evicted or lost its node is created again without using a retry.
 
     :param pipeline: name of the pipeline
     :param day: the run's date, YYYY-MM-DD (templated)
-    :param until: the last date that the run works ahead for, YYYY-MM-DD (templated): the same pod trains these dates as well
-    :param candidate: which candidate to train
+    :param until: the last date of the run's batch, YYYY-MM-DD (templated): the same pod trains these dates, too
+    :param candidate: the candidate to train
     """
 
-    # The fields of KubernetesPodOperator are set below from our own plan: nothing that a user typed is rendered into them.
+    # The fields of KubernetesPodOperator are set below from our own plan: no user input is rendered into them.
     template_fields: Sequence[str] = ("day", "until", "candidate")
 
     def __init__(self, *, pipeline: str, day: str, until: str, candidate: str, **kwargs: Any) -> None:
         super().__init__(
-            kubernetes_conn_id=None,  # KUBECONFIG, or the service account of the pod that this runs in
+            kubernetes_conn_id=None,  # KUBECONFIG, or the service account of this process's pod
             random_name_suffix=False,
             deferrable=True,
             durable=False,
@@ -57,7 +57,7 @@ class TrainPodOperator(KubernetesPodOperator):
         self.candidate = candidate
 
     def execute(self, context: Context) -> None:
-        """Plan the training and start its pod, or follow the one that is there; then wait for it deferred."""
+        """Plan the training, then start its pod or follow the existing one, and defer until the pod has ended."""
         self._start(context, restarts=0)
 
     def _start(self, context: Context, *, restarts: int) -> None:
@@ -78,30 +78,30 @@ class TrainPodOperator(KubernetesPodOperator):
         super().execute(context)
 
     def get_or_create_pod(self, pod_request_obj: V1Pod, context: Context) -> V1Pod:
-        """Create the pod; when there is one of its name, follow it, take its result, or replace it when it failed."""
+        """Create the pod. If its name is taken, follow that pod, take its result, or replace it if it failed."""
         body = ApiClient().sanitize_for_serialization(pod_request_obj)
         pod, _ = PodTrainer(lake_of(self.pipeline)).begin(body)
         return PodGenerator.deserialize_model_dict(pod)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
-        """Take the result of the pod, make it again when its node failed it, or say why it did not do its work."""
+        """Take the result of the pod, create the pod again if its node failed, or raise the cause of its failure."""
         lake = lake_of(self.pipeline)
         trainer, work = PodTrainer(lake), TrainingWork(**event["work"])
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": event["name"]}}
-        found = trainer.look(pod)  # the provider takes it away
+        last = trainer.look(pod)  # before the provider deletes it
         self.trigger_kwargs = {name: event[name] for name in ("work", "restarts")}  # for a deferral by the provider itself
         try:
             super().trigger_reentry(context, event)
         except (AirflowException, ApiException) as error:
             hint = str(event.get("message") or error)
-            if not trainer.end(work, pod, found, hint=hint, restarts=event["restarts"]):
+            if not trainer.end(work, pod, last, hint=hint, restarts=event["restarts"]):
                 self.pod = self.pod_request_obj = None
                 self._start(context, restarts=event["restarts"] + 1)
                 return
-        # What was trained is what this pod was told, even where today's plan would be another by now.
+        # The result is that of this pod's jobs, even if a new plan would differ now.
         done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=work.manifests[0], unchanged=False)
         self._report(context, finish_training(lake, done).to_json())
 
     def _report(self, context: Context, result: dict[str, JsonValue]) -> None:
-        # KubernetesPodOperator's do_xcom_push means its sidecar; the result is small and comes from object storage.
+        # KubernetesPodOperator's do_xcom_push would add a sidecar. The result is small and comes from object storage.
         context["ti"].xcom_push(key="return_value", value=result)

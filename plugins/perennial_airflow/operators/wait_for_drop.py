@@ -17,8 +17,8 @@ class WaitForDropOperator(BaseOperator):
     """
     Wait, deferred, for the manifest of every source of one date.
 
-    Each source has until the end of the local day plus its `deadline_hours`. A date whose deadline has passed is looked for
-    once: its drop is there, or the task fails at once.
+    The deadline of a source is the end of the local day plus its `deadline_hours`. If the deadline has passed already, the
+    task looks once: it succeeds if the drop has landed, and fails if not.
 
     :param pipeline: name of the pipeline
     :param day: the date, YYYY-MM-DD (templated)
@@ -57,7 +57,7 @@ class WaitForDropOperator(BaseOperator):
 
     def _missing(self, uris: list[str], problem: str | None) -> DropMissingError:
         return DropMissingError(
-            f"Pipeline {self.pipeline!r}, {self.day}: not landed by the deadline: {', '.join(uris)}."
+            f"Pipeline {self.pipeline!r}, {self.day}: these manifests had not landed by the deadline: {', '.join(uris)}."
             + (f" The store could not be reached ({problem})." if problem else "")
-            + " Ask upstream to land the drop (its manifest last), then clear this task; or trigger a run of a date that has landed."
+            + " Ask upstream to land the drop (its manifest last), then clear this task. Or trigger a run of a landed date."
         )

@@ -1,4 +1,4 @@
-"""The trigger behind plan_run: a backfill's run waits for the runs before it."""
+"""The trigger of plan_run: a backfill's run waits for the runs before it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class EarlierRunsTrigger(BaseTrigger):
     """
     Fire when none of the runs with these logical dates is running.
 
-    A run that is queued is not waited for: it may be waiting for the place that the one who waits takes.
+    A queued run does not count: it may itself be waiting for the slot of the run that waits here.
 
     :param logical_dates: ISO instants
-    :param poke_interval: seconds between two looks
+    :param poke_interval: seconds between two queries
     """
 
     def __init__(self, *, dag_id: str, logical_dates: list[str], poke_interval: float = 1.0) -> None:
@@ -40,7 +40,7 @@ class EarlierRunsTrigger(BaseTrigger):
 
 
 def count_running(dag_id: str, logical_dates: Sequence[datetime]) -> int:
-    """Return how many runs with these logical dates are running now."""
+    """Count the runs with these logical dates that are running now."""
     if not logical_dates:
         return 0
     return RuntimeTaskInstance.get_dr_count(dag_id=dag_id, logical_dates=list(logical_dates), states=["running"])

@@ -1,4 +1,4 @@
-"""The trigger behind wait_for_drop."""
+"""The trigger of wait_for_drop."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 class ManifestsTrigger(BaseTrigger):
     """
-    Fire when every object is there, or when one is still missing at its deadline.
+    Fire when every object exists, or when one is still missing at its deadline.
 
-    The deadlines are instants, so a restart of the triggerer waits no longer. A store that cannot be reached is asked again,
-    until the deadline.
+    The deadlines are instants, so a restart of the triggerer does not extend the wait. A store that cannot be reached is tried
+    again until the deadline.
 
     :param deadlines: ISO instant by s3:// address
-    :param poke_interval: seconds between two looks
+    :param poke_interval: seconds between two queries
     """
 
     def __init__(self, *, deadlines: dict[str, str], poke_interval: float = 2.0) -> None:
@@ -32,11 +32,11 @@ class ManifestsTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        # Imported here: DAG files are parsed without AWS's client.
+        # Imported here, so that parsing a DAG file does not import the AWS client.
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
         from botocore.exceptions import BotoCoreError
 
-        # No Airflow connection: boto3's own configuration chain is the one that all stages use.
+        # No Airflow connection: all stages use boto3's own configuration chain.
         hook = S3Hook(aws_conn_id=None)
         waiting = {uri: datetime.fromisoformat(instant) for uri, instant in self.deadlines.items()}
         async with await hook.get_async_conn() as client:
@@ -50,7 +50,7 @@ class ManifestsTrigger(BaseTrigger):
                             del waiting[uri]
                 except BotoCoreError as error:
                     problem = f"{type(error).__name__}: {error}"
-                    self.log.warning("Asking again: %s", problem)
+                    self.log.warning("Trying again: %s", problem)
                 now = timezone.utcnow()
                 if not waiting or any(deadline <= now for deadline in waiting.values()):
                     yield TriggerEvent({"missing": sorted(waiting), "problem": problem})

@@ -163,7 +163,7 @@ def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab,
         while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/live") is None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' follows"):
+        with pytest.raises(EndpointMissingError, match="no model server of 'machine_faults' at"):
             runtime.switch("2026-03-12-aaaaaaaaaaaa")
 
 

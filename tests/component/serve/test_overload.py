@@ -39,7 +39,7 @@ def ask(limits: Limits) -> tuple[int, dict[bytes, bytes], bytes]:
     ("limits", "text"),
     [
         (replace(Limits(), inline_bytes=0, waiting=0), b"Too many large requests"),
-        (replace(Limits(), buffered_bytes=15), b"as many bytes"),
+        (replace(Limits(), buffered_bytes=15), b"buffer for request bodies is full"),
     ],
     ids=["workers", "bytes held"],
 )

@@ -80,7 +80,7 @@ def test_missing_file_and_missing_release_say_so(store: SmallS3, objects: Object
         load_release(objects, LAYOUT, release, Limits())
     with pytest.raises(RefusedError, match="There is no release"):
         load_release(objects, LAYOUT, "2013-09-09-000000000000", Limits())
-    with pytest.raises(RefusedError, match="not the name of a release"):
+    with pytest.raises(RefusedError, match="not a valid release name"):
         load_release(objects, LAYOUT, "../active", Limits())
 
 
@@ -111,7 +111,7 @@ def test_server_is_live_before_a_release_and_keeps_the_old_when_the_new_fails(st
     while "load_failures_total 1.0" not in follower.get("/metrics").body.decode() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert "load_failures_total 1.0" in follower.get("/metrics").body.decode()
-    assert "first goes on serving" in follower.log()
+    assert "first keeps serving" in follower.log()
     assert follower.predict([RECORD]).json()["release"] == first
 
     store.down, before = True, store.failed
@@ -184,4 +184,4 @@ def test_model_that_answers_with_no_number_is_a_4xx(store: SmallS3) -> None:
         server.wait_ready()
         answers = [server.predict([{**RECORD, "distance": largest, "temp": temp}]) for temp in (largest, -largest)]
         assert sorted(answer.status for answer in answers) == [200, 422]
-        assert any(b"not a number" in answer.body for answer in answers)
+        assert any(b"not a finite number" in answer.body for answer in answers)

@@ -98,7 +98,7 @@ def test_a_failure_ahead_is_logged_and_without_dates_ahead_it_is_raised(
     with caplog.at_level(logging.WARNING):
         trainer.train(replace(training, jobs=[*training.jobs, MISSING], has_ahead=True))
     assert outcome(lab) == "unchanged"
-    assert "Training ahead ended early" in caplog.text
+    assert "Training of the batch ended early" in caplog.text
     assert MISSING in caplog.text
     with pytest.raises(PerennialError, match=MISSING):
         trainer.train(replace(training, jobs=[MISSING]))

@@ -55,5 +55,5 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str):
 
 
 def test_a_pipeline_without_a_folder_has_no_server(pipelines: Path):
-    with pytest.raises(RefusedError, match="There are: delays, faults"):
+    with pytest.raises(RefusedError, match="The pipelines are: delays, faults"):
         endpoint_url("nothing")

@@ -130,7 +130,7 @@ def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"PERENNIAL_STORE_CREDENTIALS": "/nowhere"}, "is no file"), ({"PERENNIAL_LAKE": "team-lake"}, "expected s3://BUCKET")],
+    [({"PERENNIAL_STORE_CREDENTIALS": "/nowhere"}, "is not a file"), ({"PERENNIAL_LAKE": "team-lake"}, "expected s3://BUCKET")],
 )
 def test_a_store_without_keys_or_lake_is_refused(
     tmp_path: Path, stack_of: StackOf, changes: dict[str, str], problem: str

@@ -55,7 +55,7 @@ def test_the_longest_path_leaves_room_in_one_argument() -> None:
 def test_the_limit_of_a_container_counts_as_its_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], is_enough: bool
 ) -> None:
-    monkeypatch.setattr(machine, "_own_group", lambda: "a/b")
+    monkeypatch.setattr(machine, "_control_group", lambda: "a/b")
     monkeypatch.setattr(machine, "MEMORY_GB", 3)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

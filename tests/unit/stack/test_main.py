@@ -30,7 +30,7 @@ def test_up_down_and_clean_say_what_is_so(config: StackConfig, capsys: pytest.Ca
         assert stack.up(config, ()) == 0
         assert "Starting 1 service;" in said()
         assert stack.up(config, ()) == 0
-        assert "Every service runs already" in said()
+        assert "Every service is already running" in said()
         assert stack.down(config, ()) == 0
         assert f"data kept in {config.var}" in said()
         assert stack.clean(config) == 0
