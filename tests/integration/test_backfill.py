@@ -262,7 +262,7 @@ def test_a_date_whose_own_drop_is_gone_is_named_and_not_run(corrected: Corrected
         stale, result = perennial("stale", PIPELINE)["stale"], backfill("--again", "stale")["result"]
     finally:
         stack.put(lake, manifest, body)
-    reason = "its drop of readings has left the landing zone"
+    reason = "its drop of readings is no longer in the landing zone"
     assert stale == [{"date": gone.isoformat(), "reason": reason, "blocked": True, "changes": []}]
     assert result["dates"] == 0
     assert perennial("stale", PIPELINE)["stale"] == []
