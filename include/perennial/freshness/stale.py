@@ -43,7 +43,7 @@ class Freshness:
 
     @property
     def is_blocked(self) -> bool:
-        """Tell whether the date cannot be judged again."""
+        """Return whether the date cannot be judged again."""
         return self.status is Status.BLOCKED
 
 

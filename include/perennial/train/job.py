@@ -1,4 +1,4 @@
-"""The job file: everything that one training needs. The trainer reads only this file and the tables that it names."""
+"""The job file: everything that one training needs. The trainer reads only this file and what it names."""
 
 from __future__ import annotations
 
