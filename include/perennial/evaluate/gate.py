@@ -1,5 +1,5 @@
 """
-The promotion gate: decide whether a challenger may replace the incumbent. Pure: predictions in, verdicts with numbers out.
+The promotion gate: decide whether a challenger may replace the incumbent. Pure: predictions in, verdicts out, with every number.
 
 docs/adr/0006-the-promotion-gate.md explains each rule and the reason for it.
 """

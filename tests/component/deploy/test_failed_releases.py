@@ -73,7 +73,7 @@ def test_a_slow_machine_bars_no_version(lab: Lab, runtime: ScriptedRuntime, monk
     first = deploy(lab.lake, D1, runtime).released
     forced(lab, D2, weight=0.11)
     runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
-    with pytest.raises(ReleaseUnprovenError, match="the release that serves fails the same check now") as failure:
+    with pytest.raises(ReleaseUnprovenError, match="the serving release fails the same check now") as failure:
         deploy(lab.lake, D2, runtime)
     assert "nothing is barred" in str(failure.value)
     assert not read_chain(lab.lake).interventions
