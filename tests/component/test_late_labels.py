@@ -156,7 +156,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     monkeypatch.setattr("perennial.report.walk_forward.spark_costs", lambda lake, first, last: {})
     report = walk_forward(serial.lake, FIRST, LAST)
     assert [day.date for day in report.days if day.positives is None] == list(days(LAST - LATER + timedelta(days=1), LAST))
-    assert "Without a row whose label is known: 2 (2026-03-08, 2026-03-09)." in page(report)
+    assert "Dates without known labels: 2 (2026-03-08, 2026-03-09)." in page(report)
     assert [set(day.scores) for day in report.days] == [{"logistic", FROZEN, BASE}, set(), set()]
 
     # The chunk shows a query the days after those of its rows; one that does not bound its reads is refused.

@@ -262,7 +262,7 @@ def test_a_date_whose_own_drop_is_gone_is_named_and_not_run(corrected: Corrected
         stale, result = perennial("stale", PIPELINE)["stale"], backfill("--again", "stale")["result"]
     finally:
         stack.put(lake, manifest, body)
-    reason = "its drop of readings has left the landing zone"
+    reason = "its drop of readings is no longer in the landing zone"
     assert stale == [{"date": gone.isoformat(), "reason": reason, "blocked": True, "changes": []}]
     assert result["dates"] == 0
     assert perennial("stale", PIPELINE)["stale"] == []
@@ -275,7 +275,7 @@ def test_runs_beside_each_other_double_nothing(corrected: Corrected, lake: Lake,
         alone = pool.submit(in_a_shell, "run", PIPELINE, "--date", "2026-03-10")
         stack.wait_for(lambda: stack.airflow.open_backfill(DAG) is not None, 120)
         manual = stack.airflow.trigger(DAG, {"date": "2026-03-11"})
-        with pytest.raises(AssertionError, match="another backfill runs"):
+        with pytest.raises(AssertionError, match="another backfill is running"):
             in_a_shell("backfill", PIPELINE, "--from", "2026-03-07", "--to", "2026-03-13")
         assert whole.result(900)["result"]["failed"] == []
         assert alone.result(900)["date"] == "2026-03-10"

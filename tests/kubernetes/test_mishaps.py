@@ -253,7 +253,7 @@ def test_a_shell_that_knows_of_no_cluster_changes_nothing(
         lambda: rollback(lab.lake, reason="bad", who="test", runtime=here),
         lambda: protocol.bring_live(lab.lake, here, live, lambda: None),
     ):
-        with pytest.raises(RefusedError, match="serves on Kubernetes, this process would serve from this machine"):
+        with pytest.raises(RefusedError, match="serves on Kubernetes, but this process would serve from this machine"):
             change()
     assert served(lab)["release"] == live == chosen_release()
     assert read_chain(lab.lake).interventions == ()

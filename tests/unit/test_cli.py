@@ -379,7 +379,7 @@ def test_a_bad_force_is_refused_before_anything_runs(call: Call, lake) -> None:
     assert code == 1
     assert "needs force_reason" in found["error"]
     code, found = call("run", "--date", "2026-03-02", "--force-decision", "promote", "--force-reason", "why")
-    assert "Give one of PROMOTE, HOLD, REJECT" in found["error"]
+    assert "Set it to one of PROMOTE, HOLD, REJECT" in found["error"]
 
 
 def test_impact_of_a_pipeline_that_has_not_run(call: Call, lake) -> None:

@@ -202,7 +202,7 @@ def test_a_new_holiday_makes_exactly_the_dates_stale_that_saw_it(lake: Lake, lan
 
     assert list(found) == concerned(edited, dates, {holiday})
     assert {day for day, one in found.items() if one.is_blocked} == {holiday}
-    assert found[holiday].reason == "it is a rest date by now: no run judges it again"
+    assert found[holiday].reason == "it is a rest date now: no run judges it again"
     assert stale_dates(with_calendar(own, **WORKDAYS, holidays=["2026-05-01"])) == {}
 
 
@@ -218,7 +218,7 @@ def test_a_decided_date_whose_history_no_longer_suffices_is_stale_and_blocked(la
     found = stale_dates(replace(own, pipeline=own.pipeline.model_copy(update={"training": training})))
     short = [begin, *days(date(2026, 3, 10), date(2026, 3, 12))]
     told = {day: (one.status, one.reason) for day, one in found.items()}
-    assert told == dict.fromkeys(short, (Status.BLOCKED, "its history no longer suffices: 4 of 5 days"))
+    assert told == dict.fromkeys(short, (Status.BLOCKED, "its history is no longer sufficient: 4 of 5 days"))
 
 
 def test_a_rest_date_that_gets_data_makes_exactly_the_later_dates_stale(lake: Lake, land: Any, nothing_else: None) -> None:

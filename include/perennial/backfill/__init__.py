@@ -1,1 +1,1 @@
-"""Backfills: planning, batches of dates, Airflow's API."""
+"""Backfills: plans, batches of dates and Airflow's API."""

@@ -1,4 +1,4 @@
-"""The choice that a backfill has about dates that ran before; apart, since the command line must stay light."""
+"""The choice of dates that a backfill runs again. A module of its own, because the command line must import little."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Again(StrEnum):
-    """Which dates that have run before run again."""
+    """The dates that run again although they have run before."""
 
     ALL = "all"
     FAILED = "failed"

@@ -1,4 +1,4 @@
-"""A client of Airflow's REST API: what the demo and the integration tests do is what a user could do with curl."""
+"""A client of Airflow's REST API. The demo and the integration tests use it; a user can do the same with curl."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from perennial.store.json_value import Json
 
 Query = Mapping[str, str | int | list[str]]
 Answer = dict[str, Any]
-"""A JSON object of Airflow's API, which its own page /docs describes."""
+"""A JSON object of Airflow's API. Airflow's page /docs describes it."""
 
 FINISHED = {"success", "failed"}
 PARSE_SECONDS = 180
 
 
 def dag_of(pipeline: str) -> str:
-    """Return the DAG of a pipeline, as dags/retrain.py names it."""
+    """Return the name of a pipeline's DAG, as in dags/retrain.py."""
     return f"retrain_{pipeline}"
 
 
@@ -31,8 +31,8 @@ class TaskState:
     """
     One task of a run.
 
-    :param index: names the copy of a mapped task (a candidate)
-    :param is_watched: a triggerer waits on its behalf
+    :param index: the name of the instance of a mapped task (a candidate)
+    :param is_watched: True if a triggerer waits for the task
     """
 
     task: str
@@ -49,7 +49,7 @@ class TaskState:
 
 
 class Backfill(TypedDict):
-    """Airflow's account of a backfill; `completed_at` is null until it has ended. One that was cancelled stays paused."""
+    """Airflow's record of a backfill. `completed_at` is null until it has ended. A cancelled backfill stays paused."""
 
     id: int
     from_date: str
@@ -59,12 +59,12 @@ class Backfill(TypedDict):
 
 
 class AirflowClient:
-    """Triggers runs and reads what came of them, as the user `admin`."""
+    """Trigger runs and read their results, as the user `admin`."""
 
     def __init__(self, url: str, password: str, user: str = "admin") -> None:
         self.url = url
         self._credentials = {"username": user, "password": password}
-        # The user's proxy must not see what the stack says to itself.
+        # Requests within the stack must not pass through the user's proxy.
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
     def __enter__(self) -> AirflowClient:
@@ -75,16 +75,16 @@ class AirflowClient:
         self._http.close()
 
     def wait_for_dag(self, dag_id: str, seconds: float = PARSE_SECONDS) -> None:
-        """Wait until Airflow has read the DAG."""
+        """Wait until Airflow has parsed the DAG."""
         deadline = time.monotonic() + seconds
         while self._get(f"/dags/{dag_id}", missing_ok=True) is None:
             if time.monotonic() > deadline:
                 errors = [error["stack_trace"] for error in (self._get("/importErrors") or {})["import_errors"]]
-                raise PerennialError(f"Airflow has not read the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
+                raise PerennialError(f"Airflow has not parsed the DAG {dag_id!r} after {seconds:.0f} s. {' '.join(errors)}")
             time.sleep(0.5)
 
     def is_paused(self, dag_id: str) -> bool:
-        """Tell whether the DAG's runs wait."""
+        """Return whether the DAG is paused."""
         return bool((self._get(f"/dags/{dag_id}") or {})["is_paused"])
 
     def unpause(self, dag_id: str) -> bool:
@@ -95,17 +95,17 @@ class AirflowClient:
         return was_paused
 
     def trigger(self, dag_id: str, conf: Json, run_id: str | None = None, logical_date: datetime | None = None) -> str:
-        """Trigger a manual run and return its id; Airflow's dialogue gives it a logical date, the present moment."""
+        """Trigger a manual run and return its id. Airflow's dialogue sets the logical date to the present moment."""
         run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat() if logical_date else None, "conf": conf}
         return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
-        """Mark a run as failed; what it does is ended."""
+        """Mark a run as failed, which also stops its tasks."""
         self._send("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
     def clear(self, dag_id: str, run_id: str, tasks: Sequence[str]) -> None:
-        """Clear some tasks of a run, with all that follow them: they run again."""
+        """Clear tasks of a run and all tasks downstream of them, so that they run again."""
         body: Json = {
             "dag_run_id": run_id,
             "task_ids": list(tasks),
@@ -119,7 +119,7 @@ class AirflowClient:
         """
         Create a backfill over the logical dates from `first` to `last` and return its id.
 
-        :param reprocess: what becomes of dates that have run: `none`, `failed` or `completed` run again
+        :param reprocess: the dates to run again: `none`, `failed` or `completed`
         """
         body: Json = {
             "dag_id": dag_id,
@@ -133,16 +133,16 @@ class AirflowClient:
 
     def open_backfill(self, dag_id: str) -> Backfill | None:
         """Return the backfill of a DAG that has not ended, or None."""
-        found = (self._get(f"/backfills?dag_id={dag_id}&order_by=-id&limit=20") or {})["backfills"]
-        return next((one for one in found if one["completed_at"] is None), None)
+        backfills = (self._get(f"/backfills?dag_id={dag_id}&order_by=-id&limit=20") or {})["backfills"]
+        return next((backfill for backfill in backfills if backfill["completed_at"] is None), None)
 
     def backfill_facts(self, backfill: int) -> Backfill:
-        """Return what Airflow says of a backfill."""
-        found: Backfill = self._checked(self._ask("GET", f"/api/v2/backfills/{backfill}"))
-        return found
+        """Return Airflow's record of a backfill."""
+        record: Backfill = self._check(self._ask("GET", f"/api/v2/backfills/{backfill}"))
+        return record
 
     def backfill_is_done(self, backfill: int) -> bool:
-        """Tell whether Airflow has declared a backfill ended."""
+        """Return whether Airflow has marked a backfill as completed."""
         return self.backfill_facts(backfill)["completed_at"] is not None
 
     def unpause_backfill(self, backfill: int) -> None:
@@ -150,17 +150,17 @@ class AirflowClient:
         self._send("PUT", f"/backfills/{backfill}/unpause")
 
     def logical_dates(self, dag_id: str, first: datetime, last: datetime, state: str) -> list[str]:
-        """Return the logical dates (ISO instants) from `first` to `last` of the runs in a state, at most a thousand."""
-        found: list[str] = []
+        """Return the logical dates (ISO instants) of the runs in a state, from `first` to `last`, at most a thousand."""
+        dates: list[str] = []
         for offset in range(0, 1000, 100):
             runs = self._runs_in(dag_id, first, last, state, limit=100, offset=offset)["dag_runs"]
-            found += [run["logical_date"] for run in runs]
+            dates += [run["logical_date"] for run in runs]
             if len(runs) < 100:
                 break
-        return found
+        return dates
 
     def count_runs(self, dag_id: str, first: datetime, last: datetime, *states: str) -> int:
-        """Return how many runs with logical dates from `first` to `last` are in one of the states."""
+        """Count the runs with logical dates from `first` to `last` that are in one of the states."""
         return int(self._runs_in(dag_id, first, last, *states, limit=1)["total_entries"])
 
     def _runs_in(self, dag_id: str, first: datetime, last: datetime, *states: str, limit: int, offset: int = 0) -> Answer:
@@ -173,7 +173,7 @@ class AirflowClient:
         return list((self._get(f"/dags/{dag_id}/dagRuns?order_by=-run_after&limit=100") or {})["dag_runs"])
 
     def backfill_runs(self, dag_id: str, *, order_by: str, limit: int) -> list[Answer]:
-        """Return the runs of backfills that succeeded, in an order such as `-duration`, at most `limit`."""
+        """Return successful runs of backfills, in an order such as `-duration`, at most `limit`."""
         query: Query = {"run_type": "backfill", "state": "success", "order_by": order_by, "limit": limit}
         return list((self._get(f"/dags/{dag_id}/dagRuns", params=query) or {})["dag_runs"])
 
@@ -183,7 +183,7 @@ class AirflowClient:
 
     def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
         """Return the tasks of a run."""
-        found = (self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100") or {})["task_instances"]
+        instances = (self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100") or {})["task_instances"]
         return [
             TaskState(
                 task=item["task_id"],
@@ -194,33 +194,33 @@ class AirflowClient:
                 try_number=item["try_number"],
                 is_watched=item["triggerer_job"] is not None,
             )
-            for item in found
+            for item in instances
         ]
 
     def running_tasks(self, dag_id: str, first: datetime, last: datetime) -> set[str]:
-        """Return the names of the tasks that are at work in runs with logical dates from `first` to `last`."""
+        """Return the names of the running tasks in runs with logical dates from `first` to `last`."""
         query: Query = {
             "state": "running",
             "limit": 100,
             "logical_date_gte": first.isoformat(),
             "logical_date_lte": last.isoformat(),
         }
-        found = self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances", params=query) or {}
-        return {item["task_id"] for item in found["task_instances"]}
+        answer = self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances", params=query) or {}
+        return {item["task_id"] for item in answer["task_instances"]}
 
     def wait(
         self, dag_id: str, run_id: str, seconds: float, on_change: Callable[[TaskState], None] = lambda _: None
     ) -> tuple[str, list[TaskState]]:
-        """Wait for the end of a run, telling of every change of a task's state; return its state and tasks."""
+        """Wait until a run ends, call `on_change` for each change of a task's state, and return its state and tasks."""
         deadline = time.monotonic() + seconds
         known: dict[tuple[str, int], str] = {}
         while True:
             state = self.run_state(dag_id, run_id)
             tasks = self.tasks(dag_id, run_id)
-            for one in tasks:
-                if known.get((one.task, one.map_index)) != one.state:
-                    known[one.task, one.map_index] = one.state
-                    on_change(one)
+            for task in tasks:
+                if known.get((task.task, task.map_index)) != task.state:
+                    known[task.task, task.map_index] = task.state
+                    on_change(task)
             if state in FINISHED:
                 return state, tasks
             if time.monotonic() > deadline:
@@ -230,8 +230,9 @@ class AirflowClient:
             time.sleep(0.5)
 
     def result(self, dag_id: str, run_id: str, task: str, map_index: int = -1) -> Answer | None:
-        """Return what a task returned, or None when it returned nothing."""
-        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}&deserialize=true"
+        """Return the return value of a task, or None if it has none."""
+        entries = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries"
+        path = f"{entries}/return_value?map_index={map_index}&deserialize=true"
         entry = self._get(path, missing_ok=True)
         return None if entry is None else entry["value"]
 
@@ -239,18 +240,18 @@ class AirflowClient:
         """Return the log of a task's last try."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task}/logs/{task.try_number}?map_index={task.map_index}"
         content = (self._get(path) or {}).get("content", [])
-        return "\n".join(_log_line(line) for line in content)
+        return "\n".join(_format_log_line(line) for line in content)
 
     def run_url(self, dag_id: str, run_id: str) -> str:
-        """Return the page of a run."""
+        """Return the URL of a run's page."""
         return f"{self.url}/dags/{dag_id}/runs/{run_id}"
 
     def backfills_url(self, dag_id: str) -> str:
-        """Return the page of a DAG's backfills."""
+        """Return the URL of the page of a DAG's backfills."""
         return f"{self.url}/dags/{dag_id}/backfills"
 
     def get(self, path: str) -> httpx.Response:
-        """Return the answer of any path of the API server, whatever it says."""
+        """Return the answer for any path of the API server, even if it is an error."""
         return self._http.get(path)
 
     def _login(self) -> None:
@@ -263,24 +264,24 @@ class AirflowClient:
         answer = self._ask("GET", f"/api/v2{path}", params=params)
         if missing_ok and answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        return dict(self._checked(answer))
+        return dict(self._check(answer))
 
     def _send(self, method: str, path: str, body: Json | None = None) -> Answer:
-        return dict(self._checked(self._ask(method, f"/api/v2{path}", json=body)))
+        return dict(self._check(self._ask(method, f"/api/v2{path}", json=body)))
 
     def _ask(self, method: str, path: str, *, json: Json | None = None, params: Query | None = None) -> httpx.Response:
         try:
             answer = self._http.request(method, path, json=json, params=params)
         except httpx.TransportError as error:
             raise UnreachableError(f"Airflow at {self.url} does not answer ({error}). See `make status`.") from error
-        if answer.is_server_error:  # its database may be gone
+        if answer.is_server_error:  # its database may be down
             raise UnreachableError(
                 f"Airflow at {self.url} cannot answer: {answer.status_code} {answer.text[:300]}. See `make status`."
             )
         return answer
 
     @staticmethod
-    def _checked(answer: httpx.Response) -> Any:
+    def _check(answer: httpx.Response) -> Any:
         if answer.is_error:
             raise PerennialError(
                 f"Airflow: {answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:500]}"
@@ -288,7 +289,7 @@ class AirflowClient:
         return answer.json()
 
 
-def _log_line(line: str | Answer) -> str:
+def _format_log_line(line: str | Answer) -> str:
     if isinstance(line, str):
         return line
     causes = [f"{cause['exc_type']}: {cause['exc_value']}" for cause in line.get("error_detail") or ()]

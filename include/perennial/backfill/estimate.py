@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from perennial.backfill.airflow_client import AirflowClient, TaskState
 
 SLOWEST_RUNS = 10
-"""Past runs that worked ahead, the longest first."""
+"""Number of past runs to read, the longest first: these computed a batch."""
 FASTEST_RUNS = 3
 
 
 def past_seconds(airflow: AirflowClient, dag_id: str, data_days: DataDays) -> tuple[dict[int, float], float]:
     """
-    Return what past runs of backfills took, in seconds: one that led a chunk by its number of dates, and one with nothing to do.
+    Return the durations of past runs of backfills in seconds: {dates of a batch: run that computed it}, run with nothing to do.
 
-    Without any the first is empty.
+    Without past runs, the first is empty.
     """
     ended = airflow.backfill_runs(dag_id, order_by="-duration", limit=SLOWEST_RUNS)
     led: dict[int, list[float]] = {}
@@ -31,18 +31,18 @@ def past_seconds(airflow: AirflowClient, dag_id: str, data_days: DataDays) -> tu
         plan = airflow.result(dag_id, run["dag_run_id"], "plan_run")
         if plan and plan["outcome"] == "done":
             dates = len(data_days.dates(date.fromisoformat(plan["date"]), date.fromisoformat(plan["until"])))
-            led.setdefault(dates, []).append(_worked(airflow.tasks(dag_id, run["dag_run_id"])))
-    # The shortest few: the others waited for one that led.
+            led.setdefault(dates, []).append(_sum_work(airflow.tasks(dag_id, run["dag_run_id"])))
+    # Only the shortest few runs: the others waited for the run that computed their batch.
     quick = [run["duration"] for run in airflow.backfill_runs(dag_id, order_by="duration", limit=FASTEST_RUNS)]
     return {dates: median(seconds) for dates, seconds in led.items()}, median(quick) if quick else 0.0
 
 
-def _worked(tasks: Sequence[TaskState]) -> float:
-    """Return the seconds that the tasks of a run took one after the other; what it waited for others, or paused, is not among them."""
+def _sum_work(tasks: Sequence[TaskState]) -> float:
+    """Return the seconds of work of a run's tasks in sequence, without the time that it waited for other runs or was paused."""
     longest: dict[str, float] = {}
-    for one in tasks:
-        if one.task != "plan_run":  # it waits for a run that leads
-            longest[one.task] = max(longest.get(one.task, 0.0), one.seconds or 0.0)
+    for task in tasks:
+        if task.task != "plan_run":  # plan_run waits for the run that computes the batch
+            longest[task.task] = max(longest.get(task.task, 0.0), task.seconds or 0.0)
     return sum(longest.values())
 
 
@@ -50,13 +50,13 @@ def expected_seconds(
     led: Mapping[int, float], quick: float, chunks: Collection[int], others: int, runs_at_once: int
 ) -> float | None:
     """
-    Return the expected seconds of a backfill, or None when no past run led a chunk and this one has some.
+    Return the expected seconds of a backfill, or None if it has batches but no past run computed one.
 
-    Between sizes that ran before, a chunk takes what lies between; a smaller one as long as the smallest, since most of that is
-    starting; a larger one more in proportion.
+    The time of a batch is interpolated between the sizes of past batches. A smaller batch takes as long as the smallest past one,
+    because most of that is start-up time. A larger batch takes proportionally longer than the largest past one.
 
-    :param chunks: the number of dates of each
-    :param others: dates that no chunk begins with
+    :param chunks: the number of dates of each batch
+    :param others: the number of dates that do not begin a batch
     """
     if chunks and not led:
         return None

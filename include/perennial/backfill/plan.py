@@ -1,4 +1,4 @@
-"""What a range of dates holds: what has landed, what is decided, and what a backfill of it would do. Reads only."""
+"""Plan a backfill: find the landed, decided and stale dates of a range, and the dates that would run. Reads only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from perennial.train.plan import split_of
 @dataclass(frozen=True, slots=True)
 class HistoryPlan:
     """
-    The dates with data of a backfill: `missing` have not landed from every source, `unchanged` have a decision that rests on what is
-    there, `stale` have one that does not, with the reason; `young` are analysed and have too little history to train.
+    The dates with data of a backfill.
 
-    :param rest: how many rest dates it passes over
+    `missing` dates have not landed from every source. `unchanged` dates have a decision on the present inputs. `stale` dates have
+    a decision on other inputs, with the reason. `young` dates are analysed, but have insufficient history to train.
+
+    :param rest: the number of rest dates that it skips
     """
 
     dates: tuple[date, ...]
@@ -39,7 +41,7 @@ class HistoryPlan:
     @property
     def again(self) -> list[date]:
         """Return the stale dates that can run again."""
-        return [day for day, one in self.stale.items() if not one.is_blocked]
+        return [day for day, freshness in self.stale.items() if not freshness.is_blocked]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the plan as JSON values."""
@@ -61,7 +63,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     """
     Plan a backfill from `first` to `last`, both included.
 
-    :param only_stale: only the dates whose decision is stale are to run again; those that this makes stale follow them
+    :param only_stale: run only the dates whose decision is stale. Dates that become stale because of these runs run afterwards
     """
     calendar = lake.pipeline.calendar
     if calendar.check(first) > calendar.check_begun(last, datetime.now(UTC)):
@@ -75,28 +77,29 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         raise calendar.refuse_rest(f"{first} to {last} are rest dates", first, last)
     missing = {*dates} - complete_dates(lake, dates)
     chain = read_chain(lake)
-    stale = {d: one for d, one in stale_dates(lake, first, last).items() if not calendar.data_days.rests(d)}
+    stale = {d: state for d, state in stale_dates(lake, first, last).items() if not calendar.data_days.rests(d)}
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
-    young = _young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
-    todo = {d for d, one in stale.items() if not one.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
+    young = _find_young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
+    todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
     newest = next((d for d in reversed(dates) if d not in missing and not lacks_history(lake, d)), None)
-    reaches = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
+    is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,
         missing=tuple(sorted(missing)),
         unchanged=unchanged,
         stale=stale,
         young=young,
-        chunks=tuple((one[0], one[-1]) for one in chunks(calendar, (d for d in dates if d in todo))),
-        deploys=newest if reaches else None,
+        chunks=tuple((batch[0], batch[-1]) for batch in chunks(calendar, (d for d in dates if d in todo))),
+        deploys=newest if is_deployed else None,
         rest=(last - first).days + 1 - len(dates),
     )
 
 
-def _young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
-    """Return the dates that have too little history, and of whose history nothing has landed that is not analysed yet."""
+def _find_young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
+    """Return the dates with insufficient history for which no landed date of the history still waits to be analysed."""
     features = lake.tables.state("features")
-    found = [d for d in undecided if features.get_complete(d) and split_of(lake, d).too_little]
-    history = {one for d in found for one in lake.pipeline.calendar.feature_dates(d) if features.get_complete(one) is None}
-    to_come = complete_dates(lake, history) if history else set()
-    return tuple(d for d in found if to_come.isdisjoint(lake.pipeline.calendar.feature_dates(d)))
+    calendar = lake.pipeline.calendar
+    young = [d for d in undecided if features.get_complete(d) and split_of(lake, d).too_little]
+    history = {day for d in young for day in calendar.feature_dates(d) if features.get_complete(day) is None}
+    waiting = complete_dates(lake, history) if history else set()
+    return tuple(d for d in young if waiting.isdisjoint(calendar.feature_dates(d)))

@@ -1,4 +1,4 @@
-"""The pointer to the release that serves: one object, moved by If-Match. Model servers follow it."""
+"""The pointer to the active release: one object, updated by compare-and-swap (If-Match). Model servers follow it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True)
 class Active:
     """
-    What the pointer says, and the ETag that names exactly this.
+    The content of the pointer, and the ETag of exactly this content.
 
-    `previous` is the last release that passed its soak before this one; `soaked` tells whether this one has. A deploy that was
-    killed between switch and soak leaves soaked=false, and the next one knows what to finish and where to go back to.
+    `previous` is the last release before this one that passed its soak; `soaked` is True once this one has passed.
+    A deploy that was killed between switch and soak leaves soaked=false. The next deploy then knows what to finish and which
+    release to go back to.
     """
 
     release: str | None
@@ -26,21 +27,21 @@ class Active:
     soaked: bool
     etag: str | None
     runtime: str | None = None
-    """Where it serves; None in pointers of before this was written down."""
+    """The runtime on which the release serves; None in pointers written before this field existed."""
 
     @property
     def good(self) -> str | None:
-        """Return the release to go back to: this one once it has passed its soak, else the one before."""
+        """Return the release to go back to: this one if it has passed its soak, else the previous one."""
         return self.release if self.soaked else self.previous
 
     @property
     def needed(self) -> set[str | None]:
-        """Return what must stay up: this one, and in its soak the one before."""
+        """Return the releases that must stay up: this one and, during its soak, the previous one."""
         return {self.release} if self.soaked else {self.release, self.previous}
 
 
 def read_active(lake: Lake) -> Active:
-    """Return the pointer; before the first release it names none."""
+    """Return the pointer; before the first release, it names no release."""
     stored = lake.objects.read(lake.layout.active)
     if stored is None:
         return Active(None, None, True, None)
@@ -53,13 +54,13 @@ def read_active(lake: Lake) -> Active:
 
 
 def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, soaked: bool, runtime: str) -> Active:
-    """Move the pointer if it still is what was read; else LostRaceError names the release that won."""
+    """Move the pointer if it has not changed since it was read; else raise LostRaceError with the release that won."""
     body = canonical_json({"format": FORMAT, "release": release, "previous": previous, "soaked": soaked, "runtime": runtime})
     etag = lake.objects.replace(lake.layout.active, body, was.etag)
     if etag is None:
         now = read_active(lake)
         raise LostRaceError(
-            f"Pipeline {lake.pipeline.name!r}: another deploy was first, release {now.release} is active now (wanted {release}). "
-            "Run it again if that is not what you want."
+            f"Pipeline {lake.pipeline.name!r}: another deploy was first: release {now.release} is active, expected {release}. "
+            f"Run the deploy again if you want release {release}."
         )
     return Active(release, previous, soaked, etag, runtime)

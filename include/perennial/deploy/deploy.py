@@ -1,4 +1,4 @@
-"""Deploy a date: release its champion with the newest lookups, behind a serve-check, and fall back when it fails."""
+"""Deploy a date: release its champion with the newest lookups after a serve-check, and fall back if the release fails."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SEE = "See docs/runbooks/release-failed.md."
 @dataclass(frozen=True, slots=True)
 class Deployed(Result):
     """
-    The release of a date, and what the steps of bringing it live showed.
+    The release of a date, and the measurements of its deployment.
 
-    :param reason: why it was skipped
-    :param released: the release; None: it was skipped
-    :param as_of: the midnight whose lookups it has
-    :param note: what is not plain about releasing this version on this date
+    :param reason: the reason for skipping the deploy
+    :param released: the release; None: the deploy was skipped
+    :param as_of: the midnight of its lookups
+    :param note: what is unusual about releasing this version on this date
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"serve_check", "switch_seconds", "soak"})
@@ -53,14 +53,14 @@ class Deployed(Result):
 
 def deploy(lake: Lake, day: date, runtime: Runtime) -> Deployed:
     """
-    Release champion(D) with the lookups of as_of(D), if D is the newest date; after HOLD and REJECT too.
+    Release champion(D) with the lookups of as_of(D), if D is the newest date. This includes dates with HOLD and REJECT.
 
-    Idempotent, and a killed one is finished by the next. A release that fails is recorded in the chain; its version is barred
-    unless it is the one that served before, and the champion that this leaves is released instead.
+    Idempotent: the next deploy finishes one that was killed. A failed release is recorded in the decision log, and its version is
+    barred unless the same version served before. The champion that remains is then released instead.
 
-    :raises ReleaseFailedError: what failed, and what serves now
-    :raises ReleaseUnprovenError: why it could not be judged; nothing is recorded, a rerun tries again
-    :raises EndpointMissingError: the release is active, but nothing follows the pointer
+    :raises ReleaseFailedError: the release failed; the error reports the cause and what serves now
+    :raises ReleaseUnprovenError: the release could not be judged; nothing is recorded, and a rerun tries again
+    :raises EndpointMissingError: the release is active, but no server follows the pointer
     """
     chain, active = read_chain(lake), read_active(lake)
     later = look_later(lake, chain, day)
@@ -82,7 +82,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> Deployed:
 
 
 def is_current(lake: Lake, day: date, runtime: Runtime) -> bool:
-    """Tell whether a deploy of `day` would change nothing: its release serves, or there is none to make. Reads no rows."""
+    """Return whether a deploy of `day` would change nothing: its release serves, or it would be skipped. Reads no rows."""
     chain = read_chain(lake)
     model, _ = _to_release(lake, chain, day)
     if model is None:
@@ -90,22 +90,22 @@ def is_current(lake: Lake, day: date, runtime: Runtime) -> bool:
     try:
         planned = plan_release(lake, chain, day, model).id
     except PerennialError as error:
-        log.info("The release of %s cannot be planned, deploy will say why: %s", day, error)
+        log.info("The release of %s cannot be planned; deploy will report the error: %s", day, error)
         return False
     active = read_active(lake)
     return active.release == planned and active.soaked and runtime.follows(planned)
 
 
 def _note(chain: Chain, later: Later, day: date) -> str:
-    """Say what is not plain about releasing this version on this date: a bar that it follows, later dates that do not count."""
-    refused = (f"{late} is later and {reason}, so {day} is the newest date" for late, reason in sorted(later.refused.items()))
+    """Describe what is unusual about releasing this version on this date: barred versions, and later dates that do not count."""
+    refused = (f"{late} is later but {reason}, so {day} is the newest date" for late, reason in sorted(later.refused.items()))
     untrained = later.describe_untrained()
-    young = f"later dates do not count ({untrained}), so {day} is the newest date" if untrained else ""
-    return "; ".join(part for part in (champion_of(chain, day).note, *refused, young) if part)
+    uncounted = f"later dates do not count ({untrained}), so {day} is the newest date" if untrained else ""
+    return "; ".join(part for part in (champion_of(chain, day).note, *refused, uncounted) if part)
 
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:
-    """Return the model to release, or None with the reason."""
+    """Return the model to release, or None and the reason."""
     return to_release(chain, read_active(lake), look_later(lake, chain, day), day)
 
 
@@ -121,9 +121,9 @@ def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> Steps:
 def _fall_back(
     lake: Lake, runtime: Runtime, plan: ReleasePlan, before: str | None, cause: ReleaseFailedError
 ) -> ReleaseFailedError:
-    """Record the failure, release the champion that it leaves, and return the error that tells all of it."""
+    """Record the failure, release the champion that remains, and return an error that reports all of this."""
     served = read_release(lake, before)["version"] if before else None
-    # A version that serves already did not get worse: its release failed, by its lookups or by the machine.
+    # A version that already serves did not get worse. Its release failed because of the lookups or the machine.
     barred = plan.model.version if plan.model.version != served else None
     chain = record_intervention(lake, plan.day, plan.id, barred, DEPLOY, str(cause))
     problems = [
@@ -137,16 +137,16 @@ def _fall_back(
             _release(lake, runtime, fallback)
             problems.append(f"version {model.version} serves instead, as release {fallback.id}")
         except ReleaseFailedError as error:
-            # Twice in a row points at the machine or the lookups rather than at the models: bar no more of them.
+            # Two failures in a row point to the machine or the lookups, not to the models. Bar no more models.
             record_intervention(lake, plan.day, fallback.id, None, DEPLOY, str(error))
-            problems.append(f"version {model.version} did not pass instead either: {error}")
+            problems.append(f"version {model.version}, tried instead, failed too: {error}")
         except PerennialError as error:
             problems.append(f"version {model.version} could not be released instead: {error}")
     return ReleaseFailedError(cause.what, problems, cause.remedy or SEE)
 
 
 def record_intervention(lake: Lake, day: date, release: str | None, barred: str | None, who: str, reason: str) -> Chain:
-    """Append an intervention to the chain."""
+    """Append an intervention to the decision log."""
     at = datetime.now(UTC).isoformat(timespec="microseconds")
     item = Intervention(day.isoformat(), release, barred, who, reason[:REASON_LENGTH], at)
     return update_chain(lake, lambda chain: intervene(chain, item))

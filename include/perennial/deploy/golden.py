@@ -1,8 +1,8 @@
 """
-Golden requests: raw records with the answers that a release must give, computed on the way that training goes.
+Golden requests: raw records with the answers that a release must give, computed in the same way as in training.
 
-The lookups are joined here with plain dictionaries, apart from the server's own code, so that the server is compared with
-something else than itself.
+The lookups are joined here with plain dictionaries and without the server's code, so that the check does not compare the server
+with itself.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Record = dict[str, JsonValue]
 Row = Mapping[str, str | float | date | None]
-"""A row of features; a time is a number of minutes, a boolean a bool."""
+"""A row of features. A time is a number of minutes, a boolean is a bool."""
 
 ROWS = 20
 UNSEEN = "~never seen~"
-"""A category that no data set has: too long for most, and with characters that codes do not use."""
+"""A category that occurs in no data set: it is too long for most, and has characters that codes do not use."""
 
 
 def golden_records(rows: Sequence[Row], inputs: Inputs, day: date) -> list[Record]:
     """
-    Return about twenty records spread over the holdout, and what never occurs there: unseen keys, and nulls where allowed.
+    Return about twenty records spread over the holdout, and records that never occur there: unseen keys, and nulls if allowed.
 
-    Today's rows may lack a field that an older champion needs; then a plain value of its type stands in.
+    If today's rows lack a field that an older champion needs, the record has a default value of its type.
     """
     step = max(1, len(rows) // ROWS)
     records = [_record(row, inputs, day) for row in rows[::step][:ROWS]]
@@ -53,14 +53,14 @@ def model_table(records: Sequence[Record], inputs: Inputs, lookups: Mapping[str,
     for name, field in inputs.request.items():
         columns[name] = pa.array([_column_value(record[name], field) for record in records], types[field.type])
     for name, lookup in lookups.items():
-        found = [lookup.rows.get(_key(record, lookup)) for record in records]
+        rows = [lookup.rows.get(_key(record, lookup)) for record in records]
         for index, value in enumerate(lookup.spec.values):
-            columns[f"{name}__{value}"] = pa.array([row[index] if row else None for row in found], pa.float64())
+            columns[f"{name}__{value}"] = pa.array([row[index] if row else None for row in rows], pa.float64())
     return pa.table(columns)
 
 
 def _key(record: Record, lookup: FrozenLookup) -> tuple[str, ...]:
-    """Return the key of a record; one with a null is shorter, so no row has it."""
+    """Return the lookup key of a record. A key with a null is shorter, so it matches no row."""
     return tuple(value for column in lookup.spec.key if isinstance(value := record[column], str))
 
 
@@ -69,7 +69,7 @@ def _record(row: Row, inputs: Inputs, day: date) -> Record:
 
 
 def _raw(value: Any, field: RequestField, day: date) -> Any:
-    """Return a features value as a caller would send it."""
+    """Return a value of the features as a caller would send it."""
     missing = value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
     if missing:
         plain = {"number": 0.0, "category": UNSEEN, "time": "00:00", "date": day.isoformat(), "boolean": False}

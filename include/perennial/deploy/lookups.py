@@ -1,4 +1,4 @@
-"""Lookups frozen into a release: the rows of as_of(D), as a file that is equal for equal content."""
+"""Lookups frozen into a release: the rows of as_of(D), in a file whose bytes depend only on its content."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ class FrozenLookup:
 
 
 def lookup_states(lake: Lake, day: date, as_of: date, inputs: Inputs) -> dict[str, TableState]:
-    """Return the tables of the lookups that a model needs for a release of `day`; each must hold the rows as of that midnight."""
+    """Return the lookup tables that a model needs for a release of `day`. Each must hold the rows of that as_of."""
     states = {}
     for name, spec in inputs.lookups.items():
-        today = lake.pipeline.inputs.lookups.get(name)
-        if today is None or today.key != spec.key or not set(spec.values) <= set(today.values):
+        present = lake.pipeline.inputs.lookups.get(name)
+        if present is None or present.key != spec.key or not set(spec.values) <= set(present.values):
             raise RefusedError(
                 f"Pipeline {lake.pipeline.name!r}, {day}: the champion needs lookup {name!r} with key {spec.key} and values "
-                f"{spec.values}, pipeline.yaml has {'none' if today is None else f'key {today.key} and values {today.values}'}",
+                f"{spec.values}, "
+                f"pipeline.yaml has {'none' if present is None else f'key {present.key} and values {present.values}'}",
                 remedy="Keep the lookup until a model without it is champion.",
             )
         states[name] = lake.tables.state(f"lookup_{name}")
@@ -48,7 +49,7 @@ def lookup_states(lake: Lake, day: date, as_of: date, inputs: Inputs) -> dict[st
 
 
 def freeze(state: TableState, as_of: date, spec: Lookup) -> FrozenLookup:
-    """Read one lookup's rows of one as_of. A null key never joins in SQL, so it has no place in the file."""
+    """Read the rows of one lookup at one as_of. A null key never joins in SQL, so the file leaves it out."""
     if state.metadata_location is None or state.snapshot_id is None:
         raise PerennialError(f"{state.name}: no snapshot to read as_of {as_of}. Run analyse first.")
     table = read_rows(state.metadata_location, state.snapshot_id, [as_of], [*spec.key, *spec.values], day_column="as_of")
@@ -60,7 +61,7 @@ def freeze(state: TableState, as_of: date, spec: Lookup) -> FrozenLookup:
         if None in key:
             continue
         if key in rows:
-            raise RefusedError(f"{state.name}, as_of {as_of}: the key {key} stands there twice")
+            raise RefusedError(f"{state.name}, as_of {as_of}: the key {key} occurs twice")
         rows[key] = [_number(value) for value in row[width:]]
     return FrozenLookup(spec, rows)
 

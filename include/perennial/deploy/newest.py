@@ -1,8 +1,8 @@
 """
-The newest date. Production follows it and no other, so that a backfill never replaces a newer model.
+The newest date. Only this date is deployed, so a backfill never replaces a newer model.
 
-A date is the newest when no later date is decided, and none has a complete drop that can be decided. Older dates do not wait for
-a date whose drop is refused, nor for one that training skips.
+A date is the newest if no later date has a decision, and no later date has a complete drop that can be decided. Older dates do
+not wait for a date whose drop is refused or whose training is skipped.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NO_DECISION = (
 @dataclass(frozen=True, slots=True)
 class Later:
     """
-    The drops that landed for dates after a certain one.
+    The drops that landed for dates after a given date.
 
     :param waiting: the newest of these dates that has landed from every source, is not refused and has enough history
     :param refused: the dates after `waiting` whose drop is refused, with the reason
-    :param untrained: the dates after `waiting` that have too little history to train, with the reason
+    :param untrained: the dates after `waiting` with insufficient history to train, with the reason
     """
 
     waiting: date | None = None
@@ -41,7 +41,7 @@ class Later:
     untrained: Mapping[date, str] = field(default_factory=dict)
 
     def describe_untrained(self) -> str:
-        """Name the newest date with too little history and the number of others: a feed that pauses leaves many."""
+        """Name the newest date with insufficient history and count the others, because a pausing feed leaves many."""
         if not self.untrained:
             return ""
         newest, more = max(self.untrained), len(self.untrained) - 1
@@ -52,12 +52,12 @@ def later_drops(lake: Lake, day: date) -> Later:
     """
     Return the drops of the dates after `day`.
 
-    A drop dated in the future is somebody's mistake: no run could take its place, and it would keep every deploy from happening.
+    A drop dated in the future is a mistake and is ignored. No run could decide it, so it would block every deploy.
     """
-    named = sorted(set.intersection(*(_landed(lake, source, day) for source in lake.pipeline.sources)), reverse=True)
+    landed = sorted(set.intersection(*(_landed_dates(lake, source, day) for source in lake.pipeline.sources)), reverse=True)
     refused: dict[date, str] = {}
     untrained: dict[date, str] = {}
-    for later in named:
+    for later in landed:
         if reason := refused_dates(lake, [later]).get(later):
             refused[later] = reason
         elif complete_dates(lake, [later]):
@@ -69,35 +69,36 @@ def later_drops(lake: Lake, day: date) -> Later:
 
 def lacks_history(lake: Lake, day: date) -> str | None:
     """
-    Return why training skips a landed date even once all that has landed is analysed, or None when it does not.
+    Return why training would skip a landed date even if everything that has landed were analysed, or None if it would not.
 
-    What has run so far plays no part, so the answer does not depend on the order of a backfill. A gap may still be filled: then
-    the date counts again.
+    The answer does not depend on what has run so far, nor on the order of a backfill. If a gap is filled later, the date counts
+    again.
     """
     calendar, features = lake.pipeline.calendar, lake.tables.state("features")
     dates = calendar.feature_dates(day)
-    kept = {d for d in dates if features.get(d) is not None}  # a drop that has left the landing zone is used as it was
+    # Features of a drop that was deleted from the landing zone are still used.
+    kept = {d for d in dates if features.get(d) is not None}
     history = (complete_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
     reason = calendar.split(day, history).too_little
-    return f"too little history to train, {reason}" if reason else None
+    return f"insufficient history to train, {reason}" if reason else None
 
 
 def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:
-    """Return why `day` is not the newest date (a later decision, or a later complete drop), or None when it is. Pure."""
+    """Return why `day` is not the newest date (a later decision or a later complete drop), or None if it is. Pure."""
     if chain.days and chain.days[-1] > day:
-        return f"{day} is not the newest date: {chain.days[-1]} is decided"
+        return f"{day} is not the newest date: {chain.days[-1]} has a decision"
     if later.waiting is not None and later.waiting > day:
         return f"{day} is not the newest date: {later.waiting} {NO_DECISION}"
     return None
 
 
 def look_later(lake: Lake, chain: Chain, day: date) -> Later:
-    """Return the drops after `day`; none are looked for where a later date is decided, which settles the question."""
+    """Return the drops after `day`. Skip the search if a later date has a decision, because that settles the question."""
     return Later() if chain.days and chain.days[-1] > day else later_drops(lake, day)
 
 
 def is_newest(lake: Lake, chain: Chain, day: date) -> bool:
-    """Tell whether a date is the newest."""
+    """Return whether a date is the newest."""
     return why_not_newest(chain, look_later(lake, chain, day), day) is None
 
 
@@ -105,30 +106,30 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
     """
     Return `day` while it may still land, else the newest date up to it that has landed from every source and is not refused.
 
-    When there is none, it is `day`, whose run then says what is missing.
+    If no date has, return `day`; its run then reports what is missing.
     """
     if now < min(deadlines(lake.pipeline, day).values()):
         return day
-    found = latest_complete(lake, day)
-    while found is not None and refused_dates(lake, [found]):
-        found = latest_complete(lake, found - DAY)
-    return found or day
+    newest = latest_complete(lake, day)
+    while newest is not None and refused_dates(lake, [newest]):
+        newest = latest_complete(lake, newest - DAY)
+    return newest or day
 
 
-def _landed(lake: Lake, source: str, after: date) -> set[date]:
+def _landed_dates(lake: Lake, source: str, after: date) -> set[date]:
     """Return the dates after `after` whose manifest is in the landing zone."""
     before, _, behind = lake.pipeline.sources[source].uri.partition("{date}")
     address = re.compile(re.escape(before) + "([0-9-]{10})" + re.escape(behind + FILE))
     calendar = lake.pipeline.calendar
     today = calendar.local_date(datetime.now(UTC))
     last = min(lake.pipeline.end or today, today)
-    found = set()
+    dates = set()
     for uri in lake.objects.list(before):
         if named := address.fullmatch(uri):
             try:
                 day = parse_date(named.group(1))
             except DateRefusedError:
-                continue  # a folder that only looks like a date holds no drop
+                continue  # a folder whose name only looks like a date holds no drop
             if after < day <= last and not calendar.data_days.rests(day):
-                found.add(day)
-    return found
+                dates.add(day)
+    return dates

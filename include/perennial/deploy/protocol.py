@@ -1,8 +1,8 @@
 """
-The release protocol, the same for every runtime: stage → serve-check → switch → soak → done, or back with the cause quoted.
+The release protocol, the same for every runtime: stage → serve-check → switch → soak → done, or back with an error.
 
-It can be killed at any point. What a killed one leaves is a pointer at the previous release, or at this one with soaked=false;
-the next run finishes from there.
+It can be killed at any point. The pointer then names the previous release, or this one with soaked=false, and the next run
+finishes from there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the steps of a release showed; None: it was not needed, since the release is live already."""
+    """The measurements of each step of a release; None: the step was not needed, because the release was already live."""
 
     serve_check: Numbers | None = None
     switch_seconds: float | None = None
@@ -44,21 +44,21 @@ class Steps:
 
 
 class SupersededError(PerennialError):
-    """Something newer came: a later date before the switch, or another release that was made active in the soak."""
+    """The release was superseded: by a later date before the switch, or by another release during the soak."""
 
 
 def bring_live(
     lake: Lake, runtime: Runtime, release: str, may_switch: Callable[[], str | None], *, judge_latency: bool = True
 ) -> Steps:
     """
-    Bring a built release live and return what each step showed.
+    Bring a built release live and return the measurements of each step.
 
-    `may_switch` is asked right before the switch, after the pointer was read: a reason means no.
+    `may_switch` is called just before the switch, after the pointer was read. It returns a reason not to switch, or None.
 
     :raises ReleaseFailedError: its version is to blame; the previous release serves
     :raises ReleaseUnprovenError: it could not be judged; the previous release serves
-    :raises SupersededError: something newer came
-    :raises EndpointMissingError: it is active, but nothing follows the pointer
+    :raises SupersededError: a later date or another release superseded it
+    :raises EndpointMissingError: it is active, but no server follows the pointer
     """
     golden = read_golden(lake, release)
     if not judge_latency:
@@ -79,8 +79,8 @@ def _bring_live(lake: Lake, runtime: Runtime, golden: Golden, active: Active, ma
         checked = _staged_check(lake, runtime, golden)
         was = read_active(lake)
         if reason := may_switch():
-            raise SupersededError(f"Release {release} was not switched to: {reason}")
-        # Another run of this date may have switched meanwhile; then this one only watches.
+            raise SupersededError(f"Did not switch to release {release}: {reason}")
+        # If another run of this date has switched already, this run only watches.
         active = (
             was if was.release == release else move(lake, was, release, way_back(lake, was), soaked=False, runtime=runtime.name)
         )
@@ -96,9 +96,9 @@ def _bring_live(lake: Lake, runtime: Runtime, golden: Golden, active: Active, ma
         raise
     except PerennialError as error:
         if active.soaked:
-            raise  # it was good, and there is nothing better to go back to
-        # Whatever it is, users must not be left between two releases.
-        raise _withdraw(lake, runtime, release, _as_failure(error)) from error
+            raise  # it passed its soak before, so no better release exists to go back to
+        # Go back after any error: users must not be left between two releases.
+        raise _go_back(lake, runtime, release, _as_failure(error)) from error
     now = _still_active(lake, release)
     if not now.soaked:
         move(lake, now, release, now.previous, soaked=True, runtime=runtime.name)
@@ -112,7 +112,7 @@ def _as_failure(error: PerennialError) -> ReleaseFailedError | ReleaseUnprovenEr
 
 
 def way_back(lake: Lake, was: Active) -> str | None:
-    """Return the last release that passed its soak and whose version nobody has barred since, or None."""
+    """Return the last release that passed its soak and whose version is not barred, or None."""
     chain = read_chain(lake)
     candidates = [name for name in (was.good, was.previous) if name is not None]
     return next((name for name in candidates if not is_barred(chain, read_release(lake, name)["version"])), None)
@@ -132,70 +132,72 @@ def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> Numbers:
         try:
             return serve_check(server, golden).facts()
         except (ReleaseFailedError, ReleaseUnprovenError) as error:
-            said = "the staged server's last lines:\n    " + "\n    ".join(runtime.staged_log())
-            raise _blame(lake, runtime, error, [*error.problems, said]) from error
+            lines = "the last lines of the staged server's log:\n    " + "\n    ".join(runtime.staged_log())
+            raise _blame(lake, runtime, error, [*error.problems, lines]) from error
     finally:
         runtime.unstage()
 
 
-def _withdraw(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedError | ReleaseUnprovenError) -> PerennialError:
-    """Return to the release before, users first: reports and the chain come after. Returns the error that says all of it."""
+def _go_back(lake: Lake, runtime: Runtime, release: str, cause: ReleaseFailedError | ReleaseUnprovenError) -> PerennialError:
+    """
+    Go back to the previous release and return an error that reports all of this.
+
+    Users come first: reports and the decision log are written afterwards.
+    """
     now = _still_active(lake, release)
     move(lake, now, now.previous, None, soaked=True, runtime=runtime.name)
     if now.previous is None:
-        said = "there is no release to go back to: nothing serves"
+        outcome = "there is no release to go back to: no release serves"
     else:
         try:
             runtime.switch(now.previous)
-            said = f"release {now.previous} serves again"
+            outcome = f"release {now.previous} serves again"
         except PerennialError as error:
-            said = f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
-    blamed = _blame(lake, runtime, cause, [*cause.problems, said])
+            outcome = f"release {now.previous} is active again, but the endpoint did not return to it: {error}"
+    blamed = _blame(lake, runtime, cause, [*cause.problems, outcome])
     if isinstance(blamed, ReleaseUnprovenError):
         return ReleaseWithdrawnError(blamed.what, blamed.problems, blamed.remedy)
     return blamed
 
 
 def refuse_elsewhere(lake: Lake, active: Active, runtime: Runtime) -> None:
-    """Refuse to release on this machine what users get from a cluster, unless that is said in so many words."""
+    """Refuse to serve on this machine what users get from a cluster, unless PERENNIAL_RUNTIME explicitly says so."""
     if (active.runtime, runtime.name) == ("kubernetes", "process") and get_settings().runtime is None:
         raise RefusedError(
-            f"Pipeline {lake.pipeline.name!r}: release {active.release} serves on Kubernetes, this process would serve from this "
-            f"machine: {describe_missing('runtime')}",
-            remedy="Set PERENNIAL_RUNTIME=kubernetes, and what docs/how-to/run-on-kubernetes.md lists; "
-            "PERENNIAL_RUNTIME=process if you mean to leave the cluster.",
+            f"Pipeline {lake.pipeline.name!r}: release {active.release} serves on Kubernetes, "
+            f"but this process would serve from this machine: {describe_missing('runtime')}",
+            remedy="Set PERENNIAL_RUNTIME=kubernetes and the settings that docs/how-to/run-on-kubernetes.md lists, "
+            "or PERENNIAL_RUNTIME=process to move off the cluster.",
         )
 
 
 def leftovers(lake: Lake, runtime: Runtime) -> list[str]:
-    """Return the releases that an interrupted deploy may have left; never one that serves or that users would go back to."""
-    found = runtime.leftovers()
-    needed = read_active(lake).needed if found else set()
-    return [release for release in found if release not in needed]
+    """Return releases that an interrupted deploy may have left, but never one that serves or that users would go back to."""
+    releases = runtime.leftovers()
+    needed = read_active(lake).needed if releases else set()
+    return [release for release in releases if release not in needed]
 
 
 def _sweep(lake: Lake, runtime: Runtime, release: str) -> None:
-    for left in leftovers(lake, runtime):
-        if left != release:
-            log.warning("Release %s was left by a deploy that was interrupted: it is removed", left)
-            runtime.remove(left)
+    for leftover in leftovers(lake, runtime):
+        if leftover != release:
+            log.warning("Removing release %s, which an interrupted deploy left", leftover)
+            runtime.remove(leftover)
 
 
 def _tidy(lake: Lake, runtime: Runtime, releases: set[str | None]) -> None:
-    """Take away those of the releases that serve nobody now, and that nobody would go back to."""
+    """Remove those of the releases that serve no one and that no one would go back to."""
     for release in releases - read_active(lake).needed - {None}:
         try:
             runtime.remove(str(release))
         except PerennialError as error:
-            log.warning("Release %s is left on the cluster, `perennial janitor` removes it: %s", release, error)
+            log.warning("Cannot remove release %s; `perennial janitor` removes it later: %s", release, error)
 
 
 def _still_active(lake: Lake, release: str) -> Active:
     now = read_active(lake)
     if now.release != release:
-        raise SupersededError(
-            f"Release {release} was replaced in its soak: {now.release or 'no release'} was made active meanwhile"
-        )
+        raise SupersededError(f"Release {release} was replaced during its soak: {now.release or 'no release'} is active now")
     return now
 
 
@@ -205,20 +207,20 @@ def _blame(
     """
     Return the failure with all its problems.
 
-    Slowness is the version's fault only where the release that serves keeps its own bound at this very time: else it is the
-    machine's, and with nothing to compare with nobody can tell.
+    Slowness is the version's fault only if the serving release is within its own limit at the same time.
+    Otherwise the machine may be slow. Without a serving release, there is nothing to compare with, so the check is inconclusive.
     """
     if not isinstance(cause, TooSlowError):
         return type(cause)(cause.what, problems, cause.remedy)
     serving = read_active(lake).release
     if serving is None:
-        excuse = "no release serves to compare with, so it may be the machine"
+        excuse = "the machine may be slow: no release serves, so there is nothing to compare with"
     else:
         try:
             serve_check(runtime.endpoint(), read_golden(lake, serving))
             return type(cause)(cause.what, problems, cause.remedy)
         except (ReleaseFailedError, ReleaseUnprovenError) as error:
-            excuse = f"it may be the machine, the release that serves fails the same check now: {error}"
+            excuse = f"the machine may be slow: the serving release fails the same check now: {error}"
     return ReleaseUnprovenError(
-        cause.what, [*problems, excuse], "Deploy again when the machine is calm, or raise deployment.p99_ms."
+        cause.what, [*problems, excuse], "Deploy again when the machine is less busy, or raise deployment.p99_ms."
     )

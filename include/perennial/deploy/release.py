@@ -1,4 +1,4 @@
-"""Releases: a champion's graph with the lookups of as_of(D), golden requests and their answers. Immutable, named by its inputs."""
+"""Releases: a champion's graph, the lookups of as_of(D), and golden requests with answers. Immutable, named by its inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ID = re.compile(r"(\d{4}-\d{2}-\d{2})-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """What a release of D is made of. Two plans with one id make the same release."""
+    """The inputs of a release of D. Two plans with one id build the same release."""
 
     id: str
     day: date
@@ -39,15 +39,15 @@ class ReleasePlan:
     lookups: Mapping[str, TableState]
     features: TableState
     asked: tuple[date, ...]
-    """The dates whose features the golden requests are taken from."""
+    """The dates from whose features the golden requests are taken."""
     decision: str
 
 
 def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: date | None = None) -> ReleasePlan:
     """
-    Plan the release of a model with the lookups of as_of(D). Cheap: states of tables, no rows.
+    Plan the release of a model with the lookups of as_of(D). Cheap: it reads table states, but no rows.
 
-    :param as_of: in place of as_of(D): the midnight of a release of D that was made before an edit of the calendar
+    :param as_of: overrides as_of(D): the midnight of a release of D that was built before an edit of the calendar
     """
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
@@ -55,10 +55,13 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
     states = lookup_states(lake, day, as_of, inputs)
     entry = chain.get(day)
     if entry is None:
-        raise PerennialError(f"Pipeline {lake.pipeline.name!r}: {day} has no decision to release from. Evaluate it first.")
-    digests = {name: found.digest for name, state in states.items() if (found := state.get(as_of))}
+        raise PerennialError(
+            f"Pipeline {lake.pipeline.name!r}: {day} has no decision, so it cannot be released. Run evaluate of {day} first."
+        )
+    digests = {name: partition.digest for name, state in states.items() if (partition := state.get(as_of))}
     features = lake.tables.state("features")
-    rows = {d: found.digest for d in lake.pipeline.calendar.feature_dates(day) if (found := features.get_complete(d))}
+    dates = lake.pipeline.calendar.feature_dates(day)
+    rows = {d: partition.digest for d in dates if (partition := features.get_complete(d))}
     asked = tuple(rows)[-lake.pipeline.training.holdout_days :]
     files: Json = {name: {"sha256": file["sha256"], "size": file["size"]} for name, file in manifest["files"].items()}
     key = make_key(
@@ -74,7 +77,11 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
-    """Write the release's files, then its manifest, once; return its id. What is there already is left as it is, what is lost comes back."""
+    """
+    Write the files of the release, then its manifest, each once, and return its id.
+
+    Existing files are kept; lost files are written again.
+    """
     uri = lake.layout.release(plan.id)
     if (stored := lake.objects.read(uri)) is not None:
         files = stored.json()["files"].values()
@@ -107,7 +114,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     body = canonical_json(manifest)
     if not lake.objects.create(uri, body) and lake.objects.read_existing(uri).body != body:
         raise OutcomeUnknownError(
-            f"Release {plan.id}: another run wrote other bytes under the same key. Compare {uri} and report it."
+            f"Release {plan.id}: another run wrote different bytes under the same fingerprint. Check {uri} and report it."
         )
     return plan.id
 
@@ -115,29 +122,29 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
 def read_release(lake: Lake, release: str) -> ReleaseManifest:
     """Return the manifest of a release."""
     if not _ID.fullmatch(release):
-        raise PerennialError(f"{release!r} is not the id of a release: expected a date, a dash and 12 hex digits")
+        raise PerennialError(f"{release!r} is not a valid release id: expected a date, a dash and 12 hex digits")
     body: ReleaseManifest = lake.objects.read_existing(lake.layout.release(release)).json()
     return body
 
 
 def release_date(release: str) -> date:
-    """Return the date that a release was made for."""
+    """Return the date of a release."""
     try:
         return date.fromisoformat(release[:10])
     except ValueError:
-        raise PerennialError(f"{release!r} is not the id of a release: expected a date, a dash and 12 hex digits") from None
+        raise PerennialError(f"{release!r} is not a valid release id: expected a date, a dash and 12 hex digits") from None
 
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
-    """Return the newest features that the champion was judged on or after: real rows to ask for."""
+    """Return real rows for golden requests: the newest features, from dates on or after the champion's holdout."""
     state = plan.features
     if state.metadata_location is None or state.snapshot_id is None:
         return []
     todays, row_key = lake.pipeline.inputs, lake.pipeline.row_key
-    same = [
+    shared = [
         name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type
     ]
-    columns = sorted({"date", *row_key, *same})
+    columns = sorted({"date", *row_key, *shared})
     table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
     rows: list[Row] = order_rows(table, row_key).table.to_pylist()
     return rows

@@ -1,4 +1,4 @@
-"""The way back by hand: bar what serves, and release the last version that is not barred. And the list to choose from."""
+"""Manual rollback: bar the serving version and release the last version that is not barred. List releases to choose from."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ LAST = 30
 @dataclass(frozen=True, slots=True)
 class RolledBack(Result):
     """
-    The release that serves after a rollback, and what the steps of bringing it live showed.
+    The release that serves after a rollback, and the measurements of its deployment.
 
-    :param previous: the release that served; `from` in JSON
+    :param previous: the release that served before; `from` in JSON
     :param barred: the versions that are barred
     """
 
@@ -45,13 +45,13 @@ class RolledBack(Result):
     soak: Numbers | None
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the result in values that JSON has."""
+        """Return the result as JSON values."""
         return {"from" if name == "previous" else name: value for name, value in Result.to_json(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRelease:
-    """A release in the list to choose from; `serves` tells whether it is the active one."""
+    """A release in the list to choose from. `serves` is True for the active release."""
 
     release: str
     date: str
@@ -64,22 +64,22 @@ class ListedRelease:
 
 def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtime: Runtime | None = None) -> RolledBack:
     """
-    Go back from the release that serves, and bar its version so that no later run brings it back.
+    Roll back the serving release, and bar its version so that no later run deploys it again.
 
-    Without `to` the last version that is not barred is released with the lookups of the same date. With `to` that very release
-    serves again, and every champion since its version is barred. Latency is not judged: a busy machine must not hold up the way
-    back. Can be repeated when it was interrupted.
+    Without `to`, the last version that is not barred is released with the lookups of the same date.
+    With `to`, exactly that release serves again, and every champion since its version is barred.
+    Latency is not judged, because a busy machine must not delay a rollback. An interrupted rollback can be repeated.
     """
     name = lake.pipeline.name
     if not reason.strip() or not who.strip():
-        raise RefusedError(f"Pipeline {name!r}: a rollback says who and why", remedy="Give a reason.")
+        raise RefusedError(f"Pipeline {name!r}: a rollback needs an author and a reason", remedy="Give a reason.")
     active = read_active(lake)
     runtime = runtime or open_runtime(lake.pipeline, lake.layout.space)
     refuse_elsewhere(lake, active, runtime)
     if active.release is None:
-        raise RefusedError(f"Pipeline {name!r}: no release serves, so there is nothing to go back from")
+        raise RefusedError(f"Pipeline {name!r}: no release serves, so there is nothing to roll back")
     if to == active.release and active.soaked:
-        raise RefusedError(f"Pipeline {name!r}: release {to} serves already")
+        raise RefusedError(f"Pipeline {name!r}: release {to} already serves")
     day = release_date(active.release)
     serves = read_release(lake, active.release)
     serving = serves["version"]
@@ -89,21 +89,19 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     wanted = read_release(lake, to)["version"] if to else None
     if wanted is not None and (by := barred_versions(chain).get(wanted)) is not None:
         raise RefusedError(
-            f"Pipeline {name!r}: release {to} is of version {wanted}, which {by.who} barred on {by.date}: {by.reason}",
-            remedy=_choice(lake),
+            f"Pipeline {name!r}: release {to} has version {wanted}, which {by.who} barred on {by.date}: {by.reason}",
+            remedy=_describe_choice(lake),
         )
     bars = _versions_to_bar(chain, day, serving, wanted)
-    left = champion_of(_barred(chain, day, bars), day).model
-    if left is None or (wanted is not None and left.version != wanted):
+    champion = champion_of(_bar(chain, day, bars), day).model
+    if champion is None or (wanted is not None and champion.version != wanted):
         raise RefusedError(
-            f"Pipeline {name!r}: after {', '.join(bars)} there is no version {wanted or ''} left to go back to".replace(
-                "  ", " "
-            ),
-            remedy=_choice(lake),
+            f"Pipeline {name!r}: without {', '.join(bars)} there is no version {wanted or ''} to go back to".replace("  ", " "),
+            remedy=_describe_choice(lake),
         )
-    # Planned before anything is barred: a rollback that finds no lookups changes nothing. An edit of the calendar may have moved
-    # as_of(D), and the lookups are to be those that serve.
-    plan = None if to else plan_release(lake, chain, day, left, as_of=date.fromisoformat(serves["as_of"]))
+    # Plan before barring anything, so that a rollback without lookups changes nothing. Use the as_of of the serving lookups,
+    # because an edit of the calendar may have moved as_of(D).
+    plan = None if to else plan_release(lake, chain, day, champion, as_of=date.fromisoformat(serves["as_of"]))
     for version in bars:
         if not is_barred(chain, version, day):
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
@@ -117,7 +115,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
         Outcome.DONE,
         previous=active.release if active.soaked else active.previous,
         released=release,
-        version=left.version,
+        version=champion.version,
         barred=bars,
         reason=reason,
         serve_check=steps.serve_check,
@@ -126,24 +124,24 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     )
 
 
-def _choice(lake: Lake) -> str:
-    """Say what there is to go back to; it reads releases, which only a refused rollback has time for."""
+def _describe_choice(lake: Lake) -> str:
+    """Name the releases to go back to. It reads releases, which takes time, so only a refused rollback calls it."""
     names = [item.release for item in list_releases(lake, 5) if not item.barred]
-    return f"`perennial releases {lake.pipeline.name}` lists what has served: {', '.join(names)}."
+    return f"`perennial releases {lake.pipeline.name}` lists all releases, for example {', '.join(names)}."
 
 
 def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
     """Return the newest releases, newest first: id, date, version, as_of, whether it is active, and its bar."""
     active, barred = read_active(lake), barred_versions(read_chain(lake))
     prefix = lake.layout.release("x").removesuffix("x.json")
-    written = sorted(lake.objects.listing(prefix), key=lambda one: one.at, reverse=True)
-    names = [one.uri.removeprefix(prefix).removesuffix(".json") for one in written]
-    found = []
+    written = sorted(lake.objects.listing(prefix), key=lambda item: item.at, reverse=True)
+    names = [item.uri.removeprefix(prefix).removesuffix(".json") for item in written]
+    releases = []
     for name in names[:last]:
         manifest = read_release(lake, name)
         bar = barred.get(manifest["version"])
         why = describe_bar(bar) if bar else ""
-        found.append(
+        releases.append(
             ListedRelease(
                 release=manifest["release"],
                 date=manifest["date"],
@@ -154,11 +152,11 @@ def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
                 why_barred=why,
             )
         )
-    return found
+    return releases
 
 
 def _is_unfinished(chain: Chain, active: Active, day: date, serving: str) -> bool:
-    """Tell whether a rollback made this release active and was killed in its soak: a person barred last, and another version."""
+    """Return whether a rollback to this release was killed in its soak: a person barred another version last."""
     if active.soaked or not chain.interventions:
         return False
     last = chain.interventions[-1]
@@ -166,16 +164,16 @@ def _is_unfinished(chain: Chain, active: Active, day: date, serving: str) -> boo
 
 
 def _versions_to_bar(chain: Chain, day: date, serving: str, wanted: str | None) -> list[str]:
-    """Return what serves and, on the way to a wanted version, every champion in between; a wanted version itself is not barred."""
+    """Return the serving version and, with a wanted version, every champion in between. The wanted version is not barred."""
     if wanted is None:
         return [serving]
     bars: list[str] = []
-    while (left := champion_of(_barred(chain, day, bars), day).model) is not None and left.version != wanted:
-        bars.append(left.version)
+    while (champion := champion_of(_bar(chain, day, bars), day).model) is not None and champion.version != wanted:
+        bars.append(champion.version)
     return bars if serving in bars or serving == wanted else [serving, *bars]
 
 
-def _barred(chain: Chain, day: date, versions: list[str]) -> Chain:
+def _bar(chain: Chain, day: date, versions: list[str]) -> Chain:
     for version in versions:
         chain = intervene(chain, Intervention(day.isoformat(), None, version, "", "", ""))
     return chain

@@ -1,4 +1,4 @@
-"""Asking a model server what a release must answer: golden requests within 1e-5, and how long they take."""
+"""Check a model server: it must answer golden requests within 1e-5 of the expected answers, and fast enough."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Numbers = dict[str, float | int]
 
 
 class TooSlowError(ReleaseFailedError):
-    """More requests took longer than the bound than chance allows."""
+    """More requests exceeded the latency limit than chance can explain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Golden:
 
 @dataclass(slots=True)
 class Observed:
-    """What a round of requests showed."""
+    """The latencies and errors of a round of requests."""
 
     latencies_ms: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def facts(self) -> Numbers:
-        """Return the numbers that a report keeps."""
+        """Return the numbers for a report."""
         ordered = sorted(self.latencies_ms)
         at = {
             name: ordered[min(len(ordered) - 1, int(len(ordered) * share))]
@@ -60,46 +60,47 @@ class Observed:
 
 def serve_check(server: httpx.Client, golden: Golden) -> Observed:
     """
-    Ask all golden requests at once, then one by one for the latency.
+    Send all golden requests at once, then one by one to measure the latency.
 
-    The latency is the one that the server states, where it does: the way to a staged server, through an API server for example,
-    is not the release's.
+    Use the latency that the server reports, if it does.
+    The path to a staged server, for example through an API server, is not part of the release.
 
-    :raises ReleaseFailedError: the answers that differ; TooSlowError when only the latency is wrong
-    :raises ReleaseUnprovenError: the server does not answer, or not from this release
+    :raises ReleaseFailedError: answers differ; TooSlowError if only the latency is too high
+    :raises ReleaseUnprovenError: the server does not answer, or answers with another release
     """
     with server as client:
         problems, _ = _ask(client, golden, range(len(golden.records)))
         if problems:
-            raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", _quoted(problems))
+            raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", _shorten(problems))
         for index in range(WARM_UP):
             _ask(client, golden, [index % len(golden.records)])
         observed = Observed()
         for index in range(REQUESTS):
             _observe(client, golden, index % len(golden.records), observed)
-    return _judged(observed, golden, "serve-check")
+    return _judge(observed, golden, "serve-check")
 
 
 def soak(server: httpx.Client, golden: Golden, seconds: float) -> Observed:
     """
-    Ask the endpoint gently for a while, as users do; raises like serve_check, and as soon as it is sure: users wait meanwhile.
+    Send requests to the endpoint at a gentle rate for a while. Raise the errors of serve_check.
 
-    The latency is looked at after each request, so that its chance to refuse a good release is shared out among all of them.
+    It raises as soon as it is certain, because users are waiting.
+    The latency is checked after each request, so the probability of failing a good release is divided by the number of checks.
     """
     observed = Observed()
     deadline = time.monotonic() + seconds
-    looks = 1 + math.ceil(seconds / PAUSE_SECONDS)
+    checks = 1 + math.ceil(seconds / PAUSE_SECONDS)
     server.timeout = httpx.Timeout(SOAK_ANSWER_SECONDS)
     index = 0
     with server as client:
         while True:
             _observe(client, golden, index % len(golden.records), observed)
             index += 1
-            is_sure = observed.errors or too_slow(observed.latencies_ms, golden.p99_ms, CHANCE / looks)
+            is_sure = observed.errors or too_slow(observed.latencies_ms, golden.p99_ms, CHANCE / checks)
             if is_sure or time.monotonic() >= deadline:
                 break
             time.sleep(PAUSE_SECONDS)
-    return _judged(observed, golden, "soak")
+    return _judge(observed, golden, "soak")
 
 
 def _observe(client: httpx.Client, golden: Golden, index: int, observed: Observed) -> None:
@@ -108,26 +109,26 @@ def _observe(client: httpx.Client, golden: Golden, index: int, observed: Observe
     observed.latencies_ms.append(latency_ms)
 
 
-def _judged(observed: Observed, golden: Golden, what: str) -> Observed:
+def _judge(observed: Observed, golden: Golden, what: str) -> Observed:
     if observed.errors:
         failed = f"{len(observed.errors)} of {len(observed.latencies_ms)} requests failed"
-        raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", _quoted(observed.errors))
+        raise ReleaseFailedError(f"Release {golden.release}: {what}, {failed}", _shorten(observed.errors))
     if slow := too_slow(observed.latencies_ms, golden.p99_ms):
-        raise TooSlowError(f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the bound.")
+        raise TooSlowError(f"Release {golden.release}: {what}, {slow}", remedy="deployment.p99_ms in pipeline.yaml is the limit.")
     return observed
 
 
-def _quoted(problems: Sequence[str]) -> list[str]:
-    """Return the first few problems: there is more to say about a failed release than which requests differ."""
+def _shorten(problems: Sequence[str]) -> list[str]:
+    """Return the first few problems, because the error of a failed release has more to report than differing requests."""
     more = len(problems) - MAX_QUOTED
     return [*problems[:MAX_QUOTED], *([f"and {more} more requests"] if more > 0 else [])]
 
 
 def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[list[str], float]:
     """
-    Send some golden records in one request; return what is wrong with the answer, and its latency in ms.
+    Send golden records in one request, and return the problems of the answer and its latency in ms.
 
-    No answer, or one of another release, says nothing about this one.
+    No answer, or an answer of another release, is inconclusive.
     """
     asked = f"golden requests {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"golden request {indices[0]}"
     started = time.perf_counter()
@@ -139,28 +140,28 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[
     passed_ms = (time.perf_counter() - started) * 1000
     serving = answer.headers.get(RELEASE_HEADER)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or serving != golden.release:
-        reason = f"HTTP {answer.status_code} by release {serving}: {answer.text[:300]}"
+        reason = f"HTTP {answer.status_code} from release {serving}: {answer.text[:300]}"
         raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason])
-    return _wrong(answer, golden, indices, asked), _stated_ms(answer) or passed_ms
+    return _find_problems(answer, golden, indices, asked), _reported_ms(answer) or passed_ms
 
 
-def _wrong(answer: httpx.Response, golden: Golden, indices: Sequence[int], asked: str) -> list[str]:
+def _find_problems(answer: httpx.Response, golden: Golden, indices: Sequence[int], asked: str) -> list[str]:
     if answer.status_code != httpx.codes.OK:
         return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
     try:
-        found = [float(item["probability"]) for item in answer.json()["predictions"]]
+        probabilities = [float(item["probability"]) for item in answer.json()["predictions"]]
     except (ValueError, KeyError, TypeError) as error:
         return [f"{asked}: not the answer of a model server ({type(error).__name__}: {error}): {answer.text[:200]}"]
-    if len(found) != len(indices):
-        return [f"{asked}: {len(found)} answers for {len(indices)} records"]
+    if len(probabilities) != len(indices):
+        return [f"{asked}: {len(probabilities)} answers for {len(indices)} records"]
     return [
-        f"golden request {index}: probability {ours:.6f}, expected {golden.probabilities[index]:.6f}, for {golden.records[index]}"
-        for index, ours in zip(indices, found, strict=True)
-        if not math.isclose(ours, golden.probabilities[index], rel_tol=0, abs_tol=TOLERANCE)
+        f"golden request {index}: probability {p:.6f}, expected {golden.probabilities[index]:.6f}, for {golden.records[index]}"
+        for index, p in zip(indices, probabilities, strict=True)
+        if not math.isclose(p, golden.probabilities[index], rel_tol=0, abs_tol=TOLERANCE)
     ]
 
 
-def _stated_ms(answer: httpx.Response) -> float | None:
-    """Return how long the server says that it took (Server-Timing, in ms)."""
-    found = re.search(r"(?:^|,)\s*app;dur=([0-9.]+)", answer.headers.get("server-timing", ""))
-    return float(found[1]) if found else None
+def _reported_ms(answer: httpx.Response) -> float | None:
+    """Return the duration that the server reports (Server-Timing, in ms), or None."""
+    timing = re.search(r"(?:^|,)\s*app;dur=([0-9.]+)", answer.headers.get("server-timing", ""))
+    return float(timing[1]) if timing else None

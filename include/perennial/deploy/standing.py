@@ -1,7 +1,8 @@
 """
-Where a pipeline stands: its champion, what is barred, what serves, and why that is behind. Derived once, for all who speak of it.
+The state of a pipeline: its champion, the barred versions, the active release, and why that release is behind.
 
-`standing` and `to_release` are pure; `read_standing` reads what they need.
+Every command, page and task reports this state from here.
+`standing` and `to_release` are pure; `read_standing` reads their inputs.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from perennial.evaluate.champions import Champion, barred_versions, champion_of,
 from perennial.lake.lake import Lake
 
 MAX_BARS = 3
-_AT_WORK = "its deploy is still running, or was interrupted: in that case run"
+_AT_WORK = "its deploy is still running or was interrupted; if it was interrupted, run"
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """
-    What decisions, interventions, pointer and landed drops amount to.
+    The state that follows from decisions, interventions, pointer and landed drops.
 
-    :param champion: of the last decided date; None: no date is decided
-    :param barred: every version that is barred, the newest bar first
-    :param release: the active release, and its version
+    :param champion: the champion of the last decided date; None: no date has a decision
+    :param barred: all interventions that bar a version, the newest first
+    :param release: the active release; `version` is its model version
     :param later: the drops after the last decided date
     :param behind: why the active release is not that of the last decided date; empty: it is
     """
@@ -41,14 +42,14 @@ class Standing:
     behind: str
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return what a person reads about it, by name."""
-        found = self.champion
+        """Return the lines of a status report as (name, text)."""
+        champion = self.champion
         more = len(self.barred) - MAX_BARS
         later = self.later
         waits = f"{later.waiting} {NO_DECISION}" if later.waiting else ""
         untrained = later.describe_untrained()
-        named = [
-            ("champion", f"{found.version or 'none'}: {found.why}" if found else "none yet"),
+        lines = [
+            ("champion", f"{champion.version or 'none'}: {champion.why}" if champion else "none yet"),
             *(("barred", describe_bar(item)) for item in self.barred[:MAX_BARS]),
             ("barred", f"and {more} more: `perennial decisions` lists them" if more > 0 else ""),
             *(("refused", f"{day}: {reason}. It is not the newest date") for day, reason in sorted(later.refused.items())),
@@ -56,12 +57,12 @@ class Standing:
             ("waits", waits),
             ("behind", "" if waits and self.behind.endswith(waits) else self.behind),
         ]
-        return [(name, text) for name, text in named if text]
+        return [(name, text) for name, text in lines if text]
 
 
 def standing(chain: Chain, active: Active, version: str | None, later: Later) -> Standing:
     """
-    Return where a pipeline stands.
+    Return the state of a pipeline.
 
     :param version: the version of the active release
     :param later: the drops after the last decided date
@@ -78,7 +79,7 @@ def standing(chain: Chain, active: Active, version: str | None, later: Later) ->
 
 
 def read_standing(lake: Lake) -> Standing:
-    """Read where a pipeline stands. No rows are read."""
+    """Read the state of a pipeline, without reading rows."""
     chain, active = read_chain(lake), read_active(lake)
     version = read_release(lake, active.release)["version"] if active.release else None
     later = look_later(lake, chain, chain.days[-1]) if chain.days else Later()
@@ -86,7 +87,7 @@ def read_standing(lake: Lake) -> Standing:
 
 
 def to_release(chain: Chain, active: Active, later: Later, day: date) -> tuple[Model | None, str]:
-    """Return the model that a deploy of `day` releases, or None with the reason."""
+    """Return the model that a deploy of `day` releases, or None and the reason."""
     if reason := why_not_newest(chain, later, day):
         return None, reason
     if chain.get(day) is None:
@@ -98,13 +99,13 @@ def to_release(chain: Chain, active: Active, later: Later, day: date) -> tuple[M
 
 
 def _why_behind(chain: Chain, champion: Champion, active: Active, version: str | None, later: Later) -> str:
-    """Return why the last decided date is not what serves, or '' when it is or has no champion to release."""
+    """Return why the last decided date does not serve; '' if it serves, or has no champion to release."""
     last = champion.day
-    # A run of the last date deploys nothing while a later one waits.
+    # A run of the last date deploys nothing while a later date waits.
     to_run = f"{later.waiting}" if later.waiting else f"{last} again"
     if version is not None and version in barred_versions(chain, last):
         item = barred_versions(chain, last)[version]
-        return f"release {active.release} is active, though {describe_bar(item)}. Run `perennial rollback` again, or run {to_run}"
+        return f"release {active.release} is active, but {describe_bar(item)}. Run `perennial rollback` again, or run {to_run}"
     if champion.model is None:
         return ""
     if active.release and release_date(active.release) == last and version == champion.version:

@@ -1,9 +1,9 @@
 """
-How sure a difference between two models is: a studentised bootstrap over days, paired row by row. Pure.
+A confidence interval for the difference between two models: a studentised bootstrap over days, paired row by row. Pure.
 
-A statistic is a smooth function of day weights (how often each day was drawn). It returns, for each set of weights, its
-estimate and its influence by day, from which the standard error follows: sqrt(D / (D - 1) * sum of squared influences).
-Rows of one day share weather and traffic, so the day, not the row, is what is drawn. See docs/adr/0006-the-promotion-gate.md.
+A statistic is a smooth function of day weights (the number of times that each day was drawn). For each set of weights it
+returns its estimate and its influence by day. The standard error is sqrt(D / (D - 1) * sum of squared influences).
+Rows of one day share weather and traffic, so we draw days, not rows. See docs/adr/0006-the-promotion-gate.md.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Statistic = Callable[[Floats], tuple[Floats, Floats]]
 ROUNDS = 4000
 CONFIDENCE = 0.90
 NO_SPREAD = 1e-12
-"""A standard error this small is rounding noise of equal days."""
+"""Maximum standard error that counts as zero: it is rounding noise of equal days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its two-sided interval; a bound that the data cannot give is infinite."""
+    """An estimate with its two-sided interval. A bound that the data cannot give is infinite."""
 
     low: float
     mid: float
@@ -48,7 +48,8 @@ def auc_difference(wins: Floats, positives: Floats, negatives: Floats) -> Statis
     """
     Return the statistic 'difference of ROC AUC over all rows'.
 
-    :param wins: (days, days); how many more pairs (positive of day i, negative of day j) the one model orders right
+    :param wins: (days, days); the number of pairs (positive of day i, negative of day j) that one model orders correctly, minus
+        the number of the other model
     :param positives: positives of each day
     :param negatives: negatives of each day
     """
@@ -64,7 +65,7 @@ def auc_difference(wins: Floats, positives: Floats, negatives: Floats) -> Statis
 
 
 def ordered_pairs(y: NDArray[np.integer], p: Floats, day: NDArray[np.int_], days: int) -> Floats:
-    """Return (days, days): pairs (positive of day i, negative of day j) that `p` orders right; a tie counts one half."""
+    """Count the pairs (positive of day i, negative of day j) that `p` orders correctly: (days, days). A tie counts one half."""
     wins = np.zeros((days, days))
     positives = [p[(day == i) & (y == 1)] for i in range(days)]
     for j in range(days):
@@ -80,8 +81,8 @@ def interval(statistic: Statistic, days: int, seed: int, rounds: int = ROUNDS, c
     """
     Return the studentised bootstrap interval of a statistic over `days` days.
 
-    One day tells nothing about spread: both bounds are infinite. Equal days have no spread: both bounds are the estimate. A
-    draw in which the statistic is undefined (no positive drawn) counts against whoever wants a tight bound.
+    One day says nothing about spread, so both bounds are infinite. Equal days have no spread, so both bounds are the estimate.
+    A draw in which the statistic is undefined (no positive drawn) widens the interval on both sides.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         estimates, influences = statistic(np.ones((1, days)))

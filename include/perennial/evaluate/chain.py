@@ -1,8 +1,8 @@
 """
-The chain of decisions and interventions, in order of date: which model version each date was judged against and left. Pure.
+The decision log: decisions and interventions by date, with the incumbent and the champion of each date. Pure.
 
-Dates enter in any order. Everything asked of the chain is a function of the set of its entries, never of the order in which
-they were written: the incumbent of D comes from entries strictly before D, with the versions barred before D left out.
+Dates enter in any order. Every answer depends only on the set of entries, never on the order in which they were written: the
+incumbent of D comes from entries strictly before D, without the versions barred before D.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from perennial.store.json_value import JsonValue
 
 FORMAT = 1
 DEPLOY = "deploy"
-"""Who intervened when it was no person: a deploy whose release failed."""
+"""The author of an intervention that no person made: a deploy whose release failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The current decision of one date. `key` names what it rests on; `champion` is what it leaves."""
+    """The current decision of one date. `key` is the fingerprint of its inputs; `champion` is the champion after it."""
 
     decision: str
     uri: str
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """A release that failed or was rolled back, and the version that no later date may release or be judged against."""
+    """A failed or rolled-back release, and the barred version: no later date may release it or be judged against it."""
 
     date: str
     release: str | None
@@ -69,36 +69,38 @@ class Chain:
 
     @property
     def days(self) -> list[date]:
-        """Return every decided date, in order."""
+        """Return all decided dates, in order."""
         return sorted(date.fromisoformat(day) for day in self.entries)
 
 
 def incumbent(chain: Chain, day: date) -> Model | None:
-    """Return the version that a run of `day` is judged against: what the dates strictly before it leave."""
+    """Return the version that challengers of `day` are judged against: the champion of the dates strictly before it."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _left(_newest_first(chain, day.isoformat(), inclusive=False), barred)
+    return _first_allowed(_newest_first(chain, day.isoformat(), inclusive=False), barred)
 
 
 def anchor(chain: Chain, day: date) -> Model | None:
-    """Return the last version before `day` that set an anchor and is not barred: small allowed losses add up from there."""
+    """Return the last version before `day` that set an anchor and is not barred. Small allowed losses add up from there."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _left((entry for entry in _newest_first(chain, day.isoformat(), inclusive=False) if entry.sets_anchor), barred)
+    return _first_allowed(
+        (entry for entry in _newest_first(chain, day.isoformat(), inclusive=False) if entry.sets_anchor), barred
+    )
 
 
 def is_barred(chain: Chain, version: str, day: date = date.max) -> bool:
-    """Tell whether a version is barred on a date; without one, whether it is barred at all."""
+    """Return whether a version is barred on a date; without a date, whether it is barred on any date."""
     return version in _barred(chain, day.isoformat(), inclusive=True)
 
 
 def enter(chain: Chain, day: date, entry: Entry) -> Chain:
-    """Return the chain with the decision of a date entered or replaced, and later ones marked where they now rest on another."""
+    """Enter or replace the decision of a date, and mark later decisions whose incumbent or anchor changes as stale."""
     before = chain.get(day)
     revised = replace(entry, revision=before.revision + 1 if before else 1, stale=False)
     return _mark_stale(replace(chain, entries={**chain.entries, day.isoformat(): revised}))
 
 
 def intervene(chain: Chain, intervention: Intervention) -> Chain:
-    """Return the chain with an intervention appended; later decisions that rest on the barred version become stale."""
+    """Append an intervention, and mark later decisions that depend on the barred version as stale."""
     return _mark_stale(replace(chain, interventions=(*chain.interventions, intervention)))
 
 
@@ -114,11 +116,11 @@ def to_json(chain: Chain) -> dict[str, JsonValue]:
 def from_json(stored: Mapping[str, Any]) -> Chain:
     """Read the stored form."""
     if stored.get("format") != FORMAT:
-        raise ValueError(f"chain of decisions: format {stored.get('format')!r}, expected {FORMAT}")
+        raise ValueError(f"decision log: format {stored.get('format')!r}, expected {FORMAT}")
     entries = {}
     for day, item in stored["entries"].items():
-        left = item["champion"]
-        entries[day] = Entry(**{**item, "champion": Model(**left) if left else None})
+        champion = item["champion"]
+        entries[day] = Entry(**{**item, "champion": Model(**champion) if champion else None})
     return Chain(entries, tuple(Intervention(**item) for item in stored["interventions"]))
 
 
@@ -127,29 +129,29 @@ def _barred(chain: Chain, day: str, *, inclusive: bool) -> set[str]:
 
 
 def _newest_first(chain: Chain, day: str, *, inclusive: bool) -> list[Entry]:
-    """Return the entries before `day`, or up to it."""
+    """Return the entries before `day` (or up to and including it), newest first."""
     names = (name for name in chain.entries if name < day or (inclusive and name == day))
     return [chain.entries[name] for name in sorted(names, reverse=True)]
 
 
-def _left(newest_first: Iterable[Entry], barred: set[str]) -> Model | None:
+def _first_allowed(newest_first: Iterable[Entry], barred: set[str]) -> Model | None:
     """Return the first champion that is not barred."""
     return next((entry.champion for entry in newest_first if entry.champion and entry.champion.version not in barred), None)
 
 
 def _mark_stale(chain: Chain) -> Chain:
     """
-    Mark each decision whose incumbent or anchor is no longer the one it was judged against.
+    Mark each decision whose incumbent or anchor has changed since it was judged.
 
-    One pass over the dates: asked of the chain for each of them, a long history would cost its square.
+    One pass over the dates. Calling `incumbent` and `anchor` for each date would take quadratic time.
     """
     entries: dict[str, Entry] = {}
     before: list[Entry] = []
     anchors: list[Entry] = []
     for name, entry in sorted(chain.entries.items()):
         barred = _barred(chain, name, inclusive=False)
-        found = _left(reversed(before), barred), _left(reversed(anchors), barred)
-        now = tuple(model.version if model else None for model in found)
+        opponents = _first_allowed(reversed(before), barred), _first_allowed(reversed(anchors), barred)
+        now = tuple(model.version if model else None for model in opponents)
         entries[name] = replace(entry, stale=now != (entry.incumbent, entry.anchor))
         before.append(entry)
         if entry.sets_anchor:

@@ -1,4 +1,4 @@
-"""The chain's head in S3: one object, moved by If-Match, so that concurrent runs end with one winner."""
+"""The decision log in S3: one object, updated by compare-and-swap (If-Match), so that one of several concurrent runs wins."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from perennial.store.objects import Stored
 
 
 def read_chain(lake: Lake) -> Chain:
-    """Return the chain as it stands now; a pipeline without decisions has an empty one."""
+    """Return the present decision log; it is empty for a pipeline without decisions."""
     return _parse(lake, lake.objects.read(lake.layout.chain))
 
 
 def update_chain(lake: Lake, change: Callable[[Chain], Chain]) -> Chain:
-    """Apply `change` to the chain and return what stands then; see `move_head`. Raise LostRaceError when others always were first."""
+    """
+    Apply `change` to the decision log and return the new log; see `move_head`.
+
+    Raise LostRaceError if other runs won every attempt.
+    """
     changed = heads.move_head(lake.objects, lake.layout.chain, lambda stored: _parse(lake, stored), to_json, change)
     if changed is None:
         raise LostRaceError(
-            f"{lake.layout.chain}: lost {heads.ATTEMPTS} races for the head of the chain, "
-            f"the last one to {_last_writer(read_chain(lake))}. Run it again when fewer runs decide at once."
+            f"{lake.layout.chain}: lost {heads.ATTEMPTS} races to update the decision log, "
+            f"the last one to {_last_writer(read_chain(lake))}. Run it again when fewer runs decide at the same time."
         )
     return changed
 
@@ -34,4 +38,4 @@ def _parse(lake: Lake, stored: Stored | None) -> Chain:
 def _last_writer(chain: Chain) -> str:
     writes = [(entry.at, f"run {entry.run_id!r} of {day}") for day, entry in chain.entries.items()]
     writes += [(item.at, f"the intervention of {item.who!r} of {item.date}") for item in chain.interventions]
-    return max(writes)[1] if writes else "nobody"
+    return max(writes)[1] if writes else "an unknown writer"

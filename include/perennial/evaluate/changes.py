@@ -1,4 +1,4 @@
-"""The causes why a decision is no longer current: in what the keys that it rests on differ from those of today. Pure."""
+"""Explain why a decision is stale: compare the fingerprints of its inputs with those of today. Pure."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ def changes_between(
     judged: Mapping[str, str | None], plans: Sequence[TrainingPlan], recorded: str, todays: str
 ) -> tuple[StaleCause, ...]:
     """
-    Return what has changed since a decision.
+    Return the changes since a decision.
 
-    :param judged: the keys of the trainings that were judged, by candidate
+    :param judged: the fingerprints of the trainings that were judged, by candidate
     :param plans: today's trainings
-    :param recorded: the key of the decision
-    :param todays: the key that it would have today
+    :param recorded: the fingerprint of the decision
+    :param todays: the fingerprint that the decision would have today
     """
-    found = [
+    changes = [
         StaleCause(Category.CONFIGURATION, f"candidate {name}") for name in sorted(judged.keys() ^ {p.candidate for p in plans})
     ]
     for plan in plans:
         if plan.candidate in judged:
-            found += [StaleCause(cause, f"candidate {plan.candidate}") for cause in _between(judged[plan.candidate], plan)]
-    # The gate's dependencies are the candidates' models, too: what changed these is told already.
-    of_gate = [cause for cause in causes(recorded, todays) if not (found and cause is Category.DEPENDENCIES)]
-    return (*found, *(StaleCause(cause, GATE) for cause in of_gate))
+            changes += [
+                StaleCause(cause, f"candidate {plan.candidate}") for cause in _compare_training(judged[plan.candidate], plan)
+            ]
+    # The candidates' models are also dependencies of the gate. Do not report their changes twice.
+    of_gate = [cause for cause in causes(recorded, todays) if not (changes and cause is Category.DEPENDENCIES)]
+    return (*changes, *(StaleCause(cause, GATE) for cause in of_gate))
 
 
-def _between(judged: str | None, plan: TrainingPlan) -> Iterator[Category]:
-    """Yield in what a training differs from the one that was judged; a model that is missing is a dependency of the gate."""
+def _compare_training(judged: str | None, plan: TrainingPlan) -> Iterator[Category]:
+    """Yield the categories in which a training differs from the judged one. A missing model is a dependency of the gate."""
     if plan.key != judged:
         yield from causes(judged or "", plan.key or "")
     elif not plan.unchanged:
@@ -49,6 +51,6 @@ def _between(judged: str | None, plan: TrainingPlan) -> Iterator[Category]:
 
 
 def describe(changes: Sequence[StaleCause]) -> str:
-    """Return changes as a part of a sentence: 'data of candidate mlp, code of candidate mlp and the gate'."""
+    """Describe changes as part of a sentence: 'data of candidate mlp, code of candidate mlp and the gate'."""
     things = {category: [change.what for change in changes if change.category is category] for category in Category}
     return ", ".join(f"{_WORDS[category]} of {' and '.join(what)}" for category, what in things.items() if what)

@@ -1,7 +1,7 @@
 """
-One challenger against one opponent, on the same rows: how much better, and how sure. Pure.
+Compare one challenger with one opponent on the same rows: the difference and its confidence interval. Pure.
 
-Every difference is signed so that positive means 'the challenger is better': log loss as incumbent - challenger, ROC AUC as
+A positive difference always means that the challenger is better: log loss is incumbent - challenger, ROC AUC is
 challenger - incumbent.
 """
 
@@ -21,12 +21,12 @@ from perennial.store.json_value import JsonValue
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
 Integers = NDArray[np.integer]
 SMALLEST = float(np.finfo(np.float64).eps)
-"""Probabilities are kept this far from 0 and 1 before a logarithm, as scikit-learn's log_loss does."""
+"""Minimum distance of a probability from 0 and 1 before a logarithm, as in scikit-learn's log_loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """The rows on which all are judged: label, index of the day, and the text columns to slice by."""
+    """The rows on which all models are judged: label, index of the day, and the text columns to slice by."""
 
     y: Integers
     day: Integers
@@ -36,7 +36,7 @@ class Holdout:
 
 @dataclass(frozen=True, slots=True)
 class Opponent:
-    """The incumbent or the anchor; `p` is None when it cannot be judged on today's rows, and `why` says why."""
+    """The incumbent or the anchor. `p` is None if it cannot be judged on today's rows; then `why` is the reason."""
 
     role: Literal["incumbent", "anchor"]
     version: str
@@ -47,7 +47,7 @@ class Opponent:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found on all rows (slice '') or on one slice. UNKNOWN: it could not be judged, `why` says why."""
+    """The result of a comparison on all rows (slice '') or on one slice. UNKNOWN: it could not be judged; `why` is the reason."""
 
     against: str
     version: str
@@ -59,15 +59,15 @@ class Comparison:
     why: str = ""
 
     def reason(self, margin: Margin) -> str:
-        """Say it in one line."""
+        """Describe the result in one line."""
         where = f" on {self.slice}" if self.slice else ""
         if self.log_loss is None:
             return f"the {self.against} {self.version} cannot be judged{where}: {self.why}"
-        text = f"against the {self.against} {self.version}{where}: log loss {_show(self.log_loss, margin.log_loss)}"
-        return text if self.roc_auc is None else f"{text}, ROC AUC {_show(self.roc_auc, margin.roc_auc)}"
+        text = f"against the {self.against} {self.version}{where}: log loss {_format_interval(self.log_loss, margin.log_loss)}"
+        return text if self.roc_auc is None else f"{text}, ROC AUC {_format_interval(self.roc_auc, margin.roc_auc)}"
 
     def stored(self) -> dict[str, JsonValue]:
-        """Return the form that a decision keeps."""
+        """Return the form that a decision stores."""
         return {
             "against": self.against,
             "version": self.version,
@@ -88,9 +88,9 @@ def losses(y: Integers, p: Floats) -> Floats:
 
 def by_rule(found: Interval, margin: float) -> Verdict:
     """
-    Apply the one rule to a two-sided 90 % interval: it lies above the margin, below it, or cannot tell.
+    Compare a two-sided 90 % interval with -margin: PROMOTE if it lies above, REJECT if below, HOLD if it contains -margin.
 
-    Each bound alone is thus a test at 5 %.
+    Each bound alone is a test at 5 %.
     """
     if found.low > -margin:
         return "PROMOTE"
@@ -98,19 +98,19 @@ def by_rule(found: Interval, margin: float) -> Verdict:
 
 
 def compare(ours: Floats, opponent: Opponent, holdout: Holdout, gate: Gate, seed: int) -> list[Comparison]:
-    """Compare on all rows and, with the incumbent, on every slice; a slice with too few rows is unknown."""
+    """Compare on all rows and, with the incumbent, on every slice. A slice with too few rows is UNKNOWN."""
     if opponent.p is None:
         return [Comparison(opponent.role, opponent.version, "UNKNOWN", why=opponent.why)]
-    found = [_compare(ours, opponent, opponent.p, holdout, gate, seed, np.ones(len(holdout.y), dtype=bool), "")]
+    comparisons = [_compare(ours, opponent, opponent.p, holdout, gate, seed, np.ones(len(holdout.y), dtype=bool), "")]
     for column, values in holdout.slices.items() if opponent.role == "incumbent" else ():
         for value in sorted({str(v) for v in values if v is not None}):
-            chosen, label = np.asarray(values == value), f"{column}={value}"
-            if (rows := int(chosen.sum())) < gate.slice_min_rows:
+            in_slice, label = np.asarray(values == value), f"{column}={value}"
+            if (rows := int(in_slice.sum())) < gate.slice_min_rows:
                 why = f"{rows} rows, at least {gate.slice_min_rows} are needed"
-                found.append(Comparison(opponent.role, opponent.version, "UNKNOWN", slice=label, rows=rows, why=why))
+                comparisons.append(Comparison(opponent.role, opponent.version, "UNKNOWN", slice=label, rows=rows, why=why))
             else:
-                found.append(_compare(ours, opponent, opponent.p, holdout, gate, seed, chosen, label))
-    return found
+                comparisons.append(_compare(ours, opponent, opponent.p, holdout, gate, seed, in_slice, label))
+    return comparisons
 
 
 def _compare(
@@ -120,11 +120,11 @@ def _compare(
     holdout: Holdout,
     gate: Gate,
     seed: int,
-    chosen: NDArray[np.bool_],
+    in_slice: NDArray[np.bool_],
     label: str,
 ) -> Comparison:
-    y, p, q = holdout.y[chosen], ours[chosen], theirs[chosen]
-    names, day = np.unique(holdout.day[chosen], return_inverse=True)
+    y, p, q = holdout.y[in_slice], ours[in_slice], theirs[in_slice]
+    names, day = np.unique(holdout.day[in_slice], return_inverse=True)
     days = len(names)
     rows = np.bincount(day, minlength=days).astype(np.float64)
     gains = np.bincount(day, weights=losses(y, q) - losses(y, p), minlength=days).astype(np.float64)
@@ -140,29 +140,29 @@ def _compare(
     return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, len(y))
 
 
-def _show(found: Interval, margin: float) -> str:
+def _format_interval(delta: Interval, margin: float) -> str:
     level = f"{CONFIDENCE:.0%} interval".replace("%", " %")
-    return f"{_signed(found.mid)} ({level}: {_bounds(found)}; up to {margin:g} worse is allowed)"
+    return f"{_format_delta(delta.mid)} ({level}: {_format_bounds(delta)}; up to {margin:g} worse is allowed)"
 
 
-def _bounds(found: Interval) -> str:
-    """Say an interval in words; a bound that the data cannot give is named as such."""
-    known = np.isfinite(found.low), np.isfinite(found.high)
-    if all(known):
-        return f"{_signed(found.low)} to {_signed(found.high)}"
-    if known[0]:
-        return f"at worst {_signed(found.low)}, with no limit to the better side"
-    if known[1]:
-        return f"at best {_signed(found.high)}, with no limit to the worse side"
-    return "no limit to either side, the holdout is too small to tell"
+def _format_bounds(delta: Interval) -> str:
+    """Describe an interval in words, and say so if the data cannot give a bound."""
+    is_known = np.isfinite(delta.low), np.isfinite(delta.high)
+    if all(is_known):
+        return f"{_format_delta(delta.low)} to {_format_delta(delta.high)}"
+    if is_known[0]:
+        return f"at worst {_format_delta(delta.low)}, no upper limit"
+    if is_known[1]:
+        return f"at best {_format_delta(delta.high)}, no lower limit"
+    return "no limit on either side, the holdout is too small"
 
 
-def _signed(value: float) -> str:
+def _format_delta(value: float) -> str:
     return f"{abs(value):.4f} {'worse' if value < 0 else 'better'}"
 
 
 def numbers(found: Interval | None) -> list[float | None] | None:
-    """Return [low, mid, high]; a bound that the data cannot give is null. Nine digits: the last bits are no information."""
+    """Return [low, mid, high]; a bound that the data cannot give is null. Nine digits, because the last bits are noise."""
     if found is None:
         return None
     return [round(value, 9) if np.isfinite(value) else None for value in (found.low, found.mid, found.high)]

@@ -1,4 +1,4 @@
-"""One decision: the object that says, with every number, what the gate found on one date. No clock and no run in it."""
+"""One decision: the object that holds the gate's result for one date, with every number. It contains no clock and no run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from perennial.train.plan import read_model
 
 
 class StoredCandidate(TypedDict):
-    """A candidate in a stored decision, as far as it is read again; beside these it has its metrics, by name."""
+    """The fields of a candidate in a stored decision that are read again. It also has its metrics, by name."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class StoredCandidate(TypedDict):
 
 
 class StoredDecision(TypedDict):
-    """A decision as it is stored, as far as it is read again."""
+    """The fields of a stored decision that are read again."""
 
     date: str
     decision: Verdict
@@ -49,7 +49,7 @@ class StoredDecision(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision object, and what the chain has to know of it."""
+    """A decision object, and the values that the decision log needs."""
 
     body: Json
     decision: Verdict
@@ -61,9 +61,9 @@ class Decided:
 
 def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> Key:
     """
-    Return the key of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it.
+    Return the fingerprint of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it.
 
-    :param models: the address of each candidate's manifest, which ends in the key of its training
+    :param models: the address of each candidate's manifest, which ends in the fingerprint of its training
     """
     root = lake.layout.root
 
@@ -91,7 +91,7 @@ def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str])
 def decide(
     lake: Lake, day: date, chain: Chain, models: Mapping[str, str], key: str, force: Force | None, reader: RowsReader
 ) -> Decided:
-    """Judge all candidates of `day` against what the chain leaves before it; `reader` may hold rows of the date before."""
+    """Judge all candidates of `day` against the incumbent and the anchor. `reader` may still hold rows of the date before."""
     pipeline, gate = lake.pipeline, lake.pipeline.gate
     manifests = {name: read_model(lake, uri) for name, uri in models.items()}
     rows = read_holdout(lake, manifests, reader)
@@ -100,7 +100,8 @@ def decide(
     for name, (labels, _) in matched.items():
         if not np.array_equal(labels, y):
             raise RefusedError(
-                f"Candidate {name!r}: its labels differ from the other candidates' on the same rows. Train all again."
+                f"Candidate {name!r}: its labels differ from those of the other candidates on the same rows. "
+                "Train all candidates again."
             )
     slices = {column: np.array(rows.table[column].to_pylist(), dtype=object) for column in gate.slices}
     holdout = Holdout(y, rows.day_index, len(rows.days), slices)
@@ -114,7 +115,7 @@ def decide(
     judgements = reject_barred(judgements, barred)
     verdict, winner, reasons = settle(judgements, force, barred)
     current, base = incumbent(chain, day), anchor(chain, day)
-    left = Model(winner.version, models[winner.name]) if winner else current
+    champion = Model(winner.version, models[winner.name]) if winner else current
     body: Json = {
         "format": 1,
         "pipeline": pipeline.name,
@@ -124,7 +125,7 @@ def decide(
         "decision": verdict,
         "reasons": reasons,
         "forced": {"decision": force.decision, "reason": force.reason} if force else None,
-        "champion": left.version if left else None,
+        "champion": champion.version if champion else None,
         "incumbent": current.version if current else None,
         "anchor": base.version if base else None,
         "gate": gate.model_dump(mode="json"),
@@ -135,7 +136,7 @@ def decide(
     return Decided(
         body,
         verdict,
-        left,
+        champion,
         current.version if current else None,
         base.version if base else None,
         sets_anchor=winner is not None and winner.is_better,

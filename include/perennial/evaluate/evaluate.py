@@ -1,4 +1,4 @@
-"""Evaluate a date: judge its candidates, write the decision, and enter it into the chain."""
+"""Evaluate a date: judge its candidates, write the decision, and enter it into the decision log."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ ATTEMPTS = 3
 @dataclass(frozen=True, slots=True)
 class Evaluated(Result):
     """
-    The decision of a date, without the parts that only a report needs, and the champion that it leaves now.
+    The decision of a date, without the parts that only a report needs, and the champion that results now.
 
     :param forced: the decision that a person made instead of the gate, with the reason
     :param incumbent: the version that the candidates were judged against
-    :param champion: the champion now, and in one sentence why it is (see `Champion`)
-    :param barred: the interventions that bar versions which were champion before it
-    :param candidates: by candidate its verdict, reasons and metrics
+    :param champion: the present champion; `why` explains it in one sentence (see `Champion`)
+    :param barred: the interventions that bar versions named champion by later decisions (see `Champion.passed_over`)
+    :param candidates: the verdict, reasons and metrics of each candidate
     """
 
     date: date
@@ -56,7 +56,7 @@ class Evaluated(Result):
 
 
 class _IncumbentMovedError(PerennialError):
-    """While a date was judged, an earlier date changed whom it must be judged against."""
+    """An earlier date changed the incumbent or the anchor while this date was being judged."""
 
 
 def evaluate(
@@ -71,95 +71,97 @@ def evaluate(
     """
     Judge the candidates of `day` and return the decision with every number.
 
-    Idempotent: an unchanged date keeps its decision, a forced one too; another force, or changed inputs, decide again.
+    Idempotent: an unchanged date keeps its decision, even a forced one. Changed inputs or another force decide again.
     """
     force = read_force(force_decision, force_reason)
-    plans = _plans(lake, day)
-    if reason := _skipped(plans):
+    plans = _plan_trainings(lake, day)
+    if reason := _reason_to_skip(plans):
         return Skipped(date=day, reason=reason)
-    models = _trained(plans)
+    models = _find_trained(plans)
     if missing := [plan.candidate for plan in plans if plan.candidate not in models]:
         raise PerennialError(
-            f"Pipeline {lake.pipeline.name!r}, {day}: {', '.join(missing)} not trained on today's inputs. Train first."
+            f"Pipeline {lake.pipeline.name!r}, {day}: {', '.join(missing)} not trained on today's inputs. "
+            f"Run train of {day} first."
         )
     for _ in range(ATTEMPTS):
         chain = read_chain(lake)
         key = decision_key(lake, day, chain, models)
-        recorded = _recorded(lake, chain.get(day), key, force)
+        recorded = _find_recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return _result(Outcome.UNCHANGED, recorded, chain)
         keep_recipes(lake, "evaluate", {"decision": key})
-        decided = decide(lake, day, chain, models, key, force, reader or RowsReader())
+        decision = decide(lake, day, chain, models, key, force, reader or RowsReader())
         try:
-            return _publish(lake, day, decided, key, run_id)
+            return _publish(lake, day, decision, key, run_id)
         except _IncumbentMovedError:
             continue
     raise LostRaceError(
-        f"Pipeline {lake.pipeline.name!r}, {day}: earlier dates changed the incumbent {ATTEMPTS} times meanwhile. "
+        f"Pipeline {lake.pipeline.name!r}, {day}: earlier dates changed the incumbent {ATTEMPTS} times during the evaluation. "
         "Run it again when they are done."
     )
 
 
 def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
     """
-    Judge the dates after `day` up to `until`, in their order, each against what those before it left.
+    Judge the dates after `day` up to `until`, in order, each against the champion of the dates before it.
 
-    It ends at the first that cannot be judged: the dates after it are judged when that one's own run has ended.
+    Stop at the first date that cannot be judged. The dates after it are judged in their own runs.
     """
-    # Many dates are judged on the same tables; decisions of other runs are to be seen at once.
+    # Read the tables once for all dates, but see decisions of other runs immediately.
     lake, reader = replace(lake, tables=lake.tables.at_one_moment()), RowsReader(DATES_AT_ONCE)
     for later in lake.pipeline.calendar.dates(day + DAY, until):
         try:
             result = evaluate(lake, later, run_id=run_id, reader=reader)
         except PerennialError as error:
-            log.warning("Judging ahead ended before %s, whose own run will say why: %s", later, error)
+            log.warning("Stopped judging ahead at %s; its own run will report the error: %s", later, error)
             return
         log.info("%s: %s", later, result.reason if isinstance(result, Skipped) else result.decision)
 
 
 def is_current(lake: Lake, day: date) -> bool:
-    """Tell whether the recorded decision of `day` rests on the present inputs (or the date has too little history to judge)."""
+    """Return whether the recorded decision of `day` used the present inputs, or the date has insufficient history."""
     try:
-        plans = _plans(lake, day)
+        plans = _plan_trainings(lake, day)
     except PerennialError as error:
         log.info("The training of %s cannot be planned yet: %s", day, error)
         return False
-    if _skipped(plans):
+    if _reason_to_skip(plans):
         return True
-    models, chain = _trained(plans), read_chain(lake)
+    models, chain = _find_trained(plans), read_chain(lake)
     entry = chain.get(day)
     return len(models) == len(plans) and entry is not None and entry.key == decision_key(lake, day, chain, models)
 
 
 def changes_since(lake: Lake, day: date) -> tuple[StaleCause, ...]:
-    """Return in what the inputs of the recorded decision of `day` differ from today's, by category of cause."""
+    """Return how the inputs of the recorded decision of `day` differ from today's, by category of cause."""
     try:
-        plans = _plans(lake, day)
+        plans = _plan_trainings(lake, day)
     except PerennialError:
         return (StaleCause(Category.DATA, FEATURES),)
     chain = read_chain(lake)
     if (entry := chain.get(day)) is None:
         return ()
-    judged = {one["name"]: one.get("training") for one in lake.objects.read_existing(entry.uri).json()["candidates"]}
+    candidates = lake.objects.read_existing(entry.uri).json()["candidates"]
+    judged = {candidate["name"]: candidate.get("training") for candidate in candidates}
     models = {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri}
     return changes_between(judged, plans, entry.key, decision_key(lake, day, chain, models))
 
 
-def _plans(lake: Lake, day: date) -> list[TrainingPlan]:
+def _plan_trainings(lake: Lake, day: date) -> list[TrainingPlan]:
     return [plan_training(lake, day, name) for name in lake.pipeline.training.candidates]
 
 
-def _skipped(plans: Sequence[TrainingPlan]) -> str | None:
+def _reason_to_skip(plans: Sequence[TrainingPlan]) -> str | None:
     return next((plan.skipped for plan in plans if plan.skipped), None)
 
 
-def _trained(plans: Sequence[TrainingPlan]) -> dict[str, str]:
-    """Return the manifest of each candidate that is trained on the present inputs, in the order of the YAML."""
+def _find_trained(plans: Sequence[TrainingPlan]) -> dict[str, str]:
+    """Return the manifests of the candidates that are trained on the present inputs, in the order of the YAML."""
     return {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri and plan.unchanged}
 
 
-def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> StoredDecision | None:
-    """Return the standing decision when it rests on the same inputs and, where one is asked for, the same force."""
+def _find_recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) -> StoredDecision | None:
+    """Return the recorded decision if it has the same inputs and, if a force is requested, the same force."""
     if entry is None or entry.key != key:
         return None
     body: StoredDecision = lake.objects.read_existing(entry.uri).json()
@@ -171,7 +173,7 @@ def _recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None) ->
 def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> Evaluated:
     body = canonical_json(decided.body)
     uri = lake.layout.decision(day, sha256(body))
-    lake.objects.create(uri, body)  # named by its content: whoever was first wrote the same
+    lake.objects.create(uri, body)  # named by its content: an earlier writer wrote the same bytes
     entry = Entry(
         decision=decided.decision,
         uri=uri,
@@ -183,19 +185,19 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
         run_id=run_id,
         at=datetime.now(UTC).isoformat(timespec="microseconds"),
     )
-    stood: list[bool] = []
+    was_recorded: list[bool] = []
 
     def change(chain: Chain) -> Chain:
-        """Enter the decision, unless another run entered the same, or the incumbent is no longer the one it was judged against."""
+        """Enter the decision, unless another run entered the same one. Raise if the incumbent or the anchor has changed."""
         current, base = incumbent(chain, day), anchor(chain, day)
         if (current.version if current else None, base.version if base else None) != (decided.incumbent, decided.anchor):
             raise _IncumbentMovedError(str(day))
-        standing = chain.get(day)
-        stood.append(standing is not None and standing.uri == uri)
-        return chain if stood[-1] else enter(chain, day, entry)
+        recorded = chain.get(day)
+        was_recorded.append(recorded is not None and recorded.uri == uri)
+        return chain if was_recorded[-1] else enter(chain, day, entry)
 
     chain = update_chain(lake, change)
-    return _result(Outcome.UNCHANGED if stood[-1] else Outcome.DONE, json.loads(body), chain)
+    return _result(Outcome.UNCHANGED if was_recorded[-1] else Outcome.DONE, json.loads(body), chain)
 
 
 def _result(outcome: Outcome, body: StoredDecision, chain: Chain) -> Evaluated:

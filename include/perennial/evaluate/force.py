@@ -1,4 +1,4 @@
-"""A decision that a person makes instead of the gate, and how it and the gate's verdicts settle a date. Pure."""
+"""Forced decisions, which a person makes instead of the gate, and the decision of a date. Pure."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ REASON_LENGTH = 500
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """A decision that a person makes instead of the gate, and why. Who: the run that carried it, in the chain."""
+    """A decision that a person makes instead of the gate, with the reason. The decision log names the run that made it."""
 
     decision: Verdict
     reason: str
 
 
 def read_force(decision: str | None, reason: str | None) -> Force | None:
-    """Read the run's params; a forced decision without a reason is refused."""
+    """Read the run's params, and refuse a forced decision without a reason."""
     if decision is None:
         return None
     if decision not in VERDICTS:
-        raise RefusedError(f"force_decision is {decision!r}", remedy=f"Give one of {', '.join(VERDICTS)}, or nothing.")
+        raise RefusedError(f"force_decision is {decision!r}", remedy=f"Set it to one of {', '.join(VERDICTS)}, or leave it out.")
     if not reason or not reason.strip() or len(reason) > REASON_LENGTH:
-        raise RefusedError(f"force_decision {decision} needs force_reason: 1 to {REASON_LENGTH} characters that say why")
+        raise RefusedError(f"force_decision {decision} needs force_reason: the reason, in 1 to {REASON_LENGTH} characters")
     return Force(decision, reason.strip())
 
 
 def reject_barred(judgements: Sequence[Judgement], barred: Collection[str]) -> list[Judgement]:
-    """Return the judgements with those of barred versions rejected, whatever the gate said."""
+    """Return the judgements, with every barred version rejected regardless of its verdict."""
     return [
         replace(j, verdict="REJECT", reasons=("the version is barred", *j.reasons)) if j.version in barred else j
         for j in judgements
@@ -46,13 +46,13 @@ def settle(
     """
     Return the decision of the date, the challenger to promote (None: the incumbent stays), and the reasons.
 
-    :param judgements: those of barred versions already rejected, see `reject_barred`
+    :param judgements: the judgements, with barred versions already rejected by `reject_barred`
     :param barred: the versions that a force may not promote either
     """
     verdict, winner = overall(judgements), choose(judgements)
     reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
     if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
-        reasons.append(f"{winner.name} has the lowest log loss of those that may be promoted: {winner.log_loss:.4f}")
+        reasons.append(f"{winner.name} has the lowest log loss of the candidates that may be promoted: {winner.log_loss:.4f}")
     if force is None:
         return verdict, winner, reasons
     reasons.insert(0, f"forced to {force.decision}: {force.reason} (the gate says {verdict})")
@@ -61,7 +61,7 @@ def settle(
     allowed = [j for j in judgements if j.version not in barred]
     if not allowed:
         raise RefusedError(
-            f"force_decision PROMOTE: {', '.join(j.version for j in judgements)} are barred, and nothing else was trained",
-            remedy="Change what the model learns from (the SQL, the YAML, a repaired drop): that makes another version.",
+            f"force_decision PROMOTE: {', '.join(j.version for j in judgements)} are barred, and no other version was trained",
+            remedy="Change the inputs of the training (the SQL, the YAML, a repaired drop) to train another version.",
         )
     return "PROMOTE", winner or min(allowed, key=lambda j: j.log_loss), reasons

@@ -1,7 +1,7 @@
 """
-The promotion gate: may a challenger replace the incumbent? Pure: predictions in, verdicts with every number out.
+The promotion gate: decide whether a challenger may replace the incumbent. Pure: predictions in, verdicts out, with every number.
 
-docs/adr/0006-the-promotion-gate.md says what each rule means and why it is as it is.
+docs/adr/0006-the-promotion-gate.md explains each rule and the reason for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from perennial.store.json_value import JsonValue
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """One candidate: its probabilities on the holdout rows, in their order, its metrics, and its window's share of positives."""
+    """One candidate: its probabilities on the holdout rows, in order, its metrics, and the share of positives in its window."""
 
     name: str
     version: str
@@ -30,7 +30,7 @@ class Challenger:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the gate says about one challenger. `is_better`: strictly better than every opponent, so a new anchor."""
+    """The verdict of the gate on one challenger. `is_better`: it is strictly better than every opponent, so a new anchor."""
 
     name: str
     version: str
@@ -42,9 +42,9 @@ class Judgement:
 
 
 def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdout, gate: Gate, seed: int) -> Judgement:
-    """Judge one challenger: what the holdout can carry, the floors, then incumbent and anchor, and the incumbent's slices."""
-    unsupported, failed = _support(holdout, gate), _floors(challenger, holdout, gate)
-    comparisons = [found for opponent in opponents for found in compare(challenger.p, opponent, holdout, gate, seed)]
+    """Judge one challenger: check the size of the holdout and the floors, then compare with incumbent, slices and anchor."""
+    unsupported, failed = _check_support(holdout, gate), _check_floors(challenger, holdout, gate)
+    comparisons = [item for opponent in opponents for item in compare(challenger.p, opponent, holdout, gate, seed)]
     rejected = [c for c in comparisons if c.verdict == "REJECT"]
     undecided = [c for c in comparisons if c.verdict in {"HOLD", "UNKNOWN"} and not c.slice]
     aged = [o for o in opponents if o.role == "incumbent" and o.age_days > gate.max_age_days]
@@ -56,14 +56,15 @@ def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdou
         verdict = "REJECT"
     elif undecided and aged:
         reasons.append(
-            f"the incumbent {aged[0].version} is {aged[0].age_days} days old, at most {gate.max_age_days}: it gives way"
+            f"the incumbent {aged[0].version} is {aged[0].age_days} days old, "
+            f"more than the allowed {gate.max_age_days}: it is replaced"
         )
     elif undecided:
         verdict = "HOLD"
     elif opponents:
         reasons.extend(c.reason(gate.margin) for c in comparisons if not c.slice)
     else:
-        reasons.append("no incumbent: the floors alone decide")
+        reasons.append("no incumbent: only the floors decide")
     judged = [c.log_loss for c in comparisons if not c.slice and c.log_loss is not None]
     return Judgement(
         challenger.name,
@@ -72,12 +73,12 @@ def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdou
         tuple(reasons),
         tuple(comparisons),
         log_loss=_mean(losses(holdout.y, challenger.p)),
-        is_better=all(found.low > 0 for found in judged),
+        is_better=all(delta.low > 0 for delta in judged),
     )
 
 
 def choose(judgements: Sequence[Judgement]) -> Judgement | None:
-    """Return the challenger to promote: the lowest log loss of those that may; a tie goes to the order given."""
+    """Return the promotable challenger with the lowest log loss; the first one wins a tie."""
     return min((j for j in judgements if j.verdict == "PROMOTE"), key=lambda j: j.log_loss, default=None)
 
 
@@ -88,7 +89,7 @@ def overall(judgements: Sequence[Judgement]) -> Verdict:
 
 
 def stored(judgement: Judgement) -> dict[str, JsonValue]:
-    """Return a judgement in the form that a decision keeps, with every number."""
+    """Return a judgement in the form that a decision stores, with every number."""
     return {
         "name": judgement.name,
         "version": judgement.version,
@@ -98,28 +99,31 @@ def stored(judgement: Judgement) -> dict[str, JsonValue]:
     }
 
 
-def _support(holdout: Holdout, gate: Gate) -> list[str]:
-    """Return what the holdout lacks to say anything: that is no fault of a challenger, so it holds and does not reject."""
+def _check_support(holdout: Holdout, gate: Gate) -> list[str]:
+    """Return what the holdout lacks for a verdict. That is not the challenger's fault, so it means HOLD, not REJECT."""
     needed = (
         ("rows", len(holdout.y), gate.floors.rows),
         ("days", holdout.days, gate.min_days),
         ("positives", int(holdout.y.sum()), gate.floors.positives),
         ("negatives", int((holdout.y == 0).sum()), 1),
     )
-    return [f"the holdout has {found} {what}, at least {least} are needed" for what, found, least in needed if found < least]
+    return [f"the holdout has {count} {what}, at least {least} are needed" for what, count, least in needed if count < least]
 
 
-def _floors(challenger: Challenger, holdout: Holdout, gate: Gate) -> list[str]:
+def _check_floors(challenger: Challenger, holdout: Holdout, gate: Gate) -> list[str]:
     auc = challenger.metrics.get("roc_auc")
     if auc is None or np.isnan(auc):
-        return ["ROC AUC is undefined: the holdout has one class only"]
+        return ["ROC AUC is undefined: the holdout has only one class"]
     failed = []
     if auc < gate.floors.roc_auc:
         failed.append(f"ROC AUC {auc:.4f}, the floor is {gate.floors.roc_auc:.4f}")
-    own = _mean(losses(holdout.y, challenger.p))
+    log_loss = _mean(losses(holdout.y, challenger.p))
     constant = _mean(losses(holdout.y, np.full(len(holdout.y), challenger.base_rate)))
-    if not own < constant:
-        failed.append(f"log loss {own:.4f}, the constant base rate {challenger.base_rate:.4f} of the window has {constant:.4f}")
+    if not log_loss < constant:
+        failed.append(
+            f"log loss {log_loss:.4f}, not below the {constant:.4f} "
+            f"of the constant base rate {challenger.base_rate:.4f} of the window"
+        )
     return failed
 
 

@@ -1,4 +1,4 @@
-"""The holdout of a date: its rows as the features table holds them, and every model's predictions matched to them by key."""
+"""The holdout of a date: its rows from the features table, and the predictions of each model, matched by row key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class HoldoutRows:
-    """The features of the holdout, ordered by (date, row key), each row once."""
+    """The features of the holdout, ordered by (date, row key), each row key once."""
 
     table: pa.Table
     days: list[date]
@@ -44,9 +44,9 @@ class HoldoutRows:
 
 def read_holdout(lake: Lake, manifests: Mapping[str, ModelManifest], reader: RowsReader) -> HoldoutRows:
     """
-    Read the rows that all candidates were to predict, at the very content that they were trained with.
+    Read the holdout rows that all candidates predicted, with the same content as in their trainings.
 
-    Where labels have a table of their own, these are the rows that have one.
+    If labels have their own table, rows without a label are left out.
     """
     days, pipeline = _common_holdout(lake, manifests), lake.pipeline
     inputs, row_key, label = pipeline.inputs, pipeline.row_key, pipeline.label
@@ -68,15 +68,16 @@ def _read_unchanged(
     columns: Sequence[str],
     reader: RowsReader,
 ) -> pa.Table:
-    """Return the rows of a table that all candidates were trained with; raise when a day of it is no longer the same."""
+    """Return the rows of a table that all candidates were trained with. Raise an error if a day of it has changed."""
     state = lake.tables.state(table)
     for name, expected in digests.items():
         for day in days:
-            found, known = state.get(day), expected[day.isoformat()]
-            if found is None or found.digest != known:
+            partition, known = state.get(day), expected[day.isoformat()]
+            if partition is None or partition.digest != known:
                 raise PerennialError(
                     f"Candidate {name!r}: the {table} of {day} changed since it was trained "
-                    f"(digest {found.digest[:12] if found else 'none'}, expected {known[:12]}). Run the date again from analyse."
+                    f"(digest {partition.digest[:12] if partition else 'none'}, expected {known[:12]}). "
+                    "Run the date again from analyse."
                 )
     if state.metadata_location is None or state.snapshot_id is None:
         raise PerennialError(f"{state.name}: the table of {table} is empty. Run the date again from analyse.")
@@ -84,12 +85,12 @@ def _read_unchanged(
 
 
 def order_rows(table: pa.Table, row_key: Sequence[str]) -> HoldoutRows:
-    """Order rows by (date, row key); refuse a key that stands there twice."""
+    """Order rows by (date, row key), and refuse a row key that occurs twice."""
     import pyarrow.compute as pc
 
     ordered = in_order(table, row_key)
-    if doubled := _doubled(ordered, row_key):
-        raise RefusedError(f"Holdout: {len(doubled)} rows of the features stand there twice", [_show(doubled[0], row_key)])
+    if duplicates := _find_duplicates(ordered, row_key):
+        raise RefusedError(f"Holdout: {len(duplicates)} rows of the features occur twice", [_format_key(duplicates[0], row_key)])
     return HoldoutRows(ordered, sorted(pc.unique(ordered["date"]).to_pylist()))
 
 
@@ -105,27 +106,29 @@ def read_file(lake: Lake, manifest: ModelManifest | ReleaseManifest, name: str) 
     expected = manifest["files"][name]["sha256"]
     body = lake.objects.read_existing(lake.layout.blob(expected)).body
     if sha256(body) != expected:
-        raise RefusedError(f"{manifest['version']}: {name} has digest {sha256(body)[:12]}, its manifest says {expected[:12]}")
+        raise RefusedError(
+            f"{manifest['version']}: {name} has digest {sha256(body)[:12]}, expected {expected[:12]} from its manifest"
+        )
     return body
 
 
 def match(rows: HoldoutRows, predictions: pa.Table, row_key: Sequence[str], who: str) -> tuple[NDArray[np.int_], Floats]:
-    """Return (y, p) of the predictions in the order of the holdout rows; each row must be there exactly once."""
+    """Return (y, p) of the predictions in the order of the holdout rows. Each row must be predicted exactly once."""
     ordered = in_order(predictions, row_key)
     if not all(_is_equal(ordered[name], rows.table[name]) for name in _names(row_key)):
         raise RefusedError(
-            f"Candidate {who!r}: its predictions do not fit the {rows.table.num_rows} holdout rows",
-            _misfits(rows.table, ordered, row_key),
+            f"Candidate {who!r}: its predictions do not match the {rows.table.num_rows} holdout rows",
+            _find_mismatches(rows.table, ordered, row_key),
         )
     y = ordered["y"].to_numpy().astype(np.int_)
     p = ordered["p"].to_numpy().astype(np.float64)
     if not (np.isin(y, (0, 1)).all() and np.isfinite(p).all() and ((p >= 0) & (p <= 1)).all()):
-        raise RefusedError(f"Candidate {who!r}: a label other than 0 and 1, or a probability outside 0..1")
+        raise RefusedError(f"Candidate {who!r}: its predictions hold a label other than 0 and 1, or a probability outside 0..1")
     return y, p
 
 
 def _is_equal(column: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
-    """Tell whether two columns hold the same values: builds of the trainer may write another type for them."""
+    """Return whether two columns hold the same values. Builds of the trainer may write them with different types."""
     import pyarrow as pa
 
     try:
@@ -134,22 +137,21 @@ def _is_equal(column: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
         return False
 
 
-def _misfits(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str]) -> list[str]:
-    found, wanted = _keys(predictions, row_key), _keys(rows, row_key)
-    there, expected = set(found), set(wanted)
-    problems = [f"predicted twice: {_show(key, row_key)}" for key in _doubled(predictions, row_key)]
-    problems += [f"not predicted: {_show(key, row_key)}" for key in wanted if key not in there]
-    problems += [f"not in the holdout: {_show(key, row_key)}" for key in dict.fromkeys(found) if key not in expected]
+def _find_mismatches(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str]) -> list[str]:
+    predicted, expected = dict.fromkeys(_keys(predictions, row_key)), dict.fromkeys(_keys(rows, row_key))
+    problems = [f"predicted twice: {_format_key(key, row_key)}" for key in _find_duplicates(predictions, row_key)]
+    problems += [f"not predicted: {_format_key(key, row_key)}" for key in expected if key not in predicted]
+    problems += [f"not in the holdout: {_format_key(key, row_key)}" for key in predicted if key not in expected]
     types = [(name, predictions[name].type, rows[name].type) for name in _names(row_key)]
-    return problems or [f"{name}: of type {theirs}, expected {ours}" for name, theirs, ours in types if theirs != ours]
+    return problems or [f"{name}: type {theirs}, expected {ours}" for name, theirs, ours in types if theirs != ours]
 
 
 def _names(row_key: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(["date", *row_key]))
 
 
-def _doubled(ordered: pa.Table, row_key: Sequence[str]) -> list[Key]:
-    """Return the keys of the rows that have the key of the row before them."""
+def _find_duplicates(ordered: pa.Table, row_key: Sequence[str]) -> list[Key]:
+    """Return the keys of the rows whose key equals that of the row before."""
     import pyarrow.compute as pc
 
     before, after = ordered.slice(0, ordered.num_rows - 1), ordered.slice(1)
@@ -166,22 +168,24 @@ def _keys(table: pa.Table, row_key: Sequence[str]) -> list[Key]:
 
 
 def _common_holdout(lake: Lake, manifests: Mapping[str, ModelManifest]) -> list[date]:
-    """Return the dates that all candidates hold out; refuse a candidate that was trained on one of them."""
+    """Return the holdout dates, which must be the same for all candidates. Refuse a candidate trained on one of them."""
     first = next(iter(manifests.values()))["holdout"]
     for name, manifest in manifests.items():
         if manifest["holdout"] != first:
             raise PerennialError(
-                f"Candidate {name!r}: holdout {manifest['holdout']}, others have {first}. Train all candidates again."
+                f"Candidate {name!r}: holdout {manifest['holdout']}, but other candidates have {first}. "
+                "Train all candidates again."
             )
         leaked = sorted(set(manifest["window"]) & set(first))
         if leaked:
             raise RefusedError(
-                f"Pipeline {lake.pipeline.name!r}, candidate {manifest['version']}: trained on {len(leaked)} days of its own holdout",
+                f"Pipeline {lake.pipeline.name!r}, candidate {manifest['version']}: "
+                f"trained on {len(leaked)} days of its own holdout",
                 leaked,
-                "A score on rows that the model has seen says nothing. Train it again.",
+                "A score on rows that the model has seen is meaningless. Train it again.",
             )
     return [date.fromisoformat(day) for day in first]
 
 
-def _show(key: Key, row_key: Sequence[str]) -> str:
+def _format_key(key: Key, row_key: Sequence[str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(_names(row_key), key, strict=True))

@@ -1,4 +1,4 @@
-"""Incumbent and anchor on today's holdout: scored with their own graphs on the rows that the challengers are judged on."""
+"""Score incumbent and anchor on today's holdout, with their own graphs, on the rows on which challengers are judged."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from perennial.train.plan import read_model
 
 
 def opponents(lake: Lake, day: date, chain: Chain, rows: HoldoutRows) -> list[Opponent]:
-    """Return whom the challengers of `day` meet: the incumbent, and the anchor where it is another version."""
+    """Return the opponents of the challengers of `day`: the incumbent, and the anchor if it is another version."""
     current, base = incumbent(chain, day), anchor(chain, day)
-    found = []
+    scored = []
     if current is not None:
-        found.append(_score(lake, day, "incumbent", current, rows))
+        scored.append(_score(lake, day, "incumbent", current, rows))
     if base is not None and base != current:
-        found.append(_score(lake, day, "anchor", base, rows))
-    return found
+        scored.append(_score(lake, day, "anchor", base, rows))
+    return scored
 
 
 def _score(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: Model, rows: HoldoutRows) -> Opponent:
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
     age_days = (day - date.fromisoformat(manifest["date"])).days
-    problem = unfit(inputs, lake.pipeline.inputs) or _seen(manifest, rows)
+    problem = unfit(inputs, lake.pipeline.inputs) or _describe_leak(manifest, rows)
     if problem:
         return Opponent(role, model.version, None, age_days, problem)
     probabilities = score(read_file(lake, manifest, "model.onnx"), rows.table, inputs)
@@ -40,7 +40,7 @@ def _score(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: M
 
 
 def unfit(theirs: Inputs, todays: Inputs) -> str:
-    """Return what a model needs that today's features lack, or an empty string."""
+    """Name the inputs of a model that today's features lack, or return an empty string."""
     lacking = [
         f"{name} ({wanted.type})"
         for name, wanted in theirs.request.items()
@@ -51,6 +51,6 @@ def unfit(theirs: Inputs, todays: Inputs) -> str:
     return f"today's features lack {', '.join(lacking)}, which it needs" if lacking else ""
 
 
-def _seen(manifest: ModelManifest, rows: HoldoutRows) -> str:
-    seen = sorted({day.isoformat() for day in rows.days} & set(manifest["window"]))
-    return f"it was trained on {len(seen)} days of this holdout ({', '.join(seen)})" if seen else ""
+def _describe_leak(manifest: ModelManifest, rows: HoldoutRows) -> str:
+    days = sorted({day.isoformat() for day in rows.days} & set(manifest["window"]))
+    return f"it was trained on {len(days)} days of this holdout ({', '.join(days)})" if days else ""

@@ -1,1 +1,1 @@
-"""Named experiments: the same history under other settings."""
+"""Named experiments: the same history with other settings."""

@@ -1,8 +1,9 @@
 """
-Named experiments: the same history under other settings, in a space of its own that production never reads.
+Named experiments: the same history with other settings, in a separate space that production never reads.
 
-What an experiment changes decides nothing about clean rows, lookups and features, so it reads the pipeline's own tables, and adds dates to
-them that its window reaches back to. Models and decisions are its own. It runs without Airflow: nothing of it is ever released.
+The settings of an experiment do not affect clean rows, lookups and features.
+So an experiment reads the pipeline's own tables, and adds the dates that its window needs to them.
+Its models and decisions are separate. It runs without Airflow, and is never released.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ WEEK = 7
 
 
 class Settings(BaseModel):
-    """What an experiment does otherwise; None: as the pipeline does. `margin` is that of both metrics."""
+    """The settings of an experiment; None: as in the pipeline. `margin` applies to both metrics."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     cadence: Literal["daily", "weekly", "monthly"] = "daily"
@@ -53,7 +54,7 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an experiment's run came to: decisions by date, and why dates have none."""
+    """The result of an experiment's run: decisions by date, and the reasons of dates without a decision."""
 
     decisions: dict[date, str]
     without: dict[date, str]
@@ -61,38 +62,38 @@ class Outcome:
 
 def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> Lake:
     """
-    Return the lake of an experiment on a pipeline; with `settings` it is begun when there is none of that name.
+    Return the lake of an experiment on a pipeline. With `settings`, create the experiment if it does not exist.
 
-    :raises RefusedError: for a name that is none, an experiment that does not exist, or one that has other settings
+    :raises RefusedError: the name is not valid, the experiment does not exist, or it has other settings
     """
     if not _NAME.fullmatch(name) or name == PRODUCTION:
         raise RefusedError(
             f"{name!r} is not a valid experiment name",
-            remedy="Use up to 40 small letters, digits and -, beginning with a letter; 'main' is production.",
+            remedy="Use up to 40 lower-case letters, digits and -, beginning with a letter; 'main' is production.",
         )
     layout = replace(lake.layout, space=name)
     if settings is not None:
-        _changed(lake.pipeline, settings)  # what a pipeline could not have is refused before it has a name
+        _apply(lake.pipeline, settings)  # refuse invalid settings before they are stored under the name
         lake.objects.create(layout.experiment, canonical_json({"format": 1, **settings.model_dump(mode="json")}))
     stored = lake.objects.read(layout.experiment)
     if stored is None:
         raise RefusedError(
-            f"Pipeline {lake.pipeline.name!r} has no experiment {name!r}", remedy="`perennial backfill … --as NAME` makes one."
+            f"Pipeline {lake.pipeline.name!r} has no experiment {name!r}", remedy="`perennial backfill … --as NAME` creates one."
         )
     body: dict[str, Any] = stored.json()
-    found = Settings.model_validate({key: value for key, value in body.items() if key != "format"})
-    if settings is not None and found != settings:
+    existing = Settings.model_validate({key: value for key, value in body.items() if key != "format"})
+    if settings is not None and existing != settings:
         raise RefusedError(
-            f"Experiment {name!r} has other settings: {_shown(found)}, asked for {_shown(settings)}",
-            remedy="Take another name: one name is one policy, or its dates could not be compared.",
+            f"Experiment {name!r} has other settings: {_format_settings(existing)}, asked for {_format_settings(settings)}",
+            remedy="Use another name: one name is one policy, so that its dates can be compared.",
         )
-    return replace(lake, pipeline=_changed(lake.pipeline, found), layout=layout)
+    return replace(lake, pipeline=_apply(lake.pipeline, existing), layout=layout)
 
 
 def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last: date) -> Outcome:
-    """Train and judge the dates of an experiment from `first` to `last`, as far as they have landed; what is done already is kept."""
-    own = open_experiment(lake, name, settings)
-    data = replace(lake, pipeline=own.pipeline)
+    """Train and judge the landed dates of an experiment from `first` to `last`. Existing results are kept."""
+    experiment = open_experiment(lake, name, settings)
+    data = replace(lake, pipeline=experiment.pipeline)
     calendar = lake.pipeline.calendar
     dates = calendar.dates(calendar.check(first), calendar.check(last))
     wanted = set(due_dates(settings, dates))
@@ -102,11 +103,11 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     reader = RowsReader(DATES_AT_ONCE)
     for chunk in chunks(calendar, landed):
         without |= {day: reason for day, reason in _prepare(data, chunk).items() if day in wanted}
-        some = [day for day in chunk if day in wanted and day not in without]
-        _train(own, some)
-        for day in some:
+        ready = [day for day in chunk if day in wanted and day not in without]
+        _train(experiment, ready)
+        for day in ready:
             try:
-                result = evaluate(own, day, run_id=f"experiment {name}", reader=reader)
+                result = evaluate(experiment, day, run_id=f"experiment {name}", reader=reader)
             except PerennialError as error:
                 without[day] = str(error)
                 continue
@@ -114,12 +115,12 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
                 without[day] = result.reason
             else:
                 decisions[day] = result.decision
-        log.info("%s: %s decided of %s", name, len(decisions), len(wanted))
+        log.info("%s: decided %s of %s dates", name, len(decisions), len(wanted))
     return Outcome(decisions, dict(sorted(without.items())))
 
 
 def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
-    """Return on which of the dates the policy retrains: every one, or the first of each week (from the first date on) or month."""
+    """Return the dates on which the policy retrains: all, or the first of each month, or of each week from the first date on."""
     if settings.cadence == "daily" or not dates:
         return list(dates)
 
@@ -131,10 +132,10 @@ def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
 
 def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
     """
-    Bring the pipeline's tables up to what these dates need; return the dates that are not ready, with the reason.
+    Compute the pipeline's tables that these dates need, and return the dates that are not ready, with the reason.
 
-    A Spark job that is refused does not say for which date: halves are tried until the first bad date is alone. The dates before
-    it are made. Those after it are not tried, because its rows are in their windows.
+    A refused Spark job does not name the date, so we try halves until the first bad date is alone.
+    The dates before it are computed. The dates after it are not tried, because its rows are in their windows.
     """
     refused: dict[date, str] = {}
     todo, size = list(chunk), len(chunk)
@@ -163,24 +164,25 @@ def _make_tables(lake: Lake, first: date, last: date) -> None:
     finish_analyse(lake, first)
 
 
-def _train(lake: Lake, some: Sequence[date]) -> None:
+def _train(lake: Lake, days: Sequence[date]) -> None:
     trainer = open_trainer(lake, candidates_at_once=1)
     for candidate in lake.pipeline.training.candidates:
-        plans = [plan_training(lake, day, candidate) for day in some]
+        plans = [plan_training(lake, day, candidate) for day in days]
         jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
         if jobs:
             manifests = [str(plan.manifest_uri) for plan in plans if plan.jobs]
-            # A model's key knows no experiment, and production may train the same one: the jobs say in whose place it goes.
+            # A model's fingerprint does not name the experiment, and production may train the same model.
+            # The jobs hold the space that the model is written to.
             key = sha256(canonical_json(jobs))
-            trainer.train(TrainingWork(candidate, str(some[-1]), key, manifests, jobs))
+            trainer.train(TrainingWork(candidate, str(days[-1]), key, manifests, jobs))
 
 
-def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:
+def _apply(pipeline: Pipeline, settings: Settings) -> Pipeline:
     training, gate = pipeline.training.model_dump(mode="json"), pipeline.gate.model_dump(mode="json")
     if settings.window_days is not None:
         training["window_days"] = settings.window_days
-        most = pipeline.calendar.data_days.max_within(settings.window_days) + training["holdout_days"]
-        training["min_days"] = min(training["min_days"], most)
+        max_days = pipeline.calendar.data_days.max_within(settings.window_days) + training["holdout_days"]
+        training["min_days"] = min(training["min_days"], max_days)
     if settings.candidates is not None:
         training["candidates"] = list(settings.candidates)
     if settings.margin is not None:
@@ -189,9 +191,9 @@ def _changed(pipeline: Pipeline, settings: Settings) -> Pipeline:
         changed = {"training": Training.model_validate(training), "gate": Gate.model_validate(gate)}
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
-        raise RefusedError("The experiment's settings", problems) from None
+        raise RefusedError("The experiment's settings are not valid", problems) from None
     return pipeline.model_copy(update=changed)
 
 
-def _shown(settings: Settings) -> str:
+def _format_settings(settings: Settings) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.model_dump(mode="json", exclude_none=True).items())

@@ -1,1 +1,1 @@
-"""Which results are fresh, and why others are not."""
+"""Find the fresh results, and the reasons why other results are stale."""

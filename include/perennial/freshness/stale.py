@@ -1,4 +1,4 @@
-"""The freshness of decisions: which dates a correction of old data concerns, and no others."""
+"""The freshness of decisions: find exactly the dates that a correction of old data affects."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
 from perennial.train.plan import chains_begin, too_little_history
 
-INCUMBENT = "its incumbent or anchor is no longer the one it was judged against"
+INCUMBENT = "its incumbent or anchor has changed since it was judged"
 
 
 class Status(StrEnum):
-    """The state of a decision beside the present data, code, configuration and libraries."""
+    """The state of a decision, given the present data, code, configuration and libraries."""
 
     FRESH = "fresh"
     STALE = "stale"
     BLOCKED = "blocked"
-    """Stale, and it cannot be judged again: its drop is refused or deleted, its date rests, or its history is too short."""
+    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history is too short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The status of a decision; unless it is fresh, the causes by category, and the reason in one sentence."""
+    """The status of a decision. If it is not fresh: the causes by category, and the reason in one sentence."""
 
     status: Status
     causes: tuple[StaleCause, ...] = ()
@@ -43,7 +43,7 @@ class Freshness:
 
     @property
     def is_blocked(self) -> bool:
-        """Tell whether the date cannot be judged again."""
+        """Return whether the date cannot be judged again."""
         return self.status is Status.BLOCKED
 
 
@@ -52,7 +52,7 @@ FRESH = Freshness(Status.FRESH)
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A day of a table that would come out otherwise; day None: a reference, which every date uses."""
+    """A day of a table whose content would change; day None: a reference, which every date uses."""
 
     table: str
     day: date | None
@@ -63,15 +63,16 @@ class _Change:
 
 def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, Freshness]:
     """Return, in order, the decided dates from `first` to `last` that are not fresh."""
-    return {day: one for day, one in freshness_of_dates(lake, first, last).items() if one.status is not Status.FRESH}
+    return {day: state for day, state in freshness_of_dates(lake, first, last).items() if state.status is not Status.FRESH}
 
 
 def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshness]:
     """
     Return, in order, the freshness of the decided dates from `first` to `last`.
 
-    A date rests on a day of a source when it lies in its training window, its holdout, the lookback of either, or the days after them
-    that their labels wait for; with a warm start also in those of the dates whose weights it begins with.
+    A date depends on a day of a source if that day lies in its training window, its holdout or the lookback of either, or in the
+    days after them that their labels wait for. With a warm start, a date also depends on the days of the dates whose weights it
+    begins with.
     """
     lake = lake.at_one_moment()
     chain = read_chain(lake)
@@ -89,64 +90,76 @@ def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
     return [
         {
             "date": day.isoformat(),
-            "reason": one.reason,
-            "blocked": one.is_blocked,
-            "changes": [{"category": cause.category.value, "of": cause.what} for cause in one.causes],
+            "reason": freshness.reason,
+            "blocked": freshness.is_blocked,
+            "changes": [{"category": cause.category.value, "of": cause.what} for cause in freshness.causes],
         }
-        for day, one in stale.items()
+        for day, freshness in stale.items()
     ]
 
 
 def _blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """Return the dates whose own drop is refused or has left the landing zone, that rest by now, or whose history cannot suffice."""
-    found = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
+    """
+    Return the dates that cannot be judged again.
+
+    Their own drop is refused or was deleted from the landing zone, or they are rest dates now, or their history is insufficient.
+    """
+    blocked = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
-        gone = set(decided) - landed_drops(lake, name, decided).keys()
-        found |= dict.fromkeys(gone, _block(f"its drop of {name} has left the landing zone"))
-    found = _short(lake, decided) | found
+        deleted = set(decided) - landed_drops(lake, name, decided).keys()
+        blocked |= dict.fromkeys(deleted, _block(f"its drop of {name} is no longer in the landing zone"))
+    blocked = _find_short(lake, decided) | blocked
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
-    return found | dict.fromkeys(rest, _block("it is a rest date by now: no run judges it again", Category.CONFIGURATION))
+    return blocked | dict.fromkeys(rest, _block("it is a rest date now: no run judges it again", Category.CONFIGURATION))
 
 
 def _block(reason: str, category: Category = Category.DATA) -> Freshness:
     return Freshness(Status.BLOCKED, (StaleCause(category),), reason)
 
 
-def _short(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """Return the dates that could not be trained even if everything that has landed were analysed: an edit asks for more history."""
+def _find_short(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
+    """
+    Return the dates that could not be trained even if everything that has landed were analysed.
+
+    This happens when an edit of the configuration requires more history.
+    """
     calendar = lake.pipeline.calendar
     wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
     landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
     possible = landed | set(map(date.fromisoformat, lake.tables.state("features").partitions))
     reasons = {day: calendar.split(day, possible).too_little for day in decided}
-    return {day: _too_short(reason) for day, reason in reasons.items() if reason}
+    return {day: _block_short(reason) for day, reason in reasons.items() if reason}
 
 
-def _too_short(reason: str) -> Freshness:
-    return _block(f"its history no longer suffices: {reason}")
+def _block_short(reason: str) -> Freshness:
+    return _block(f"its history is no longer sufficient: {reason}")
 
 
 def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
-    """Yield what landed since, what would be cleaned anew and, as far as that is nothing, what would be analysed anew."""
+    """
+    Yield what has landed since, and what would be cleaned again.
+
+    If no reference is among these, yield also what would be analysed again: a changed reference already concerns every date.
+    """
     pipeline = lake.pipeline
-    found: set[_Change] = set()
+    changes: set[_Change] = set()
     for name in pipeline.sources:
         wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
         uncollected = uncollected_dates(lake, name, wanted)
-        found |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
+        changes |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)
         is_missing = REFERENCE not in lake.tables.state(f"clean_{name}").partitions
         if is_missing or (landed is not None and (landed.drop is None or unclean(lake, name, first, last))):
-            found.add(_Change(name, None))
-    yield from sorted(found, key=lambda change: (change.day or date.min, change.table))
-    if not any(change.day is None for change in found):
+            changes.add(_Change(name, None))
+    yield from sorted(changes, key=lambda change: (change.day or date.min, change.table))
+    if not any(change.day is None for change in changes):
         for table, stale in unanalysed(lake, first, last).items():
             yield from (_Change(table, day) for day in sorted(stale))
 
 
 def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Freshness:
-    # Imported here: they bring scikit-learn.
+    # Imported here because they import scikit-learn.
     from perennial.evaluate.changes import describe
     from perennial.evaluate.evaluate import changes_since, is_current
 
@@ -168,11 +181,11 @@ def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[
         more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
         return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
     if reason := too_little_history(lake, day):
-        return _too_short(reason)
+        return _block_short(reason)
     entry = chain.get(day)
     if entry is not None and entry.stale:
         return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
     if is_current(lake, day):
         return FRESH
     since = changes_since(lake, day)
-    return Freshness(Status.STALE, since, f"other than when it was judged: {describe(since)}")
+    return Freshness(Status.STALE, since, f"changed since it was judged: {describe(since)}")

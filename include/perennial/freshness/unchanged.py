@@ -1,4 +1,4 @@
-"""Whether a run of a date has anything to do."""
+"""Check whether a run of a date has anything to do."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from perennial.stages.stage import reason_to_skip
 
 def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Result] | None:
     """
-    Return the result of every stage when none has anything to do for the run's date; None at the first that has work.
+    Return the result of every stage if no stage has work to do for the run's date, else None.
 
-    The stages are asked in their order, because each plans from what the one before it left. A date that a stage refuses has
-    work: that stage's own task says why.
+    The stages are checked in order, because each plans from the results of the stage before it. A date that a stage refuses
+    counts as work, so that the task of that stage runs and reports the reason.
     """
     moment = run.lake.at_one_moment()
     run = replace(run, lake=replace(run.lake, tables=moment.tables))

@@ -1,4 +1,4 @@
-"""Why a result would come out otherwise, as values: the category, and the module, setting or table itself. Pure."""
+"""The causes of a change of a result: the category, and the module, setting or table that changed. Pure."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from perennial.store.json_value import Json, JsonValue
 
 
 def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[StaleCause]:
-    """Return why the present key differs from the stored one; the known recipes tell what stood in its place."""
+    """Return why the present fingerprint differs from the stored one. The recipes name the former code and settings."""
     if not stored:
-        return [StaleCause(Category.CONFIGURATION, "its table has other columns by now")]
+        return [StaleCause(Category.CONFIGURATION, "the columns of its table have changed")]
     marks, now = marks_of(stored), recipe_of(key).texts()
-    found = []
+    explained = []
     for cause in causes(stored, key):
         texts = [recipe.texts()[cause] for recipe in recipes] if cause in now else []
         before = next((text for mark, text in texts if mark == marks.get(cause)), None)
         named = [""] if before is None else differences(before, now[cause][1], values=cause is Category.LIBRARIES)
-        found += [StaleCause(cause, what) for what in named]
-    return found
+        explained += [StaleCause(cause, what) for what in named]
+    return explained
 
 
 def differences(old: JsonValue, new: JsonValue, *, values: bool = False, path: str = "") -> list[str]:
     """
     Return the places where two JSON values differ, as dotted names with `added`, `removed` or `changed`.
 
-    A list of [name, value] pairs is a mapping with an order.
+    A list of [name, value] pairs is compared as a mapping with an order.
 
-    :param values: name plain values, old and new, too
+    :param values: also give the old and the new value of plain values
     """
-    return list(_differences(old, new, values, path))
+    return list(_compare(old, new, values, path))
 
 
-def _differences(old: JsonValue, new: JsonValue, values: bool, path: str) -> Iterator[str]:
+def _compare(old: JsonValue, new: JsonValue, values: bool, path: str) -> Iterator[str]:
     if old == new:
         return
-    before, after = _named(old), _named(new)
+    before, after = _as_mapping(old), _as_mapping(new)
     if before is None or after is None:
         yield f"{path} {old} → {new}" if values else f"{path} changed"
         return
@@ -48,19 +48,19 @@ def _differences(old: JsonValue, new: JsonValue, values: bool, path: str) -> Ite
         elif name not in before:
             yield f"{prefix}{name} added"
         else:
-            yield from _differences(before[name], after[name], values, f"{prefix}{name}")
+            yield from _compare(before[name], after[name], values, f"{prefix}{name}")
     if isinstance(old, list) and [name for name in before if name in after] != [name for name in after if name in before]:
         yield f"{path} in another order"
 
 
-def _named(value: JsonValue) -> Json | None:
+def _as_mapping(value: JsonValue) -> Json | None:
     """Return a JSON object, or a list of pairs, as a mapping; None for anything else."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, list) and all(
-        isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], str) for one in value
+        isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str) for item in value
     ):
-        return {name: one for name, one in value}
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return {name: item for name, item in value}
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return dict.fromkeys(value)
     return None

@@ -1,4 +1,4 @@
-"""The cost of making results again, estimated from the jobs and trainings that this lake has seen."""
+"""Estimate the cost of recomputing results from past jobs and trainings in this lake."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from perennial.report.costs import SPARK_STAGES
 from perennial.train.plan import read_model
 
 MAX_JOBS = 20
-"""Past jobs of a stage that are read, the newest first."""
+"""Maximum number of past jobs of a stage to read. The newest are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """
-    Seconds of wall and CPU time of the Spark jobs and trainings; None: no past job or training to go by.
+    Seconds of wall and CPU time of the Spark jobs and trainings; None: no past job or training to estimate from.
 
-    Judging and releasing take little beside them and are not counted.
+    Judging and releasing take little time in comparison and are not counted.
     """
 
     seconds: float | None
@@ -31,13 +31,13 @@ class Estimate:
 
 
 def estimate(lake: Lake, effects: Sequence[Effect]) -> Estimate:
-    """Estimate what it would cost to make everything that the effects name: one job a stage, one training a date and candidate."""
-    parts = [_spark(lake, stage, effects) for stage in SPARK_STAGES]
-    parts += [_training(lake, effect) for effect in effects if effect.stage == "train" and effect.days]
-    return Estimate(_total([part.seconds for part in parts]), _total([part.cpu_seconds for part in parts]))
+    """Estimate the cost of computing all effects, with one job per stage and one training per date and candidate."""
+    parts = [_estimate_spark(lake, stage, effects) for stage in SPARK_STAGES]
+    parts += [_estimate_training(lake, effect) for effect in effects if effect.stage == "train" and effect.days]
+    return Estimate(_add([part.seconds for part in parts]), _add([part.cpu_seconds for part in parts]))
 
 
-def _spark(lake: Lake, stage: str, effects: Sequence[Effect]) -> Estimate:
+def _estimate_spark(lake: Lake, stage: str, effects: Sequence[Effect]) -> Estimate:
     dates = {day for effect in effects if effect.stage == stage for day in effect.days}
     if not dates:
         return Estimate(0.0, 0.0)
@@ -49,15 +49,15 @@ def _spark(lake: Lake, stage: str, effects: Sequence[Effect]) -> Estimate:
         seconds.setdefault(len(job["dates"]), []).append(job["seconds"])
         if job["cpu_seconds"] is not None:
             cpu.setdefault(len(job["dates"]), []).append(job["cpu_seconds"])
-    return Estimate(_of_jobs(seconds, len(dates)), _of_jobs(cpu, len(dates)))
+    return Estimate(_estimate_jobs(seconds, len(dates)), _estimate_jobs(cpu, len(dates)))
 
 
-def _of_jobs(past: dict[int, list[float]], dates: int) -> float | None:
+def _estimate_jobs(past: dict[int, list[float]], dates: int) -> float | None:
     return expected_seconds({count: median(values) for count, values in past.items()}, 0.0, [dates], 0, 1)
 
 
-def _training(lake: Lake, effect: Effect) -> Estimate:
-    """Estimate the trainings of a candidate from those of the newest date that has any."""
+def _estimate_training(lake: Lake, effect: Effect) -> Estimate:
+    """Estimate the trainings of a candidate from its three most recent trainings."""
     prefix = lake.layout.model_manifest(effect.name, date.min, "x").partition(f"/{date.min}/")[0]
     written = sorted(lake.objects.listing(f"{prefix}/"), key=lambda item: item.at)
     manifests = [item.uri for item in written if item.uri.endswith(".json") and item.uri.count("/") == prefix.count("/") + 2]
@@ -66,15 +66,16 @@ def _training(lake: Lake, effect: Effect) -> Estimate:
         return Estimate(None, None)
     count = len(effect.days)
     return Estimate(
-        _times(count, [one.get("seconds") for one in measured]), _times(count, [one.get("cpu_seconds") for one in measured])
+        _scale_median(count, [item.get("seconds") for item in measured]),
+        _scale_median(count, [item.get("cpu_seconds") for item in measured]),
     )
 
 
-def _times(count: int, values: Sequence[float | None]) -> float | None:
+def _scale_median(count: int, values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return count * median(known) if known else None
 
 
-def _total(parts: Sequence[float | None]) -> float | None:
+def _add(parts: Sequence[float | None]) -> float | None:
     known = [part for part in parts if part is not None]
     return sum(known) if len(known) == len(parts) else None

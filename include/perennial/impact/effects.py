@@ -1,4 +1,4 @@
-"""The results that a run would make again, stage by stage, and why. Reads only, and nothing that has many rows."""
+"""Find the results that a run would recompute, by stage, with the causes. Reads only, and reads no large tables."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from perennial.train.plan import training_keys
 Day = date | None
 """None: a reference, which every date uses."""
 Trainings = Mapping[str, Mapping[date, tuple[Key, Split]]]
-"""Keys and dates of the trainings that can be made, by candidate and date."""
+"""Fingerprints and splits of the possible trainings, by candidate and date."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """
-    One kind of result (a table, a candidate, the decision) and its dates that would be made.
+    One kind of result (a table, a candidate, the decision) and the dates for which it would be computed.
 
-    `missing` are not there yet; `stale` are there and rest on something else than what is there now, each with the reasons. A date
-    whose only reason is a dependency may come out the same: it is made again only if what it rests on does not.
+    `missing` dates do not exist yet. `stale` dates exist, but their inputs have changed; each has its causes. A date whose only
+    cause is a dependency may stay the same: it is recomputed only if that dependency changes.
     """
 
     stage: str
@@ -41,76 +41,76 @@ class Effect:
 
     @property
     def days(self) -> frozenset[Day]:
-        """Return every date that would be made."""
+        """Return all dates that would be computed."""
         return self.missing | frozenset(self.stale)
 
 
 def find_effects(lake: Lake, first: date, last: date, decided: Collection[date]) -> list[Effect]:
     """
-    Return what the runs of `first` to `last` would make, in the order of the stages.
+    Return the results that runs of `first` to `last` would compute, in the order of the stages.
 
     :param decided: the dates among them that would be trained and judged
     """
     lake = lake.at_one_moment()
-    cleaned = _clean(lake, first, last)
-    analysed = _analyse(lake, first, last, cleaned) if _references_are_there(lake) else []
+    cleaned = _find_clean(lake, first, last)
+    analysed = _find_analyse(lake, first, last, cleaned) if _has_references(lake) else []
     planned: Trainings = {candidate: training_keys(lake, candidate, decided) for candidate in lake.pipeline.training.candidates}
-    trained = _train(lake, planned, {effect.name: effect for effect in analysed})
-    return [*cleaned, *analysed, *trained, _evaluate(lake, decided, planned, trained)]
+    trained = _find_train(lake, planned, {effect.name: effect for effect in analysed})
+    return [*cleaned, *analysed, *trained, _find_evaluate(lake, decided, planned, trained)]
 
 
 def unmade_tables(lake: Lake) -> list[str]:
-    """Return the clean tables that have no partition of their kind yet: nothing can be told of what follows from them."""
+    """Return the clean tables that have no partition of their kind yet, so that later stages cannot be predicted."""
     return [f"clean_{name}" for name in lake.pipeline.tables if not _has_partition(lake, name)]
 
 
-def _clean(lake: Lake, first: date, last: date) -> list[Effect]:
+def _find_clean(lake: Lake, first: date, last: date) -> list[Effect]:
     recipes = read_recipes(lake, "clean")
-    found = []
+    effects = []
     for name in lake.pipeline.tables:
         table = f"clean_{name}"
         stored = {_day(text): partition.key for text, partition in lake.tables.state(table).partitions.items()}
-        found.append(_effect("clean", table, clean_keys(lake, name, first, last), stored, recipes))
-    return found
+        effects.append(_compare("clean", table, clean_keys(lake, name, first, last), stored, recipes))
+    return effects
 
 
-def _analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]) -> list[Effect]:
+def _find_analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]) -> list[Effect]:
     recipes = read_recipes(lake, "analyse")
     lookback, later = DAY * lake.pipeline.training.lookback_days, DAY * lake.pipeline.label.known_after_days
-    found = []
+    effects = []
     for table, keys in analyse_keys(lake, first, last).items():
         stored = {_day(text): partition.key for text, partition in lake.tables.state(table).partitions.items()}
-        own = _effect("analyse", table, {_day(text): key for text, key in keys.items()}, stored, recipes)
+        effect = _compare("analyse", table, {_day(text): key for text, key in keys.items()}, stored, recipes)
         back = timedelta() if table == "profile" else lookback
         ahead = -DAY if table.startswith("lookup_") else later if table == LABELS else timedelta()
 
-        def rests_on(day: date, back: timedelta = back, ahead: timedelta = ahead) -> list[str]:
-            return [effect.name for effect in cleaned if _sees(effect.days, day - back, day + ahead)]
+        def dependencies_of(day: date, back: timedelta = back, ahead: timedelta = ahead) -> list[str]:
+            return [source.name for source in cleaned if _overlaps(source.days, day - back, day + ahead)]
 
-        found.append(_following(own, {_day(text) for text in keys}, rests_on))
-    return found
+        effects.append(_add_dependents(effect, {_day(text) for text in keys}, dependencies_of))
+    return effects
 
 
-def _train(lake: Lake, planned: Trainings, analysed: Mapping[str, Effect]) -> list[Effect]:
+def _find_train(lake: Lake, planned: Trainings, analysed: Mapping[str, Effect]) -> list[Effect]:
     recipes = read_recipes(lake, "train")
     inputs = {name: analysed[name].days for name in ("features", LABELS) if name in analysed}
-    found = []
+    effects = []
     for candidate, trainings in planned.items():
         stored = {day: _newest_key(lake, candidate, day, key) for day, (key, _) in trainings.items()}
         keys = {day: key for day, (key, _) in trainings.items()}
-        own = _effect("train", candidate, keys, {day: key for day, key in stored.items() if key}, recipes)
+        effect = _compare("train", candidate, keys, {day: key for day, key in stored.items() if key}, recipes)
         splits = {day: split for day, (_, split) in trainings.items()}
 
-        def rests_on(day: date, splits: Mapping[date, Split] = splits) -> list[str]:
+        def dependencies_of(day: date, splits: Mapping[date, Split] = splits) -> list[str]:
             rows = {*splits[day].window, *splits[day].holdout}
-            return [name for name, made in inputs.items() if not made.isdisjoint(rows)]
+            return [name for name, days in inputs.items() if not days.isdisjoint(rows)]
 
-        found.append(_following(own, keys, rests_on))
-    return found
+        effects.append(_add_dependents(effect, keys, dependencies_of))
+    return effects
 
 
 def _newest_key(lake: Lake, candidate: str, day: date, key: Key) -> str | None:
-    """Return the present key of a training if its model is there, else that of the newest model of the date."""
+    """Return the present fingerprint of a training if its model exists, else that of the newest model of the date."""
     prefix = lake.layout.model_manifest(candidate, day, "x").removesuffix("x.json")
     written = {
         item.uri.removeprefix(prefix).removesuffix(".json"): item.at
@@ -120,7 +120,7 @@ def _newest_key(lake: Lake, candidate: str, day: date, key: Key) -> str | None:
     return key if key in written else max(written, key=written.__getitem__, default=None)
 
 
-def _evaluate(lake: Lake, decided: Collection[date], planned: Trainings, trained: Sequence[Effect]) -> Effect:
+def _find_evaluate(lake: Lake, decided: Collection[date], planned: Trainings, trained: Sequence[Effect]) -> Effect:
     chain = read_chain(lake)
     keys = {}
     for day in decided:
@@ -128,21 +128,21 @@ def _evaluate(lake: Lake, decided: Collection[date], planned: Trainings, trained
             addresses = {name: lake.layout.model_manifest(name, day, trainings[day][0]) for name, trainings in planned.items()}
             keys[day] = decision_key(lake, day, chain, addresses)
     stored = {day: entry.key for day in keys if (entry := chain.get(day)) is not None}
-    own = _effect("evaluate", "decision", keys, stored, read_recipes(lake, "evaluate"))
+    effect = _compare("evaluate", "decision", keys, stored, read_recipes(lake, "evaluate"))
 
-    def rests_on(day: date) -> list[str]:
-        return [effect.name for effect in trained if day in effect.days]
+    def dependencies_of(day: date) -> list[str]:
+        return [training.name for training in trained if day in training.days]
 
-    # A candidate's new address gives the decision another key: that dependency is named by the training.
+    # The new address of a candidate changes the fingerprint of the decision. The training already names that dependency.
     unnamed = StaleCause(Category.DEPENDENCIES)
     plain = {
-        day: tuple(reason for reason in reasons if reason != unnamed or day is None or not rests_on(day))
-        for day, reasons in own.stale.items()
+        day: tuple(reason for reason in reasons if reason != unnamed or day is None or not dependencies_of(day))
+        for day, reasons in effect.stale.items()
     }
-    return _following(Effect(own.stage, own.name, own.missing, plain), keys, rests_on)
+    return _add_dependents(Effect(effect.stage, effect.name, effect.missing, plain), keys, dependencies_of)
 
 
-def _effect(
+def _compare(
     stage: str,
     name: str,
     keys: Mapping[Day, Key] | Mapping[date, Key],
@@ -154,29 +154,29 @@ def _effect(
     return Effect(stage, name, frozenset(day for day in keys if day not in stored), stale)
 
 
-def _following(own: Effect, days: Iterable[Day], rests_on: Callable[[date], list[str]]) -> Effect:
-    """Return an effect together with the days that follow from what they rest on."""
-    stale = dict(own.stale)
+def _add_dependents(effect: Effect, days: Iterable[Day], dependencies_of: Callable[[date], list[str]]) -> Effect:
+    """Add the days of an effect whose dependencies would be recomputed."""
+    stale = dict(effect.stale)
     for day in days:
-        if day is not None and day not in own.missing and (names := rests_on(day)):
+        if day is not None and day not in effect.missing and (names := dependencies_of(day)):
             stale[day] = (*stale.get(day, ()), *_dependencies(names))
-    return Effect(own.stage, own.name, own.missing, stale)
+    return Effect(effect.stage, effect.name, effect.missing, stale)
 
 
 def _dependencies(names: Iterable[str]) -> list[StaleCause]:
     return [StaleCause(Category.DEPENDENCIES, name) for name in names]
 
 
-def _sees(days: Collection[Day], first: date, last: date) -> bool:
+def _overlaps(days: Collection[Day], first: date, last: date) -> bool:
     return None in days or any(day is not None and first <= day <= last for day in days)
 
 
-def _references_are_there(lake: Lake) -> bool:
+def _has_references(lake: Lake) -> bool:
     return all(_has_partition(lake, name) for name in lake.pipeline.references)
 
 
 def _has_partition(lake: Lake, name: str) -> bool:
-    """Tell whether a table holds a date (a reference: itself); what it was before a change of its kind does not count."""
+    """Return whether a table has data of its present kind: a date for a source, the whole table for a reference."""
     partitions = lake.tables.state(f"clean_{name}").partitions
     return REFERENCE in partitions if name in lake.pipeline.references else bool(partitions.keys() - {REFERENCE})
 

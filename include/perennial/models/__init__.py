@@ -1,1 +1,1 @@
-"""Trained models: scoring their graphs, and the metrics of their predictions."""
+"""Scoring with trained models, and metrics of their predictions."""

@@ -1,4 +1,4 @@
-"""Metrics of probabilities against what happened. Pure; y is 0 or 1, p the probability of 1, base the constant forecast."""
+"""Metrics of predicted probabilities against outcomes. Pure. y is 0 or 1, and p is the probability of 1."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BINS = 10
 
 
 def roc_auc(y: Array, p: Array) -> float | None:
-    """Return the area under the ROC curve, or None where only one class occurs."""
+    """Return the area under the ROC curve, or None if only one class occurs."""
     return float(metrics.roc_auc_score(y, p)) if _both_classes(y) else None
 
 
 def pr_auc(y: Array, p: Array) -> float | None:
-    """Return the average precision, or None where only one class occurs."""
+    """Return the average precision, or None if only one class occurs."""
     return float(metrics.average_precision_score(y, p)) if _both_classes(y) else None
 
 
 def log_loss(y: Array, p: Array) -> float:
-    """Return the mean log loss; certainty that proves wrong costs a lot, never infinitely much."""
+    """Return the mean log loss. A certain but wrong forecast costs much, but never infinitely much."""
     return float(metrics.log_loss(y, p, labels=[0, 1]))
 
 
@@ -34,12 +34,12 @@ def brier(y: Array, p: Array) -> float:
 
 
 def accuracy(y: Array, p: Array) -> float:
-    """Return the share of rows on the right side of one half."""
+    """Return the share of rows predicted correctly at a threshold of one half."""
     return float(metrics.accuracy_score(y, p.round()))
 
 
 def calibration_error(y: Array, p: Array) -> float:
-    """Return the expected calibration error: |mean p - mean y| over ten bins of equal size by p, weighted by their rows."""
+    """Return the expected calibration error: |mean p - mean y| over ten equal-sized bins of p, weighted by rows."""
     order = np.argsort(p, kind="stable")
     bins = [part for part in np.array_split(order, _BINS) if len(part)]
     return float(sum(abs(p[part].mean() - y[part].mean()) * len(part) for part in bins) / len(y))

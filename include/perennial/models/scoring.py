@@ -1,4 +1,4 @@
-"""From rows of the features table to probabilities: the arrays of a model's graph, and the graph itself in ONNX Runtime."""
+"""Score rows of the features table: convert them to the input arrays of a model, and run its graph in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ Probabilities = NDArray[np.float64]
 
 
 def in_order(table: pa.Table, row_key: Sequence[str]) -> pa.Table:
-    """Return rows in order of (date, row key), nulls last, so that files and threads of the writer cannot matter."""
+    """Sort rows by (date, row key), nulls last, so that the order does not depend on the writer's files and threads."""
     names = dict.fromkeys(["date", *row_key])
     return table.sort_by([(name, "ascending") for name in names]).combine_chunks()
 
 
 def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:
     """
-    Return the two inputs of the graph: numbers [rows, Inputs.numbers] and texts [rows, Inputs.texts].
+    Convert rows to the two inputs of the graph: numbers [rows, Inputs.numbers] and texts [rows, Inputs.texts].
 
-    A null number is NaN and a null text is "". A date counts the days since 1970-01-01, a time the minutes since midnight.
+    A null number becomes NaN, a null text "". A date becomes days since 1970-01-01, a time minutes since midnight.
     """
     missing = [name for name in [*inputs.numbers, *inputs.texts] if name not in table.column_names]
     if missing:
-        raise RefusedError("Features lack inputs of the model", missing, "Run analyse again with the model's pipeline.yaml.")
+        raise RefusedError(
+            "The features lack columns that the model needs", missing, "Run analyse again with the model's pipeline.yaml."
+        )
     numbers = np.empty((table.num_rows, len(inputs.numbers)), dtype=np.float32)
     for index, name in enumerate(inputs.numbers):
         numbers[:, index] = _number(table, name)
@@ -44,17 +46,17 @@ def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:
 
 
 def score(model: bytes, table: pa.Table, inputs: Inputs) -> Probabilities:
-    """Return the probability of each row of a features table, computed by the graph that will serve."""
+    """Return the probability of each row of a features table, computed by the same graph that serves."""
     return score_arrays(model, *to_arrays(table, inputs))
 
 
 def score_arrays(model: bytes, numbers: Numbers, texts: Texts) -> Probabilities:
-    """Return the probability of each row of the graph's own inputs."""
+    """Return the probability of each row of the graph's input arrays."""
     return np.asarray(run_graph(model, "probability", numbers, texts), dtype=np.float64)
 
 
 def run_graph(model: bytes, output: str, numbers: Numbers, texts: Texts) -> Numbers:
-    """Run a graph over `numbers` and `texts` and return one output; one thread, so that every machine adds in one order."""
+    """Run a graph over `numbers` and `texts` and return one output. One thread, so that every machine adds in the same order."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -68,11 +70,11 @@ def _number(table: pa.Table, name: str) -> Numbers:
     import pyarrow as pa
 
     column = table.column(name)
-    # Arrow casts neither dates nor booleans to floats in one step.
+    # Arrow cannot cast dates or booleans to floats in one step.
     if pa.types.is_date32(column.type):
         column = column.cast(pa.int32())
     elif pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):  # beyond 32 bits is infinite: training refuses it by name
+    with np.errstate(over="ignore"):  # a value too large for 32 bits becomes infinite; training refuses that and names the column
         return np.asarray(values, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""The report of a stretch of history: how the policy of retraining would have done, day by day."""
+"""The report of a range of dates: how well the retraining policy would have worked, day by day."""

@@ -1,4 +1,4 @@
-"""What the stages of a date cost: the Spark jobs as they wrote it down, shared by their dates, and the trainings."""
+"""The cost of the stages of a date: recorded Spark jobs, divided among their dates, and trainings."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ SPARK_STAGES = tuple(stage.name for stage in STAGES if isinstance(stage, SparkSt
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Wall and CPU seconds; CPU None: the system did not tell."""
+    """Wall and CPU seconds; None: the system did not report them."""
 
     seconds: float | None
     cpu_seconds: float | None
 
 
 def spark_costs(lake: Lake, first: date, last: date) -> dict[date, dict[str, Cost]]:
-    """Return by date and stage what the latest Spark job of a date cost: an equal share for each of the job's dates."""
-    found: dict[date, dict[str, Cost]] = {}
+    """Return the cost of the latest Spark job by date and stage. Each date of a job has an equal share."""
+    costs: dict[date, dict[str, Cost]] = {}
     for stage in SPARK_STAGES:
         prefix = lake.layout.costs(stage)
-        for item in sorted(lake.objects.listing(prefix), key=lambda one: one.at):
+        for item in sorted(lake.objects.listing(prefix), key=lambda item: item.at):
             begins, ends, _ = item.uri.removeprefix(prefix).split("_")
             if begins > last.isoformat() or ends < first.isoformat():
                 continue
             job = lake.objects.read_existing(item.uri).json()
-            share = Cost(job["seconds"] / len(job["dates"]), _divided(job["cpu_seconds"], len(job["dates"])))
+            share = Cost(job["seconds"] / len(job["dates"]), _divide(job["cpu_seconds"], len(job["dates"])))
             for day in map(date.fromisoformat, job["dates"]):
                 if first <= day <= last:
-                    found.setdefault(day, {})[stage] = share
-    return found
+                    costs.setdefault(day, {})[stage] = share
+    return costs
 
 
 def training_cost(manifest: ModelManifest) -> Cost:
-    """Return what a training cost."""
+    """Return the cost of a training."""
     measured = manifest["measured"]
     return Cost(measured.get("seconds"), measured["cpu_seconds"])
 
 
-def _divided(seconds: float | None, parts: int) -> float | None:
+def _divide(seconds: float | None, parts: int) -> float | None:
     return None if seconds is None else seconds / parts

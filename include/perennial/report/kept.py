@@ -1,4 +1,4 @@
-"""The pages of reports as the lake keeps them: one for each range of dates, the newest of them shown in Airflow."""
+"""The stored pages of reports: one for each range of dates. Airflow shows the newest."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from perennial.lake.lake import Lake
 
 
 def keep(lake: Lake, first: date, last: date, page: str) -> None:
-    """Put the page of a range where the one before it stood. Nothing rests on it: whoever writes at the same moment may win."""
+    """Store the page of a range in place of the previous one. Nothing depends on it: either of two writers may win."""
     uri = lake.layout.report(first, last)
-    found = lake.objects.head(uri)
-    lake.objects.replace(uri, page.encode(), found.etag if found else None)
+    previous = lake.objects.head(uri)
+    lake.objects.replace(uri, page.encode(), previous.etag if previous else None)
 
 
 def newest(lake: Lake) -> str | None:
@@ -19,4 +19,4 @@ def newest(lake: Lake) -> str | None:
     pages = lake.objects.listing(lake.layout.reports)
     if not pages:
         return None
-    return lake.objects.read_existing(max(pages, key=lambda one: one.at).uri).body.decode()
+    return lake.objects.read_existing(max(pages, key=lambda item: item.at).uri).body.decode()

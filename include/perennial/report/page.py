@@ -22,7 +22,7 @@ SOURCES = ("#5b7a99", "#a3b8cc", "#7d6b91", "#c2b5d1")
 MAX_REASON = 160
 MAX_LISTED = 10
 FEW_DATES = 30
-"""Up to so many a line has marks: of one date there is no line."""
+"""Maximum number of dates for which a line has markers. A single date has no line."""
 DRIFT = "Drift (median PSI of the inputs)"
 PANELS = (
     "Log loss (lower is better)",
@@ -49,18 +49,25 @@ td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px s
 <h1>{title}</h1>
 <p>{summary}</p>
 <table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
-<p class="note">Each date is judged on its own rows. The champion is the model that the dates before it left: what would have answered that day's requests. Of a week or two a difference says little: <code>perennial compare</code> gives intervals. A candidate is the one
-trained for the date itself; its window ends before it. The anchor is the last champion that was clearly better than every version it met; challengers are compared with it too, so that many small allowed losses cannot add up to a large one.
-A barred version was rolled back, or its release failed: it is no champion from that date on. The base rate says for every row the share of positives in that window. Drift is the population stability index
-of the numeric inputs against the 28 dates before, the median of all; pointing at it names the input that moved most. Inputs that are the same all day, such as weather, move every day.
-CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates that a job worked for, and of each candidate's training.</p>
+<p class="note">Each date is judged on its own rows.
+The champion is the model that resulted from the dates before it: this model would have answered the requests of that day.
+Over a week or two, a difference means little: <code>perennial compare</code> gives intervals.
+A candidate is the model trained for the date itself; its window ends before the date.
+The anchor is the last champion that was clearly better than every version it met.
+Challengers are compared with it too, so that many small allowed losses cannot add up to a large one.
+A barred version was rolled back, or its release failed: it is not champion from that date on.
+The base rate predicts the share of positives in the window for every row.
+Drift is the population stability index of the numeric inputs against the 28 dates before: the median of all inputs.
+Point at it to see the input that moved most. Inputs that are the same all day, such as weather, move every day.
+CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates of each job,
+and of each candidate's training.</p>
 {figure}
 </body></html>
 """
 
 
 def page(report: WalkForward) -> str:
-    """Return the HTML."""
+    """Return the HTML of a report."""
     first, last = report.days[0].date, report.days[-1].date
     promoted = sum(day.decision == "PROMOTE" for day in report.days)
     champions = len({day.champion for day in report.days if day.champion})
@@ -69,17 +76,18 @@ def page(report: WalkForward) -> str:
     if stale:
         summary += f" Stale decisions: {stale}."
     if not report.pooled_dates:
-        summary += " The table is empty: it begins with the date after the first champion."
+        summary += " The table is empty: it starts on the date after the first champion."
     if report.undecided:
-        summary += f" Without a decision between them: {len(report.undecided)} ({_listed(report.undecided)})."
+        summary += f" Dates in between without a decision: {len(report.undecided)} ({_list_dates(report.undecided)})."
     if unlabelled := [day.date for day in report.days if day.positives is None]:
-        summary += f" Without a row whose label is known: {len(unlabelled)} ({_listed(unlabelled)})."
+        summary += f" Dates without known labels: {len(unlabelled)} ({_list_dates(unlabelled)})."
     summary += f" Champion after {last}: {report.days[-1].champion or 'none'}."
     if report.barred:
         summary += f" Barred: {'; '.join(report.barred[:MAX_LISTED])}{' and others' if len(report.barred) > MAX_LISTED else ''}."
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{one.log_loss:.4f}</td><td>{_shown(one.roc_auc)}</td></tr>" for name, one in ranked
+        f"<tr><td>{escape(name)}</td><td>{score.log_loss:.4f}</td><td>{_format_number(score.roc_auc)}</td></tr>"
+        for name, score in ranked
     )
     figure = _figure(report.days).to_html(
         full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True}
@@ -88,25 +96,23 @@ def page(report: WalkForward) -> str:
     return _PAGE.format(title=escape(title), summary=escape(summary), pooled=report.pooled_dates, rows=rows, figure=figure)
 
 
-def _listed(dates: Sequence[date]) -> str:
+def _list_dates(dates: Sequence[date]) -> str:
     return ", ".join(map(str, dates[:MAX_LISTED])) + (" and others" if len(dates) > MAX_LISTED else "")
 
 
-def _cut(reason: str) -> str:
+def _shorten(reason: str) -> str:
     head = reason[:MAX_REASON]
     return reason if head == reason else f"{head.rpartition(' ')[0] or head} …"
 
 
-def _shown(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
 def _titles(days: Sequence[Day]) -> list[str]:
-    """Return the titles of the panels; one that stays empty says why."""
+    """Return the titles of the panels, with the reason if the drift panel is empty."""
     why = (
-        ""
-        if any(day.drift for day in days)
-        else f": none, the range must have more than {REFERENCE_DAYS} dates, and an input must be a number"
+        "" if any(day.drift for day in days) else f": none, because it needs more than {REFERENCE_DAYS} dates and a numeric input"
     )
     return [panel + why if panel == DRIFT else panel for panel in PANELS]
 
@@ -138,15 +144,15 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
 
     for name in (CHAMPION, *challengers, FROZEN, BASE):
         scores = [day.scores.get(name) for day in days]
-        line(1, name, (one.log_loss if one else None for one in scores))
+        line(1, name, (score.log_loss if score else None for score in scores))
         if name != BASE:
-            line(2, name, (one.roc_auc if one else None for one in scores), legend=False)
+            line(2, name, (score.roc_auc if score else None for score in scores), legend=False)
     for decision, colour in COLOURS.items():
-        some = [day for day in days if day.decision == decision]
-        text = ["<br>".join(escape(_cut(reason)) for reason in (*filter(None, [day.note]), *day.reasons)) for day in some]
+        marked = [day for day in days if day.decision == decision]
+        text = ["<br>".join(escape(_shorten(reason)) for reason in (*filter(None, [day.note]), *day.reasons)) for day in marked]
         marks = go.Scatter(
-            x=[day.date for day in some], y=[decision] * len(some), mode="markers", name=decision, text=text, showlegend=False,
-            marker={"color": colour, "size": 8, "symbol": ["x" if day.stale else "circle" for day in some]},
+            x=[day.date for day in marked], y=[decision] * len(marked), mode="markers", name=decision, text=text, showlegend=False,
+            marker={"color": colour, "size": 8, "symbol": ["x" if day.stale else "circle" for day in marked]},
         )  # fmt: skip
         figure.add_trace(marks, row=3, col=1)
     for before, day in pairwise(days):
@@ -164,8 +170,8 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
     for name in (*STAGES, *challengers):
         costs = [day.costs.get(name) for day in days]
         colour = STAGES.get(name) or colour_of(name)
-        bars(7, name, colour, (one.cpu_seconds if one else None for one in costs))
-        bars(8, name, colour, (one.seconds if one else None for one in costs))
+        bars(7, name, colour, (cost.cpu_seconds if cost else None for cost in costs))
+        bars(8, name, colour, (cost.seconds if cost else None for cost in costs))
     figure.update_yaxes(categoryorder="array", categoryarray=["REJECT", "HOLD", "PROMOTE"], row=3, col=1)
     figure.update_xaxes(type="date", range=[days[0].date - DAY, days[-1].date + DAY])
     for panel in range(2, len(PANELS) + 1):

@@ -18,11 +18,11 @@ STAGES: tuple[Stage, ...] = (
     Evaluate(),
     Deploy(),
 )
-"""Each stage comes after all that it follows."""
+"""Each stage comes after the stages that it follows."""
 
 __all__ = ["STAGES", "Run", "SparkStage", "Stage", "stage_named"]
 
 
 def stage_named(name: str) -> Stage:
-    """Return a stage by its name."""
+    """Return the stage with the given name."""
     return next(stage for stage in STAGES if stage.name == name)

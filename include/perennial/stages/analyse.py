@@ -1,4 +1,4 @@
-"""The stage analyse."""
+"""The analyse stage."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Analyse(SparkStage):
-    """Makes analyses, lookups and features, with Spark SQL."""
+    """Compute analyses, lookups and features with Spark SQL."""
 
     name = "analyse"
     follows = ("clean",)
-    summary = "makes analyses, lookups and features, with Spark SQL"
+    summary = "computes analyses, lookups and features with Spark SQL"
 
     def find(self, run: Run, moment: Lake) -> Result | None:
-        """Return the partitions of the date, unless the plan names one to make."""
+        """Return the partitions of the date, or None if the plan has one to compute."""
         from perennial.analyse.plan import finish_analyse, plan_analyse
 
         if plan_analyse(moment, run.day).job_uri is not None:

@@ -1,4 +1,4 @@
-"""The stage clean."""
+"""The clean stage."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Clean(SparkStage):
-    """Applies the contract and quarantines bad rows, with Spark."""
+    """Apply the contract and quarantine bad rows with Spark."""
 
     name = "clean"
     follows = ("collect",)
-    summary = "applies the contract and quarantines bad rows, with Spark"
+    summary = "applies the contract and quarantines bad rows with Spark"
 
     def find(self, run: Run, moment: Lake) -> Result | None:
-        """Return the partitions of the date, unless the plan names one to make."""
+        """Return the partitions of the date, or None if the plan has one to compute."""
         from perennial.clean.plan import finish_clean, plan_clean
 
         if plan_clean(moment, run.day).job_uri is not None:

@@ -1,4 +1,4 @@
-"""The stage collect."""
+"""The collect stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Collect(Stage):
     summary = "verifies the drops and pins their bytes"
 
     def find(self, run: Run, moment: Lake) -> Result | None:
-        """Return the pinned drops, unless a drop of the date or one that landed late is still to be read."""
+        """Return the pinned drops, or None if a drop of the date, or a late drop of an earlier date, has not been read yet."""
         from perennial.collect.collect import collect
         from perennial.collect.drops import pinned_drop, pinned_reference
 
@@ -30,7 +30,7 @@ class Collect(Stage):
         )
         if None in pinned:
             return None
-        # Every drop of the date is pinned, so this reads nothing, unless an earlier date has landed late.
+        # Every drop of the date is pinned, so this reads a drop only if an earlier date landed late.
         collected = collect(moment, run.day)
         return collected if collected.outcome is Outcome.UNCHANGED else None
 

@@ -1,4 +1,4 @@
-"""The stage deploy."""
+"""The deploy stage."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 class Deploy(Stage):
-    """Release the champion with the newest lookups, when the date is the newest."""
+    """Release the champion with the newest lookups, if the date is the newest."""
 
     name = "deploy"
     follows = ("evaluate",)
-    summary = "stages, checks, switches and watches the release; back to the previous one if it fails"
+    summary = "stages, checks, switches to and watches the release; switches back if it fails"
 
     def find(self, run: Run, moment: Lake) -> Result | None:
-        """Return the release that serves, when a deploy would change nothing."""
+        """Return the serving release if a deploy would change nothing, else None."""
         from perennial.deploy.deploy import deploy, is_current
 
         runtime = _runtime(run)
         return deploy(run.lake, run.day, runtime) if is_current(run.lake, run.day, runtime) else None
 
     def run(self, run: Run, candidate: str | None = None) -> Result:
-        """Bring the release live."""
+        """Deploy the release."""
         from perennial.deploy.deploy import deploy
 
         return deploy(run.lake, run.day, _runtime(run))

@@ -1,4 +1,4 @@
-"""The stage evaluate."""
+"""The evaluate stage."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Evaluate(Stage):
     summary = "decides PROMOTE, HOLD or REJECT, with reasons"
 
     def find(self, run: Run, moment: Lake) -> Result | None:
-        """Return the decision of the date when it rests on the present models."""
+        """Return the decision of the date if it was made with the present models, else None."""
         from perennial.evaluate.evaluate import evaluate, is_current
 
         return evaluate(run.lake, run.day, run_id=run.run_id) if is_current(run.lake, run.day) else None
 
     def run(self, run: Run, candidate: str | None = None) -> Result:
-        """Decide the date, then the other dates of its batch."""
+        """Decide for the date, then for the other dates of its batch."""
         from perennial.evaluate.evaluate import evaluate, evaluate_ahead
 
-        decided = evaluate(
+        decision = evaluate(
             run.lake,
             run.day,
             run_id=run.run_id,
@@ -36,4 +36,4 @@ class Evaluate(Stage):
             force_reason=run.force_reason,
         )
         evaluate_ahead(run.lake, run.day, run.last, run_id=run.run_id)
-        return decided
+        return decision

@@ -1,4 +1,4 @@
-"""A stage of a run, as the DAG, the command line and the check for unchanged work see it."""
+"""The interface of a stage for the DAG, the command line and the check for unchanged work."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Run:
     """
     The run of one date.
 
-    :param run_id: the name of the run in decisions: Airflow's, or one of the command line
-    :param until: the last date of the batch that it works ahead for; None: its own date
-    :param recompute: make results again although they are there; they must come out the same
+    :param run_id: the name of the run in decisions, from Airflow or from the command line
+    :param until: the last date of the batch that the run works on; None: only its own date
+    :param recompute: compute results again although they exist; they must be identical
     :param runtime: where models serve; None: the runtime of the pipeline
     """
 
@@ -39,7 +39,7 @@ class Run:
 
     @property
     def last(self) -> date:
-        """Return the last date that the run works for."""
+        """Return the last date that the run works on."""
         return self.until or self.day
 
 
@@ -47,57 +47,57 @@ class Stage(Protocol):
     """
     One stage. To add one, write a module here and add a line to `STAGES`.
 
-    Its room is imported only inside its methods: DAG files import this package each time that they are parsed.
+    A stage imports its package only inside its methods, because every parse of a DAG file imports this package.
     """
 
     name: str
     follows: tuple[str, ...]
-    """Names of the stages whose results it reads. They come before it in `STAGES`."""
+    """Names of the stages whose results this stage reads. They come before it in `STAGES`."""
 
     summary: str
-    """Half a sentence for the pages of the DAG: it begins with a verb."""
+    """A phrase for the documentation of the DAG. It begins with a verb."""
 
     skip_ends_run: bool = False
-    """Whether the stages that follow are skipped, too, when this one is."""
+    """True if the stages that follow are skipped too when this stage is skipped."""
 
     def candidates(self, pipeline: Pipeline) -> tuple[str, ...]:
-        """Return the candidates that the stage runs for, each in a task of its own; none: it is one task."""
+        """Return the candidates that the stage runs for, one task each; if there are none, the stage is one task."""
         return ()
 
     @abstractmethod
     def find(self, run: Run, moment: Lake) -> Result | None:
         """
-        Return the result that is there already, or None when the stage has work to do. Changes nothing.
+        Return the existing result, or None if the stage has work to do. Change nothing.
 
-        :param moment: the run's lake as it is at one moment: each object is read once. `run.lake` has the same tables, and sees
-            decisions and releases of other runs at once
+        :param moment: a snapshot of the run's lake, in which each object is read once. `run.lake` has the same tables, but shows
+            decisions and releases of other runs immediately
         :raises RefusedError: the stage itself would refuse the date
         """
 
     @abstractmethod
     def run(self, run: Run, candidate: str | None = None) -> Result:
-        """Do the work, if there is any, and return the result. Idempotent."""
+        """Do any pending work and return the result. Idempotent."""
 
 
 def reason_to_skip(stage: Stage, ended: Mapping[str, str]) -> str | None:
     """
-    Return why a stage is skipped with one that it follows.
+    Return the reason to skip a stage because of a stage that it follows, or None.
 
-    :param ended: the stages that ended the run for those that follow them, with the reason
+    :param ended: {stage that ended the run for the stages after it: the reason}
     """
     return next((ended[name] for name in stage.follows if name in ended), None)
 
 
 class SparkStage(Stage):
-    """A stage whose work is one Spark job: planned, submitted, and its commits read back."""
+    """A stage whose work is one Spark job: it plans the job, submits it and reads its commits."""
 
     @abstractmethod
     def plan(self, run: Run) -> SparkPlan:
-        """Return the job that brings the tables up to date; its `job_uri` is None when there is nothing to do."""
+        """Return the job that brings the tables up to date; its `job_uri` is None if there is nothing to do."""
 
     @abstractmethod
     def finish(self, run: Run) -> Result:
-        """Read back what the tables hold for the run's date."""
+        """Read the result of the run's date from the tables."""
 
     def run(self, run: Run, candidate: str | None = None) -> Result:
         """Submit the planned job and wait for it."""

@@ -1,4 +1,4 @@
-"""The stage train."""
+"""The train stage."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AllTrained(Result):
-    """The results of all candidates, as JSON by the name of the candidate."""
+    """The results of all candidates: {candidate: result as JSON}."""
 
     candidates: Json
 
 
 class Train(Stage):
-    """Train each candidate, in a process or in a pod."""
+    """Train each candidate in a process or a pod."""
 
     name = "train"
     follows = ("analyse",)
-    summary = "trains one candidate a task; skipped while there is too little history"
+    summary = "trains one candidate a task; skipped while history is insufficient"
     skip_ends_run = True
 
     def candidates(self, pipeline: Pipeline) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ class Train(Stage):
         return tuple(pipeline.training.candidates)
 
     def find(self, run: Run, moment: Lake) -> Result | None:
-        """Return the models of the date, or the reason why it has none."""
+        """Return the models of the date, or the reason to skip its training, or None if it is not trained yet."""
         from perennial.train.plan import finish_training, plan_training
 
         lake = run.lake
@@ -48,13 +48,13 @@ class Train(Stage):
         return AllTrained(Outcome.UNCHANGED, trained)
 
     def run(self, run: Run, candidate: str | None = None) -> Result:
-        """Train a candidate for the date and for those of its batch."""
+        """Train a candidate for the date and for the other dates of its batch."""
         from perennial.runtime.choice import open_trainer
         from perennial.train.plan import finish_training
         from perennial.train.work import plan_work
 
         if candidate is None:
-            raise ValueError("train runs for one candidate at a time")
+            raise ValueError("train needs a candidate: it trains one at a time")
         plan, work = plan_work(run.lake, run.day, candidate, until=run.until, recompute=run.recompute)
         if work is not None:
             open_trainer(run.lake).train(work)

@@ -1,4 +1,4 @@
-"""The trainer: `python -m perennial.train --job <address>`. It needs the object store and nothing else."""
+"""The trainer: `python -m perennial.train --job <address>`. It needs only the object store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("perennial.train")
 
 
 def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str:
-    """Run one training job and return the version of the model; `reader` may hold rows of the one before it."""
+    """Run one training job and return the version of the model. `reader` may still hold rows of the previous job."""
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
@@ -37,8 +37,8 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     check_trainable(window, holdout)
     log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
     if job.labels is not None:
-        left = "%s rows of window and holdout have no label and are left out; %s labels belong to no row"
-        log.info(left, examples.unlabelled, examples.unmatched)
+        message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
+        log.info(message, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
     model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints, _begin(objects, job))
     p = score(model.onnx, holdout.table, job.inputs)
@@ -52,13 +52,13 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     measured = {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
     publish(objects, job, files, manifest, measured)
     checkpoints.clear()
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
-    log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), shown)
+    values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
+    log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), values)
     return str(manifest["version"])
 
 
 def _begin(objects: Objects, job: TrainingJob) -> Begin | None:
-    """Return the model whose weights the job begins with."""
+    """Return the model whose weights the job starts from, or None."""
     if job.begins is None:
         return None
     manifest = objects.read_existing(job.begins).json()
@@ -67,7 +67,7 @@ def _begin(objects: Objects, job: TrainingJob) -> Begin | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the given jobs one after another; several share one start of the libraries."""
+    """Run the given jobs one after another in one process, so that the libraries start only once."""
     parser = argparse.ArgumentParser(prog="python -m perennial.train", description="Train models from job files.")
     parser.add_argument(
         "--job", action="append", required=True, metavar="ADDRESS", help="s3:// address of a job file; may be repeated"
@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # As the first process of a container it would not hear a SIGTERM, and hold its GPU until it is killed. Checkpoints are whole.
+    # The first process of a container ignores SIGTERM by default and would hold its GPU until it is killed.
+    # Exiting at once is safe: a checkpoint is always complete.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     load_environment()
     objects, reader = Objects(), RowsReader(DATES_AT_ONCE if len(jobs) > 1 else 0)
@@ -93,17 +94,17 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check_build(job: TrainingJob) -> None:
-    """Refuse a job whose key was computed for other libraries or other code than will run."""
-    found = versions_for(job.candidate)
+    """Refuse a job whose fingerprint was computed for other libraries or other code than this trainer has."""
+    installed = versions_for(job.candidate)
     differing = [
-        f"{name} {found[name]}, the job says {version}" for name, version in job.versions.items() if found.get(name) != version
+        f"{name}: {installed.get(name)} is installed, the job needs {version}"
+        for name, version in job.versions.items()
+        if installed.get(name) != version
     ]
     if code_for(job.candidate) != job.code:
-        differing.append("the code of the trainer")
+        differing.append("the code of the trainer differs")
     if differing:
-        raise RefusedError(
-            "This trainer is not the one the job was planned for", differing, "Use the image of the planner's release."
-        )
+        raise RefusedError("This trainer does not match the job", differing, "Use the trainer image of the planner's release.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a training leaves behind: files named by their content, then the manifest, once."""
+"""The results of a training: files named by their content, then the manifest, each written once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> bytes:
-    """Return the predictions of the holdout: date, row key, y, p, in the order of the rows."""
+    """Return the holdout predictions as Parquet: date, row key, y and p, in the order of the rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -37,7 +37,7 @@ def build_manifest(
     metrics: dict[str, float | None],
     examples: Labelled,
 ) -> dict[str, JsonValue]:
-    """Return the manifest of a model: everything here is a function of the job."""
+    """Return the manifest of a model. All of it is a function of the job."""
     echoed = job.model_dump(
         mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "begins", "versions"}
     )
@@ -59,7 +59,7 @@ def build_manifest(
 
 
 def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, JsonValue]:
-    """Return what a model rests on beside the features, where labels have a table of their own."""
+    """Return the label digests and the counts of unmatched rows, if labels have their own table."""
     if job.labels is None:
         return {}
     digests = job.labels.model_dump(mode="json", include={"digests"})["digests"]
@@ -70,21 +70,22 @@ def publish(
     objects: Objects, job: TrainingJob, files: dict[str, bytes], manifest: dict[str, JsonValue], measured: dict[str, float]
 ) -> bool:
     """
-    Write the files, then the manifest; return False when the same model stood there already.
+    Write the files, then the manifest. Return False if the same model already exists.
 
-    A crash leaves blobs that nobody refers to. Two trainings of one key must agree in everything but what was measured.
+    A crash leaves blobs that no manifest refers to. Two trainings with one fingerprint must agree in all but the measurements.
     """
     for body in files.values():
         objects.create(f"{job.output.blobs}{sha256(body)}", body)
     if objects.create(job.output.manifest, canonical_json({**manifest, "measured": measured})):
         return True
-    found = objects.read_existing(job.output.manifest).json()
-    found.pop("measured", None)
-    differing = [name for name in sorted({*manifest, *found}) if manifest.get(name) != found.get(name)]
+    existing = objects.read_existing(job.output.manifest).json()
+    existing.pop("measured", None)
+    differing = [name for name in sorted({*manifest, *existing}) if manifest.get(name) != existing.get(name)]
     if differing:
         raise RefusedError(
             f"Model {manifest['version']}: {job.output.manifest} exists and differs in {', '.join(differing)}",
-            remedy="Training of one key must give one result. It stays as it is; compare the builds and CPUs of the two trainers.",
+            remedy="Trainings with one fingerprint must give one result. The existing model is kept; "
+            "compare the builds and CPUs of the two trainers.",
         )
-    log.info("%s was trained before, with the same result", manifest["version"])
+    log.info("%s was already trained, with the same result", manifest["version"])
     return False

@@ -1,4 +1,4 @@
-"""The candidates: the module that fits each, and the libraries that decide what comes out. Importing this is cheap."""
+"""The candidates: the module that fits each, and the libraries that decide its result. Importing this module is cheap."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """
-    One kind of model. Everything here is a part of the candidate's key, so that another candidate changes none of it.
+    One kind of model. All of this is part of the candidate's fingerprint, so another candidate does not change it.
 
-    :param module: has `fit(matrix, y, seed, checkpoints, begin)`, which returns the layers
-    :param libraries: those that it uses beside what all candidates use
-    :param is_warm: whether it can begin with the weights of another date
+    :param module: it has `fit(matrix, y, seed, checkpoints, begin)`, which returns the layers
+    :param libraries: libraries that it uses in addition to those that all candidates use
+    :param is_warm: True if it can start from the weights of another date
     """
 
     module: str
@@ -28,7 +28,7 @@ class _Candidate:
 
 _CANDIDATES = {
     "mlp": _Candidate("perennial.train.mlp", ("keras", "tensorflow"), is_warm=True),
-    "logistic": _Candidate("perennial.train.logistic", ("scipy",)),  # done in three steps anyway
+    "logistic": _Candidate("perennial.train.logistic", ("scipy",)),  # needs no warm start: it converges in three steps
 }
 
 
@@ -43,15 +43,15 @@ def code_for(candidate: str) -> str:
 
 
 def versions_for(candidate: str) -> dict[str, str]:
-    """Return the installed versions of the libraries that decide a candidate's bytes."""
+    """Return the installed versions of the libraries that decide the bytes of a candidate's model."""
     return library_versions(*_SHARED_LIBRARIES, *_CANDIDATES[candidate].libraries)
 
 
 def is_warm(candidate: str) -> bool:
-    """Tell whether a candidate can begin with the weights of another date."""
+    """Return whether a candidate can start from the weights of another date."""
     return _CANDIDATES[candidate].is_warm
 
 
 def seed_for(pipeline: str, day: str, candidate: str) -> int:
-    """Return the seed of one training: a function of what is trained, so that a rerun draws the same numbers."""
+    """Return the seed of one training. It depends only on the arguments, so a rerun draws the same numbers."""
     return int(sha256(canonical_json([pipeline, day, candidate]))[:8], 16) % 2**31

@@ -1,4 +1,4 @@
-"""Checkpoints of a long training: whoever trains the same job next goes on from the last one, and ends with the same bits."""
+"""Checkpoints of a long training. The next training of the same job resumes from the last one and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perennial.store.objects import Objects
 log = logging.getLogger(__name__)
 
 SECONDS = 30.0
-"""How much work may be lost. A training that is shorter writes none."""
+"""The time between two checkpoints, and so the work that a crash can lose. A shorter training writes none."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -23,8 +23,8 @@ class Checkpoints:
     """
     The checkpoints of one training, each written once: `<prefix><epoch>.safetensors`.
 
-    :param prefix: address that is the training's own: it holds the key, so code, libraries, rows and seed are the same
-    :param seconds: least time between two
+    :param prefix: address of this training. It contains the fingerprint, so code, libraries, rows and seed are the same
+    :param seconds: minimum time between two checkpoints
     """
 
     def __init__(self, objects: Objects, prefix: str, *, seconds: float = SECONDS) -> None:
@@ -34,17 +34,18 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def load(self) -> tuple[int, Arrays] | None:
-        """Return the number of epochs that the last one holds, and its arrays; None: begin at the beginning."""
+        """Return the number of epochs in the last checkpoint, and its arrays; None: there is none, start at epoch 0."""
         from safetensors.numpy import load
 
-        found = sorted(self._epochs())
-        if not found:
+        epochs = self._list_epochs()
+        if not epochs:
             return None
-        log.info("Going on after epoch %s, from a checkpoint", found[-1])
-        return found[-1], load(self._objects.read_existing(self._uri(found[-1])).body)
+        last = max(epochs)
+        log.info("Resuming after epoch %s from a checkpoint", last)
+        return last, load(self._objects.read_existing(self._uri(last)).body)
 
     def save(self, epoch: int, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Write one after `epoch` epochs, unless the last is recent."""
+        """Write a checkpoint after `epoch` epochs, unless the last one is recent."""
         if time.monotonic() - self._last < self._seconds:
             return
         from safetensors.numpy import save
@@ -53,11 +54,11 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def clear(self) -> None:
-        """Delete all of them: the training is done."""
-        for epoch in list(self._epochs()):
+        """Delete all checkpoints, because the training is complete."""
+        for epoch in self._list_epochs():
             self._objects.delete(self._uri(epoch))
 
-    def _epochs(self) -> list[int]:
+    def _list_epochs(self) -> list[int]:
         return [int(uri.removeprefix(self._prefix).removesuffix(".safetensors")) for uri in self._objects.list(self._prefix)]
 
     def _uri(self, epoch: int) -> str:

@@ -1,4 +1,4 @@
-"""The derived inputs as ONNX nodes: their one implementation, for training and for serving."""
+"""The derived inputs as ONNX nodes: one implementation, for training and for serving."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _THURSDAY = 3.0
 
 
 def add_derived(graph: GraphBuilder, derived: Derived) -> str:
-    """Add the nodes of one derived input and return its column; a null (NaN) argument gives a null, but for is_missing."""
+    """Add the nodes of one derived input and return its column. A null (NaN) argument gives a null, except for is_missing."""
     columns = [graph.number(name) for name in derived.columns]
     first = columns[0]
     match derived.function:
@@ -35,15 +35,15 @@ def add_derived(graph: GraphBuilder, derived: Derived) -> str:
         case "is_missing":
             return graph.op("Cast", graph.op("IsNaN", first), to=1)
         case "days_to_nearest":
-            given = graph.constant([[(day - _EPOCH).days for day in derived.dates]])
-            nearest = graph.op("ReduceMin", graph.op("Abs", graph.op("Sub", first, given)), axes=[1], keepdims=1)
-            # A minimum over NaN is not defined by ONNX.
+            dates = graph.constant([[(day - _EPOCH).days for day in derived.dates]])
+            nearest = graph.op("ReduceMin", graph.op("Abs", graph.op("Sub", first, dates)), axes=[1], keepdims=1)
+            # ONNX does not define a minimum over NaN.
             return graph.op("Where", graph.op("IsNaN", first), first, nearest)
     raise NotImplementedError(f"derived function {derived.function!r} has no nodes")
 
 
 def _modulo(graph: GraphBuilder, value: str, by: int) -> str:
-    """Return value modulo `by`, never negative; ONNX's own Mod of floats takes the sign of the dividend."""
+    """Return value modulo `by`, never negative. ONNX's own Mod of floats takes the sign of the dividend."""
     divisor = graph.constant(by)
     whole = graph.op("Floor", graph.op("Div", value, divisor))
     return graph.op("Sub", value, graph.op("Mul", whole, divisor))

@@ -11,13 +11,13 @@ from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
 
 from perennial.store.json_value import JsonValue
 
-# What ONNX Runtime 1.32 and older servers both run; opset 17 is also what the conversion libraries default to.
+# Both ONNX Runtime 1.32 and older servers run these opsets. Opset 17 is also the default of the conversion libraries.
 _OPSETS = {"": 17, "ai.onnx.ml": 3}
 _IR_VERSION = 8
 
 
 class GraphBuilder:
-    """Nodes and constants in the order in which they were added. Values are named by number; columns are [rows, 1]."""
+    """Nodes and constants in the order in which they were added. Values are named by number; a column has shape [rows, 1]."""
 
     def __init__(self, numbers: list[str], texts: list[str]) -> None:
         self._numbers = numbers
@@ -55,15 +55,15 @@ class GraphBuilder:
         return self.columns("texts", [self._texts.index(name)])
 
     def columns(self, matrix: str, indices: list[int]) -> str:
-        """Return columns of a matrix, by position."""
+        """Return the columns of a matrix at the given positions."""
         return self.op("Gather", matrix, self.constant(indices, np.int64), axis=1)
 
     def beside(self, *parts: str) -> str:
-        """Return matrices side by side."""
+        """Concatenate matrices side by side."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
 
     def model(self, output: str, shape: list[str | int], metadata: dict[str, JsonValue] | None = None) -> bytes:
-        """Return the model that computes `output`; metadata values are written as JSON."""
+        """Return the model that computes `output`. Metadata values are written as JSON."""
         inputs = [
             helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["rows", len(self._numbers)]),
             helper.make_tensor_value_info("texts", TensorProto.STRING, ["rows", len(self._texts)]),

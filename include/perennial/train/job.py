@@ -1,4 +1,4 @@
-"""The job file: everything that one training needs, so that the trainer reads nothing else but the features it names."""
+"""The job file: everything that one training needs. The trainer reads only this file and what it names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perennial.store.objects import Objects, canonical_json, sha256
 
 
 class Features(Contract):
-    """The features table at one snapshot, and what each date in it must hold."""
+    """The features table at one snapshot, and the expected content of each date."""
 
     metadata_location: str
     snapshot_id: int
@@ -24,7 +24,7 @@ class Features(Contract):
 
 
 class Labels(Contract):
-    """The table of labels at one snapshot, where they are known later than the rows, and what each date in it must hold."""
+    """The table of labels at one snapshot, if labels are known later than rows, and the expected content of each date."""
 
     metadata_location: str
     snapshot_id: int
@@ -33,7 +33,7 @@ class Labels(Contract):
 
 
 class Output(Contract):
-    """Where the result goes: the manifest, and the prefix of blobs named by their SHA-256."""
+    """The addresses of the result: the manifest, and the prefix of blobs named by their SHA-256."""
 
     manifest: str
     blobs: str
@@ -57,7 +57,7 @@ class TrainingJob(Contract):
     label: Label
     row_key: list[str]
     begins: str | None = None
-    """Manifest of the model whose weights it begins with."""
+    """Manifest of the model whose weights the training starts from."""
 
     versions: dict[str, str]
     code: str
@@ -69,15 +69,17 @@ class TrainingJob(Contract):
 
 
 def read_job(objects: Objects, uri: str) -> TrainingJob:
-    """Read a job file; one whose bytes are not those it is named by is refused."""
+    """Read a job file, and refuse it if its name is not the SHA-256 of its bytes."""
     body = objects.read_existing(uri).body
     name = uri.rsplit("/", 1)[-1].removesuffix(".json")
     if sha256(body) != name:
-        raise RefusedError(f"Job {uri}: its bytes have SHA-256 {sha256(body)}, not the one in its name. Plan the training again.")
+        raise RefusedError(
+            f"Job {uri}: its bytes have SHA-256 {sha256(body)}, which differs from its name. Plan the training again."
+        )
     try:
         return TrainingJob.model_validate_json(body)
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)]
         raise RefusedError(
-            f"Job {uri}", problems, "It was written by another version of Perennial; plan the training again."
+            f"Job {uri} is not valid", problems, "Another version of Perennial wrote it. Plan the training again."
         ) from None

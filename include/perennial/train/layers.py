@@ -1,4 +1,4 @@
-"""A trained model as what it is: dense layers. Both candidates end as a list of these; the graph and the weights are made of it."""
+"""The dense layers of a trained model. Each candidate returns a list of them; the graph and the weights are built from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NODES = {"relu": "Relu", "sigmoid": "Sigmoid"}
 
 
 def add_layers(graph: GraphBuilder, matrix: str, layers: list[Layer]) -> str:
-    """Add the layers' nodes and return the output `probability`, one number a row."""
+    """Add the nodes of the layers and return the output `probability`, one number a row."""
     value = matrix
     for layer in layers:
         value = graph.op("Gemm", value, graph.constant(layer.kernel), graph.constant(layer.bias))
@@ -33,7 +33,7 @@ def add_layers(graph: GraphBuilder, matrix: str, layers: list[Layer]) -> str:
 
 
 def from_safetensors(body: bytes) -> list[Layer]:
-    """Return the layers of weights that were written by `to_safetensors`: all but the last are followed by a ReLU."""
+    """Return the layers of weights that `to_safetensors` wrote. A ReLU follows every layer but the last, which has a sigmoid."""
     from safetensors.numpy import load
 
     arrays = load(body)
@@ -45,7 +45,7 @@ def from_safetensors(body: bytes) -> list[Layer]:
 
 
 def to_safetensors(layers: list[Layer]) -> bytes:
-    """Return the weights as safetensors: data, no code; the same weights give the same bytes."""
+    """Return the weights as safetensors, which hold data and no code. The same weights give the same bytes."""
     from safetensors.numpy import save
 
     arrays = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _C = 0.03
-"""Strength of the penalty: the best on the demo's walk-forward protocol."""
+"""Inverse strength of the penalty (scikit-learn's C). It was the best value on the demo's walk-forward protocol."""
 
 
 def fit(
@@ -27,10 +27,15 @@ def fit(
     checkpoints: Checkpoints | None = None,
     begin: list[Layer] | None = None,
 ) -> list[Layer]:
-    """Fit a logistic regression and return it as one layer; it is done in one step, so it neither pauses nor begins with another."""
+    """
+    Fit a logistic regression and return it as one layer.
+
+    It fits in one call, so it ignores checkpoints and the layers of another training.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    # Newton's steps with a Cholesky solve: a handful of iterations where the default solver needs hundreds, and no chance in it.
+    # Newton's method with a Cholesky solve needs a handful of iterations where the default solver needs hundreds.
+    # It is also deterministic.
     model = LogisticRegression(C=_C, solver="newton-cholesky", random_state=seed)
     model.fit(matrix.astype(np.float64), y)
     log.info("Logistic regression: %s iterations", int(model.n_iter_[0]))

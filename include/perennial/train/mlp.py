@@ -1,4 +1,4 @@
-"""The candidate `mlp`: a Sequential network of 128, 64 and 32 units with ReLU and one sigmoid, trained by AdamW."""
+"""The candidate `mlp`: a Sequential network of 128, 64 and 32 units with ReLU and one sigmoid, trained with AdamW."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer
 
-if TYPE_CHECKING:  # load_keras imports them, once their environment is set
+if TYPE_CHECKING:  # load_keras imports these after it has set their environment
     import keras
     import tensorflow as tf
 
@@ -26,20 +26,20 @@ log = logging.getLogger(__name__)
 
 _UNITS = (128, 64, 32)
 _DROPOUT = 0.2
-# Measured on the demo's walk-forward protocol: large batches and few epochs are as good as small ones, and ten times cheaper.
+# On the demo's walk-forward protocol, large batches and few epochs are as good as small batches, and ten times cheaper.
 _BATCH = 512
 _EPOCHS = 5
 _LEARNING_RATE = 1e-3
-# From the weights of the date before one epoch is enough, if it changes them little: measured on fifty-three dates of the demo.
+# From the weights of the date before, one epoch at a low learning rate is enough (measured on 53 dates of the demo).
 _WARM_EPOCHS = 1
 _WARM_LEARNING_RATE = 2e-4
 _WEIGHT_DECAY = 0.3
 _THREADS = 1
-"""A second one shortens a training of a month of flights by nothing, and costs a fifth more CPU time."""
+"""A second thread does not shorten the training on a month of flights, and costs a fifth more CPU time."""
 _MAX_NETWORKS = 8
 
 _networks: dict[int, keras.Sequential] = {}
-"""By the number of columns, which changes from date to date only when a category comes or goes."""
+"""Traced networks by number of columns, which changes between dates only when a category appears or disappears."""
 
 
 def fit(
@@ -50,54 +50,58 @@ def fit(
     begin: list[Layer] | None = None,
 ) -> list[Layer]:
     """
-    Train the network and return its layers; the same rows and seed give the same bits on one build and CPU family.
+    Train the network and return its layers. The same rows and seed give the same bits on one build and CPU family.
 
-    That holds for a training that goes on from a checkpoint too: an epoch's order of rows is drawn from the seed and the epoch
-    alone, and all else that changes (weights, the optimizer's moments, the state of dropout) is in the checkpoint.
+    This also holds for a training that resumes from a checkpoint. The order of rows in an epoch is drawn from the seed and the
+    epoch alone. All other state (weights, the optimizer's moments, the state of dropout) is in the checkpoint.
 
-    :param begin: layers of a training of the same columns: they are trained on, for one epoch
+    :param begin: layers of a training with the same columns; they are trained for one more epoch
     """
     epochs, rate = (_EPOCHS, _LEARNING_RATE) if begin is None else (_WARM_EPOCHS, _WARM_LEARNING_RATE)
     keras = load_keras()
-    # Python collects what it leaves in its own time: to look for it at once costs an eighth of a training.
+    # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    model = _traced(build(matrix.shape[1], epochs * math.ceil(len(matrix) / _BATCH), rate), matrix.shape[1])
+    model = _reuse_traced(build(matrix.shape[1], epochs * math.ceil(len(matrix) / _BATCH), rate), matrix.shape[1])
     for layer, weights in zip(_dense(model), begin or (), strict=begin is not None):
         layer.set_weights([weights.kernel, weights.bias])
     target = y.astype(np.float32)
-    first = _go_on(model, checkpoints)
+    first = _resume(model, checkpoints)
     for epoch in range(first, epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(target))
         loss = float(model.epoch(matrix[order], target[order]))
         log.info("epoch %s/%s: loss %.4f", epoch + 1, epochs, loss)
         if checkpoints is not None:
-            checkpoints.save(epoch + 1, {name: keras.ops.convert_to_numpy(one) for name, one in _state(model).items()})
+            checkpoints.save(epoch + 1, {name: keras.ops.convert_to_numpy(value) for name, value in _state(model).items()})
     return layers_of(model)
 
 
-def _go_on(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
-    """Bring the model to its last checkpoint; return how many epochs are done."""
-    found = checkpoints.load() if checkpoints is not None else None
-    if found is None:
+def _resume(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
+    """Restore the model from its last checkpoint and return the number of completed epochs."""
+    checkpoint = checkpoints.load() if checkpoints is not None else None
+    if checkpoint is None:
         return 0
-    epochs, arrays = found
+    epochs, arrays = checkpoint
     for name, variable in _state(model).items():
         variable.assign(arrays[name])
     return epochs
 
 
 def _state(model: keras.Sequential) -> dict[str, keras.Variable]:
-    """Return everything in which two trainings of one shape differ, by its place: the seeds of dropout are among the model's variables."""
+    """
+    Return everything in which two trainings of one shape differ, by position.
+
+    The seeds of dropout are among the model's variables.
+    """
     changing = [*model.variables, *model.optimizer.variables, model.schedule.steps, model.schedule.peak]
     return {str(place): variable for place, variable in enumerate(changing)}
 
 
-def _traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
+def _reuse_traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
     """
     Return a network in the state of `fresh` that an earlier training of this process has traced, or `fresh` itself.
 
-    To trace what a step does takes a third of the time that a month of flights is trained in.
+    Tracing a training step takes a third of the time it takes to train on a month of flights, so networks are reused.
     """
     model = _networks.setdefault(columns, fresh)
     if model is not fresh:
@@ -109,7 +113,7 @@ def _traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
 
 
 def build(columns: int, steps: int, rate: float = _LEARNING_RATE) -> keras.Sequential:
-    """Return the compiled network with its optimizer; the learning rate falls from `rate` along a cosine over all `steps`."""
+    """Build the network with its optimizer. The learning rate falls from `rate` along a cosine over all `steps`."""
     keras = load_keras()
     dense = keras.layers.Dense
     hidden = [layer for units in _UNITS for layer in (dense(units, activation="relu"), keras.layers.Dropout(_DROPOUT))]
@@ -123,9 +127,9 @@ def build(columns: int, steps: int, rate: float = _LEARNING_RATE) -> keras.Seque
 
 def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers], tf.Tensor]:
     """
-    Return a function that trains one epoch over rows in their order, and returns the mean loss: one call into TensorFlow.
+    Return a function that trains one epoch over rows in their order and returns the mean loss, in one call into TensorFlow.
 
-    Keras' own fit makes a data set and callbacks of it for each epoch, which costs as much as the epoch of a month of flights.
+    Keras' own fit builds a data set and callbacks for each epoch, which costs as much as an epoch on a month of flights.
     """
     import tensorflow as tf
 
@@ -137,12 +141,12 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers]
         rows = tf.shape(x)[0]
         total = 0.0
         for begin in tf.range(0, rows, _BATCH):
-            some, wanted = x[begin : begin + _BATCH], y[begin : begin + _BATCH]
+            batch, targets = x[begin : begin + _BATCH], y[begin : begin + _BATCH]
             with tf.GradientTape() as tape:
-                probability = model(some, training=True)[:, 0]
-                loss = keras.losses.binary_crossentropy(wanted, probability)
+                probability = model(batch, training=True)[:, 0]
+                loss = keras.losses.binary_crossentropy(targets, probability)
             model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-            total += loss * tf.cast(tf.shape(wanted)[0], tf.float32)
+            total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
         return total / tf.cast(rows, tf.float32)
 
     traced: Callable[[Numbers, Numbers], tf.Tensor] = epoch
@@ -151,7 +155,11 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers]
 
 @cache
 def _cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
-    """Return the class of the learning rate's schedule. Keras' own cosine is traced for one number of steps; that differs by date."""
+    """
+    Return the class of the learning rate's schedule.
+
+    Keras' own cosine is traced for one number of steps, but that number differs by date.
+    """
     keras = load_keras()
 
     class Cosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
@@ -168,7 +176,7 @@ def _cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
 
 
 def layers_of(model: keras.Sequential) -> list[Layer]:
-    """Return the dense layers of a network; dropout is for training only."""
+    """Return the dense layers of a network. Dropout is only for training."""
     weights = [(*layer.get_weights(), layer.activation.__name__) for layer in _dense(model)]
     return [Layer(kernel, bias, activation) for kernel, bias, activation in weights]
 
@@ -179,7 +187,11 @@ def _dense(model: keras.Sequential) -> list[keras.layers.Dense]:
 
 @cache
 def load_keras() -> ModuleType:
-    """Import Keras on TensorFlow, quietly and with a fixed number of threads; this must be the process's first import of it."""
+    """
+    Import Keras on TensorFlow, without its log lines and with a fixed number of threads.
+
+    It must be the first import of Keras in the process.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     if not Path("/dev/nvidiactl").exists():

@@ -27,12 +27,12 @@ class Model:
     onnx: bytes
     safetensors: bytes
     columns: str
-    """A digest of what the columns of the matrix stand for: weights of other columns are no beginning."""
+    """A digest of the meaning of the matrix's columns. A warm start needs weights of the same columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The model of an earlier date, to begin with."""
+    """The model of an earlier date, as a warm start."""
 
     version: str
     columns: str
@@ -48,31 +48,33 @@ def train_model(
     begin: Begin | None = None,
 ) -> Model:
     """
-    Fit preprocessing and candidate on the window and return the model; a long training goes on from its last checkpoint.
+    Fit preprocessing and candidate on the window and return the model. A long training resumes from its last checkpoint.
 
-    Where a category came or went since `begin` was trained, it begins anew.
+    If a category appeared or disappeared since `begin` was trained, the training starts from random weights.
     """
     numbers, texts = to_arrays(window.table, inputs)
     fitted = fit_preprocessing(inputs, numbers, texts)
-    columns = _columns(inputs, fitted)
+    columns = _digest_columns(inputs, fitted)
     weights = None
     if begin is not None and begin.columns == columns:
-        log.info("Begins with the weights of %s", begin.version)
+        log.info("Starting from the weights of %s", begin.version)
         weights = from_safetensors(begin.safetensors)
     elif begin is not None:
-        log.info("Begins anew: the columns of %s are others, a category came or went", begin.version)
-    # Only the libraries that the candidate needs are imported.
+        log.info(
+            "Starting from random weights: the columns differ from those of %s, a category appeared or disappeared", begin.version
+        )
+    # Import only the libraries that the candidate needs.
     fit: Callable[..., list[Layer]] = import_module(module_of(candidate)).fit
     layers = fit(matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints, weights)
     return Model(export(inputs, fitted, layers), to_safetensors(layers), columns)
 
 
-def _columns(inputs: Inputs, fitted: Preprocessing) -> str:
+def _digest_columns(inputs: Inputs, fitted: Preprocessing) -> str:
     return sha256(canonical_json([amounts(inputs), fitted.nullable, fitted.number_classes, fitted.text_classes]))[:16]
 
 
 def export(inputs: Inputs, fitted: Preprocessing, layers: list[Layer]) -> bytes:
-    """Return the graph; its metadata names the known categories of the text inputs, by which a server flags unseen ones."""
+    """Return the graph. Its metadata lists the known categories of the text inputs, so that a server can flag unseen ones."""
     graph = GraphBuilder(inputs.numbers, inputs.texts)
     output = add_layers(graph, add_preprocessing(graph, inputs, fitted), layers)
     return graph.model(output, ["rows"], {"categories": fitted.text_classes})

@@ -1,4 +1,4 @@
-"""What a training of date D is: its inputs, its key, its job file; and reading back what became of it."""
+"""Plan a training of date D (its inputs, its fingerprint, its job file) and read its result."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.job import Features, Labels, Output, TrainingJob
 
 BLOCK = 28
-"""Days after which a chain of trainings that begin with each other's weights begins anew."""
+"""Days in a block of warm starts. The first training of each block starts from random weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """
-    What to do for one candidate: nothing (skipped says why, or unchanged), or the job at job_uri.
+    The work for one candidate: none (`skipped` is the reason, or `unchanged` is True), or the job at `job_uri`.
 
-    `before` are the jobs of earlier dates that have to be done first: it begins with the weights of the last of them.
+    `before` holds the jobs of earlier dates that must run first: the training starts from the weights of the last of them.
     """
 
     candidate: str
@@ -44,12 +44,12 @@ class TrainingPlan:
 
     @property
     def jobs(self) -> list[str]:
-        """Return all jobs in their order."""
+        """Return all jobs in order."""
         return [] if self.job_uri is None else [*self.before, self.job_uri]
 
 
 def split_of(lake: Lake, day: date) -> Split:
-    """Return the window and the holdout of a date, among the dates that have features."""
+    """Return the window and the holdout of a date, chosen from the dates that have features."""
     return _split(lake.pipeline.calendar, lake.tables.state("features"), _labels(lake), day)
 
 
@@ -58,33 +58,41 @@ def _labels(lake: Lake) -> TableState | None:
 
 
 def _split(calendar: Calendar, features: TableState, labels: TableState | None, day: date) -> Split:
-    """Leave out dates whose features or labels were written before an edit of their columns; a lack of labels is not passed over."""
+    """
+    Split without the dates whose features or labels were written before an edit of their columns.
+
+    A date without labels is not left out.
+    """
     old = labels.reshaped if labels is not None else frozenset()
-    found = (d for d in calendar.feature_dates(day) if features.get_complete(d) is not None and d.isoformat() not in old)
-    return calendar.split(day, found)
+    usable = (d for d in calendar.feature_dates(day) if features.get_complete(d) is not None and d.isoformat() not in old)
+    return calendar.split(day, usable)
 
 
 def too_little_history(lake: Lake, day: date) -> str | None:
-    """Return why the trainings of a date are skipped, with what of its history is refused, or None when there is enough."""
+    """Return the reason to skip the trainings of a date, with the refused parts of its history, or None if history suffices."""
     reason = split_of(lake, day).too_little
-    return _skipped(lake, day, reason) if reason else None
+    return _explain_skip(lake, day, reason) if reason else None
 
 
-def _skipped(lake: Lake, day: date, reason: str) -> str:
+def _explain_skip(lake: Lake, day: date, reason: str) -> str:
     return "; ".join([reason, *lost_history(lake, day)])
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
     """
-    Plan the training of one candidate of date D and write its job file; too little history is a reason to skip.
+    Plan the training of one candidate of date D and write its job file. Insufficient history is a reason to skip.
 
-    With `recompute` a finished training is planned again: it must come out the same.
+    With `recompute`, a finished training is planned again; its result must be identical.
     """
     return _plan(_Trainings(lake, candidate), day, recompute=recompute)
 
 
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
-    """Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet; too little history: none."""
+    """
+    Return the jobs of one candidate for the dates after `day` up to `until` that are not trained yet.
+
+    A date with insufficient history has no job.
+    """
     trainings = _Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
     later = [d for d in dates if trainings.state.get_complete(d) is not None and not trainings.unlabelled(d)]
@@ -94,13 +102,13 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, _skipped(trainings.lake, day, reason), None, None, unchanged=False)
+        return TrainingPlan(candidate, _explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
     if state.get_complete(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
     if unlabelled := trainings.unlabelled(day):
         raise PerennialError(
-            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels lacks {', '.join(map(str, unlabelled[:10]))}. "
+            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels has no {', '.join(map(str, unlabelled[:10]))}. "
             f"Run analyse of {day} first."
         )
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
@@ -111,39 +119,43 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
     while earlier is not None and not trainings.is_done(earlier):
         before.insert(0, earlier)
         earlier = trainings.begins(earlier)
-    *first, own = [trainings.job_uri(d) for d in (*before, day)]
-    return TrainingPlan(candidate, None, own, manifest_uri, unchanged=False, key=key, before=tuple(first))
+    *first, job_uri = [trainings.job_uri(d) for d in (*before, day)]
+    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(first))
 
 
 def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
-    """Return for each date the first one whose weights its trainings rest on: itself, where nothing begins with another's."""
-    found = {day: day for day in dates}
+    """
+    Return for each date the first date whose weights its trainings depend on.
+
+    Without a warm start, that is the date itself.
+    """
+    firsts = {day: day for day in dates}
     for trainings in [_Trainings(lake, candidate) for candidate in lake.pipeline.training.candidates]:
         for day in dates:
             earlier = day
             while (before := trainings.begins(earlier)) is not None:
                 earlier = before
-            found[day] = min(found[day], earlier)
-    return found
+            firsts[day] = min(firsts[day], earlier)
+    return firsts
 
 
 def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
     """
-    Return the keys that the trainings of dates have now, with what they read; dates that cannot be trained are left out.
+    Return the present fingerprints of the trainings of dates, with their splits, without the dates that cannot be trained.
 
-    Dates whose rows have earlier columns count, since they are made again first. A training that reads these, or labels that are yet
-    to be made, has a key too, which is that of no model.
+    Dates whose rows have earlier columns count, because they are computed again first.
+    A training that reads such dates, or labels that do not exist yet, also has a fingerprint, but no model has it.
     """
     trainings = _Trainings(lake, candidate, reshaped=True)
-    able = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
-    return {d: (trainings.key(d), trainings.split(d)) for d in able}
+    trainable = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
+    return {d: (trainings.key(d), trainings.split(d)) for d in trainable}
 
 
 class _Trainings:
     """
-    What the trainings of one candidate are, as the features stand at one moment.
+    The trainings of one candidate, given the features at one moment.
 
-    :param reshaped: count the dates whose rows have earlier columns like any others
+    :param reshaped: treat dates whose rows have earlier columns like all other dates
     """
 
     def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
@@ -159,22 +171,22 @@ class _Trainings:
         self._jobs: dict[date, str] = {}
 
     def split(self, day: date) -> Split:
-        """Return the window and the holdout of a date, among the dates that have features."""
+        """Return the window and the holdout of a date, chosen from the dates that have features."""
         if day not in self._splits:
             self._splits[day] = _split(self.lake.pipeline.calendar, self.state, self.labels, day)
         return self._splits[day]
 
     def unlabelled(self, day: date) -> list[date]:
-        """Return the dates of window and holdout whose labels are to come from a table that does not have them."""
+        """Return the dates of window and holdout that the table of labels lacks; none if the features hold the label."""
         split = self.split(day)
         return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_complete(d) is None]
 
     def begins(self, day: date) -> date | None:
         """
-        Return the date whose weights the training of `day` begins with; None: with random ones.
+        Return the date whose weights the training of `day` starts from; None: it starts from random weights.
 
-        That is the date before it that can be trained, in the same block of BLOCK days: each block begins anew, so that what a
-        date rests on has an end.
+        This is the last trainable date before it in the same block of BLOCK days.
+        Each block starts from random weights, so that a date depends on a limited number of earlier trainings.
         """
         if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
             return None
@@ -189,7 +201,7 @@ class _Trainings:
         return None
 
     def key(self, day: date) -> Key:
-        """Return the key of a training; where it begins with another's weights, that one's key is part of it."""
+        """Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before."""
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
             earlier = self.begins(day)
@@ -218,17 +230,17 @@ class _Trainings:
         return self._keys[day]
 
     def manifest(self, day: date) -> str:
-        """Return where the model of a date is written down."""
+        """Return the address of the manifest of a date's model."""
         return self.lake.layout.model_manifest(self.candidate, day, self.key(day))
 
     def is_done(self, day: date) -> bool:
-        """Tell whether the model of a date is there."""
+        """Return whether the model of a date exists."""
         if day not in self._done:
             self._done[day] = self.lake.objects.exists(self.manifest(day))
         return self._done[day]
 
     def job_uri(self, day: date) -> str:
-        """Store the job of a date, whose features are there, and return its address."""
+        """Store the job of a date, whose features must exist, and return its address."""
         if day not in self._jobs:
             if not self._jobs:
                 keep_recipes(self.lake, "train", {self.candidate: self.key(day)})
@@ -273,12 +285,12 @@ class _Trainings:
         )
 
     def _labels_key(self, split: Split) -> dict[str, JsonValue]:
-        """Return the part of a key that labels of their own table have."""
+        """Return the part of a fingerprint for labels that have their own table."""
         if self.labels is None:
             return {}
-        # Labels that are not made yet have no digest: such a key is that of no model.
-        found = {d: self.labels.get_complete(d) for d in (*split.window, *split.holdout)}
-        return {"labels": {d.isoformat(): one.digest if one else None for d, one in found.items()}}
+        # Labels that do not exist yet have no digest. No model has a fingerprint with a missing digest.
+        partitions = {d: self.labels.get_complete(d) for d in (*split.window, *split.holdout)}
+        return {"labels": {d.isoformat(): labels.digest if labels else None for d, labels in partitions.items()}}
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:
         return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
@@ -288,7 +300,11 @@ class _Trainings:
 
 
 def _label_key(label: Label) -> dict[str, JsonValue]:
-    """Return what of a label decides a model: when it is known shows in the dates and digests that the key has."""
+    """
+    Return the settings of a label that decide a model.
+
+    The day on which it is known is not among them: it shows in the dates and digests of the fingerprint.
+    """
     return {"column": label.column, "positive": label.positive}
 
 
@@ -304,9 +320,10 @@ class Trained(Result):
     A trained candidate.
 
     :param manifest: the address of its manifest
-    :param rows: of its window and of its holdout
-    :param unlabelled_rows: rows without a label, and labels without a row, where labels have a table of their own
-    :param metrics: those of the holdout, by name; in JSON each is a value beside the others
+    :param rows: the rows of its window and of its holdout
+    :param unlabelled_rows: rows without a label, if labels have their own table
+    :param unmatched_labels: labels without a row, if labels have their own table
+    :param metrics: metrics of the holdout, by name; in JSON each is a value at the top level
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
@@ -320,14 +337,14 @@ class Trained(Result):
     metrics: dict[str, float | None]
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the result in values that JSON has."""
+        """Return the result as JSON values."""
         values = Result.to_json(self)
         del values["metrics"]
         return {**values, **self.metrics}
 
 
 def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
-    """Return what came of a training that ended, read from its manifest."""
+    """Return the result of a finished training, read from its manifest."""
     if plan.manifest_uri is None:
         return Skipped(candidate=plan.candidate, reason=plan.skipped or "")
     manifest = read_model(lake, plan.manifest_uri)

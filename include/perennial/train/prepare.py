@@ -1,4 +1,4 @@
-"""From the rows of a features table to the window and the holdout of one training: checked, sorted, with labels 0 and 1."""
+"""Read the window and the holdout of one training from the features table: checked, sorted, with labels 0 and 1."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rows:
 
 
 def read_examples(job: TrainingJob, reader: RowsReader) -> Labelled:
-    """Return the rows of a job's window and holdout with their labels, from where the job says that these lie."""
+    """Return the rows of a job's window and holdout with their labels, from the tables that the job names."""
     features, labels = job.features, job.labels
     days = [*features.window, *features.holdout]
     columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
@@ -45,49 +45,52 @@ def read_examples(job: TrainingJob, reader: RowsReader) -> Labelled:
 
 
 def columns_to_read(inputs: Inputs, label: Label | None, row_key: Sequence[str]) -> list[str]:
-    """Return the columns of the features table that a training needs, each once; the label where that is one of them."""
+    """Return the columns of the features table that a training needs, each once, with the label if it is one of them."""
     return list(dict.fromkeys(["date", *row_key, *inputs.numbers, *inputs.texts, *([label.column] if label else [])]))
 
 
 def check_rows(table: pa.Table, expected: Mapping[date, int], what: str) -> None:
-    """Refuse rows that are not as many for each date as the commit of that date recorded."""
+    """Refuse a table in which the row count of a date differs from the count that its commit recorded."""
     import pyarrow.compute as pc
 
-    found = Counter({item["values"]: item["counts"] for item in pc.value_counts(table.column("date")).to_pylist()})
-    wrong = [f"{d}: {found[d]} rows, recorded are {rows}" for d, rows in expected.items() if found[d] != rows]
+    counts = Counter({item["values"]: item["counts"] for item in pc.value_counts(table.column("date")).to_pylist()})
+    wrong = [f"{d}: {counts[d]} rows, expected {rows}" for d, rows in expected.items() if counts[d] != rows]
     if wrong:
-        raise RefusedError(f"{what} do not hold what their commit recorded", wrong, "Run analyse of these dates again.")
+        raise RefusedError(
+            f"{what}: the rows do not match what their commit recorded", wrong, "Run analyse of these dates again."
+        )
 
 
 def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label: Label) -> Rows:
     """Return the rows of the given dates in order."""
-    chosen = in_order(of_days(table, days), row_key)
-    return Rows(chosen, labels(chosen, label))
+    rows = in_order(of_days(table, days), row_key)
+    return Rows(rows, labels(rows, label))
 
 
 def labels(table: pa.Table, label: Label) -> NDArray[np.int8]:
-    """Return 1 where the label's column has the positive value, else 0; a row without a label is an error."""
+    """Return 1 for rows whose label is the positive value, else 0. Refuse a row without a label."""
     column = table.column(label.column)
     if column.null_count:
         raise RefusedError(
-            f"Label {label.column!r}: {column.null_count} of {table.num_rows} rows have none",
-            remedy="Leave them out in features.sql: WHERE … IS NOT NULL. If they are known on a later date, set label.known_after_days.",
+            f"Label {label.column!r}: {column.null_count} of {table.num_rows} rows have no label",
+            remedy="Leave these rows out in features.sql: WHERE … IS NOT NULL. "
+            "If their labels are known on a later date, set label.known_after_days.",
         )
     values = column.to_pylist()
     if values and type(values[0]) is not type(label.positive):
         raise RefusedError(
-            f"Label {label.column!r}: the column holds {type(values[0]).__name__}, label.positive is {label.positive!r}",
-            remedy="Write label.positive as a value of the column.",
+            f"Label {label.column!r}: the column holds {type(values[0]).__name__}, but label.positive is {label.positive!r}",
+            remedy="Set label.positive to a value of the column.",
         )
     return np.array([value == label.positive for value in values], dtype=np.int8)
 
 
 def check_trainable(window: Rows, holdout: Rows) -> None:
-    """Refuse rows from which nothing can be learned or on which nothing can be judged."""
+    """Refuse a window with one class only, and a holdout without rows."""
     if not len(holdout.y):
         raise RefusedError(
             "The holdout has no rows with a label",
-            remedy="Check what features.sql (and labels.sql, if there is one) selects for its dates.",
+            remedy="Check what features.sql (and labels.sql, if it exists) selects for its dates.",
         )
     positives = int(window.y.sum())
     if positives in (0, len(window.y)):

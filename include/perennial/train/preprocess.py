@@ -1,4 +1,4 @@
-"""Preprocessing: fitted on the window's rows, computed by the graph alone, so that training sees what serving will see."""
+"""Preprocessing: fitted on the window's rows and computed only by the graph, so that training and serving see the same."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
 
 CLIP = 5.0
-"""Standardised amounts end at ±5, so that one absurd value cannot move a prediction far."""
+"""Standardised amounts are clipped at ±5, so that one absurd value cannot move a prediction far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What the window's rows fix: medians for nulls, mean and scale of each amount, and the known classes."""
+    """Values fitted on the window's rows: medians for nulls, mean and scale of each amount, and the known classes."""
 
     medians: list[float]
     means: list[float]
     scales: list[float]
     nullable: list[int]
-    """Positions of amounts that had nulls in the window: the model is told where one was missing."""
+    """Positions of amounts that had nulls in the window. For each, the model gets a column that marks missing values."""
     number_classes: dict[str, list[float]]
     text_classes: dict[str, list[str]]
 
@@ -35,16 +35,16 @@ def amounts(inputs: Inputs) -> list[str]:
     """
     Return the inputs that the model sees as amounts, in order.
 
-    A raw date or time is not among them: tomorrow's date lies outside every window. Derived inputs speak for them; they are
-    sorted, as the canonical JSON of a job file sorts them.
+    Raw dates and times are left out, because tomorrow's date lies outside every window. Derived inputs take their place. Derived
+    inputs are sorted, because the canonical JSON of a job file sorts them too.
     """
     clocks = {name for name, field in inputs.request.items() if field.type in {"date", "time"}}
-    seen = [name for name in inputs.numbers if name not in clocks]
-    return seen + [name for name in sorted(inputs.derived) if name not in inputs.categories]
+    raw = [name for name in inputs.numbers if name not in clocks]
+    return raw + [name for name in sorted(inputs.derived) if name not in inputs.categories]
 
 
 def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preprocessing:
-    """Fit on the rows of the window; nulls are NaN and ""."""
+    """Fit on the rows of the window. Nulls are NaN and ""."""
     columns = [*amounts(inputs), *inputs.categories]
     raw = np.empty((len(numbers), 0), dtype=np.float32)
     if columns:
@@ -60,7 +60,7 @@ def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preproc
     return Preprocessing(
         medians=medians,
         means=[float(mean) for mean in filled.mean(axis=0)],
-        # A constant column carries nothing; scale 1 makes it zero instead of dividing by zero.
+        # A constant column carries no information. Scale 1 makes it zero and avoids a division by zero.
         scales=[float(scale) if scale > 1e-6 * (1 + abs(median)) else 1.0 for scale, median in zip(scales, medians, strict=True)],
         nullable=[index for index in range(values.shape[1]) if missing[:, index].any()],
         number_classes={name: _classes(raw[:, columns.index(name)]) for name in inputs.categories},
@@ -69,7 +69,7 @@ def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preproc
 
 
 def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing) -> str:
-    """Add the nodes from raw inputs to the model's matrix and return the matrix; an unseen class is all zeros."""
+    """Add the nodes that compute the model's matrix from raw inputs, and return the matrix. An unseen class is all zeros."""
     parts = []
     if fitted.means:
         raw = _raw(graph, inputs, amounts(inputs))
@@ -87,19 +87,21 @@ def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing
         one_hot = graph.op("OneHotEncoder", graph.text(name), domain="ai.onnx.ml", cats_strings=known, zeros=1)
         parts.append(graph.op("Reshape", one_hot, graph.constant([-1, len(known)], np.int64)))
     if not parts:
-        raise RefusedError("The model sees no input", remedy="Declare a number, category or derived input that is no identifier.")
+        raise RefusedError(
+            "The model has no inputs", remedy="Declare a number, category or derived input that is not an identifier."
+        )
     return graph.beside(*parts)
 
 
 def matrix_of(inputs: Inputs, fitted: Preprocessing, numbers: Numbers, texts: Texts) -> Numbers:
-    """Return the model's matrix of rows, computed by the graph."""
+    """Compute the model's matrix of rows with the graph."""
     graph = GraphBuilder(inputs.numbers, inputs.texts)
     output = graph.op("Identity", add_preprocessing(graph, inputs, fitted), output="matrix")
     return run_graph(graph.model(output, ["rows", "columns"]), output, numbers, texts)
 
 
 def _raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
-    """Add the wanted numbers and derived inputs side by side."""
+    """Add the nodes of the given numbers and derived inputs, side by side."""
     direct = [inputs.numbers.index(name) for name in columns if name not in inputs.derived]
     parts = [graph.columns("numbers", direct)] if direct else []
     parts += [add_derived(graph, parse_derived(inputs.derived[name])) for name in columns if name in inputs.derived]
@@ -114,7 +116,7 @@ def _refuse_infinite(columns: list[str], raw: Numbers) -> None:
     infinite = [f"{name}: {count} rows" for name, count in zip(columns, np.isinf(raw).sum(axis=0), strict=True) if count]
     if infinite:
         raise RefusedError(
-            "Inputs that are infinite as 32-bit floats",
+            "Inputs are infinite as 32-bit floats",
             infinite,
-            "Mend the expression in features.sql, or give the column that it reads a range in pipeline.yaml.",
+            "Fix the expression in features.sql, or declare a range in pipeline.yaml for the column that it reads.",
         )

@@ -1,4 +1,4 @@
-"""The work that a plan of a training comes to, for whichever trainer does it."""
+"""Turn the plan of a training into work for a trainer, in a process or on Kubernetes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def plan_work(
     lake: Lake, day: date, candidate: str, *, until: date | None = None, recompute: bool = False
 ) -> tuple[TrainingPlan, TrainingWork | None]:
     """
-    Plan the training of one candidate of date D; return the plan with the work, which is None where there is nothing to do.
+    Plan the training of one candidate of date D. Return the plan and the work, which is None if there is nothing to do.
 
-    :param until: the last date to train ahead for in the same work; none unless it is said
+    :param until: the last date of the batch to train in the same work; None: only `day`
     """
     plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:

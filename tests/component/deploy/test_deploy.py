@@ -63,7 +63,7 @@ def test_an_older_date_never_reaches_the_endpoint(lab: Lab, runtime: ScriptedRun
     live = deploy(lab.lake, D2, runtime).released
     decide(lab, D1)
     found = deploy(lab.lake, D1, runtime)
-    assert (found.outcome, found.reason) == ("skipped", f"{D1} is not the newest date: {D2} is decided")
+    assert (found.outcome, found.reason) == ("skipped", f"{D1} is not the newest date: {D2} has a decision")
     assert is_current(lab.lake, D1, runtime)
     assert read_active(lab.lake).release == live
 
@@ -115,7 +115,7 @@ def test_what_became_newest_meanwhile_is_noticed_at_the_switch(lab: Lab, runtime
     runtime.before_switch = lambda: decide(lab, D2)
     found = deploy(lab.lake, D1, runtime)
     assert (found.outcome, found.released) == ("skipped", None)
-    assert f"{D2} is decided" in found.reason
+    assert f"{D2} has a decision" in found.reason
     assert read_active(lab.lake).release is None
 
 
@@ -168,7 +168,7 @@ def test_a_release_whose_deploy_was_killed_is_not_what_the_next_date_goes_back_t
 def test_a_pointer_that_moved_meanwhile_is_not_overwritten(lab: Lab):
     was = read_active(lab.lake)
     move(lab.lake, was, "2026-03-02-aaaaaaaaaaaa", None, soaked=True, runtime="process")
-    with pytest.raises(LostRaceError, match="release 2026-03-02-aaaaaaaaaaaa is active now"):
+    with pytest.raises(LostRaceError, match="release 2026-03-02-aaaaaaaaaaaa is active, expected"):
         move(lab.lake, was, "2026-03-01-bbbbbbbbbbbb", None, soaked=True, runtime="process")
 
 
@@ -220,7 +220,7 @@ def test_the_remedy_for_an_interrupted_soak_is_a_run_that_deploys(
     forced(lab, D1)
     with killed_at(monkeypatch, "soak"):
         deploy(lab.lake, D1, runtime)
-    remedy = "has not passed its soak: its deploy is still running, or was interrupted: in that case run"
+    remedy = "has not passed its soak: its deploy is still running or was interrupted; if it was interrupted, run"
     assert read_standing(lab.lake).behind.endswith(f"{remedy} {D1} again")
     land_drops(s3.put, lab.pipeline, D2, D2)
     assert deploy(lab.lake, D1, runtime).outcome == "skipped"

@@ -67,13 +67,13 @@ def test_a_slow_machine_bars_no_version(lab: Lab, runtime: ScriptedRuntime, monk
     monkeypatch.setattr("perennial.deploy.serve_check.REQUESTS", 5)
     forced(lab, D1)
     runtime.staged.delay_seconds = 0.3
-    with pytest.raises(ReleaseUnprovenError, match="no release serves to compare with"):
+    with pytest.raises(ReleaseUnprovenError, match="no release serves, so there is nothing to compare with"):
         deploy(lab.lake, D1, runtime)
     runtime.staged.delay_seconds = 0
     first = deploy(lab.lake, D1, runtime).released
     forced(lab, D2, weight=0.11)
     runtime.staged.delay_seconds = runtime.live.delay_seconds = 0.3
-    with pytest.raises(ReleaseUnprovenError, match="the release that serves fails the same check now") as failure:
+    with pytest.raises(ReleaseUnprovenError, match="the serving release fails the same check now") as failure:
         deploy(lab.lake, D2, runtime)
     assert "nothing is barred" in str(failure.value)
     assert not read_chain(lab.lake).interventions
@@ -143,7 +143,7 @@ def test_a_rollback_in_the_soak_of_a_deploy_is_no_failure_of_its_release(
     monkeypatch.setattr(protocol, "soak", interrupted)
     found = deploy(lab.lake, D2, runtime)
     assert (found.outcome, found.released) == ("skipped", None)
-    assert "was made active meanwhile" in found.reason
+    assert "was replaced during its soak" in found.reason
     assert [(item.barred, item.who) for item in read_chain(lab.lake).interventions] == [(bad, "ann")]
     active = read_active(lab.lake)
     assert (runtime.version(str(active.release)), active.soaked) == (good, True)
@@ -197,7 +197,7 @@ def test_when_the_fallback_fails_too_no_more_versions_are_barred(lab: Lab, runti
     first = deploy(lab.lake, D1, runtime).released
     bad = forced(lab, D2, weight=0.11)
     runtime.staged.shift = 0.25
-    with pytest.raises(ReleaseFailedError, match="did not pass instead either"):
+    with pytest.raises(ReleaseFailedError, match="tried instead, failed too"):
         deploy(lab.lake, D2, runtime)
     assert [item.barred for item in read_chain(lab.lake).interventions] == [bad, None]
     assert read_active(lab.lake).release == first

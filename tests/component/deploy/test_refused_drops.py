@@ -47,7 +47,7 @@ def test_the_date_before_a_refused_one_is_released_and_the_refused_one_is_named(
     decide(lab, D1)
     assert not is_current(lab.lake, D1, runtime), "it has yet to be released"
     found = deploy(lab.lake, D1, runtime)
-    assert (found.outcome, found.note) == ("done", f"{D2} is later and {reason}, so {D1} is the newest date")
+    assert (found.outcome, found.note) == ("done", f"{D2} is later but {reason}, so {D1} is the newest date")
     assert is_current(lab.lake, D1, runtime)
     now = read_standing(lab.lake)
     assert (now.later, now.behind) == (Later(refused={D2: reason}), "")

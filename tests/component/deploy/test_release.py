@@ -124,7 +124,7 @@ def test_a_doubled_lookup_key_is_refused_and_a_null_key_left_out(lab: Lab):
     _, _, files = released(lab)
     assert [row[0] for row in files["lookups/machine_rates.json"]["rows"]] == ["M01", "M02"]
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist([*rows, rows[0]]), "as_of")
-    with pytest.raises(RefusedError, match=r"'M01',\) stands there twice"):
+    with pytest.raises(RefusedError, match=r"'M01',\) occurs twice"):
         built(lab)
 
 

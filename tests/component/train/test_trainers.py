@@ -132,5 +132,5 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
             trainer_module.run_job(lab.lake.objects, training.jobs[0])
     with caplog.at_level("INFO"):
         trainer.train(training)
-    assert "Going on after epoch 1, from a checkpoint" in caplog.text
+    assert "Resuming after epoch 1 from a checkpoint" in caplog.text
     assert training.is_done(lab.lake.objects)

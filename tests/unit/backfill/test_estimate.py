@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perennial.backfill.airflow_client import TaskState
-from perennial.backfill.estimate import _worked, expected_seconds
+from perennial.backfill.estimate import _sum_work, expected_seconds
 
 LED = {10: 60.0, 30: 100.0}
 
@@ -33,4 +33,4 @@ def test_before_the_first_backfill_nothing_is_known() -> None:
 def test_what_a_run_waited_is_not_what_it_took() -> None:
     tasks = [("plan_run", 400.0, -1), ("clean", 10.0, -1), ("train", 8.0, 0), ("train", 3.0, 1), ("deploy", None, -1)]
     states = [TaskState(name, "", "success", seconds, index, 1, False) for name, seconds, index in tasks]
-    assert _worked(states) == 18.0
+    assert _sum_work(states) == 18.0

@@ -123,7 +123,7 @@ def test_one_that_has_ended_is_waited_for_until_airflow_says_so(backfill: Answer
 
 def test_an_end_that_airflow_never_sees_is_an_error(backfill: Answers) -> None:
     with pytest.raises(
-        PerennialError, match=r"backfill 7 has no run left, and Airflow has not declared it ended .* Is the scheduler"
+        PerennialError, match=r"backfill 7 has no unended run, but Airflow has not marked it as completed .* Is the scheduler"
     ):
         backfill([(True, 0)])
 
@@ -131,7 +131,7 @@ def test_an_end_that_airflow_never_sees_is_an_error(backfill: Answers) -> None:
 def test_another_range_that_runs_is_refused(lake: Lake) -> None:
     airflow = Airflow(lake, [OPEN], [])
     airflow.open["to_date"] = airflow.open["from_date"]
-    with pytest.raises(RefusedError, match="another backfill runs, 7"):
+    with pytest.raises(RefusedError, match="another backfill is running, 7"):
         run.run_history(cast("AirflowClient", airflow), lake, PLAN, Again.MISSING, lambda now: None)
     assert airflow.created == 0
 
@@ -155,7 +155,7 @@ def test_a_pause_is_told_once(backfill: Answers, caplog: pytest.LogCaptureFixtur
 
 def test_a_cancelled_one_has_not_simply_ended(backfill: Answers) -> None:
     with pytest.raises(
-        PerennialError, match=r"Backfill 8 was cancelled in Airflow.* 2 runs go on to their end. The same command"
+        PerennialError, match=r"Backfill 8 was cancelled in Airflow.* 2 runs continue to their end. Repeat the command"
     ):
         backfill([NONE], (RUNS, 6, False), (CANCELLED, 2, False), (CANCELLED, 2, False))
 

@@ -46,7 +46,7 @@ def test_without_an_incumbent_the_floors_alone_decide():
     found = judge(challenger(GOOD), [], HOLDOUT, GATE, SEED)
     assert found.verdict == "PROMOTE"
     assert found.is_better, "the first champion is the first anchor"
-    assert found.reasons == ("no incumbent: the floors alone decide",)
+    assert found.reasons == ("no incumbent: only the floors decide",)
 
 
 def test_an_equal_challenger_is_promoted_and_sets_no_anchor():
@@ -134,7 +134,7 @@ def test_an_old_incumbent_gives_way_to_what_is_not_rejected():
     assert judge(undecided, [incumbent(MIDDLING, age_days=28)], HOLDOUT, GATE, SEED).verdict == "HOLD"
     found = judge(undecided, [incumbent(MIDDLING, age_days=29)], HOLDOUT, GATE, SEED)
     assert found.verdict == "PROMOTE"
-    assert "gives way" in found.reasons[-1]
+    assert "it is replaced" in found.reasons[-1]
     assert judge(challenger(BAD), [incumbent(GOOD, age_days=99)], HOLDOUT, GATE, SEED).verdict == "REJECT"
 
 
@@ -205,7 +205,7 @@ def test_nobody_promotes_a_version_that_is_barred():
     force = read_force("PROMOTE", "better than nothing")
     verdict, winner, _ = settle(found, force, {best})
     assert (verdict, winner.version if winner else None) == ("PROMOTE", other)
-    with pytest.raises(RefusedError, match="are barred, and nothing else was trained"):
+    with pytest.raises(RefusedError, match="are barred, and no other version was trained"):
         settle(found, force, {best, other})
 
 
@@ -219,10 +219,10 @@ def test_a_force_without_a_reason_or_with_another_word_is_refused(decision: str,
     ("low", "high", "text"),
     [
         (-0.01, 0.03, "0.0100 worse to 0.0300 better"),
-        (-np.inf, 0.03, "at best 0.0300 better, with no limit to the worse side"),
-        (-np.inf, -0.005, "at best 0.0050 worse, with no limit to the worse side"),
-        (-0.01, np.inf, "at worst 0.0100 worse, with no limit to the better side"),
-        (-np.inf, np.inf, "no limit to either side, the holdout is too small to tell"),
+        (-np.inf, 0.03, "at best 0.0300 better, no lower limit"),
+        (-np.inf, -0.005, "at best 0.0050 worse, no lower limit"),
+        (-0.01, np.inf, "at worst 0.0100 worse, no upper limit"),
+        (-np.inf, np.inf, "no limit on either side, the holdout is too small"),
     ],
 )
 def test_a_reason_names_the_interval_and_says_in_words_where_it_has_no_bound(low: float, high: float, text: str):

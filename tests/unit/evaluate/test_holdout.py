@@ -28,7 +28,7 @@ def test_rows_are_ordered_by_date_and_key_nulls_last() -> None:
 
 @pytest.mark.parametrize("name", ["a", None])
 def test_a_key_that_stands_there_twice_is_refused(name: str | None) -> None:
-    with pytest.raises(RefusedError, match=f"1 rows of the features stand there twice: date=2026-03-01, name={name}, n=1"):
+    with pytest.raises(RefusedError, match=f"1 rows of the features occur twice: date=2026-03-01, name={name}, n=1"):
         order_rows(rows((FIRST, name, 1), (FIRST, "b", 1), (FIRST, name, 1)), ["name", "n"])
 
 

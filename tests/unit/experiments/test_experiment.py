@@ -147,7 +147,7 @@ def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: La
 def test_without_a_common_date_nothing_is_compared(lab: Lab) -> None:
     forced(lab, D1, 0.1)
     seldom = open_experiment(lab.lake, "seldom", Settings())
-    with pytest.raises(RefusedError, match="on which all of them have a champion"):
+    with pytest.raises(RefusedError, match="on which all policies have a champion"):
         compare({"main": lab.lake, "seldom": replace(seldom)}, D1, D3)
 
 

@@ -305,7 +305,7 @@ def known_after(lake: Lake, pipeline_factory: Callable[..., Pipeline], later_day
 def test_a_date_whose_labels_come_too_late_by_now_is_blocked(late: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
     """Its labels would all come out otherwise, but no run can train on them: no backfill tries it."""
     assert stale_dates(late) == {}
-    reason = "its history no longer suffices: 3 of 4 days whose labels are known (up to 2026-03-03)"
+    reason = "its history is no longer sufficient: 3 of 4 days whose labels are known (up to 2026-03-03)"
     blocked = stale_dates(known_after(late, pipeline_factory, 5))
     assert {day: (one.status, one.reason) for day, one in blocked.items()} == {LAST: (Status.BLOCKED, reason)}
     assert not stale_dates(known_after(late, pipeline_factory, 4))[LAST].is_blocked

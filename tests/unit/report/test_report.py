@@ -63,7 +63,7 @@ def test_all_series_are_pooled_over_the_same_dates(report: WalkForward) -> None:
 
 
 def test_a_stretch_without_decisions_says_which_there_are(report: WalkForward, lab: Lab) -> None:
-    with pytest.raises(RefusedError, match=f"There are decisions of {D1} to {D3}"):
+    with pytest.raises(RefusedError, match=f"Decisions exist from {D1} to {D3}"):
         walk_forward(lab.lake, START, D1 - timedelta(days=1))
 
 
@@ -132,8 +132,8 @@ def test_the_page_says_what_it_does_not_show(lab: Lab) -> None:
     decide(lab, D3, 0.05)
     html = page(walk_forward(lab.lake, date.min, date.max))
     assert '"mode":"lines+markers"' in html  # of one date there is no line
-    assert f"Without a decision between them: 1 ({D2})." in html
-    assert "Drift (median PSI of the inputs): none, the range must have more than 28 dates" in html
+    assert f"Dates in between without a decision: 1 ({D2})." in html
+    assert "Drift (median PSI of the inputs): none, because it needs more than 28 dates" in html
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=f"none of {', '.join(BROWSERS)} is on the PATH")

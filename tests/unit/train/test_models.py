@@ -64,7 +64,7 @@ def test_warm_start_trains_the_weights_on_for_one_epoch(
     with caplog.at_level("INFO", logger="perennial.train"):
         warm = train_model("mlp", inputs, window, 7, begin=begin)
     assert [line for line in caplog.messages if line.startswith("epoch")] == [caplog.messages[-1]]
-    assert "Begins with the weights of mlp-before" in caplog.messages
+    assert "Starting from the weights of mlp-before" in caplog.messages
     assert digests(train_model("mlp", inputs, window, 7, begin=begin)) == digests(warm) != digests(before)
     moved = [np.abs(a.kernel - b.kernel).max() for a, b in zip(weights(warm), weights(before), strict=True)]
     assert 0 < max(moved) < 0.1
@@ -78,7 +78,8 @@ def test_weights_of_other_columns_are_no_beginning(inputs: Inputs, make_rows: Ma
     window = window_of(make_rows())
     with caplog.at_level("INFO", logger="perennial.train"):
         found = train_model("mlp", inputs, window, 7, begin=Begin("mlp-before", before.columns, before.safetensors))
-    assert "Begins anew: the columns of mlp-before are others, a category came or went" in caplog.messages
+    reason = "the columns differ from those of mlp-before, a category appeared or disappeared"
+    assert f"Starting from random weights: {reason}" in caplog.messages
     assert digests(found) == digests(train_model("mlp", inputs, window, 7))
 
 

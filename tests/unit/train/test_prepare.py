@@ -40,14 +40,14 @@ def test_missing_labels_are_counted() -> None:
 
 
 def test_label_of_another_type_is_refused() -> None:
-    with pytest.raises(RefusedError, match=r"holds int, label\.positive is True"):
+    with pytest.raises(RefusedError, match=r"holds int, but label\.positive is True"):
         labels(pa.table({"y": [0, 1]}), Label(column="y", positive=True))
 
 
 def test_row_counts_are_compared_with_the_commit() -> None:
     table = pa.table({"date": pa.array([date(2024, 1, 1)] * 2)})
     check_rows(table, {date(2024, 1, 1): 2}, "Features")
-    with pytest.raises(RefusedError, match="2024-01-01: 2 rows, recorded are 3"):
+    with pytest.raises(RefusedError, match="2024-01-01: 2 rows, expected 3"):
         check_rows(table, {date(2024, 1, 1): 3}, "Labels")
     with pytest.raises(RefusedError, match="2024-01-02: 0 rows"):
         check_rows(table, {date(2024, 1, 1): 2, date(2024, 1, 2): 5}, "Features")

@@ -86,7 +86,7 @@ def test_infinite_values_are_refused_by_name(inputs: Inputs, make_rows: Rows) ->
 
 def test_a_model_without_inputs_is_refused(make_rows: Rows) -> None:
     nothing = Inputs.model_validate({"request": {"machine": "category"}, "identifiers": ["machine"]})
-    with pytest.raises(RefusedError, match="sees no input"):
+    with pytest.raises(RefusedError, match="has no inputs"):
         matrix(nothing, make_rows())
 
 
