@@ -30,7 +30,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
     """
     known = lake.pipeline.sources
     if source not in known:
-        there_are = did_you_mean(source, known).strip() or f"There are: {', '.join(known)}."
+        there_are = did_you_mean(source, known).strip() or f"Its sources are {', '.join(known)}."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
     files = _list_files(known[source], day, paths)
     folder = known[source].drop_uri(day)
