@@ -1,6 +1,6 @@
-"""Continuous training on Airflow: everything but Airflow's own part, which is `plugins/perennial_airflow`."""
+"""Continuous training on Airflow. Code that imports Airflow is in `plugins/perennial_airflow`."""
 
 import os
 
-# ONNX Runtime tells its maker about its use. It reads this when it is imported.
+# Turn off the usage telemetry of ONNX Runtime, which reads this variable on import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

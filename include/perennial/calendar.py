@@ -1,4 +1,4 @@
-"""The dates of a pipeline: what a run of date D may know, needs and is judged on. Pure: nothing here reads a clock."""
+"""The dates of a pipeline: those that a run of date D may know, needs and is judged on. Pure: nothing here reads a clock."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class DataDays:
 
     @property
     def is_daily(self) -> bool:
-        """Tell whether every date has data."""
+        """Return whether every date has data."""
         return len(self.weekdays) == _WEEK and not self.holidays
 
     def rests(self, day: date) -> bool:
-        """Tell whether the feed rests on a date."""
+        """Return whether a date is a rest date."""
         return day.weekday() not in self.weekdays or day in self.holidays
 
     def dates(self, first: date, last: date) -> list[date]:
-        """Return, in order, the dates with data from `first` to `last`, both included."""
+        """Return the dates with data from `first` to `last`, both included, in order."""
         return [day for day in _span(first, last) if not self.rests(day)]
 
     def rest_dates(self, first: date, last: date) -> list[date]:
-        """Return, in order, the dates without data from `first` to `last`, both included."""
+        """Return the dates without data from `first` to `last`, both included, in order."""
         return [] if self.is_daily else [day for day in _span(first, last) if self.rests(day)]
 
     def newest(self, day: date) -> date:
-        """Return the newest date with data up to `day`, which may be `day` itself."""
+        """Return the newest date with data that is not after `day`."""
         while self.rests(day):
             day -= DAY
         return day
@@ -54,7 +54,7 @@ class DataDays:
         return day
 
     def before(self, day: date, count: int) -> date:
-        """Return the date that lies `count` dates with data before `day`; for 0 it is `day` itself."""
+        """Go back `count` dates with data from `day`; 0 returns `day` itself."""
         if self.is_daily:
             return day - DAY * count
         for _ in range(count):
@@ -62,10 +62,10 @@ class DataDays:
         return day
 
     def max_within(self, length: int) -> int:
-        """Return the largest number of dates with data that `length` successive days can hold, holidays aside."""
-        weeks, left = divmod(length, _WEEK)
+        """Return the largest number of dates with data that `length` consecutive days can hold, ignoring holidays."""
+        weeks, rest = divmod(length, _WEEK)
         return weeks * len(self.weekdays) + max(
-            sum((first + offset) % _WEEK in self.weekdays for offset in range(left)) for first in range(_WEEK)
+            sum((first + offset) % _WEEK in self.weekdays for offset in range(rest)) for first in range(_WEEK)
         )
 
 
@@ -75,9 +75,9 @@ EVERY_DAY = DataDays()
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """
-    The dates of one pipeline; `end` is None for a pipeline that goes on.
+    The dates of one pipeline; `end` is None if the pipeline has no last date.
 
-    `window_days` and `lookback_days` are calendar days, `holdout_days` and `min_days` numbers of dates that have landed.
+    `window_days` and `lookback_days` count calendar days. `holdout_days` and `min_days` count landed dates.
     """
 
     pipeline: str
@@ -90,10 +90,10 @@ class Calendar:
     min_days: int
     data_days: DataDays = EVERY_DAY
     known_after_days: int = 0
-    """Calendar days after a date until its labels are known: a run of D trains and judges on dates up to D minus these."""
+    """Calendar days until the labels of a date are known: a run of D trains and judges on dates up to D minus these."""
 
     def check(self, day: date) -> date:
-        """Return `day`, a rest date or not, or raise DateRefusedError when it lies outside start..end."""
+        """Return `day`; raise DateRefusedError if it is outside start..end. Rest dates pass."""
         if not self._belongs(day):
             raise DateRefusedError(
                 f"Pipeline {self.pipeline!r}: {day} is outside its dates {self.start} to {self.end or 'today'}",
@@ -103,9 +103,9 @@ class Calendar:
 
     def check_begun(self, day: date, now: datetime) -> date:
         """
-        Return `day`, or raise DateRefusedError when it lies outside start..end or has not begun.
+        Return `day`; raise DateRefusedError if it is outside start..end or has not begun.
 
-        A decision of a future date would stand above those of all real ones.
+        A decision for a future date would take precedence over those of all real dates.
         """
         if self.check(day) > self.local_date(now):
             raise DateRefusedError(
@@ -115,21 +115,22 @@ class Calendar:
         return day
 
     def check_data(self, day: date) -> date:
-        """Return `day`, or raise DateRefusedError when it lies outside start..end or the feed rests on it."""
+        """Return `day`; raise DateRefusedError if it is outside start..end or a rest date."""
         if self.data_days.rests(self.check(day)):
             raise self.refuse_rest(f"{day} is a rest date ({self._why_rest(day)})", day, day)
         return day
 
     def check_run(self, day: date, now: datetime) -> date:
-        """Return `day`, or raise DateRefusedError when no run of it can be made: see check_data and check_begun."""
+        """Return `day`; raise DateRefusedError if it cannot be run (see check_data and check_begun)."""
         return self.check_data(self.check_begun(day, now))
 
     def refuse_rest(self, what: str, first: date, last: date) -> DateRefusedError:
-        """Return the refusal of rest dates from `first` to `last`, with the dates with data before and after them."""
+        """Build the error for the rest dates `first` to `last`; it names the nearest dates with data before and after them."""
         before, after = self.data_days.newest(first - DAY), self.data_days.after(last)
         around = [f"{day} {side}" for day, side in ((before, "before"), (after, "after")) if self._belongs(day)]
+        nearest = " and ".join(around) or "outside start and end"
         return DateRefusedError(
-            f"Pipeline {self.pipeline!r}: {what}; the nearest dates with data are {' and '.join(around) or 'outside start and end'}",
+            f"Pipeline {self.pipeline!r}: {what}; the nearest dates with data are {nearest}",
             remedy="Choose a date with data, or change calendar in pipeline.yaml.",
         )
 
@@ -140,31 +141,31 @@ class Calendar:
         return "a holiday" if day.weekday() in self.data_days.weekdays else f"{day:%A}"
 
     def dates(self, first: date, last: date) -> list[date]:
-        """Return, in order, the dates with data from `first` to `last`, both included."""
+        """Return the dates with data from `first` to `last`, both included, in order."""
         return self.data_days.dates(first, last)
 
     def as_of(self, day: date) -> date:
         """
-        Return the midnight (as its date) up to which a run of `day` knows data: the one that begins the next date with data.
+        Return the midnight (as its date) before which a run of `day` knows data: the start of the next date with data.
 
-        So the lookups of a release are those that the features of the next date join.
+        The lookups of a release are therefore the ones that the features of the next date join.
         """
         return self.data_days.after(day)
 
     def needed_from(self, day: date) -> date:
-        """Return the first calendar day whose clean data a run of `day` may use: window, holdout, their lookback, what is after."""
+        """Return the first calendar day whose clean data a run of `day` may use: the start of the lookback of its window."""
         return max(self.features_from(day, cut=False) - DAY * self.lookback_days, self.start)
 
     def needed_dates(self, day: date) -> list[date]:
-        """Return, in order, every date with data whose clean data a run of `day` may use."""
+        """Return every date with data whose clean data a run of `day` may use, in order."""
         return self.dates(self.needed_from(day), day)
 
     def split(self, day: date, landed: Iterable[date]) -> Split:
         """
         Split the landed dates whose labels a run of `day` knows into the training window and the holdout.
 
-        The holdout is the last `holdout_days` landed dates, wherever gaps lie, within the reach of the needed history; the
-        window is the landed dates among the `window_days` calendar days before the first day of the holdout.
+        The holdout is the last `holdout_days` landed dates in the needed history; gaps do not count.
+        The window is the landed dates among the `window_days` calendar days before the first day of the holdout.
         """
         earliest, known_until = self.features_from(day), self.labelled_until(day)
         known = sorted(d for d in set(landed) if earliest <= d <= known_until and not self.data_days.rests(d))
@@ -181,16 +182,17 @@ class Calendar:
 
     def features_from(self, day: date, *, cut: bool = True) -> date:
         """
-        Return the first calendar day whose features a run of `day` may train or judge on; with `cut` not before start.
+        Return the first calendar day whose features a run of `day` may train or judge on; with `cut`, not before start.
 
-        It lies `window_days` before the holdout, which ends with the last date whose labels are known and is counted in dates with data.
+        It is `window_days` before the holdout. The holdout is counted in dates with data and ends with the last date whose
+        labels are known.
         """
         last = self.data_days.newest(self.labelled_until(day))
         first = self.data_days.before(last, self.holdout_days - 1) - DAY * self.window_days
         return max(first, self.start) if cut else first
 
     def feature_dates(self, day: date) -> list[date]:
-        """Return, in order, the dates with data whose features a run of `day` makes: window and holdout, and those up to `day`."""
+        """Return the dates with data whose features a run of `day` builds, in order: window, holdout, dates up to `day`."""
         return self.dates(self.features_from(day), day)
 
     def local_date(self, instant: datetime) -> date:
@@ -201,11 +203,12 @@ class Calendar:
 
     def run_date(self, *, param: str | None, interval_start: datetime | None, run_after: datetime, manual: bool) -> date:
         """
-        Return the date D that a run belongs to; the only place that computes it.
+        Return the date D that a run belongs to. No other code computes it.
 
-        Manual runs take the typed param `date`; without it the newest date with data up to end and to the local day before
-        `run_after`. Scheduled and backfill runs take the local date of the start of their data interval. A D outside start..end,
-        in the future, or without data is refused.
+        Manual runs take the param `date`. Without it they take the newest date with data up to `end` and up to the local day
+        before `run_after`. Scheduled and backfill runs take the local date on which their data interval starts.
+
+        :raises DateRefusedError: when D is outside start..end, in the future, or a rest date
         """
         if param is not None:
             return self.check_run(parse_date(param), run_after)
@@ -223,7 +226,7 @@ class Split:
     holdout: tuple[date, ...]
     min_days: int
     known_until: date | None = None
-    """The last date whose labels are known, where they come later than the rows."""
+    """The last date whose labels are known; None if labels come with the rows."""
 
     @property
     def days(self) -> int:
@@ -232,7 +235,7 @@ class Split:
 
     @property
     def too_little(self) -> str | None:
-        """Return the reason not to train ('12 of 30 days'), or None when there is enough history."""
+        """Return the reason not to train ('12 of 30 days'), or None if there is enough history."""
         if self.days >= self.min_days and self.window:
             return None
         known = f" whose labels are known (up to {self.known_until})" if self.known_until else ""
@@ -243,7 +246,7 @@ def midnight(day: date, zone: ZoneInfo) -> datetime:
     """
     Return the first instant of a local day, in UTC.
 
-    Where daylight saving skips midnight it is the moment of the change; where midnight comes twice, the first of them.
+    If daylight saving skips midnight, it is the moment of the change. If midnight occurs twice, it is the first.
     """
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
@@ -255,7 +258,7 @@ def days(first: date, last: date) -> Iterator[date]:
 
 
 def parse_date(text: str) -> date:
-    """Parse exactly YYYY-MM-DD in ASCII digits, or raise DateRefusedError."""
+    """Parse a date in the form YYYY-MM-DD (ASCII digits only), or raise DateRefusedError."""
     if _ISO_DATE.fullmatch(text):
         try:
             return date.fromisoformat(text)

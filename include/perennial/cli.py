@@ -1,4 +1,4 @@
-"""The command line: every stage and every question from a shell."""
+"""The command line: all stages and all queries from a shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from typer._click.exceptions import (
     ClickException,
     NoSuchOption,
-)  # Typer carries its own click; it is pinned, and tests cover this
+)  # Typer bundles its own click. Its version is pinned, and tests cover this import.
 
 from perennial.commands import (
     backfill,
@@ -49,7 +49,7 @@ app = typer.Typer(
 
 
 def show_version(is_asked: bool) -> None:
-    """Print the version, which only pyproject.toml holds: the package runs from a checkout, in the images too."""
+    """Print the version from pyproject.toml. The package is not installed: it runs from a checkout, in the images too."""
     if is_asked:
         text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
         typer.echo(f"perennial {tomllib.loads(text)['project']['version']}")
@@ -60,7 +60,7 @@ def show_version(is_asked: bool) -> None:
 def options(
     version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Read the options before the command."""
 
 
 app.command()(validate.validate)
@@ -90,16 +90,16 @@ def main() -> None:
 
 def run_command(arguments: Sequence[str]) -> int:
     """
-    Run one command and return its exit code: 0 done, 1 refused or failed, 2 called wrongly.
+    Run one command and return its exit code: 0 done, 1 refused or failed, 2 wrong usage.
 
-    With --json, standard output is exactly one JSON value, {"error": …} when the command did not succeed.
+    With --json, standard output is exactly one JSON value: {"error": …} if the command did not succeed.
     """
     show_progress()
     try:
         load_environment()
         return int(app(list(arguments), standalone_mode=False) or 0)
     except typer.Exit as stop:
-        return _fail(arguments, "Stopped.", 130) if stop.exit_code == 130 else stop.exit_code  # typer's word for Ctrl-C
+        return _fail(arguments, "Stopped.", 130) if stop.exit_code == 130 else stop.exit_code  # typer exits with 130 on Ctrl-C
     except (typer.Abort, KeyboardInterrupt):
         return _fail(arguments, "Stopped.", 130)
     except ClickException as error:
@@ -114,13 +114,14 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _unreachable(error: Exception) -> str | None:
-    """Say which part of the stack did not answer, if that is what the error means."""
+    """Name the part of the stack that did not answer, or return None if the error has another cause."""
     library, name = type(error).__module__.partition(".")[0], type(error).__name__
     if name == "NoCredentialsError":
-        return STACK_IS_DOWN  # the stack writes them down when it starts
+        return STACK_IS_DOWN  # the stack writes the credentials when it starts
     if library == "botocore":
-        asked = getattr(error, "response", {}).get("Error", {}).get("BucketName")
-        return f"The object store: {error}{f' (bucket {asked})' if asked else ''}. PERENNIAL_LAKE is {lake_root()}; see `make status`."
+        bucket = getattr(error, "response", {}).get("Error", {}).get("BucketName")
+        where = f" (bucket {bucket})" if bucket else ""
+        return f"The object store failed: {error}{where}. PERENNIAL_LAKE is {lake_root()}; see `make status`."
     if library == "thrift":
         return f"The metastore does not answer ({error}). See `make status`."
     return None

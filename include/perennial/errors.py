@@ -1,4 +1,4 @@
-"""What Perennial refuses, and how it says so."""
+"""Errors of Perennial, and the form of their messages."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 
 MAX_PROBLEMS_SHOWN = 10
 REFUSED_EXIT_CODE = 65
-"""How a process of ours says that it ended with a RefusedError: the caller need not try again. (EX_DATAERR of sysexits.h)"""
+"""Exit code of our processes after a RefusedError: the caller must not retry. (EX_DATAERR of sysexits.h)"""
 
 
 class PerennialError(Exception):
-    """Something failed that we can name; a retry may mend it unless the class says otherwise."""
+    """A known failure. A retry may fix it, unless the class is not `retryable`."""
 
     retryable = True
 
     def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "") -> None:
-        """Join what failed, every problem (at most ten are shown) and what to do into one text."""
+        """Join what failed, the problems (the first ten) and the remedy into one message."""
         self.what = what
         self.problems = list(problems)
         self.remedy = remedy
@@ -24,7 +24,7 @@ class PerennialError(Exception):
 
 
 class RefusedError(PerennialError):
-    """The input, the configuration or the request is wrong: a retry cannot mend it."""
+    """The input, the configuration or the request is wrong: a retry cannot fix it."""
 
     retryable = False
 
@@ -34,11 +34,11 @@ class PipelineRefusedError(RefusedError):
 
 
 class DropRefusedError(RefusedError):
-    """A landed drop breaks its manifest or its contract; nothing of it reaches a table."""
+    """A landed drop does not match its manifest or its contract. None of its rows reach a table."""
 
 
 class DateRefusedError(RefusedError):
-    """A date outside the pipeline's start and end, or not a date."""
+    """A date is outside the pipeline's start and end, in the future, a rest date, or not a date at all."""
 
 
 class DropMissingError(PerennialError):
@@ -46,15 +46,15 @@ class DropMissingError(PerennialError):
 
 
 class DropChangedError(PerennialError):
-    """A drop was replaced or removed while it was read: another look will find it whole, or gone."""
+    """A drop was replaced or removed while it was read. A retry finds it complete, or missing."""
 
 
 class UnreachableError(PerennialError):
-    """A service does not answer; it may soon."""
+    """A service does not answer. It may be back soon."""
 
 
 class LostRaceError(PerennialError):
-    """Another run won a conditional write; the message says who."""
+    """Another run won a conditional write. The message names that run."""
 
 
 class OutcomeUnknownError(PerennialError):
@@ -62,19 +62,19 @@ class OutcomeUnknownError(PerennialError):
 
 
 class ReleaseFailedError(RefusedError):
-    """A release was refused or answered wrongly or too slowly: its version is to blame. The previous one serves."""
+    """A release was refused, or its answers were wrong or too slow. Its version is to blame; the previous release serves."""
 
 
 class ReleaseUnprovenError(PerennialError):
-    """A release could not be judged: its server was killed, nothing answered, the machine was slow. No version is to blame."""
+    """The check of a release was inconclusive (server killed, no answer, slow machine). No version is to blame."""
 
 
 class ReleaseWithdrawnError(ReleaseUnprovenError, RefusedError):
-    """A release could not be judged while it was live, and was withdrawn: trying again at once would be at the users' expense."""
+    """The check of a live release was inconclusive, so it was rolled back. Not retried: users would be exposed to it again."""
 
 
 def render(what: str, problems: Sequence[str] = (), remedy: str = "") -> str:
-    """Render an error: one line when there is one problem, a list when there are several."""
+    """Render an error message: one line for one problem, a list for several."""
     shown = list(problems[:MAX_PROBLEMS_SHOWN])
     if len(problems) > MAX_PROBLEMS_SHOWN:
         shown.append(f"and {len(problems) - MAX_PROBLEMS_SHOWN} more")

@@ -1,4 +1,4 @@
-"""The settings: every variable of the environment that Perennial reads, and the files that `make up` and the user fill it from."""
+"""The settings: every environment variable that Perennial reads, and the files that supply them: `.env` and `stack.env`."""
 
 from __future__ import annotations
 
@@ -21,44 +21,46 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def _variable(name: str, default: object, purpose: str, *, also: str | None = None) -> Any:
     """
-    Return a field that an environment variable sets.
+    Declare a field that is set by an environment variable.
 
     :param purpose: one sentence for the reference page and for errors
-    :param also: another variable that sets it when the first one does not
+    :param also: a second variable, read if the first one is not set
     """
     return Field(default, validation_alias=AliasChoices(name, *([also] if also else [])), description=purpose)
 
 
 class Settings(BaseSettings):
-    """All settings. An empty variable counts as not set. docs/reference/settings.md is made from this class."""
+    """All settings. An empty variable counts as not set. docs/reference/settings.md is generated from this class."""
 
     model_config = SettingsConfigDict(case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True)
 
-    # Where data is
+    # Data
     lake: str = _variable("PERENNIAL_LAKE", "s3://perennial", "Address of the lake in the object store.")
     metastore_uri: str = _variable("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083", "Address of the Hive Metastore.")
     s3_endpoint: str | None = _variable("AWS_ENDPOINT_URL_S3", None, "Address of the object store; AWS when it is not set.")
     region: str = _variable("AWS_REGION", "us-east-1", "Region of the object store for pods.", also="AWS_DEFAULT_REGION")
     pipelines: Path | None = _variable(
-        "PERENNIAL_PIPELINES", None, "Folder that holds one folder for each pipeline; `include/pipelines` when it is not set."
+        "PERENNIAL_PIPELINES", None, "Folder with one folder for each pipeline; `include/pipelines` when it is not set."
     )
     var: Path | None = _variable(
-        "PERENNIAL_VAR", None, "Folder that holds all state of the embedded stack; `var` of the checkout when it is not set."
+        "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
     )
 
-    # What commands and tasks call
+    # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."
     )
     endpoint_port: int = _variable(
-        "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; the others count up from it."
+        "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
     )
 
-    # Where models train and serve
+    # Training and serving
     runtime: str | None = _variable(
-        "PERENNIAL_RUNTIME", None, "Runtime of all pipelines, `process` or `kubernetes`; their own `runtime` when it is not set."
+        "PERENNIAL_RUNTIME",
+        None,
+        "Runtime of all pipelines, `process` or `kubernetes`; the `runtime` of each pipeline when it is not set.",
     )
     kubeconfig: str | None = _variable(
         "KUBECONFIG", None, "Kubeconfig file of the cluster; `~/.kube/config`, or the pod's own cluster, when it is not set."
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
     kubernetes_s3_endpoint: str | None = _variable(
         "PERENNIAL_KUBERNETES_S3_ENDPOINT",
         None,
-        "Address of the object store for pods; that of `AWS_ENDPOINT_URL_S3` when it is not set.",
+        "Address of the object store for pods; the value of `AWS_ENDPOINT_URL_S3` when it is not set.",
     )
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
@@ -79,7 +81,7 @@ class Settings(BaseSettings):
     port_offset: str | None = _variable(
         "PERENNIAL_PORT_OFFSET",
         None,
-        "Number that is added to all ports of the stack; 0, or that of the running stack, when it is not set.",
+        "Number added to all ports of the stack; 0, or the offset of the running stack, when it is not set.",
     )
     bind: str = _variable("PERENNIAL_BIND", "127.0.0.1", "Address at which Airflow and the model servers listen.")
     s3_bind: str = _variable(
@@ -92,7 +94,7 @@ class Settings(BaseSettings):
     )
     spark_master: str = _variable("PERENNIAL_SPARK_MASTER", "local[2]", "Spark master to which the stack's Airflow submits.")
     store_credentials: Path | None = _variable(
-        "PERENNIAL_STORE_CREDENTIALS", None, "File of AWS credentials of your own object store, which replaces the stack's."
+        "PERENNIAL_STORE_CREDENTIALS", None, "File with the AWS credentials of your own object store, which replaces the stack's."
     )
     store_endpoint: str | None = _variable(
         "PERENNIAL_STORE_ENDPOINT", None, "Address of your own object store; AWS when it is not set."
@@ -101,7 +103,7 @@ class Settings(BaseSettings):
 
 
 def variables_of(field: str) -> list[str]:
-    """Return the environment variables that set a field, the one that wins first."""
+    """Return the environment variables that set a field; the first takes precedence."""
     alias = Settings.model_fields[field].validation_alias
     return [str(name) for name in alias.choices] if isinstance(alias, AliasChoices) else []
 
@@ -120,18 +122,18 @@ def get_settings() -> Settings:
 
 @lru_cache(maxsize=8)
 def _read_settings(_values: tuple[str | None, ...]) -> Settings:
-    """Read the environment; the cache is by its values, since reading takes 0.7 ms, a look at the values 0.02 ms."""
+    """Read the environment. Cached by its values: parsing takes 0.7 ms, looking up the values 0.02 ms."""
     try:
         return Settings()
     except ValidationError as error:
         problems = [f"{problem['loc'][0]} is {problem['input']!r}: {problem['msg']}" for problem in error.errors()]
         raise RefusedError(
-            "Settings in the environment are wrong", problems, remedy="docs/reference/settings.md lists all settings."
+            "Settings in the environment are not valid", problems, remedy="docs/reference/settings.md lists all settings."
         ) from error
 
 
 def describe_missing(field: str) -> str:
-    """Say that a setting is missing: its variable, its purpose, and each place that was looked at."""
+    """Describe a missing setting: its variable, its purpose, and each place that was searched."""
     variable = variables_of(field)[0]
     purpose = str(Settings.model_fields[field].description).rstrip(".")
     return f"{variable} is not set ({purpose}). Looked in the environment; {'; '.join(_searched_files(variable))}"
@@ -152,22 +154,23 @@ def _searched_file(file: Path, variable: str) -> str:
 
 
 def var_folder() -> Path:
-    """Return the folder that holds all state: PERENNIAL_VAR, or var/ of this checkout."""
+    """Return the state folder: PERENNIAL_VAR, or var/ of this checkout."""
     return get_settings().var or ROOT / "var"
 
 
 def load_settings() -> None:
     """
-    Take what `.env` at the root of this checkout says into the environment, where it is not set.
+    Copy the variables of `.env` at the root of this checkout into the environment; variables that are set stay.
 
-    Only for this checkout's own stack: who names another one by PERENNIAL_VAR names its settings as well.
+    Only for this checkout's own stack. With PERENNIAL_VAR, which points to another stack, the user sets the variables too.
     """
     file = ROOT / SETTINGS_FILE
     if "PERENNIAL_VAR" not in os.environ and file.is_file():
-        _take(file)
+        _export(file)
 
 
-def _take(file: Path) -> None:
+def _export(file: Path) -> None:
+    """Set the variables of a file in the environment, except those that are set."""
     for name, value in _read_file(file):
         os.environ.setdefault(name, value)
 
@@ -181,10 +184,10 @@ def _read_file(file: Path) -> Iterator[tuple[str, str]]:
 
 def load_environment() -> bool:
     """
-    Take the settings that `stack up` wrote into the environment, where the user has not set them; tell whether there were any.
+    Copy the settings that `stack up` wrote into the environment; variables that are set stay. Return whether the file exists.
 
-    The AWS settings go together: keys or a profile that the shell holds for another account would be sent to the stack's
-    own S3, so they are dropped unless the shell names its own endpoint.
+    AWS settings are replaced together. Otherwise keys or a profile of another account, set in the shell, would be sent to
+    the stack's own S3. They stay only if the shell also sets its own endpoint.
     """
     load_settings()
     file = var_folder() / ENVIRONMENT_FILE
@@ -193,11 +196,11 @@ def load_environment() -> bool:
     if "AWS_ENDPOINT_URL_S3" not in os.environ:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
-    _take(file)
+    _export(file)
     settings = get_settings()
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         store = urlsplit(settings.s3_endpoint or "").hostname
-        own = [store] if store and store == settings.s3_bind else []
-        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", *own]))
+        local_store = [store] if store and store == settings.s3_bind else []
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", *local_store]))
     return True

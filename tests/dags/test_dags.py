@@ -136,7 +136,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "folder_as_yaml": (replace_by(lambda file: file.mkdir(), "pipeline.yaml"), "pipeline.yaml: not a file but a folder"),
     "pipe": (replace_by(os.mkfifo, "features.sql"), "features.sql: not a file"),
     "dangling_yaml": (replace_by(lambda file: file.symlink_to("gone"), "pipeline.yaml"), "pipeline.yaml: a link to 'gone'"),
-    "dangling_folder": (replace_folder("gone"), "dangling_folder: a link to 'gone', where nothing is. Mend or remove the link."),
+    "dangling_folder": (
+        replace_folder("gone"),
+        "dangling_folder: a link to 'gone', which does not exist. Fix or remove the link.",
+    ),
     "looping_folder": (replace_folder("looping_folder"), "looping_folder: a link to 'looping_folder'"),
 }
 

@@ -129,14 +129,14 @@ def test_object_store_that_fails_is_named(call: Call, lake, monkeypatch: pytest.
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     code, found = call("decisions")
     assert code == 1
-    assert found["error"].startswith("The object store: ")
+    assert found["error"].startswith("The object store failed: ")
 
 
 def test_no_model_server_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
     assert call("predict", "--record", "{}") == (
         1,
-        {"error": "No model server answers at http://127.0.0.1:9: `make up`."},
+        {"error": "No model server answers at http://127.0.0.1:9. Start it: `make up`."},
     )
 
 
@@ -235,7 +235,7 @@ def test_decisions_and_interventions(call: Call, lake, capsys: pytest.CaptureFix
     one = call("decisions", "--date", "2026-03-09")[1]
     assert (one["decision"], one["champion"], one["named"]) == ("PROMOTE", None, "mlp-1")
     assert one["note"] == f"every version that passed the gate is barred: {BAR}"
-    assert "There are decisions of 2026-03-09" in call("decisions", "--date", "2026-03-10")[1]["error"]
+    assert "Decisions exist for 2026-03-09" in call("decisions", "--date", "2026-03-10")[1]["error"]
     assert run_command(["decisions"]) == 0
     assert "2026-03-10 01:00 UTC, for 2026-03-09: me barred version mlp-1 (release r): [too slow]" in (capsys.readouterr().out)
 
@@ -252,7 +252,7 @@ def test_stale_decisions_are_explained(lake, capsys: pytest.CaptureFixture[str])
 def test_empty_lists_say_what_makes_an_entry(lake, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("decisions", "releases"):
         assert run_command([command]) == 0
-        assert capsys.readouterr().out.startswith("None yet. ")
+        assert capsys.readouterr().out.startswith(f"No {command} yet. ")
 
 
 def test_active_release_without_a_server_does_not_serve(
@@ -263,7 +263,7 @@ def test_active_release_without_a_server_does_not_serve(
     monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
     assert call("releases") == (0, {"releases": [{**asdict(listed), "active": True, "serves": False}], "behind": ""})
     assert run_command(["releases"]) == 0
-    assert f"active; no server follows it yet: make up; {BAR}" in capsys.readouterr().out
+    assert f"active; no server answers: make up; {BAR}" in capsys.readouterr().out
 
 
 def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> None:

@@ -1,4 +1,4 @@
-"""The arguments that commands share."""
+"""Arguments shared by the commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perennial.config.pipeline import Pipeline
 from perennial.errors import PerennialError, RefusedError
 from perennial.settings import get_settings
 
-if TYPE_CHECKING:  # opening one imports what --help does not need
+if TYPE_CHECKING:  # importing it is slow, and --help does not need it
     from perennial.lake.lake import Lake
 
 PipelineName = Annotated[
@@ -26,26 +26,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON val
 
 
 def chosen(name: str | None) -> Pipeline:
-    """Load the pipeline that was named, or the only one there is."""
+    """Load the pipeline `name`, or the only pipeline if there is just one."""
     if name is not None:
         return load_pipeline(name)
     names = pipeline_names()
     if len(names) != 1:
-        found = ", ".join(names) or "none"
+        listed = ", ".join(names) or "none"
         raise RefusedError(
-            f"{len(names)} pipelines in {pipelines_folder()}: {found}",
-            remedy="Name the one you mean, as the first word after the command (compare: --pipeline NAME).",
+            f"{len(names)} pipelines in {pipelines_folder()}: {listed}",
+            remedy="Write the name of a pipeline right after the command (compare: --pipeline NAME).",
         )
     return load_pipeline(names[0])
 
 
 def chosen_lake(name: str | None) -> Lake:
-    """Open the lake of the pipeline that was named, or of the only one there is."""
+    """Open the lake of the pipeline `name`, or of the only pipeline if there is just one."""
     return lake_of(chosen(name))
 
 
 def lake_of(pipeline: Pipeline) -> Lake:
-    """Open the lake of a pipeline; say at once when the stack of this machine is down."""
+    """Open the lake of a pipeline; fail at once if the stack of this machine is down."""
     from perennial.lake.lake import open_lake
 
     store = urlsplit(get_settings().s3_endpoint or "")
@@ -58,10 +58,10 @@ def lake_of(pipeline: Pipeline) -> Lake:
 
 
 def day_of(pipeline: Pipeline, text: str) -> date:
-    """Read a date of the pipeline as it is typed; refuse one that it does not have, or not yet, or on which its feed rests."""
+    """Parse a date that the user typed; refuse a date outside start..end, in the future, or on which the feed rests."""
     return pipeline.calendar.check_run(parse_date(text), datetime.now(UTC))
 
 
 def chosen_date(text: str) -> date:
-    """Read a date as it is typed."""
+    """Parse a date that the user typed."""
     return parse_date(text)

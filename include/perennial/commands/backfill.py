@@ -1,4 +1,4 @@
-"""`perennial backfill`: past dates, retrained and judged as if it had been that day, through Airflow's own backfill."""
+"""`perennial backfill`: retrain and judge past dates with the data of that day, through Airflow's own backfill."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 MAX_SHOWN = 10
 SHOWN_IN_SECONDS = 180
 LINE_SECONDS = 15
-"""How often a line says how far it is where there is no terminal for a spinner."""
+"""Interval of the progress lines when there is no terminal for a spinner."""
 
 
 class Cadence(StrEnum):
-    """How often an experiment retrains."""
+    """Interval at which an experiment retrains."""
 
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -44,22 +44,22 @@ def backfill(
     *,
     first: Annotated[str, typer.Option("--from", help="The first date, YYYY-MM-DD.")],
     last: Annotated[str, typer.Option("--to", help="The last date, YYYY-MM-DD.")],
-    only_plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
-    again: Annotated[Again, typer.Option(help="Which of the dates that have run before run again.")] = Again.ALL,
-    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Make it an experiment of that name.")] = None,
-    window: Annotated[int | None, typer.Option(help="With --as: days of the training window.")] = None,
-    candidates: Annotated[str | None, typer.Option(help="With --as: candidates, with commas between.")] = None,
+    only_plan: Annotated[bool, typer.Option("--plan", help="Print the plan and do nothing.")] = False,
+    again: Annotated[Again, typer.Option(help="Which dates that have already run are run again.")] = Again.ALL,
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="Run as an experiment with this name.")] = None,
+    window: Annotated[int | None, typer.Option(help="With --as: length of the training window in days.")] = None,
+    candidates: Annotated[str | None, typer.Option(help="With --as: candidates, separated by commas.")] = None,
     cadence: Annotated[Cadence, typer.Option(help="With --as: how often to retrain.")] = Cadence.DAILY,
-    margin: Annotated[float | None, typer.Option(help="With --as: the gate's margin, of both metrics.")] = None,
+    margin: Annotated[float | None, typer.Option(help="With --as: the gate's margin for both metrics.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Retrain and judge past dates, each as if it had been that day.
+    Retrain and judge past dates, each with the data of that day.
 
-    Nothing of it reaches the endpoint unless a date is the newest there is. Dates of which nothing has changed end at once.
-    It can be stopped and started again: Airflow goes on meanwhile, and the same command joins it.
+    Only the newest date reaches the endpoint. Dates without changes end at once. You can stop the command: Airflow continues, and
+    the same command joins it again.
 
-    With --as the dates run under other settings, without Airflow, in a space of their own that production never reads.
+    With --as, the dates run under other settings and without Airflow, in a separate space that production never reads.
     """
     from perennial.backfill.airflow_client import AirflowClient
     from perennial.backfill.plan import plan_history
@@ -67,20 +67,23 @@ def backfill(
     lake = chosen_lake(pipeline)
     if name is not None:
         if only_plan or again is not Again.ALL:
-            raise RefusedError("--plan and --again are not for experiments", remedy="Leave them out: what is done is kept.")
-        wanted = None if candidates is None else tuple(one.strip() for one in candidates.split(","))
+            raise RefusedError(
+                "--plan and --again are not for experiments",
+                remedy="Leave them out: an experiment keeps the dates that are done.",
+            )
+        wanted = None if candidates is None else tuple(candidate.strip() for candidate in candidates.split(","))
         settings = {"cadence": cadence.value, "window_days": window, "candidates": wanted, "margin": margin}
         _experiment(lake, name, settings, chosen_date(first), chosen_date(last), as_json=as_json)
         return
     if (window, candidates, cadence, margin) != (None, None, Cadence.DAILY, None):
         raise RefusedError(
             "--window, --candidates, --cadence and --margin are for experiments",
-            remedy="Name one with --as NAME; what production does stands in pipeline.yaml.",
+            remedy="Add --as NAME to run an experiment. Production takes these settings from pipeline.yaml.",
         )
     only_stale = again is Again.STALE
     plan = plan_history(lake, chosen_date(first), chosen_date(last), only_stale=only_stale)
     with AirflowClient(*_access()) as airflow:
-        expected = _expected(airflow, lake, plan, only_stale=only_stale)
+        expected = _estimate_seconds(airflow, lake, plan, only_stale=only_stale)
         if not as_json:
             for line in _plan_lines(plan, expected, only_stale=only_stale):
                 print_line(line)
@@ -105,59 +108,60 @@ def backfill(
 
 
 def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, *, as_json: bool) -> None:
-    """Run an experiment and say what came of it."""
+    """Run an experiment and print its result."""
     from perennial.experiments.experiment import Settings, run_experiment
 
     began = time.monotonic()
-    found = run_experiment(lake, name, Settings.model_validate(settings), first, last)
-    seconds, counts = round(time.monotonic() - began, 1), Counter(found.decisions.values())
+    result = run_experiment(lake, name, Settings.model_validate(settings), first, last)
+    seconds, counts = round(time.monotonic() - began, 1), Counter(result.decisions.values())
     if as_json:
-        without = {day.isoformat(): reason for day, reason in found.without.items()}
+        without = {day.isoformat(): reason for day, reason in result.without.items()}
         print_json(
             {"pipeline": lake.pipeline.name, "experiment": name, "seconds": seconds, "decisions": counts, "without": without}
         )
         return
     print_line(
-        f"{name}: {counted(len(found.decisions), 'date')} decided in {seconds} s: "
-        + ", ".join(f"{n} {one}" for one, n in counts.items())
+        f"{name}: {counted(len(result.decisions), 'date')} decided in {seconds} s: "
+        + ", ".join(f"{count} {decision}" for decision, count in counts.items())
     )
-    for day, reason in list(found.without.items())[:MAX_SHOWN]:
+    for day, reason in list(result.without.items())[:MAX_SHOWN]:
         print_line(f"  {day} not decided: {reason}")
     compare = f"perennial compare main {name} --pipeline {lake.pipeline.name} --from {first} --to {last}"
-    print_line(f"`{compare}` sets it beside production", style="dim")
+    print_line(f"`{compare}` compares it with production", style="dim")
 
 
 def _run(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, expected: float | None) -> HistorySummary:
-    """Run it, showing how far it is."""
+    """Run the backfill and show its progress."""
     from perennial.backfill.airflow_client import dag_of
     from perennial.backfill.run import Progress, run_history
 
-    problems.print(f"  {airflow.backfills_url(dag_of(lake.pipeline.name))} shows its runs")
-    began = told = time.monotonic()
-    with problems.status("") as shown:
+    problems.print(f"  Airflow shows the runs at {airflow.backfills_url(dag_of(lake.pipeline.name))}")
+    began = printed = time.monotonic()
+    with problems.status("") as spinner:
 
         def show(now: Progress) -> None:
-            nonlocal told
+            nonlocal printed
             seconds = time.monotonic() - began
-            left = "" if expected is None else f", about {_duration(max(expected - seconds, 0))} left"
-            doing = "; it waits" if now.waits else f"; {now.task}" if now.task else ""
+            left = "" if expected is None else f", about {_format_duration(max(expected - seconds, 0))} left"
+            doing = "; waiting" if now.waits else f"; {now.task}" if now.task else ""
             text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {seconds:.0f} s{left}{doing}"
-            shown.update(text)
-            if not problems.is_terminal and time.monotonic() - told >= LINE_SECONDS:
-                told = time.monotonic()
+            spinner.update(text)
+            if not problems.is_terminal and time.monotonic() - printed >= LINE_SECONDS:
+                printed = time.monotonic()
                 problems.print(f"  {text}")
 
         try:
             return run_history(airflow, lake, plan, again, show)
         except KeyboardInterrupt:
             problems.print(
-                "  Airflow goes on with it; the same command joins it. To end it, cancel it in Airflow's page of backfills."
+                "  The backfill continues in Airflow; the same command joins it again. "
+                "To end it, cancel it on Airflow's page of backfills."
             )
             raise
 
 
-def _expected(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, only_stale: bool) -> float | None:
-    """Return the seconds that it should take, after what past backfills took; None when there were none."""
+def _estimate_seconds(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, only_stale: bool) -> float | None:
+    """Estimate the duration from past backfills; return None if there were none."""
     from perennial.backfill.airflow_client import dag_of
     from perennial.backfill.estimate import expected_seconds, past_seconds
     from perennial.backfill.run import RUNS_AT_ONCE
@@ -169,7 +173,7 @@ def _expected(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, only_sta
 
 
 def _access() -> tuple[str, str]:
-    """Return Airflow's address and the password of its user `admin`, as the stack wrote them down."""
+    """Return Airflow's address and the password of its user `admin`, which the stack wrote."""
     settings = get_settings()
     if settings.airflow_url is None or settings.airflow_login is None:
         missing = "airflow_url" if settings.airflow_url is None else "airflow_login"
@@ -182,28 +186,31 @@ def _access() -> tuple[str, str]:
 def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) -> list[str]:
     lines = [
         f"{counted(len(plan.dates), 'date')}, {plan.dates[0]} to {plan.dates[-1]}; "
-        f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with too little history, {len(plan.missing)} not landed"
-        + (f"; {counted(plan.rest, 'rest date')} passed over" if plan.rest else "")
+        f"{len(plan.unchanged)} unchanged, {len(plan.stale)} stale, {len(plan.young)} with insufficient history, "
+        f"{len(plan.missing)} not landed" + (f"; {counted(plan.rest, 'rest date')} skipped" if plan.rest else "")
     ]
     if plan.missing:
-        shown = [str(day) for day in plan.missing[:MAX_SHOWN]]
+        listed = [str(day) for day in plan.missing[:MAX_SHOWN]]
         what = "they are left out" if only_stale else "their runs will fail"
-        lines.append(f"  not landed: {', '.join(shown)}{_more(plan.missing)}; {what}")
+        lines.append(f"  not landed: {', '.join(listed)}{_more(plan.missing)}; {what}")
     if plan.stale:
-        shown = [f"{day} ({one.reason})" for day, one in list(plan.stale.items())[:MAX_SHOWN]]
-        lines.append(f"  stale: {', '.join(shown)}{_more(plan.stale)}")
+        listed = [f"{day} ({staleness.reason})" for day, staleness in list(plan.stale.items())[:MAX_SHOWN]]
+        lines.append(f"  stale: {', '.join(listed)}{_more(plan.stale)}")
     if only_stale:
-        lines.append(f"  run again: {len(plan.again)} of them, and what that makes stale")
+        lines.append(f"  run again: {len(plan.again)} stale dates, and the dates that become stale through them")
     if plan.chunks:
-        shown = [f"{first} to {last}" for first, last in plan.chunks[:MAX_SHOWN]]
-        lines.append(f"  worked on in {counted(len(plan.chunks), 'chunk')}: {', '.join(shown)}{_more(plan.chunks)}")
-    lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among them'}")
-    took = "not known yet, it is taken from backfills that ran before" if expected is None else f"about {_duration(expected)}"
-    lines.append(f"  time: {took}")
+        listed = [f"{first} to {last}" for first, last in plan.chunks[:MAX_SHOWN]]
+        batches = "1 batch" if len(plan.chunks) == 1 else f"{len(plan.chunks)} batches"
+        lines.append(f"  processed in {batches}: {', '.join(listed)}{_more(plan.chunks)}")
+    lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among these dates'}")
+    duration = (
+        "not known yet, no earlier backfill to estimate it from" if expected is None else f"about {_format_duration(expected)}"
+    )
+    lines.append(f"  time: {duration}")
     return lines
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < SHOWN_IN_SECONDS else f"{seconds / 60:.0f} min"
 
 
@@ -212,9 +219,13 @@ def _more(items: Sized) -> str:
 
 
 def _summary_lines(summary: HistorySummary) -> list[str]:
-    decisions = ", ".join(f"{count} {name}" for name, count in summary.decisions.items() if count)
+    decisions = ", ".join(f"{count} {name}" for name, count in summary.decisions.items() if count) or "none"
     return [
-        f"{counted(summary.dates, 'date')} in {summary.seconds} s, {len(summary.failed)} failed; decisions: {decisions or 'none'}",
-        *([f"Failed, as the run of each in Airflow says: {', '.join(summary.failed)}"] if summary.failed else []),
-        *([f"Stale decisions: {summary.stale}. `--again stale` over their dates judges them anew"] if summary.stale else []),
+        f"{counted(summary.dates, 'date')} in {summary.seconds} s, {len(summary.failed)} failed; decisions: {decisions}",
+        *([f"Failed (see the run of each date in Airflow): {', '.join(summary.failed)}"] if summary.failed else []),
+        *(
+            [f"Stale decisions: {summary.stale}. Run their dates with `--again stale` to judge them again"]
+            if summary.stale
+            else []
+        ),
     ]

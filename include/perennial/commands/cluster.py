@@ -1,4 +1,4 @@
-"""`perennial plan` and `janitor`: what a deploy would change on the cluster, and what interrupted work left there."""
+"""`perennial plan` and `janitor`: show what a deploy would change on the cluster, and remove leftovers of interrupted work."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def plan(
 
 def janitor(
     pipeline: PipelineName = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name what is left over.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the leftovers.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take away what interrupted work left on Kubernetes."""
+    """Remove what interrupted work left on Kubernetes."""
     from perennial.deploy.janitor import clean_up
     from perennial.runtime.choice import runtime_of
 
-    meant = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
-    lakes = [open_lake(one) for one in meant if runtime_of(one) == "kubernetes"]
-    found = clean_up(lakes, dry_run=dry_run) if lakes else []
+    pipelines = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
+    lakes = [open_lake(loaded) for loaded in pipelines if runtime_of(loaded) == "kubernetes"]
+    orphans = clean_up(lakes, dry_run=dry_run) if lakes else []
     if as_json:
-        print_json({"removed": not dry_run, "orphans": [asdict(one) for one in found]})
+        print_json({"removed": not dry_run, "orphans": [asdict(orphan) for orphan in orphans]})
         return
-    for one in found:
-        print_line(f"{'found' if dry_run else 'removed'} {one.kind} {one.name}: {one.why}")
-    print_line("" if found else "Nothing is left over." if lakes else "No pipeline is on Kubernetes.")
+    for orphan in orphans:
+        print_line(f"{'found' if dry_run else 'removed'} {orphan.kind} {orphan.name}: {orphan.why}")
+    print_line("" if orphans else "No leftovers." if lakes else "No pipeline is on Kubernetes.")
 
 
 def _require_kubernetes(pipeline: Pipeline) -> None:
@@ -65,6 +65,6 @@ def _require_kubernetes(pipeline: Pipeline) -> None:
 
     if runtime_of(pipeline) != "kubernetes":
         raise RefusedError(
-            f"Pipeline {pipeline.name!r} serves from a process of this machine",
-            remedy="`runtime: kubernetes` in pipeline.yaml, or PERENNIAL_RUNTIME=kubernetes, says otherwise.",
+            f"Pipeline {pipeline.name!r} serves from a process of this machine, not on Kubernetes",
+            remedy="Set `runtime: kubernetes` in pipeline.yaml, or PERENNIAL_RUNTIME=kubernetes.",
         )

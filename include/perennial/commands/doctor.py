@@ -1,4 +1,4 @@
-"""`perennial doctor`: what would keep the embedded stack from working."""
+"""`perennial doctor`: find what keeps the embedded stack from working."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perennial.commands.arguments import AsJson
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Name every problem of the machine and the stack, with the fix."""
-    # The stack starts processes and knows this package; this package knows nothing of it, hence the process of its own.
+    """List every problem of the machine and the stack, with its fix."""
+    # The stack imports this package. This package must not import the stack, so doctor runs in a separate process.
     command = [sys.executable, "-m", "stack", "doctor", *(["--json"] if as_json else [])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

@@ -1,4 +1,4 @@
-"""What a pipeline's model server says of itself."""
+"""State of a pipeline's endpoint, as its model server reports it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from perennial.config.pipeline import Pipeline
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A pipeline's endpoint now; `release` is the one that it answers from."""
+    """State of a pipeline's endpoint; `release` is the release that answers."""
 
     url: str
     answers: bool
     release: str | None
 
     def about(self, active: str) -> str:
-        """Say what the endpoint does with the active release."""
+        """Describe how the endpoint treats the active release."""
         if self.release == active:
             return "serves"
         if not self.answers:
-            return "active; no server follows it yet: make up"
-        return f"active; its endpoint answers from {self.release or 'no release'}: its log says why (var/log, or its pods')"
+            return "active; no server answers: make up"
+        return (
+            f"active; the endpoint answers from {self.release or 'no release'}. See the log of the server (var/log, or its pods)"
+        )
 
 
 def look(pipeline: Pipeline) -> Endpoint:
-    """Ask the endpoint of a pipeline."""
+    """Query the endpoint of a pipeline."""
     import httpx
 
     from perennial.runtime.choice import open_runtime
@@ -37,5 +39,5 @@ def look(pipeline: Pipeline) -> Endpoint:
             answer = client.get(f"/v2/models/{pipeline.name}")
         except httpx.TransportError:
             return Endpoint(url, False, None)
-    # 404: the server of another pipeline, or a Service that is not there yet.
+    # 404: the server belongs to another pipeline, or the Service does not exist yet.
     return Endpoint(url, answer.status_code != httpx.codes.NOT_FOUND, answer.headers.get(RELEASE_HEADER))

@@ -1,4 +1,4 @@
-"""`perennial feed`: play the demo's upstream and land drops of 2013."""
+"""`perennial feed`: act as the upstream system of the demo and land drops of 2013."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def feed(
     pipeline: PipelineName = None,
     *,
     first: Annotated[str, typer.Option("--from", help="First date, YYYY-MM-DD.")],
-    last: Annotated[str | None, typer.Option("--to", help="Last date; the first one when not given.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last date; the first date when not given.")] = None,
     source: Annotated[list[str] | None, typer.Option(help="Only this source or reference; may be repeated.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Land the demo's drops: files, then the manifest. What stands there already is left alone."""
+    """Land the demo's drops: files, then the manifest. Existing objects stay as they are."""
     from perennial.collect.feed import feed as land
 
     begin = chosen_date(first)

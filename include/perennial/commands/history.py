@@ -1,4 +1,4 @@
-"""`perennial decisions`, `releases` and `rollback`: what was decided, what served, and the way back."""
+"""`perennial decisions`, `stale`, `releases` and `rollback`: show what was decided and released, and go back."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def decisions(
     pipeline: PipelineName = None,
-    date: Annotated[str | None, typer.Option(help="Show all of one date's decision.")] = None,
+    date: Annotated[str | None, typer.Option(help="Show the whole decision of one date.")] = None,
     only_stale: Annotated[
-        bool, typer.Option("--stale", help="Only those whose incumbent or anchor is another one by now.")
+        bool, typer.Option("--stale", help="Only decisions whose incumbent or anchor has changed since.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,37 +39,43 @@ def decisions(
         entry = chain.get(day)
         if entry is None:
             known = (
-                f"There are decisions of {min(chain.entries)} to {max(chain.entries)}." if chain.entries else "There is none yet."
+                f"Decisions exist for {min(chain.entries)} to {max(chain.entries)}." if chain.entries else "There is none yet."
             )
-            raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision of {day}", remedy=known)
+            raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision for {day}", remedy=known)
         body = lake.objects.read_existing(entry.uri).json()
-        found = champion_of(chain, day)
-        _show_decision({**body, "named": found.named, **facts(found), "stale": found.stale}, barred_versions(chain, day), as_json)
+        champion = champion_of(chain, day)
+        body = {**body, "named": champion.named, **facts(champion), "stale": champion.stale}
+        _show_decision(body, barred_versions(chain, day), as_json)
         return
     barred = barred_versions(chain)
     entries = []
-    for found in champions(chain, chain.days):
-        entry = chain.entries[found.day.isoformat()]
+    for champion in champions(chain, chain.days):
+        entry = chain.entries[champion.day.isoformat()]
         if entry.stale or not only_stale:
-            told = {"champion": found.version, "named": found.named, "note": found.note, "barred": found.named in barred}
-            entries.append({"date": found.day.isoformat(), **asdict(entry), **told})
+            fields = {
+                "champion": champion.version,
+                "named": champion.named,
+                "note": champion.note,
+                "barred": champion.named in barred,
+            }
+            entries.append({"date": champion.day.isoformat(), **asdict(entry), **fields})
     interventions = to_json(chain.interventions)
     if as_json:
         print_json({"decisions": entries, "interventions": interventions})
         return
     if only_stale and not entries:
-        print_line(f"None of {len(chain.entries)} decisions is stale.")
+        print_line(f"None of the {len(chain.entries)} decisions is stale.")
         return
     if not entries and not interventions:
-        print_line(f"None yet. A run makes one: `perennial run {lake.pipeline.name} --date DATE`, or the DAG in Airflow.")
+        print_line(f"No decisions yet. A run makes one: `perennial run {lake.pipeline.name} --date DATE`, or the DAG in Airflow.")
         return
     columns = ("date", "decision", "champion", "incumbent", "run_id")
-    marks = [_mark(entry) for entry in entries]
+    marks = [_describe_state(entry) for entry in entries]
     print_table([*columns, ""], ([*(e[c] for c in columns), mark] for e, mark in zip(entries, marks, strict=True)))
-    if old := [entry["date"] for entry in entries if entry["stale"]]:
-        print_line(f"stale: {stale_text(lake.pipeline.name, old)}", style="dim")
+    if stale_dates := [entry["date"] for entry in entries if entry["stale"]]:
+        print_line(f"stale: {stale_text(lake.pipeline.name, stale_dates)}", style="dim")
     for item in chain.interventions:
-        print_line(_intervention(item), style="yellow")
+        print_line(_format_intervention(item), style="yellow")
 
 
 def stale(
@@ -79,22 +85,24 @@ def stale(
     as_json: AsJson = False,
 ) -> None:
     """
-    List dates whose decision no longer rests on what is there.
+    List dates whose decision is out of date.
 
-    A drop that landed late or was replaced, changed SQL or settings, another incumbent. `backfill --again stale` runs them again.
+    Reasons are a drop that landed late or was replaced, changed SQL or settings, or another incumbent.
+    `backfill --again stale` runs these dates again.
     """
     from perennial.freshness.stale import stale_dates, to_json
 
     lake = chosen_lake(pipeline)
     bounds = {name: chosen_date(text) for name, text in (("first", first), ("last", last)) if text is not None}
-    found = stale_dates(lake, **bounds)
+    stale_by_date = stale_dates(lake, **bounds)
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "stale": to_json(found)})
-    elif not found:
-        print_line("Every decision rests on what is there.")
+        print_json({"pipeline": lake.pipeline.name, "stale": to_json(stale_by_date)})
+    elif not stale_by_date:
+        print_line("No decision is stale.")
     else:
         print_table(
-            ["date", "why", ""], ([day, one.reason, "cannot run" if one.is_blocked else ""] for day, one in found.items())
+            ["date", "why", ""],
+            ([day, freshness.reason, "cannot run" if freshness.is_blocked else ""] for day, freshness in stale_by_date.items()),
         )
 
 
@@ -104,18 +112,20 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     from perennial.deploy.standing import read_standing
 
     lake = chosen_lake(pipeline)
-    found = list_releases(lake)
+    newest = list_releases(lake)
     endpoint = look(lake.pipeline)
-    # The pointer names the active release; whether it serves, only the endpoint knows.
-    listed = [{**asdict(one), "active": one.serves, "serves": one.release == endpoint.release} for one in found]
+    # The pointer names the active release. Only the endpoint knows whether that release serves.
+    listed = [{**asdict(release), "active": release.serves, "serves": release.release == endpoint.release} for release in newest]
     behind = read_standing(lake).behind
     if as_json:
         print_json({"releases": listed, "behind": behind})
     elif not listed:
-        said = f"`perennial decisions {lake.pipeline.name}` says what the gate said."
-        print_line(f"None yet. A run whose model passes the gate makes one; {said}")
+        print_line(
+            "No releases yet. A run creates one when its model passes the gate. "
+            f"`perennial decisions {lake.pipeline.name}` shows the decisions of the gate."
+        )
     else:
-        rows = ([one.release, one.version, one.as_of, _standing(one, endpoint)] for one in found)
+        rows = ([release.release, release.version, release.as_of, _describe(release, endpoint)] for release in newest)
         print_table(["release", "version", "as of", ""], rows)
         if behind:
             print_line(f"behind: {behind}", style="yellow")
@@ -124,14 +134,14 @@ def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 def rollback(
     pipeline: PipelineName = None,
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the chain of decisions.")],
+    reason: Annotated[str, typer.Option(help="Reason; it is stored in the decision log.")],
     to: Annotated[str | None, typer.Option(help="Release to go back to; the last good one when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """
-    Go back to an earlier release; bar the version that serves.
+    Go back to an earlier release and bar the version that serves.
 
-    Without --to it is the last version that is not barred.
+    Without --to, the target is the last version that is not barred.
     """
     from perennial.deploy.rollback import rollback as go_back
 
@@ -142,23 +152,23 @@ def rollback(
         print_line(f"✓ {result.released} ({result.version}) serves; barred: {', '.join(result.barred)}", style="green")
 
 
-def _intervention(item: Intervention) -> str:
-    """Say who did what, when and why, in one line."""
+def _format_intervention(item: Intervention) -> str:
+    """Describe an intervention in one line: time, person, action and reason."""
     barred = f"barred version {item.barred}" if item.barred else "barred no version"
     of_release = f" (release {item.release})" if item.release else ""
     first_line = (item.reason.splitlines() or [""])[0]
     return f"{item.at[:16].replace('T', ' ')} UTC, for {item.date}: {item.who} {barred}{of_release}: {first_line}"
 
 
-def _mark(entry: dict[str, Any]) -> str:
-    """Say what is to be known of a decision beside its champion."""
+def _describe_state(entry: dict[str, Any]) -> str:
+    """Return the notes on a decision that are shown beside its champion: stale, barred."""
     barred = f"{entry['named']} is barred" if entry["named"] != entry["champion"] else "barred later"
     return ", ".join(mark for mark, holds in (("stale", entry["stale"]), (barred, entry["barred"])) if holds)
 
 
-def _standing(one: ListedRelease, endpoint: Endpoint) -> str:
-    serves = endpoint.about(one.release) if one.serves else "serves" if one.release == endpoint.release else ""
-    return "; ".join(text for text in (serves, one.why_barred) if text)
+def _describe(release: ListedRelease, endpoint: Endpoint) -> str:
+    serves = endpoint.about(release.release) if release.serves else "serves" if release.release == endpoint.release else ""
+    return "; ".join(text for text in (serves, release.why_barred) if text)
 
 
 def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:
@@ -169,16 +179,16 @@ def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) 
     if body["note"]:
         print_line(f"  {body['note']}", style="yellow")
     if body["stale"]:
-        print_line("  stale: judged against a model that is no longer the one before it", style="yellow")
+        print_line("  stale: judged against a model that is no longer its incumbent or anchor", style="yellow")
     for reason in body["reasons"]:
         print_line(f"  {reason}")
     columns = ("name", "version", "decision", "roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "calibration_error")
     rows = [
-        [*(_rounded(one.get(column)) for column in columns), "barred" if one["version"] in barred else ""]
-        for one in body["candidates"]
+        [*(_round(candidate.get(column)) for column in columns), "barred" if candidate["version"] in barred else ""]
+        for candidate in body["candidates"]
     ]
     print_table([*columns, ""], rows)
 
 
-def _rounded(value: JsonValue) -> JsonValue:
+def _round(value: JsonValue) -> JsonValue:
     return f"{value:.4f}" if isinstance(value, float) else value

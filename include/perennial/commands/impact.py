@@ -1,4 +1,4 @@
-"""`perennial impact`: which results a change of a pipeline, or of Perennial itself, makes stale, before any run."""
+"""`perennial impact`: list the results that a change of a pipeline, or of Perennial itself, makes stale, before any run."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ MAX_REASONS = 6
 
 def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """
-    Show what an edit or an upgrade would make again, and why.
+    Show what an edit or an upgrade makes stale, and why.
 
-    Compares what is in the lake with the pipeline's files and the code as they are now: after an edit, a replaced drop, or an
+    Compares the lake with the current files of the pipeline and the current code. Use it after an edit, a replaced drop, or an
     upgrade of Perennial. It changes nothing.
     """
     from perennial.impact.effects import unmade_tables
 
     lake = lake_of(chosen(pipeline))
-    asked = _scopes(lake)
-    unmade = unmade_tables(lake) if asked else []
-    scopes = [_scope(lake, *scope, unmade) for scope in asked]
+    ranges = _scopes(lake)
+    unmade = unmade_tables(lake) if ranges else []
+    scopes = [_scope(lake, *dates, unmade) for dates in ranges]
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "unmade": unmade, "scopes": [scope.json for scope in scopes]})
         return
     if not scopes:
-        print_line("Nothing has landed and nothing is decided yet, so nothing is stale.")
+        print_line("No drop has landed and no date has a decision yet, so nothing is stale.")
     if unmade:
-        print_line(f"No partition yet: {', '.join(unmade)}. What follows from it cannot be told before the first run.")
+        print_line(f"No partition yet: {', '.join(unmade)}. The effects on later stages are unknown until the first run.")
     for scope in scopes:
         print_line(scope.title, style="bold")
         for line in scope.lines:
@@ -53,7 +53,7 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What is stale in a range of dates: for a person a title, lines, rows of a table and a summary; for a program JSON."""
+    """The stale results of a range of dates: title, lines, table rows and summary for a person, JSON for a program."""
 
     title: str
     lines: list[str]
@@ -63,7 +63,7 @@ class _Scope:
 
 
 def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
-    """Return the next run, and all decided dates: title, first and last date, and the dates to judge."""
+    """Return two ranges, the next run and all decided dates: title, first and last date, and the dates to judge."""
     from perennial.collect.drops import latest_complete
     from perennial.evaluate.chain_store import read_chain
 
@@ -91,15 +91,15 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
     cost = estimate(lake, effects)
     calendar = lake.pipeline.calendar
     needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
-    unfit = {source: found for source in lake.pipeline.sources if (found := unfit_drops(lake, source, needed))}
+    unfit = {source: drops for source in lake.pipeline.sources if (drops := unfit_drops(lake, source, needed))}
     new = {source: days for source in lake.pipeline.sources if (days := uncollected_dates(lake, source, needed))}
     return _Scope(
         title=title,
         lines=[
             *(
                 f"  {text}"
-                for source, found in unfit.items()
-                for text in count_refused(source, found, landed_drops(lake, source, needed), least=1)
+                for source, drops in unfit.items()
+                for text in count_refused(source, drops, landed_drops(lake, source, needed), least=1)
             ),
             *_new_lines(new),
         ],
@@ -109,8 +109,8 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
             "from": first.isoformat(),
             "to": last.isoformat(),
             "effects": [_to_json(effect) for effect in effects],
-            "unfit": {source: {day.isoformat(): problems for day, problems in found.items()} for source, found in unfit.items()},
-            "uncollected": {source: [day.isoformat() for day in found] for source, found in new.items()},
+            "unfit": {source: {day.isoformat(): problems for day, problems in drops.items()} for source, drops in unfit.items()},
+            "uncollected": {source: [day.isoformat() for day in days] for source, days in new.items()},
             "seconds": cost.seconds,
             "cpu_seconds": cost.cpu_seconds,
         },
@@ -120,42 +120,42 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
 def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
     rows = []
     if effect.stale:
-        rows.append((effect.stage, effect.name, _counted(effect.stale), _reasons(effect)))
+        rows.append((effect.stage, effect.name, _count_dates(effect.stale), _reasons(effect)))
     if effect.missing:
-        rows.append((effect.stage, effect.name, _counted(effect.missing), "not made yet"))
+        rows.append((effect.stage, effect.name, _count_dates(effect.missing), "not computed yet"))
     return rows
 
 
-def _counted(days: Collection[date | None]) -> str:
+def _count_dates(days: Collection[date | None]) -> str:
     return "reference" if set(days) == {None} else str(len(days))
 
 
 def _reasons(effect: Effect) -> str:
-    """Return the reasons, those of most dates first."""
+    """Return the reasons, the most frequent first."""
     counts = Counter(reason for reasons in effect.stale.values() for reason in reasons)
-    shown = [str(reason) for reason, _ in counts.most_common(MAX_REASONS)]
-    more = len(counts) - len(shown)
-    return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+    listed = [str(reason) for reason, _ in counts.most_common(MAX_REASONS)]
+    more = len(counts) - len(listed)
+    return "; ".join([*listed, *([f"and {more} more"] if more > 0 else [])])
 
 
 def _new_lines(new: Mapping[str, Sequence[date]]) -> list[str]:
-    """Return that drops have landed of which no run has made anything yet."""
+    """Describe the drops that have landed but that no run has collected yet."""
     return [
-        f"  {source}: {counted(len(found), 'date')} from {found[0]} on landed and not collected yet; the results are not counted."
-        for source, found in new.items()
+        f"  {source}: {counted(len(days), 'date')} from {days[0]} on landed but not collected yet; the results are not counted."
+        for source, days in new.items()
     ]
 
 
 def _summary(effects: Sequence[Effect], cost: Estimate, *, is_known: bool) -> str:
-    """Sum up the effects; `is_known`: nothing follows from what was not made or collected yet."""
+    """Summarize the effects. `is_known` is False if results not computed or drops not collected yet may have more effects."""
     if not any(effect.days for effect in effects):
         if not is_known:
             return "  Nothing else is stale."
         return "  Everything is current: a run changes nothing."
     if cost.seconds is None:
-        return "  No past jobs to estimate the cost from."
+        return "  Cost unknown: there are no past jobs to estimate it from."
     cpu = f" ({cost.cpu_seconds:.0f} CPU seconds)" if cost.cpu_seconds is not None else ""
-    return f"  At most about {cost.seconds:.0f} s of Spark and training{cpu}, by what past jobs and trainings took."
+    return f"  At most about {cost.seconds:.0f} s of Spark and training{cpu}, estimated from past jobs and trainings."
 
 
 def _to_json(effect: Effect) -> Json:

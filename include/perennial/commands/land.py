@@ -1,4 +1,4 @@
-"""`perennial land`: put files of your own into the landing zone as one drop."""
+"""`perennial land`: put your own files into the landing zone as one drop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def land(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source in its pipeline.yaml.")],
     day: Annotated[str, typer.Argument(metavar="DATE", help="Date of the drop, YYYY-MM-DD.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="All its files: .csv or .csv.gz.")],
-    replace: Annotated[bool, typer.Option("--replace", help="Take away what stands there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete the existing drop first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Land files of yours as the drop of one date."""
+    """Land your own files as the drop of one date."""
     from perennial.commands.own_drop import land_drop
 
     lake = chosen_lake(pipeline)
@@ -27,6 +27,6 @@ def land(
     if as_json:
         print_json(result)
     elif result["outcome"] == "unchanged":
-        print_line(f"The same drop stands there already: {result['folder']}")
+        print_line(f"The same drop has already landed: {result['folder']}")
     else:
         print_line(f"✓ {result['rows']} rows of {source} landed: {result['folder']}", style="green")

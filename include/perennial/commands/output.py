@@ -1,4 +1,4 @@
-"""What commands print: one JSON value, or lines and tables for people."""
+"""Output of commands: one JSON value, or lines and tables for people."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def stale_text(pipeline: str, dates: Sequence[str]) -> str:
-    """Say why decisions are stale, and the command that judges them anew."""
+    """Explain why decisions are stale, and name the command that judges them again."""
     command = f"perennial backfill {pipeline} --from {min(dates)} --to {max(dates)} --again stale"
-    return f"judged against a model that is no longer the one before it; `{command}` judges anew"
+    return f"judged against a model that is no longer the incumbent or anchor; `{command}` judges again"
 
 
 def counted(number: int, what: str) -> str:
@@ -33,7 +33,7 @@ def print_json(value: JsonValue) -> None:
 
 
 def print_line(text: str, style: str = "") -> None:
-    """Print a line; square brackets in it are text, no markup."""
+    """Print a line; square brackets in it are text, not markup."""
     out.print(text, style=style, markup=False)
 
 
@@ -44,7 +44,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[JsonValue | date
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*("-" if cell is None else _plain(str(cell)) for cell in row))
-    # Names of models and releases are there to be copied: a narrow terminal may wrap a line, but no cell is cut.
+    # Users copy names of models and releases: a narrow terminal may wrap a line, but must not cut a cell.
     table.width = out.measure(table, options=out.options.update_width(10_000)).maximum
     out.print(table)
 

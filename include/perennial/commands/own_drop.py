@@ -1,4 +1,4 @@
-"""Landing files of one's own as a drop: checked as `collect` will check them, the manifest last."""
+"""Land the user's own files as a drop: checked as `collect` will check them, the manifest last."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _CHUNK = 1 << 20
 
 def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> dict[str, JsonValue]:
     """
-    Land files as the drop of `source` and `day`; what `collect` would refuse is refused before anything is written.
+    Land files as the drop of `source` and `day`. Files that `collect` would refuse are refused before anything is written.
 
-    The manifest comes last, and goes first when a drop is replaced: nobody ever sees half a drop as a whole one.
+    The manifest is written last, and deleted first when a drop is replaced: half a drop never looks complete.
     """
     known = lake.pipeline.sources
     if source not in known:
-        there_are = did_you_mean(source, known).strip() or f"There are: {', '.join(known)}."
+        there_are = did_you_mean(source, known).strip() or f"Its sources are {', '.join(known)}."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
-    files = _listed(known[source], day, paths)
+    files = _list_files(known[source], day, paths)
     folder = known[source].drop_uri(day)
     result: dict[str, JsonValue] = {
         "outcome": "done",
@@ -44,14 +44,15 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         "files": [asdict(file) for file in files],
     }
     names = {file.name for file in files}
-    standing, present = manifest_bytes(lake, source, day), set(list_folder(lake.objects, folder))
-    if present == {*names, FILE} and standing and _is_of(standing, source, day, files):
+    manifest_landed, present = manifest_bytes(lake, source, day), set(list_folder(lake.objects, folder))
+    if present == {*names, FILE} and manifest_landed and _lists_exactly(manifest_landed, source, day, files):
         return {**result, "outcome": "unchanged"}
-    # Files of the same names and no manifest are what an interrupted landing left.
-    other = present if standing else present - names
+    # Files with the same names and no manifest were left by an interrupted landing.
+    other = present if manifest_landed else present - names
     if other and not replace:
         raise RefusedError(
-            f"{folder} holds something else: {', '.join(sorted(other)[:5])}", remedy="Use --replace to land these files instead."
+            f"{folder} already holds other files: {', '.join(sorted(other)[:5])}",
+            remedy="Use --replace to delete them and land yours.",
         )
     bucket, prefix = split_uri(folder)
     for name in sorted(other, key=lambda name: name != FILE):
@@ -60,12 +61,12 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         lake.objects.client.upload_file(str(path), bucket, prefix + path.name)
     manifest: Json = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
     if not lake.objects.create(folder + FILE, canonical_json(manifest)):
-        raise RefusedError(f"{folder}: another drop landed meanwhile", remedy="Look at it before you land yours again.")
+        raise RefusedError(f"{folder}: another drop landed at the same time", remedy="Check it before you land yours again.")
     return result
 
 
-def _listed(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
-    """Return what the manifest says of each file, or raise RefusedError with everything that is wrong with them."""
+def _list_files(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
+    """Return the manifest entries of the files, or raise RefusedError with all problems of the files."""
     files: list[ListedFile] = []
     problems: list[str] = []
     headers: dict[str, tuple[str, ...]] = {}
@@ -75,9 +76,9 @@ def _listed(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
             continue
         content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes)
         if not is_file_name(path.name):
-            problems.append(f"{path}: its name may hold letters, digits, '.', '_' and '-', and ends in .csv or .csv.gz")
+            problems.append(f"{path}: a file name may hold letters, digits, '.', '_' and '-', and must end in .csv or .csv.gz")
         if any(path.name == file.name or content.sha256 == file.sha256 for file in files):
-            problems.append(f"{path}: doubled, by its name or by its content")
+            problems.append(f"{path}: another file has the same name or the same content")
         problems.extend(
             f"{path}: {problem}"
             for problem in content.problems or header_problems(content.columns, spec.columns, spec.may_lack(day))
@@ -89,12 +90,12 @@ def _listed(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
     if not problems:
         problems = contract_problems(next(iter(headers.values()), ()), sum(file.rows for file in files), spec, day)
     if problems:
-        raise RefusedError("Nothing was landed", problems, "The contract is in pipeline.yaml.")
+        raise RefusedError("Nothing was landed", problems, "See the contract of the source in pipeline.yaml.")
     return files
 
 
-def _is_of(manifest: bytes, source: str, day: date, files: Sequence[ListedFile]) -> bool:
-    """Tell whether a manifest, whoever wrote it, names exactly these files."""
+def _lists_exactly(manifest: bytes, source: str, day: date, files: Sequence[ListedFile]) -> bool:
+    """Return whether a manifest, from Perennial or from another writer, lists exactly these files."""
     known, _ = check_manifest(manifest, source, day)
     return known is not None and set(known.files) == set(files)
 

@@ -1,4 +1,4 @@
-"""`perennial predict`: ask the live model."""
+"""`perennial predict`: send requests to the live model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from perennial.store.json_value import JsonValue
 
 FORWARDED_PORT = 8090
-"""Port of this machine in the `kubectl port-forward` that is printed."""
+"""Local port in the `kubectl port-forward` command that is printed."""
 
 
 def predict(
@@ -32,21 +32,23 @@ def predict(
     ] = None,
     example: Annotated[
         bool,
-        typer.Option("--example", help="Send a record that the active release knows; print the curl command that does it too."),
+        typer.Option(
+            "--example", help="Send a record that the active release knows, and print the same request as a curl command."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send records to the endpoint and show the probabilities."""
     if sum((record is not None, file is not None, example)) != 1:
         raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
-    asked = chosen(pipeline)
-    records = _example(chosen_lake(asked.name)) if example else _records(record if record is not None else _read(str(file)))
-    answer = _ask(asked, records)
+    target = chosen(pipeline)
+    records = _example(chosen_lake(target.name)) if example else _records(record if record is not None else _read(str(file)))
+    answer = _ask(target, records)
     if as_json:
         print_json(answer)
         return
     if example:
-        for line in _how_to_ask(asked, records):
+        for line in _shell_commands(target, records):
             print_line(line)
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
@@ -54,8 +56,8 @@ def predict(
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
 
 
-def _how_to_ask(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
-    """Return the shell commands that ask the same."""
+def _shell_commands(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
+    """Return the shell commands that send the same request."""
     from perennial.runtime.choice import runtime_of
 
     if runtime_of(pipeline) == "process":
@@ -80,26 +82,26 @@ def _ask(pipeline: Pipeline, records: list[JsonValue]) -> dict[str, Any]:
     with open_runtime(pipeline).endpoint() as client:
         url = str(client.base_url).rstrip("/")
         try:
-            whose = client.get(f"/v2/models/{pipeline.name}")
-            if whose.status_code == httpx.codes.NOT_FOUND:
+            metadata = client.get(f"/v2/models/{pipeline.name}")
+            if metadata.status_code == httpx.codes.NOT_FOUND:
                 raise RefusedError(
-                    f"{url} is not the model server of {pipeline.name!r}", [whose.text], "Start its own: `make up`."
+                    f"{url} is not the model server of {pipeline.name!r}", [metadata.text], "Start that server: `make up`."
                 )
             answer = client.post("/predict", json=records)
         except httpx.TransportError as error:
-            raise PerennialError(f"No model server answers at {url}: `make up`.") from error
+            raise PerennialError(f"No model server answers at {url}. Start it: `make up`.") from error
     if answer.status_code != 200:
-        raise _refusal(f"{url}/predict answered {answer.status_code}", answer.text)
-    found: dict[str, Any] = answer.json()
-    return found
+        raise _read_refusal(f"{url}/predict answered {answer.status_code}", answer.text)
+    body: dict[str, Any] = answer.json()
+    return body
 
 
-def _refusal(what: str, body: str) -> RefusedError:
-    """Return what the server says is wrong, each problem in a line of its own."""
+def _read_refusal(what: str, body: str) -> RefusedError:
+    """Turn the answer of the server into an error with one line for each problem."""
     try:
-        said = json.loads(body)
-        problems = said.get("problems") or [said["error"]]
-        more = " (it names ten problems at most)" if len(problems) >= MAX_PROBLEMS_SHOWN else ""
+        refusal = json.loads(body)
+        problems = refusal.get("problems") or [refusal["error"]]
+        more = " (the server lists at most ten problems)" if len(problems) >= MAX_PROBLEMS_SHOWN else ""
         return RefusedError(f"{what}{more}", problems)
     except (ValueError, KeyError, AttributeError):
         return RefusedError(what, [body[:500]])

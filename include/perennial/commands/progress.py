@@ -1,4 +1,4 @@
-"""What a command says while it works: on standard error, beside the spinner that names the stage."""
+"""Progress of a command on standard error: log lines, and a spinner that names the stage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.status import Status
 from perennial.commands.output import problems
 
 CHILDREN = ("perennial.spark", "perennial.runtime")
-"""Their loggers pass on what Spark and the training processes print, line by line. An error quotes their last lines."""
+"""Loggers that pass on the output of Spark and of training processes line by line. Errors quote the last lines."""
 
 
 class _Handler(logging.Handler):
@@ -19,18 +19,18 @@ class _Handler(logging.Handler):
 
 
 def show_progress() -> None:
-    """Send what Perennial logs to standard error; of what others log, the warnings."""
+    """Send the logs of Perennial to standard error, and the warnings of other libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Handler()])
     logging.getLogger("perennial").setLevel(logging.INFO)
     show_children(False)
 
 
 def show_children(every_line: bool) -> None:
-    """Show what child processes print as they print it, or not."""
+    """Turn the output of child processes on or off."""
     for name in CHILDREN:
         logging.getLogger(name).setLevel(logging.INFO if every_line else logging.WARNING)
 
 
 def at_work(stage: str) -> Status:
-    """Name the stage that is under way, while it is; only a terminal shows it."""
+    """Show a spinner with the name of the running stage; only a terminal shows it."""
     return problems.status(stage)

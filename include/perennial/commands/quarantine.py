@@ -1,4 +1,4 @@
-"""`perennial quarantine`: the rows of a date that broke the contract, and why."""
+"""`perennial quarantine`: show the rows of a date that broke the contract, with the rules they broke."""
 
 from __future__ import annotations
 
@@ -31,27 +31,29 @@ def quarantine(
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "date": day.isoformat(), "rows": rows})
     elif not rows:
-        print_line(f"No row of {day} is in quarantine.{_unseen(lake, day)}")
+        print_line(f"No row of {day} is in quarantine.{_describe_unclean(lake, day)}")
     else:
         print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows[:MAX_SHOWN]))
         if len(rows) > MAX_SHOWN:
             print_line(f"and {len(rows) - MAX_SHOWN} more; --json shows all", style="dim")
 
 
-def _unseen(lake: Lake, day: datetime.date) -> str:
-    """Say which sources nobody has looked at, since clean has not accepted a drop of theirs of that date."""
-    unseen = [name for name in lake.pipeline.sources if lake.tables.state(f"clean_{name}").get(day) is None]
+def _describe_unclean(lake: Lake, day: datetime.date) -> str:
+    """Name the sources whose drop of the date clean has not accepted, so that their rows were not checked."""
+    unclean = [name for name in lake.pipeline.sources if lake.tables.state(f"clean_{name}").get(day) is None]
     run = f"perennial run {lake.pipeline.name} --date {day}"
-    return f" But {', '.join(unseen)} of that date: not clean yet, or refused. `{run}` says which." if unseen else ""
+    if not unclean:
+        return ""
+    return f" Not checked: {', '.join(unclean)}, whose drop is not clean yet or was refused. `{run}` tells which."
 
 
 def _rows(lake: Lake, day: datetime.date) -> list[Json]:
-    """Return them in order of source, file and position."""
+    """Return the rows in order of source, file and position."""
     from perennial.lake.tables import read_rows
 
     state = lake.tables.state("quarantine")
     if state.metadata_location is None or state.snapshot_id is None:
         return []
-    found = read_rows(state.metadata_location, state.snapshot_id, [day], COLUMNS)
-    rows: list[Json] = found.sort_by([(name, "ascending") for name in COLUMNS[:3]]).to_pylist()
+    table = read_rows(state.metadata_location, state.snapshot_id, [day], COLUMNS)
+    rows: list[Json] = table.sort_by([(name, "ascending") for name in COLUMNS[:3]]).to_pylist()
     return rows

@@ -1,4 +1,4 @@
-"""`perennial report`: a stretch of history as a page that opens without a network."""
+"""`perennial report`: write a range of dates as a page that opens without a network."""
 
 from __future__ import annotations
 
@@ -22,29 +22,28 @@ def report(
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="An experiment; production when not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page of how past dates went. Airflow shows the newest one beside the runs of the pipeline, under Report."""
+    """Write a report on past dates as a page. Airflow shows the newest one beside the runs of the pipeline, under Report."""
     from perennial.report.kept import keep
     from perennial.report.page import page
     from perennial.report.walk_forward import walk_forward
 
     lake = of_space(chosen_lake(pipeline), name)
     with problems.status("Judging every date on its own rows"):
-        found = walk_forward(lake, chosen_date(first), chosen_date(last))
-    days = found.days
-    path = (
-        out or var_folder() / "reports" / f"{found.pipeline}{f'-{name}' if name else ''}-{days[0].date}-{days[-1].date}.html"
-    ).resolve()
+        result = walk_forward(lake, chosen_date(first), chosen_date(last))
+    days = result.days
+    space = f"-{name}" if name else ""
+    path = (out or var_folder() / "reports" / f"{result.pipeline}{space}-{days[0].date}-{days[-1].date}.html").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    html = page(found)
+    html = page(result)
     path.write_text(html, encoding="utf-8")
     keep(lake, days[0].date, days[-1].date, html)
     if as_json:
-        pooled = {name: {"log_loss": one.log_loss, "roc_auc": one.roc_auc} for name, one in found.pooled.items()}
+        pooled = {name: {"log_loss": score.log_loss, "roc_auc": score.roc_auc} for name, score in result.pooled.items()}
         print_json(
             {
-                "pipeline": found.pipeline,
+                "pipeline": result.pipeline,
                 "dates": len(days),
-                "pooled_dates": found.pooled_dates,
+                "pooled_dates": result.pooled_dates,
                 "pooled": pooled,
                 "file": str(path),
             }

@@ -1,4 +1,4 @@
-"""`perennial run`: all stages of one date, without Airflow."""
+"""`perennial run`: run all stages of one date, without Airflow."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def run(
     day: Annotated[str, typer.Option("--date", help="The date to run, YYYY-MM-DD.")],
     recompute: Annotated[
         bool,
-        typer.Option("--recompute", help="Clean, analyse and train again although nothing changed; it must come out the same."),
+        typer.Option("--recompute", help="Clean, analyse and train again even if nothing changed; the result must be identical."),
     ] = False,
     force_decision: Annotated[
         str | None, typer.Option(help="PROMOTE, HOLD or REJECT instead of the gate's own decision.")
     ] = None,
-    force_reason: Annotated[str | None, typer.Option(help="Why the decision is forced.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show every line of Spark and of the trainings.")] = False,
+    force_reason: Annotated[str | None, typer.Option(help="Reason for forcing the decision.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all output of Spark and of the trainings.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """
     Run all stages of one date, without Airflow.
 
-    They are collect, clean, analyse, train, evaluate and deploy; unchanged work is not done again.
+    The stages are collect, clean, analyse, train, evaluate and deploy. Unchanged work is not done again.
     """
     from perennial.evaluate.force import read_force
     from perennial.stages import STAGES, Run
 
     show_children(verbose)
-    read_force(force_decision, force_reason)  # a mistake here is told now, and not after the training
+    read_force(force_decision, force_reason)  # report a mistake now, not after the training
     lake = chosen_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
-    own = Run(
+    date_run = Run(
         lake=lake,
         day=chosen_day,
         run_id=f"cli__{datetime.now(UTC).isoformat(timespec='seconds')}",
@@ -58,13 +58,13 @@ def run(
     )
     began = time.monotonic()
     stages: dict[str, dict[str, JsonValue]] = {}
-    for name, work in run_stages(own, STAGES):
+    for name, work in run_stages(date_run, STAGES):
         started = time.monotonic()
         with at_work(name):
             result = work()
         stages[name] = {**result.to_json(), "seconds": round(time.monotonic() - started, 2)}
         if not as_json:
-            print_line(_line(name, stages[name]), style="green" if result.outcome == Outcome.DONE else "")
+            print_line(_format_result(name, stages[name]), style="green" if result.outcome == Outcome.DONE else "")
             for warning in getattr(result, "warnings", ()):
                 print_line(f"  ! {warning}", style="yellow")
     seconds = round(time.monotonic() - began, 2)
@@ -75,7 +75,11 @@ def run(
 
 
 def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callable[[], Result]]]:
-    """Yield the stages in order, with what runs each; those that follow one that ended the run are skipped with its reason."""
+    """
+    Yield the name of each stage and a function that runs it, in order.
+
+    If a stage ends the run, the later stages are skipped with its reason.
+    """
     from perennial.stages.stage import reason_to_skip
 
     ended: dict[str, str] = {}
@@ -95,13 +99,14 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callabl
             yield name, partial(work, stage, candidate)
 
 
-def _line(name: str, facts: Mapping[str, JsonValue]) -> str:
-    shown = {key: value for key, value in facts.items() if key in _SHOWN and value not in (None, "", {}, [])}
-    details = ", ".join(f"{key} {_text(value)}" for key, value in shown.items())
-    return f"{name:<16} {facts['outcome']:<9} {facts['seconds']:>7.1f} s  {details}"
+def _format_result(name: str, result: Mapping[str, JsonValue]) -> str:
+    details = ", ".join(
+        f"{key} {_format_value(value)}" for key, value in result.items() if key in _DETAILS and value not in (None, "", {}, [])
+    )
+    return f"{name:<16} {result['outcome']:<9} {result['seconds']:>7.1f} s  {details}"
 
 
-_SHOWN = (
+_DETAILS = (
     "reason",
     "rows_landed",
     "pinned",
@@ -123,7 +128,7 @@ _SHOWN = (
 )
 
 
-def _text(value: JsonValue) -> str:
+def _format_value(value: JsonValue) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key}={item}" for key, item in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""`perennial status`: what has landed for each pipeline, what was decided, and what serves."""
+"""`perennial status`: show what has landed, was decided and serves for each pipeline."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _FOR_PEOPLE = ("serving", "standing")
 
 def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """Show what landed, was decided and serves."""
-    found = [_status(chosen(pipeline))] if pipeline else [_status_or_refusal(name) for name in pipeline_names()]
+    statuses = [_status(chosen(pipeline))] if pipeline else [_status_or_refusal(name) for name in pipeline_names()]
     if as_json:
-        print_json({"pipelines": [{key: value for key, value in one.items() if key not in _FOR_PEOPLE} for one in found]})
+        print_json({"pipelines": [{key: item[key] for key in item if key not in _FOR_PEOPLE} for item in statuses]})
         return
-    for one in found:
-        print_line(one["pipeline"], style="bold")
-        if "refused" in one:
-            print_line(f"  refused: {one['refused']}", style="red")
+    for item in statuses:
+        print_line(item["pipeline"], style="bold")
+        if "refused" in item:
+            print_line(f"  refused: {item['refused']}", style="red")
             continue
-        for name, text in _lines(one):
+        for name, text in _lines(item):
             print_line(f"  {name:<10} {text}")
 
 
 def _status_or_refusal(name: str) -> dict[str, Any]:
-    """Return the status of a pipeline; one that is refused does not hide the others."""
+    """Return the status of a pipeline, or its refusal, so that a refused pipeline does not hide the others."""
     try:
         return _status(load_pipeline(name))
     except PipelineRefusedError as error:
@@ -47,13 +47,13 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.evaluate.champions import to_json
 
     lake = lake_of(pipeline).at_one_moment()
-    chain, now, endpoint = read_chain(lake), read_standing(lake), look(pipeline)
+    chain, standing, endpoint = read_chain(lake), read_standing(lake), look(pipeline)
     today = pipeline.calendar.local_date(datetime.now(UTC))
-    upto = min(pipeline.end or today, today)  # a drop with a later date is a mistake
+    upto = min(pipeline.end or today, today)  # a drop with a later date is an error of the feed
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
-    whole, champion, later = latest_complete(lake, upto), now.champion, now.later
-    at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(whole or upto), upto)
-    known = [day for day in (whole, champion.day if champion else None) if day is not None]
+    complete, champion, later = latest_complete(lake, upto), standing.champion, standing.later
+    at_rest = landed_at_rest(lake, pipeline.calendar.needed_from(complete or upto), upto)
+    known = [day for day in (complete, champion.day if champion else None) if day is not None]
     return {
         "pipeline": pipeline.name,
         "landed": {source: day.isoformat() if day else None for source, day in newest.items()},
@@ -65,43 +65,43 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "untrained_dates": {day.isoformat(): reason for day, reason in later.untrained.items()},
         "history_lost": lost_history(lake, max(known)) if known else [],
         "decided": len(chain.entries),
-        "stale": [day for day, one in sorted(chain.entries.items()) if one.stale],
+        "stale": [day for day, entry in sorted(chain.entries.items()) if entry.stale],
         "last_date": champion.day.isoformat() if champion else None,
         "last_decision": champion.decision if champion else None,
         "champion": champion.version if champion else None,
         "why": champion.why if champion else "",
-        "barred": to_json(now.barred),
-        "release": now.release,
-        "release_version": now.version,
-        "behind": now.behind,
+        "barred": to_json(standing.barred),
+        "release": standing.release,
+        "release_version": standing.version,
+        "behind": standing.behind,
         "endpoint": endpoint.url,
         "ready": endpoint.release is not None,
-        "serving": endpoint.about(now.release) if now.release else None,
-        "standing": now.lines(),
+        "serving": endpoint.about(standing.release) if standing.release else None,
+        "standing": standing.lines(),
     }
 
 
-def _labels_text(one: dict[str, Any]) -> str:
-    dates = one["unlabelled"]
+def _labels_text(item: dict[str, Any]) -> str:
+    dates = item["unlabelled"]
     if not dates:
         return ""
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]} ({counted(len(dates), 'date')})"
-    return f"{span}: labels not known yet (known {counted(one['known_after_days'], 'day')} after the date)"
+    return f"{span}: labels not known yet (known {counted(item['known_after_days'], 'day')} after the date)"
 
 
-def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what a person is shown, by name."""
-    landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in one["landed"].items())
-    decided = f"{one['last_date']}, {one['last_decision']} ({one['decided']} decided)" if one["last_date"] else "none yet"
+def _lines(item: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines for a person: name and text."""
+    landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in item["landed"].items())
+    decided = f"{item['last_date']}, {item['last_decision']} ({item['decided']} decided)" if item["last_date"] else "none yet"
     lines = [
         ("landed", f"{landed} (newest)"),
-        ("at rest", f"{', '.join(one['at_rest'])}: landed on rest dates, not used" if one["at_rest"] else ""),
-        ("labels", _labels_text(one)),
-        *[("history", text) for text in one["history_lost"]],
+        ("at rest", f"{', '.join(item['at_rest'])}: landed on rest dates, not used" if item["at_rest"] else ""),
+        ("labels", _labels_text(item)),
+        *[("history", text) for text in item["history_lost"]],
         ("last decision", decided),
-        *one["standing"],
-        ("release", f"{one['release']} ({one['release_version']}): {one['serving']}" if one["release"] else "none yet"),
-        ("endpoint", one["endpoint"]),
-        ("stale", f"{', '.join(one['stale'])}: {stale_text(one['pipeline'], one['stale'])}" if one["stale"] else ""),
+        *item["standing"],
+        ("release", f"{item['release']} ({item['release_version']}): {item['serving']}" if item["release"] else "none yet"),
+        ("endpoint", item["endpoint"]),
+        ("stale", f"{', '.join(item['stale'])}: {stale_text(item['pipeline'], item['stale'])}" if item["stale"] else ""),
     ]
     return [(name, text) for name, text in lines if text]

@@ -1,4 +1,4 @@
-"""`perennial validate`: read pipelines and say everything that is wrong with them."""
+"""`perennial validate`: read pipelines and list all their problems."""
 
 from __future__ import annotations
 
@@ -19,28 +19,32 @@ def validate(
     """Check pipeline.yaml and its SQL files; list every problem."""
     names = pipelines or pipeline_names()
     if not names:
-        raise RefusedError(f"No pipeline in {pipelines_folder()}", remedy="A pipeline is a folder with a pipeline.yaml.")
-    found = {name: _look(name) for name in names}
+        raise RefusedError(
+            f"No pipeline in {pipelines_folder()}", remedy="Create one: a pipeline is a folder with a pipeline.yaml."
+        )
+    results = {name: _check(name) for name in names}
     if as_json:
         print_json(
             {
                 "pipelines": [
                     {"name": name, "valid": problem is None, "problem": problem, "doubts": doubts}
-                    for name, (problem, doubts) in found.items()
+                    for name, (problem, doubts) in results.items()
                 ]
             }
         )
     else:
-        for name, (problem, doubts) in found.items():
+        for name, (problem, doubts) in results.items():
             print_line(f"✓ {name}" if problem is None else f"✗ {problem}", style="green" if problem is None else "red")
             for doubt in doubts:
-                print_line(f"? {name}: {doubt}. Spark may still understand it; this check knows less", style="yellow")
-    if any(problem for problem, _ in found.values()):
+                print_line(
+                    f"? {name}: {doubt}. Spark may accept it: this check does not know all of Spark's syntax", style="yellow"
+                )
+    if any(problem for problem, _ in results.values()):
         raise typer.Exit(1)
 
 
-def _look(name: str) -> tuple[str | None, list[str]]:
-    """Return what is wrong with a pipeline, and what of its SQL could not be looked into."""
+def _check(name: str) -> tuple[str | None, list[str]]:
+    """Return the refusal of a pipeline, if any, and the warnings about SQL that could not be checked."""
     from perennial.sql.check import check_sql
 
     try:

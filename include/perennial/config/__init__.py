@@ -1,1 +1,1 @@
-"""pipeline.yaml: what it may say, reading it, every problem at once."""
+"""pipeline.yaml: its contract, and its reader, which reports all problems at once."""

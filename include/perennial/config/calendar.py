@@ -14,13 +14,13 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class FeedCalendar(Contract):
-    """Which dates have data. It is the pipeline's: all sources land on the same dates."""
+    """The dates that have data. There is one calendar for each pipeline: all sources land on the same dates."""
 
     weekdays: Some[Weekday] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     holidays: Annotated[Distinct[Day], Field(max_length=2000)] = []
-    """Dates without data; those on a weekday that rests, or outside start and end, change nothing."""
+    """Dates without data. Holidays on a weekday without data, or outside start and end, have no effect."""
 
     @property
     def data_days(self) -> DataDays:
-        """Return the dates with data as the calendar of a run takes them."""
+        """Return the dates with data in the form that the calendar of a run uses."""
         return DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays), frozenset(self.holidays))

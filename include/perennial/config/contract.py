@@ -1,4 +1,4 @@
-"""The base of all that a pipeline.yaml is made of."""
+"""The base class of all parts of a pipeline.yaml."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 class Contract(BaseModel):
     """
-    Base of all parts: immutable, nothing unknown, no coercion of text to numbers.
+    Base of all parts: immutable, no unknown keys, no coercion of text to numbers.
 
-    A check between values belongs to the one that is read last, so that it runs whatever else is wrong, and names its place.
+    A check between two fields belongs to the field that is read last. It then runs even if other fields are wrong, and its
+    error names the place of that field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

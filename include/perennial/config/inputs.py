@@ -1,4 +1,4 @@
-"""The contract of what a model is given and what it predicts: label, request fields, lookups, derived inputs."""
+"""The contract of the inputs and the label of a model: request fields, lookups, derived inputs, label."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def _short_field(value: Any) -> Any:
 
 
 class Label(Contract):
-    """The column to predict, and the value that counts as positive: of features.sql, or of labels.sql where it is known later."""
+    """The column to predict and its positive value. The column is in features.sql, or in labels.sql if it is known later."""
 
     column: Column
     positive: Scalar = True
     known_after_days: Annotated[int, Field(ge=0, le=60)] = 0
-    """How many days after its date a label is known; then labels.sql makes it."""
+    """Days after its date until a label is known. If more than 0, labels.sql computes the label."""
 
 
 class RequestField(Contract):
-    """One field of a request: `number`, `category`, `time` (HH:MM), `date` or `boolean`; `?` after it admits null."""
+    """One field of a request: `number`, `category`, `time` (HH:MM), `date` or `boolean`; a `?` after the type allows null."""
 
     type: Literal["number", "category", "time", "date", "boolean"]
     nullable: bool = False
 
 
 class Lookup(Contract):
-    """A frozen table of a release: values by key. lookups/<name>.sql yields as_of, the key and the values."""
+    """A table frozen into a release: values by key. lookups/<name>.sql yields as_of, the key and the values."""
 
     key: Annotated[Some[Column], Field(max_length=4)]
     values: Some[Column]
@@ -45,7 +45,7 @@ class Lookup(Contract):
     @classmethod
     def _is_no_key(cls, values: list[str], info: ValidationInfo) -> list[str]:
         key = info.data.get("key", [])
-        refuse(((index,), f"value {name!r} is a key of the lookup as well") for index, name in enumerate(values) if name in key)
+        refuse(((index,), f"value {name!r} is also a key of the lookup") for index, name in enumerate(values) if name in key)
         return values
 
 
@@ -53,16 +53,16 @@ Request = Annotated[RequestField, BeforeValidator(_short_field)]
 
 
 class Inputs(Contract):
-    """What the model is given: request fields, inputs derived from them, and values looked up by them."""
+    """The inputs of the model: request fields, inputs derived from them, and values looked up by them."""
 
     request: Annotated[dict[FieldName, Request], Field(min_length=1, max_length=1000)]
     lookups: dict[TableName, Lookup] = {}
     derived: dict[Column, Expression] = {}
     categories: Distinct[Column] = []
-    """Derived inputs that are classes rather than amounts (weekday, hour): they are one-hot encoded."""
+    """Derived inputs that are categories rather than quantities (weekday, hour); they are one-hot encoded."""
 
     identifiers: Distinct[Column] = []
-    """Request fields of type category that serve as lookup keys only (a tail number): the model does not see them."""
+    """Request fields of type category that are only lookup keys (a tail number); the model does not see them."""
 
     @field_validator("lookups")
     @classmethod
@@ -83,7 +83,9 @@ class Inputs(Contract):
                 if full in request:
                     problems.append(((name, "values", index), f"its name {full!r} is also a request field. Rename one of them"))
                 if full in names:
-                    problems.append(((name, "values", index), f"its name {full!r} is also that of a value of {names[full]!r}"))
+                    problems.append(
+                        ((name, "values", index), f"its name {full!r} is also the name of a value of {names[full]!r}")
+                    )
                 names[full] = name
         refuse(problems)
         return lookups
@@ -102,7 +104,7 @@ class Inputs(Contract):
     @classmethod
     def _are_derived(cls, categories: list[str], info: ValidationInfo) -> list[str]:
         known = info.data.get("derived", categories)
-        refuse(((at,), f"{name!r} is not a derived input") for at, name in enumerate(categories) if name not in known)
+        refuse(((index,), f"{name!r} is not a derived input") for index, name in enumerate(categories) if name not in known)
         return categories
 
     @field_validator("identifiers")
@@ -117,7 +119,7 @@ class Inputs(Contract):
         """
         Return the columns of the graph's float input: non-category request fields, then lookup values.
 
-        Both in order of name: the canonical JSON of manifests sorts keys, so the order of the YAML would not survive there.
+        Both are in order of name: the canonical JSON of manifests sorts keys, so the order in the YAML would be lost there.
         """
         request = sorted(name for name, field in self.request.items() if field.type != "category")
         return request + _values(dict(sorted(self.lookups.items())))
@@ -129,7 +131,7 @@ class Inputs(Contract):
 
     @property
     def one_hot(self) -> list[str]:
-        """Return the text columns that the model itself sees; identifiers used only as lookup keys are declared unused."""
+        """Return the text columns that the model itself sees: all except identifiers, which are only lookup keys."""
         return [name for name in self.texts if name not in self.identifiers]
 
 
@@ -142,7 +144,7 @@ def _values(lookups: dict[str, Lookup]) -> list[str]:
 
 
 def not_categories(names: list[str], request: dict[str, RequestField]) -> Iterator[Problem]:
-    """Yield the names that are no request fields of type category."""
+    """Yield a problem for each name that is not a request field of type category."""
     for index, name in enumerate(names):
         if name not in _texts(request):
             yield (index,), f"{name!r} is not a request field of type category"
@@ -155,7 +157,7 @@ def _derived_problems(
         if name in request:
             yield (name,), f"{name!r} is also a request field"
         if name in looked_up:
-            yield (name,), f"{name!r} is also the name of a lookup's value"
+            yield (name,), f"{name!r} is also the name of a lookup value"
         try:
             columns = parse_derived(text).columns
         except ValueError as error:

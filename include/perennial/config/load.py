@@ -1,4 +1,4 @@
-"""Reading a pipeline's folder: every problem at once, in the order of the lines, with what was found and what to do."""
+"""Read a pipeline's folder. Report all problems at once, in the order of the lines, with what was found and what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pipelines_folder() -> Path:
 
 
 def pipeline_names(folder: Path | None = None) -> list[str]:
-    """Return the names of all pipelines: the folders that hold a pipeline.yaml (or .yml, to be told), and those that cannot be looked into."""
+    """Return the names of all pipeline folders, with misnamed (pipeline.yml) and unreadable ones, so that they are reported."""
     root = folder or pipelines_folder()
     try:
         names = os.listdir(root)
@@ -48,21 +48,22 @@ def _is_pipeline(path: Path) -> bool:
 def load_pipeline(name: str, folder: Path | None = None) -> Pipeline:
     """Load one pipeline by name; raise PipelineRefusedError with all its problems."""
     root = folder or pipelines_folder()
-    # To list all for each would make a hundred pipelines a matter of ten thousand.
+    # Look for this folder first: listing all for each would take 10,000 checks for a hundred pipelines.
     if not (NAME.fullmatch(name) and _is_pipeline(root / name)) and name not in (names := pipeline_names(root)):
-        remedy = did_you_mean(name, names).strip() or f"There are: {', '.join(names) or 'none'}."
+        remedy = did_you_mean(name, names).strip() or f"Existing pipelines: {', '.join(names) or 'none'}."
         raise PipelineRefusedError(f"No pipeline {name!r} in {root}", remedy=remedy)
     return read_pipeline(root / name / FILE)
 
 
 def read_pipeline(path: Path) -> Pipeline:
-    """Read one pipeline.yaml and check it together with the SQL files beside it."""
+    """Read one pipeline.yaml and check it together with the SQL files of its folder."""
     if path.parent.is_symlink() and not path.parent.exists():
         raise PipelineRefusedError(
-            f"{shown(path.parent)}: a link to {os.readlink(path.parent)!r}, where nothing is", remedy="Mend or remove the link."
+            f"{shown(path.parent)}: a link to {os.readlink(path.parent)!r}, which does not exist",
+            remedy="Fix or remove the link.",
         )
     if not os.path.lexists(path) and os.path.lexists(path.parent / NEAR_MISS):
-        raise PipelineRefusedError(f"{shown(path.parent / NEAR_MISS)}: the file is called {FILE}", remedy="Rename it.")
+        raise PipelineRefusedError(f"{shown(path.parent / NEAR_MISS)}: the file must be called {FILE}", remedy="Rename it.")
     document = parse_yaml(shown(path), read_text(path))
     problems = list(document.problems)
     pipeline = None
@@ -74,36 +75,36 @@ def read_pipeline(path: Path) -> Pipeline:
         problems.extend(contract_problems(error, document))
     problems.extend(_file_problems(path.parent, document))
     if pipeline is None or problems:
-        told = [text if line == _LAST else f"line {line}: {text}" for line, text in sorted(problems, key=lambda item: item[0])]
-        raise PipelineRefusedError(shown(path), told, "See docs/reference/pipeline.md for every key.")
+        texts = [text if line == _LAST else f"line {line}: {text}" for line, text in sorted(problems, key=lambda item: item[0])]
+        raise PipelineRefusedError(shown(path), texts, "See docs/reference/pipeline.md for every key.")
     return pipeline
 
 
 def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
-    """Yield what does not fit between the YAML and the files beside it, whatever else is wrong with the YAML."""
+    """Yield the mismatches between the YAML and the files of its folder, even if the YAML has other problems."""
     name, lookups = document.value.get("name"), _keys(document.value, "inputs", "lookups")
     if isinstance(name, str) and name != folder.name:
         yield document.line(("name",)), f"name {name!r}, but the folder is {shown(Path(folder.name))!r}"
     yield from _features_problems(folder, document)
     files: dict[str, list[str]] = {}
     for below in SQL_FOLDERS:
-        found, problems = _tried(folder, lambda below=below: sql_names(folder, below))  # type: ignore[misc]
+        stems, problems = _try_read(folder, lambda below=below: sql_names(folder, below))  # type: ignore[misc]
         yield from problems
-        files[below] = found or []
+        files[below] = stems or []
         for stem in files[below]:
             yield from _sql_problems(folder, f"{below}/{stem}.sql", stem)
     for lookup in lookups:
         if lookup not in files["lookups"]:
             yield document.line(("inputs", "lookups", lookup)), f"lookup {lookup!r} has no file lookups/{lookup}.sql"
     tables = [*_keys(document.value, "sources"), *_keys(document.value, "references")]
-    for below, allowed in (("lookups", lookups), ("sources", tables)):
+    for below, kind, allowed in (("lookups", "lookup", lookups), ("sources", "source or reference", tables)):
         for stem in files[below]:
             if NAME.fullmatch(stem) and stem not in allowed:
-                yield _LAST, f"{below}/{stem}.sql belongs to nothing in the YAML.{did_you_mean(stem, allowed)}"
+                yield _LAST, f"{below}/{stem}.sql: the YAML has no {kind} {stem!r}.{did_you_mean(stem, allowed)}"
 
 
 def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
-    """Yield what does not fit between the label and the files that may make it: features.sql, or labels.sql when it is known later."""
+    """Yield the mismatches between the label and its SQL file: features.sql, or labels.sql for a label known later."""
     label = document.value.get("label")
     later = label.get("known_after_days", 0) if isinstance(label, dict) else None
     is_later = isinstance(later, int) and later > 0
@@ -112,9 +113,9 @@ def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, 
         wanted["labels.sql"] = f"date, the row key and the label, which is known {later} days after its date"
     for file, selects in wanted.items():
         if not os.path.lexists(folder / file):
-            yield _LAST, f"{file} is missing: it selects {selects}"
+            yield _LAST, f"{file} is missing: it must select {selects}"
         else:
-            yield from _tried(folder, lambda file=file: read_sql(folder, file))[1]  # type: ignore[misc]
+            yield from _try_read(folder, lambda file=file: read_sql(folder, file))[1]  # type: ignore[misc]
     if later == 0 and os.path.lexists(folder / "labels.sql"):
         yield (
             document.line(("label",)),
@@ -124,16 +125,16 @@ def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, 
 
 
 def _sql_problems(folder: Path, file: str, stem: str) -> Iterator[tuple[int, str]]:
-    yield from _tried(folder, lambda: read_sql(folder, file))[1]
+    yield from _try_read(folder, lambda: read_sql(folder, file))[1]
     if not NAME.fullmatch(stem):
         yield (
             _LAST,
-            f"{shown(Path(file))}: a file name is a-z, 0-9 and _, at most 40 characters, and begins with a letter. Rename it",
+            f"{shown(Path(file))}: a file name may hold at most 40 of a-z, 0-9 and _, and must begin with a letter. Rename it",
         )
 
 
-def _tried(folder: Path, read: Callable[[], T]) -> tuple[T | None, list[tuple[int, str]]]:
-    """Return what a reading gives, or its refusal as a problem that names the file within the folder."""
+def _try_read(folder: Path, read: Callable[[], T]) -> tuple[T | None, list[tuple[int, str]]]:
+    """Return the result of `read`, or its refusal as a problem that names the file relative to the folder."""
     try:
         return read(), []
     except PipelineRefusedError as error:
@@ -141,7 +142,7 @@ def _tried(folder: Path, read: Callable[[], T]) -> tuple[T | None, list[tuple[in
 
 
 def _keys(value: Any, *place: str) -> list[str]:
-    """Return the keys of a mapping below the document; none when something else stands there."""
+    """Return the keys of the mapping at a place in the document, or none if the value there is not a mapping."""
     for part in place:
         value = value.get(part) if isinstance(value, dict) else None
     return list(value) if isinstance(value, dict) else []

@@ -1,4 +1,4 @@
-"""The contract of a pipeline: what pipeline.yaml may say. Read it with perennial.config.load.load_pipeline."""
+"""The contract of a pipeline.yaml. Read one with perennial.config.load.load_pipeline."""
 
 from __future__ import annotations
 
@@ -60,32 +60,32 @@ __all__ = [
 
 
 class Toleration(Contract):
-    """A taint of nodes that the training's pod puts up with, in Kubernetes' own words."""
+    """A node taint that the training pod tolerates, in the terms of Kubernetes."""
 
     key: LabelKey
     operator: Literal["Exists", "Equal"] = "Exists"
-    """`Equal` where a value is given."""
+    """`Equal` if a value is given."""
 
     value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _equals_a_value(cls, found: Any) -> Any:
-        if isinstance(found, dict) and found.get("value") is not None and "operator" not in found:
-            return {**found, "operator": "Equal"}
-        return found
+    def _equals_a_value(cls, toleration: Any) -> Any:
+        if isinstance(toleration, dict) and toleration.get("value") is not None and "operator" not in toleration:
+            return {**toleration, "operator": "Equal"}
+        return toleration
 
     @field_validator("value")
     @classmethod
     def _has_a_use(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("operator") == "Exists":
-            raise ValueError("operator Exists takes no value; leave one of them out")
+            raise ValueError("operator Exists takes no value; remove the operator or the value")
         return value
 
 
 class Resources(Contract):
-    """What a training's pod asks of the cluster. Without a GPU here the pod asks for none."""
+    """The resources that a training pod requests from the cluster. With `gpus: 0` it requests no GPU."""
 
     cpu: Cpu = "1"
     memory: Memory = "2Gi"
@@ -94,17 +94,17 @@ class Resources(Contract):
     node_selector: dict[LabelKey, LabelValue] = {}
     tolerations: list[Toleration] = []
     schedule_seconds: Annotated[int, Field(ge=10, le=86_400)] = 1800
-    """How long the pod may wait for a node: a cluster that adds GPU nodes on demand takes 10 to 20 minutes."""
+    """Maximum wait of the pod for a node. A cluster that adds GPU nodes on demand takes 10 to 20 minutes."""
 
     start_seconds: Annotated[int, Field(ge=10, le=86_400)] = 600
-    """How long it may take to start once it has a node: pulling the image, mounting."""
+    """Maximum time to start once it has a node: pulling the image, mounting volumes."""
 
     run_seconds: Annotated[int, Field(ge=60, le=604_800)] = 21_600
-    """How long it may run: the cluster ends a pod that nobody follows any more."""
+    """Maximum run time. The cluster ends the pod then, even if no task follows it any more."""
 
 
 class Training(Contract):
-    """How much history a model sees, and which candidates are trained."""
+    """The amount of history that a model sees, and the candidates to train."""
 
     window_days: Positive = 28
     holdout_days: Positive = 7
@@ -112,7 +112,7 @@ class Training(Contract):
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
     candidates: Some[Literal["mlp", "logistic"]] = ["mlp", "logistic"]
     warm_start: bool = False
-    """Whether a network begins with the weights of the date before, and learns for one epoch."""
+    """Start a network with the weights of the date before, and train it for one epoch."""
 
     resources: Resources = Resources()
 
@@ -128,14 +128,14 @@ class Training(Contract):
 
 
 class Margin(Contract):
-    """How much worse a challenger may be, in each metric, and still replace the incumbent."""
+    """The largest amount by which a challenger may be worse than the incumbent, in each metric, and still replace it."""
 
     log_loss: Annotated[float, Field(ge=0, le=100)] = 0.02
     roc_auc: Share = 0.02
 
 
 class Floors(Contract):
-    """What every challenger must reach on the holdout, whoever the incumbent is."""
+    """The minimum that every challenger must reach on the holdout, independent of the incumbent."""
 
     roc_auc: Share = 0.60
     rows: Count = 100
@@ -154,14 +154,14 @@ class Gate(Contract):
 
 
 class Autoscaling(Contract):
-    """How many replicas more a release may get on Kubernetes, and when; `replicas` is the least."""
+    """The maximum number of replicas of a release on Kubernetes, and when to add them; `replicas` is the minimum."""
 
     max_replicas: Annotated[int, Field(ge=1, le=1000)]
     cpu_percent: Annotated[int, Field(ge=1, le=100)] = 70
 
 
 class Deployment(Contract):
-    """How a release serves."""
+    """The settings with which a release serves."""
 
     replicas: Annotated[int, Field(ge=1, le=100)] = 1
     autoscaling: Autoscaling | None = None
@@ -190,17 +190,17 @@ class Pipeline(Contract):
     end: Day | None = None
     time_zone: Zone = "UTC"
     feed: FeedCalendar = Field(default=FeedCalendar(), alias="calendar")
-    """Which dates have data. Called `calendar` in the YAML; here that is what is made of it and of the other dates."""
+    """The dates that have data. The YAML calls it `calendar`; the property `calendar` combines it with the other dates."""
 
     sources: Annotated[dict[TableName, Source], Field(min_length=1)]
     references: dict[TableName, Reference] = {}
     label: Label
     row_key: Some[FieldName]
-    """Columns of features.sql that, with the date, name one row."""
+    """Columns of features.sql that, with the date, identify one row."""
     inputs: Inputs
     task: Literal["binary"] = "binary"
     runtime: Literal["process", "kubernetes"] = "process"
-    """Where training runs, unless PERENNIAL_RUNTIME says otherwise."""
+    """The place where training runs and models serve; PERENNIAL_RUNTIME overrides it."""
 
     training: Training = Training()
     gate: Gate = Gate()
@@ -208,7 +208,7 @@ class Pipeline(Contract):
     tags: Annotated[Distinct[Tag], Field(max_length=20)] = []
 
     folder: Path = Field(default=Path(), exclude=True, strict=False)
-    """Where the SQL files lie; set by load_pipeline, never written in the YAML."""
+    """The folder of the SQL files. load_pipeline sets it; the YAML must not."""
 
     @field_validator("end")
     @classmethod
@@ -230,7 +230,7 @@ class Pipeline(Contract):
     @classmethod
     def _lie_apart(cls, sources: dict[str, Source]) -> dict[str, Source]:
         refuse(
-            ((name, "uri"), f"it lies in a folder of source {other!r}, {sources[other].uri}. Give each a folder of its own")
+            ((name, "uri"), f"it is inside a folder of source {other!r}, {sources[other].uri}. Give each source its own folder")
             for index, (name, source) in enumerate(sources.items())
             for other_index, other in enumerate(sources)
             if other != name
@@ -245,7 +245,7 @@ class Pipeline(Contract):
         sources: dict[str, Source] = info.data.get("sources", {})
         refuse(((name,), f"{name!r} is both a source and a reference") for name in references if name in sources)
         refuse(
-            ((name, "uri"), f"it lies in a folder of source {other!r}, {source.uri}. Put it beside")
+            ((name, "uri"), f"it is inside a folder of source {other!r}, {source.uri}. Move it out of that folder")
             for name, reference in references.items()
             for other, source in sources.items()
             if source.holds(reference.uri)
@@ -257,7 +257,7 @@ class Pipeline(Contract):
     def _is_not_the_label(cls, row_key: list[str], info: ValidationInfo) -> list[str]:
         label = info.data.get("label")
         refuse(
-            ((index,), f"the label {name!r} cannot name a row: whoever knows the key would know the answer")
+            ((index,), f"the label {name!r} cannot be part of the row key: the key would reveal the answer")
             for index, name in enumerate(row_key)
             if label is not None and name == label.column
         )
@@ -297,11 +297,12 @@ class Pipeline(Contract):
         if feed is None:
             return training
         window, holdout = training.window_days, training.holdout_days
-        most = feed.data_days.max_within(window) + holdout
-        if training.min_days > most:
+        max_days = feed.data_days.max_within(window) + holdout
+        if training.min_days > max_days:
             text = (
-                f"min_days {training.min_days} is more than the {most} dates with data that window_days {window} and holdout_days "
-                f"{holdout} can hold under `calendar`: no date could ever train. Lower it, or raise window_days"
+                f"min_days {training.min_days} is more than the {max_days} dates with data that window_days {window} and "
+                f"holdout_days {holdout} can hold under `calendar`: no date could ever train. "
+                "Lower min_days, or raise window_days"
             )
             refuse([(("min_days",), text)])
         return training
@@ -337,9 +338,9 @@ class Pipeline(Contract):
         return {**self.sources, **self.references}
 
     def sql(self, path: str) -> str:
-        """Return the text of one of the pipeline's SQL files, e.g. 'features.sql'; raise PipelineRefusedError."""
+        """Return the text of a SQL file such as 'features.sql'; raise PipelineRefusedError if it cannot be read."""
         return read_sql(self.folder, path)
 
     def sql_files(self, folder: str) -> dict[str, str]:
-        """Return {name: text} of the SQL files in one of the folders sources, lookups, analysis; raise PipelineRefusedError."""
+        """Return {name: text} of the SQL files in sources, lookups or analysis; raise PipelineRefusedError if unreadable."""
         return {name: self.sql(f"{folder}/{name}.sql") for name in sql_names(self.folder, folder)}

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a pipeline.yaml, in our words: the line, the key, what was found, what is expected."""
+"""Translate pydantic's errors about a pipeline.yaml: the line, the key, what was found, what is expected."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TEXTS = {
 
 
 def contract_problems(error: ValidationError, document: Document) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of everything that pydantic found in what could be read."""
+    """Yield the line and the text of each pydantic error, except at values that the YAML reader already refused."""
     for item in error.errors(include_url=False):
         place = tuple(str(part) for part in item["loc"] if part != "[key]")
         if place not in document.unread:
@@ -53,7 +53,7 @@ def contract_problems(error: ValidationError, document: Document) -> Iterator[tu
 
 
 def unknown_key(place: Place, document: Document) -> tuple[int, str]:
-    """Return the line and the text of a key that the contract does not have."""
+    """Return the line and the text of the problem of an unknown key."""
     allowed = _keys_at(place[:-1])
     text = f"{'.'.join(place)}: unknown key.{did_you_mean(place[-1], allowed)} Allowed: {', '.join(allowed)}"
     return document.line(place), text
@@ -66,32 +66,32 @@ def _problem(place: Place, item: dict[str, Any], document: Document) -> tuple[in
     text = _TEXTS.get(item["type"], item["msg"]).format(**bounds)
     found = item["input"]
     if item["type"] not in {"missing", "refused"}:
-        text += _found(found, text)
+        text += _describe_found(found, text)
     if item["type"] == "literal_error" and (
         hint := did_you_mean(str(found), re.findall(r"'([^']*)'", text.partition(", found")[0]))
     ):
         text += f".{hint}"
-    return document.line(place), f"{_shown(place) or 'the file'}: {text}"
+    return document.line(place), f"{_format_place(place) or 'the file'}: {text}"
 
 
-def _found(value: Any, said: str) -> str:
-    """Return ', found x' unless that was said already."""
+def _describe_found(value: Any, text: str) -> str:
+    """Return ', found x', or an empty string if the text names the value already."""
     if isinstance(value, dict | list):
         return (
             f", found a {'mapping' if isinstance(value, dict) else 'list'}"
-            if "found" not in said and "expected a" in said
+            if "found" not in text and "expected a" in text
             else ""
         )
     if value is None:
         return ", found nothing"
-    if "found" in said or str(value) in said:
+    if "found" in text or str(value) in text:
         return ""
-    shown = "true" if value is True else "false" if value is False else repr(value)
-    return f", found {shown if len(shown) <= 80 else shown[:80] + '…'}"
+    literal = "true" if value is True else "false" if value is False else repr(value)
+    return f", found {literal if len(literal) <= 80 else literal[:80] + '…'}"
 
 
-def _shown(place: Place) -> str:
-    """Return a place as a person writes it: which entry of a list it is, its line tells."""
+def _format_place(place: Place) -> str:
+    """Format a place for a person. The index of a list entry is left out: the line number shows it."""
     while place and place[-1].isdigit():
         place = place[:-1]
     return ".".join(place)
@@ -102,11 +102,11 @@ def _keys_at(place: Place) -> list[str]:
     current: Any = Pipeline
     for part in place:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            field = {_key(name, one): one for name, one in current.model_fields.items()}.get(part)
+            field = {_key(name, info): info for name, info in current.model_fields.items()}.get(part)
             current = field.annotation if field else None
         elif typing.get_origin(current) in (dict, list):
             current = typing.get_args(current)[-1]
-        # Beneath an annotation, or beside None.
+        # Unwrap Annotated, and unions with None.
         while typing.get_origin(current) in (typing.Annotated, types.UnionType):
             current = typing.get_args(current)[0]
     if isinstance(current, type) and issubclass(current, BaseModel):
@@ -115,5 +115,5 @@ def _keys_at(place: Place) -> list[str]:
 
 
 def _key(name: str, field: FieldInfo) -> str:
-    """Return the YAML's key of a field."""
+    """Return the key of a field in the YAML."""
     return field.alias or name

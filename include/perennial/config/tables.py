@@ -27,7 +27,7 @@ from perennial.config.values import (
 
 
 class ColumnContract(Contract):
-    """One column of a drop: its type, and what a value must satisfy to reach the clean table."""
+    """One column of a drop: its type, and the rules that a value must satisfy to reach the clean table."""
 
     type: Literal["string", "integer", "double", "boolean", "date", "time", "timestamp"]
     required: bool = False
@@ -36,36 +36,36 @@ class ColumnContract(Contract):
     max_length: Annotated[int, Field(gt=0, le=1_000_000)] = 1000
     null_text: Text | None = None
     since: Day | None = None
-    """The first date whose drop has to hold the column."""
+    """The first date whose drop must have the column."""
 
     until: Day | None = None
-    """The last date whose drop has to hold it."""
+    """The last date whose drop must have the column."""
 
     optional: bool = False
-    """Whether the drop of any date may lack it."""
+    """Allow the column to be missing in any drop."""
 
     @field_validator("until")
     @classmethod
     def _is_not_before_since(cls, until: date | None, info: ValidationInfo) -> date | None:
         since = info.data.get("since")
         if until is not None and since is not None and until < since:
-            raise ValueError(f"until {until} is before since {since}: no drop would have to hold the column")
+            raise ValueError(f"until {until} is before since {since}: no drop would need the column")
         return until
 
     @field_validator("optional")
     @classmethod
     def _is_said_once(cls, optional: bool, info: ValidationInfo) -> bool:
         if optional and (info.data.get("since") or info.data.get("until")):
-            raise ValueError("an optional column may be missing on any date; leave out since and until, or optional")
+            raise ValueError("an optional column may be missing on any date; remove since and until, or optional")
         return optional
 
     @property
     def rules(self) -> dict[str, Any]:
-        """Return what a cell must satisfy, as JSON. Which drops may lack the column is no part of it: their headers tell."""
+        """Return the rules for a cell as JSON. since, until and optional do not count: the header lists the columns of a drop."""
         return self.model_dump(mode="json", exclude={"since", "until", "optional"})
 
     def may_be_missing(self, day: date | None) -> bool:
-        """Tell whether the drop of a date (None: a reference) may lack the column."""
+        """Return whether the column may be missing in the drop of a date (None: a reference)."""
         if self.optional or day is None:
             return self.optional
         return (self.since is not None and day < self.since) or (self.until is not None and day > self.until)
@@ -82,16 +82,16 @@ class ColumnContract(Contract):
             refuse(
                 (
                     (index,),
-                    f"expected {'text' if wanted is str else 'a whole number'} as in a column of type {kind}, found {one!r}",
+                    f"expected {'text' if wanted is str else 'a whole number'} as in a column of type {kind}, found {entry!r}",
                 )
-                for index, one in enumerate(value)
-                if not isinstance(one, wanted)
+                for index, entry in enumerate(value)
+                if not isinstance(entry, wanted)
             )
         return value
 
 
 class Reference(Contract):
-    """A table that changes rarely; one object, replaced as a whole."""
+    """A table that changes rarely: one object, always replaced as a whole."""
 
     is_dated: ClassVar[bool] = False
 
@@ -130,22 +130,24 @@ class Reference(Contract):
             if "columns" in info.data and name not in columns:
                 problems.append(((index,), f"key column {name!r} is not among columns"))
             elif name in columns and (columns[name].optional or columns[name].since or columns[name].until):
-                problems.append(((index,), f"key column {name!r} may be missing (since, until, optional): a key names every row"))
+                problems.append(
+                    ((index,), f"key column {name!r} may be missing (since, until, optional): every row needs its key")
+                )
         refuse(problems)
         return key
 
     def may_lack(self, day: date | None) -> frozenset[str]:
-        """Return the columns that the drop of a date (None: a reference) may lack."""
+        """Return the columns that may be missing in the drop of a date (None: a reference)."""
         return frozenset(name for name, column in self.columns.items() if column.may_be_missing(day))
 
 
 class Source(Reference):
-    """A table that lands one drop a date: files under `uri`, then _MANIFEST.json."""
+    """A table that receives one drop for each date: files under `uri`, then _MANIFEST.json."""
 
     is_dated: ClassVar[bool] = True
 
     deadline_hours: Annotated[float, Field(gt=0, le=168)] = 6
-    """At most a week: the task that waits gives up after eight days."""
+    """At most a week: the waiting task gives up after eight days."""
 
     @field_validator("uri")
     @classmethod
@@ -155,10 +157,10 @@ class Source(Reference):
         return uri
 
     def drop_uri(self, day: date) -> str:
-        """Return the folder of one date's drop, with a / at its end."""
+        """Return the folder of one date's drop; it ends with /."""
         return self.uri.replace("{date}", day.isoformat())
 
     def holds(self, uri: str) -> bool:
-        """Tell whether another table's uri lies in a folder of this source's drops: its files would be extra files there."""
+        """Return whether another table's uri is inside a drop folder of this source, where its files would be extra files."""
         folder = re.escape(self.uri).replace(re.escape("{date}"), "[0-9]{4}-[0-9]{2}-[0-9]{2}")
         return re.match(folder, uri.replace("{date}", "2000-01-01")) is not None

@@ -1,4 +1,4 @@
-"""The values of a pipeline.yaml: names, texts, numbers, dates and addresses, each with its bounds and what to write instead."""
+"""The value types of a pipeline.yaml: names, texts, numbers, dates and addresses, with their limits and error texts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _CPU = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(m?)")
 _MEMORY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT])(i?)")
 COLUMN = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2200, 12, 31)
-"""Of start and end. Within them no time zone and no lookback leaves the dates that Python, Spark and Airflow can compute with."""
+"""Limits of start and end: with any time zone and lookback, dates stay within the range of Python, Spark and Airflow."""
 
-VIEWS = {"dates": "the view of the dates that are asked for", "drop": "the view of a source's typed rows"}
-"""Names that SQL files already know."""
+VIEWS = {"dates": "the view of the requested dates", "drop": "the view of a source's typed rows"}
+"""View names that are reserved in SQL files."""
 
 _OWN_COLUMNS = {"date", "as_of", "_metadata"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Control characters, halves of surrogate pairs, and marks that reorder or break the line they are shown in.
+# Control characters, halves of surrogate pairs, and marks that reorder or break the line in which they appear.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _MAX_URI = 1000
 _INT64 = 2**63
@@ -36,11 +36,11 @@ _INT64 = 2**63
 T = TypeVar("T")
 H = TypeVar("H", bound=Hashable)
 Problem = tuple[tuple[str | int, ...], str]
-"""Where below the value, and what is wrong there."""
+"""The place below the value, and the text of the problem."""
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise what pydantic takes for errors of the values at these places, unless there is none."""
+    """Raise the problems as pydantic errors of the values at these places, if there are any."""
     details = [
         InitErrorDetails(type=PydanticCustomError("refused", "{text}", {"text": text}), loc=at, input=None)
         for at, text in problems
@@ -50,18 +50,18 @@ def refuse(problems: Iterable[Problem]) -> None:
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether a landed file may be called this: no path, nothing hidden, plain ASCII, .csv or .csv.gz."""
+    """Return whether a name is allowed for a landed file: no path, not hidden, plain ASCII, .csv or .csv.gz."""
     return _FILE_NAME.fullmatch(name) is not None and ".." not in name
 
 
 def read_day(text: str) -> date:
-    """Return the date of exactly YYYY-MM-DD within the years that a pipeline may have; raise ValueError."""
+    """Parse a date of the form YYYY-MM-DD between FIRST_DAY and LAST_DAY; raise ValueError for any other text."""
     try:
         day = date.fromisoformat(text) if _ISO_DATE.fullmatch(text) else None
     except ValueError:
         day = None
     if day is None:
-        raise ValueError(f"expected a date, YYYY-MM-DD, that the calendar has, found {text!r}")
+        raise ValueError(f"expected a calendar date, YYYY-MM-DD, found {text!r}")
     if not FIRST_DAY <= day <= LAST_DAY:
         raise ValueError(f"expected a date from {FIRST_DAY} to {LAST_DAY}, found {text}")
     return day
@@ -69,27 +69,27 @@ def read_day(text: str) -> date:
 
 def _name(value: str) -> str:
     if not NAME.fullmatch(value):
-        raise ValueError(f"a name is 1 to 40 characters of a-z, 0-9 and _, and begins with a letter, found {value[:60]!r}")
-    # What serves it on Kubernetes is called like it, with - for _.
+        raise ValueError(f"a name must be 1 to 40 characters of a-z, 0-9 and _, and begin with a letter, found {value[:60]!r}")
+    # The objects that serve the pipeline on Kubernetes have its name, with - for _.
     if value.endswith("_") or value == "default":
         raise ValueError(
-            f"{value!r} names nothing on Kubernetes: end with a letter or a digit, and leave 'default' to the cluster"
+            f"{value!r} is not a valid Kubernetes name: it must end with a letter or digit, and must not be 'default'"
         )
     return value
 
 
 def _table(value: str) -> str:
     if value in VIEWS:
-        raise ValueError(f"{value!r} is Perennial's own: {VIEWS[value]}. Choose another name")
+        raise ValueError(f"{value!r} is reserved by Perennial: {VIEWS[value]}. Choose another name")
     return value
 
 
 def _column(value: str) -> str:
     if not COLUMN.fullmatch(value):
-        raise ValueError(f"a column is 1 to 63 lower-case letters, digits and _, found {value[:80]!r}")
+        raise ValueError(f"a column name must be 1 to 63 lower-case letters, digits and _, found {value[:80]!r}")
     if value in _OWN_COLUMNS or value.startswith("__"):
         raise ValueError(
-            f"{value!r} is Perennial's own, as are date, as_of, _metadata and what begins with __. Choose another name"
+            f"{value!r} is reserved by Perennial, as are date, as_of, _metadata and names that begin with __. Choose another name"
         )
     return value
 
@@ -100,9 +100,9 @@ def _field(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
-        if value.startswith(("posix", "right/", "local")):  # files beside the zones, which Java does not know
+        if value.startswith(("posix", "right/", "local")):  # other files in the folder of time zones, which Java does not know
             raise ValueError
-        ZoneInfo(value)  # to list all names would read a folder of hundreds of files
+        ZoneInfo(value)  # listing all names would read a folder of hundreds of files
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("no such time zone; use an IANA name such as America/New_York") from None
     return value
@@ -116,14 +116,14 @@ def _s3(value: str) -> str:
 
 def _line(value: str) -> str:
     if value.strip() != value or not value:
-        raise ValueError("expected text that neither begins nor ends with a blank, and is not empty")
-    if found := _UNSHOWABLE.search(value):
-        raise ValueError(f"the character {found.group()!a} cannot be shown; write plain text on one line")
+        raise ValueError("expected text that is not empty, without blanks at its beginning or end")
+    if match := _UNSHOWABLE.search(value):
+        raise ValueError(f"the character {match.group()!a} cannot be shown; write plain text on one line")
     return value
 
 
 def _number(value: Any) -> Any:
-    """Return a whole number that 64 bits hold or a finite one; bool is neither."""
+    """Return a whole number of at most 64 bits, or a finite float; refuse bool."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("expected a number")
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
@@ -152,9 +152,7 @@ def _text_or_whole(value: Any) -> Any:
 def _label_key(value: str) -> str:
     prefix, slash, name = value.rpartition("/")
     if not _LABEL.fullmatch(name) or (slash and not _DOMAIN.fullmatch(prefix)):
-        raise ValueError(
-            f"expected a label's name as Kubernetes takes it, such as pool or cloud.google.com/gke-nodepool, found {value!r}"
-        )
+        raise ValueError(f"expected a Kubernetes label name, such as pool or cloud.google.com/gke-nodepool, found {value!r}")
     return value
 
 
@@ -171,19 +169,19 @@ def _resource_name(value: str) -> str:
 
 
 def _cpu(value: Any) -> str:
-    """Return processors as Kubernetes takes them: a number, or thousandths with an m."""
+    """Return a CPU quantity of Kubernetes: a number, or thousandths with an m."""
     text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-    found = _CPU.fullmatch(text) if isinstance(text, str) else None
-    if found is None or not 0.001 <= float(found[1]) / (1000 if found[2] else 1) <= 1024:
-        raise ValueError(f"expected processors, such as 2, 0.5 or 250m (thousandths), found {value!r}")
+    match = _CPU.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not 0.001 <= float(match[1]) / (1000 if match[2] else 1) <= 1024:
+        raise ValueError(f"expected a number of CPUs, such as 2, 0.5 or 250m (thousandths), found {value!r}")
     return str(text)
 
 
 def _memory(value: str) -> str:
-    found = _MEMORY.fullmatch(value)
-    size = float(found[1]) * (1024 if found[3] else 1000) ** ("KMGT".index(found[2]) + 1) if found else 0.0
+    match = _MEMORY.fullmatch(value)
+    size = float(match[1]) * (1024 if match[3] else 1000) ** ("KMGT".index(match[2]) + 1) if match else 0.0
     if not 2**24 <= size <= 2**44:
-        raise ValueError(f"expected memory with its unit, such as 512Mi or 2Gi (16Mi to 16Ti), found {value!r}")
+        raise ValueError(f"expected memory with a unit, such as 512Mi or 2Gi (16Mi to 16Ti), found {value!r}")
     return value
 
 
@@ -192,7 +190,7 @@ def _day(value: Any) -> Any:
 
 
 def doubled(values: Iterable[H]) -> Iterator[tuple[int, H]]:
-    """Yield the place and the value of everything that stands in a list a second time; 1 is not true."""
+    """Yield the index and the value of each repeated entry of a list. 1 and true are different values."""
     seen = set()
     for index, value in enumerate(values):
         if (type(value), value) in seen:
@@ -202,7 +200,7 @@ def doubled(values: Iterable[H]) -> Iterator[tuple[int, H]]:
 
 def _distinct(values: list[T]) -> list[T]:
     refuse(
-        ((index,), f"{str(value) if isinstance(value, date) else repr(value)} stands there twice")
+        ((index,), f"{str(value) if isinstance(value, date) else repr(value)} is listed twice")
         for index, value in doubled(values)
     )
     return values
@@ -225,7 +223,7 @@ Day = Annotated[date, BeforeValidator(_day)]
 Title = Annotated[str, Field(max_length=200), AfterValidator(_line)]
 Owner = Annotated[str, Field(max_length=80), AfterValidator(_line)]
 Tag = Annotated[str, Field(max_length=100), AfterValidator(_line)]
-"""Airflow's table of tags holds 100 characters."""
+"""Airflow's database limits a tag to 100 characters."""
 Text = Annotated[str, Field(max_length=1000)]
 Expression = Annotated[str, Field(max_length=4000)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]

@@ -1,4 +1,4 @@
-"""Reading YAML strictly: what a line says is what is meant, and every key has a line."""
+"""Read YAML strictly: no implicit conversions, and a line number for every key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perennial.errors import PipelineRefusedError
 
 MAX_DEPTH = 20
 MAX_KEY = 253
-"""As Kubernetes allows for the labels of nodes; our own keys are shorter."""
+"""The limit of Kubernetes for node labels. Our own keys are shorter."""
 
 Place = tuple[str, ...]
 _TAG = "tag:yaml.org,2002:"
@@ -26,35 +26,37 @@ _TEXT = _TAG + "str"
 
 @dataclass(slots=True)
 class Document:
-    """A mapping, the line of each of its values (of a key, where there is one), and what is wrong with it: line and text."""
+    """A mapping, the line of each value (of its key, if it has one), and the problems: line and text."""
 
     value: dict[str, Any] = field(default_factory=dict)
     lines: dict[Place, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
     unread: set[Place] = field(default_factory=set)
-    """Places that stand as None in `value`, because nothing could be made of them."""
+    """Places that are None in `value` because they could not be read."""
 
     def line(self, place: Place) -> int:
-        """Return the line of a value, or of the nearest one around it."""
+        """Return the line of a value, or of the nearest enclosing value."""
         while place not in self.lines:
             place = place[:-1]
         return self.lines[place]
 
 
 class _TooDeepError(yaml.MarkedYAMLError):
-    """More nesting than any pipeline needs, and than can be read in time."""
+    """The document is nested deeper than any pipeline needs, and too deep to read quickly."""
 
 
 class _Reader(CParser, SafeConstructor, Resolver):
     """
-    YAML 1.2's rules for plain words, and less. libyaml reads the text and values are made of its events, without PyYAML's tree of
-    nodes between them: together ten times as fast, and a folder of pipelines is read twice a minute.
+    A reader for a subset of YAML 1.2, with its rules for plain words.
 
-    With the rules of 1.1, PyYAML's own, `no` and `off` are false, 010 is 8, 1:30 is 90, and a date that the calendar lacks hides
-    all other problems. Here they are text, and so are refused where a number is expected.
+    libyaml parses the text, and values are built directly from its events, without PyYAML's node tree. That is ten times as
+    fast, and Airflow reads the folder of pipelines twice a minute.
+
+    PyYAML follows YAML 1.1: `no` and `off` are false, 010 is 8, 1:30 is 90, and an invalid date hides all other problems.
+    Here they are text, and are refused if a number is expected.
     """
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML's own way)
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (PyYAML requires it)
 
     def __init__(self, text: str) -> None:
         CParser.__init__(self, text)
@@ -65,10 +67,10 @@ class _Reader(CParser, SafeConstructor, Resolver):
 
     def read(self, what: str) -> Document:
         """Return the one document of the text, a mapping; `what` names it in errors."""
-        self.get_event()  # the stream's beginning
+        self.get_event()  # start of the stream
         kind = "nothing"
         if not self.check_event(yaml.StreamEndEvent):
-            self.get_event()  # the document's
+            self.get_event()  # start of the document
             root: Any = self.peek_event()
             kinds: dict[type, str] = {yaml.SequenceStartEvent: "a list", yaml.MappingStartEvent: "a mapping"}
             kind = kinds.get(type(root), "one value")
@@ -82,30 +84,30 @@ class _Reader(CParser, SafeConstructor, Resolver):
         return self.document
 
     def _value(self, at: Place) -> Any:
-        """Take the events of a value; return it, or None, with its problem noted, when nothing can be made of it."""
+        """Read the events of a value and return it. If it cannot be read, record the problem and return None."""
         event: Any = self.get_event()
         self.document.lines.setdefault(at, event.start_mark.line + 1)
         if isinstance(event, yaml.AliasEvent):
-            # Not followed: a few lines of them can unfold to gigabytes.
+            # Not followed: a few lines of aliases can expand to gigabytes.
             return self._refuse(at, event, "aliases (*name) are not allowed. Write the value out")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(at, event)
         if event.tag not in (None, "!", *_COLLECTIONS):
             self._skip(event)
-            return self._refuse(at, event, _tag_refused(event.tag))
+            return self._refuse(at, event, _describe_tag(event.tag))
         self._enter(event)
         if isinstance(event, yaml.MappingStartEvent):
-            found: Any = self._mapping(at)
+            value: Any = self._mapping(at)
         else:
-            found = []
+            value = []
             while not self.check_event(yaml.SequenceEndEvent):
-                found.append(self._value((*at, str(len(found)))))
+                value.append(self._value((*at, str(len(value)))))
         self.get_event()
         self._depth -= 1
-        return found
+        return value
 
     def _mapping(self, at: Place) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         where = ".".join(at) or "the file"
         while not self.check_event(yaml.MappingEndEvent):
             key: Any = self.get_event()
@@ -117,8 +119,8 @@ class _Reader(CParser, SafeConstructor, Resolver):
                 problem = f"{where}: a key must be plain text, found {name[:40]!a}"
             elif name == "<<":
                 problem = f"{'.'.join((*at, name))}: merge keys (<<) are not allowed. Write the keys out"
-            elif name in found:
-                problem = f"{'.'.join((*at, name))} stands there twice. Keep one of them"
+            elif name in mapping:
+                problem = f"{'.'.join((*at, name))} is set twice. Keep one of them"
             if problem:
                 self.document.problems.append((key.start_mark.line + 1, problem))
                 self._skip(key)
@@ -126,18 +128,18 @@ class _Reader(CParser, SafeConstructor, Resolver):
                 continue
             below = (*at, name)
             self.document.lines[below] = key.start_mark.line + 1
-            found[name] = self._value(below)
-        return found
+            mapping[name] = self._value(below)
+        return mapping
 
     def _scalar(self, at: Place, event: Any) -> Any:
         tag = self._tag(event)
         if tag == _TEXT:
             return event.value
         if tag not in _SCALARS:
-            return self._refuse(at, event, _tag_refused(tag))
+            return self._refuse(at, event, _describe_tag(tag))
         try:
             return self.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark))
-        except (ValueError, LookupError):  # more digits than Python reads, or !!int before a word or nothing
+        except (ValueError, LookupError):  # more digits than Python converts, or !!int before a word or an empty value
             return self._refuse(at, event, f"expected a value that can be read, found {event.value[:40]!r}")
 
     def _tag(self, event: Any) -> str:
@@ -148,7 +150,7 @@ class _Reader(CParser, SafeConstructor, Resolver):
         return str(self.resolve(yaml.ScalarNode, event.value, event.implicit))  # type: ignore[no-untyped-call]
 
     def _skip(self, event: Any) -> None:
-        """Take the events that remain of a value that nobody looks at."""
+        """Discard the remaining events of a value that is not used."""
         if isinstance(event, yaml.CollectionStartEvent):
             self._enter(event)
             while not isinstance(inner := self.get_event(), yaml.CollectionEndEvent):
@@ -165,7 +167,7 @@ class _Reader(CParser, SafeConstructor, Resolver):
         self.document.unread.add(at)
 
 
-def _tag_refused(tag: str) -> str:
+def _describe_tag(tag: str) -> str:
     return f"the tag {tag[:60]!r} is not allowed. Write the plain value"
 
 
@@ -183,16 +185,16 @@ for _kind, _pattern, _first in (
 
 
 def parse_yaml(what: str, text: str) -> Document:
-    """Read one mapping; `what` names it in the PipelineRefusedError that is raised when nothing can be made of it."""
+    """Read one mapping; `what` names it in the PipelineRefusedError that is raised if it cannot be read."""
     try:
         return _Reader(text).read(what)
     except yaml.YAMLError as error:
-        raise PipelineRefusedError(f"{what}: not valid YAML", [_said(error)]) from None
+        raise PipelineRefusedError(f"{what}: not valid YAML", [_format_error(error)]) from None
 
 
-def _said(error: yaml.YAMLError) -> str:
-    """Return PyYAML's own words in one line, after the line's number."""
+def _format_error(error: yaml.YAMLError) -> str:
+    """Return PyYAML's message in one line, after the line number."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        return f"line {mark.line + 1}, column {mark.column + 1}: {said}"
+        message = ", ".join(part for part in (error.context, error.problem) if part)
+        return f"line {mark.line + 1}, column {mark.column + 1}: {message}"
     return " ".join(str(error).split())

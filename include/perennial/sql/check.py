@@ -1,4 +1,4 @@
-"""Looking into a pipeline's SQL without Spark: what would certainly fail is told before a job is started for it."""
+"""Check a pipeline's SQL without Spark, and report errors that Spark would certainly raise before a job starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perennial.sql.tables import table_problems
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong for sure, and what could not be looked into."""
+    """Problems that are certain, and warnings about SQL that could not be checked."""
 
     problems: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The columns that a file must yield; `only`: and no others. `later_label` is the label that another file yields."""
+    """The columns that a file must yield; with `only`, no others. `later_label` is the label that labels.sql yields."""
 
     columns: tuple[str, ...]
     only: bool
@@ -35,7 +35,7 @@ class Expected:
 
 
 def check_sql(pipeline: Pipeline) -> Findings:
-    """Return what is found in all SQL files of a pipeline. What is not sure is no problem: Spark has the last word."""
+    """Check all SQL files of a pipeline. Uncertain findings are not problems: Spark decides."""
     findings = Findings()
     clean: dict[str, list[str] | None] = {}
     shaped = pipeline.sql_files("sources")
@@ -48,9 +48,9 @@ def check_sql(pipeline: Pipeline) -> Findings:
     views: Views = {"dates": ["date", "as_of"], **clean}
     inputs, label = pipeline.inputs, pipeline.label
     row = dict.fromkeys(("date", *pipeline.row_key))
-    wanted = dict.fromkeys((*row, *inputs.request, *(() if label.known_after_days else (label.column,))))
+    columns_wanted = dict.fromkeys((*row, *inputs.request, *(() if label.known_after_days else (label.column,))))
     sources = tuple(pipeline.sources)
-    features = Expected(tuple(wanted), only=True, later_label=label.column if label.known_after_days else None)
+    features = Expected(tuple(columns_wanted), only=True, later_label=label.column if label.known_after_days else None)
     sees = features_see(sources, label.known_after_days)
     _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
     if label.known_after_days:
@@ -58,8 +58,8 @@ def check_sql(pipeline: Pipeline) -> Findings:
         _check(findings, "labels.sql", pipeline.sql("labels.sql"), views, labels, sees=sees, before_midnight=True)
     for name, text in pipeline.sql_files("lookups").items():
         lookup = inputs.lookups[name]
-        wanted_of_it = Expected(("as_of", *lookup.key, *lookup.values), only=True)
-        _check(findings, f"lookups/{name}.sql", text, views, wanted_of_it, sees=lookups_see(sources), before_midnight=True)
+        lookup_columns = Expected(("as_of", *lookup.key, *lookup.values), only=True)
+        _check(findings, f"lookups/{name}.sql", text, views, lookup_columns, sees=lookups_see(sources), before_midnight=True)
     for name, text in pipeline.sql_files("analysis").items():
         _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False), sees=analyses_see(sources))
     return findings
@@ -76,11 +76,11 @@ def _check(
     before_midnight: bool = False,
 ) -> list[str] | None:
     """
-    Add what is found in one file; return the columns that it yields, None where that is not sure.
+    Add the findings of one file; return the columns that it yields, or None if they are not certain.
 
-    :param before_midnight: the file sees days before `as_of`, and not the one that begins then
+    :param before_midnight: the file may see days before `as_of`, but not the day that begins then
     """
-    findings.problems.extend(f"{file}: {said}" for said in refused_texts(text))
+    findings.problems.extend(f"{file}: {problem}" for problem in refused_texts(text))
     try:
         tree = parse_query(file, text)
     except Problem as problem:
@@ -91,12 +91,12 @@ def _check(
         return None
     unknown, yielded = look_at_columns(tree, views)
     own_day = list(own_day_problems(tree)) if before_midnight else []
-    told = {line for line, _ in own_day}
-    asks = [found for found in later_day_problems(tree, sees) if found[0] not in told] if sees else []
-    found = sorted({*table_problems(tree, views), *function_problems(tree), *untyped_nulls(tree), *unknown, *own_day, *asks})
-    findings.problems.extend(f"{file}, line {line}: {said}" if line else f"{file}: {said}" for line, said in found)
+    reported = {line for line, _ in own_day}
+    later = [problem for problem in later_day_problems(tree, sees) if problem[0] not in reported] if sees else []
+    problems = sorted({*table_problems(tree, views), *function_problems(tree), *untyped_nulls(tree), *unknown, *own_day, *later})
+    findings.problems.extend(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}" for line, problem in problems)
     if yielded is not None:
-        findings.problems.extend(f"{file}: {said}" for said in _output_problems(yielded, expected))
+        findings.problems.extend(f"{file}: {problem}" for problem in _output_problems(yielded, expected))
     return yielded
 
 
@@ -104,12 +104,12 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
     extra = [name for name in dict.fromkeys(yielded) if name not in expected.columns]
     for name in expected.columns:
         if name not in yielded:
-            yield f"column {name!r} is missing in what it selects.{did_you_mean(name, extra)}"
+            yield f"column {name!r} is missing in the SELECT list.{did_you_mean(name, extra)}"
     for name in dict.fromkeys(yielded):
         if yielded.count(name) > 1:
             yield f"column {name!r} is selected twice"
     for name in extra if expected.only else ():
         if name == expected.later_label:
-            yield f"column {name!r} is the label, which is known only after its date: select it in labels.sql alone"
+            yield f"column {name!r} is the label, which is known only after its date: select it only in labels.sql"
         else:
             yield f"column {name!r} is not declared in pipeline.yaml"

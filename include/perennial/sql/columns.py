@@ -1,4 +1,4 @@
-"""The columns of a query, as far as they can be told for sure: which it yields, and which it names that are not there."""
+"""The columns of a query, where they are certain: those that it yields, and those that it uses but that do not exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perennial.sql.refused_functions import untyped_null
 from perennial.sql.tables import line_of
 
 Views = Mapping[str, list[str] | None]
-"""The columns of each view, in lower case; None where they are not known."""
+"""The columns of each view, in lower case; None if they are not known."""
 
 _WORDS = {
     *("all", "user", "session_user", "current_user", "current_date", "current_time", "current_timestamp", "localtimestamp"),
@@ -25,21 +25,21 @@ _WORDS = {
     ),
     *("dayofyear", "dayofweek", "millisecond", "microsecond", "nanosecond", "grouping__id", "_metadata"),
 }
-"""Words that stand where a column may and need not be one."""
+"""Words that can be used like a column without being one."""
 
 
 def look_at_columns(tree: exp.Expr, views: Views) -> tuple[list[tuple[int, str]], list[str] | None]:
-    """Return line and text of every unknown column, and the columns that the query yields (None: not known)."""
+    """Return line and text of each unknown column, and the columns that the query yields (None: not known)."""
     try:
         root = build_scope(tree.unnest() if isinstance(tree, exp.Subquery) else tree)
         columns = None if root is None else _Columns(root, views)
         return ([], None) if columns is None else (list(columns.problems()), columns.yielded())
-    except (OptimizeError, RecursionError):  # two tables of one alias, which Spark may allow
+    except (OptimizeError, RecursionError):  # two tables with one alias, which Spark may allow
         return [], None
 
 
 def untyped_nulls(tree: exp.Expr) -> Iterator[tuple[int, str]]:
-    """Yield line and text of every column that a query yields as NULL without a type; a branch of a UNION gets it from the others."""
+    """Yield line and text of each untyped NULL column of a query. UNIONs are skipped: a branch takes the type of the others."""
     query = tree.unnest() if isinstance(tree, exp.Subquery) else tree
     for item in query.expressions if isinstance(query, exp.Select) else ():
         if isinstance(item, exp.Alias) and isinstance(item.this.unnest(), exp.Null):
@@ -47,18 +47,18 @@ def untyped_nulls(tree: exp.Expr) -> Iterator[tuple[int, str]]:
 
 
 class _Columns:
-    """What is known of the columns of one query and of the queries in it. What is not sure is None, and no finding."""
+    """The known columns of a query and its subqueries. Columns that are not certain are None, and no finding."""
 
     def __init__(self, root: Scope, views: Views) -> None:
         self._root = root
         self._views = views
 
     def yielded(self) -> list[str] | None:
-        """Return the names of the columns that the query yields, in their order."""
+        """Return the names of the columns that the query yields, in order."""
         return self._of_scope(self._root)
 
     def problems(self) -> Iterator[tuple[int, str]]:
-        """Yield line and text of every column that none of the tables at its place has."""
+        """Yield line and text of each column that no visible table has."""
         hinted = {id(column) for hint in self._root.expression.find_all(exp.Hint) for column in hint.find_all(exp.Column)}
         for scope in self._root.traverse():
             if not isinstance(scope.expression, exp.Select):
@@ -73,16 +73,16 @@ class _Columns:
                     yield line_of(column), text
 
     def _visible(self, scope: Scope) -> dict[str, list[str]] | None:
-        """Return the columns by table alias that a query sees, those of the queries around it too; None if any is not known."""
-        found: dict[str, list[str] | None] = {}
+        """Return the visible columns by table alias, with those of the enclosing queries; None if any are not known."""
+        columns_by_alias: dict[str, list[str] | None] = {}
         at: Scope | None = scope
         while at is not None:
             for alias, (node, source) in _sources(at).items():
-                found.setdefault(alias.lower(), self._of_source(node, source))
+                columns_by_alias.setdefault(alias.lower(), self._of_source(node, source))
             sees_around = at.scope_type in (ScopeType.SUBQUERY, ScopeType.UDTF, ScopeType.SET_OPERATION)
             at = at.parent if sees_around or at.expression.find_ancestor(exp.Lateral) else None
-        known = {alias: columns for alias, columns in found.items() if columns is not None}
-        return known if len(known) == len(found) else None
+        known = {alias: columns for alias, columns in columns_by_alias.items() if columns is not None}
+        return known if len(known) == len(columns_by_alias) else None
 
     def _of_source(self, node: exp.Expr, source: exp.Expr | Scope) -> list[str] | None:
         if node.args.get("pivots"):
@@ -105,14 +105,14 @@ class _Columns:
             return None
         names: list[str] = []
         for item in expression.expressions:
-            found = self._of_item(item, scope)
-            if found is None:
+            columns = self._of_item(item, scope)
+            if columns is None:
                 return None
-            names.extend(found)
+            names.extend(columns)
         return names or None
 
     def _of_item(self, item: exp.Expr, scope: Scope) -> list[str] | None:
-        """Return the names that one entry of a SELECT list stands for. How Spark names what has no name is not for us to know."""
+        """Return the column names of one SELECT entry, or None if not known: Spark chooses the name of an unnamed expression."""
         if isinstance(item, exp.Alias):
             return [item.alias.lower()]
         if isinstance(item, exp.Column) and not isinstance(item.this, exp.Star):
@@ -127,23 +127,23 @@ class _Columns:
         names: list[str] = []
         for alias, (node, source) in _sources(scope).items():
             if wanted in (None, alias.lower()):
-                found = self._of_source(node, source)
-                if found is None:
+                columns = self._of_source(node, source)
+                if columns is None:
                     return None
-                names.extend(found)
+                names.extend(columns)
         return names or None
 
 
 def _sources(scope: Scope) -> dict[str, tuple[exp.Expr, exp.Expr | Scope]]:
-    """Return by alias what stands in FROM and JOIN; the right side of a semi join counts, since its condition may name it."""
+    """Return what FROM and JOIN read, by alias. The right side of a semi join counts, as its condition may use it."""
     if not isinstance(scope.expression, exp.Select):
         return {name: (_node(source), source) for name, source in scope.sources.items()}
-    found: dict[str, tuple[exp.Expr, exp.Expr | Scope]] = dict(scope.selected_sources)
+    sources: dict[str, tuple[exp.Expr, exp.Expr | Scope]] = dict(scope.selected_sources)
     for join in scope.expression.args.get("joins") or ():
         alias = join.alias_or_name
-        if alias and alias not in found and alias in scope.sources:
-            found[alias] = (join.this, scope.sources[alias])
-    return found
+        if alias and alias not in sources and alias in scope.sources:
+            sources[alias] = (join.this, scope.sources[alias])
+    return sources
 
 
 def _node(source: exp.Expr | Scope) -> exp.Expr:
@@ -158,20 +158,20 @@ def _alias_columns(node: exp.Expr | None) -> list[str]:
 
 
 def _aliases(scope: Scope) -> set[str]:
-    """Return the names that SELECT lists give, here and around: later entries, GROUP BY, HAVING and ORDER BY may use them."""
+    """Return the aliases of this SELECT and the enclosing ones: later entries, GROUP BY, HAVING and ORDER BY may use them."""
     names: set[str] = set()
     at: Scope | None = scope
     while at is not None:
         if isinstance(at.expression, exp.Query):
-            names |= {alias.lower() for item in at.expression.selects for alias in _given(item)}
+            names |= {alias.lower() for item in at.expression.selects for alias in _aliases_of(item)}
         at = at.parent
     return names
 
 
-def _given(item: exp.Expr) -> list[str]:
+def _aliases_of(item: exp.Expr) -> list[str]:
     if isinstance(item, exp.Aliases):
         return [name.name for name in item.aliases]
-    # t.a is called a; what stands there without an alias and a table names nothing but itself.
+    # t.a is named a. An entry without alias and table adds no name.
     return [item.alias_or_name] if isinstance(item, exp.Alias) or (isinstance(item, exp.Column) and item.table) else []
 
 
@@ -184,7 +184,7 @@ def _unknown(column: exp.Column, visible: Mapping[str, list[str]], names: set[st
         return f"unknown column {name!r}.{did_you_mean(name, names)}"
     table, name = parts[0], parts[1]
     if table in names | named_here:
-        return None  # a field of a struct, and which fields that has is not known
+        return None  # a field of a struct, whose fields are not known
     if table not in visible:
         return f"unknown table or alias {table!r} in {column.sql(dialect='spark')}.{did_you_mean(table, visible)}"
     if isinstance(column.this, exp.Star) or name in visible[table]:

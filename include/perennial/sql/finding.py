@@ -1,11 +1,11 @@
-"""What looking into SQL may find."""
+"""Findings of the SQL check."""
 
 from __future__ import annotations
 
 
 class Problem(Exception):
-    """Spark would certainly refuse it, or Perennial does."""
+    """SQL that Spark or Perennial certainly refuses."""
 
 
 class Doubt(Exception):
-    """It could not be looked into: it may well be right."""
+    """SQL that could not be checked. It may be correct."""

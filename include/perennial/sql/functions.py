@@ -1,4 +1,4 @@
-"""The functions that a query calls: none whose result is another each time, and none that runs code."""
+"""The functions that a query calls: refuse those with results that vary between calls, and those that run code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from perennial.sql.tables import line_of
 
 
 def function_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
-    """Yield line and text of every call that is refused."""
+    """Yield line and text of each refused call."""
     for call in tree.find_all(exp.Func):
         names = [call.name] if isinstance(call, exp.Anonymous) else [name.lower() for name in call.sql_names()]
         given = len(call.expressions) + sum(isinstance(call.args.get(part), exp.Expr) for part in ("this", "expression"))

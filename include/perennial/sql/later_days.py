@@ -1,4 +1,4 @@
-"""Reads of later days: what a query asks for beyond the last date that it may see is never there."""
+"""Reads of later days: conditions on days after the last date that a query may see, which never have data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Sees:
     The last date of the sources that a file sees, as days after `date` of the view `dates`.
 
     :param midnight: days from `date` to `as_of` of that view
-    :param says: what to tell a query that asks for more
+    :param says: text of the problem for a query that asks for more
     """
 
     sources: tuple[str, ...]
@@ -31,33 +31,33 @@ class Sees:
 
 
 def features_see(sources: tuple[str, ...], known_after_days: int) -> Sees:
-    """Return what features.sql sees; a label in it may want to see more."""
-    later = ". A label that rests on later days: set label.known_after_days and select it in labels.sql"
+    """Return the limit of features.sql. If it selects the label, the text says how to read later days."""
+    later = ". For a label that depends on later days, set label.known_after_days and select it in labels.sql"
     return Sees(sources, 0, 0, f"features.sql sees nothing after the date of a row{'' if known_after_days else later}")
 
 
 def labels_see(sources: tuple[str, ...], known_after_days: int) -> Sees:
-    """Return what labels.sql sees."""
+    """Return the limit of labels.sql."""
     says = (
-        f"labels.sql sees as many days after a date as label.known_after_days says, {known_after_days}. Raise that, or bound the reads by "
-        "`date < as_of` of the view dates"
+        f"labels.sql sees label.known_after_days = {known_after_days} days after a date. Raise that value, or limit the reads "
+        "with `date < as_of` of the view dates"
     )
     return Sees(sources, known_after_days, known_after_days + 1, says)
 
 
 def lookups_see(sources: tuple[str, ...]) -> Sees:
-    """Return what a lookup sees."""
-    return Sees(sources, 0, 1, "a lookup sees nothing of as_of or later")
+    """Return the limit of a lookup."""
+    return Sees(sources, 0, 1, "a lookup sees no data of as_of or later")
 
 
 def analyses_see(sources: tuple[str, ...]) -> Sees:
-    """Return what an analysis sees."""
+    """Return the limit of an analysis."""
     return Sees(sources, 0, 1, "an analysis sees nothing after its date")
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A date: that of a row of a table (by alias), and days after it."""
+    """A date as the date of a row of a table (by alias), plus a number of days."""
 
     alias: str
     days: int
@@ -65,7 +65,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """`left` compared with `right`, both of them dates; `node` is what the query says."""
+    """A comparison of the dates `left` and `right`; `node` is the expression in the query."""
 
     node: exp.Expr
     kind: type[exp.Expr]
@@ -75,17 +75,21 @@ class _Comparison:
 
 def later_day_problems(tree: exp.Expr, sees: Sees) -> Iterator[tuple[int, str]]:
     """
-    Yield line and text of every condition that asks for days of a source after the last one in sight.
+    Yield line and text of each condition that asks for days of a source after the last visible date.
 
-    Only what a join or WHERE demands is looked at, and only dates that are tied to the view `dates` for sure.
+    Only conditions that a join or WHERE requires are checked, and only dates that certainly depend on the view `dates`.
     """
     tables = _tables(tree, sees.sources)
     comparisons = list(_comparisons(tree, tables, sees.midnight))
     known = _days_after(comparisons, tables)
     bounded = set()
-    found = []
-    for one in comparisons:
-        for left, right, kind in ((one.left, one.right, one.kind), (one.right, one.left, _MIRRORED.get(one.kind, one.kind))):
+    late = []
+    for comparison in comparisons:
+        mirrored = _MIRRORED.get(comparison.kind, comparison.kind)
+        for left, right, kind in (
+            (comparison.left, comparison.right, comparison.kind),
+            (comparison.right, comparison.left, mirrored),
+        ):
             if tables[left.alias] == DATES or right.alias not in known:
                 continue
             days = known[right.alias] + right.days - left.days
@@ -98,14 +102,14 @@ def later_day_problems(tree: exp.Expr, sees: Sees) -> Iterator[tuple[int, str]]:
             else:
                 is_later = days > sees.last
             if is_later:
-                found.append((left.alias, kind, one.node))
-    for alias, kind, node in found:
+                late.append((left.alias, kind, comparison.node))
+    for alias, kind, node in late:
         if not (kind in (exp.LT, exp.LTE) and alias in bounded):
             yield line_of(node), f"{node.sql(dialect='spark')}: it asks for later days; {sees.says}"
 
 
 def _tables(tree: exp.Expr, sources: Collection[str]) -> dict[str, str]:
-    """Return table by alias, of the sources and the view `dates`; an alias that stands for several is left out."""
+    """Return {alias: table} of the sources and the view `dates`, without aliases that are used more than once."""
     parts = {part.alias.lower() for part in tree.find_all(exp.CTE)}
     named = [(table.alias_or_name.lower(), table.name.lower()) for table in tree.find_all(exp.Table)]
     times = Counter(alias for alias, _ in named)
@@ -129,7 +133,7 @@ def _comparisons(tree: exp.Expr, tables: dict[str, str], midnight: int) -> Itera
 
 
 def _is_demanded(node: exp.Expr) -> bool:
-    """Tell whether a row that does not satisfy a condition is left out: it is a part of a join's or WHERE's AND."""
+    """Return whether a row must satisfy a condition: it is part of the AND of a join or WHERE."""
     around = node.parent
     while isinstance(around, exp.And | exp.Paren):
         around = around.parent
@@ -137,7 +141,7 @@ def _is_demanded(node: exp.Expr) -> bool:
 
 
 def _place(node: exp.Expr, tables: dict[str, str], midnight: int) -> _Place | None:
-    """Return the date that an expression is for sure."""
+    """Return the date that an expression certainly has, or None."""
     if isinstance(node, exp.Paren | exp.Cast | exp.TryCast | exp.TsOrDsToDate):
         return _place(node.this, tables, midnight)
     if isinstance(node, exp.Column):
@@ -154,7 +158,7 @@ def _place(node: exp.Expr, tables: dict[str, str], midnight: int) -> _Place | No
 
 
 def _days(node: exp.Expr | None, unit: exp.Expr | None) -> int | None:
-    """Return a number of days that stands in a query as such."""
+    """Return a constant number of days, or None if the expression is not constant."""
     if unit is not None and unit.name.upper() not in ("DAY", "DAYS"):
         return None
     if isinstance(node, exp.Interval):
@@ -162,19 +166,19 @@ def _days(node: exp.Expr | None, unit: exp.Expr | None) -> int | None:
     if isinstance(node, exp.Neg):
         days = _days(node.this, None)
         return None if days is None else -days
-    if isinstance(node, exp.Mul):  # how the parser writes DATE_SUB
+    if isinstance(node, exp.Mul):  # the parser's form of DATE_SUB
         factors = _days(node.this, None), _days(node.expression, None)
         return None if factors[0] is None or factors[1] is None else factors[0] * factors[1]
     return int(node.name) if isinstance(node, exp.Literal) and node.name.isdigit() else None
 
 
 def _days_after(comparisons: list[_Comparison], tables: dict[str, str]) -> dict[str, int]:
-    """Return by alias how many days after `date` of the view `dates` a table's rows are, for those of exactly one date."""
+    """Return {alias: days after `date` of the view `dates`} for tables whose rows are tied to exactly one date."""
     known = {alias: 0 for alias, table in tables.items() if table == DATES}
-    ties = [one for one in comparisons if one.kind in _EQUAL]
+    ties = [comparison for comparison in comparisons if comparison.kind in _EQUAL]
     for _ in ties:
-        for one in ties:
-            for left, right in ((one.left, one.right), (one.right, one.left)):
+        for tie in ties:
+            for left, right in ((tie.left, tie.right), (tie.right, tie.left)):
                 if right.alias in known:
                     known.setdefault(left.alias, known[right.alias] + right.days - left.days)
     return known

@@ -1,4 +1,4 @@
-"""What a lookup may read: the days before a midnight, and nothing of the day that begins."""
+"""The days that a lookup may read: those before a midnight, without the day that begins then."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from perennial.sql.tables import line_of
 
 DATES, DAY, MIDNIGHT = "dates", "date", "as_of"
 _UP_TO = (exp.LTE, exp.EQ, exp.NullSafeEQ)
-"""`date` on the left and `as_of` on the right, these let the day itself in."""
+"""With `date` on the left and `as_of` on the right, these operators include the day itself."""
 
 
 def own_day_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
     """
-    Yield line and text of every comparison of a source's date with `as_of` that lets rows of that very day in.
+    Yield line and text of each comparison of a source's date with `as_of` that includes rows of that day.
 
-    A run of one date does not show it, since there is nothing yet of the day; a chunk of many would, and its models would know the
-    future. A query that compares strictly as well is let pass.
+    A run of a single date does not reveal the mistake, because the day has no data yet. In a batch of dates it has, and the
+    models would know the future. A query that also compares strictly passes.
     """
     views = {table.alias_or_name.lower() for table in tree.find_all(exp.Table) if table.name.lower() == DATES}
-    found = []
+    problems = []
     kind: type[exp.Expr]
     for node in tree.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NullSafeEQ, exp.Between):
         if isinstance(node, exp.Between):
@@ -37,8 +37,10 @@ def own_day_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
         if kind is exp.LT:
             return
         if kind in _UP_TO:
-            found.append((line_of(node), f"{node.sql()}: rows of the day that begins at {MIDNIGHT} get in. Compare with <"))
-    yield from found
+            problems.append(
+                (line_of(node), f"{node.sql()}: it includes rows of the day that begins at {MIDNIGHT}. Compare with <")
+            )
+    yield from problems
 
 
 def _is_day(node: exp.Expr | None, views: set[str]) -> bool:

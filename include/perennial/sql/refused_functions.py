@@ -1,14 +1,14 @@
-"""What a pipeline's SQL may not call or yield: a result must follow from the rows alone, and a query reaches nothing but rows."""
+"""Calls and outputs that a pipeline's SQL may not have: a result must depend on the rows alone, and a query only reads rows."""
 
 from __future__ import annotations
 
 import re
 
 _TIME = "its result depends on the time; take dates from the view dates"
-_CHANCE = "its result is another each time; derive what you need from the rows, for example with hash()"
+_CHANCE = "its result differs each time; derive the value from the rows, for example with hash()"
 _PLACE = "its result depends on how Spark reads the rows"
-_WHO = "its result depends on who runs it and where"
-_OUT = "it runs code outside of the query"
+_WHO = "its result depends on the user and the place of the run"
+_OUT = "it runs code outside the query"
 
 REFUSED = {
     **dict.fromkeys(("current_date", "curdate", "current_timestamp", "now", "localtimestamp", "current_time"), _TIME),
@@ -40,10 +40,10 @@ REFUSED = {
     **dict.fromkeys(("reflect", "java_method", "try_reflect"), _OUT),
     **dict.fromkeys(("from_xml", "schema_of_xml"), "its options open files"),
 }
-"""Function by name, and why it is refused."""
+"""Refused functions by name, with the reason."""
 
 WITHOUT_ARGUMENTS = {"unix_timestamp": _TIME}
-"""Refused when called without arguments."""
+"""Functions that are refused when called without arguments."""
 
 WITHOUT_PARENTHESES = frozenset(
     (
@@ -57,10 +57,10 @@ WITHOUT_PARENTHESES = frozenset(
         "current_database",
     )
 )
-"""Those that SQL takes without parentheses, unless a column has the name."""
+"""Refused functions that SQL calls without parentheses, unless a column has that name."""
 
 TRANSFORM = "TRANSFORM … USING: it runs a program"
-IDENTIFIER = "IDENTIFIER(…): what it names is known only when it runs; write the name"
+IDENTIFIER = "IDENTIFIER(…): its name is known only when the query runs; write the name itself"
 
 SAMPLE = f"TABLESAMPLE: {_CHANCE}"
 
@@ -68,38 +68,39 @@ _WORDS = frozenset((*REFUSED, *WITHOUT_ARGUMENTS, "using", "identifier", "tables
 _MOMENT = re.compile(r"""(?<=['"])\s*(now|today|tomorrow|yesterday)(\s+[^'"]*)?(?=['"])""", re.IGNORECASE)
 
 _ESCAPED = re.compile(r"""\b(date|timestamp\w*)\s*r?(?:'[^'\\]*\\|"[^"\\]*\\)""", re.IGNORECASE)
-"""Spark reads such a literal while it parses, so that nobody sees what its escapes have become."""
+"""Spark converts such a literal while it parses, so no check sees the text behind its escapes."""
 
 
 def refused_texts(query: str) -> list[str]:
     """
-    Return what a query's text may not hold, and why.
+    Return the forbidden parts of a query's text, with the reasons.
 
-    `${…}` is replaced by Spark before it reads the query, so that nobody could say what is run. Of the four words Spark makes the
-    present moment wherever it takes a text for a date: in DATE 'today', in a cast, in to_date(…), in a comparison.
+    Spark replaces `${…}` before it parses the query, so a check would not see the query that runs. It turns the words now, today,
+    tomorrow and yesterday into the present moment where a text becomes a date: in DATE 'today', a cast, to_date(…), a comparison.
     """
-    found = ["${…}: Spark would put a setting of the job in its place; write what you mean"] if "${" in query else []
+    problems = ["${…}: Spark would replace it by a setting of the job; write the value itself"] if "${" in query else []
     if _ESCAPED.search(query):
-        found.append(r"a backslash in a DATE or TIMESTAMP literal: write its characters")
+        problems.append(r"a backslash in a DATE or TIMESTAMP literal: write the characters themselves")
     words = dict.fromkeys(match.group(0).strip() for match in _MOMENT.finditer(query))
-    return [*found, *(f"the text {word!r}: as a date it is the present moment; take dates from the view dates" for word in words)]
+    moments = (f"the text {word!r}: as a date it is the present moment; take dates from the view dates" for word in words)
+    return [*problems, *moments]
 
 
 def may_call_refused(query: str) -> bool:
-    """Return whether a query's text has a word without which it calls nothing that is refused: if not, none need be looked for."""
+    """Cheap pre-check: return False if no refused name occurs in the text, so that its plan need not be walked."""
     return not _WORDS.isdisjoint(re.findall(r"\w+", plain(query)))
 
 
 def why_refused(name: str, arguments: int) -> str | None:
-    """Return why a function may not be called, or None."""
+    """Return the reason why a function is refused, or None if it is allowed."""
     return REFUSED.get(plain(name)) or (WITHOUT_ARGUMENTS.get(plain(name)) if arguments == 0 else None)
 
 
 def untyped_null(column: str) -> str:
-    """Say that a column is NULL without a type, which no table can hold."""
+    """Return the problem text for a column that is NULL without a type, which no table can hold."""
     return f"column {column!r} is NULL and has no type: give it one, for example CAST(NULL AS STRING)"
 
 
 def plain(name: str) -> str:
-    """Return a name as Spark compares it: in capitals, where some letters beyond ASCII are those of ASCII."""
+    """Normalize a name as Spark compares it: via upper case, which maps some letters beyond ASCII to ASCII."""
     return name.upper().lower()

@@ -1,8 +1,8 @@
 """
-SQL reduced to what it says: its tokens, comments and layout left out. The rules are those of Spark's lexer.
+SQL reduced to its tokens, without comments and layout. The rules are those of Spark's lexer.
 
-Two texts with the same tokens mean the same. Where that is in doubt (a `$`, a comment or a text without an end) a text is kept as it is,
-so the worst that can happen is that a change of layout counts.
+Two texts with the same tokens have the same meaning. If that is uncertain (a `$`, or a comment or string without an end), the
+whole text counts, so at worst a change of layout counts as a change.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from perennial.store.objects import canonical_json, sha256
 _TOKEN = re.compile(
     r"""
       (?P<space>[ \t\r\n]+)
-    | (?P<comment>--(?:\\\n|[^\r\n])*)                              # a backslash at its end takes in the next line
-    | (?P<block>/\*(?!\+))                                          # ends where its own */ is; /*+ begins a hint
+    | (?P<comment>--(?:\\\n|[^\r\n])*)                              # a backslash at its end continues it on the next line
+    | (?P<block>/\*(?!\+))                                          # ends at its matching */; /*+ begins a hint
     | (?P<token>
         [rR]'[^']*' | [rR]"[^"]*"                                   # raw: a backslash is a backslash
       | '(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`]|``)*`
-      | \w+://[\w/\-.?=&\#%]+                                       # an address: the -- in it is no comment
+      | \w+://[\w/\-.?=&\#%]+                                       # an address: a -- in it is not a comment
       | (?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\w*                 # a number; `1e-5` is one, `1e - 5` is not
       | \w+
       | /\*\+ | \*/ | <=> | <> | != | <= | >= | !< | !> | == | \|\| | \|> | -> | => | :: | << | >>> | >>
@@ -34,13 +34,13 @@ _BLOCK = re.compile(r"/\*(?!\+)|\*/")
 
 @lru_cache(maxsize=256)
 def sql_digest(text: str) -> str:
-    """Return a digest of what a query says, which comments and layout do not change."""
+    """Return a digest of a query's tokens; comments and layout do not change it."""
     return sha256(canonical_json(tokens(text)))
 
 
 def tokens(text: str) -> list[str]:
-    """Return the tokens of a query; the text itself, as the only one, where it cannot be taken apart without a doubt."""
-    found, place = [], 0
+    """Return the tokens of a query, or the whole text as one token if it cannot be split with certainty."""
+    parts, place = [], 0
     while place < len(text):
         match = _TOKEN.match(text, place)
         if match is None:
@@ -49,15 +49,15 @@ def tokens(text: str) -> list[str]:
         if match.lastgroup == "block":
             end = _end_of_block(text, match.end())
         elif match.lastgroup == "token":
-            found.append(match["token"])
+            parts.append(match["token"])
         if end is None:
             return [text]
         place = end
-    return found
+    return parts
 
 
 def _end_of_block(text: str, place: int) -> int | None:
-    """Return where the comment ends whose first `/*` is before `place`; comments nest. None: nowhere."""
+    """Return the end of the comment that begins before `place`, or None if it has no end. Comments nest."""
     depth = 1
     while depth:
         match = _BLOCK.search(text, place)

@@ -11,11 +11,14 @@ from perennial.commands.endpoint import Endpoint, look
     ("endpoint", "text"),
     [
         (Endpoint("http://e", True, "r2"), "serves"),
-        (Endpoint("http://e", False, None), "active; no server follows it yet: make up"),
-        (Endpoint("http://e", True, "r1"), "active; its endpoint answers from r1: its log says why (var/log, or its pods')"),
+        (Endpoint("http://e", False, None), "active; no server answers: make up"),
+        (
+            Endpoint("http://e", True, "r1"),
+            "active; the endpoint answers from r1. See the log of the server (var/log, or its pods)",
+        ),
         (
             Endpoint("http://e", True, None),
-            "active; its endpoint answers from no release: its log says why (var/log, or its pods')",
+            "active; the endpoint answers from no release. See the log of the server (var/log, or its pods)",
         ),
     ],
     ids=["serves", "no server", "another release", "no release"],

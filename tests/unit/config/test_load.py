@@ -41,7 +41,7 @@ def test_text_without_the_marks_of_some_editors(tmp_path: Path) -> None:
         (lambda file: None, "no such file"),
         (lambda file: file.mkdir(), "not a file but a folder. Remove or rename it."),
         (lambda file: os.mkfifo(file), "not a file. Remove or rename it."),
-        (lambda file: file.symlink_to("gone"), "a link to 'gone', where nothing is. Mend or remove the link."),
+        (lambda file: file.symlink_to("gone"), "a link to 'gone', which does not exist. Fix or remove the link."),
         (lambda file: file.symlink_to("x.sql"), "cannot be read (Too many levels of symbolic links)"),
         (lambda file: file.write_bytes(b"ab\xe9c"), "not UTF-8: byte 0xE9 at position 2. Save it as UTF-8."),
         (lambda file: file.write_bytes(b"a\0b"), "not text: a NUL at character 1"),
@@ -97,7 +97,11 @@ def test_bad_files_are_told_together_with_a_bad_yaml(pipeline_factory) -> None:
         read_pipeline(folder / "pipeline.yaml")
 
     assert len(refused.value.problems) == 3
-    for text in ("Did you mean 'ratio'?", "features.sql: not UTF-8", "analysis/Bad name.sql: a file name is a-z"):
+    for text in (
+        "Did you mean 'ratio'?",
+        "features.sql: not UTF-8",
+        "analysis/Bad name.sql: a file name may hold at most 40 of a-z",
+    ):
         assert text in str(refused.value)
 
 

@@ -78,7 +78,7 @@ def test_cluster_values_are_taken_as_kubernetes_takes_them(pipeline_factory) -> 
 
 @pytest.mark.parametrize("name", ["default", "orders_"])
 def test_name_that_kubernetes_cannot_bear_is_refused(refusal: Callable[[str], str], name: str) -> None:
-    assert f"{name!r} names nothing on Kubernetes" in refusal(TEXT.replace("name: machine_faults", f"name: {name}"))
+    assert f"{name!r} is not a valid Kubernetes name" in refusal(TEXT.replace("name: machine_faults", f"name: {name}"))
 
 
 CASES: dict[str, tuple[str, str, list[str]]] = {
@@ -92,17 +92,17 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "wrong word": ("type: timestamp", "type: timestmp", ["Did you mean 'timestamp'?"]),
     "task": ("task: binary", "task: regression", ["task: expected 'binary', found 'regression'"]),
     "candidate": ("[mlp, logistic]", "[mlp, logistics]", ["Did you mean 'logistic'?"]),
-    "candidate twice": ("[mlp, logistic]", "[mlp, mlp]", ["training.candidates: 'mlp' stands there twice"]),
+    "candidate twice": ("[mlp, logistic]", "[mlp, mlp]", ["training.candidates: 'mlp' is listed twice"]),
     "time zone": ("time_zone: UTC", "time_zone: Mars/Olympus", ["no such time zone"]),
     "zone that counts leap seconds": ("time_zone: UTC", "time_zone: right/UTC", ["no such time zone"]),
     "part of a time zone": ("time_zone: UTC", "time_zone: America", ["no such time zone"]),
     "file for a time zone": ("time_zone: UTC", "time_zone: ../../etc/passwd", ["no such time zone"]),
     "name": ("name: machine_faults", "name: other", ["line 1: name 'other', but the folder is 'machine_faults'"]),
-    "name letters": ("name: machine_faults", "name: ../x", ["a name is 1 to 40 characters"]),
+    "name letters": ("name: machine_faults", "name: ../x", ["a name must be 1 to 40 characters"]),
     "date": (
         "start: 2026-03-01",
         "start: 2026-02-31",
-        ["line 5: start: expected a date, YYYY-MM-DD, that the calendar has, found '2026-02-31'"],
+        ["line 5: start: expected a calendar date, YYYY-MM-DD, found '2026-02-31'"],
     ),
     "end before start": ("start: 2026-03-01", "start: 2026-03-01\nend: 2026-02-01", ["end 2026-02-01 is before start"]),
     "uri without date": ("date={date}/", "today/", ["{date} exactly once"]),
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "column name": (
         "measured_at:",
         "Measured At:",
-        ["sources.readings.columns.Measured At: a column is 1 to 63 lower-case letters"],
+        ["sources.readings.columns.Measured At: a column name must be 1 to 63 lower-case letters"],
     ),
     "label in request": ("label: {column: fault", "label: {column: mode", ["the model would see the answer"]),
     "derived": ("ratio(temperature, pressure)", "ratoi(temperature, pressure)", ["Did you mean 'ratio'?"]),
@@ -123,7 +123,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "min_days beyond what the calendar holds": (
         "time_zone: UTC",
         "time_zone: UTC\ncalendar: {weekdays: [mon, wed]}",
-        ["training.min_days: min_days 5 is more than the 4 dates with data", "Lower it, or raise window_days"],
+        ["training.min_days: min_days 5 is more than the 4 dates with data", "Lower min_days, or raise window_days"],
     ),
     "no weekday": ("time_zone: UTC", "time_zone: UTC\ncalendar: {weekdays: []}", ["calendar.weekdays: expected at least 1"]),
     "several problems of the calendar": (
@@ -139,7 +139,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "doubled holiday": (
         "time_zone: UTC",
         "time_zone: UTC\ncalendar: {holidays: [2026-12-25, 2026-12-25]}",
-        ["calendar.holidays: 2026-12-25 stands there twice"],
+        ["calendar.holidays: 2026-12-25 is listed twice"],
     ),
     "calendar is called so in what is allowed": ("time_zone: UTC", "time_zone: UTC\ncalender: {}", ["Did you mean 'calendar'?"]),
     "no date with data": (
@@ -149,7 +149,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     ),
     "min_days": ("min_days: 5", "min_days: 50", ["no date could ever train"]),
     "share": ("max_quarantine_share: 0.05", "max_quarantine_share: 5", ["max_quarantine_share"]),
-    "duplicate key": ("owner: tests", "owner: tests\nowner: me", ["line 4: owner stands there twice"]),
+    "duplicate key": ("owner: tests", "owner: tests\nowner: me", ["line 4: owner is set twice"]),
     "alias": ("owner: tests", "owner: &a tests\ntags: [*a]", ["aliases (*name) are not allowed"]),
     "not YAML": ("owner: tests", "owner: [tests", ["not valid YAML: line 4, column "]),
     "python tag": (
@@ -174,9 +174,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "date of a derived input": (
         "ratio(temperature, pressure)",
         "days_to_nearest(temperature, 2026-2-1)",
-        [
-            "line 37: inputs.derived.temperature_per_pressure: expected a date, YYYY-MM-DD, that the calendar has, found '2026-2-1'"
-        ],
+        ["line 37: inputs.derived.temperature_per_pressure: expected a calendar date, YYYY-MM-DD, found '2026-2-1'"],
     ),
     "infinite deadline": (
         "deadline_hours: 6",
@@ -208,31 +206,31 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         "enum: [1]",
         ["enum: expected text as in a column of type string, found 1"],
     ),
-    "enum doubled": ("enum: [idle, normal, boost]", "enum: [idle, idle]", ["enum: 'idle' stands there twice"]),
+    "enum doubled": ("enum: [idle, normal, boost]", "enum: [idle, idle]", ["enum: 'idle' is listed twice"]),
     "enum of truth": ("enum: [idle, normal, boost]", "enum: [true]", ["enum: expected text or a whole number", "found true"]),
     "source named as a view": (
         "  readings:",
         "  dates:",
-        ["line 10: sources.dates: 'dates' is Perennial's own: the view of the dates"],
+        ["line 10: sources.dates: 'dates' is reserved by Perennial: the view of the"],
     ),
-    "source named as the drop": ("  readings:", "  drop:", ["sources.drop: 'drop' is Perennial's own"]),
-    "column of our own": ("      pressure:", "      __corrupt:", ["'__corrupt' is Perennial's own"]),
+    "source named as the drop": ("  readings:", "  drop:", ["sources.drop: 'drop' is reserved by Perennial"]),
+    "column of our own": ("      pressure:", "      __corrupt:", ["'__corrupt' is reserved by Perennial"]),
     "source key doubled": (
         "key: [reading_id]",
         "key: [reading_id, reading_id]",
-        ["line 14: sources.readings.key: 'reading_id' stands there twice"],
+        ["line 14: sources.readings.key: 'reading_id' is listed twice"],
     ),
     "row key doubled": (
         "row_key: [reading_id]",
         "row_key: [reading_id, reading_id]",
-        ["row_key: 'reading_id' stands there twice"],
+        ["row_key: 'reading_id' is listed twice"],
     ),
     "label in row key": (
         "row_key: [reading_id]",
         "row_key: [reading_id, fault]",
-        ["row_key: the label 'fault' cannot name a row"],
+        ["row_key: the label 'fault' cannot be part of the row key"],
     ),
-    "slices doubled": ("slices: [mode]", "slices: [mode, mode]", ["gate.slices: 'mode' stands there twice"]),
+    "slices doubled": ("slices: [mode]", "slices: [mode, mode]", ["gate.slices: 'mode' is listed twice"]),
     "sexagesimal": ("soak_seconds: 1", "soak_seconds: 1:30", ["deployment.soak_seconds: expected a number, found '1:30'"]),
     "yes": ("{type: boolean}", "{type: boolean, required: yes}", ["required: expected true or false, found 'yes'"]),
     "octal": ("window_days: 4", "window_days: 010", ["training.window_days: expected a whole number, found '010'"]),
@@ -261,31 +259,31 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "memory without a unit": (
         "deployment: {",
         "deployment: {memory: '512', ",
-        ["deployment.memory: expected memory with its unit", "'512'"],
+        ["deployment.memory: expected memory with a unit", "'512'"],
     ),
-    "memory in thousandths": ("deployment: {", "deployment: {memory: 250m, ", ["expected memory with its unit, such as 512Mi"]),
+    "memory in thousandths": ("deployment: {", "deployment: {memory: 250m, ", ["expected memory with a unit, such as 512Mi"]),
     "memory beyond reason": ("deployment: {", "deployment: {memory: 9999999Ti, ", ["16Mi to 16Ti"]),
     "processors in bytes": (
         "deployment: {",
         "deployment: {cpu: 512Mi, ",
-        ["deployment.cpu: expected processors, such as 2, 0.5 or 250m"],
+        ["deployment.cpu: expected a number of CPUs, such as 2, 0.5 or 250m"],
     ),
     "column that ends before it begins": (
         "mode: {type: string,",
         "mode: {since: 2026-03-05, until: 2026-03-01, type: string,",
-        ["sources.readings.columns.mode", "until 2026-03-01 is before since 2026-03-05: no drop would have to hold the column"],
+        ["sources.readings.columns.mode", "until 2026-03-01 is before since 2026-03-05: no drop would need the column"],
     ),
     "optional column that begins": (
         "mode: {type: string,",
         "mode: {since: 2026-03-05, optional: true, type: string,",
-        ["an optional column may be missing on any date; leave out since and until, or optional"],
+        ["an optional column may be missing on any date; remove since and until, or optional"],
     ),
     "key that may be missing": (
         "reading_id: {type: integer,",
         "reading_id: {since: 2026-03-05, type: integer,",
         [
             "line 14: sources.readings.key",
-            "key column 'reading_id' may be missing (since, until, optional): a key names every row",
+            "key column 'reading_id' may be missing (since, until, optional): every row needs its key",
         ],
     ),
     "reference with dates": (
@@ -298,7 +296,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "label of nodes": (
         "window_days: 4",
         "window_days: 4, resources: {node_selector: {'Not A Key!': x}, gpu_name: ../gpu}",
-        ["'Not A Key!'", "training.resources.gpu_name: expected a label's name"],
+        ["'Not A Key!'", "training.resources.gpu_name: expected a Kubernetes label name"],
     ),
     "tolerated value": (
         "window_days: 4",
@@ -310,7 +308,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "key that is a list": ("owner: tests", "? [owner]\n: tests", ["line 3: the file: a key must be plain text"]),
     "key that cannot be shown": ("owner: tests", '"ow\\u0007ner": tests', ["line 3: the file: a key must be plain text"]),
     "key of the loader": ("owner: tests", "folder: /etc", ["line 3: folder: unknown key"]),
-    "empty title": ("title: Machines about to fail", "title: ''", ["line 2: title: expected text that neither begins"]),
+    "empty title": ("title: Machines about to fail", "title: ''", ["line 2: title: expected text that is not empty"]),
     "long title": ("title: Machines about to fail", f"title: {'x' * 201}", ["title: expected at most 200 characters"]),
     "title with a bell": (
         "title: Machines about to fail",
@@ -329,8 +327,8 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         ["not valid YAML: line 2, column 12", "invalid Unicode character"],
     ),
     "tag too long": ("tags: [test]", f"tags: [test, {'x' * 101}]", ["line 7: tags: expected at most 100 characters"]),
-    "tag empty": ("tags: [test]", "tags: ['']", ["line 7: tags: expected text that neither begins"]),
-    "tag doubled": ("tags: [test]", "tags: [test, test]", ["line 7: tags: 'test' stands there twice"]),
+    "tag empty": ("tags: [test]", "tags: ['']", ["line 7: tags: expected text that is not empty"]),
+    "tag doubled": ("tags: [test]", "tags: [test, test]", ["line 7: tags: 'test' is listed twice"]),
     "tags without end": ("tags: [test]", f"tags: {list(map(str, range(30)))}", ["tags: expected at most 20 of them, found 30"]),
 }
 
@@ -363,7 +361,10 @@ def test_sql_that_belongs_to_nothing_is_refused(pipeline_factory, tmp_path: Path
     folder = pipeline_factory().folder
     (folder / "sources").mkdir()
     (folder / "sources" / "reading.sql").write_text("SELECT 1")
-    with pytest.raises(PipelineRefusedError, match=r"sources/reading\.sql belongs to nothing.*Did you mean 'readings'"):
+    with pytest.raises(
+        PipelineRefusedError,
+        match=r"sources/reading\.sql: the YAML has no source or reference 'reading'.*Did you mean 'readings'",
+    ):
         read_pipeline(folder / "pipeline.yaml")
 
 
@@ -432,7 +433,7 @@ SECOND = """  shifts:
 def test_sources_that_overlap(refusal: Callable[[str], str], uri: str) -> None:
     found = refusal(TEXT.replace("label:", SECOND.format(uri=uri) + "label:", 1).replace("task: binary", "task: x"))
 
-    assert ("sources.shifts.uri: it lies in a folder of source 'readings'" in found) == ("/date=" in uri)
+    assert ("sources.shifts.uri: it is inside a folder of source 'readings'" in found) == ("/date=" in uri)
 
 
 def test_source_around_another_is_told_once_where_it_is_inside(refusal: Callable[[str], str]) -> None:
@@ -451,7 +452,7 @@ def test_source_around_another_is_told_once_where_it_is_inside(refusal: Callable
         ("s3://landing/planes/", "expected the address of one .csv or .csv.gz object, without {date}"),
         ("s3://landing/{date}/planes.csv", "expected the address of one .csv or .csv.gz object, without {date}"),
         ("s3://landing/{dat}/planes.csv", "expected an S3 address"),
-        ("s3://landing/machine_faults/readings/date=2026-03-01/planes.csv", "it lies in a folder of source 'readings'"),
+        ("s3://landing/machine_faults/readings/date=2026-03-01/planes.csv", "it is inside a folder of source 'readings'"),
     ],
 )
 def test_reference_elsewhere(refusal: Callable[[str], str], uri: str, expected: str) -> None:
@@ -462,16 +463,16 @@ def test_reference_elsewhere(refusal: Callable[[str], str], uri: str, expected: 
 
 
 LOOKUPS = {
-    "key doubled": ("{key: [mode, mode], values: [rate]}", ["lookups.rates.key: 'mode' stands there twice"]),
-    "value doubled": ("{key: [mode], values: [rate, rate]}", ["lookups.rates.values: 'rate' stands there twice"]),
+    "key doubled": ("{key: [mode, mode], values: [rate]}", ["lookups.rates.key: 'mode' is listed twice"]),
+    "value doubled": ("{key: [mode], values: [rate, rate]}", ["lookups.rates.values: 'rate' is listed twice"]),
     "value named as a key": (
         "{key: [mode], values: [mode]}",
-        ["lookups.rates.values: value 'mode' is a key of the lookup as well"],
+        ["lookups.rates.values: value 'mode' is also a key of the lookup"],
     ),
     "value named as a request field": ("{key: [mode], values: [a]}", ["its name 'rates__a' is also a request field"]),
     "value named as a derived input": (
         "{key: [mode], values: [b]}",
-        ["inputs.derived.rates__b: 'rates__b' is also the name of a lookup's value"],
+        ["inputs.derived.rates__b: 'rates__b' is also the name of a lookup value"],
     ),
     "key that is no category": (
         "{key: [temperature], values: [c]}",
@@ -492,7 +493,9 @@ def test_lookup_that_collides(refusal: Callable[[str], str], case: str) -> None:
 
 def test_two_lookups_whose_values_share_a_name(refusal: Callable[[str], str]) -> None:
     lookups = "  lookups:\n    a: {key: [mode], values: [b__c]}\n    a__b: {key: [mode], values: [c]}\n"
-    assert "its name 'a__b__c' is also that of a value of 'a'" in refusal(TEXT.replace("  derived:", lookups + "  derived:", 1))
+    assert "its name 'a__b__c' is also the name of a value of 'a'" in refusal(
+        TEXT.replace("  derived:", lookups + "  derived:", 1)
+    )
 
 
 def test_a_wrong_value_hides_no_other_and_lines_are_in_order(refusal: Callable[[str], str]) -> None:

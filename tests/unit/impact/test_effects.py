@@ -214,7 +214,7 @@ def test_a_table_without_a_partition_is_named(
     assert ("Everything is current" in text, "No partition yet" in text, found["unmade"]) == (True, False, [])
 
     text, found = told(edited(ran, pipeline_factory, with_a_reference))
-    assert "No partition yet: clean_regions. What follows from it cannot be told before the first run." in text
+    assert "No partition yet: clean_regions. The effects on later stages are unknown until the first run." in text
     assert "Everything is current" not in text
     assert found["unmade"] == ["clean_regions"]
 
@@ -238,7 +238,7 @@ def test_a_date_that_has_landed_since_is_named(
     land_drops(s3.put, ran.pipeline, new, new)
     text, found = told(ran)
     assert f"The run of {new}" in text
-    assert f"readings: 1 date from {new} on landed and not collected yet; the results are not counted." in text
+    assert f"readings: 1 date from {new} on landed but not collected yet; the results are not counted." in text
     assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
     assert "Everything is current" not in text.partition("All 2 decided dates")[0]
     assert "Everything is current" in text.partition("All 2 decided dates")[2]

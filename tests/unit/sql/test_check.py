@@ -97,15 +97,15 @@ def test_right_query_is_let_pass(query: str) -> None:
         ("SELECT p FROM (SELECT a FROM t) AS f(r)", ["unknown column 'p'."]),
         ("SELECT transform(arr, el -> ell + 1) FROM t", ["unknown column 'ell'."]),
         ("SELECT a FROM t JOIN u ON t.id = u.idd", ["unknown column 'idd' of 'u'. Did you mean 'id'?"]),
-        ("SELECT a FROM tt", ["there is no table or view 'tt'. Did you mean 't'? There are dates, hidden, t, u"]),
-        ("SELECT a FROM t UNION SELECT a FROM x", ["there is no table or view 'x'. There are dates, hidden, t, u"]),
-        ("SELECT a FROM ice.main__p.clean_t", ["'ice.main__p.clean_t' is a full name or a path; a query sees only dates, hidden, t, u, by these names"]),
-        ("SELECT * FROM text.`/etc/passwd`", ["'text./etc/passwd' is a full name or a path; a query sees only dates, hidden, t, u, by these names"]),
-        ("SELECT a FROM t WHERE a IN (SELECT z FROM csv.`s3a://x/y`)", ["'csv.s3a://x/y' is a full name or a path; a query sees only dates, hidden, t, u, by these names"]),
-        ("SELECT a FROM `ice.db.t`", ["there is no table or view 'ice.db.t'. There are dates, hidden, t, u"]),
-        ("SELECT a FROM IDENTIFIER('t')", ["IDENTIFIER(…) as a table; name one of dates, hidden, t, u"]),
-        ("WITH x AS (SELECT a FROM x) SELECT a FROM x", ["there is no table or view 'x'. There are dates, hidden, t, u"]),
-        ("SELECT a FROM t VERSION AS OF 1", ["'t' is a view and has no other versions; take the dates that you need by a condition"]),
+        ("SELECT a FROM tt", ["unknown table or view 'tt'. Did you mean 't'? Available: dates, hidden, t, u"]),
+        ("SELECT a FROM t UNION SELECT a FROM x", ["unknown table or view 'x'. Available: dates, hidden, t, u"]),
+        ("SELECT a FROM ice.main__p.clean_t", ["'ice.main__p.clean_t' is a full name or a path; a query may read only dates, hidden, t, u, by these names"]),
+        ("SELECT * FROM text.`/etc/passwd`", ["'text./etc/passwd' is a full name or a path; a query may read only dates, hidden, t, u, by these names"]),
+        ("SELECT a FROM t WHERE a IN (SELECT z FROM csv.`s3a://x/y`)", ["'csv.s3a://x/y' is a full name or a path; a query may read only dates, hidden, t, u, by these names"]),
+        ("SELECT a FROM `ice.db.t`", ["unknown table or view 'ice.db.t'. Available: dates, hidden, t, u"]),
+        ("SELECT a FROM IDENTIFIER('t')", ["IDENTIFIER(…) as a table; write one of dates, hidden, t, u"]),
+        ("WITH x AS (SELECT a FROM x) SELECT a FROM x", ["unknown table or view 'x'. Available: dates, hidden, t, u"]),
+        ("SELECT a FROM t VERSION AS OF 1", ["'t' is a view and has no versions; select dates with a condition"]),
     ],
 )  # fmt: skip
 def test_wrong_name_is_told(query: str, expected: list[str]) -> None:
@@ -183,13 +183,13 @@ def called_in(query: str) -> list[str]:
     [
         ("", "x.sql: empty"),
         ("-- nothing yet\n", "x.sql: empty"),
-        ("SELCT a FROM t", "x.sql, line 1: a query begins with SELECT or WITH, found 'SELCT'"),
-        ("\nDROP TABLE t", "x.sql, line 2: a query begins with SELECT or WITH, found 'DROP'"),
+        ("SELCT a FROM t", "x.sql, line 1: a query must begin with SELECT or WITH, found 'SELCT'"),
+        ("\nDROP TABLE t", "x.sql, line 2: a query must begin with SELECT or WITH, found 'DROP'"),
         ("INSERT INTO t SELECT 1", "found 'INSERT'"),
-        ("WITH n AS (SELECT 1) INSERT INTO t SELECT * FROM n", "x.sql: not a query but INSERT"),
+        ("WITH n AS (SELECT 1) INSERT INTO t SELECT * FROM n", "x.sql: expected a query, found INSERT"),
         ("SELECT a FROM t;\nDROP TABLE t", "x.sql, line 1: a semicolon"),
-        ("SELECT\n(a FROM t", "x.sql, line 2: a ( that no ) closes"),
-        ("SELECT a) FROM t", "x.sql, line 1: a ) that no ( opened"),
+        ("SELECT\n(a FROM t", "x.sql, line 2: a ( without its )"),
+        ("SELECT a) FROM t", "x.sql, line 1: a ) without its ("),
     ],
 )
 def test_what_is_no_query_is_told(text: str, expected: str) -> None:
@@ -203,10 +203,10 @@ def test_what_is_no_query_is_told(text: str, expected: str) -> None:
     [
         ("SELECT a\nFROM t WHERE (a > 1) b c d", "x.sql, line 2: not understood at 'b'"),
         ("SELECT 'a", "x.sql: not understood"),
-        ("TABLE t", "x.sql: a query without SELECT is not looked into"),
+        ("TABLE t", "x.sql: a query without SELECT is not checked"),
         ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "x.sql: nested too deep"),
-        ("SELECT " + "+".join(["a"] * 20_000), "x.sql: more than 10,000 words or 100 SELECTs, too long to be looked into"),
-        (" UNION ALL ".join(["SELECT 1"] * 1_600), "too long to be looked into"),
+        ("SELECT " + "+".join(["a"] * 20_000), "x.sql: more than 10,000 words or 100 SELECTs, too long to be checked"),
+        (" UNION ALL ".join(["SELECT 1"] * 1_600), "too long to be checked"),
     ],
     ids=["syntax", "open quote", "table", "deep", "long", "unions"],
 )
@@ -264,16 +264,16 @@ def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findin
 
     assert found.doubts == []
     assert found.problems == [
-        "sources/readings.sql: column 'date' is missing in what it selects.",
+        "sources/readings.sql: column 'date' is missing in the SELECT list.",
         "features.sql, line 1: unknown column 'date' of 'r'.",
         "features.sql, line 1: unknown column 'presure' of 'r'. Did you mean 'pressure'?",
-        "features.sql: column 'pressure' is missing in what it selects. Did you mean 'presure'?",
-        "features.sql: column 'fault' is missing in what it selects.",
+        "features.sql: column 'pressure' is missing in the SELECT list. Did you mean 'presure'?",
+        "features.sql: column 'fault' is missing in the SELECT list.",
         "features.sql: column 'mode' is selected twice",
         "features.sql: column 'presure' is not declared in pipeline.yaml",
-        "lookups/rates.sql: column 'as_of' is missing in what it selects.",
+        "lookups/rates.sql: column 'as_of' is missing in the SELECT list.",
         "lookups/rates.sql: column 'more' is not declared in pipeline.yaml",
-        "analysis/faults_by_mode.sql: column 'date' is missing in what it selects.",
+        "analysis/faults_by_mode.sql: column 'date' is missing in the SELECT list.",
     ]
 
 
@@ -294,9 +294,9 @@ def test_views_are_those_of_the_stage(check: Callable[[dict[str, str]], Findings
     )
 
     assert found.problems == [
-        "sources/readings.sql, line 1: there is no table or view 'dates'. There are drop",
-        "analysis/faults_by_mode.sql, line 1: there is no table or view 'drop'. There are dates, readings",
-        "analysis/other.sql, line 1: there is no table or view 'rates'. Did you mean 'dates'? There are dates, readings",
+        "sources/readings.sql, line 1: unknown table or view 'dates'. Available: drop",
+        "analysis/faults_by_mode.sql, line 1: unknown table or view 'drop'. Available: dates, readings",
+        "analysis/other.sql, line 1: unknown table or view 'rates'. Did you mean 'dates'? Available: dates, readings",
     ]
 
 

@@ -80,7 +80,7 @@ def test_a_label_of_the_next_day_gets_the_remedy_before_anything_runs(pipeline_f
     )
     assert problems(pipeline) == (
         "features.sql, line 3: n.date = d.date + 1: it asks for later days; features.sql sees nothing after the date of a row. "
-        "A label that rests on later days: set label.known_after_days and select it in labels.sql"
+        "For a label that depends on later days, set label.known_after_days and select it in labels.sql"
     )
 
 
@@ -103,7 +103,7 @@ def test_features_that_select_a_later_label_are_refused(pipeline_factory: Callab
     features = pipeline.folder / "features.sql"
     features.write_text(features.read_text().replace("o.price\n", "o.price, o.is_gift AS is_returned\n"))
     assert problems(pipeline) == (
-        "features.sql: column 'is_returned' is the label, which is known only after its date: select it in labels.sql alone"
+        "features.sql: column 'is_returned' is the label, which is known only after its date: select it only in labels.sql"
     )
 
 
@@ -120,7 +120,7 @@ def test_labels_are_looked_into_like_other_files(pipeline_factory: Callable[...,
     found = problems(pipeline)
     assert "labels.sql, line 1: unknown column 'nr' of 'r'" in found
     assert (
-        "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; labels.sql sees as many days after a date as label.known_after_days says, 1"
+        "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; labels.sql sees label.known_after_days = 1 days after a date"
         in found
     )
-    assert "labels.sql: column 'is_returned' is missing in what it selects. Did you mean 'was_returned'?" in found
+    assert "labels.sql: column 'is_returned' is missing in the SELECT list. Did you mean 'was_returned'?" in found

@@ -38,4 +38,4 @@ def test_what_reads_the_days_before_is_let_pass(condition: str) -> None:
 def test_what_lets_the_day_itself_in_is_told(condition: str) -> None:
     ((line, said),) = own_day_problems(parse_query("x.sql", JOIN.format(condition)))
     assert line == 1
-    assert said.endswith("rows of the day that begins at as_of get in. Compare with <")
+    assert said.endswith("it includes rows of the day that begins at as_of. Compare with <")
