@@ -1,9 +1,9 @@
 """
 What does history cost? Backfills of flight_delays over 2013 by `perennial backfill`, and ten dates the naive way beside them.
 
-Each part has a stack of its own, so that nothing is found ready. `python tests/bench/history.py`, or `make bench-history`; the results are in
-var/bench/history.json. CPU seconds are those of all processes of the stack, with everything that they started, from the start
-of a backfill to its end.
+Each part has a stack of its own, so that no part finds results of another.
+Run `python tests/bench/history.py`, or `make bench-history`; the results are in var/bench/history.json.
+CPU seconds are those of all processes of the stack and of everything that they started, from the start of a backfill to its end.
 """
 
 from __future__ import annotations
@@ -119,7 +119,11 @@ def start(folder: Path, console: Console) -> dict[str, Any]:
 
 
 def tasks(folder: Path, console: Console) -> dict[str, Any]:
-    """Measure an empty task of a warm stack, a run of a date that is unchanged beside one of empty tasks, and the parse of 100 pipelines."""
+    """
+    Measure an empty task of a warm stack, a run of an unchanged date, and the parse of 100 pipelines.
+
+    The run of the unchanged date is compared with a run of empty tasks.
+    """
     with landed(folder, console, first=date(2013, 1, 1), last=WARM, program=EMPTY_STACK):
         password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
         with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
@@ -212,7 +216,11 @@ def year(folder: Path, console: Console) -> dict[str, Any]:
 
 @contextmanager
 def landed(folder: Path, console: Console, *, first: date, last: date, program: str = "") -> Iterator[Lake]:
-    """Start a stack, by a program beside this one if named, with nothing in it but the landed dates and one candidate to train."""
+    """
+    Start a stack that holds only the landed dates and one candidate to train.
+
+    :param program: file beside this one that starts the stack, instead of the stack's own command
+    """
     place = folder / "history-stack"
     shutil.rmtree(place, ignore_errors=True)
     write_pipeline(place / "pipelines" / PIPELINE)

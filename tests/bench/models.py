@@ -1,6 +1,7 @@
 """
-How good are the candidates of flight_delays? Forty-eight honest next-day dates, by the pipeline's own features, training and export.
+How good are the candidates of flight_delays? Forty-eight honest next-day dates.
 
+Features, training and export are the pipeline's own.
 Each model is trained on the days before a date and predicts that date, which it has never seen: the date is the whole holdout.
 The predictions of all dates are then judged together. `python tests/bench/models.py`, or `make bench-models`.
 """

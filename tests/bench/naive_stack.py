@@ -1,8 +1,9 @@
 """
 The embedded stack as it would be without anybody's care for speed: `python tests/bench/naive_stack.py up`, for bench-history.
 
-Airflow waits as long as it does by default, Spark cuts work into as many pieces, and its JVM has Java's own compiler, collector and
-archive. What is left of our settings favours it: the scheduler still imports what tasks use.
+Airflow waits as long as it does by default, and Spark cuts work into as many pieces as it does by default.
+Spark's JVM has Java's own compiler, collector and archive.
+The remaining settings of ours favour this stack: the scheduler still imports what tasks use.
 """
 
 from __future__ import annotations

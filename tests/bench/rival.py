@@ -97,5 +97,8 @@ class Rival:
                 "outputs": [{"name": "predict_proba"}],
             }
         ).encode()
-        head = f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nhost: bench\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
         return head.encode() + body

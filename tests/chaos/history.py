@@ -1,12 +1,16 @@
 """
 Does a backfill come out exactly, whatever is killed meanwhile? Some dates, three runs at a time, against a clean serial run.
 
-`python tests/chaos/history.py --seeds 20`, or `make chaos-history SEEDS=20`: twenty kills, each drawn by its own seed. RANDOM=100 draws a
-hundred seeds at random and prints them; ONLY="7 12" repeats those of two. Both backfills have a stack of their own; afterwards every
-partition's digest, the rows as they are read, the weights and the decisions must be the same. A service that was killed is started again
-by `stack up`, as its supervisor would. When the backfill ends before the last kill, all its dates are computed again.
+`python tests/chaos/history.py --seeds 20`, or `make chaos-history SEEDS=20`: twenty kills, each drawn by its own seed.
+RANDOM=100 draws a hundred seeds at random and prints them; ONLY="7 12" repeats the kills of two seeds.
 
-The trial also fails when a run makes no progress for a minute, or when a killed scheduler leaves a process or a session in PostgreSQL.
+Each of the two backfills has a stack of its own.
+Afterwards every partition's digest, the rows as they are read, the weights and the decisions must be the same.
+A service that was killed is started again by `stack up`, as its supervisor would.
+When the backfill ends before the last kill, all its dates are computed again.
+
+The trial also fails when a run makes no progress for a minute,
+or when a killed scheduler leaves a process or a session in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -93,7 +97,11 @@ def main() -> int:
 
 
 def under_kills(config: StackConfig, seeds: list[int], last: date) -> tuple[str, Killer, float]:
-    """Backfill until the last kill is done and everything has come out; return the problem, if any, and the longest still time."""
+    """
+    Backfill until the last kill is done and everything has come out.
+
+    Return the problem, if any, the killer, and the longest time without progress.
+    """
     killer = Killer(config, seeds, say)
     stalls: list[str] = []
     watchdog = Watchdog(config, is_paused=killer.mends.is_set, on_stall=stalls.append)

@@ -81,7 +81,11 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def stack(pipelines: Path) -> Iterator[AirflowClient]:
-    """Start the containers under a project name of their own, with a fresh volume, and log in to Airflow; print sizes and seconds."""
+    """
+    Start the containers under a project name of their own, with a fresh volume, and log in to Airflow.
+
+    Print the sizes of the images, and the seconds that start and stop take.
+    """
     sizes = subprocess.run(
         ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -114,7 +118,10 @@ def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowC
 
 @pytest.mark.parametrize("part", ["server", "spark-worker"])
 def test_what_users_or_queries_reach_sees_the_stores_keys_alone(stack: AirflowClient, part: str) -> None:
-    look = "import os; print([os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at])"
+    look = (
+        "import os; "
+        "print([os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at])"
+    )
     assert compose("exec", "-T", part, "python", "-c", look).strip() == "['/var/lib/perennial-keys/aws_credentials']"
 
 

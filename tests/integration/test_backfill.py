@@ -1,8 +1,9 @@
 """
 History: a backfill through Airflow trains and judges past dates exactly, and releases the newest alone.
 
-All tests share one history. What changes its decisions is done by a fixture of the module, and each of these takes the one before
-it: `first`, `forced`, `rejected`, `corrected`. The tests of these only assert. Every other test leaves the history as it found it.
+All tests share one history. Fixtures of the module change its decisions, and each takes the one before it:
+`first`, `forced`, `rejected`, `corrected`.
+The tests of these fixtures only assert. Every other test leaves the history as it found it.
 """
 
 from __future__ import annotations

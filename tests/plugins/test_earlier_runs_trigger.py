@@ -1,4 +1,8 @@
-"""The trigger of a backfill's runs that wait for earlier ones. Airflow's answer is a stand-in: the real one needs the triggerer around it."""
+"""
+The trigger of a backfill's runs that wait for earlier ones.
+
+Airflow's answer is a stand-in: the real one needs the triggerer around it.
+"""
 
 from __future__ import annotations
 

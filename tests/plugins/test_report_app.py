@@ -1,4 +1,8 @@
-"""The page beside a run: where the pipeline stands now, above the newest report; escaped, sandboxed, and for those who may see the DAG."""
+"""
+The page beside a run: the pipeline's current state, above the newest report.
+
+It is escaped and sandboxed, and only users who may see the DAG get it.
+"""
 
 from __future__ import annotations
 

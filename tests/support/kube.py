@@ -27,7 +27,11 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
 
 
 def install(credentials: Path) -> None:
-    """Install what the documentation tells an administrator to: namespaces, roles, and the Secret with the storage credentials."""
+    """
+    Install namespaces, roles, and the Secret with the storage credentials.
+
+    The documentation tells an administrator to do the same.
+    """
     kubectl("apply", "-k", str(REPO / "include/deploy"))
     for namespace in NAMESPACES:
         secret = kubectl(

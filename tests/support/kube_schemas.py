@@ -1,7 +1,8 @@
 """
 The schemas of a cluster's own kinds, as kubeconform reads them.
 
-Made from what the API server publishes (`kubectl get --raw /openapi/v2`), so nothing has to be fetched and the version is the cluster's.
+They are built from the API server's own description (`kubectl get --raw /openapi/v2`).
+So nothing has to be fetched, and the version is the cluster's.
 """
 
 from __future__ import annotations

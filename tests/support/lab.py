@@ -100,7 +100,11 @@ class Lab:
         self.lake.tables.states[name] = TableState(name, written.metadata_location, snapshot.snapshot_id, partitions)  # type: ignore[attr-defined]
 
     def correct(self, day: date) -> None:
-        """Let the features of a date have another digest, as after a corrected drop: every training that reads them is another one."""
+        """
+        Give the features of a date another digest, as after a corrected drop.
+
+        Every training that reads them then has another key.
+        """
         state = self.lake.tables.state("features")
         known = state.partitions[day.isoformat()]
         corrected = replace(known, digest=sha256(known.digest.encode()))
@@ -116,9 +120,10 @@ class Lab:
         **manifest: Any,
     ) -> str:
         """
-        Store what a training of `day` leaves: a model whose graph weighs the temperature so, with its predictions. Return its version.
+        Store the result of a training of `day`, and return its version.
 
-        It is stored once, as by a training. For another one of the same date `correct` what it reads.
+        The result is a model whose graph gives the temperature this weight, with its predictions.
+        It is stored once, as by a training. To get another one for the same date, `correct` what it reads.
         """
         plan, split = plan_training(self.lake, day, candidate), split_of(self.lake, day)
         assert plan.manifest_uri is not None, plan.skipped

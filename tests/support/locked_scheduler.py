@@ -100,7 +100,10 @@ def left_after(config: StackConfig, killed: Killed, seconds: float = ENDED_SECON
             if not forks and not backends:
                 return ""
             if time.monotonic() > deadline:
-                return f"{seconds:.0f} s after the kill: processes {', '.join(forks) or 'none'}, backends {', '.join(backends) or 'none'}"
+                return (
+                    f"{seconds:.0f} s after the kill: processes {', '.join(forks) or 'none'}, "
+                    f"backends {', '.join(backends) or 'none'}"
+                )
             time.sleep(0.05)
 
 

@@ -1,4 +1,8 @@
-"""Drops of the pipeline returned_orders: orders of a date, and which orders came back on it, up to four days after they were made."""
+"""
+Drops of the pipeline returned_orders: the orders of a date, and the orders that came back on it.
+
+An order comes back up to four days after its date.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
 A stand-in for one namespace of a cluster: its API in memory, its pods as the test says.
 
-It keeps names unique, gives UIDs and deletes exactly the one that is meant, as an API server does. Whether a real one does so, and
-what a kubelet makes of our pods, is for tests/kubernetes.
+It keeps names unique, gives UIDs, and deletes exactly the object that is meant, as an API server does.
+tests/kubernetes checks that a real API server does so, and what a kubelet makes of our pods.
 """
 
 from __future__ import annotations

@@ -71,7 +71,11 @@ class Server:
 
 @dataclass
 class ScriptedRuntime:
-    """The seam `Runtime`, with knobs: versions that are refused, ignored, wrong or slow, and a machine that kills or is missing."""
+    """
+    The seam `Runtime`, with knobs.
+
+    Versions can be refused, ignored, wrong or slow. The staged server can be killed; the model server can be missing.
+    """
 
     lake: Lake
     refuses: set[str] = field(default_factory=set)

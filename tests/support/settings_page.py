@@ -42,7 +42,9 @@ OTHERS = {
     "PERENNIAL_AIRFLOW_PORT": "Port of Airflow with containers, 8080 when it is not set; read by `docker-compose.yaml`.",
     "PERENNIAL_IVY_SETTINGS": "Ivy settings file that names a mirror for Spark's jars; read by `make setup`.",
     "PERENNIAL_KUBECONFIG": "File of the cluster that containers mount; read by `docker-compose.yaml`.",
-    "PERENNIAL_PIPELINE": "Pipeline of the model server with containers, `flight_delays` when it is not set; read by `docker-compose.yaml`.",
+    "PERENNIAL_PIPELINE": (
+        "Pipeline of the model server with containers, `flight_delays` when it is not set; read by `docker-compose.yaml`."
+    ),
     "PERENNIAL_SERVICE": "Set by the stack on each of its processes, to find them again.",
     "PERENNIAL_SPARK_HOME": "Set by `make up` for your own shells: the folder of Spark.",
     "PERENNIAL_SPARK_PYTHON": "Set by `make up` for your own shells: the Python of Spark's environment.",

@@ -1,4 +1,8 @@
-"""One Spark, and a Hive metastore, for many jobs of a test: a JVM's start costs more than they do. `perennial` submits to it as to any spark-submit."""
+"""
+One Spark, and a Hive metastore, for many jobs of a test: a JVM's start costs more than they do.
+
+`perennial` submits to it as to any spark-submit.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,8 @@ def start_metastore(port, folder):
     """Serve a Hive metastore as it comes, with all its defaults, from this very JVM: its tables are in memory."""
     jvm = spark.sparkContext._jvm
     conf = jvm.org.apache.hadoop.hive.conf.HiveConf(
-        spark.sparkContext._jsc.hadoopConfiguration(), jvm.java.lang.Class.forName("org.apache.hadoop.hive.metastore.HiveMetaStore")
+        spark.sparkContext._jsc.hadoopConfiguration(),
+        jvm.java.lang.Class.forName("org.apache.hadoop.hive.metastore.HiveMetaStore"),
     )
     for name, value in {
         "hive.metastore.uris": "",
@@ -50,7 +55,9 @@ def start_metastore(port, folder):
     }.items():
         conf.set(name, value)
     hive = jvm.org.apache.hadoop.hive.metastore
-    handler = getattr(hive.HiveMetaStore, "newRetryingHMSHandler")(hive.__getattr__("HiveMetaStore$HMSHandler")("test", conf, False), conf)
+    handler = getattr(hive.HiveMetaStore, "newRetryingHMSHandler")(
+        hive.__getattr__("HiveMetaStore$HMSHandler")("test", conf, False), conf
+    )
     thrift = jvm.org.apache.thrift
     options = thrift.server.__getattr__("TThreadPoolServer$Args")(
         thrift.transport.TServerSocket(jvm.java.net.InetSocketAddress("127.0.0.1", port))

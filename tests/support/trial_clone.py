@@ -1,4 +1,8 @@
-"""Clones of this repository at other places; they share one set-up, which moves from clone to clone instead of being made again."""
+"""
+Clones of this repository at other places.
+
+They share one set-up, which moves from clone to clone, so it is not built again.
+"""
 
 from __future__ import annotations
 

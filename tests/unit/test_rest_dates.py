@@ -1,4 +1,8 @@
-"""A feed that rests at weekends and on holidays, on a real object store: no gap, no run, and nothing of what lands all the same (case 34)."""
+"""
+A feed that rests at weekends and on holidays, on a real object store (case 34).
+
+A rest date is no gap and gets no run, and nothing that lands on it is used.
+"""
 
 from __future__ import annotations
 

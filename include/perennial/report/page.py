@@ -39,7 +39,8 @@ STAGES = {"clean": "#c9c9c9", "analyse": "#8f8f8f"}
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; \
+style-src 'unsafe-inline'; img-src data: blob:">
 <title>{title}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; max-width: 1200px; margin: 2rem auto; padding: 0 1rem }}
@@ -133,9 +134,14 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
     def line(panel: int, name: str, values: Iterable[float | None], *, legend: bool = True) -> None:
         colour, dash, width = LINES.get(name) or (colour_of(name), "solid", 1)
         trace = go.Scatter(
-            x=dates, y=list(values), name=escape(name), mode="lines" if len(days) > FEW_DATES else "lines+markers", legendgroup=name, showlegend=legend,
+            x=dates,
+            y=list(values),
+            name=escape(name),
+            mode="lines" if len(days) > FEW_DATES else "lines+markers",
+            legendgroup=name,
+            showlegend=legend,
             line={"color": colour, "dash": dash, "width": width},
-        )  # fmt: skip
+        )
         figure.add_trace(trace, row=panel, col=1)
 
     def bars(panel: int, name: str, colour: str, values: Iterable[float | None]) -> None:
@@ -151,9 +157,14 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         marked = [day for day in days if day.decision == decision]
         text = ["<br>".join(escape(_shorten(reason)) for reason in (*filter(None, [day.note]), *day.reasons)) for day in marked]
         marks = go.Scatter(
-            x=[day.date for day in marked], y=[decision] * len(marked), mode="markers", name=decision, text=text, showlegend=False,
+            x=[day.date for day in marked],
+            y=[decision] * len(marked),
+            mode="markers",
+            name=decision,
+            text=text,
+            showlegend=False,
             marker={"color": colour, "size": 8, "symbol": ["x" if day.stale else "circle" for day in marked]},
-        )  # fmt: skip
+        )
         figure.add_trace(marks, row=3, col=1)
     for before, day in pairwise(days):
         if day.champion != before.champion:
@@ -163,9 +174,15 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         bars(5, source, colour, (day.quarantined.get(source) for day in days))
     drifted = [day for day in days if day.drift]
     moved = go.Scatter(
-        x=[day.date for day in drifted], y=[day.drift.median for day in drifted if day.drift], mode="lines+markers", showlegend=False,
-        name="drift", text=[f"most: {escape(day.drift.column)} {day.drift.largest:.1f}" for day in drifted if day.drift], marker={"size": 4}, line={"color": "#555", "width": 1},
-    )  # fmt: skip
+        x=[day.date for day in drifted],
+        y=[day.drift.median for day in drifted if day.drift],
+        mode="lines+markers",
+        showlegend=False,
+        name="drift",
+        text=[f"most: {escape(day.drift.column)} {day.drift.largest:.1f}" for day in drifted if day.drift],
+        marker={"size": 4},
+        line={"color": "#555", "width": 1},
+    )
     figure.add_trace(moved, row=6, col=1)
     for name in (*STAGES, *challengers):
         costs = [day.costs.get(name) for day in days]

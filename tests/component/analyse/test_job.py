@@ -21,8 +21,8 @@ from perennial.spark.tables import open_database
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 open_database(spark, "lab")
 spark.sql(
-    "SELECT DATE '2026-03-01' + CAST(id % 4 AS INT) AS date, concat('k', id % 5) AS k, CAST(id AS DOUBLE) AS x, id % 3 = 0 AS late "
-    "FROM range(200)"
+    "SELECT DATE '2026-03-01' + CAST(id % 4 AS INT) AS date, concat('k', id % 5) AS k, CAST(id AS DOUBLE) AS x, "
+    "id % 3 = 0 AS late FROM range(200)"
 ).writeTo("ice.lab.clean_visits").using("iceberg").create()
 snapshot = spark.sql("SELECT snapshot_id FROM ice.lab.clean_visits.snapshots").first()[0]
 DAYS = {day: "key" for day in ("2026-03-03", "2026-03-04")}
@@ -41,7 +41,9 @@ job = {
     "database": "lab", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},
     "lookups": [item(sql=LOOKUP % one["name"], **one) for one in lookups],
-    "features": [item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", later_label=None, lookups=lookups)],
+    "features": [
+        item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", later_label=None, lookups=lookups),
+    ],
     "labels": [],
     "analysis": [item("analysis_day", ANALYSIS), item("analysis_again", ANALYSIS)],
     "profile": [{"table": "profile", "file": "the profile", "days": DAYS, "held": {}, "sources": ["visits"]}],
@@ -70,7 +72,8 @@ from perennial.errors import RefusedError
 fails = ANALYSIS.replace("COUNT(*)", "SUM(1 / (v.x - v.x))"), ANALYSIS.replace("COUNT(*)", "CAST(MAX(v.k) AS INT)"), ANALYSIS
 job["analysis"] = [item(f"analysis_{index}", sql) for index, sql in enumerate(fails)]
 said = []
-for changes in ({}, {"analysis": [item(f"analysis_{index}", ANALYSIS.replace("v.x", "v.y").replace("*", "v.y")) for index in (3, 4)]}):
+unresolved = ANALYSIS.replace("v.x", "v.y").replace("*", "v.y")
+for changes in ({}, {"analysis": [item(f"analysis_{index}", unresolved) for index in (3, 4)]}):
     try:
         analyse(spark, AnalyseJob.from_json(job | changes))
     except RefusedError as error:
@@ -79,11 +82,16 @@ tables = [row.tableName for row in spark.sql("SHOW TABLES IN ice.lab").collect()
 LABELS = "SELECT v.date, v.x, v.late FROM visits v JOIN dates d ON v.date = d.date"
 kept = FEATURES.replace(", v.late", "")
 labels = []
-for features, query in ((FEATURES, LABELS), (kept, LABELS.replace("v.x", "CAST(v.x AS INT) AS x")), (kept, f"{LABELS} UNION ALL {LABELS}")):
+for features, query in (
+    (FEATURES, LABELS),
+    (kept, LABELS.replace("v.x", "CAST(v.x AS INT) AS x")),
+    (kept, f"{LABELS} UNION ALL {LABELS}"),
+):
     rows = [item("features", features, request=[["k", "category"]], row_key=["x"], label=None, later_label="late", lookups=[])]
     late = [item("labels", query, request=[["k", "category"]], row_key=["x"], label="late", known_after_days=1)]
     try:
-        analyse(spark, AnalyseJob.from_json(job | {"lookups": [], "features": rows, "labels": late, "analysis": [], "profile": []}))
+        changes = {"lookups": [], "features": rows, "labels": late, "analysis": [], "profile": []}
+        analyse(spark, AnalyseJob.from_json(job | changes))
     except RefusedError as error:
         labels.append(str(error))
 print("SAID " + json.dumps([said, tables, labels]))
@@ -95,7 +103,8 @@ small = LABELS.replace("v.x", "CAST(v.x AS SMALLINT) AS x")
 rows = [item("features", small.replace(", v.late", ""), request=[], row_key=["x"], label=None, later_label="late", lookups=[])]
 late = [item("labels", small, request=[], row_key=["x"], label="late", known_after_days=1)]
 for features, labels in ((rows, []), ([], late)):  # in one run, and in the next
-    analyse(spark, AnalyseJob.from_json(job | {"lookups": [], "features": features, "labels": labels, "analysis": [], "profile": []}))
+    changes = {"lookups": [], "features": features, "labels": labels, "analysis": [], "profile": []}
+    analyse(spark, AnalyseJob.from_json(job | changes))
 print("SAID " + json.dumps(spark.table("ice.lab.labels").count()))
 """
 
@@ -116,11 +125,11 @@ def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> No
     (on_rows, in_planning), tables, labels = said[1]
     assert on_rows == [
         "Several tables are refused",
-        "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 and return "
-        "NULL instead, in 1 / (v.x - v.x). Define the result for such rows in the SQL.",
-        'analysis_1.sql: it fails on a row: [CAST_INVALID_INPUT] The value \'k4\' of the type "STRING" cannot be cast to "INT" because it '
-        "is malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate malformed input and "
-        "return NULL instead, in CAST(MAX(v.k) AS INT). Define the result for such rows in the SQL.",
+        "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 "
+        "and return NULL instead, in 1 / (v.x - v.x). Define the result for such rows in the SQL.",
+        'analysis_1.sql: it fails on a row: [CAST_INVALID_INPUT] The value \'k4\' of the type "STRING" cannot be cast to "INT" '
+        "because it is malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate "
+        "malformed input and return NULL instead, in CAST(MAX(v.k) AS INT). Define the result for such rows in the SQL.",
     ]
     assert "analysis_2" in tables  # what works is kept
     what, *problems = in_planning

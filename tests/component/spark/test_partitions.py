@@ -37,6 +37,10 @@ def rows(*values, parts=1):
     return spark.sql(f"SELECT * FROM VALUES {', '.join(values)} {COLUMNS}").repartition(parts)
 
 
+def digest(query):
+    return partition_contents(spark.sql(query), "date")[DAY].digest
+
+
 def contents(frame):
     return {day: [found.digest, found.rows, found.keys] for day, found in partition_contents(frame, "date", ["k"]).items()}
 
@@ -68,10 +72,10 @@ found = {
     "one": contents(rows(ONE)),
     "twice": contents(rows(ONE, ONE)),
     "two dates": contents(rows(ONE, AGAIN, OTHER, NULL)),
-    "collated": partition_contents(spark.sql("SELECT DATE '2026-03-01' AS date, 'A' COLLATE UTF8_LCASE AS k"), "date")[DAY].digest,
-    "plain": partition_contents(spark.sql("SELECT DATE '2026-03-01' AS date, 'A' AS k"), "date")[DAY].digest,
+    "collated": digest("SELECT DATE '2026-03-01' AS date, 'A' COLLATE UTF8_LCASE AS k"),
+    "plain": digest("SELECT DATE '2026-03-01' AS date, 'A' AS k"),
     "ill-formed": [
-        partition_contents(spark.sql(f"SELECT DATE '2026-03-01' AS date, CAST(X'{a}' AS STRING) AS a, {b} AS b"), "date")[DAY].digest
+        digest(f"SELECT DATE '2026-03-01' AS date, CAST(X'{a}' AS STRING) AS a, {b} AS b")
         for a, b in (("E2", "'-'"), ("E2313A", "CAST(NULL AS STRING)"))
     ],
     "stored": stored(rows(ONE, OTHER), ["2026-03-01", "2026-03-02"]),
@@ -88,7 +92,11 @@ def put(select, day, table="ice.lab.changing"):
     # Replaces one day by what a query gives; returns the columns of the table and its rows.
     rows = spark.sql(f"SELECT DATE '{day}' AS date, {select}").select(*(ORDER or ["*"]))
     spark_tables.commit(
-        rows, table, replaces=F.expr(f"date = DATE '{day}'"), partitioned_by=("date",), partitions={day: Partition("key", "digest", 1)}
+        rows,
+        table,
+        replaces=F.expr(f"date = DATE '{day}'"),
+        partitioned_by=("date",),
+        partitions={day: Partition("key", "digest", 1)},
     )
     kept = sorted(str(list(row)) for row in spark.sql(f"SELECT * FROM {table}").selectExpr("* EXCEPT (date)").collect())
     return [columns(table), kept]
@@ -102,12 +110,14 @@ ORDER = None
 commits = spark.sql("SELECT count(*) FROM ice.lab.changing.metadata_log_entries").first()[0]
 found["commits"] = [commits, spark.sql("SELECT count(*) FROM ice.lab.changing.snapshots").first()[0]]
 small = [put("CAST(1 AS TINYINT) AS a", day, "ice.lab.small") for day in ("2026-03-01", "2026-03-02")]
-found["small"] = [small[-1], spark.sql("SELECT count(DISTINCT latest_schema_id) FROM ice.lab.small.metadata_log_entries").first()[0]]
+schemas = spark.sql("SELECT count(DISTINCT latest_schema_id) FROM ice.lab.small.metadata_log_entries").first()[0]
+found["small"] = [small[-1], schemas]
 
 rows = spark.sql("SELECT 'x' AS code, DATE '2026-03-01' AS date")
 for by in ((), ("date",), ()):
     shown = rows if by else rows.drop("date")
-    spark_tables.commit(shown, "ice.lab.divided", replaces=F.lit(True), partitioned_by=by, partitions={DAY: Partition("key", "digest", 1)})
+    partitions = {DAY: Partition("key", "digest", 1)}
+    spark_tables.commit(shown, "ice.lab.divided", replaces=F.lit(True), partitioned_by=by, partitions=partitions)
     found.setdefault("divided", []).append([columns("ice.lab.divided"), spark.table("ice.lab.divided").count()])
 first = spark.sql("SELECT snapshot_id FROM ice.lab.divided.snapshots ORDER BY committed_at").first()[0]
 found["divided"].append(spark.sql(f"SELECT code FROM ice.lab.divided VERSION AS OF {first}").first()[0])

@@ -99,7 +99,8 @@ STATEMENTS = [
 ]
 YIELDS_WHAT_NO_TABLE_HOLDS = {
     "SELECT a, NULL AS b FROM v": "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
-    "SELECT b FROM (SELECT CASE WHEN a > 0 THEN NULL END AS b FROM v)": "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
+    "SELECT b FROM (SELECT CASE WHEN a > 0 THEN NULL END AS b FROM v)":
+        "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
     "SELECT array(a) AS b FROM v": "column 'b' is of type array<bigint>",
     "SELECT timestamp_ntz'2026-03-01 00:00:00' AS b FROM v": "column 'b' is of type timestamp_ntz",
 }  # fmt: skip

@@ -44,7 +44,8 @@ def test_forks_are_services_of_their_own(config: StackConfig, tmp_path: Path) ->
 
 def test_it_ends_with_the_process_that_asked(config: StackConfig, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from stack.config import StackConfig, REPO; from stack.airflow_forks import AirflowForks\n"
+        "import sys; from pathlib import Path; from stack.config import StackConfig, REPO; "
+        "from stack.airflow_forks import AirflowForks\n"
         "config = StackConfig(repo=REPO, var=Path(sys.argv[1])); forks = AirflowForks(config)\n"
         "forks.fork(['version'], config.process_environment(), Path(sys.argv[1]) / 'version.log'); print(forks._process.pid)"
     )

@@ -1,4 +1,8 @@
-"""A scheduler that is killed in the middle of a transaction: a real PostgreSQL, real workers of the executor, no Airflow around them."""
+"""
+A scheduler that is killed in the middle of a transaction.
+
+PostgreSQL and the executor's workers are real; there is no Airflow around them.
+"""
 
 from __future__ import annotations
 

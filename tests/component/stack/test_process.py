@@ -80,7 +80,10 @@ def test_stop_after_a_kill_ends_the_orphans(config: StackConfig, service: Servic
 
 
 def test_stop_ends_an_orphan_of_the_session_while_nobody_reaps_its_leader(config: StackConfig) -> None:
-    script = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={}); time.sleep(600)"
+    script = (
+        "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], env={}); "
+        "time.sleep(600)"
+    )
     one = Service(name="one", argv=(sys.executable, "-c", script), is_ready=lambda: bool(leader_of(config).children()))
     start(config, one)
     leader = leader_of(config)

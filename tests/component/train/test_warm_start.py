@@ -1,4 +1,8 @@
-"""Trainings that begin with the weights of the date before: what a date rests on, and that it comes out the same however it is made."""
+"""
+Trainings that begin with the weights of the date before.
+
+The tests check what a date depends on, and that it comes out the same however it is computed.
+"""
 
 from __future__ import annotations
 

@@ -30,8 +30,10 @@ class Airflow:
     """
     Airflow as it shows itself to one command.
 
-    :param looks: before anything is started, look by look: whether a backfill is open, and its runs that have not ended; the last look lasts
-    :param polls: then, poll by poll: what is said of the backfill (None: nothing), its runs that have not ended, whether the DAG is paused
+    :param looks: look by look, before anything is started: whether a backfill is open, and its runs that have not ended.
+        The last look lasts.
+    :param polls: then, poll by poll: the facts of the backfill (None: Airflow does not answer), its runs that have not ended,
+        and whether the DAG is paused.
     """
 
     def __init__(self, lake: Lake, looks: list[tuple[bool, int]], polls: list[tuple[dict[str, Any] | None, int, bool]]) -> None:
@@ -95,7 +97,11 @@ def lake(s3: Any, pipeline_factory: Any) -> Lake:
 
 @pytest.fixture
 def backfill(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Answers:
-    """Return a function that runs the ten dates; it gives the backfills that did them, and the runs that were shown as not ended."""
+    """
+    Return a function that runs the ten dates.
+
+    It returns the backfills that ran them, and the numbers of runs that were shown as not ended.
+    """
     monkeypatch.setattr(run, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(run, "MAX_DISCOVERY_SECONDS", 0.05)
 

@@ -288,9 +288,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     ),
     "reference with dates": (
         "label: {",
-        "references:\n  planes: {uri: 's3://landing/planes.csv', key: [a], columns: {a: {type: string}, b: {type: string, until: 2026-03-05}}}\n\nlabel: {",
+        "references:\n  planes: {uri: 's3://landing/planes.csv', key: [a], "
+        "columns: {a: {type: string}, b: {type: string, until: 2026-03-05}}}\n\nlabel: {",
         [
-            "references.planes.columns.b.until: a reference has no dates: use optional for a column that may be missing, found until"
+            "references.planes.columns.b.until: a reference has no dates: "
+            "use optional for a column that may be missing, found until"
         ],
     ),
     "label of nodes": (

@@ -22,10 +22,11 @@ ANALYSE = """{"analysis":[{"days":{"2026-03-01":"k"},"file":"analysis/n.sql","he
 "later_label":"back","lookups":[{"key":["kind"],"name":"rates","table":"lookup_rates","values":["rate"]}],
 "request":[["kind","category"],["n","number"]],"row_key":["id"],"sql":"SELECT 2","table":"features"}],"labels":[{"days":
 {"2026-03-01":"k"},"file":"labels.sql","held":{},"known_after_days":2,"label":"back","request":[["kind","category"]],"row_key":["id"],
-"sql":"SELECT 3","table":"labels"}],"lookback_days":2,"lookups":[{"days":{"2026-03-01":"k"},"file":"lookups/rates.sql","held":{},"key":
-["kind"],"name":"rates","sql":"SELECT 4","table":"lookup_rates","values":["rate"]}],"profile":[{"days":{"2026-03-01":"k"},"file":
-"the profile","held":{},"sources":["orders"],"table":"profile"}],"tables":{"kinds":{"dated":false,"snapshot_id":7,"table":
-"clean_kinds"},"orders":{"dated":true,"snapshot_id":8,"table":"clean_orders"}},"withdraw":{"features":["2026-02-28"]}}"""
+"sql":"SELECT 3","table":"labels"}],"lookback_days":2,"lookups":[{"days":{"2026-03-01":"k"},"file":"lookups/rates.sql",
+"held":{},"key":["kind"],"name":"rates","sql":"SELECT 4","table":"lookup_rates","values":["rate"]}],"profile":[{"days":
+{"2026-03-01":"k"},"file":"the profile","held":{},"sources":["orders"],"table":"profile"}],"tables":{"kinds":{"dated":false,
+"snapshot_id":7,"table":"clean_kinds"},"orders":{"dated":true,"snapshot_id":8,"table":"clean_orders"}},
+"withdraw":{"features":["2026-02-28"]}}"""
 
 
 @pytest.mark.parametrize(("kind", "text"), [(CleanJob, CLEAN), (AnalyseJob, ANALYSE)], ids=["clean", "analyse"])

@@ -58,7 +58,8 @@ RIGHT = [
     "SELECT t.a FROM t LEFT SEMI JOIN u ON u.q = t.a",
     "SELECT f.a, f.q FROM (SELECT t.*, u.q FROM t LEFT ANTI JOIN dates z ON z.date = t.d JOIN u ON u.id = t.id) f",
     "SELECT a, sum(b) OVER w, row_number() OVER (PARTITION BY c ORDER BY d) FROM t WINDOW w AS (PARTITION BY c ORDER BY d)",
-    "SELECT max(a) FILTER (WHERE b > 1), percentile_approx(x, 0.5), count(DISTINCT a, b), first(a) IGNORE NULLS FROM t GROUP BY c",
+    "SELECT max(a) FILTER (WHERE b > 1), percentile_approx(x, 0.5), count(DISTINCT a, b), first(a) IGNORE NULLS FROM t "
+    "GROUP BY c",
     "SELECT listagg(c, ',') WITHIN GROUP (ORDER BY c) FROM t",
     "SELECT a, b, grouping_id() FROM t GROUP BY CUBE (a, b)",
     "SELECT one, two FROM (SELECT a, b FROM t) PIVOT (SUM(b) FOR a IN (1 AS one, 2 AS two))",
@@ -90,18 +91,33 @@ def test_right_query_is_let_pass(query: str) -> None:
     [
         ("SELECT az FROM t", ["unknown column 'az'. Did you mean 'a'?"]),
         ("SELECT t.az, y.b FROM t", ["unknown column 'az' of 't'. Did you mean 'a'?", "unknown table or alias 'y' in y.b."]),
-        ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.id = t.idd)", ["unknown column 'idd' of 't'. Did you mean 'id'?"]),
+        (
+            "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.id = t.idd)",
+            ["unknown column 'idd' of 't'. Did you mean 'id'?"],
+        ),
         ("WITH n AS (SELECT a AS p FROM t) SELECT n.a FROM n", ["unknown column 'a' of 'n'."]),
-        ("WITH n AS (SELECT t.*, u.q FROM t JOIN u ON t.id = u.id) SELECT n.qq FROM n", ["unknown column 'qq' of 'n'. Did you mean 'q'?"]),
+        (
+            "WITH n AS (SELECT t.*, u.q FROM t JOIN u ON t.id = u.id) SELECT n.qq FROM n",
+            ["unknown column 'qq' of 'n'. Did you mean 'q'?"],
+        ),
         ("SELECT f.b FROM (SELECT a FROM t) f", ["unknown column 'b' of 'f'."]),
         ("SELECT p FROM (SELECT a FROM t) AS f(r)", ["unknown column 'p'."]),
         ("SELECT transform(arr, el -> ell + 1) FROM t", ["unknown column 'ell'."]),
         ("SELECT a FROM t JOIN u ON t.id = u.idd", ["unknown column 'idd' of 'u'. Did you mean 'id'?"]),
         ("SELECT a FROM tt", ["unknown table or view 'tt'. Did you mean 't'? Available: dates, hidden, t, u"]),
         ("SELECT a FROM t UNION SELECT a FROM x", ["unknown table or view 'x'. Available: dates, hidden, t, u"]),
-        ("SELECT a FROM ice.main__p.clean_t", ["'ice.main__p.clean_t' is a full name or a path; a query may read only dates, hidden, t, u, by these names"]),
-        ("SELECT * FROM text.`/etc/passwd`", ["'text./etc/passwd' is a full name or a path; a query may read only dates, hidden, t, u, by these names"]),
-        ("SELECT a FROM t WHERE a IN (SELECT z FROM csv.`s3a://x/y`)", ["'csv.s3a://x/y' is a full name or a path; a query may read only dates, hidden, t, u, by these names"]),
+        (
+            "SELECT a FROM ice.main__p.clean_t",
+            ["'ice.main__p.clean_t' is a full name or a path; a query may read only dates, hidden, t, u, by these names"],
+        ),
+        (
+            "SELECT * FROM text.`/etc/passwd`",
+            ["'text./etc/passwd' is a full name or a path; a query may read only dates, hidden, t, u, by these names"],
+        ),
+        (
+            "SELECT a FROM t WHERE a IN (SELECT z FROM csv.`s3a://x/y`)",
+            ["'csv.s3a://x/y' is a full name or a path; a query may read only dates, hidden, t, u, by these names"],
+        ),
         ("SELECT a FROM `ice.db.t`", ["unknown table or view 'ice.db.t'. Available: dates, hidden, t, u"]),
         ("SELECT a FROM IDENTIFIER('t')", ["IDENTIFIER(…) as a table; write one of dates, hidden, t, u"]),
         ("WITH x AS (SELECT a FROM x) SELECT a FROM x", ["unknown table or view 'x'. Available: dates, hidden, t, u"]),
@@ -255,7 +271,9 @@ def check(pipeline_factory) -> Callable[[dict[str, str]], Findings]:
 def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findings]) -> None:
     found = check(
         {
-            "features.sql": "SELECT r.date, r.reading_id, r.temperature, r.presure AS presure, r.machine, r.mode, r.mode FROM readings r",
+            "features.sql": (
+                "SELECT r.date, r.reading_id, r.temperature, r.presure AS presure, r.machine, r.mode, r.mode FROM readings r"
+            ),
             "lookups/rates.sql": "SELECT r.mode, 1.0 AS rate, 2 AS more FROM readings r",
             "analysis/faults_by_mode.sql": "SELECT count(*) AS n FROM readings",
             "sources/readings.sql": "SELECT reading_id, mode, machine, temperature, pressure, has_fault FROM drop",
@@ -280,7 +298,8 @@ def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findin
 def test_a_null_without_a_type_is_told_with_its_file(check: Callable[[dict[str, str]], Findings]) -> None:
     found = check({"analysis/faults_by_mode.sql": "SELECT date,\n NULL AS since FROM dates"})
     assert found.problems == [
-        "analysis/faults_by_mode.sql, line 2: column 'since' is NULL and has no type: give it one, for example CAST(NULL AS STRING)"
+        "analysis/faults_by_mode.sql, line 2: column 'since' is NULL and has no type: "
+        "give it one, for example CAST(NULL AS STRING)"
     ]
 
 

@@ -120,7 +120,7 @@ def test_labels_are_looked_into_like_other_files(pipeline_factory: Callable[...,
     found = problems(pipeline)
     assert "labels.sql, line 1: unknown column 'nr' of 'r'" in found
     assert (
-        "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; labels.sql sees label.known_after_days = 1 days after a date"
-        in found
+        "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; "
+        "labels.sql sees label.known_after_days = 1 days after a date" in found
     )
     assert "labels.sql: column 'is_returned' is missing in the SELECT list. Did you mean 'was_returned'?" in found
