@@ -168,7 +168,7 @@ def test_a_backfill_makes_runs_of_the_dates_with_data_alone(stack, backfilled: L
 
 
 def test_a_release_before_rest_dates_has_the_lookups_of_the_date_after_them(backfilled: Lake) -> None:
-    assert [one["date"] for one in list_releases(backfilled)] == [LAST.isoformat()]
+    assert [one.date for one in list_releases(backfilled)] == [LAST.isoformat()]
     midnights = sorted(backfilled.tables.state("lookup_category_rates").partitions)
     assert midnights == iso([*with_data(UNUSED[0], LAST), MOVED])
 

@@ -96,30 +96,34 @@ def test_nothing_is_submitted_when_the_tables_hold_the_date(
 
 
 @pytest.fixture
-def out_of_time(submitted: Callable[..., list[str]]) -> Iterator[None]:
-    """Raise in the main thread once a job is at work, as Airflow does at the end of execution_timeout."""
+def run_out_of_time(submitted: Callable[..., list[str]]) -> Iterator[Callable[[SparkStageOperator], None]]:
+    """Return a function that raises in the main thread once a task's job runs, as Airflow does at the end of execution_timeout."""
 
     def end(*_: Any) -> None:
         raise AirflowTaskTimeout("Timeout")
 
-    def wait() -> None:
-        while not submitted():
+    def wait(task: SparkStageOperator) -> None:
+        while not submitted() or task._hook is None or task._hook._submit_sp is None:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGALRM)
 
     before = signal.signal(signal.SIGALRM, end)
-    Thread(target=wait, daemon=True).start()
-    yield
+    yield lambda task: Thread(target=wait, args=(task,), daemon=True).start()
     signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize(("until", "error"), [(DAY, AirflowTaskTimeout), (UNTIL, TimeoutError)])
 def test_a_job_without_an_end_is_stopped_and_only_many_dates_get_another_try(
-    submitted: Callable[..., list[str]], out_of_time: None, capsys: pytest.CaptureFixture[str], until: str, error: type[Exception]
+    submitted: Callable[..., list[str]],
+    run_out_of_time: Callable[[SparkStageOperator], None],
+    capsys: pytest.CaptureFixture[str],
+    until: str,
+    error: type[Exception],
 ) -> None:
     submitted("exec sleep 60")
     task = stage(until)
     task.execution_timeout = timedelta(hours=3)
+    run_out_of_time(task)
     with pytest.raises(error):
         task.execute(CONTEXT)
     assert f"clean of {DAY} until {until} did not end within 3:00:00" in capsys.readouterr().out
