@@ -97,7 +97,11 @@ def test_nothing_is_submitted_when_the_tables_hold_the_date(
 
 @pytest.fixture
 def run_out_of_time(submitted: Callable[..., list[str]]) -> Iterator[Callable[[SparkStageOperator], None]]:
-    """Return a function that raises in the main thread once a task's job runs, as Airflow does at the end of execution_timeout."""
+    """
+    Return a function that raises in the main thread once a task's job runs.
+
+    Airflow does the same at the end of execution_timeout.
+    """
 
     def end(*_: Any) -> None:
         raise AirflowTaskTimeout("Timeout")
