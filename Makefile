@@ -5,6 +5,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 # If the locale is not installed, Python cannot read non-ASCII paths.
 export LC_ALL := C.UTF-8
+# The modules of another checkout must not come before those of this one.
+unexport PYTHONPATH PYTHONHOME
 
 VAR := $(if $(PERENNIAL_VAR),$(PERENNIAL_VAR),var)
 STACK := .venv/bin/python -m stack
