@@ -6,6 +6,7 @@ One Spark, and a Hive metastore, for many jobs of a test: a JVM's start costs mo
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -97,8 +98,7 @@ while os.getppid() == parent:
         peer.write(json.dumps([code, out.text]) + "\\n")
 '''
 
-CLIENT = """#!{python} -IS
-import json, socket, sys
+CLIENT = """import json, socket, sys
 from pathlib import Path
 application, uri = sys.argv[-2:]
 with socket.socket(socket.AF_UNIX) as server:
@@ -121,11 +121,13 @@ def spark_server(folder: Path, lake: str, port: int, environment: Mapping[str, s
     """
     conf = iceberg_conf(f"thrift://127.0.0.1:{port}", f"{lake}/warehouse", environment["AWS_ENDPOINT_URL_S3"])
     conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
-    program, client = folder / "server.py", folder / "spark-submit"
+    program, client, submit = folder / "server.py", folder / "client.py", folder / "spark-submit"
     address = f"perennial-{uuid.uuid4().hex}"  # no path, which may not be long
     program.write_text(SERVER)
-    client.write_text(CLIENT.format(python=sys.executable, address="\0" + address))
-    client.chmod(0o755)
+    client.write_text(CLIENT.format(address="\0" + address))
+    # A path with a space cannot be named after #!
+    submit.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(client))} \"$@\"\n")
+    submit.chmod(0o755)
     words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(
@@ -137,7 +139,7 @@ def spark_server(folder: Path, lake: str, port: int, environment: Mapping[str, s
             assert server.poll() is None, (folder / "server.log").read_text()
             assert time.monotonic() < deadline, "Spark did not start within 120 s"
             time.sleep(0.1)
-        yield client
+        yield submit
     finally:
         server.kill()
         server.wait()

@@ -57,7 +57,7 @@ def outcome(lab: Lab) -> str:
 def test_the_models_are_there_and_what_the_trainer_says_is_passed_on(
     lab: Lab, trainer: Trainer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="perennial.runtime"):
         trainer.train(work(lab))
     assert outcome(lab) == "unchanged"
     assert f"Training logistic of {LAST}" in caplog.text
@@ -130,7 +130,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
         patched.setattr(trainer_module, "Checkpoints", KilledAfterOne)
         with pytest.raises(Killed):
             trainer_module.run_job(lab.lake.objects, training.jobs[0])
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="perennial.runtime"):
         trainer.train(training)
     assert "Resuming after epoch 1 from a checkpoint" in caplog.text
     assert training.is_done(lab.lake.objects)
