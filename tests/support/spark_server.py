@@ -126,7 +126,7 @@ def spark_server(folder: Path, lake: str, port: int, environment: Mapping[str, s
     program.write_text(SERVER)
     client.write_text(CLIENT.format(address="\0" + address))
     # A path with a space cannot be named after #!
-    submit.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(client))} \"$@\"\n")
+    submit.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -IS {shlex.quote(str(client))} "$@"\n')
     submit.chmod(0o755)
     words = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
     with (folder / "server.log").open("wb") as log:
