@@ -181,7 +181,7 @@ def test_tests_that_were_skipped_are_listed(run: Run, script: Script) -> None:
 )
 def test_what_outgrows_its_budget_is_told_in_the_last_lines(tmp_path: Path, budget: int, whole: int, last: list[str]) -> None:
     script = (
-        f"source {REPO}/.ci/suites.sh; begin_results {tmp_path}/results 600; suite slow {budget} sleep 2; print_results {whole}"
+        f"source '{REPO}/.ci/suites.sh'; begin_results {tmp_path}/results 600; suite slow {budget} sleep 2; print_results {whole}"
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert [bool(re.fullmatch(line, said)) for line, said in zip(last, done.stdout.splitlines()[-2:], strict=True)] == [
