@@ -32,7 +32,7 @@ from perennial.deploy.release import plan_release
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.freshness.stale import Status, stale_dates
+from perennial.freshness.stale import Status, stale_dates, to_json
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
 from perennial.train.plan import split_of
@@ -223,6 +223,7 @@ def test_a_decided_date_whose_history_no_longer_suffices_is_stale_and_blocked(la
     short = [begin, *days(date(2026, 3, 10), date(2026, 3, 12))]
     told = {day: (one.status, one.reason) for day, one in found.items()}
     assert told == dict.fromkeys(short, (Status.BLOCKED, "its history is no longer sufficient: 4 of 5 days"))
+    assert [one["changes"] for one in to_json(found)] == [[]] * len(short)
 
 
 def test_a_rest_date_that_gets_data_makes_exactly_the_later_dates_stale(lake: Lake, land: Any, nothing_else: None) -> None:

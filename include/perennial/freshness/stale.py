@@ -92,7 +92,7 @@ def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
             "date": day.isoformat(),
             "reason": freshness.reason,
             "blocked": freshness.is_blocked,
-            "changes": [{"category": cause.category.value, "of": cause.what} for cause in freshness.causes],
+            "changes": [{"category": cause.category.value, "of": cause.what} for cause in freshness.causes if cause.what],
         }
         for day, freshness in stale.items()
     ]
