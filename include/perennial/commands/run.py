@@ -13,7 +13,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
-from perennial.lake.result import Outcome, Skipped
+from perennial.lake.result import Outcome
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
@@ -80,17 +80,15 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callabl
 
     If a stage ends the run, the later stages are skipped with its reason.
     """
-    from perennial.stages.stage import reason_to_skip
+    from perennial.stages.stage import Skips
 
-    ended: dict[str, str] = {}
+    skips = Skips()
 
     def work(stage: Stage, candidate: str | None) -> Result:
-        if (reason := reason_to_skip(stage, ended)) is not None:
-            ended[stage.name] = reason
-            return Skipped(reason=reason)
+        if (skipped := skips.find(stage)) is not None:
+            return skipped
         result = stage.run(run, candidate)
-        if stage.skip_ends_run and isinstance(result, Skipped):
-            ended[stage.name] = result.reason
+        skips.add(stage, result)
         return result
 
     for stage in stages:

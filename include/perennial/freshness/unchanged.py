@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from perennial.errors import RefusedError
-from perennial.lake.result import Result, Skipped
+from perennial.lake.result import Result
 from perennial.stages import STAGES, Run, Stage
-from perennial.stages.stage import reason_to_skip
+from perennial.stages.stage import Skips
 
 
 def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Result] | None:
@@ -21,18 +21,16 @@ def finished_stages(run: Run, stages: Sequence[Stage] = STAGES) -> dict[str, Res
     moment = run.lake.at_one_moment()
     run = replace(run, lake=replace(run.lake, tables=moment.tables))
     results: dict[str, Result] = {}
-    ended: dict[str, str] = {}
+    skips = Skips()
     for stage in stages:
-        if (reason := reason_to_skip(stage, ended)) is not None:
-            result: Result | None = Skipped(reason=reason)
-        else:
+        result: Result | None = skips.find(stage)
+        if result is None:
             try:
                 result = stage.find(run, moment)
             except RefusedError:
                 return None
+            skips.add(stage, result)
         if result is None:
             return None
         results[stage.name] = result
-        if isinstance(result, Skipped) and (stage.skip_ends_run or reason is not None):
-            ended[stage.name] = result.reason
     return results

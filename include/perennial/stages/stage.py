@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
-from perennial.lake.result import Outcome, Result
+from perennial.lake.result import Outcome, Result, Skipped
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
     from perennial.config.pipeline import Pipeline
@@ -79,13 +78,24 @@ class Stage(Protocol):
         """Do any pending work and return the result. Idempotent."""
 
 
-def reason_to_skip(stage: Stage, ended: Mapping[str, str]) -> str | None:
-    """
-    Return the reason to skip a stage because of a stage that it follows, or None.
+class Skips:
+    """The stages of one run that are skipped, and with them the stages that follow them."""
 
-    :param ended: {stage that ended the run for the stages after it: the reason}
-    """
-    return next((ended[name] for name in stage.follows if name in ended), None)
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def find(self, stage: Stage) -> Skipped | None:
+        """Return the result of a stage that is skipped with a stage that it follows, or None."""
+        reason = next((self._reasons[name] for name in stage.follows if name in self._reasons), None)
+        if reason is None:
+            return None
+        self._reasons[stage.name] = reason
+        return Skipped(reason=reason)
+
+    def add(self, stage: Stage, result: Result | None) -> None:
+        """Take in the stage's own result, which ends the run for the stages that follow if the stage says so."""
+        if stage.skip_ends_run and isinstance(result, Skipped):
+            self._reasons[stage.name] = result.reason
 
 
 class SparkStage(Stage):
