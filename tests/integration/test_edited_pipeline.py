@@ -128,7 +128,7 @@ def moved(stack, backfilled: Lake) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What was there before an edit of columns, what `impact` said of it, and the run after it."""
+    """The state before an edit of columns, the answer of `impact`, and the run after the edit."""
 
     before: dict[str, dict[str, str]]
     effects: dict[str, dict[str, Any]]

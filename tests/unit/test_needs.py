@@ -1,4 +1,4 @@
-"""What tests are marked with, and that a test is stopped which uses more."""
+"""Tests are marked with the services that they need, and a test that uses another one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Client of the cluster in KUBECONFIG, or of the one that this process runs in: apply, read, delete, HTTP through the API."""
+"""Client of a cluster, named by KUBECONFIG or around this process: apply, read, delete, HTTP through the API."""
 
 from __future__ import annotations
 
