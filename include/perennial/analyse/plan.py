@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
+from perennial.analyse.fingerprints import LABELS_FILE, REFERENCE, FingerprintOf, Fingerprints, InputDigests
 from perennial.analyse.job_file import (
     AnalyseJob,
     CleanTable,
@@ -18,10 +19,9 @@ from perennial.analyse.job_file import (
     ProfileToMake,
     Query,
 )
-from perennial.analyse.keys import LABELS_FILE, REFERENCE, InputDigests, KeyOf, Keys
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
-from perennial.fingerprints.keys import Key
+from perennial.fingerprints.fingerprint import Fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
@@ -41,7 +41,7 @@ Both were measured; both give the same bits.
 LABELS = "labels"
 """The table of labels that are known later than their rows."""
 
-Wanted = dict[str, dict[str, Key]]
+Wanted = dict[str, dict[str, Fingerprint]]
 """By table, by day (for lookups: as_of): the fingerprint that its partition should have."""
 
 
@@ -146,7 +146,7 @@ def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
     return work
 
 
-def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]]:
+def analyse_fingerprints(lake: Lake, day: date, until: date) -> dict[str, dict[str, Fingerprint]]:
     """
     Return by table, by day (for lookups: as_of), the fingerprints that the runs of `day` up to `until` need.
 
@@ -181,7 +181,7 @@ def _require_clean_states(lake: Lake, day: date) -> dict[str, TableState]:
 def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:
     """Return every partition that the runs of `day` up to `until` need, with its fingerprint."""
     pipeline = lake.pipeline
-    keys = Keys(pipeline, InputDigests.of(pipeline, clean))
+    keys = Fingerprints(pipeline, InputDigests.of(pipeline, clean))
     sources = [clean[name] for name in pipeline.sources]
     calendar = pipeline.calendar
     known = [*calendar.feature_dates(day), *calendar.dates(day + DAY, until)]
@@ -200,17 +200,17 @@ def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) ->
     }
 
 
-def _by_day(dates: Iterable[date], key: KeyOf) -> dict[str, Key]:
+def _by_day(dates: Iterable[date], key: FingerprintOf) -> dict[str, Fingerprint]:
     return {day.isoformat(): key(day) for day in dates}
 
 
-def _stale(state: TableState, wanted: Mapping[str, Key]) -> dict[str, Key]:
+def _stale(state: TableState, wanted: Mapping[str, Fingerprint]) -> dict[str, Fingerprint]:
     """Return the wanted partitions that the table does not hold under the wanted fingerprint."""
     partitions = state.partitions
     return {day: key for day, key in wanted.items() if day not in partitions or partitions[day].key != key}
 
 
-def _obsolete_days(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
+def _obsolete_days(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Fingerprint]) -> list[str]:
     """Return the days of D's history that the table still holds, although they are rest dates now or lost their clean rows."""
     table, calendar = state.name.rpartition(".")[2], lake.pipeline.calendar
     if _is_lookup(table):
@@ -257,10 +257,10 @@ def _make_job(
 
     later = bool(label.known_after_days)
 
-    def days(table: str) -> tuple[dict[str, Key], Mapping[str, str]]:
+    def days(table: str) -> tuple[dict[str, Fingerprint], Mapping[str, str]]:
         return stale[table], held[table]
 
-    def query(table: str, file: str) -> tuple[str, str, dict[str, Key], Mapping[str, str], str]:
+    def query(table: str, file: str) -> tuple[str, str, dict[str, Fingerprint], Mapping[str, str], str]:
         return table, file, *days(table), pipeline.sql(file)
 
     return AnalyseJob(

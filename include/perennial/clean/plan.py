@@ -17,7 +17,7 @@ from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
@@ -70,7 +70,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     With `recompute`, `day` and the references are planned even if they are clean: the result must be the same.
     """
     tables = []
-    keys: dict[str, Key] = {}
+    keys: dict[str, Fingerprint] = {}
     for name, drops in _require_collected(lake, day, until or day).items():
         again = {day, None} if recompute else set()
         work, withdrawn = _find_work(lake, name, drops, again)
@@ -120,9 +120,9 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
     return {*work, *withdrawn}
 
 
-def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Key]:
+def clean_fingerprints(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Fingerprint]:
     """Return the fingerprints of a table's accepted drops (None: the reference) now, for the runs of `day` up to `until`."""
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     return {d: make(d, drop) for d, drop in _read_drops(lake, name, day, until).items() if drop is not None}
 
 
@@ -131,7 +131,7 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
     recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
     if not recorded:
         return set()
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     keys = {day: make(day, drop) for day, drop in drops.items()}
     refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
     partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
@@ -162,7 +162,7 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
         nulls |= _count_nulls(lake, name, drops)
         earlier |= {name: len(state.reshaped)} if state.reshaped else {}
         warnings += _warn_of_reshaped(name, without_drop & state.reshaped, len(needed))
-        make = _prepare_keys(lake, name)
+        make = _prepare_fingerprints(lake, name)
         for key_day, drop in drops.items():
             if drop is None:
                 continue  # a rest date, or a gap that collect has reported
@@ -229,7 +229,7 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
     """
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
     landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
-    refusals, make = {}, _prepare_keys(lake, source)
+    refusals, make = {}, _prepare_fingerprints(lake, source)
     for d, item in landed.items():
         uri = lake.layout.refusal(source, d, make(d, item.drop)) if item.drop is not None else ""
         if uri in refused:
@@ -260,7 +260,7 @@ def _read_drops(lake: Lake, name: str, day: date, until: date) -> Days:
 
 def _find_work(
     lake: Lake, name: str, drops: Days, again: set[date | None]
-) -> tuple[dict[date | None, tuple[Key, Drop]], list[date]]:
+) -> tuple[dict[date | None, tuple[Fingerprint, Drop]], list[date]]:
     """
     Return the partitions of a table to compute, with fingerprints, and the days to withdraw.
 
@@ -269,10 +269,10 @@ def _find_work(
 
     :param again: days to compute even if they are current
     """
-    work: dict[date | None, tuple[Key, Drop]] = {}
+    work: dict[date | None, tuple[Fingerprint, Drop]] = {}
     refused: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     for day, drop in drops.items():
         if drop is None:
             refused.append(day)
@@ -289,7 +289,7 @@ def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
-def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
+def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
     configuration: Json = {
@@ -299,8 +299,8 @@ def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
         "sql": None if sql is None else sql_digest(sql),
     }
 
-    def make(day: date | None, drop: Drop) -> Key:
-        return make_key(
+    def make(day: date | None, drop: Drop) -> Fingerprint:
+        return make_fingerprint(
             "clean",
             of={"day": _text(day)},
             code=code_digest("clean"),

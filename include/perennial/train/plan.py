@@ -11,7 +11,7 @@ from perennial.calendar import DAY, Calendar, Split
 from perennial.clean.lost import lost_history
 from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
-from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
@@ -139,7 +139,7 @@ def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
     return firsts
 
 
-def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
+def training_fingerprints(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Fingerprint, Split]]:
     """
     Return the present fingerprints of the trainings of dates, with their splits, without the dates that cannot be trained.
 
@@ -166,7 +166,7 @@ class _Trainings:
             self.state = replace(self.state, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
-        self._keys: dict[date, Key] = {}
+        self._keys: dict[date, Fingerprint] = {}
         self._done: dict[date, bool] = {}
         self._jobs: dict[date, str] = {}
 
@@ -200,13 +200,13 @@ class _Trainings:
                 return earlier
         return None
 
-    def key(self, day: date) -> Key:
+    def key(self, day: date) -> Fingerprint:
         """Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before."""
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
             earlier = self.begins(day)
             digests = self._digests(self.state, split)
-            self._keys[day] = make_key(
+            self._keys[day] = make_fingerprint(
                 "train",
                 of={
                     "date": day.isoformat(),
