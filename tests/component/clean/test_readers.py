@@ -11,15 +11,21 @@ import io
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
 
 import pyarrow as pa
 import pytest
+from cell_texts import BERLIN, CELLS
 from csv_files import File, make_files, make_long_files
 from pyarrow import csv as arrow_csv
+from pydantic import TypeAdapter, ValidationError
 from spark_job import run_job
 
 from perennial.collect.content import Content, read_content
+from perennial.config.values import Zone
 
 FILES, LONG_FILES = 5_500, 12
 JOB = """
@@ -38,7 +44,28 @@ with open(sys.argv[1]) as groups, open(sys.argv[2], "w") as found:
         cells = [f"cell_{name}" for name in (*group["header"], CORRUPT)]
         for row in rows.orderBy("object", "read_order").select("object", *cells).collect():
             found.write(json.dumps(list(row)) + "\\n")
-print("SAID 1")
+
+from perennial.clean.cells import typed
+from perennial.spark.sql import local_rows, use_time_zone
+from pyspark.sql import types as T
+
+TEXT = T.StructType([T.StructField("number", T.IntegerType()), T.StructField("text", T.StringType())])
+with open(sys.argv[3]) as file:
+    cells = json.load(file)
+values = {}
+for zone, kind, decimal in sorted({tuple(cell[:3]) for cell in cells}):
+    use_time_zone(spark, zone)
+    of_kind = [(number, cell[3]) for number, cell in enumerate(cells) if cell[:3] == [zone, kind, decimal]]
+    value = typed(kind, F.col("text"), decimal)
+    shown = F.unix_micros(value) if kind == "timestamp" else value.cast("string")
+    values |= {row[0]: row[1] for row in local_rows(spark, of_kind, TEXT).select("number", shown).collect()}
+unknown = []
+for zone in json.loads(sys.argv[4]):
+    try:
+        use_time_zone(spark, zone)
+    except Exception:
+        unknown.append(zone)
+print("SAID " + json.dumps([[values[number] for number in range(len(cells))], unknown]))
 """
 MAY_BE_REFUSED = (
     "a NUL character",
@@ -63,24 +90,35 @@ class Comparison:
     wrong: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What was read: the files, the values of the cells, and the time zones that Spark does not know."""
+
+    comparison: Comparison
+    values: list[Any]
+    unknown_zones: list[str]
+
+
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     folder = tmp_path_factory.mktemp("readers")
     files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES)]
     contents = [read_content([file.body], compressed=False, max_bytes=2**30, dialect=file.dialect) for file in files]
     accepted = [number for number, content in enumerate(contents) if _fits(files[number], content)]
-    found = _read_with_spark(folder, {number: files[number] for number in accepted}, contents)
+    found, values, unknown_zones = _read_with_spark(folder, {number: files[number] for number in accepted}, contents)
     comparison = Comparison()
     for number, (file, content) in enumerate(zip(files, contents, strict=True)):
         _compare(file, content, found[number] if _fits(file, content) else None, comparison)
-    return comparison
+    return Read(comparison, values, unknown_zones)
 
 
 def _fits(file: File, content: Content) -> bool:
     return not content.problems and content.columns == tuple("abc"[: file.width])
 
 
-def _read_with_spark(folder: Path, files: dict[int, File], contents: list[Content]) -> dict[int, list[list[str | None]]]:
+def _read_with_spark(
+    folder: Path, files: dict[int, File], contents: list[Content]
+) -> tuple[dict[int, list[list[str | None]]], list[Any], list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for number, file in files.items():
         path = folder / f"{number}.csv"
@@ -93,13 +131,17 @@ def _read_with_spark(folder: Path, files: dict[int, File], contents: list[Conten
         groups[json.dumps(reading)].append(str(path))
     (folder / "groups").write_text("".join(json.dumps({**json.loads(key), "uris": uris}) + "\n" for key, uris in groups.items()))
     conf = ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN", "--conf", "spark.sql.shuffle.partitions=2"]
-    run_job(folder, JOB, conf, [str(folder / "groups"), str(folder / "found")])
+    cells = [[BERLIN, kind.removesuffix(","), "," if kind.endswith(",") else ".", text] for kind, text, _ in CELLS]
+    (folder / "cells").write_text(json.dumps(cells))
+    zones = sorted(available_timezones())
+    words = [*(str(folder / name) for name in ("groups", "found", "cells")), json.dumps(zones)]
+    values, unknown = run_job(folder, JOB, conf, words)
     found: dict[int, list[list[str | None]]] = defaultdict(list)
     with (folder / "found").open() as lines:
         for line in lines:
             name, *cells = json.loads(line)
             found[int(name.removesuffix(".csv"))].append(cells)
-    return found
+    return found, values, unknown
 
 
 def _compare(file: File, content: Content, found: list[list[str | None]] | None, comparison: Comparison) -> None:
@@ -170,9 +212,33 @@ def _read_with_arrow(file: File) -> Rows | None:
     return [list(row.values()) for row in table.to_pylist()] if table.column_names == names else None
 
 
-def test_each_cell_is_equal_or_refused(comparison: Comparison) -> None:
-    print(comparison.equal, comparison.refused_rows, comparison.refused)
+def test_each_cell_of_a_file_is_equal_or_refused(read: Read) -> None:
+    comparison = read.comparison
     assert comparison.wrong == []
     assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES
     assert comparison.equal > 4_000
+    assert comparison.refused_rows > 100
     assert len(comparison.refused) >= 6
+
+
+def test_texts_are_values_of_their_type_or_of_none(read: Read) -> None:
+    expected = [_micros(value) if kind == "timestamp" and value else value for kind, _, value in CELLS]
+    wrong = [(cell, found) for cell, found, right in zip(CELLS, read.values, expected, strict=True) if found != right]
+    assert wrong == []
+
+
+def test_spark_knows_the_time_zones_of_a_pipeline(read: Read) -> None:
+    assert [zone for zone in read.unknown_zones if _is_allowed(zone)] == []
+
+
+def _micros(moment: str) -> int:
+    since = datetime.fromisoformat(moment) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1)
+
+
+def _is_allowed(zone: str) -> bool:
+    try:
+        TypeAdapter(Zone).validate_python(zone)
+    except ValidationError:
+        return False
+    return True
