@@ -20,8 +20,13 @@ _CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
 _OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 _LOCAL = rf"\A{_DAY}[T ]{_CLOCK}\z"
 _MOMENT = rf"\A{_DAY}[T ]{_CLOCK}{_OFFSET}\z"
-_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800_000_000, 253_402_300_799_999_999
-"""0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z in microseconds of the epoch: Python's datetime has these bounds."""
+_FIRST_MOMENT = "greatest(TIMESTAMP '0001-01-01 00:00:00Z', TIMESTAMP '0001-01-01 00:00:00')"
+_LAST_MOMENT = "least(TIMESTAMP '9999-12-31 23:59:59.999999Z', TIMESTAMP '9999-12-31 23:59:59.999999')"
+"""
+Python's datetime has these bounds, in UTC and in the session's zone: CAST(ts AS DATE) gives the local day.
+
+Spark computes them once, when it plans the query.
+"""
 
 
 def present(text: Column, null_text: str | None) -> Column:
@@ -78,9 +83,7 @@ def _timestamp(text: Column) -> Column:
     clock = F.when(text.rlike(_LOCAL), text.try_cast("timestamp_ntz"))
     local = clock.cast("timestamp")
     value = F.coalesce(with_offset, F.when(local.cast("timestamp_ntz") == clock, local))
-    in_utc = F.unix_micros(value).between(_FIRST_MOMENT, _LAST_MOMENT)
-    # CAST(ts AS DATE) gives the local day, which may be the one before or after.
-    return F.when(in_utc & F.year(value).between(1, 9999), value)
+    return F.when(value.between(F.expr(_FIRST_MOMENT), F.expr(_LAST_MOMENT)), value)
 
 
 _READERS: dict[str, Callable[[Column], Column]] = {
