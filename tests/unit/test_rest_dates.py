@@ -16,7 +16,7 @@ from lab import MACHINES, FixedTables, Lab, rate
 from steps import decide
 
 from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed
-from perennial.backfill.batch import chunks, last_ahead
+from perennial.backfill.batch import last_ahead, split_batches
 from perennial.backfill.plan import plan_history
 from perennial.calendar import days
 from perennial.clean.plan import clean_keys, finish_clean, plan_clean
@@ -249,7 +249,7 @@ def test_a_backfill_passes_over_rest_dates_and_counts_them(lake: Lake, land: Any
     plan = plan_history(own, WEDNESDAY, date(2026, 3, 11))
     assert (plan.rest, len(plan.dates)) == (2, 6)
     assert plan.missing == (date(2026, 3, 11),)
-    assert plan.chunks == ((WEDNESDAY, date(2026, 3, 10)),)  # one chunk, the weekend does not cut it
+    assert plan.batches == ((WEDNESDAY, date(2026, 3, 10)),)  # one batch, the weekend does not cut it
     assert (plan.to_json()["rest"], plan.deploys) == (2, date(2026, 3, 10))
     assert plan_history(own, SATURDAY, MONDAY).dates == (MONDAY,)
     with pytest.raises(
@@ -266,7 +266,7 @@ def test_work_ahead_goes_on_over_rest_dates(lake: Lake, land: Any) -> None:
     assert last_ahead(lake, WEDNESDAY, SUNDAY) == FRIDAY
     calendar = lake.pipeline.calendar
     dates = calendar.dates(START, date(2026, 8, 31))
-    found = chunks(calendar, [day for day in dates if day != date(2026, 3, 18)])
+    found = split_batches(calendar, [day for day in dates if day != date(2026, 3, 18)])
     assert [len(one) for one in found] == [12, 60, len(dates) - 73]
 
 

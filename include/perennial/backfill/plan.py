@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from perennial.backfill.batch import chunks
+from perennial.backfill.batch import split_batches
 from perennial.collect.drops import complete_dates
 from perennial.deploy.newest import is_newest, lacks_history
 from perennial.errors import DateRefusedError
@@ -26,6 +26,7 @@ class HistoryPlan:
     `missing` dates have not landed from every source. `unchanged` dates have a decision on the present inputs. `stale` dates have
     a decision on other inputs, with the reason. `young` dates are analysed, but have insufficient history to train.
 
+    :param batches: the first and the last date of each batch
     :param rest: the number of rest dates that it skips
     """
 
@@ -34,7 +35,7 @@ class HistoryPlan:
     unchanged: tuple[date, ...]
     stale: Mapping[date, Freshness]
     young: tuple[date, ...]
-    chunks: tuple[tuple[date, date], ...]
+    batches: tuple[tuple[date, date], ...]
     deploys: date | None
     rest: int
 
@@ -54,7 +55,7 @@ class HistoryPlan:
             "unchanged": len(self.unchanged),
             "stale": stale_to_json(self.stale),
             "young": len(self.young),
-            "chunks": [[first.isoformat(), last.isoformat()] for first, last in self.chunks],
+            "chunks": [[first.isoformat(), last.isoformat()] for first, last in self.batches],
             "deploys": self.deploys.isoformat() if self.deploys else None,
         }
 
@@ -89,7 +90,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         unchanged=unchanged,
         stale=stale,
         young=young,
-        chunks=tuple((batch[0], batch[-1]) for batch in chunks(calendar, (d for d in dates if d in todo))),
+        batches=tuple((batch[0], batch[-1]) for batch in split_batches(calendar, (d for d in dates if d in todo))),
         deploys=newest if is_deployed else None,
         rest=(last - first).days + 1 - len(dates),
     )

@@ -167,9 +167,9 @@ def _estimate_seconds(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, 
     from perennial.backfill.run import RUNS_AT_ONCE
 
     led, quick = past_seconds(airflow, dag_of(lake.pipeline.name), lake.pipeline.calendar.data_days)
-    chunks = [sum(first <= day <= last for day in plan.dates) for first, last in plan.chunks]
+    batches = [sum(first <= day <= last for day in plan.dates) for first, last in plan.batches]
     runs = len(plan.again if only_stale else plan.dates)
-    return expected_seconds(led, quick, chunks, runs - len(chunks), RUNS_AT_ONCE)
+    return expected_seconds(led, quick, batches, runs - len(batches), RUNS_AT_ONCE)
 
 
 def _access() -> tuple[str, str]:
@@ -198,10 +198,10 @@ def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) 
         lines.append(f"  stale: {', '.join(listed)}{_more(plan.stale)}")
     if only_stale:
         lines.append(f"  run again: {len(plan.again)} stale dates, and the dates that become stale through them")
-    if plan.chunks:
-        listed = [f"{first} to {last}" for first, last in plan.chunks[:MAX_SHOWN]]
-        batches = "1 batch" if len(plan.chunks) == 1 else f"{len(plan.chunks)} batches"
-        lines.append(f"  processed in {batches}: {', '.join(listed)}{_more(plan.chunks)}")
+    if plan.batches:
+        listed = [f"{first} to {last}" for first, last in plan.batches[:MAX_SHOWN]]
+        count = "1 batch" if len(plan.batches) == 1 else f"{len(plan.batches)} batches"
+        lines.append(f"  processed in {count}: {', '.join(listed)}{_more(plan.batches)}")
     lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among these dates'}")
     duration = (
         "not known yet, no earlier backfill to estimate it from" if expected is None else f"about {_format_duration(expected)}"

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.analyse.plan import finish_analyse, plan_analyse
-from perennial.backfill.batch import chunks
+from perennial.backfill.batch import split_batches
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import complete_dates
@@ -101,7 +101,7 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     without = {day: "has not landed" for day in sorted(wanted - landed)}
     decisions: dict[date, str] = {}
     reader = RowsReader(DATES_AT_ONCE)
-    for chunk in chunks(calendar, landed):
+    for chunk in split_batches(calendar, landed):
         without |= {day: reason for day, reason in _prepare(data, chunk).items() if day in wanted}
         ready = [day for day in chunk if day in wanted and day not in without]
         _train(experiment, ready)

@@ -19,7 +19,7 @@ from perennial.lake.lake import Lake
 
 FIRST = date(2026, 3, 1)
 LAST = FIRST + 9 * DAY
-PLAN = HistoryPlan(tuple(days(FIRST, LAST)), missing=(), unchanged=(), stale={}, young=(), chunks=(), deploys=None, rest=0)
+PLAN = HistoryPlan(tuple(days(FIRST, LAST)), missing=(), unchanged=(), stale={}, young=(), batches=(), deploys=None, rest=0)
 RUNS: dict[str, Any] = {"completed_at": None, "is_paused": False}
 PAUSED, ENDED = RUNS | {"is_paused": True}, RUNS | {"completed_at": "2026-03-03"}
 CANCELLED = ENDED | {"is_paused": True}
