@@ -29,13 +29,13 @@ from perennial.config.pipeline import Pipeline
 from perennial.deploy.lookups import freeze
 from perennial.deploy.newest import is_newest, later_drops, newest_to_run
 from perennial.deploy.release import plan_release
-from perennial.errors import DateRefusedError
+from perennial.errors import DateRefusedError, DropRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.freshness.stale import Status, stale_dates, to_json
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
-from perennial.train.plan import split_of
+from perennial.train.history import split_of, untrainable_dates
 
 WORKDAYS: Any = {"weekdays": ["mon", "tue", "wed", "thu", "fri"]}
 START, WEDNESDAY, FRIDAY, SATURDAY, SUNDAY, MONDAY = (date(2026, 3, day) for day in (1, 4, 6, 7, 8, 9))
@@ -224,6 +224,27 @@ def test_a_decided_date_whose_history_no_longer_suffices_is_stale_and_blocked(la
     told = {day: (one.status, one.reason) for day, one in found.items()}
     assert told == dict.fromkeys(short, (Status.BLOCKED, "its history is no longer sufficient: 4 of 5 days"))
     assert [one["changes"] for one in to_json(found)] == [[]] * len(short)
+
+
+def test_a_decided_date_whose_history_is_refused_by_now_is_blocked(lake: Lake, land: Any, s3: Any, nothing_else: None) -> None:
+    """A refused drop is a gap, also while the tables still hold its earlier rows: the next run withdraws them."""
+    land(START, LAST)
+    begin = date(2026, 3, 10)  # it trains on exactly the four days that it needs
+    own = filled(lake, begin, LAST)
+    dates = own.pipeline.calendar.dates(begin, LAST)
+    decided(own, dates)
+    assert stale_dates(own) == {}
+
+    folder = own.pipeline.sources["readings"].drop_uri(FRIDAY)
+    s3.put(folder + "readings-1.csv", b"half")
+    s3.put(folder + "_MANIFEST.json", own.objects.read_existing(folder + "_MANIFEST.json").body + b" ")
+    with pytest.raises(DropRefusedError):
+        collect(own, FRIDAY)
+    assert own.tables.state("features").get(FRIDAY) is not None
+
+    reasons = {day: state.reason for day, state in stale_dates(own).items() if state.is_blocked}
+    assert reasons == dict.fromkeys(untrainable_dates(own, dates), "its history is no longer sufficient: 3 of 4 days")
+    assert begin in reasons
 
 
 def test_a_rest_date_that_gets_data_makes_exactly_the_later_dates_stale(lake: Lake, land: Any, nothing_else: None) -> None:

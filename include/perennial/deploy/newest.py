@@ -8,7 +8,7 @@ not wait for a date whose drop is refused or whose training is skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -20,6 +20,7 @@ from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
+from perennial.train.history import untrainable_dates
 
 NO_DECISION = (
     "has landed but has no decision. Run that date. Until it has a decision, or its drop is refused, older dates are not deployed"
@@ -54,33 +55,25 @@ def later_drops(lake: Lake, day: date) -> Later:
 
     A drop dated in the future is a mistake and is ignored. No run could decide it, so it would block every deploy.
     """
-    landed = sorted(set.intersection(*(_landed_dates(lake, source, day) for source in lake.pipeline.sources)), reverse=True)
-    refused: dict[date, str] = {}
-    untrained: dict[date, str] = {}
-    for later in landed:
-        if reason := refused_dates(lake, [later]).get(later):
-            refused[later] = reason
-        elif complete_dates(lake, [later]):
-            if (reason := lacks_history(lake, later)) is None:
-                return Later(later, refused, untrained)
-            untrained[later] = reason
-    return Later(None, refused, untrained)
+    landed = sorted(set.intersection(*(_landed_dates(lake, source, day) for source in lake.pipeline.sources)))
+    if not landed:
+        return Later()
+    # The newest of them nearly always waits. That settles it, so the drops before it, perhaps a year of them, are not read.
+    newest = _sort_out(lake, landed[-1:])
+    return newest if newest.waiting else _sort_out(lake, landed)
 
 
-def lacks_history(lake: Lake, day: date) -> str | None:
-    """
-    Return why training would skip a landed date even if everything that has landed were analysed, or None if it would not.
+def _sort_out(lake: Lake, landed: Collection[date]) -> Later:
+    """Separate landed dates into the newest that waits for its run, and those after it that no date waits for."""
+    refused = refused_dates(lake, landed)
+    complete = complete_dates(lake, set(landed) - refused.keys())
+    untrained = untrainable_dates(lake, complete)
+    waiting = max(complete - untrained.keys(), default=None)
 
-    The answer does not depend on what has run so far, nor on the order of a backfill. If a gap is filled later, the date counts
-    again.
-    """
-    calendar, features = lake.pipeline.calendar, lake.tables.state("features")
-    dates = calendar.feature_dates(day)
-    # Features of a drop that was deleted from the landing zone are still used.
-    kept = {d for d in dates if features.get(d) is not None}
-    history = (complete_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
-    reason = calendar.split(day, history).too_little
-    return f"insufficient history to train, {reason}" if reason else None
+    def after(reasons: Mapping[date, str], prefix: str = "") -> dict[date, str]:
+        return {d: prefix + reasons[d] for d in sorted(reasons, reverse=True) if waiting is None or d > waiting}
+
+    return Later(waiting, after(refused), after(untrained, "insufficient history to train, "))
 
 
 def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:
@@ -118,16 +111,16 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
 
 def _landed_dates(lake: Lake, source: str, after: date) -> set[date]:
     """Return the dates after `after` whose manifest is in the landing zone."""
-    before, _, behind = lake.pipeline.sources[source].uri.partition("{date}")
-    address = re.compile(re.escape(before) + "([0-9-]{10})" + re.escape(behind + FILE))
+    prefix, _, suffix = lake.pipeline.sources[source].uri.partition("{date}")
+    manifest = re.compile(re.escape(prefix) + "([0-9-]{10})" + re.escape(suffix + FILE))
     calendar = lake.pipeline.calendar
     today = calendar.local_date(datetime.now(UTC))
     last = min(lake.pipeline.end or today, today)
     dates = set()
-    for uri in lake.objects.list(before):
-        if named := address.fullmatch(uri):
+    for uri in lake.objects.list(prefix):
+        if match := manifest.fullmatch(uri):
             try:
-                day = parse_date(named.group(1))
+                day = parse_date(match.group(1))
             except DateRefusedError:
                 continue  # a folder whose name only looks like a date holds no drop
             if after < day <= last and not calendar.data_days.rests(day):

@@ -19,7 +19,8 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.keys import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
-from perennial.train.plan import chains_begin, too_little_history
+from perennial.train.history import skip_reason, untrainable_dates
+from perennial.train.plan import chains_begin
 
 INCUMBENT = "its incumbent or anchor has changed since it was judged"
 
@@ -80,7 +81,7 @@ def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshn
     if not decided:
         return {}
     changes = list(_changes(lake, decided[0], decided[-1]))
-    blocked = _blocked(lake, decided)
+    blocked = _find_blocked(lake, decided)
     begins = chains_begin(lake, decided)
     return {day: blocked.get(day) or _freshness(lake, chain, day, begins[day], changes) for day in decided}
 
@@ -98,37 +99,19 @@ def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
     ]
 
 
-def _blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """
-    Return the dates that cannot be judged again.
-
-    Their own drop is refused or was deleted from the landing zone, or they are rest dates now, or their history is insufficient.
-    """
-    blocked = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
+def _find_blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
+    """Return the dates that cannot be judged again, each with its reason (see Status.BLOCKED). A later reason here wins."""
+    blocked = {day: _block_short(reason) for day, reason in untrainable_dates(lake, decided).items()}
+    blocked |= {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         deleted = set(decided) - landed_drops(lake, name, decided).keys()
         blocked |= dict.fromkeys(deleted, _block(f"its drop of {name} is no longer in the landing zone"))
-    blocked = _find_short(lake, decided) | blocked
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
     return blocked | dict.fromkeys(rest, _block("it is a rest date now: no run judges it again", Category.CONFIGURATION))
 
 
 def _block(reason: str, category: Category = Category.DATA) -> Freshness:
     return Freshness(Status.BLOCKED, (StaleCause(category),), reason)
-
-
-def _find_short(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """
-    Return the dates that could not be trained even if everything that has landed were analysed.
-
-    This happens when an edit of the configuration requires more history.
-    """
-    calendar = lake.pipeline.calendar
-    wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
-    landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
-    possible = landed | set(map(date.fromisoformat, lake.tables.state("features").partitions))
-    reasons = {day: calendar.split(day, possible).too_little for day in decided}
-    return {day: _block_short(reason) for day, reason in reasons.items() if reason}
 
 
 def _block_short(reason: str) -> Freshness:
@@ -180,7 +163,7 @@ def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[
         causes = tuple(StaleCause(Category.DATA, str(change)) for change in concerned)
         more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
         return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
-    if reason := too_little_history(lake, day):
+    if reason := skip_reason(lake, day):
         return _block_short(reason)
     entry = chain.get(day)
     if entry is not None and entry.stale:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
-from perennial.calendar import DAY, Calendar, Split
-from perennial.clean.lost import lost_history
+from perennial.calendar import DAY, Split
 from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
 from perennial.fingerprints.keys import Key, make_key
@@ -20,6 +19,7 @@ from perennial.lake.tables import TableState
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
+from perennial.train.history import explain_skip, labels_state, split_features
 from perennial.train.job import Features, Labels, Output, TrainingJob
 
 BLOCK = 28
@@ -48,36 +48,6 @@ class TrainingPlan:
         return [] if self.job_uri is None else [*self.before, self.job_uri]
 
 
-def split_of(lake: Lake, day: date) -> Split:
-    """Return the window and the holdout of a date, chosen from the dates that have features."""
-    return _split(lake.pipeline.calendar, lake.tables.state("features"), _labels(lake), day)
-
-
-def _labels(lake: Lake) -> TableState | None:
-    return lake.tables.state("labels") if lake.pipeline.label.known_after_days else None
-
-
-def _split(calendar: Calendar, features: TableState, labels: TableState | None, day: date) -> Split:
-    """
-    Split without the dates whose features or labels were written before an edit of their columns.
-
-    A date without labels is not left out.
-    """
-    old = labels.reshaped if labels is not None else frozenset()
-    usable = (d for d in calendar.feature_dates(day) if features.get_complete(d) is not None and d.isoformat() not in old)
-    return calendar.split(day, usable)
-
-
-def too_little_history(lake: Lake, day: date) -> str | None:
-    """Return the reason to skip the trainings of a date, with the refused parts of its history, or None if history suffices."""
-    reason = split_of(lake, day).too_little
-    return _explain_skip(lake, day, reason) if reason else None
-
-
-def _explain_skip(lake: Lake, day: date, reason: str) -> str:
-    return "; ".join([reason, *lost_history(lake, day)])
-
-
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
     """
     Plan the training of one candidate of date D and write its job file. Insufficient history is a reason to skip.
@@ -102,7 +72,7 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate, state = trainings.candidate, trainings.state
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, _explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
+        return TrainingPlan(candidate, explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
     if state.get_complete(day) is None or state.metadata_location is None or state.snapshot_id is None:
         pipeline = trainings.lake.pipeline.name
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
@@ -161,7 +131,7 @@ class _Trainings:
     def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
         self.lake = lake
         self.candidate = candidate
-        self.state, self.labels = lake.tables.state("features"), _labels(lake)
+        self.state, self.labels = lake.tables.state("features"), labels_state(lake)
         if reshaped:
             self.state = replace(self.state, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
@@ -173,7 +143,7 @@ class _Trainings:
     def split(self, day: date) -> Split:
         """Return the window and the holdout of a date, chosen from the dates that have features."""
         if day not in self._splits:
-            self._splits[day] = _split(self.lake.pipeline.calendar, self.state, self.labels, day)
+            self._splits[day] = split_features(self.lake.pipeline.calendar, self.state, self.labels, day)
         return self._splits[day]
 
     def unlabelled(self, day: date) -> list[date]:

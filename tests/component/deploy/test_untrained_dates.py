@@ -12,12 +12,14 @@ from scripted_runtime import ScriptedRuntime
 from steps import D1, decide
 
 from perennial.backfill.plan import plan_history
+from perennial.calendar import days
 from perennial.collect.collect import collect
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.newest import Later, is_newest
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError
 from perennial.evaluate.chain import Chain
+from perennial.store.objects import Objects
 
 # The feed pauses after the lab's dates: none of them is in the history of these.
 MIN_DAYS = 8
@@ -44,6 +46,25 @@ def test_the_date_before_one_that_training_skips_is_released(
     reasons = {day: f"insufficient history to train, {n} of {MIN_DAYS} days" for day, n in ((FIRST, 1), (SECOND, 2))}
     assert (now.later, now.behind) == (Later(untrained=reasons), "")
     assert ("untrained", f"{told}. It is not the newest date") in now.lines()
+
+
+def test_many_dates_with_insufficient_history_cost_the_listings_of_one(
+    lab: Lab, land: Callable[[date, date], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    listing = Objects.listing
+    monkeypatch.setattr(Objects, "listing", lambda self, prefix: listed.append(prefix) or listing(self, prefix))
+
+    def count_listings(last: date) -> int:
+        land(FIRST, last)
+        for day in days(FIRST, last):
+            collect(lab.lake, day)
+        listed.clear()
+        assert is_newest(lab.lake, Chain(), D1)
+        return len(listed)
+
+    one = count_listings(FIRST)
+    assert 0 < count_listings(FIRST + timedelta(days=MIN_DAYS - 2)) <= one
 
 
 def test_once_its_gaps_are_filled_the_date_before_waits_for_it(
