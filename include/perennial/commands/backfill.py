@@ -109,10 +109,10 @@ def backfill(
 
 def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, *, as_json: bool) -> None:
     """Run an experiment and print its result."""
-    from perennial.experiments.experiment import Settings, run_experiment
+    from perennial.experiments.experiment import ExperimentSettings, run_experiment
 
     began = time.monotonic()
-    result = run_experiment(lake, name, Settings.model_validate(settings), first, last)
+    result = run_experiment(lake, name, ExperimentSettings.model_validate(settings), first, last)
     seconds, counts = round(time.monotonic() - began, 1), Counter(result.decisions.values())
     if as_json:
         without = {day.isoformat(): reason for day, reason in result.without.items()}
