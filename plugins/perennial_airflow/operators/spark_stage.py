@@ -54,12 +54,10 @@ class SparkStageOperator(SparkSubmitOperator):
         )
 
         def run_until(last: date) -> dict[str, JsonValue]:
-            plan = stage.plan(replace(run, until=last))
-            if plan.job_uri is None:
+            result = stage.run_with(replace(run, until=last), lambda plan: self._submit(plan, context))
+            if result.outcome is Outcome.UNCHANGED:
                 self.log.info("Nothing to do: the tables already hold %s", self.day)
-                return replace(stage.finish(run), outcome=Outcome.UNCHANGED).to_json()
-            self._submit(plan, context)
-            return stage.finish(run).to_json()
+            return result.to_json()
 
         if until > day:
             try:
