@@ -15,7 +15,7 @@ import pytest
 from lab import MACHINES, FixedTables, Lab, rate
 from steps import decide
 
-from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed
+from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed_days
 from perennial.backfill.batch import last_ahead, split_batches
 from perennial.backfill.plan import plan_history
 from perennial.calendar import days
@@ -171,7 +171,7 @@ def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lak
     states = {**before.tables.states, "clean_readings": TableState("clean_readings", "s3://x/meta", 2, kept)}  # type: ignore[attr-defined]
     withdrawn = replace(after, tables=FixedTables(states))  # type: ignore[arg-type]
     assert finish_clean(withdrawn, LAST).gaps == {}
-    redone = unanalysed(withdrawn, LAST, LAST)
+    redone = unanalysed_days(withdrawn, LAST, LAST)
     # Features see two days back: those of the 9th and the 10th saw the weekend. Those of Sunday, which began the window, go.
     assert redone["features"] == {SUNDAY, MONDAY, date(2026, 3, 10)}
     assert plan_analyse(withdrawn, LAST).job_uri is not None

@@ -133,7 +133,7 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
     )
 
 
-def unanalysed(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
+def unanalysed_days(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
     """
     Return by table the days (for lookups: as_of) that the runs of `day` up to `until` would compute or withdraw.
 

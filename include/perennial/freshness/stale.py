@@ -8,9 +8,9 @@ from datetime import date
 from enum import StrEnum
 
 from perennial.analyse.keys import REFERENCE
-from perennial.analyse.plan import LABELS, unanalysed
+from perennial.analyse.plan import LABELS, unanalysed_days
 from perennial.calendar import DAY
-from perennial.clean.plan import unclean
+from perennial.clean.plan import uncleaned_days
 from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.collect.uncollected import uncollected_dates
@@ -129,15 +129,15 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
     for name in pipeline.sources:
         wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
         uncollected = uncollected_dates(lake, name, wanted)
-        changes |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
+        changes |= {_Change(name, day) for day in (*uncollected, *uncleaned_days(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)
         is_missing = REFERENCE not in lake.tables.state(f"clean_{name}").partitions
-        if is_missing or (landed is not None and (landed.drop is None or unclean(lake, name, first, last))):
+        if is_missing or (landed is not None and (landed.drop is None or uncleaned_days(lake, name, first, last))):
             changes.add(_Change(name, None))
     yield from sorted(changes, key=lambda change: (change.day or date.min, change.table))
     if not any(change.day is None for change in changes):
-        for table, stale in unanalysed(lake, first, last).items():
+        for table, stale in unanalysed_days(lake, first, last).items():
             yield from (_Change(table, day) for day in sorted(stale))
 
 

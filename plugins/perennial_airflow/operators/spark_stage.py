@@ -53,7 +53,7 @@ class SparkStageOperator(SparkSubmitOperator):
             lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
         )
 
-        def run_until(last: date) -> dict[str, JsonValue]:
+        def compute_until(last: date) -> dict[str, JsonValue]:
             result = stage.run_with(replace(run, until=last), lambda plan: self._submit(plan, context))
             if result.outcome is Outcome.UNCHANGED:
                 self.log.info("Nothing to do: the tables already hold %s", self.day)
@@ -61,11 +61,11 @@ class SparkStageOperator(SparkSubmitOperator):
 
         if until > day:
             try:
-                return run_until(until)
+                return compute_until(until)
             except (AirflowException, PerennialError) as error:
                 # One date that breaks the SQL must not fail all the dates before it. Its own run reports the error.
                 self.log.warning("The batch until %s failed, running %s alone: %s", until, day, error)
-        return run_until(day)
+        return compute_until(day)
 
     def _submit(self, plan: SparkPlan, context: Context) -> None:
         self.application = plan.application

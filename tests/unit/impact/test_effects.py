@@ -13,7 +13,7 @@ import pytest
 import returned_orders
 from lab import FixedTables
 
-from perennial.analyse.plan import analyse_keys, plan_analyse, unanalysed
+from perennial.analyse.plan import analyse_keys, plan_analyse, unanalysed_days
 from perennial.calendar import days
 from perennial.clean.plan import clean_keys, plan_clean
 from perennial.collect.collect import collect
@@ -169,7 +169,7 @@ def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
     assert stale_dates(ran) == {}
     lake = edited(ran, pipeline_factory, with_a_reference)
-    assert set(unanalysed(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
+    assert set(unanalysed_days(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
     # Its table may hold the dates of the source that it was.
