@@ -1,8 +1,8 @@
-"""The freshness of decisions: find exactly the dates that a correction of old data affects."""
+"""The freshness of decisions: the decided dates that a change of data, code, configuration or libraries affects, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -20,7 +20,7 @@ from perennial.fingerprints.keys import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
 from perennial.train.history import skip_reason, untrainable_dates
-from perennial.train.plan import chains_begin
+from perennial.train.plan import warm_start_origins
 
 INCUMBENT = "its incumbent or anchor has changed since it was judged"
 
@@ -72,18 +72,18 @@ def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshn
     Return, in order, the freshness of the decided dates from `first` to `last`.
 
     A date depends on a day of a source if that day lies in its training window, its holdout or the lookback of either, or in the
-    days after them that their labels wait for. With a warm start, a date also depends on the days of the dates whose weights it
-    begins with.
+    days after them that their labels wait for. With a warm start, a date also depends on the days of the dates whose weights its
+    trainings start from.
     """
     lake = lake.at_one_moment()
     chain = read_chain(lake)
     decided = [day for day in chain.days if first <= day <= last]
     if not decided:
         return {}
-    changes = list(_changes(lake, decided[0], decided[-1]))
+    changes = _find_changes(lake, decided[0], decided[-1])
     blocked = _find_blocked(lake, decided)
-    begins = chains_begin(lake, decided)
-    return {day: blocked.get(day) or _freshness(lake, chain, day, begins[day], changes) for day in decided}
+    origins = warm_start_origins(lake, decided)
+    return {day: blocked.get(day) or _freshness(lake, chain, day, origins[day], changes) for day in decided}
 
 
 def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
@@ -118,11 +118,11 @@ def _block_short(reason: str) -> Freshness:
     return _block(f"its history is no longer sufficient: {reason}")
 
 
-def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
+def _find_changes(lake: Lake, first: date, last: date) -> list[_Change]:
     """
-    Yield what has landed since, and what would be cleaned again.
+    Return what has landed since, and what would be cleaned again, for the decided dates from `first` to `last`.
 
-    If no reference is among these, yield also what would be analysed again: a changed reference already concerns every date.
+    If no reference is among these, return also what would be analysed again: a changed reference concerns every date anyway.
     """
     pipeline = lake.pipeline
     changes: set[_Change] = set()
@@ -135,32 +135,31 @@ def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
         is_missing = REFERENCE not in lake.tables.state(f"clean_{name}").partitions
         if is_missing or (landed is not None and (landed.drop is None or uncleaned_days(lake, name, first, last))):
             changes.add(_Change(name, None))
-    yield from sorted(changes, key=lambda change: (change.day or date.min, change.table))
+    found = sorted(changes, key=lambda change: (change.day or date.min, change.table))
     if not any(change.day is None for change in changes):
         for table, stale in unanalysed_days(lake, first, last).items():
-            yield from (_Change(table, day) for day in sorted(stale))
+            found += [_Change(table, day) for day in sorted(stale)]
+    return found
 
 
-def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Freshness:
+def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[_Change]) -> Freshness:
+    """
+    Return the freshness of a decided date that is not blocked by its own drop.
+
+    :param origin: the first date whose training the date depends on
+    """
     # Imported here because they import scikit-learn.
     from perennial.evaluate.changes import describe
     from perennial.evaluate.evaluate import changes_since, is_current
 
-    calendar = lake.pipeline.calendar
-    needed, featured = calendar.needed_from(begins), calendar.features_from(begins)
+    read = {table: _days_read(lake, table, origin, day) for table in {change.table for change in changes}}
 
     def concerns(change: _Change) -> bool:
-        if change.day is None:
-            return True
-        if change.table in lake.pipeline.tables:
-            return needed <= change.day <= day
-        if change.table in ("features", LABELS):
-            return featured <= change.day <= calendar.labelled_until(day)
-        return featured <= change.day <= (calendar.as_of(day) if change.table.startswith("lookup_") else day)
+        first, last = read[change.table]
+        return change.day is None or first <= change.day <= last
 
-    concerned = [change for change in changes if concerns(change)]
-    if concerned:
-        causes = tuple(StaleCause(Category.DATA, str(change)) for change in concerned)
+    if relevant := [change for change in changes if concerns(change)]:
+        causes = tuple(StaleCause(Category.DATA, str(change)) for change in relevant)
         more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
         return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
     if reason := skip_reason(lake, day):
@@ -170,5 +169,16 @@ def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[
         return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
     if is_current(lake, day):
         return FRESH
-    since = changes_since(lake, day)
-    return Freshness(Status.STALE, since, f"changed since it was judged: {describe(since)}")
+    causes = changes_since(lake, day)
+    return Freshness(Status.STALE, causes, f"changed since it was judged: {describe(causes)}")
+
+
+def _days_read(lake: Lake, table: str, origin: date, day: date) -> tuple[date, date]:
+    """Return the first and the last day of a table that a run of `day` reads, or a training from `origin` on."""
+    calendar = lake.pipeline.calendar
+    if table in lake.pipeline.tables:
+        return calendar.needed_from(origin), day
+    first = calendar.features_from(origin)
+    if table in ("features", LABELS):
+        return first, calendar.labelled_until(day)
+    return first, calendar.as_of(day) if table.startswith("lookup_") else day

@@ -1,4 +1,4 @@
-"""Plan a training of date D (its inputs, its fingerprint, its job file) and read its result."""
+"""The plan of a training of date D (inputs, fingerprint, job file), and its result."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from perennial.train.history import explain_skip, labels_state, split_features
 from perennial.train.job import Features, Labels, Output, TrainingJob
 
 BLOCK = 28
-"""Days in a block of warm starts. The first training of each block starts from random weights."""
+"""Days in a block of warm starts. The first training of each block starts from random weights, which bounds the chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """
-    The work for one candidate: none (`skipped` is the reason, or `unchanged` is True), or the job at `job_uri`.
+    The work for one candidate of one date. There is none if `skipped` is set or `unchanged` is True.
 
-    `before` holds the jobs of earlier dates that must run first: the training starts from the weights of the last of them.
+    :param skipped: the reason to skip the training, or None
+    :param job_uri: the address of the job file; None: there is no work
+    :param manifest_uri: the address of the model's manifest, which the work creates; None: the training is skipped
+    :param before: the jobs of earlier dates that must run first, because the training starts from the weights of the last of them
     """
 
     candidate: str
@@ -84,37 +87,32 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
-    before: list[date] = []
-    earlier = trainings.begins(day)
-    while earlier is not None and not trainings.is_done(earlier):
-        before.insert(0, earlier)
-        earlier = trainings.begins(earlier)
-    *first, job_uri = [trainings.job_uri(d) for d in (*before, day)]
-    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(first))
+    *before, job_uri = [trainings.store_job(d) for d in (*trainings.untrained_before(day), day)]
+    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(before))
 
 
-def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
+def warm_start_origins(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
     """
-    Return for each date the first date whose weights its trainings depend on.
+    Return for each date the first date whose training its own trainings depend on.
 
     Without a warm start, that is the date itself.
     """
-    firsts = {day: day for day in dates}
+    origins = {day: day for day in dates}
     for trainings in [_Trainings(lake, candidate) for candidate in lake.pipeline.training.candidates]:
         for day in dates:
-            earlier = day
-            while (before := trainings.begins(earlier)) is not None:
-                earlier = before
-            firsts[day] = min(firsts[day], earlier)
-    return firsts
+            origin = day
+            while (earlier := trainings.weights_from(origin)) is not None:
+                origin = earlier
+            origins[day] = min(origins[day], origin)
+    return origins
 
 
 def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
     """
-    Return the present fingerprints of the trainings of dates, with their splits, without the dates that cannot be trained.
+    Return by date the present fingerprint of the training and its split. Dates that cannot be trained are left out.
 
-    Dates whose rows have earlier columns count, because they are computed again first.
-    A training that reads such dates, or labels that do not exist yet, also has a fingerprint, but no model has it.
+    Features with earlier columns count too, because they are computed again before the training.
+    No model has the fingerprint of a training that reads them, or that reads labels which do not exist yet.
     """
     trainings = _Trainings(lake, candidate, reshaped=True)
     trainable = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
@@ -123,7 +121,7 @@ def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[dat
 
 class _Trainings:
     """
-    The trainings of one candidate, given the features at one moment.
+    The trainings of one candidate by date, all planned from the features at one moment. Answers are cached.
 
     :param reshaped: treat dates whose rows have earlier columns like all other dates
     """
@@ -151,17 +149,16 @@ class _Trainings:
         split = self.split(day)
         return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_complete(d) is None]
 
-    def begins(self, day: date) -> date | None:
+    def weights_from(self, day: date) -> date | None:
         """
-        Return the date whose weights the training of `day` starts from; None: it starts from random weights.
+        Return the date whose weights the training of `day` starts from, or None if it starts from random weights.
 
-        This is the last trainable date before it in the same block of BLOCK days.
-        Each block starts from random weights, so that a date depends on a limited number of earlier trainings.
+        This is the last trainable date before it in the same block of BLOCK days, so a date depends on fewer than BLOCK others.
         """
         if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
             return None
-        begin = day - DAY * (day.toordinal() % BLOCK)
-        for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
+        block_start = day - DAY * (day.toordinal() % BLOCK)
+        for earlier in reversed(self.lake.pipeline.calendar.dates(block_start, day - DAY)):
             if (
                 self.state.get_complete(earlier) is not None
                 and not self.split(earlier).too_little
@@ -170,11 +167,20 @@ class _Trainings:
                 return earlier
         return None
 
+    def untrained_before(self, day: date) -> list[date]:
+        """Return, in order, the dates that must be trained first because `day` depends on their weights."""
+        untrained: list[date] = []
+        earlier = self.weights_from(day)
+        while earlier is not None and not self.is_done(earlier):
+            untrained.insert(0, earlier)
+            earlier = self.weights_from(earlier)
+        return untrained
+
     def key(self, day: date) -> Key:
         """Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before."""
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
-            earlier = self.begins(day)
+            earlier = self.weights_from(day)
             digests = self._digests(self.state, split)
             self._keys[day] = make_key(
                 "train",
@@ -187,11 +193,11 @@ class _Trainings:
                 data={
                     "window": [[d.isoformat(), digests[d]] for d in split.window],
                     "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
-                    **self._labels_key(split),
+                    **self._label_digests(split),
                 },
                 configuration={
                     "inputs": pipeline.inputs.model_dump(mode="json"),
-                    "label": _label_key(pipeline.label),
+                    "label": _label_settings(pipeline.label),
                     "row_key": pipeline.row_key,
                 },
                 libraries=versions_for(self.candidate),
@@ -209,10 +215,10 @@ class _Trainings:
             self._done[day] = self.lake.objects.exists(self.manifest(day))
         return self._done[day]
 
-    def job_uri(self, day: date) -> str:
-        """Store the job of a date, whose features must exist, and return its address."""
+    def store_job(self, day: date) -> str:
+        """Store the job file of a date, whose features must exist, and return its address."""
         if day not in self._jobs:
-            if not self._jobs:
+            if not self._jobs:  # the dates of a candidate share one recipe
                 keep_recipes(self.lake, "train", {self.candidate: self.key(day)})
             body = self._job(day).encode()
             self._jobs[day] = self.lake.layout.job(sha256(body))
@@ -221,7 +227,7 @@ class _Trainings:
 
     def _job(self, day: date) -> TrainingJob:
         pipeline, layout, split, state = self.lake.pipeline, self.lake.layout, self.split(day), self.state
-        earlier = self.begins(day)
+        earlier = self.weights_from(day)
         return TrainingJob(
             pipeline=pipeline.name,
             space=layout.space,
@@ -254,8 +260,8 @@ class _Trainings:
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 
-    def _labels_key(self, split: Split) -> dict[str, JsonValue]:
-        """Return the part of a fingerprint for labels that have their own table."""
+    def _label_digests(self, split: Split) -> dict[str, JsonValue]:
+        """Return the digests of the labels if they have their own table, as a part of the fingerprint."""
         if self.labels is None:
             return {}
         # Labels that do not exist yet have no digest. No model has a fingerprint with a missing digest.
@@ -269,7 +275,7 @@ class _Trainings:
         return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
 
 
-def _label_key(label: Label) -> dict[str, JsonValue]:
+def _label_settings(label: Label) -> dict[str, JsonValue]:
     """
     Return the settings of a label that decide a model.
 
