@@ -298,7 +298,7 @@ def test_a_drop_on_a_rest_date_keeps_no_release_back(lab: Lab, s3: Any, land_dro
     assert is_newest(own, Chain(), friday)
     land_drops(s3.put, lab.pipeline, monday, monday)
     assert not is_newest(own, Chain(), friday)
-    assert later_drops(own, friday).waiting == monday
+    assert later_drops(own, Chain(), friday).waiting == monday
 
 
 def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(lab: Lab) -> None:

@@ -49,12 +49,14 @@ class Later:
         return f"{newest}: {self.untrained[newest]}{f', and {more} before it' if more else ''}"
 
 
-def later_drops(lake: Lake, day: date) -> Later:
+def later_drops(lake: Lake, chain: Chain, day: date) -> Later:
     """
-    Return the drops of the dates after `day`.
+    Return the drops of the dates after `day`; empty if a later date has a decision, because that settles the question.
 
     A drop dated in the future is a mistake and is ignored. No run could decide it, so it would block every deploy.
     """
+    if chain.days and chain.days[-1] > day:
+        return Later()
     landed = sorted(set.intersection(*(_landed_dates(lake, source, day) for source in lake.pipeline.sources)))
     if not landed:
         return Later()
@@ -85,14 +87,9 @@ def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:
     return None
 
 
-def look_later(lake: Lake, chain: Chain, day: date) -> Later:
-    """Return the drops after `day`. Skip the search if a later date has a decision, because that settles the question."""
-    return Later() if chain.days and chain.days[-1] > day else later_drops(lake, day)
-
-
 def is_newest(lake: Lake, chain: Chain, day: date) -> bool:
     """Return whether a date is the newest."""
-    return why_not_newest(chain, look_later(lake, chain, day), day) is None
+    return why_not_newest(chain, later_drops(lake, chain, day), day) is None
 
 
 def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
@@ -103,6 +100,7 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
     """
     if now < min(deadlines(lake.pipeline, day).values()):
         return day
+    lake = lake.at_one_moment()  # one listing serves all dates of a month
     newest = latest_complete(lake, day)
     while newest is not None and refused_dates(lake, [newest]):
         newest = latest_complete(lake, newest - DAY)
