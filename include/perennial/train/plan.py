@@ -68,27 +68,30 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """
     trainings = _Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
-    later = [d for d in dates if trainings.state.get_complete(d) is not None and not trainings.unlabelled(d)]
+    later = [d for d in dates if trainings.features.get_complete(d) is not None and not trainings.unlabelled(d)]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
-    candidate, state = trainings.candidate, trainings.state
+    candidate = trainings.candidate
     if reason := trainings.split(day).too_little:
         return TrainingPlan(candidate, explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
-    if state.get_complete(day) is None or state.metadata_location is None or state.snapshot_id is None:
-        pipeline = trainings.lake.pipeline.name
-        raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
-    if unlabelled := trainings.unlabelled(day):
-        raise PerennialError(
-            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels has no {', '.join(map(str, unlabelled[:10]))}. "
-            f"Run analyse of {day} first."
-        )
+    _require_analysed(trainings, day)
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
     *before, job_uri = [trainings.store_job(d) for d in (*trainings.untrained_before(day), day)]
     return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(before))
+
+
+def _require_analysed(trainings: _Trainings, day: date) -> None:
+    """Raise if the features of a date, or labels that its training reads, are missing."""
+    pipeline, features = trainings.lake.pipeline.name, trainings.features
+    if features.get_complete(day) is None or features.metadata_location is None or features.snapshot_id is None:
+        raise PerennialError(f"Pipeline {pipeline!r}: {features.name} has no features of {day}. Run analyse of {day} first.")
+    if unlabelled := trainings.unlabelled(day):
+        dates = ", ".join(map(str, unlabelled[:10]))
+        raise PerennialError(f"Pipeline {pipeline!r}: the table of labels has no {dates}. Run analyse of {day} first.")
 
 
 def warm_start_origins(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
@@ -115,7 +118,7 @@ def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[dat
     No model has the fingerprint of a training that reads them, or that reads labels which do not exist yet.
     """
     trainings = _Trainings(lake, candidate, reshaped=True)
-    trainable = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
+    trainable = [d for d in dates if trainings.features.get(d) is not None and not trainings.split(d).too_little]
     return {d: (trainings.key(d), trainings.split(d)) for d in trainable}
 
 
@@ -129,9 +132,9 @@ class _Trainings:
     def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
         self.lake = lake
         self.candidate = candidate
-        self.state, self.labels = lake.tables.state("features"), labels_state(lake)
+        self.features, self.labels = lake.tables.state("features"), labels_state(lake)
         if reshaped:
-            self.state = replace(self.state, reshaped=frozenset())
+            self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Key] = {}
@@ -141,7 +144,7 @@ class _Trainings:
     def split(self, day: date) -> Split:
         """Return the window and the holdout of a date, chosen from the dates that have features."""
         if day not in self._splits:
-            self._splits[day] = split_features(self.lake.pipeline.calendar, self.state, self.labels, day)
+            self._splits[day] = split_features(self.lake.pipeline.calendar, self.features, self.labels, day)
         return self._splits[day]
 
     def unlabelled(self, day: date) -> list[date]:
@@ -160,7 +163,7 @@ class _Trainings:
         block_start = day - DAY * (day.toordinal() % BLOCK)
         for earlier in reversed(self.lake.pipeline.calendar.dates(block_start, day - DAY)):
             if (
-                self.state.get_complete(earlier) is not None
+                self.features.get_complete(earlier) is not None
                 and not self.split(earlier).too_little
                 and not self.unlabelled(earlier)
             ):
@@ -181,7 +184,7 @@ class _Trainings:
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
             earlier = self.weights_from(day)
-            digests = self._digests(self.state, split)
+            digests = self._digests(self.features, split)
             self._keys[day] = make_key(
                 "train",
                 of={
@@ -226,7 +229,7 @@ class _Trainings:
         return self._jobs[day]
 
     def _job(self, day: date) -> TrainingJob:
-        pipeline, layout, split, state = self.lake.pipeline, self.lake.layout, self.split(day), self.state
+        pipeline, layout, split, features = self.lake.pipeline, self.lake.layout, self.split(day), self.features
         earlier = self.weights_from(day)
         return TrainingJob(
             pipeline=pipeline.name,
@@ -236,12 +239,12 @@ class _Trainings:
             key=self.key(day),
             seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
             features=Features(
-                metadata_location=str(state.metadata_location),
-                snapshot_id=int(state.snapshot_id or 0),
+                metadata_location=str(features.metadata_location),
+                snapshot_id=int(features.snapshot_id or 0),
                 window=list(split.window),
                 holdout=list(split.holdout),
-                digests=self._digests(state, split),
-                rows=self._rows(state, split),
+                digests=self._digests(features, split),
+                rows=self._rows(features, split),
             ),
             labels=None
             if self.labels is None
