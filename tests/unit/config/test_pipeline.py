@@ -109,7 +109,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "uri elsewhere": ("s3://landing/machine", "file:///etc/machine", ["expected an S3 address"]),
     "uri upwards": ("s3://landing/machine_faults", "s3://landing/../x", ["expected an S3 address"]),
     "range": ("range: [-50, 200]", "range: [200, -50]", ["the first number is greater"]),
-    "range of text": ("max_length: 8", "range: [1, 2]", ["range is for integer and double, not for string"]),
+    "range of text": (
+        "max_length: 8",
+        "range: [1, 2]",
+        ["range is for columns of type integer or double, this column has type string"],
+    ),
     "key": ("key: [reading_id]", "key: [reading]", ["key column 'reading' is not among columns"]),
     "column name": (
         "measured_at:",
@@ -204,7 +208,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "enum of numbers": (
         "enum: [idle, normal, boost]",
         "enum: [1]",
-        ["enum: expected text as in a column of type string, found 1"],
+        ["enum: expected text, because the type is string, found 1"],
     ),
     "enum doubled": ("enum: [idle, normal, boost]", "enum: [idle, idle]", ["enum: 'idle' is listed twice"]),
     "enum of truth": ("enum: [idle, normal, boost]", "enum: [true]", ["enum: expected text or a whole number", "found true"]),
