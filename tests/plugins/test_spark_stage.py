@@ -26,9 +26,8 @@ from perennial_airflow.operators.spark_stage import SparkStageOperator
 DAY, UNTIL = "2026-03-05", "2026-03-09"
 CLEANED = Cleaned(Outcome.DONE, date.fromisoformat(DAY), {"orders": 2}, {"orders": 0}, {"orders": "digest"}, {}, [], {}, {}, [])
 pytestmark = [
-    # The hook of Airflow's Spark provider closes neither the pipe nor the process of spark-submit.
+    # The hook of Airflow's Spark provider does not close the pipe of spark-submit.
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Execution of 'execute':ResourceWarning"),
 ]
 CONTEXT: Any = {
