@@ -89,7 +89,7 @@ def main() -> int:
 
 
 def _feed(lake: Lake, first: date, last: date) -> None:
-    from perennial.collect.feed import feed
+    from perennial.demo.feed import feed
 
     begin = time.monotonic()
     done = feed(lake, first, last)

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from perennial.calendar import DAY
-from perennial.collect.feed import drop_rows
+from perennial.demo.feed import drop_rows
 
 WEATHER = ("temp", "humid", "wind_speed", "wind_gust", "precip", "pressure", "visib")
 OBSERVED_BEFORE = timedelta(hours=3)

@@ -19,7 +19,7 @@ from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanal
 from perennial.backfill.batch import last_ahead, split_batches
 from perennial.backfill.plan import plan_history
 from perennial.calendar import days
-from perennial.clean.plan import clean_keys, finish_clean, plan_clean
+from perennial.clean.plan import clean_fingerprints, finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.collect.drops import complete_dates, landed_at_rest, landed_drops, latest_complete, newest_landed
@@ -74,7 +74,7 @@ def filled(lake: Lake, first: date, last: date) -> Lake:
     own = replace(lake, tables=FixedTables())  # type: ignore[arg-type]
     for day in own.pipeline.calendar.dates(first, last):
         collect(own, day)
-    keys = clean_keys(own, "readings", first, last)
+    keys = clean_fingerprints(own, "readings", first, last)
     clean = {str(day): Partition(key, f"of {day}", 200) for day, key in keys.items()}
     states: dict[str, TableState] = own.tables.states  # type: ignore[attr-defined]
     states["clean_readings"] = TableState("clean_readings", "s3://x/meta", 1, clean)

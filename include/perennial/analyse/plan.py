@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar
 
+from perennial.analyse.fingerprints import LABELS_FILE, REFERENCE, FingerprintOf, Fingerprints, InputDigests
 from perennial.analyse.job_file import (
     AnalyseJob,
     CleanTable,
@@ -18,10 +19,9 @@ from perennial.analyse.job_file import (
     ProfileToMake,
     Query,
 )
-from perennial.analyse.keys import LABELS_FILE, REFERENCE, InputDigests, KeyOf, Keys
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
-from perennial.fingerprints.keys import Key
+from perennial.fingerprints.fingerprint import Fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
@@ -41,7 +41,7 @@ The results have the same bits.
 LABELS = "labels"
 """The table of labels that are known later than their rows."""
 
-Wanted = dict[str, dict[str, Key]]
+Wanted = dict[str, dict[str, Fingerprint]]
 """The fingerprint that each partition should have, by table and day (ISO; for lookups: as_of)."""
 
 
@@ -114,7 +114,7 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
         counts = ", ".join(f"{table} {count}" for table, count in earlier_columns.items())
         log.info("Dates whose rows have earlier columns, null in new ones: %s", counts)
     if problems := [*missing, *obsolete]:
-        remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
+        remedy = "The job did not finish, or another run changed its inputs meanwhile. Run analyse again."
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
     return Analysed(
         Outcome.DONE,
@@ -140,7 +140,7 @@ def unanalysed_days(lake: Lake, day: date, until: date) -> dict[str, set[date]]:
     return work
 
 
-def analyse_keys(lake: Lake, day: date, until: date) -> dict[str, dict[str, Key]]:
+def analyse_fingerprints(lake: Lake, day: date, until: date) -> dict[str, dict[str, Fingerprint]]:
     """
     Return, by table and day (for lookups: as_of), the fingerprints that the runs of `day` up to `until` need.
 
@@ -175,7 +175,7 @@ def _require_clean_states(lake: Lake, day: date) -> dict[str, TableState]:
 def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) -> Wanted:
     """Return every partition that the runs of `day` up to `until` need, with its fingerprint."""
     pipeline = lake.pipeline
-    keys = Keys(pipeline, InputDigests.of(pipeline, clean))
+    keys = Fingerprints(pipeline, InputDigests.of(pipeline, clean))
     sources = [clean[name] for name in pipeline.sources]
     calendar = pipeline.calendar
     known = [*calendar.feature_dates(day), *calendar.dates(day + DAY, until)]
@@ -194,23 +194,23 @@ def _wanted(lake: Lake, day: date, until: date, clean: dict[str, TableState]) ->
     }
 
 
-def _by_day(dates: Iterable[date], key: KeyOf) -> dict[str, Key]:
+def _by_day(dates: Iterable[date], key: FingerprintOf) -> dict[str, Fingerprint]:
     return {day.isoformat(): key(day) for day in dates}
 
 
-def _stale(state: TableState, wanted: Mapping[str, Key]) -> dict[str, Key]:
+def _stale(state: TableState, wanted: Mapping[str, Fingerprint]) -> dict[str, Fingerprint]:
     """Return the wanted partitions that the table does not hold under the wanted fingerprint."""
     partitions = state.partitions
     return {day: key for day, key in wanted.items() if day not in partitions or partitions[day].key != key}
 
 
-def _held_digests(state: TableState, wanted: Mapping[str, Key]) -> dict[str, str]:
+def _held_digests(state: TableState, wanted: Mapping[str, Fingerprint]) -> dict[str, str]:
     """Return by day the digest of each partition that the table already holds under the wanted fingerprint."""
     partitions = state.partitions
     return {day: partitions[day].digest for day, key in wanted.items() if day in partitions and partitions[day].key == key}
 
 
-def _obsolete_days(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Key]) -> list[str]:
+def _obsolete_days(lake: Lake, day: date, state: TableState, wanted: Mapping[str, Fingerprint]) -> list[str]:
     """Return the days that the table still holds in the history of `day`, but that rest now or have no clean rows any more."""
     table, calendar = state.name.rpartition(".")[2], lake.pipeline.calendar
     if _is_lookup(table):

@@ -17,7 +17,7 @@ from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
 from perennial.errors import PerennialError
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
@@ -28,7 +28,7 @@ from perennial.store.json_value import Json
 
 log = logging.getLogger(__name__)
 
-Work = dict[date | None, tuple[Key, Drop]]
+Work = dict[date | None, tuple[Fingerprint, Drop]]
 """The drops to clean by day (None: a reference), each with the fingerprint of the partition that it becomes."""
 
 DropsByDay = dict[date | None, Drop | None]
@@ -73,7 +73,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     With `recompute`, `day` and the references are planned even if they are clean: the result must be the same.
     """
     tables = []
-    keys: dict[str, Key] = {}
+    keys: dict[str, Fingerprint] = {}
     for name, drops in _require_collected(lake, day, until or day).items():
         work, withdrawn = _find_work(lake, name, drops, {day, None} if recompute else set())
         keys |= {f"clean_{name}": key for key, _ in work.values()}
@@ -123,9 +123,9 @@ def uncleaned_days(lake: Lake, name: str, day: date, until: date) -> set[date | 
     return {*work, *withdrawn}
 
 
-def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Key]:
+def clean_fingerprints(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Fingerprint]:
     """Return the fingerprints of a table's accepted drops (None: the reference) now, for the runs of `day` up to `until`."""
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     return {d: make(d, drop) for d, drop in _read_drops(lake, name, day, until).items() if drop is not None}
 
 
@@ -134,7 +134,7 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
     recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
     if not recorded:
         return set()
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     keys = {day: make(day, drop) for day, drop in drops.items()}
     refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
     partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
@@ -193,7 +193,7 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
 
 def _find_refusals(lake: Lake, name: str, drops: DropsByDay, partitions: Mapping[str, Partition]) -> dict[date | None, Refusal]:
     """Return the refusals of accepted drops that are not clean; raise if one is neither clean nor refused."""
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     keys = {day: make(day, drop) for day, drop in drops.items() if drop is not None}
     return {day: _require_refusal(lake, name, day, key) for day, key in keys.items() if not _is_current(partitions, day, key)}
 
@@ -223,8 +223,8 @@ def _warn_of_reshaped(name: str, kept: Collection[str], needed: int) -> list[str
     if not kept:
         return []
     return [
-        f"{name}: the drops of {len(kept)} of {needed} dates have left the landing zone, so their rows keep the columns of an "
-        "earlier contract: null where a column is new or has another type. Land them again for its values."
+        f"{name}: the drops of {len(kept)} of {needed} dates have been deleted from the landing zone, so their rows keep the "
+        "columns of an earlier contract. A column that is new or has another type is null there. Land them again to fill it."
     ]
 
 
@@ -236,7 +236,7 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
     """
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
     landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
-    refusals, make = {}, _prepare_keys(lake, source)
+    refusals, make = {}, _prepare_fingerprints(lake, source)
     for d, item in landed.items():
         uri = lake.layout.refusal(source, d, make(d, item.drop)) if item.drop is not None else ""
         if uri in refused:
@@ -280,7 +280,7 @@ def _find_work(lake: Lake, name: str, drops: DropsByDay, again: set[date | None]
     work: Work = {}
     unusable: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
-    make = _prepare_keys(lake, name)
+    make = _prepare_fingerprints(lake, name)
     for day, drop in drops.items():
         if drop is None:
             unusable.append(day)
@@ -297,7 +297,7 @@ def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
-def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
+def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
     configuration: Json = {
@@ -307,8 +307,8 @@ def _prepare_keys(lake: Lake, name: str) -> Callable[[date | None, Drop], Key]:
         "sql": None if sql is None else sql_digest(sql),
     }
 
-    def make(day: date | None, drop: Drop) -> Key:
-        return make_key(
+    def make(day: date | None, drop: Drop) -> Fingerprint:
+        return make_fingerprint(
             "clean",
             of={"day": _name_partition(day)},
             code=code_digest("clean"),
@@ -339,6 +339,6 @@ def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refus
     if stored is None:
         raise PerennialError(
             f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {_name_partition(day)}, and no refusal is recorded. "
-            "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
+            "The job did not finish, or another run replaced the drop meanwhile. Run clean again."
         )
     return read_refusal(stored.json())

@@ -15,7 +15,7 @@ from perennial.config.pipeline import Reference
 from perennial.config.values import is_file_name
 from perennial.errors import DropRefusedError
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import make_key
+from perennial.fingerprints.fingerprint import make_fingerprint
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, canonical_json
@@ -165,7 +165,7 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
 def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
     """Return a name for everything that a refusal depends on: manifest, listing of the folder, contract, code of the checks."""
     files: list[JsonValue] = [[name, landed.size, landed.etag] for name, landed in sorted(folder.items())]
-    key = make_key(
+    key = make_fingerprint(
         "collect",
         of={"source": manifest.source, "date": manifest.day.isoformat()},
         code=code_digest("collect"),

@@ -19,7 +19,7 @@ def feed(
     as_json: AsJson = False,
 ) -> None:
     """Land the demo's drops: files, then the manifest. Existing objects stay as they are."""
-    from perennial.collect.feed import feed as land
+    from perennial.demo.feed import feed as land
 
     begin = chosen_date(first)
     result = land(chosen_lake(pipeline), begin, chosen_date(last) if last else begin, source or [])

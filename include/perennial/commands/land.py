@@ -20,7 +20,7 @@ def land(
     as_json: AsJson = False,
 ) -> None:
     """Land your own files as the drop of one date."""
-    from perennial.commands.own_drop import land_drop
+    from perennial.collect.land import land_drop
 
     lake = chosen_lake(pipeline)
     result = land_drop(lake, source, day_of(lake.pipeline, day), files, replace=replace)

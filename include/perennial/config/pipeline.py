@@ -181,7 +181,7 @@ class Deployment(Contract):
     def _check_max_replicas(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
         min_replicas = info.data.get("replicas")
         if autoscaling is not None and min_replicas is not None and autoscaling.max_replicas < min_replicas:
-            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas, {min_replicas}")
+            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas {min_replicas}")
         return autoscaling
 
 

@@ -14,7 +14,7 @@ from perennial.errors import OutcomeUnknownError, PerennialError
 from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import library_versions, make_key
+from perennial.fingerprints.fingerprint import library_versions, make_fingerprint
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.tables import TableState, read_rows
@@ -64,7 +64,7 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
     rows = {d: partition.digest for d in dates if (partition := features.get_complete(d))}
     asked = tuple(rows)[-lake.pipeline.training.holdout_days :]
     files: Json = {name: {"sha256": file["sha256"], "size": file["size"]} for name, file in manifest["files"].items()}
-    key = make_key(
+    key = make_fingerprint(
         "release",
         of={"pipeline": lake.pipeline.name, "space": lake.layout.space, "date": day.isoformat(), "as_of": as_of.isoformat()},
         code=code_digest("release"),

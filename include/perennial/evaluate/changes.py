@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from perennial.fingerprints.keys import Category, StaleCause, causes
+from perennial.fingerprints.fingerprint import Category, StaleCause, causes
 from perennial.train.plan import TrainingPlan
 
 GATE = "the gate"

@@ -17,7 +17,7 @@ from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.holdout import match, read_holdout, read_predictions
 from perennial.evaluate.opponents import opponents
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import Key, library_versions, make_key
+from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import RowsReader
@@ -59,7 +59,7 @@ class Decided:
     sets_anchor: bool
 
 
-def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> Key:
+def decision_fingerprint(lake: Lake, day: date, chain: Chain, models: Mapping[str, str]) -> Fingerprint:
     """
     Return the fingerprint of D's decision: candidates, incumbent, anchor, gate and code. A forced decision is not part of it.
 
@@ -71,7 +71,7 @@ def decision_key(lake: Lake, day: date, chain: Chain, models: Mapping[str, str])
         return uri.removeprefix(root)
 
     current, base = incumbent(chain, day), anchor(chain, day)
-    return make_key(
+    return make_fingerprint(
         "evaluate",
         of={"pipeline": lake.pipeline.name, "date": day.isoformat()},
         code=code_digest("evaluate"),

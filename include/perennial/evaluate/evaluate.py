@@ -15,9 +15,9 @@ from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.changes import FEATURES, changes_between
 from perennial.evaluate.comparison import Verdict
-from perennial.evaluate.decision import Decided, StoredCandidate, StoredDecision, decide, decision_key
+from perennial.evaluate.decision import Decided, StoredCandidate, StoredDecision, decide, decision_fingerprint
 from perennial.evaluate.force import Force, read_force
-from perennial.fingerprints.keys import Category, StaleCause
+from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result, Skipped
@@ -85,7 +85,7 @@ def evaluate(
         )
     for _ in range(ATTEMPTS):
         chain = read_chain(lake)
-        key = decision_key(lake, day, chain, models)
+        key = decision_fingerprint(lake, day, chain, models)
         recorded = _find_recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return _result(Outcome.UNCHANGED, recorded, chain)
@@ -129,7 +129,7 @@ def is_current(lake: Lake, day: date) -> bool:
         return True
     models, chain = _find_trained(plans), read_chain(lake)
     entry = chain.get(day)
-    return len(models) == len(plans) and entry is not None and entry.key == decision_key(lake, day, chain, models)
+    return len(models) == len(plans) and entry is not None and entry.key == decision_fingerprint(lake, day, chain, models)
 
 
 def changes_since(lake: Lake, day: date) -> tuple[StaleCause, ...]:
@@ -144,7 +144,7 @@ def changes_since(lake: Lake, day: date) -> tuple[StaleCause, ...]:
     candidates = lake.objects.read_existing(entry.uri).json()["candidates"]
     judged = {candidate["name"]: candidate.get("training") for candidate in candidates}
     models = {plan.candidate: plan.manifest_uri for plan in plans if plan.manifest_uri}
-    return changes_between(judged, plans, entry.key, decision_key(lake, day, chain, models))
+    return changes_between(judged, plans, entry.key, decision_fingerprint(lake, day, chain, models))
 
 
 def _plan_trainings(lake: Lake, day: date) -> list[TrainingPlan]:

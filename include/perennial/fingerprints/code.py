@@ -23,7 +23,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.settings": "addresses of stores, programs and pods: the bytes are the same at any address",
         "perennial.fingerprints.code": "finds the code that decides: another answer changes the fingerprint already",
         "perennial.store.heads": "replaces an object on a condition; its content is computed elsewhere",
-        "perennial.fingerprints.keys": "computes the fingerprints: other fingerprints for the same parts are other names already",
+        "perennial.fingerprints.fingerprint": "computes the fingerprints: other fingerprints for the same parts have other names",
         "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",
         "perennial.store.objects": "moves bytes; fingerprints use its canonical JSON, so another form of it changes them already",
         "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from perennial.fingerprints.code import modules_behind
-from perennial.fingerprints.keys import Category, Key, mark
+from perennial.fingerprints.fingerprint import Category, Fingerprint, mark
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
@@ -44,14 +44,14 @@ class Recipe:
         }
 
 
-def recipe_of(key: Key) -> Recipe:
+def recipe_of(key: Fingerprint) -> Recipe:
     """Return the recipe of the result that a fingerprint names."""
     parts = key.parts
     plain = json.loads(canonical_json({"configuration": parts.configuration, "libraries": parts.libraries}))
     return Recipe(parts.code, modules_behind(parts.code), **plain)
 
 
-def keep_recipes(lake: Lake, stage: str, keys: Mapping[str, Key]) -> None:
+def keep_recipes(lake: Lake, stage: str, keys: Mapping[str, Fingerprint]) -> None:
     """
     Store the recipes with which a stage is about to compute its results. Each set of recipes is one small object, stored once.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from perennial.analyse.keys import REFERENCE
+from perennial.analyse.fingerprints import REFERENCE
 from perennial.analyse.plan import LABELS, unanalysed_days
 from perennial.calendar import DAY
 from perennial.clean.plan import uncleaned_days
@@ -16,7 +16,7 @@ from perennial.collect.drops import landed_drops, landed_reference
 from perennial.collect.uncollected import uncollected_dates
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
-from perennial.fingerprints.keys import Category, StaleCause
+from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
 from perennial.train.history import skip_reason, untrainable_dates

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from perennial.fingerprints.keys import Category, Key, StaleCause, causes, marks_of
+from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause, causes, marks_of
 from perennial.fingerprints.recipes import Recipe, recipe_of
 from perennial.store.json_value import Json, JsonValue
 
 
-def explain(key: Key, stored: str, recipes: Sequence[Recipe]) -> list[StaleCause]:
+def explain(key: Fingerprint, stored: str, recipes: Sequence[Recipe]) -> list[StaleCause]:
     """Return why the present fingerprint differs from the stored one. The recipes name the former code and settings."""
     if not stored:
         return [StaleCause(Category.CONFIGURATION, "the columns of its table have changed")]

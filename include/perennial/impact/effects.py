@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from perennial.analyse.keys import REFERENCE
-from perennial.analyse.plan import LABELS, analyse_keys
+from perennial.analyse.fingerprints import REFERENCE
+from perennial.analyse.plan import LABELS, analyse_fingerprints
 from perennial.calendar import DAY, Split
-from perennial.clean.plan import clean_keys
+from perennial.clean.plan import clean_fingerprints
 from perennial.evaluate.chain_store import read_chain
-from perennial.evaluate.decision import decision_key
-from perennial.fingerprints.keys import Category, Key, StaleCause
+from perennial.evaluate.decision import decision_fingerprint
+from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause
 from perennial.fingerprints.recipes import Recipe, read_recipes
 from perennial.impact.causes import explain
 from perennial.lake.lake import Lake
-from perennial.train.plan import training_keys
+from perennial.train.plan import training_fingerprints
 
 Day = date | None
 """None: a reference, which every date uses."""
-Trainings = Mapping[str, Mapping[date, tuple[Key, Split]]]
+Trainings = Mapping[str, Mapping[date, tuple[Fingerprint, Split]]]
 """Fingerprints and splits of the possible trainings, by candidate and date."""
 
 
@@ -54,7 +54,9 @@ def find_effects(lake: Lake, first: date, last: date, decided: Collection[date])
     lake = lake.at_one_moment()
     cleaned = _find_clean(lake, first, last)
     analysed = _find_analyse(lake, first, last, cleaned) if _has_references(lake) else []
-    planned: Trainings = {candidate: training_keys(lake, candidate, decided) for candidate in lake.pipeline.training.candidates}
+    planned: Trainings = {
+        candidate: training_fingerprints(lake, candidate, decided) for candidate in lake.pipeline.training.candidates
+    }
     trained = _find_train(lake, planned, {effect.name: effect for effect in analysed})
     return [*cleaned, *analysed, *trained, _find_evaluate(lake, decided, planned, trained)]
 
@@ -70,7 +72,7 @@ def _find_clean(lake: Lake, first: date, last: date) -> list[Effect]:
     for name in lake.pipeline.tables:
         table = f"clean_{name}"
         stored = {_day(text): partition.key for text, partition in lake.tables.state(table).partitions.items()}
-        effects.append(_compare("clean", table, clean_keys(lake, name, first, last), stored, recipes))
+        effects.append(_compare("clean", table, clean_fingerprints(lake, name, first, last), stored, recipes))
     return effects
 
 
@@ -78,7 +80,7 @@ def _find_analyse(lake: Lake, first: date, last: date, cleaned: Sequence[Effect]
     recipes = read_recipes(lake, "analyse")
     lookback, later = DAY * lake.pipeline.training.lookback_days, DAY * lake.pipeline.label.known_after_days
     effects = []
-    for table, keys in analyse_keys(lake, first, last).items():
+    for table, keys in analyse_fingerprints(lake, first, last).items():
         stored = {_day(text): partition.key for text, partition in lake.tables.state(table).partitions.items()}
         effect = _compare("analyse", table, {_day(text): key for text, key in keys.items()}, stored, recipes)
         back = timedelta() if table == "profile" else lookback
@@ -96,7 +98,7 @@ def _find_train(lake: Lake, planned: Trainings, analysed: Mapping[str, Effect]) 
     inputs = {name: analysed[name].days for name in ("features", LABELS) if name in analysed}
     effects = []
     for candidate, trainings in planned.items():
-        stored = {day: _newest_key(lake, candidate, day, key) for day, (key, _) in trainings.items()}
+        stored = {day: _newest_fingerprint(lake, candidate, day, key) for day, (key, _) in trainings.items()}
         keys = {day: key for day, (key, _) in trainings.items()}
         effect = _compare("train", candidate, keys, {day: key for day, key in stored.items() if key}, recipes)
         splits = {day: split for day, (_, split) in trainings.items()}
@@ -109,7 +111,7 @@ def _find_train(lake: Lake, planned: Trainings, analysed: Mapping[str, Effect]) 
     return effects
 
 
-def _newest_key(lake: Lake, candidate: str, day: date, key: Key) -> str | None:
+def _newest_fingerprint(lake: Lake, candidate: str, day: date, key: Fingerprint) -> str | None:
     """Return the present fingerprint of a training if its model exists, else that of the newest model of the date."""
     prefix = lake.layout.model_manifest(candidate, day, "x").removesuffix("x.json")
     written = {
@@ -126,7 +128,7 @@ def _find_evaluate(lake: Lake, decided: Collection[date], planned: Trainings, tr
     for day in decided:
         if all(day in trainings for trainings in planned.values()):
             addresses = {name: lake.layout.model_manifest(name, day, trainings[day][0]) for name, trainings in planned.items()}
-            keys[day] = decision_key(lake, day, chain, addresses)
+            keys[day] = decision_fingerprint(lake, day, chain, addresses)
     stored = {day: entry.key for day in keys if (entry := chain.get(day)) is not None}
     effect = _compare("evaluate", "decision", keys, stored, read_recipes(lake, "evaluate"))
 
@@ -145,7 +147,7 @@ def _find_evaluate(lake: Lake, decided: Collection[date], planned: Trainings, tr
 def _compare(
     stage: str,
     name: str,
-    keys: Mapping[Day, Key] | Mapping[date, Key],
+    keys: Mapping[Day, Fingerprint] | Mapping[date, Fingerprint],
     stored: Mapping[Any, str],
     recipes: Mapping[str, Sequence[Recipe]],
 ) -> Effect:

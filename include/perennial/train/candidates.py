@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import library_versions
+from perennial.fingerprints.fingerprint import library_versions
 from perennial.store.objects import canonical_json, sha256
 
 _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "scikit-learn")

@@ -10,7 +10,7 @@ from typing import ClassVar
 from perennial.calendar import DAY, Split
 from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
-from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
@@ -91,7 +91,7 @@ def _require_analysed(trainings: _Trainings, day: date) -> None:
         raise PerennialError(f"Pipeline {pipeline!r}: {features.name} has no features of {day}. Run analyse of {day} first.")
     if unlabelled := trainings.unlabelled(day):
         dates = ", ".join(map(str, unlabelled[:10]))
-        raise PerennialError(f"Pipeline {pipeline!r}: the table of labels has no {dates}. Run analyse of {day} first.")
+        raise PerennialError(f"Pipeline {pipeline!r}: the table of labels lacks {dates}. Run analyse of {day} first.")
 
 
 def warm_start_origins(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
@@ -110,7 +110,7 @@ def warm_start_origins(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
     return origins
 
 
-def training_keys(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Key, Split]]:
+def training_fingerprints(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Fingerprint, Split]]:
     """
     Return by date the present fingerprint of the training and its split. Dates that cannot be trained are left out.
 
@@ -137,7 +137,7 @@ class _Trainings:
             self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
-        self._keys: dict[date, Key] = {}
+        self._keys: dict[date, Fingerprint] = {}
         self._done: dict[date, bool] = {}
         self._jobs: dict[date, str] = {}
 
@@ -179,13 +179,13 @@ class _Trainings:
             earlier = self.weights_from(earlier)
         return untrained
 
-    def key(self, day: date) -> Key:
+    def key(self, day: date) -> Fingerprint:
         """Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before."""
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
             earlier = self.weights_from(day)
             digests = self._digests(self.features, split)
-            self._keys[day] = make_key(
+            self._keys[day] = make_fingerprint(
                 "train",
                 of={
                     "date": day.isoformat(),

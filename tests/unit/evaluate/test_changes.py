@@ -10,7 +10,7 @@ from lab import LAST, Lab
 from perennial.evaluate import evaluate as stage
 from perennial.evaluate.changes import GATE, changes_between, describe
 from perennial.evaluate.evaluate import changes_since, evaluate
-from perennial.fingerprints.keys import Category, StaleCause, make_key
+from perennial.fingerprints.fingerprint import Category, StaleCause, make_fingerprint
 from perennial.train.plan import TrainingPlan
 
 DAY = LAST - timedelta(days=1)
@@ -18,7 +18,7 @@ DAY = LAST - timedelta(days=1)
 
 def key(stage: str = "train", **changed: object) -> str:
     parts = {"code": "c", "data": {"d": 1}, "configuration": {"c": 1}, "libraries": {"l": "1"}, "dependencies": {"b": None}}
-    return make_key(stage, of={}, **{**parts, **changed})  # type: ignore[arg-type]
+    return make_fingerprint(stage, of={}, **{**parts, **changed})  # type: ignore[arg-type]
 
 
 def plan(candidate: str, key: str, *, unchanged: bool = True) -> TrainingPlan:
@@ -85,5 +85,7 @@ def test_the_recorded_decision_is_compared_with_today(lab: Lab, monkeypatch: pyt
     lab.train("logistic", DAY, 0.06)
     evaluate(lab.lake, DAY, run_id="r")
     assert changes_since(lab.lake, DAY) == ()
-    monkeypatch.setattr(stage, "decision_key", lambda *_, found=stage.decision_key: found(*_)[:65] + "0" * 8 + found(*_)[73:])
+    monkeypatch.setattr(
+        stage, "decision_fingerprint", lambda *_, found=stage.decision_fingerprint: found(*_)[:65] + "0" * 8 + found(*_)[73:]
+    )
     assert changes_since(lab.lake, DAY) == (StaleCause(Category.CODE, GATE),)

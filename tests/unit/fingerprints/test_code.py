@@ -140,7 +140,7 @@ def test_what_decides_a_result_counts(result: str, module: str) -> None:
         ("mlp", "perennial.train.logistic"),
         ("logistic", "perennial.train.mlp"),
         ("evaluate", "perennial.train.mlp"),
-        ("collect", "perennial.collect.feed"),
+        ("collect", "perennial.collect.land"),
         ("analyse", "perennial.analyse.day_profile"),
         ("profile", "perennial.analyse.features"),
         ("mlp", "perennial.train.plan"),

@@ -68,7 +68,7 @@ def test_imports_are_found_wherever_they_are() -> None:
     source = read_source(
         b"import json\n"
         b"import perennial.errors as problems\n"
-        b"def f():\n    from perennial.fingerprints.keys import make_key as key\n"
+        b"def f():\n    from perennial.fingerprints.fingerprint import make_fingerprint as key\n"
         b"class C:\n    if True:\n        from perennial import calendar\n"
         b"try:\n    import perennial.config.derived\nexcept ImportError:\n    pass\n"
     )
@@ -76,7 +76,7 @@ def test_imports_are_found_wherever_they_are() -> None:
         "perennial.calendar",
         "perennial.config.derived",
         "perennial.errors",
-        "perennial.fingerprints.keys.make_key",
+        "perennial.fingerprints.fingerprint.make_fingerprint",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from perennial.fingerprints import recipes
-from perennial.fingerprints.keys import Category, Key, StaleCause, make_key, marks_of
+from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause, make_fingerprint, marks_of
 from perennial.fingerprints.recipes import Recipe, recipe_of
 from perennial.impact.causes import differences, explain
 
@@ -22,8 +22,8 @@ def known_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "modules_behind", MODULES.__getitem__)
 
 
-def key(code: str = "old", data: str = "d1", spark: str = "4.1.4", **configuration: Any) -> Key:
-    return make_key(
+def key(code: str = "old", data: str = "d1", spark: str = "4.1.4", **configuration: Any) -> Fingerprint:
+    return make_fingerprint(
         "clean",
         of={"day": "2026-03-01"},
         code=code,
@@ -47,7 +47,7 @@ def key(code: str = "old", data: str = "d1", spark: str = "4.1.4", **configurati
     ],
     ids=["code", "configuration", "added", "library", "two"],
 )
-def test_what_changed_is_named(now: Key, causes: list[StaleCause]) -> None:
+def test_what_changed_is_named(now: Fingerprint, causes: list[StaleCause]) -> None:
     before = key()
     assert explain(now, before, [recipe_of(before)]) == causes
 

@@ -13,17 +13,17 @@ import pytest
 import returned_orders
 from lab import FixedTables
 
-from perennial.analyse.plan import analyse_keys, plan_analyse, unanalysed_days
+from perennial.analyse.plan import analyse_fingerprints, plan_analyse, unanalysed_days
 from perennial.calendar import days
-from perennial.clean.plan import clean_keys, plan_clean
+from perennial.clean.plan import clean_fingerprints, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import unfit_drops
 from perennial.commands.impact import impact
 from perennial.config.pipeline import Pipeline
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.evaluate.decision import decision_key
-from perennial.fingerprints.keys import Category, Key, StaleCause
+from perennial.evaluate.decision import decision_fingerprint
+from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.freshness.stale import Status, stale_dates
 from perennial.impact.cost import estimate
@@ -31,7 +31,7 @@ from perennial.impact.effects import Effect, find_effects
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
 from perennial.store.objects import canonical_json
-from perennial.train.plan import plan_training, training_keys
+from perennial.train.plan import plan_training, training_fingerprints
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 8)
 FEATURES = date(2026, 3, 2)
@@ -51,10 +51,10 @@ def ran(s3: Any, pipeline_factory: Callable[..., Pipeline], land_drops: Callable
     collect(lake, LAST)
     collect(lake, DECIDED[0])
     plan_clean(lake, DECIDED[0], until=LAST)
-    keys = {str(day): key for day, key in clean_keys(lake, "readings", DECIDED[0], LAST).items()}
+    keys = {str(day): key for day, key in clean_fingerprints(lake, "readings", DECIDED[0], LAST).items()}
     set_state(lake, "clean_readings", keys)
     plan_analyse(lake, DECIDED[0], until=LAST)
-    for table, by_day in analyse_keys(lake, DECIDED[0], LAST).items():
+    for table, by_day in analyse_fingerprints(lake, DECIDED[0], LAST).items():
         set_state(lake, table, by_day)
     for day in DECIDED:
         addresses = {}
@@ -67,13 +67,13 @@ def ran(s3: Any, pipeline_factory: Callable[..., Pipeline], land_drops: Callable
     return lake
 
 
-def set_state(lake: Lake, table: str, keys: dict[str, Key]) -> None:
+def set_state(lake: Lake, table: str, keys: dict[str, Fingerprint]) -> None:
     partitions = {day: Partition(str(key), f"digest-{day}", 10) for day, key in keys.items()}
     lake.tables.states[table] = TableState(table, "s3://none/metadata.json", 1, partitions)  # type: ignore[attr-defined]
 
 
 def decide(lake: Lake, day: date, addresses: dict[str, str]) -> None:
-    key = decision_key(lake, day, read_chain(lake), addresses)
+    key = decision_fingerprint(lake, day, read_chain(lake), addresses)
     keep_recipes(lake, "evaluate", {"decision": key})
     entry = Entry("HOLD", "s3://none", key, None, None, None, sets_anchor=False, run_id="r", at="2026-03-09")
     update_chain(lake, lambda chain: enter(chain, day, entry))
@@ -173,7 +173,7 @@ def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
     # Its table may hold the dates of the source that it was.
-    set_state(lake, "clean_regions", {str(LAST): clean_keys(lake, "readings", LAST, LAST)[LAST]})
+    set_state(lake, "clean_regions", {str(LAST): clean_fingerprints(lake, "readings", LAST, LAST)[LAST]})
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
 
@@ -223,7 +223,7 @@ def test_a_table_without_a_partition_is_named(
         document["sources"]["more"] = {**more, "uri": more["uri"].replace("readings", "more")}
 
     lake = edited(ran, pipeline_factory, edit)
-    set_state(lake, "clean_more", {"reference": clean_keys(ran, "readings", LAST, LAST)[LAST]})  # what it was before
+    set_state(lake, "clean_more", {"reference": clean_fingerprints(ran, "readings", LAST, LAST)[LAST]})  # what it was before
     text, found = told(lake)
     assert "No partition yet: clean_more." in text
     assert "Everything is current" not in text
@@ -238,7 +238,7 @@ def test_a_date_that_has_landed_since_is_named(
     land_drops(s3.put, ran.pipeline, new, new)
     text, found = told(ran)
     assert f"The run of {new}" in text
-    assert f"readings: 1 date from {new} on landed but not collected yet; the results are not counted." in text
+    assert f"readings: landed but not collected yet: 1 date, from {new} on. Their results are not counted." in text
     assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
     assert "Everything is current" not in text.partition("All 2 decided dates")[0]
     assert "Everything is current" in text.partition("All 2 decided dates")[2]
@@ -253,7 +253,7 @@ def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     text, _ = told(edited(ran, pipeline_factory, take_out))
     assert (
         "readings: 6 of 6 dates break the present contract: column 'has_fault' is not in the contract. "
-        "Keep has_fault under columns with `until: 2026-03-08`: the files of these dates hold it." in text
+        "List has_fault under columns with `until: 2026-03-08`: the files of these dates have it." in text
     )
     assert "since:" not in text
 
@@ -268,7 +268,7 @@ def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Cal
 
 
 def test_planned_dates_are_those_that_can_be_trained(ran: Lake) -> None:
-    assert list(training_keys(ran, "mlp", [FIRST, *DECIDED])) == DECIDED
+    assert list(training_fingerprints(ran, "mlp", [FIRST, *DECIDED])) == DECIDED
 
 
 @pytest.fixture
@@ -283,9 +283,9 @@ def late(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
     collect(lake, LAST)
     plan_clean(lake, LAST)
     for source in pipeline.sources:
-        set_state(lake, f"clean_{source}", {str(day): key for day, key in clean_keys(lake, source, LAST, LAST).items()})
+        set_state(lake, f"clean_{source}", {str(day): key for day, key in clean_fingerprints(lake, source, LAST, LAST).items()})
     plan_analyse(lake, LAST)
-    for table, by_day in analyse_keys(lake, LAST, LAST).items():
+    for table, by_day in analyse_fingerprints(lake, LAST, LAST).items():
         set_state(lake, table, by_day)
     plan = plan_training(lake, LAST, "logistic")
     lake.objects.create(str(plan.manifest_uri), canonical_json({}))
@@ -326,7 +326,7 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(
     assert StaleCause(Category.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
 
     # A drop that lands again reaches the labels of the days before it, too.
-    keys = {str(day): key for day, key in clean_keys(lake, "returns", LAST, LAST).items()}
+    keys = {str(day): key for day, key in clean_fingerprints(lake, "returns", LAST, LAST).items()}
     set_state(lake, "clean_returns", {day: key for day, key in keys.items() if day != str(REPLACED)})
     effects = {effect.name: effect for effect in find_effects(lake, LAST, LAST, [LAST])}
     assert effects["clean_returns"].missing == {REPLACED}

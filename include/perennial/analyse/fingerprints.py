@@ -10,7 +10,7 @@ from functools import cache
 from perennial.calendar import DAY, days
 from perennial.config.pipeline import Pipeline
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.keys import Key, make_key
+from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SPARK_VERSION
 from perennial.sql.tokens import sql_digest
@@ -23,7 +23,7 @@ LABELS_FILE = "labels.sql"
 REFERENCE = "reference"
 """The partition of a reference."""
 
-KeyOf = Callable[[date], Key]
+FingerprintOf = Callable[[date], Fingerprint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class InputDigests:
         return sha256(canonical_json([sources, dict(self.references)]))
 
 
-class Keys:
+class Fingerprints:
     """The fingerprints of one pipeline's lookups, features, labels, analyses and profiles, by day (for lookups: as_of)."""
 
     def __init__(self, pipeline: Pipeline, seen: InputDigests) -> None:
@@ -70,13 +70,13 @@ class Keys:
         self._code = code_digest("analyse")
         self._seen = cache(seen.digest)
 
-    def lookup(self, name: str) -> KeyOf:
+    def lookup(self, name: str) -> FingerprintOf:
         """Return the fingerprint of a lookup by as_of: it sees the days before that midnight."""
         configuration: Json = {
             "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"),
             "sql": self._sql(f"lookups/{name}.sql"),
         }
-        return lambda midnight: make_key(
+        return lambda midnight: make_fingerprint(
             "lookup",
             of={"name": name, "as_of": midnight.isoformat()},
             code=self._code,
@@ -85,7 +85,7 @@ class Keys:
             libraries=_LIBRARIES,
         )
 
-    def features(self) -> KeyOf:
+    def features(self) -> FingerprintOf:
         """Return the fingerprint of the features by date: it covers their own SQL and that of the lookups they join."""
         pipeline = self._pipeline
         inputs = pipeline.inputs
@@ -98,7 +98,7 @@ class Keys:
             "row_key": pipeline.row_key,
             "sql": self._sql("features.sql"),
         }
-        return lambda day: make_key(
+        return lambda day: make_fingerprint(
             "features",
             of={"date": day.isoformat()},
             code=self._code,
@@ -107,7 +107,7 @@ class Keys:
             libraries=_LIBRARIES,
         )
 
-    def labels(self) -> KeyOf:
+    def labels(self) -> FingerprintOf:
         """Return the fingerprint of the labels by date: they see the days after it, until they are known."""
         label, request = self._pipeline.label, self._pipeline.inputs.request
         configuration: Json = {
@@ -117,7 +117,7 @@ class Keys:
             "sql": self._sql(LABELS_FILE),
         }
         later = DAY * label.known_after_days
-        return lambda day: make_key(
+        return lambda day: make_fingerprint(
             "labels",
             of={"date": day.isoformat()},
             code=self._code,
@@ -126,10 +126,10 @@ class Keys:
             libraries=_LIBRARIES,
         )
 
-    def analysis(self, name: str) -> KeyOf:
+    def analysis(self, name: str) -> FingerprintOf:
         """Return the fingerprint of an analysis by date."""
         configuration: Json = {"sql": self._sql(f"analysis/{name}.sql")}
-        return lambda day: make_key(
+        return lambda day: make_fingerprint(
             "analysis",
             of={"name": name, "date": day.isoformat()},
             code=self._code,
@@ -138,10 +138,10 @@ class Keys:
             libraries=_LIBRARIES,
         )
 
-    def profile(self) -> KeyOf:
+    def profile(self) -> FingerprintOf:
         """Return the fingerprint of the profile by date: it sees only that date."""
         code = code_digest("profile")
-        return lambda day: make_key(
+        return lambda day: make_fingerprint(
             "profile",
             of={"date": day.isoformat()},
             code=code,

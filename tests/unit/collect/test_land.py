@@ -15,7 +15,7 @@ import pytest
 
 from perennial.cli import run_command
 from perennial.collect.collect import collect
-from perennial.commands.own_drop import land_drop
+from perennial.collect.land import land_drop
 from perennial.config.load import read_pipeline
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake

@@ -1,4 +1,4 @@
-"""Keys: equal for equal inputs, different for every difference that decides a result."""
+"""Fingerprints: equal for equal inputs, different for every difference that decides a result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perennial.fingerprints.keys import Category, causes, library_versions, make_key
+from perennial.fingerprints.fingerprint import Category, causes, library_versions, make_fingerprint
 
 PARTS: dict[str, Any] = {
     "of": {"date": "2013-03-01"},
@@ -20,7 +20,7 @@ PARTS: dict[str, Any] = {
 
 def test_key_does_not_depend_on_the_order_of_its_parts() -> None:
     turned = {name: dict(reversed(part.items())) if isinstance(part, dict) else part for name, part in reversed(PARTS.items())}
-    assert make_key("s", **turned) == make_key("s", **PARTS)
+    assert make_fingerprint("s", **turned) == make_fingerprint("s", **PARTS)
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_key_does_not_depend_on_the_order_of_its_parts() -> None:
     ],
 )
 def test_every_difference_shows(change: dict[str, Any]) -> None:
-    assert make_key("s", **{**PARTS, **change}) != make_key("s", **PARTS)
+    assert make_fingerprint("s", **{**PARTS, **change}) != make_fingerprint("s", **PARTS)
 
 
 def test_the_stage_shows() -> None:
-    assert make_key("t", **PARTS) != make_key("s", **PARTS)
+    assert make_fingerprint("t", **PARTS) != make_fingerprint("s", **PARTS)
 
 
 def test_library_versions_are_sorted() -> None:
@@ -62,9 +62,9 @@ def test_library_versions_are_sorted() -> None:
     ],
 )
 def test_two_keys_tell_in_what_they_differ(change: dict[str, Any], expected: list[Category]) -> None:
-    assert list(causes(make_key("s", **PARTS), make_key("s", **{**PARTS, **change}))) == expected
+    assert list(causes(make_fingerprint("s", **PARTS), make_fingerprint("s", **{**PARTS, **change}))) == expected
 
 
 def test_a_key_that_does_not_tell_is_of_other_code() -> None:
     """Such are the keys of results that are older than these categories."""
-    assert causes("0" * 64, make_key("s", **PARTS)) == (Category.CODE,)
+    assert causes("0" * 64, make_fingerprint("s", **PARTS)) == (Category.CODE,)

@@ -66,13 +66,13 @@ class Parts:
     libraries: Mapping[str, str]
 
 
-class Key(str):
+class Fingerprint(str):
     """The fingerprint of a result: a text that also holds its parts, so that a change of them can be named."""
 
     __slots__ = ("parts",)
     parts: Parts
 
-    def __new__(cls, text: str, parts: Parts) -> Key:
+    def __new__(cls, text: str, parts: Parts) -> Fingerprint:
         key = super().__new__(cls, text)
         key.parts = parts
         return key
@@ -82,7 +82,7 @@ class Key(str):
         return str, (str(self),)
 
 
-def make_key(
+def make_fingerprint(
     stage: str,
     *,
     of: Json,
@@ -91,7 +91,7 @@ def make_key(
     configuration: Json = _NONE,
     libraries: Mapping[str, str] = _NO_LIBRARIES,
     dependencies: Json = _NONE,
-) -> Key:
+) -> Fingerprint:
     """
     Return the fingerprint of a stage's result: a digest of everything that decides it, then a short digest of each category.
 
@@ -105,7 +105,7 @@ def make_key(
     """
     parts = [_digest(part) for part in (code, data, configuration, libraries, dependencies)]
     total = sha256(canonical_json({"stage": stage, "of": of, "parts": dict(zip(_NAMES, parts, strict=True))}))
-    return Key(f"{total}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
+    return Fingerprint(f"{total}-{''.join(part[:_MARK] for part in parts)}", Parts(code, configuration, libraries))
 
 
 def mark(part: str | Json) -> str:

@@ -1,0 +1,1 @@
+"""The demo's upstream: the flights and the weather of 2013."""
