@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from perennial.backfill.batch import split_batches
+from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import complete_dates
 from perennial.deploy.newest import is_newest
 from perennial.errors import DateRefusedError
@@ -82,7 +83,8 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
     young = _find_young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
-    newest = next((d for d in reversed(dates) if d not in missing and not untrainable_dates(lake, [d])), None)
+    without = {*missing, *refused_dates(lake, dates)}
+    newest = next((d for d in reversed(dates) if d not in without and not untrainable_dates(lake, [d])), None)
     is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,

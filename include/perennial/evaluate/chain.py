@@ -94,15 +94,13 @@ class Chain:
 def incumbent(chain: Chain, day: date) -> Model | None:
     """Return the version that challengers of `day` are judged against: the champion of the dates strictly before it."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _first_allowed(_newest_first(chain, day.isoformat(), inclusive=False), barred)
+    return _first_allowed(_newest_first(chain, day.isoformat()), barred)
 
 
 def anchor(chain: Chain, day: date) -> Model | None:
     """Return the last version before `day` that set an anchor and is not barred. It bounds the sum of small allowed losses."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _first_allowed(
-        (entry for entry in _newest_first(chain, day.isoformat(), inclusive=False) if entry.sets_anchor), barred
-    )
+    return _first_allowed((entry for entry in _newest_first(chain, day.isoformat()) if entry.sets_anchor), barred)
 
 
 def is_barred(chain: Chain, version: str, day: date = date.max) -> bool:
@@ -146,10 +144,9 @@ def _barred(chain: Chain, day: str, *, inclusive: bool) -> set[str]:
     return {i.barred for i in chain.interventions if i.barred and (i.date < day or (inclusive and i.date == day))}
 
 
-def _newest_first(chain: Chain, day: str, *, inclusive: bool) -> list[Entry]:
-    """Return the entries before `day` (or up to and including it), newest first."""
-    names = (name for name in chain.entries if name < day or (inclusive and name == day))
-    return [chain.entries[name] for name in sorted(names, reverse=True)]
+def _newest_first(chain: Chain, day: str) -> list[Entry]:
+    """Return the entries before `day`, newest first."""
+    return [chain.entries[name] for name in sorted(chain.entries, reverse=True) if name < day]
 
 
 def _first_allowed(newest_first: Iterable[Entry], barred: set[str]) -> Model | None:

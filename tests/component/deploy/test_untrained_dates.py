@@ -92,3 +92,12 @@ def test_a_refused_drop_of_its_history_is_a_gap(lab: Lab, s3: Any, land: Callabl
     with pytest.raises(DropRefusedError):
         collect(lab.lake, SECOND)
     assert is_newest(lab.lake, Chain(), D1)
+
+
+def test_the_plan_of_a_backfill_does_not_deploy_a_refused_date(lab: Lab, s3: Any, land: Callable[[date, date], None]) -> None:
+    land(D1, D1)
+    land(FIRST, ENOUGH)
+    s3.put(lab.pipeline.sources["readings"].drop_uri(ENOUGH) + "readings-1.csv", b"half")
+    with pytest.raises(DropRefusedError):
+        collect(lab.lake, ENOUGH)
+    assert plan_history(lab.lake, D1, ENOUGH).deploys == D1
