@@ -12,7 +12,7 @@ from scripted_runtime import ScriptedRuntime
 from steps import D1, decide
 
 from perennial.backfill.plan import plan_history
-from perennial.calendar import days
+from perennial.calendar import DAY, days
 from perennial.collect.collect import collect
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.newest import Later, is_newest
@@ -95,9 +95,8 @@ def test_a_refused_drop_of_its_history_is_a_gap(lab: Lab, s3: Any, land: Callabl
 
 
 def test_the_plan_of_a_backfill_does_not_deploy_a_refused_date(lab: Lab, s3: Any, land: Callable[[date, date], None]) -> None:
-    land(D1, D1)
-    land(FIRST, ENOUGH)
+    land(FIRST - DAY, ENOUGH)
     s3.put(lab.pipeline.sources["readings"].drop_uri(ENOUGH) + "readings-1.csv", b"half")
     with pytest.raises(DropRefusedError):
         collect(lab.lake, ENOUGH)
-    assert plan_history(lab.lake, D1, ENOUGH).deploys == D1
+    assert plan_history(lab.lake, D1, ENOUGH).deploys == ENOUGH - DAY
