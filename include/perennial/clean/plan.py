@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from perennial.calendar import DAY
-from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
+from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
@@ -79,7 +79,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
         keys |= {f"clean_{name}": key for key, _ in work.values()}
         if work or withdrawn:
             tables.append(_plan_table(lake, name, work, withdrawn))
-    job = CleanJob(lake.layout.database, tables) if tables else None
+    job = CleanJob(lake.layout.database, lake.pipeline.time_zone, tables) if tables else None
     if keys:
         keep_recipes(lake, "clean", keys)
     todo = sum(len(table.days) + len(table.withdraw) for table in tables)
@@ -94,7 +94,7 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
             key=key,
             refusal=lake.layout.refusal(name, day, key),
             header=drop.columns,
-            files=[FileToClean(file.name, file.uri, file.rows) for file in drop.files],
+            files=[FileToClean(file.name, file.uri, file.rows, file.line_end) for file in drop.files],
         )
         for day, (key, drop) in work.items()
     }
@@ -103,6 +103,8 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
         name=name,
         table=f"clean_{name}",
         columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+        header={column: name for name, column in spec.header.items()},
+        dialect=Dialect(**spec.csv.model_dump(mode="json")),
         key=spec.key,
         max_quarantine_share=spec.max_quarantine_share,
         sql=_sql(lake, name),
@@ -212,9 +214,8 @@ def _find_landed_since(
 def _count_nulls(lake: Lake, name: str, drops: DropsByDay) -> dict[str, int]:
     """Return the columns that some drops lack, each with the number of these drops."""
     headers = [drop.columns for drop in drops.values() if drop is not None]
-    counts = {
-        f"{name}.{column}": sum(column not in header for header in headers) for column in lake.pipeline.tables[name].columns
-    }
+    names = lake.pipeline.tables[name].header
+    counts = {f"{name}.{column}": sum(place not in header for header in headers) for place, column in names.items()}
     return {column: count for column, count in counts.items() if count}
 
 
@@ -301,10 +302,16 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
     configuration: Json = {
-        "columns": [[column, contract.rules] for column, contract in spec.columns.items()],
+        "columns": [
+            [column, contract.rules | ({"from": contract.header} if contract.header else {})]
+            for column, contract in spec.columns.items()
+        ],
         "unique": spec.key,
         "max_quarantine_share": spec.max_quarantine_share,
         "sql": None if sql is None else sql_digest(sql),
+        **({"csv": spec.csv.settings} if spec.csv.settings else {}),
+        # Other columns hold no moments.
+        **(lake.pipeline.sql_session if sql or any(contract.type == "timestamp" for contract in spec.columns.values()) else {}),
     }
 
     def make(day: date | None, drop: Drop) -> Fingerprint:
