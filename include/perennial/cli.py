@@ -32,11 +32,11 @@ from perennial.commands import (
     status,
     validate,
 )
-from perennial.commands.arguments import STACK_IS_DOWN
 from perennial.commands.output import problems
 from perennial.commands.progress import show_progress
 from perennial.errors import PerennialError
 from perennial.lake.layout import lake_root
+from perennial.lake.reach import STACK_IS_DOWN
 from perennial.settings import load_environment
 
 app = typer.Typer(

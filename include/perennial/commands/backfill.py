@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.backfill.again import Again
-from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
+from perennial.lake.reach import STACK_IS_DOWN
 from perennial.settings import describe_missing, get_settings
 
 if TYPE_CHECKING:

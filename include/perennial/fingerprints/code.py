@@ -18,7 +18,7 @@ from perennial.store.objects import canonical_json, sha256
 
 DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
     {
-        "perennial": "it turns off the telemetry of ONNX Runtime",
+        "perennial": "it turns off the telemetry of ONNX Runtime, and opens results for reading",
         "perennial.errors": "texts and exit codes of failures, which have no result",
         "perennial.settings": "addresses of stores, programs and pods: the bytes are the same at any address",
         "perennial.fingerprints.code": "finds the code that decides: another answer changes the fingerprint already",
