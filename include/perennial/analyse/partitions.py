@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from perennial.analyse.job_file import TableToMake
+from perennial.analyse.row_rules import Rule, any_broken, refuse_broken
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
@@ -31,18 +32,20 @@ def store_days(
     *,
     day_column: str,
     unique: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
     alone: Mapping[str, DataFrame] | None = None,
 ) -> None:
     """
     Replace the partitions of the item's days with `rows` in one commit; days without rows become empty.
 
     :param unique: columns that identify a row within its day; duplicates are refused
+    :param rules: rules for each row; rows that break one are refused
     :param alone: by day, its rows computed alone; the same day in `rows` must be equal
     """
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
     with failing_on_rows(file):
-        contents = partition_contents(rows, day_column, unique)
+        contents = partition_contents(rows, day_column, unique, any_broken(rules))
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
@@ -50,6 +53,8 @@ def store_days(
             foreign,
             f"Take {day_column} from the view dates.",
         )
+    if any(content.broken for content in contents.values()):
+        refuse_broken(rows, file, rules, day_column, unique)
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_duplicates(rows, file, day_column, unique)
     for day, made in (alone or {}).items():

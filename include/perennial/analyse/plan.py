@@ -13,6 +13,7 @@ from perennial.analyse.job_file import (
     AnalyseJob,
     CleanTable,
     FeaturesQuery,
+    Field,
     LabelsQuery,
     LookupColumns,
     LookupQuery,
@@ -252,7 +253,7 @@ def _make_job(
 ) -> AnalyseJob:
     pipeline = lake.pipeline
     label, row_key = pipeline.label, pipeline.row_key
-    request = [(name, field.type) for name, field in pipeline.inputs.request.items()]
+    request = [Field(name, field.type, field.nullable) for name, field in pipeline.inputs.request.items()]
     lookups = [LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in pipeline.inputs.lookups.items()]
 
     later = bool(label.known_after_days)
