@@ -40,7 +40,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()))
 
     def finish(_: Any, plan: TrainingPlan) -> Trained:
-        return Trained(Outcome.DONE, plan.candidate, "v", str(plan.manifest_uri), {}, None, None, {})
+        return Trained(Outcome.DONE, plan.candidate, "v", str(plan.manifest_uri), {}, None, None, {}, [])
 
     lake = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=world.written.__contains__))
     monkeypatch.setattr(train_pod, "lake_of", lambda _: lake)

@@ -65,6 +65,9 @@ class Inputs(Contract):
     identifiers: Distinct[Column] = []
     """Request fields of type category that are only lookup keys (a tail number); the model does not see them."""
 
+    max_classes: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    """Maximum number of classes of a category. If it has more, the most frequent keep a class each, and the rare share one."""
+
     @field_validator("lookups")
     @classmethod
     def _keys_are_categories(cls, lookups: dict[str, Lookup], info: ValidationInfo) -> dict[str, Lookup]:

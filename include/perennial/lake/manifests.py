@@ -25,7 +25,8 @@ class ModelManifest(TypedDict):
     """
     A trained candidate. Every field except `measured` is a function of its job.
 
-    The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts.
+    The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts. Manifests of earlier
+    versions have no warnings.
     """
 
     format: int
@@ -42,6 +43,7 @@ class ModelManifest(TypedDict):
     versions: dict[str, str]
     files: dict[str, StoredFile]
     columns: str
+    warnings: NotRequired[list[str]]
     window: list[str]
     holdout: list[str]
     digests: dict[str, str]

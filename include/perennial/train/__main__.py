@@ -48,7 +48,7 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
     metrics = all_metrics(holdout.y, p)
-    manifest = build_manifest(job, files, model.columns, window, holdout, metrics, examples)
+    manifest = build_manifest(job, model, files, window, holdout, metrics, examples)
     measured = {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
     publish(objects, job, files, manifest, measured)
     checkpoints.clear()

@@ -11,6 +11,7 @@ from perennial.models.scoring import Probabilities
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
+from perennial.train.model import Model
 from perennial.train.prepare import Rows
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> 
 
 def build_manifest(
     job: TrainingJob,
+    model: Model,
     files: dict[str, bytes],
-    columns: str,
     window: Rows,
     holdout: Rows,
     metrics: dict[str, float | None],
@@ -47,7 +48,8 @@ def build_manifest(
         "version": f"{job.candidate}-{job.date}-{job.key[:8]}",
         **echoed,
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
-        "columns": columns,
+        "columns": model.columns,
+        "warnings": model.warnings,
         "window": features["window"],
         "holdout": features["holdout"],
         "digests": features["digests"],

@@ -324,6 +324,7 @@ class Trained(Result):
     :param unlabelled_rows: rows without a label, if labels have their own table
     :param unmatched_labels: labels without a row, if labels have their own table
     :param metrics: metrics of the holdout, by name; in JSON each is a value at the top level
+    :param warnings: categories with too many classes
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
@@ -335,6 +336,7 @@ class Trained(Result):
     unlabelled_rows: int | None
     unmatched_labels: int | None
     metrics: dict[str, float | None]
+    warnings: list[str]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the result as JSON values."""
@@ -357,4 +359,5 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
         unlabelled_rows=manifest.get("unlabelled_rows"),
         unmatched_labels=manifest.get("unmatched_labels"),
         metrics=manifest["metrics"],
+        warnings=manifest.get("warnings", []),
     )

@@ -46,9 +46,9 @@ def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows) -> Non
     fitted = fit_preprocessing(inputs, *arrays)
     matrix = matrix_of(inputs, fitted, *arrays)
     layers = mlp.fit(matrix, window.y, seed=3)
-    network = mlp.build(matrix.shape[1], 5)
+    network = mlp.build(matrix.width, (), 5)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
-    expected = network.predict(matrix, verbose=0)[:, 0]
+    expected = network.predict(matrix.columns, verbose=0)[:, 0]
     found = score(export(inputs, fitted, layers), window.table, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.01
@@ -94,7 +94,8 @@ def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: Make
     arrays = to_arrays(window.table, inputs)
     fitted = fit_preprocessing(inputs, *arrays)
     matrix = matrix_of(inputs, fitted, *arrays)
-    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(matrix.astype(float), window.y).predict_proba(matrix)[:, 1]
+    columns = matrix.columns.astype(float)
+    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, window.y).predict_proba(columns)[:, 1]
     found = score(export(inputs, fitted, logistic.fit(matrix, window.y, 0)), window.table, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
