@@ -174,8 +174,8 @@ def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_war
     values = len(set(table["site"].to_pylist()))
     warning = (
         f"site: {values} classes, more than inputs.max_classes 100. The 99 most frequent have a class each, "
-        f"the other {values - 99} share one. If its values name single things rather than kinds, list it in inputs.identifiers: the model then sees only "
-        "what lookups know of it"
+        f"the other {values - 99} share one. If its values name single things rather than kinds, "
+        "list it in inputs.identifiers: the model then sees only what lookups know of it"
     )
     assert model.warnings == [warning]
     assert warning in caplog.messages
