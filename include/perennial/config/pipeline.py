@@ -311,8 +311,8 @@ class Pipeline(Contract):
             needed = max(training.min_days, holdout + 1)
             if known < needed:
                 text = (
-                    f"start and end leave {known} dates with data whose labels are known, and min_days {training.min_days} with "
-                    f"holdout_days {holdout} needs {needed}: no date could ever train. Choose a later end, or lower min_days"
+                    f"start and end leave {known} dates with data whose labels are known, and min_days {training.min_days} "
+                    f"with holdout_days {holdout} needs {needed}: no date could ever train. Choose a later end or lower them"
                 )
                 refuse([(("min_days",), text)])
         return training

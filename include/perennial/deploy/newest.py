@@ -20,6 +20,7 @@ from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
+from perennial.train.plan import skipped_before
 
 NO_DECISION = (
     "has landed but has no decision. Run that date. Until it has a decision, or its drop is refused, older dates are not deployed"
@@ -69,17 +70,17 @@ def later_drops(lake: Lake, day: date) -> Later:
 
 def lacks_history(lake: Lake, day: date) -> str | None:
     """
-    Return why training would skip a landed date even if everything that has landed were analysed, or None if it would not.
+    Return why training skips a landed date even if everything that has landed were analysed, or None if it does not.
 
-    The answer does not depend on what has run so far, nor on the order of a backfill. If a gap is filled later, the date counts
-    again.
+    The number of dates does not depend on what has run so far, nor on the order of a backfill. If a gap is filled later, the
+    date counts again. Only the training of a date shows that its rows have one class.
     """
     calendar, features = lake.pipeline.calendar, lake.tables.state("features")
     dates = calendar.feature_dates(day)
     # Features of a drop that was deleted from the landing zone are still used.
     kept = {d for d in dates if features.get(d) is not None}
     history = (complete_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
-    reason = calendar.split(day, history).too_little
+    reason = calendar.split(day, history).too_little or (skipped_before(lake, day) if history == kept else None)
     return f"insufficient history to train, {reason}" if reason else None
 
 

@@ -19,7 +19,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
-from perennial.train.plan import chains_begin, too_little_history
+from perennial.train.plan import chains_begin, skipped_before, too_little_history
 
 INCUMBENT = "its incumbent or anchor has changed since it was judged"
 
@@ -30,7 +30,7 @@ class Status(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     BLOCKED = "blocked"
-    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history is too short."""
+    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history insufficient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +183,12 @@ def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[
     if reason := too_little_history(lake, day):
         return _block_short(reason)
     entry = chain.get(day)
-    if entry is not None and entry.stale:
-        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
-    if is_current(lake, day):
+    is_overtaken = entry is not None and entry.stale
+    if not is_overtaken and is_current(lake, day):
         return FRESH
+    if reason := skipped_before(lake, day):
+        return _block_short(reason)
+    if is_overtaken:
+        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
     since = changes_since(lake, day)
     return Freshness(Status.STALE, since, f"changed since it was judged: {describe(since)}")

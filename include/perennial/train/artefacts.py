@@ -39,14 +39,9 @@ def build_manifest(
     examples: Labelled,
 ) -> dict[str, JsonValue]:
     """Return the manifest of a model. All of it is a function of the job."""
-    echoed = job.model_dump(
-        mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "begins", "versions"}
-    )
     features = job.features.model_dump(mode="json")
     return {
-        "format": 1,
-        "version": f"{job.candidate}-{job.date}-{job.key[:8]}",
-        **echoed,
+        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions"),
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
         "columns": model.columns,
         "warnings": model.warnings,
@@ -58,6 +53,16 @@ def build_manifest(
         "base_rate": float(window.y.mean()),
         "metrics": metrics,
     }
+
+
+def build_skipped(job: TrainingJob, reason: str, window: Rows, holdout: Rows) -> dict[str, JsonValue]:
+    """Return the manifest of a skipped training: it has the reason in place of a model."""
+    return {**_identity(job), "skipped": reason, "rows": {"window": len(window.y), "holdout": len(holdout.y)}}
+
+
+def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
+    echoed = job.model_dump(mode="json", include={"candidate", "date", "key", "pipeline", *more})
+    return {"format": 1, "version": f"{job.candidate}-{job.date}-{job.key[:8]}", **echoed}
 
 
 def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, JsonValue]:

@@ -74,6 +74,12 @@ def too_little_history(lake: Lake, day: date) -> str | None:
     return _explain_skip(lake, day, reason) if reason else None
 
 
+def skipped_before(lake: Lake, day: date) -> str | None:
+    """Return the reason for which a training of a date on its present rows was skipped, or None."""
+    reasons = (_Trainings(lake, name).skipped(day) for name in lake.pipeline.training.candidates)
+    return next((reason for reason in reasons if reason), None)
+
+
 def _explain_skip(lake: Lake, day: date, reason: str) -> str:
     return "; ".join([reason, *lost_history(lake, day)])
 
@@ -112,6 +118,8 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
             f"Run analyse of {day} first."
         )
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
+    if not recompute and (reason := trainings.skipped(day)):
+        return TrainingPlan(candidate, reason, None, None, unchanged=False, key=key)
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
     before: list[date] = []
@@ -167,7 +175,7 @@ class _Trainings:
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
-        self._done: dict[date, bool] = {}
+        self._results: dict[date, ModelManifest | None] = {}
         self._jobs: dict[date, str] = {}
 
     def split(self, day: date) -> Split:
@@ -234,10 +242,21 @@ class _Trainings:
         return self.lake.layout.model_manifest(self.candidate, day, self.key(day))
 
     def is_done(self, day: date) -> bool:
-        """Return whether the model of a date exists."""
-        if day not in self._done:
-            self._done[day] = self.lake.objects.exists(self.manifest(day))
-        return self._done[day]
+        """Return whether the training of a date has a result."""
+        return self._result(day) is not None
+
+    def skipped(self, day: date) -> str | None:
+        """Return the reason for which the training of a date was skipped, if its rows showed that nothing can be learned."""
+        if self.split(day).too_little:
+            return None
+        result = self._result(day)
+        return None if result is None else result.get("skipped")
+
+    def _result(self, day: date) -> ModelManifest | None:
+        if day not in self._results:
+            stored = self.lake.objects.read(self.manifest(day))
+            self._results[day] = None if stored is None else stored.json()
+        return self._results[day]
 
     def job_uri(self, day: date) -> str:
         """Store the job of a date, whose features must exist, and return its address."""
@@ -309,7 +328,7 @@ def _label_key(label: Label) -> dict[str, JsonValue]:
 
 
 def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:
-    """Return the manifest of a trained model."""
+    """Return the manifest of a training."""
     manifest: ModelManifest = lake.objects.read_existing(manifest_uri).json()
     return manifest
 
@@ -350,6 +369,8 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
     if plan.manifest_uri is None:
         return Skipped(candidate=plan.candidate, reason=plan.skipped or "")
     manifest = read_model(lake, plan.manifest_uri)
+    if "skipped" in manifest:
+        return Skipped(candidate=plan.candidate, reason=manifest["skipped"])
     return Trained(
         Outcome.UNCHANGED if plan.unchanged else Outcome.DONE,
         candidate=plan.candidate,
