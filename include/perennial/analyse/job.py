@@ -85,9 +85,20 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
             day_column: str,
             unique: Sequence[str] = (),
             rules: Sequence[Rule] = (),
+            numbers: Sequence[str] = (),
         ) -> Callable[[], None]:
             rows, alone = make(item), _make_alone(make, item)
-            return partial(store_days, rows, item, database, day_column=day_column, unique=unique, rules=rules, alone=alone)
+            return partial(
+                store_days,
+                rows,
+                item,
+                database,
+                day_column=day_column,
+                unique=unique,
+                rules=rules,
+                numbers=numbers,
+                alone=alone,
+            )
 
         def start(plans: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
             return [pool.submit(store).result for store in plans]
@@ -100,7 +111,9 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
             rows = profile({name: tables.of_days(name, item.days) for name in item.sources})
             profiles.append(partial(store_days, rows, item, database, day_column="date", unique=["table", "column"]))
         started = start(profiles)  # profiles read no views
-        planned = [partial(plan, features, item, "date", item.row_key, feature_rules(item)) for item in job.features]
+        planned = [
+            partial(plan, features, item, "date", item.row_key, feature_rules(item), item.numbers) for item in job.features
+        ]
         planned += [partial(plan, labels, item, "date", item.row_key, label_rules(item)) for item in job.labels]
         planned += [partial(plan, analysis, item, "date") for item in job.analysis]
         all_of([*started, *start(all_of(planned))])

@@ -83,6 +83,11 @@ class FeaturesQuery(Query):
     later_label: str | None
     lookups: Sequence[LookupColumns]
 
+    @property
+    def numbers(self) -> list[str]:
+        """Return the request fields of type number."""
+        return [field.name for field in self.request if field.type == "number"]
+
 
 @dataclass(frozen=True, slots=True)
 class LabelsQuery(Query):

@@ -54,6 +54,7 @@ class Analysed(Result):
     :param feature_dates: number of dates that have features for it
     :param labelled_dates: number of these dates that have labels, if labels have a table of their own
     :param earlier_columns: by table, number of other dates whose rows have earlier columns; they are null in new columns
+    :param warnings: number fields of which the model cannot tell all values apart
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"labelled_dates"})
@@ -64,6 +65,7 @@ class Analysed(Result):
     rows: dict[str, int]
     digests: dict[str, str]
     earlier_columns: dict[str, int]
+    warnings: list[str]
 
 
 def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -104,7 +106,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
 def finish_analyse(lake: Lake, day: date) -> Analysed:
     """Return what analyse computed for `day`; raise if one of its partitions is missing."""
     wanted = _wanted(lake, day, day, _require_clean_states(lake, day))
-    rows, digests, earlier = {}, {}, {}
+    rows, digests, earlier, warnings = {}, {}, {}, []
     missing: list[str] = []
     obsolete: list[str] = []
     for table, keys in wanted.items():
@@ -116,6 +118,9 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
         partition = state.get(_own_partition(lake, table, day))
         if partition is not None:
             rows[table], digests[table] = partition.rows, partition.digest
+            warnings += [_warn_of_merged(name, *pair) for name, pair in partition.merged.items()]
+    for text in warnings:
+        log.warning("%s", text)
     if earlier:
         log.info("Dates whose rows have earlier columns, null in new ones: %s", ", ".join(f"{t} {n}" for t, n in earlier.items()))
     problems = [f"{name} is missing or stale" for name in missing]
@@ -131,6 +136,15 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
         rows=rows,
         digests=digests,
         earlier_columns=earlier,
+        warnings=warnings,
+    )
+
+
+def _warn_of_merged(name: str, low: float, high: float) -> str:
+    return (
+        f"{name}: {low:.15g} and {high:.15g} are one value to the model, which computes with 32-bit floats (7 digits). "
+        "Take a difference in features.sql, such as seconds since another event, or a `time` and a `date` field; "
+        "if it is an identifier, make it a category"
     )
 
 

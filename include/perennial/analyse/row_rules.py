@@ -63,7 +63,9 @@ def any_broken(rules: Sequence[Rule]) -> str:
 
 
 def refuse_broken(rows: DataFrame, file: str, rules: Sequence[Rule], day_column: str, key: Sequence[str]) -> None:
-    """Refuse rows of which some break a rule: name every broken rule with its number of rows, their dates and an example."""
+    """Refuse rows if some break a rule: name every broken rule with its number of rows, their dates and an example."""
+    if not rules:
+        return
     names = dict.fromkeys([*key, *(rule.column for rule in rules)])
     texts = ", ".join(f"CAST({quoted(name)} AS STRING) AS {quoted(name)}" for name in names)
     day = quoted(day_column)
@@ -76,7 +78,8 @@ def refuse_broken(rows: DataFrame, file: str, rules: Sequence[Rule], day_column:
     summary: Any = rows.agg(*map(F.expr, facts)).first()
     quotes = {field.name for field in rows.schema if isinstance(field.dataType, T.StringType)}
     problems = [_describe(rule, broken, key, quotes) for rule, broken in zip(rules, summary, strict=True) if broken["rows"]]
-    raise RefusedError(f"{file}: rows that do not fit pipeline.yaml", problems)
+    if problems:
+        raise RefusedError(f"{file}: rows that do not fit pipeline.yaml", problems)
 
 
 def _describe(rule: Rule, broken: Row, key: Sequence[str], quotes: Collection[str]) -> str:

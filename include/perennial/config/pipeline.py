@@ -323,8 +323,8 @@ class Pipeline(Contract):
         training = info.data.get("training")
         if training is not None and gate.min_days > training.holdout_days:
             text = (
-                f"min_days {gate.min_days} is more than training.holdout_days {training.holdout_days}: every holdout is too short "
-                "for the gate, and no date could ever be promoted. Lower gate.min_days, or raise training.holdout_days"
+                f"min_days {gate.min_days} is more than training.holdout_days {training.holdout_days}: every holdout is too "
+                "short for the gate, and no date could ever be promoted. Lower gate.min_days, or raise training.holdout_days"
             )
             refuse([(("min_days",), text)])
         return gate

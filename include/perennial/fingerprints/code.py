@@ -64,6 +64,7 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
             {
                 "perennial.analyse.features": "computes only lookups, features, labels and analyses",
                 "perennial.analyse.row_rules": "checks only features and labels",
+                "perennial.analyse.merged": "looks only at features",
             },
         ),
         "train": EntryPoint("perennial.train.__main__"),

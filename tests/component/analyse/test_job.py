@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from spark_job import run_jobs
 
@@ -138,6 +140,13 @@ def refusal(wrong, table="features", condition="x >= 190"):
     return spark.table("ice.lab.features").count()
 
 
+def merged(**wind):
+    # What the record of each day says of values that become one.
+    assert refusal(wind, condition="TRUE") == 100
+    properties = spark.sql("SELECT summary FROM ice.lab.features.snapshots ORDER BY committed_at DESC").first()[0]
+    return {day: json.loads(properties[f"perennial.{day}"]).get("merged") for day in DAYS}
+
+
 nulls = {name: "NULL" for name in KINDS}
 beyond = {"wind": "3.5e38D", "promo": "repeat('ä', 1001)", "at": "1440", "day": "DATE '+10000-01-01'"}
 also = {f"{name}_or_null": value for name, value in beyond.items()}
@@ -151,6 +160,10 @@ print("SAID " + json.dumps({
     "below": refusal({"wind": "double('-inf')", "at": "-1", "day": "DATE '-0001-12-31'"}),
     "key and label": refusal({"key": "NULL", "late": "NULL"}, condition="x = 198"),
     "of labels": refusal({"key": "NULL", "late": "NULL"}, "labels"),
+    "milliseconds": merged(wind="1772500000000 + v.x * 20000", wind_or_null="CASE WHEN v.x < 100 THEN 2e9D + v.x END"),
+    "far apart": merged(wind="1772500000000 + v.x * 60000", wind_or_null="v.x"),
+    "whole": merged(wind="16777216 + v.x * 2", wind_or_null="16777216 - v.x"),
+    "close": merged(wind="1 + v.x * 1e-12D"),
 }))
 """
 
@@ -243,3 +256,18 @@ def test_null_in_the_row_key_or_the_label_is_refused(said: list[Any]) -> None:
     _, *problems = said[3]["of labels"]
     assert ["late" in problems[0], "key" in problems[1]] == [True, True]
     assert "labels.sql: WHERE late IS NOT NULL" in problems[0]
+
+
+def test_timestamps_as_numbers_that_become_one_are_recorded_with_an_example(said: list[Any]) -> None:
+    found = said[3]["milliseconds"]
+    assert [list(fields) for fields in found.values()] == [["wind", "wind_or_null"]] * 2
+    times = [1772500000000.0 + x * 20000 for x in range(2, 200, 4)]
+    pairs = [[low, high] for low, high in pairwise(times) if np.float32(low) == np.float32(high)]
+    assert found["2026-03-03"]["wind"] == pairs[0]
+    assert found["2026-03-04"]["wind_or_null"] == [2000000003.0, 2000000007.0]
+
+
+@pytest.mark.parametrize("case", ["far apart", "whole", "close"])
+def test_numbers_that_a_model_tells_apart_are_not_recorded(said: list[Any], case: str) -> None:
+    """Averages that differ by a trillionth are one value too, and no one minds."""
+    assert said[3][case] == dict.fromkeys(("2026-03-03", "2026-03-04"))

@@ -355,4 +355,6 @@ def test_a_decided_date_whose_window_now_has_one_class_is_blocked(ran: Lake, pip
 
 def set_stale(lake: Lake, stale: dict[str, bool]) -> None:
     """Record of decisions whether their incumbent has changed."""
-    update_chain(lake, lambda chain: replace(chain, entries={day: replace(chain.entries[day], stale=stale[day]) for day in stale}))
+    update_chain(
+        lake, lambda chain: replace(chain, entries={day: replace(chain.entries[day], stale=stale[day]) for day in stale})
+    )
