@@ -13,6 +13,7 @@ from perennial.analyse.job_file import (
     AnalyseJob,
     CleanTable,
     FeaturesQuery,
+    Field,
     LabelsQuery,
     LookupColumns,
     LookupQuery,
@@ -53,6 +54,7 @@ class Analysed(Result):
     :param feature_dates: number of dates that have features for it
     :param labelled_dates: number of these dates that have labels, if labels have a table of their own
     :param earlier_columns: by table, number of other dates whose rows have earlier columns; they are null in new columns
+    :param warnings: number fields of which the model cannot tell all values apart
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"labelled_dates"})
@@ -63,6 +65,7 @@ class Analysed(Result):
     rows: dict[str, int]
     digests: dict[str, str]
     earlier_columns: dict[str, int]
+    warnings: list[str]
 
 
 def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
@@ -95,7 +98,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
 def finish_analyse(lake: Lake, day: date) -> Analysed:
     """Return what analyse computed for `day`; raise if one of its partitions is missing."""
     wanted = _wanted(lake, day, day, _require_clean_states(lake, day))
-    rows, digests, earlier_columns = {}, {}, {}
+    rows, digests, earlier_columns, warnings = {}, {}, {}, []
     missing: list[str] = []
     obsolete: list[str] = []
     for table, keys in wanted.items():
@@ -110,6 +113,9 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
         partition = state.get(_own_partition(lake, table, day))
         if partition is not None:
             rows[table], digests[table] = partition.rows, partition.digest
+            warnings += [_warn_of_merged(name, *pair) for name, pair in partition.merged.items()]
+    for text in warnings:
+        log.warning("%s", text)
     if earlier_columns:
         counts = ", ".join(f"{table} {count}" for table, count in earlier_columns.items())
         log.info("Dates whose rows have earlier columns, null in new ones: %s", counts)
@@ -124,6 +130,15 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
         rows=rows,
         digests=digests,
         earlier_columns=earlier_columns,
+        warnings=warnings,
+    )
+
+
+def _warn_of_merged(name: str, low: float, high: float) -> str:
+    return (
+        f"{name}: {low:.15g} and {high:.15g} are one value to the model, which computes with 32-bit floats (7 digits). "
+        "Take a difference in features.sql, such as seconds since another event, or a `time` and a `date` field; "
+        "if it is an identifier, make it a category"
     )
 
 
@@ -258,7 +273,7 @@ def _make_job(
     pipeline = lake.pipeline
     label, row_key = pipeline.label, pipeline.row_key
     is_label_later = bool(label.known_after_days)
-    request = [(name, field.type) for name, field in pipeline.inputs.request.items()]
+    request = [Field(name, field.type, field.nullable) for name, field in pipeline.inputs.request.items()]
     lookups = [LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in pipeline.inputs.lookups.items()]
 
     def query(table: str, file: str) -> dict[str, Any]:

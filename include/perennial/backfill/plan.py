@@ -17,6 +17,7 @@ from perennial.freshness.stale import to_json as stale_to_json
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
 from perennial.train.history import split_of, untrainable_dates
+from perennial.train.plan import skipped_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _find_young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
     """Return the dates with insufficient history for which no landed date of the history still waits to be analysed."""
     features = lake.tables.state("features")
     calendar = lake.pipeline.calendar
-    young = [d for d in undecided if features.get_complete(d) and split_of(lake, d).too_little]
+    young = [d for d in undecided if features.get_complete(d) and (split_of(lake, d).too_little or skipped_before(lake, d))]
     history = {day for d in young for day in calendar.feature_dates(d) if features.get_complete(day) is None}
     waiting = complete_dates(lake, history) if history else set()
     return tuple(d for d in young if waiting.isdisjoint(calendar.feature_dates(d)))

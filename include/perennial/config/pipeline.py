@@ -312,7 +312,29 @@ class Pipeline(Contract):
                 "Lower min_days, or raise window_days"
             )
             refuse([(("min_days",), text)])
+        start, end, label = info.data.get("start"), info.data.get("end"), info.data.get("label")
+        if start is not None and end is not None and label is not None:
+            known = len(feed.data_days.dates(start, end - DAY * label.known_after_days))
+            needed = max(training.min_days, holdout + 1)
+            if known < needed:
+                text = (
+                    f"start and end leave {known} dates with data whose labels are known, and min_days {training.min_days} "
+                    f"with holdout_days {holdout} needs {needed}: no date could ever train. Choose a later end or lower them"
+                )
+                refuse([(("min_days",), text)])
         return training
+
+    @field_validator("gate")
+    @classmethod
+    def _check_can_promote(cls, gate: Gate, info: ValidationInfo) -> Gate:
+        training = info.data.get("training")
+        if training is not None and gate.min_days > training.holdout_days:
+            text = (
+                f"min_days {gate.min_days} is more than training.holdout_days {training.holdout_days}: every holdout is too "
+                "short for the gate, and no date could ever be promoted. Lower gate.min_days, or raise training.holdout_days"
+            )
+            refuse([(("min_days",), text)])
+        return gate
 
     @field_validator("gate")
     @classmethod

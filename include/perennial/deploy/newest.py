@@ -20,7 +20,8 @@ from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
-from perennial.train.history import untrainable_dates
+from perennial.train.history import untrainable_dates, usable_history
+from perennial.train.plan import skipped_before
 
 NO_DECISION = (
     "has landed but has no decision. Run that date. Until it has a decision, or its drop is refused, older dates are not deployed"
@@ -69,13 +70,31 @@ def _sort_out(lake: Lake, landed: Collection[date]) -> Later:
     """Separate landed dates into the newest that waits for its run, and those after it that no date waits for."""
     refused = refused_dates(lake, landed)
     complete = complete_dates(lake, set(landed) - refused.keys())
-    untrained = untrainable_dates(lake, complete)
+    untrained = _untrained_dates(lake, complete)
     waiting = max(complete - untrained.keys(), default=None)
 
     def after(reasons: Mapping[date, str], prefix: str = "") -> dict[date, str]:
         return {d: prefix + reasons[d] for d in sorted(reasons, reverse=True) if waiting is None or d > waiting}
 
     return Later(waiting, after(refused), after(untrained, "insufficient history to train, "))
+
+
+def _untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
+    """
+    Return the dates that training skips, each with the reason: by their number of dates, or because of their rows.
+
+    Only a training shows that its rows have one label, and this counts while nothing else of its history has landed.
+    """
+    reasons = untrainable_dates(lake, landed)
+    others = [day for day in landed if day not in reasons]
+    calendar, features = lake.pipeline.calendar, lake.tables.state("features")
+    usable = usable_history(lake, others)
+    for day in others:
+        dates = set(calendar.feature_dates(day))
+        analysed = {d for d in dates if features.get(d) is not None}
+        if usable & dates == analysed and (reason := skipped_before(lake, day)):
+            reasons[day] = reason
+    return reasons
 
 
 def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:

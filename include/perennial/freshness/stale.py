@@ -20,7 +20,7 @@ from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
 from perennial.train.history import skip_reason, untrainable_dates
-from perennial.train.plan import warm_start_origins
+from perennial.train.plan import skipped_before, warm_start_origins
 
 INCUMBENT = "its incumbent or anchor has changed since it was judged"
 
@@ -31,7 +31,7 @@ class Status(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     BLOCKED = "blocked"
-    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history is too short."""
+    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history insufficient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +165,13 @@ def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[
     if reason := skip_reason(lake, day):
         return _block_short(reason)
     entry = chain.get(day)
-    if entry is not None and entry.stale:
-        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
-    if is_current(lake, day):
+    is_overtaken = entry is not None and entry.stale
+    if not is_overtaken and is_current(lake, day):
         return FRESH
+    if reason := skipped_before(lake, day):
+        return _block_short(reason)
+    if is_overtaken:
+        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
     causes = changes_since(lake, day)
     return Freshness(Status.STALE, causes, f"changed since it was judged: {describe(causes)}")
 

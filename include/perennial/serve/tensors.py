@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from perennial.config.limits import MAX_NUMBER
 from perennial.config.pipeline import Inputs
 from perennial.errors import MAX_PROBLEMS_SHOWN, did_you_mean
 from perennial.serve.limits import Limits
@@ -18,7 +19,7 @@ _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in
     f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)
 }
 """The minimum and the maximum of each integer type."""
-_MAX_FLOAT = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": math.inf}
+_MAX_FLOAT = {"FP16": 65504.0, "FP32": MAX_NUMBER, "FP64": math.inf}
 _NUMBERS = {*_INTEGERS, *_MAX_FLOAT}
 _OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}

@@ -52,11 +52,16 @@ def untrainable_dates(lake: Lake, wanted: Collection[date]) -> dict[date, str]:
     A refused drop is a gap. Features of a drop that was deleted from the landing zone are still used.
     The answer does not depend on what has run so far, nor on the order of a backfill.
     """
+    calendar, usable = lake.pipeline.calendar, usable_history(lake, wanted)
+    reasons = {day: calendar.split(day, usable).too_little for day in wanted}
+    return {day: reason for day, reason in reasons.items() if reason}
+
+
+def usable_history(lake: Lake, wanted: Collection[date]) -> set[date]:
+    """Return the dates in the history of some dates that have features, or would have them if all that landed were analysed."""
     if not wanted:
-        return {}
+        return set()
     calendar, features = lake.pipeline.calendar, lake.tables.state("features")
     history = {d for day in wanted for d in calendar.feature_dates(day)}
     kept = {d for d in history if features.get(d) is not None}
-    usable = (complete_dates(lake, history) | kept) - refused_dates(lake, history).keys()
-    reasons = {day: calendar.split(day, usable).too_little for day in wanted}
-    return {day: reason for day, reason in reasons.items() if reason}
+    return (complete_dates(lake, history) | kept) - refused_dates(lake, history).keys()

@@ -51,6 +51,12 @@ class TrainingPlan:
         return [] if self.job_uri is None else [*self.before, self.job_uri]
 
 
+def skipped_before(lake: Lake, day: date) -> str | None:
+    """Return the reason for which a training of a date on its present rows was skipped, or None."""
+    reasons = (_Trainings(lake, name).skipped(day) for name in lake.pipeline.training.candidates)
+    return next((reason for reason in reasons if reason), None)
+
+
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
     """
     Plan the training of one candidate of date D and write its job file. Insufficient history is a reason to skip.
@@ -78,6 +84,8 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
         return TrainingPlan(candidate, explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
     _require_analysed(trainings, day)
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
+    if not recompute and (reason := trainings.skipped(day)):
+        return TrainingPlan(candidate, reason, None, None, unchanged=False, key=key)
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
     *before, job_uri = [trainings.store_job(d) for d in (*trainings.untrained_before(day), day)]
@@ -138,7 +146,7 @@ class _Trainings:
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
-        self._done: dict[date, bool] = {}
+        self._results: dict[date, ModelManifest | None] = {}
         self._jobs: dict[date, str] = {}
 
     def split(self, day: date) -> Split:
@@ -213,10 +221,21 @@ class _Trainings:
         return self.lake.layout.model_manifest(self.candidate, day, self.key(day))
 
     def is_done(self, day: date) -> bool:
-        """Return whether the model of a date exists."""
-        if day not in self._done:
-            self._done[day] = self.lake.objects.exists(self.manifest(day))
-        return self._done[day]
+        """Return whether the training of a date has a result."""
+        return self._result(day) is not None
+
+    def skipped(self, day: date) -> str | None:
+        """Return the reason for which the training of a date was skipped, if its rows showed that nothing can be learned."""
+        if self.split(day).too_little:
+            return None
+        result = self._result(day)
+        return None if result is None else result.get("skipped")
+
+    def _result(self, day: date) -> ModelManifest | None:
+        if day not in self._results:
+            stored = self.lake.objects.read(self.manifest(day))
+            self._results[day] = None if stored is None else stored.json()
+        return self._results[day]
 
     def store_job(self, day: date) -> str:
         """Store the job file of a date, whose features must exist, and return its address."""
@@ -288,7 +307,7 @@ def _label_settings(label: Label) -> dict[str, JsonValue]:
 
 
 def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:
-    """Return the manifest of a trained model."""
+    """Return the manifest of a training."""
     manifest: ModelManifest = lake.objects.read_existing(manifest_uri).json()
     return manifest
 
@@ -303,6 +322,7 @@ class Trained(Result):
     :param unlabelled_rows: rows without a label, if labels have their own table
     :param unmatched_labels: labels without a row, if labels have their own table
     :param metrics: metrics of the holdout, by name; in JSON each is a value at the top level
+    :param warnings: categories with too many classes
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
@@ -314,6 +334,7 @@ class Trained(Result):
     unlabelled_rows: int | None
     unmatched_labels: int | None
     metrics: dict[str, float | None]
+    warnings: list[str]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the result as JSON values."""
@@ -327,6 +348,8 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
     if plan.manifest_uri is None:
         return Skipped(candidate=plan.candidate, reason=plan.skipped or "")
     manifest = read_model(lake, plan.manifest_uri)
+    if "skipped" in manifest:
+        return Skipped(candidate=plan.candidate, reason=manifest["skipped"])
     return Trained(
         Outcome.UNCHANGED if plan.unchanged else Outcome.DONE,
         candidate=plan.candidate,
@@ -336,4 +359,5 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
         unlabelled_rows=manifest.get("unlabelled_rows"),
         unmatched_labels=manifest.get("unmatched_labels"),
         metrics=manifest["metrics"],
+        warnings=manifest.get("warnings", []),
     )
