@@ -12,6 +12,7 @@ from perennial.lake.result import Skipped
 from perennial.stages import Run, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
+from perennial_airflow.run_request import read_params
 
 # Airflow reads this module at every parse of the DAGs, so it must stay light. It fills keywords whose default is None from the
 # run's context.
@@ -38,15 +39,15 @@ def run_stage(
     ti: Any = None,
 ) -> dict[str, JsonValue]:
     """Run a stage for the date and the batch of the run. A stage that ends the run is skipped, with the reason as its result."""
-    stage_of_run = stage_named(stage)
+    stage_of_run, asked = stage_named(stage), read_params(params)
     run = Run(
         lake=lake_of(pipeline),
         day=date.fromisoformat(day),
         run_id=dag_run.run_id,
         until=date.fromisoformat(until),
-        recompute=params["recompute"],
-        force_decision=params["force_decision"],
-        force_reason=params["force_reason"],
+        recompute=bool(asked["recompute"]),
+        force_decision=asked["force_decision"],
+        force_reason=asked["force_reason"],
     )
     result = stage_of_run.run(run, candidate)
     if stage_of_run.skip_ends_run and isinstance(result, Skipped):

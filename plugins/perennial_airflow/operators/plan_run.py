@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from perennial.calendar import DAY, midnight
 from perennial_airflow.lake import lake_of
-from perennial_airflow.run_request import RunRequest, read_request
+from perennial_airflow.run_request import RunRequest, read_params, read_request
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -63,7 +63,7 @@ class PlanRunOperator(BaseOperator):
     def _request(self, lake: Lake, context: Context) -> RunRequest:
         from perennial.deploy.newest import newest_to_run
 
-        run, params = context["dag_run"], context["params"]
+        run, params = context["dag_run"], read_params(context["params"])
         request = read_request(
             lake.pipeline.calendar,
             conf=run.conf or {},

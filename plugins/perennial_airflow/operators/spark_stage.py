@@ -49,9 +49,8 @@ class SparkStageOperator(SparkSubmitOperator):
         if not isinstance(stage, SparkStage):
             raise TypeError(f"The stage {self.stage} has no Spark job")
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        run = Run(
-            lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
-        )
+        recompute = bool(context["params"]["recompute"])
+        run = Run(lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=recompute)
 
         def run_until(last: date) -> dict[str, JsonValue]:
             plan = stage.plan(replace(run, until=last))
