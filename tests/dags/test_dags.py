@@ -308,7 +308,18 @@ def test_documented_tagged_and_owned(dag: DAG) -> None:
     for text in [*TASKS, *(s.uri for s in pipeline.sources.values()), "Inputs", "Outputs", "When it fails", "run-failed.md"]:
         assert text in dag.doc_md
     assert (dag.description, dag.owner) == (pipeline.title, pipeline.owner)
+    assert dag.dag_display_name == f"{pipeline.title} ({pipeline.name})"
     assert "retrain" in dag.tags
+
+
+def test_only_a_backfill_asks_the_timetable_with_catchup(dag: DAG) -> None:
+    """The timetable relies on it: it names the runs of a backfill by the date of their data."""
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    first = stored.start_date
+
+    assert not stored.catchup
+    (info,) = stored.iter_dagrun_infos_between(first, first)
+    assert info.run_after.date() == load(dag).start
 
 
 def test_survives_serialisation_with_its_timetable(dag: DAG) -> None:

@@ -96,8 +96,12 @@ class AirflowClient:
         return was_paused
 
     def trigger(self, dag_id: str, conf: Json, run_id: str | None = None, logical_date: datetime | None = None) -> str:
-        """Trigger a manual run and return its id. Airflow's dialogue sets the logical date to the present moment."""
-        run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
+        """
+        Trigger a manual run and return its id, which bears the date of the data if `conf` has one.
+
+        Airflow's dialogue sets the logical date to the present moment.
+        """
+        run_id = run_id or "__".join(filter(None, ("manual", str(conf.get("date") or ""), datetime.now(UTC).isoformat())))
         body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat() if logical_date else None, "conf": conf}
         return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
