@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
 
 from perennial.backfill.again import Again
 from perennial.backfill.airflow_client import AirflowClient, Backfill, dag_of
 from perennial.backfill.plan import HistoryPlan
+from perennial.backfill.progress import Progress, Tracker
 from perennial.calendar import DAY, midnight
 from perennial.errors import PerennialError, RefusedError, UnreachableError
 from perennial.evaluate.chain_store import read_chain
@@ -36,23 +37,6 @@ RUNS_AT_ONCE = 4
 UNENDED = ("queued", "running")
 REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
 """Airflow's name for the dates that run again although they have run before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """
-    The progress of a range: the runs of `ended` of its `total` dates with data have ended.
-
-    :param task: the running tasks, without the task that looks for work
-    :param waits: the reason why it does not continue, if any
-    """
-
-    first: date
-    last: date
-    ended: int
-    total: int
-    task: str = ""
-    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +69,7 @@ def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Ag
     ran: list[date] = []
     failed: list[date] = []
     for first, last in _find_ranges(airflow, lake, plan, again):
-        backfill_id, failed_dates = _run_range(airflow, lake, first, last, REPROCESS[again], on_progress)
+        backfill_id, failed_dates = _run_range(airflow, lake, Tracker(lake, plan, first, last), REPROCESS[again], on_progress)
         backfills.append(backfill_id)
         ran += lake.pipeline.calendar.dates(first, last)
         failed += failed_dates
@@ -125,10 +109,10 @@ def _find_ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: A
 
 
 def _run_range(
-    airflow: AirflowClient, lake: Lake, first: date, last: date, reprocess: str, on_progress: OnProgress
+    airflow: AirflowClient, lake: Lake, tracker: Tracker, reprocess: str, on_progress: OnProgress
 ) -> tuple[int, list[date]]:
     """Create a backfill in Airflow, or join a running one. Wait for its end, and return its id and the failed dates."""
-    zone, total = lake.pipeline.calendar.time_zone, len(lake.pipeline.calendar.dates(first, last))
+    zone, first, last = lake.pipeline.calendar.time_zone, tracker.progress.first, tracker.progress.last
     begin, end = midnight(first, zone), midnight(last, zone)
     dag_id = dag_of(lake.pipeline.name)
     running = _find_running(airflow, dag_id)
@@ -148,10 +132,7 @@ def _run_range(
             airflow.unpause_backfill(backfill_id)
             log.warning("Backfill %s was paused and has been unpaused", backfill_id)
 
-    def show(unended: int, task: str, waits: str) -> None:
-        on_progress(Progress(first, last, max(total - unended, 0), total, task, waits))
-
-    _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, show=show)
+    _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, tracker=tracker, on_progress=on_progress)
     failed = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
     return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in failed)
 
@@ -163,7 +144,8 @@ def _wait(
     span: tuple[datetime, datetime],
     *,
     is_ours: bool,
-    show: Callable[[int, str, str], None],
+    tracker: Tracker,
+    on_progress: OnProgress,
 ) -> None:
     """
     Wait until a backfill has ended, or raise PerennialError if it was cancelled.
@@ -172,14 +154,14 @@ def _wait(
     :param is_ours: whether this command created the backfill
     :param show: takes the number of unended runs, the running tasks and the reason why nothing continues
     """
-    unended, task, reported, last_answer = 0, "", "", time.monotonic()
+    unended, reported, last_answer = 0, "", time.monotonic()
     while True:
         try:
             unended = airflow.count_runs(dag_id, *span, *UNENDED)
             # Read this after the runs, so that a cancellation that ended the last of them is visible.
             backfill = airflow.backfill_facts(backfill_id)
             waits = _reason_to_wait(airflow, dag_id, backfill)
-            task = ", ".join(sorted(airflow.running_tasks(dag_id, *span) - {"plan_run"}))
+            tracker.look(unended, airflow.running_tasks(dag_id, *span), datetime.fromisoformat(backfill["created_at"]))
         except UnreachableError as error:
             if time.monotonic() - last_answer > MAX_SILENCE_SECONDS:
                 raise
@@ -195,7 +177,7 @@ def _wait(
         if waits and waits != reported:
             log.warning("%s", waits)
         reported = waits
-        show(unended, task, waits)
+        on_progress(replace(tracker.progress, waits=waits))
         time.sleep(POLL_SECONDS)
 
 

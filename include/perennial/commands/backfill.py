@@ -22,14 +22,17 @@ from perennial.settings import describe_missing, get_settings
 if TYPE_CHECKING:
     from perennial.backfill.airflow_client import AirflowClient
     from perennial.backfill.plan import HistoryPlan
+    from perennial.backfill.progress import Progress
     from perennial.backfill.run import HistorySummary
     from perennial.lake.lake import Lake
     from perennial.store.json_value import Json
 
 MAX_SHOWN = 10
 SHOWN_IN_SECONDS = 180
-LINE_SECONDS = 15
-"""Interval of the progress lines when there is no terminal for a spinner."""
+LINE_SECONDS = 5
+"""Minimum seconds between two progress lines when there is no terminal for a spinner."""
+SILENT_SECONDS = 60
+"""Seconds after which a progress line is repeated although only the time has changed."""
 
 
 class Cadence(StrEnum):
@@ -134,22 +137,22 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
 def _run(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, expected: float | None) -> HistorySummary:
     """Run the backfill and show its progress."""
     from perennial.backfill.airflow_client import dag_of
-    from perennial.backfill.run import Progress, run_history
+    from perennial.backfill.run import run_history
 
     problems.print(f"  Airflow shows the runs at {airflow.backfills_url(dag_of(lake.pipeline.name))}")
     began = printed = time.monotonic()
+    shown = None
     with problems.status("") as spinner:
 
         def show(now: Progress) -> None:
-            nonlocal printed
+            nonlocal printed, shown
             seconds = time.monotonic() - began
-            left = "" if expected is None else f", about {_format_duration(max(expected - seconds, 0))} left"
-            doing = "; waiting" if now.waits else f"; {now.task}" if now.task else ""
-            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {seconds:.0f} s{left}{doing}"
-            spinner.update(text)
-            if not problems.is_terminal and time.monotonic() - printed >= LINE_SECONDS:
-                printed = time.monotonic()
-                problems.print(f"  {text}")
+            text = f"  {_progress_text(now, seconds, expected)}"
+            spinner.update(text.strip())
+            silent = time.monotonic() - printed
+            if not problems.is_terminal and silent >= (LINE_SECONDS if now != shown else SILENT_SECONDS):
+                printed, shown = time.monotonic(), now
+                problems.print(text, markup=False)
 
         try:
             return run_history(airflow, lake, plan, again, show)
@@ -182,6 +185,19 @@ def _access() -> tuple[str, str]:
     if not settings.airflow_login.exists():
         raise PerennialError(STACK_IS_DOWN)
     return settings.airflow_url, settings.airflow_login.read_text(encoding="utf-8").strip()
+
+
+def _progress_text(now: Progress, seconds: float, expected: float | None) -> str:
+    """Describe the progress of a range in one line."""
+    parts = [
+        f"{now.first} to {now.last}: {now.decided} of {counted(now.total, 'date')} decided",
+        *now.stages,
+        f"{now.ended} of {counted(now.total, 'run')} ended",
+        f"{int(seconds) // 60}:{int(seconds) % 60:02}",
+        *([] if expected is None else [f"about {_format_duration(max(expected - seconds, 0))} left"]),
+        *(["waiting"] if now.waits else []),
+    ]
+    return " · ".join(parts)
 
 
 def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) -> list[str]:

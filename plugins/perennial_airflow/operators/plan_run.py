@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from perennial.calendar import DAY, midnight
 from perennial_airflow.lake import lake_of
-from perennial_airflow.run_request import RunRequest, read_request
+from perennial_airflow.run_request import RunRequest, read_params, read_request
+from perennial_airflow.summary import HEADLINE, HEADLINE_TEMPLATE, describe_plan
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -31,7 +32,7 @@ class PlanRunOperator(BaseOperator):
     """
 
     def __init__(self, *, pipeline: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(map_index_template=HEADLINE_TEMPLATE, **kwargs)
         self.pipeline = pipeline
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -42,7 +43,8 @@ class PlanRunOperator(BaseOperator):
         lake, run = lake_of(self.pipeline), context["dag_run"]
         request = self._request(lake, context)
         self.log.info("This is a run of %s", request.day)
-        plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
+        plan: dict[str, Any] = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
+        context[HEADLINE] = describe_plan(plan)  # type: ignore[literal-required]
         must_run = request.recompute or request.force_decision is not None
         finished = None if must_run else finished_stages(Run(lake, request.day, run.run_id))
         if finished is not None:
@@ -60,7 +62,7 @@ class PlanRunOperator(BaseOperator):
     def _request(self, lake: Lake, context: Context) -> RunRequest:
         from perennial.deploy.newest import newest_to_run
 
-        run, params = context["dag_run"], context["params"]
+        run, params = context["dag_run"], read_params(context["params"])
         request = read_request(
             lake.pipeline.calendar,
             conf=run.conf or {},
@@ -100,6 +102,7 @@ class PlanRunOperator(BaseOperator):
 
     def _end(self, lake: Lake, context: Context, plan: dict[str, Any]) -> NoReturn:
         """End the run by skipping every later task at once: the scheduler would skip only one in each of its rounds."""
+        context[HEADLINE] = describe_plan(plan)  # type: ignore[literal-required]
         context["ti"].xcom_push(key="return_value", value=plan)
         mapped = range(len(lake.pipeline.training.candidates))
         later: list[str | tuple[str, int]] = []

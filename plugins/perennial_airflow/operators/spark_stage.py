@@ -49,9 +49,8 @@ class SparkStageOperator(SparkSubmitOperator):
         if not isinstance(stage, SparkStage):
             raise TypeError(f"The stage {self.stage} has no Spark job")
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        run = Run(
-            lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
-        )
+        recompute = bool(context["params"]["recompute"])
+        run = Run(lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=recompute)
 
         def compute_until(last: date) -> dict[str, JsonValue]:
             result = stage.run_with(replace(run, until=last), lambda plan: self._submit(plan, context))

@@ -109,7 +109,7 @@ def test_the_date_before_one_whose_window_has_one_class_is_released(
     assert f"{LAST}: insufficient history to train, {skipped.reason}" in found.note
     plan = plan_history(lab.lake, D1, LAST)
     assert (plan.young, plan.deploys) == ((LAST,), D3)
-    assert all(last < LAST for _, last in plan.chunks)
+    assert all(last < LAST for _, last in plan.batches)
     train = stage_named("train").find(Run(lab.lake, LAST, "run"), lab.lake)
     assert train == Skipped(reason=skipped.reason)
 
