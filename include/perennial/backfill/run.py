@@ -152,7 +152,6 @@ def _wait(
 
     :param span: the first and the last logical date of the backfill
     :param is_ours: whether this command created the backfill
-    :param show: takes the number of unended runs, the running tasks and the reason why nothing continues
     """
     unended, reported, last_answer = 0, "", time.monotonic()
     while True:
