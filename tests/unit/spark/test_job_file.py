@@ -22,8 +22,10 @@ CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"max
 ANALYSE = """{"analysis":[{"days":{"2026-03-01":"k"},"file":"analysis/n.sql","held":{},"sql":"SELECT 1","table":"analysis_n"}],
 "database":"main__shop","features":[{"days":{"2026-03-01":"k"},"file":"features.sql","held":{"2026-03-01":"digest"},"label":null,
 "later_label":"back","lookups":[{"key":["kind"],"name":"rates","table":"lookup_rates","values":["rate"]}],
-"request":[["kind","category"],["n","number"]],"row_key":["id"],"sql":"SELECT 2","table":"features"}],"labels":[{"days":
-{"2026-03-01":"k"},"file":"labels.sql","held":{},"known_after_days":2,"label":"back","request":[["kind","category"]],"row_key":["id"],
+"request":[{"name":"kind","nullable":false,"type":"category"},{"name":"n","nullable":true,"type":"number"}],"row_key":["id"],
+"sql":"SELECT 2","table":"features"}],"labels":[{"days":
+{"2026-03-01":"k"},"file":"labels.sql","held":{},"known_after_days":2,"label":"back",
+"request":[{"name":"kind","nullable":false,"type":"category"}],"row_key":["id"],
 "sql":"SELECT 3","table":"labels"}],"lookback_days":2,"lookups":[{"days":{"2026-03-01":"k"},"file":"lookups/rates.sql",
 "held":{},"key":["kind"],"name":"rates","sql":"SELECT 4","table":"lookup_rates","values":["rate"]}],"profile":[{"days":
 {"2026-03-01":"k"},"file":"the profile","held":{},"sources":["orders"],"table":"profile"}],"tables":{"kinds":{"dated":false,
