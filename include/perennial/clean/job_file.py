@@ -41,12 +41,14 @@ class FileToClean:
     :param uri: address of its bytes
     :param rows: number of rows that collect counted
     :param line_end: end of each of its lines, as collect found it
+    :param unclear: positions of the rows that collect leaves to quarantine
     """
 
     name: str
     uri: str
     rows: int
     line_end: str
+    unclear: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
             key=key,
             refusal=lake.layout.refusal(name, day, key),
             header=drop.columns,
-            files=[FileToClean(file.name, file.uri, file.rows, file.line_end) for file in drop.files],
+            files=[FileToClean(file.name, file.uri, file.rows, file.line_end, file.unclear) for file in drop.files],
         )
         for day, (key, drop) in work.items()
     }

@@ -21,6 +21,7 @@ FILES = T.StructType(
         T.StructField("object", T.StringType(), False),
         T.StructField("day", T.StringType(), True),
         T.StructField("file", T.StringType(), False),
+        T.StructField("unclear", T.StringType(), False),
     ]
 )
 
@@ -39,7 +40,7 @@ def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
         for file in drop.files:
             alike[tuple(drop.header), file.line_end].append(file.uri)
     files = [
-        (file.uri.rpartition("/")[2], None if day == REFERENCE else day, file.name)
+        (file.uri.rpartition("/")[2], None if day == REFERENCE else day, file.name, ",".join(map(str, file.unclear)))
         for day, drop in table.days.items()
         for file in drop.files
     ]
@@ -53,8 +54,13 @@ def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
     landed = F.broadcast(local_rows(spark, files, FILES))
     dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
     position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
+    numbered = dated.withColumn("position", position)
+    if any(file.unclear for drop in table.days.values() for file in drop.files):
+        is_unclear = F.array_contains(F.split("unclear", ","), F.col("position").cast("string"))
+        whole = F.concat_ws(table.dialect.delimiter, *[f"cell_{name}" for name in columns])
+        numbered = numbered.withColumn(f"cell_{CORRUPT}", F.coalesce(f"cell_{CORRUPT}", F.when(is_unclear, whole)))
     missing = {name for name, place in table.header.items() for header, _ in alike if place not in header}
-    return _check_rows(dated.withColumn("position", position), columns, table.dialect.decimal, table.key, missing)
+    return _check_rows(numbered, columns, table.dialect.decimal, table.key, missing)
 
 
 def _check_rows(

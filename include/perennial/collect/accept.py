@@ -170,7 +170,8 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
         digest = pin_beginning(lake.objects, landed, size, lambda digest: lake.layout.raw(digest, suffix(name)))
     else:
         pin(lake.objects, landed, lake.layout.raw(digest, suffix(name)))
-    return DropFile(name, digest, size, content.rows, lake.layout.raw(digest, suffix(name)), content.line_end)
+    uri = lake.layout.raw(digest, suffix(name))
+    return DropFile(name, digest, size, content.rows, uri, content.line_end, tuple(content.unclear))
 
 
 def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:

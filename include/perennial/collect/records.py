@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from perennial.collect.broken import BrokenError
 from perennial.config.dialect import Csv
@@ -20,21 +20,42 @@ MAX_RECORD = 4_000_000
 """Characters of a record, including line breaks in quotes. An unclosed quote would turn the rest of the file into one record."""
 MAX_CELLS = 20_000
 """Cells of a record. Spark's reader ends the job at 20,480."""
+MAX_UNCLEAR = 1_000
+"""Rows of a file that may be left to quarantine."""
 
 
 @dataclass(slots=True)
 class Records:
-    """The header, the number of records after it (not of lines: quotes may hold line breaks), and the end of each line."""
+    """
+    The header, and what clean has to know of the rest.
+
+    :param rows: number of records after the header (not of lines: quotes may hold line breaks)
+    :param unclear: numbers of the rows with a cell that programs read differently
+    :param line_end: end of each line
+    """
 
     columns: tuple[str, ...] = ()
     rows: int = 0
+    unclear: list[int] = field(default_factory=list)
     line_end: Literal["\n", "\r\n"] = "\n"
+
+
+class _Escapes(NamedTuple):
+    """
+    Patterns of a record in which backslashes escape.
+
+    :param clear: every backslash is in quotes, before a quote or a backslash: all programs read the same cells
+    :param divided: programs read other cells, but all find the same record
+    """
+
+    clear: re.Pattern[str]
+    divided: re.Pattern[str]
 
 
 def read_records(texts: Iterator[str], dialect: Csv, records: Records) -> None:
     """Read a text to its end; raise BrokenError at the first record that is not clearly of the dialect."""
     length, last, lines = 0, "", []
-    escapes = _escape_pattern(dialect)
+    escapes = _escape_patterns(dialect)
 
     def limit_record() -> Iterator[str]:
         nonlocal length, last
@@ -89,19 +110,24 @@ def _check_line_end(last: str, is_crlf: bool | None, records: Records) -> bool |
     return found
 
 
-def _check_record(record: Sequence[str], text: str, escapes: re.Pattern[str] | None, records: Records) -> None:
+def _check_record(record: Sequence[str], text: str, escapes: _Escapes | None, records: Records) -> None:
     if len(record) > MAX_CELLS:
         raise BrokenError(f"{_next(records)} has {len(record):,} cells, at most {MAX_CELLS:,} can be read")
     # With an escape character, csv.reader does not refuse text after a closing quote.
-    if escapes is not None and not escapes.fullmatch(text):
-        if "\\" not in text:
-            raise BrokenError(_AFTER_QUOTE.format(_next(records)))
+    if escapes is None or escapes.clear.fullmatch(text):
+        return
+    if "\\" not in text:
+        raise BrokenError(_AFTER_QUOTE.format(_next(records)))
+    if not records.columns or not escapes.divided.fullmatch(text):
         raise BrokenError(
-            f"{_next(records)}: a backslash outside quotes, or one that escapes neither a quote nor a backslash. "
-            "Programs differ in what it means: quote the cell, and double the backslash"
+            f"{_next(records)}: text after a closing quote, or a backslash outside quotes before a delimiter or the end of a line"
         )
+    if len(records.unclear) == MAX_UNCLEAR:
+        raise BrokenError(f"{_next(records)}: {UNCLEAR}, as in {MAX_UNCLEAR:,} rows before")
+    records.unclear.append(records.rows + 1)
 
 
+UNCLEAR = "a backslash outside quotes, or before another character than a quote or a backslash"
 _AFTER_QUOTE = "{}: text after a closing quote"
 _CR_ALONE = "its lines end in a carriage return (CR) alone, expected LF or CRLF"
 _LONE_CR = "{}: a carriage return (CR) without a line feed, outside quotes. Lines must end in LF or CRLF"
@@ -118,13 +144,16 @@ def _format(dialect: Csv) -> dict[str, Any]:
     }
 
 
-def _escape_pattern(dialect: Csv) -> re.Pattern[str] | None:
-    """Return the pattern of a record whose every backslash is in quotes, before a quote or a backslash."""
+def _escape_patterns(dialect: Csv) -> _Escapes | None:
     if dialect.escape is None:
         return None
     quote, delimiter = re.escape(str(dialect.quote)), re.escape(dialect.delimiter)
-    cell = rf"(?:{quote}(?:[^{quote}\\]|\\[{quote}\\])*+{quote}|[^{quote}\\{delimiter}\n][^\\{delimiter}\n]*+)?+"
-    return re.compile(rf"{cell}(?:{delimiter}{cell})*+(?:\r?\n)?")
+    clear = rf"(?:{quote}(?:[^{quote}\\]|\\[{quote}\\])*+{quote}|[^{quote}\\{delimiter}\n][^\\{delimiter}\n]*+)?+"
+    plain = rf"\\[^{delimiter}\r\n]"
+    divided = (
+        rf"(?:{quote}(?:[^{quote}\\]|\\[\s\S])*+{quote}|(?:[^{quote}\\{delimiter}\n]|{plain})(?:[^\\{delimiter}\n]|{plain})*+)?+"
+    )
+    return _Escapes(*(re.compile(rf"{cell}(?:{delimiter}{cell})*+(?:\r?\n)?") for cell in (clear, divided)))
 
 
 def _split_lines(texts: Iterator[str], records: Records) -> Iterator[str]:

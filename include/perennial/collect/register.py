@@ -27,7 +27,14 @@ REMEDY = "Delete it: the drops are checked and registered again, and clean rows 
 
 @dataclass(frozen=True, slots=True)
 class DropFile:
-    """One pinned file; `uri` is its address in the lake, `rows` counts records without the header, `line_end` ends each line."""
+    """
+    One pinned file.
+
+    :param rows: number of records without the header
+    :param uri: address in the lake
+    :param line_end: end of each of its lines
+    :param unclear: numbers of its rows with a cell that programs read differently
+    """
 
     name: str
     sha256: str
@@ -35,6 +42,7 @@ class DropFile:
     rows: int
     uri: str
     line_end: Literal["\n", "\r\n"]
+    unclear: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

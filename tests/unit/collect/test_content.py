@@ -115,21 +115,26 @@ def test_what_readers_of_csv_read_differently_is_named(case: str) -> None:
 
 
 ESCAPES = {
-    "quotes": ('a,b\n"He said \\"hi\\"",1\n', []),
-    "backslash at the end": ('a,b\n"C:\\\\",1\n', []),
-    "outside quotes": ("a,b\n1,2\nC:\\new,1\n", ["row 2: a backslash outside quotes"]),
-    "before a letter": ('a,b\n"C:\\new",1\n', ["row 1: a backslash outside quotes, or one that escapes neither"]),
-    "before the end of the line": ('a,b\nx\\\n,1\n', ["row 1: a backslash outside quotes"]),
-    "doubled quote": ('a,b\n"x""y",1\n', ["row 1: text after a closing quote"]),
+    "quotes": ('a,b\n"He said \\"hi\\"",1\n', [], []),
+    "backslash at the end": ('a,b\n"C:\\\\",1\n', [], []),
+    "outside quotes": ("a,b\n1,2\nC:\\new,1\n\\N,1\n", [2, 3], []),
+    "before a letter": ('a,b\n"C:\\new",1\n', [1], []),
+    "before a line break in quotes": ('a,b\n"x\\\ny",1\n3,4\n', [1], []),
+    "before the end of the line": ("a,b\nx\\\n,1\n", [], ["row 1: text after a closing quote, or a backslash outside quotes"]),
+    "before a delimiter": ("a,b\nx\\,1\n", [], ["row 1: text after a closing quote, or a backslash outside quotes"]),
+    "in the header": ("a,\\b\n", [], ["the header: text after a closing quote, or a backslash outside quotes"]),
+    "doubled quote": ('a,b\n"x""y",1\n', [], ["row 1: text after a closing quote"]),
+    "in many rows": ("a,b\n" + "\\N,1\n" * 1001, list(range(1, 1001)), ["row 1001: a backslash outside quotes"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ESCAPES)
 def test_a_backslash_is_read_only_where_all_programs_agree(case: str) -> None:
-    text, problems = ESCAPES[case]
-    found = read(text, escape="\\").problems
-    assert len(found) == len(problems)
-    assert all(text.startswith(problem) for text, problem in zip(found, problems, strict=True))
+    text, unclear, problems = ESCAPES[case]
+    found = read(text, escape="\\")
+    assert found.unclear == unclear
+    assert len(found.problems) == len(problems)
+    assert all(text.startswith(problem) for text, problem in zip(found.problems, problems, strict=True))
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", ":", "^", "~"])
