@@ -22,6 +22,19 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class PandasStep:
+    """
+    A cleaning step in Python, `sources/<name>.py`: its text, and the versions of the libraries that it runs with.
+
+    :param time_zone: the zone whose clock its timestamps show
+    """
+
+    source: str
+    libraries: Mapping[str, str]
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileToClean:
     """One file of a drop: its name in the drop, the address of its bytes, and the number of rows that collect counted."""
 
@@ -52,6 +65,7 @@ class TableToClean:
     One table.
 
     :param columns: pairs, in the order of the table, since canonical JSON sorts the names of an object
+    :param sql: the text of `sources/<name>.sql`; it is None if `step` is the cleaning step, or if there is none
     :param days: drops by day (ISO, or `reference`)
     :param held: those of these days that the table holds already
     :param same: by day, the digest that the table holds under the same fingerprint: the new digest must be equal
@@ -68,6 +82,7 @@ class TableToClean:
     held: Sequence[str]
     same: Mapping[str, str]
     withdraw: Sequence[str]
+    step: PandasStep | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +102,11 @@ class CleanJob:
         return cls(stored["database"], [_read_table(**table) for table in stored["tables"]])
 
 
-def _read_table(columns: Sequence[Any], days: Mapping[str, Any], **others: Any) -> TableToClean:
+def _read_table(
+    columns: Sequence[Any], days: Mapping[str, Any], step: Mapping[str, Any] | None = None, **others: Any
+) -> TableToClean:
     return TableToClean(
+        step=None if step is None else PandasStep(**step),
         columns=[(name, Rules(**rules)) for name, rules in columns],
         days={day: _read_drop(**drop) for day, drop in days.items()},
         **others,
