@@ -9,6 +9,8 @@ from collections import defaultdict
 from dataclasses import replace
 from threading import Lock
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from perennial.spark.lean import allow_libraries
+
 from pyspark import cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -36,6 +38,7 @@ def prepare_step(drop: DataFrame, file: str, step: PandasStep) -> Callable[[Data
         )
     # Workers get the functions themselves: on other machines, this package is not installed.
     cloudpickle.register_pickle_by_value(step_worker)  # type: ignore[no-untyped-call]
+    allow_libraries()
     names = [name for name in drop.columns if name not in ORDER]
     task = Task(file, step.source, step.time_zone, step.libraries, dated="date" in names)
     columns = _probe(drop, task, names)

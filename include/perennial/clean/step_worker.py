@@ -10,7 +10,6 @@ import json
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ class StepError(Exception):
 
 def describe_versions(expected: Mapping[str, str]) -> str | None:
     """Return the difference between the expected and the installed libraries, or None."""
+    from importlib.metadata import PackageNotFoundError, version
+
     differ = []
     for name, wanted in sorted(expected.items()):
         try:
