@@ -40,7 +40,8 @@ def prepare_step(drop: DataFrame, file: str, step: PandasStep) -> Callable[[Data
     cloudpickle.register_pickle_by_value(step_worker)  # type: ignore[no-untyped-call]
     allow_libraries()
     names = [name for name in drop.columns if name not in ORDER]
-    task = Task(file, step.source, step.time_zone, step.libraries, dated="date" in names)
+    time_zone = drop.sparkSession.conf.get("spark.sql.session.timeZone", "UTC")
+    task = Task(file, step.source, str(time_zone), step.libraries, dated="date" in names)
     columns = _probe(drop, task, names)
     schema = T.StructType([*columns.fields, T.StructField(PROBLEM, T.StringType())])
     cleaner = make_cleaner(task, names, _arrow_types(columns))

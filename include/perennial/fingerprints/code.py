@@ -61,7 +61,12 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
         "clean": EntryPoint("perennial.clean.job"),
         "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "computes only profiles"}),
         "profile": EntryPoint(
-            "perennial.analyse.job", {"perennial.analyse.features": "computes only lookups, features, labels and analyses"}
+            "perennial.analyse.job",
+            {
+                "perennial.analyse.features": "computes only lookups, features, labels and analyses",
+                "perennial.analyse.row_rules": "checks only features and labels",
+                "perennial.analyse.merged": "looks only at features",
+            },
         ),
         "train": EntryPoint("perennial.train.__main__"),
         "evaluate": EntryPoint("perennial.evaluate.decision"),

@@ -11,6 +11,7 @@ import pytest
 from spark_job import run_jobs
 
 from perennial.config.clean_step import LIBRARIES
+from perennial.config.dialect import Csv
 from perennial.config.tables import ColumnContract
 from perennial.fingerprints.fingerprint import library_versions
 from stack.spark_archive import hadoop_catalog
@@ -33,7 +34,6 @@ clean = cloudpickle.loads(sys.stdin.buffer.read())
 print(clean(pa.table({"__file": ["a", "a"], "__position": [2, 1], "n": [20, 10]})).to_pydict())
 '''
 for job in json.load(open("jobs.json")):
-    spark.conf.set("spark.sql.session.timeZone", job.pop("session"))
     try:
         clean_job.clean(spark, CleanJob.from_json(job))
         said = {}
@@ -67,7 +67,7 @@ def step_job(
     name: str,
     body: str,
     *,
-    session: str = "UTC",
+    time_zone: str = ZONE,
     texts: Mapping[str, str] | None = None,
     libraries: Mapping[str, str] | None = None,
     max_quarantine_share: float = 0.0,
@@ -77,16 +77,17 @@ def step_job(
     for day, text in (texts or dict.fromkeys(DAYS, TEXT)).items():
         file = folder / f"{name}-{day}.csv"
         file.write_text(text)
-        files = [{"uri": str(file), "name": "a.csv", "rows": text.count("\n") - 1}]
+        files = [{"uri": str(file), "name": "a.csv", "rows": text.count("\n") - 1, "line_end": "\n"}]
         days[day] = {"key": "key", "header": list(COLUMNS), "files": files, "refusal": str(folder / f"{name}-refusal")}
     source = f"import numpy as np\nimport pandas as pd\n\n\ndef clean(df):\n{body}"
-    step = {"source": source, "libraries": libraries or library_versions(*LIBRARIES), "time_zone": ZONE}
+    step = {"source": source, "libraries": libraries or library_versions(*LIBRARIES)}
     columns = [[column, ColumnContract.model_validate({"type": kind}).rules] for column, kind in COLUMNS.items()]
     table = {
         "name": "visits", "table": f"clean_{name}", "columns": columns, "key": ["n"], "sql": None, "step": step,
+        "header": {name: name for name in COLUMNS}, "dialect": Csv().model_dump(),
         "max_quarantine_share": max_quarantine_share, "days": days, "held": [], "withdraw": [], "same": {},
     }  # fmt: skip
-    return {"session": session, "database": "lab", "tables": [table]}
+    return {"database": "lab", "time_zone": time_zone, "tables": [table]}
 
 
 CLEAN = """
@@ -134,8 +135,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the results of many jobs of one Spark, by name: the table's types and rows, or the refusal."""
     folder = tmp_path_factory.mktemp("step")
     jobs = {
-        "utc": step_job(folder, "utc", CLEAN),
-        "zoned": step_job(folder, "zoned", CLEAN, session=ZONE),
+        "new_york": step_job(folder, "new_york", CLEAN),
+        "utc": step_job(folder, "utc", CLEAN, time_zone="UTC"),
         "state": step_job(folder, "state", KEEPS_STATE),
         "reference": step_job(folder, "reference", "    return df[['n', 'name']]", texts={"reference": TEXT}),
         "nulls": step_job(folder, "nulls", CLEAN, texts={DAYS[0]: NULLS}),
@@ -147,9 +148,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(zip([*jobs, "elsewhere"], run_jobs(folder, JOB, hadoop_catalog(folder)), strict=True))
 
 
-@pytest.mark.parametrize("session", ["utc", "zoned"])
-def test_the_result_has_its_own_columns_and_types_and_times_keep_their_instants(said: dict[str, Any], session: str) -> None:
-    result = said[session]
+@pytest.mark.parametrize(("name", "hours"), [("new_york", (1, 1)), ("utc", (5, 6))])
+def test_the_result_has_its_own_columns_and_types_and_times_keep_their_instants(
+    said: dict[str, Any], name: str, hours: tuple[int, int]
+) -> None:
+    result = said[name]
     assert result["types"] == {
         "date": "date", "n": "bigint", "price": "double", "seen": "timestamp", "is_new": "boolean", "row": "bigint",
         "hour": "bigint", "kind": "string", "size": "double", "later": "timestamp",
@@ -157,9 +160,29 @@ def test_the_result_has_its_own_columns_and_types_and_times_keep_their_instants(
     before, after = 1_383_456_600_000_000, 1_383_460_200_000_000
     rows = [row for row in result["rows"] if row["date"] == DAYS[1]]
     assert rows == [
-        {"date": DAYS[1], "n": 1, "price": None, "seen": after, "is_new": None, "row": 1, "hour": 1, "kind": "A", "size": None}
+        {
+            "date": DAYS[1],
+            "n": 1,
+            "price": None,
+            "seen": after,
+            "is_new": None,
+            "row": 1,
+            "hour": hours[1],
+            "kind": "A",
+            "size": None,
+        }
         | {"later": after + 3_600_000_000},
-        {"date": DAYS[1], "n": 2, "price": 2.5, "seen": before, "is_new": True, "row": 0, "hour": 1, "kind": "B", "size": 1.5}
+        {
+            "date": DAYS[1],
+            "n": 2,
+            "price": 2.5,
+            "seen": before,
+            "is_new": True,
+            "row": 0,
+            "hour": hours[0],
+            "kind": "B",
+            "size": 1.5,
+        }
         | {"later": after},
     ], "rows come in the order of the file"
     assert len(result["rows"]) == 2 * len(DAYS)

@@ -71,4 +71,4 @@ def test_the_job_holds_all_that_the_step_needs(landed: Lake, monkeypatch: pytest
     assert uri is not None
     (table,) = CleanJob.from_json(json.loads(lake.objects.read_existing(uri).body)).tables
     assert table.sql is None
-    assert table.step == PandasStep(STEP, library_versions(*LIBRARIES), "Europe/Berlin")
+    assert table.step == PandasStep(STEP, library_versions(*LIBRARIES))
