@@ -83,10 +83,12 @@ def test_parsing_imports_nothing_heavy_and_hides_no_pipeline() -> None:
 
 
 def test_refused_pipeline_is_an_import_error_and_hides_no_other(tmp_path: Path) -> None:
-    for name in ("good", "bad", "worse"):
+    for name in ("good", "bad", "worse", "untrusted"):
         shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)
         yaml = (tmp_path / name / "pipeline.yaml").read_text().replace("name: machine_faults", f"name: {name}")
-        (tmp_path / name / "pipeline.yaml").write_text(yaml if name == "good" else yaml.replace("title:", "titel:"))
+        (tmp_path / name / "pipeline.yaml").write_text(yaml.replace("title:", "titel:") if name in ("bad", "worse") else yaml)
+    (tmp_path / "untrusted/sources").mkdir()
+    (tmp_path / "untrusted/sources/readings.py").write_text("raise SystemExit('it ran')\ndef clean(df): return df\n")
 
     dag_ids, errors, _ = load_in_subprocess(tmp_path)
 
@@ -96,6 +98,7 @@ def test_refused_pipeline_is_an_import_error_and_hides_no_other(tmp_path: Path) 
     assert "Did you mean 'title'?" in text
     assert f"{tmp_path}/bad/" in text
     assert f"{tmp_path}/worse/" in text
+    assert "this installation does not run Python of pipeline 'untrusted'" in text
 
 
 def set_value(key: str, value: str) -> Callable[[Path], object]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile

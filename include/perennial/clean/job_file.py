@@ -22,6 +22,14 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class PandasStep:
+    """A cleaning step in Python, `sources/<name>.py`: its text, and the versions of the libraries that it runs with."""
+
+    source: str
+    libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """The dialect of a table's files, as in `csv` of pipeline.yaml."""
 
@@ -74,6 +82,7 @@ class TableToClean:
 
     :param columns: pairs, in the order of the table, since canonical JSON sorts the names of an object
     :param header: by column, its name in the header
+    :param sql: the text of `sources/<name>.sql`; it is None if `step` is the cleaning step, or if there is none
     :param days: drops by day (ISO, or `reference`)
     :param held: those of these days that the table holds already
     :param same: by day, the digest that the table holds under the same fingerprint: the new digest must be equal
@@ -92,6 +101,7 @@ class TableToClean:
     held: Sequence[str]
     same: Mapping[str, str]
     withdraw: Sequence[str]
+    step: PandasStep | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +122,16 @@ class CleanJob:
         return cls(stored["database"], stored["time_zone"], [_read_table(**table) for table in stored["tables"]])
 
 
-def _read_table(columns: Sequence[Any], dialect: Mapping[str, Any], days: Mapping[str, Any], **others: Any) -> TableToClean:
+def _read_table(
+    columns: Sequence[Any],
+    dialect: Mapping[str, Any],
+    days: Mapping[str, Any],
+    step: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> TableToClean:
     return TableToClean(
         dialect=Dialect(**dialect),
+        step=None if step is None else PandasStep(**step),
         columns=[(name, Rules(**rules)) for name, rules in columns],
         days={day: _read_drop(**drop) for day, drop in days.items()},
         **others,

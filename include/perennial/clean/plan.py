@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from datetime import date
 
 from perennial.calendar import DAY
-from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, Rules, TableToClean
+from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, PandasStep, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
+from perennial.config.clean_step import LIBRARIES
 from perennial.errors import PerennialError
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
+from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
+from perennial.fingerprints.source import read_source
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
 from perennial.sql.tokens import sql_digest
-from perennial.store.json_value import Json
+from perennial.store.json_value import JsonValue
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
         held=held,
         same={text: partitions[text].digest for text in held if partitions[text].key == pending[text].key},
         withdraw=[_name_partition(day) for day in withdrawn],
+        step=_step(lake, name),
     )
 
 
@@ -298,10 +301,16 @@ def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
+def _step(lake: Lake, name: str) -> PandasStep | None:
+    source = lake.pipeline.clean_steps().get(name)
+    return None if source is None else PandasStep(source, library_versions(*LIBRARIES))
+
+
 def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
-    spec, sql = lake.pipeline.tables[name], _sql(lake, name)
-    configuration: Json = {
+    spec, sql, step = lake.pipeline.tables[name], _sql(lake, name), _step(lake, name)
+    has_moments = any(contract.type == "timestamp" for contract in spec.columns.values())
+    configuration: dict[str, JsonValue] = {
         "columns": [
             [column, contract.rules | ({"from": contract.header} if contract.header else {})]
             for column, contract in spec.columns.items()
@@ -310,9 +319,13 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
         "max_quarantine_share": spec.max_quarantine_share,
         "sql": None if sql is None else sql_digest(sql),
         **({"csv": spec.csv.settings} if spec.csv.settings else {}),
-        # Other columns hold no moments.
-        **(lake.pipeline.sql_session if sql or any(contract.type == "timestamp" for contract in spec.columns.values()) else {}),
+        **(lake.pipeline.sql_session if sql or step or has_moments else {}),
     }
+    libraries = {"spark": SPARK_VERSION}
+    if step is not None:
+        # As for Perennial's own code, comments and layout do not count.
+        configuration[f"sources/{name}.py"] = read_source(step.source.encode()).digest
+        libraries |= step.libraries
 
     def make(day: date | None, drop: Drop) -> Fingerprint:
         return make_fingerprint(
@@ -321,7 +334,7 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
             code=code_digest("clean"),
             data={"files": [[file.name, file.sha256] for file in drop.files]},
             configuration=configuration,
-            libraries={"spark": SPARK_VERSION},
+            libraries=libraries,
         )
 
     return make

@@ -14,7 +14,7 @@ from perennial.config.calendar import FeedCalendar
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
 from perennial.config.tables import ColumnContract, Reference, Source
-from perennial.config.text import read_sql, sql_names
+from perennial.config.text import file_names, read_sql, read_text, sql_names
 from perennial.config.values import (
     Column,
     Count,
@@ -378,3 +378,7 @@ class Pipeline(Contract):
     def sql_files(self, folder: str) -> dict[str, str]:
         """Return {name: text} of the SQL files in sources, lookups or analysis; raise PipelineRefusedError if unreadable."""
         return {name: self.sql(f"{folder}/{name}.sql") for name in sql_names(self.folder, folder)}
+
+    def clean_steps(self) -> dict[str, str]:
+        """Return {name: text} of the cleaning steps in Python, sources/<name>.py; raise PipelineRefusedError if unreadable."""
+        return {name: read_text(self.folder / "sources" / f"{name}.py") for name in file_names(self.folder, "sources", ".py")}
