@@ -35,7 +35,7 @@ def land(
     replace: Annotated[bool, typer.Option("--replace", help="Delete the existing drops first.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Land your own files as the drop of one date, or of each date of a pattern."""
+    """Land your own files as drops of one or many dates."""
     from perennial.collect.dated_files import is_pattern
 
     if is_pattern(day):
