@@ -48,13 +48,18 @@ def lake_of(pipeline: Pipeline) -> Lake:
     """Open the lake of a pipeline; fail at once if the stack of this machine is down."""
     from perennial.lake.lake import open_lake
 
+    require_store()
+    return open_lake(pipeline)
+
+
+def require_store() -> None:
+    """Fail at once if the object store of this machine's stack is down."""
     store = urlsplit(get_settings().s3_endpoint or "")
     if store.hostname in ("127.0.0.1", "localhost") and store.port:
         with socket.socket() as probe:
             probe.settimeout(5)
             if probe.connect_ex((store.hostname, store.port)):
                 raise PerennialError(STACK_IS_DOWN)
-    return open_lake(pipeline)
 
 
 def day_of(pipeline: Pipeline, text: str) -> date:

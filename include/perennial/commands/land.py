@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,36 +88,45 @@ def _find_files(pattern: str, first: str | None, last: str | None) -> DatedFiles
 
 
 def _land_pattern(lake: Lake, source: str, files: DatedFiles, *, replace: bool, as_json: bool) -> None:
-    from perennial.collect.land import land_drops
-
-    summary: dict[str, Any] = {"landed": [], "unchanged": [], "refused": {}}
-    rows = 0
-    with at_work("land") as status:
-        for day, result in land_drops(lake, source, files.by_date, replace=replace):
-            if isinstance(result, RefusedError):
-                summary["refused"][day.isoformat()] = str(result)
-            else:
-                summary["landed" if result["outcome"] == "done" else "unchanged"].append(day.isoformat())
-                rows += int(str(result["rows"])) if result["outcome"] == "done" else 0
-            status.update(f"land: {sum(map(len, summary.values()))} of {counted(len(files.by_date), 'date')}, {day}")
+    summary = land_files(lake, source, files.by_date, replace=replace)
     if as_json:
-        ignored = [str(path) for path in files.ignored]
-        print_json({"pipeline": lake.pipeline.name, "source": source, "rows": rows, **summary, "ignored": ignored})
+        print_json(
+            {"pipeline": lake.pipeline.name, "source": source, **summary, "ignored": [str(path) for path in files.ignored]}
+        )
     else:
-        _print_summary(source, summary, rows, files.ignored)
+        print_summary(source, summary)
+        _print_first([f"? {path}: not landed, its name has no date" for path in files.ignored], style="yellow")
     if summary["refused"]:
         raise typer.Exit(1)
 
 
-def _print_summary(source: str, summary: dict[str, Any], rows: int, ignored: list[Path]) -> None:
+def land_files(lake: Lake, source: str, files: Mapping[date, Sequence[Path]], *, replace: bool = False) -> dict[str, Any]:
+    """Land the files of many dates and show the progress; return rows, the dates by result, and the reason of each refusal."""
+    from perennial.collect.land import land_drops
+
+    summary: dict[str, Any] = {"rows": 0, "landed": [], "unchanged": [], "refused": {}}
+    with at_work("land") as status:
+        for number, (day, result) in enumerate(land_drops(lake, source, files, replace=replace), 1):
+            if isinstance(result, RefusedError):
+                summary["refused"][day.isoformat()] = str(result)
+            elif result["outcome"] == "unchanged":
+                summary["unchanged"].append(day.isoformat())
+            else:
+                summary["landed"].append(day.isoformat())
+                summary["rows"] += result["rows"]
+            status.update(f"land: {number} of {counted(len(files), 'date')}, {day}")
+    return summary
+
+
+def print_summary(source: str, summary: dict[str, Any]) -> None:
+    """Print the dates by result, and the reason of each refusal."""
     if summary["landed"]:
-        print_line(f"✓ {counted(len(summary['landed']), 'date')} of {source} landed, {rows} rows", style="green")
+        print_line(f"✓ {counted(len(summary['landed']), 'date')} of {source} landed, {summary['rows']} rows", style="green")
     if summary["unchanged"]:
         print_line(f"{counted(len(summary['unchanged']), 'date')} had landed before and did not change")
     if summary["refused"]:
         print_line(f"✗ {counted(len(summary['refused']), 'date')} refused", style="red")
     _print_first([f"  {day}: {reason}" for day, reason in summary["refused"].items()], style="red")
-    _print_first([f"? {path}: not landed, its name has no date" for path in ignored], style="yellow")
 
 
 def _print_first(lines: list[str], style: str) -> None:

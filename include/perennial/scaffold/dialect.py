@@ -1,0 +1,110 @@
+"""The dialect of CSV files, guessed by DuckDB's sniffer and proved by a strict reader."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from perennial.errors import RefusedError
+
+DELIMITERS = (",", ";", "\t", "|", ":", "^", "~")
+_PROOF_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The key `csv` of a source. `escape` None: a quote within quotes is doubled."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str | None = None
+    encoding: str = "utf-8"
+    decimal: str = "."
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the values that differ from the defaults."""
+        defaults = asdict(Dialect())
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+
+    def read(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the records of lines, strictly; raise csv.Error at a text that is not of the dialect."""
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            strict=True,
+        )
+
+
+def sniff(head: str, encoding: str, name: Path) -> tuple[Dialect, dict[str, str]]:
+    """
+    Return the dialect of a text, and {column: form} of the dates that DuckDB reads in another form than ISO 8601.
+
+    It is the first dialect that divides each record into as many cells as the header has, and into two or more.
+    """
+    found, formats = _ask_duckdb(head)
+    guess = replace(found, encoding=encoding)
+    escaped = replace(guess, escape="\\" if guess.escape is None else None)
+    plain = Dialect(encoding=encoding)
+    for dialect in (guess, escaped, plain, *(replace(plain, delimiter=delimiter) for delimiter in DELIMITERS)):
+        if _divides(head, dialect):
+            return dialect, formats
+    if _cells(head, guess) == 1:
+        raise RefusedError(
+            f"{name}: one column only", remedy="Expected a label and at least one input, separated by one of , ; tab | : ^ ~."
+        )
+    return guess, formats  # the strict reading of the sample names the row that does not fit
+
+
+def _ask_duckdb(head: str) -> tuple[Dialect, dict[str, str]]:
+    """Ask DuckDB's sniffer; the default dialect replaces one that it does not find, or that we do not read."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "head.csv"
+        file.write_text(head, encoding="utf-8", newline="")
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "threads": "1",
+        }
+        with duckdb.connect(config=settings) as connection:
+            try:
+                query = "SELECT Delimiter, Quote, Escape, Columns, DateFormat, TimestampFormat FROM sniff_csv(?)"
+                found = connection.execute(query, [str(file)]).fetchone()
+            except duckdb.Error:  # it is only a guess: the strict reader says what is wrong with the file
+                found = None
+    if found is None or found[0] not in DELIMITERS:
+        return Dialect(), {}
+    forms = {"DATE": found[4], "TIMESTAMP": found[5]}
+    formats = {
+        column["name"]: form for column in found[3] if (form := forms.get(column["type"])) and not form.startswith("%Y-%m-%d")
+    }
+    return Dialect(found[0], found[1] if found[1] in ('"', "'") else '"', "\\" if found[2] == "\\" else None), formats
+
+
+def _divides(head: str, dialect: Dialect) -> bool:
+    try:
+        widths = {len(record) for record, _ in zip(dialect.read(_lines(head)), range(_PROOF_ROWS), strict=False) if record}
+    except csv.Error:
+        return False
+    return len(widths) == 1 and max(widths) > 1
+
+
+def _cells(head: str, dialect: Dialect) -> int:
+    try:
+        return len(next((record for record in dialect.read(_lines(head)) if record), []))
+    except csv.Error:
+        return 0
+
+
+def _lines(head: str) -> Iterator[str]:
+    for line in head.split("\n"):
+        yield line + "\n"

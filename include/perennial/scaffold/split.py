@@ -1,0 +1,128 @@
+"""CSV files split by date: each record goes, as it is, into the file of its date."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from perennial.config.values import FIRST_DAY, LAST_DAY
+from perennial.errors import MAX_PROBLEMS_SHOWN, RefusedError
+from perennial.scaffold.cells import local_date
+from perennial.scaffold.dialect import Dialect
+from perennial.scaffold.files import File, open_lines
+
+MAX_BUFFER = 32_000_000
+"""Characters that wait in memory before they are written to the files of their dates."""
+
+
+@dataclass(slots=True)
+class Split:
+    """The files of each date, and the number of its rows."""
+
+    files: dict[date, list[Path]] = field(default_factory=dict)
+    rows: dict[date, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DateColumn:
+    """The column with the date of a row: its place, type and null text, and the time zone of the dates."""
+
+    index: int
+    type: str
+    null_text: str | None
+    zone: ZoneInfo
+
+
+def split_by_date(files: Sequence[File], dialect: Dialect, column: DateColumn, folder: Path, name: str) -> Split:
+    """
+    Write one compressed file for each date into `folder`; refuse a row without a date by file and number.
+
+    Records keep their text and their order, so that the same input gives the same bytes.
+    """
+    buffers: dict[date, list[str]] = defaultdict(list)
+    rows: Counter[date] = Counter()
+    known: dict[str, date | None] = {}
+    problems: list[str] = []
+    header, waiting = "", 0
+    for file in files:
+        records = _texts(file, dialect)
+        first, _ = next(records, ("", []))
+        header = header or first
+        if first.rstrip("\r\n") != header.rstrip("\r\n"):
+            raise RefusedError(f"{file.path}: its header differs from that of {files[0].path}")
+        end = "\r\n" if header.endswith("\r\n") else "\n"
+        for number, (text, record) in enumerate(records, 1):
+            cell = record[column.index] if column.index < len(record) else ""
+            if cell not in known:
+                known[cell] = _read_day(cell, column)
+            if (day := known[cell]) is None:
+                problems.append(f"{file.path}: row {number} has no date in the years of a pipeline, found {cell[:40]!r}")
+                if len(problems) > MAX_PROBLEMS_SHOWN:
+                    break
+                continue
+            buffers[day].append(text if text.endswith("\n") else text + end)
+            rows[day] += 1
+            waiting += len(text)
+            if waiting > MAX_BUFFER:
+                _flush(buffers, folder)
+                waiting = 0
+    if problems:
+        raise RefusedError("Nothing was landed: a row belongs to the drop of its date", problems, "Mend or remove these rows.")
+    _flush(buffers, folder)
+    return Split(
+        {day: [_compress(folder, day, header, dialect.encoding, name)] for day in sorted(rows)}, dict(sorted(rows.items()))
+    )
+
+
+def _texts(file: File, dialect: Dialect) -> Iterator[tuple[str, list[str]]]:
+    """Yield the exact text and the cells of each record of a file, the header first."""
+    pulled: list[str] = []
+
+    def pull(lines: Iterator[str]) -> Iterator[str]:
+        for line in lines:
+            pulled.append(line)
+            yield line
+
+    with open_lines(file, dialect.encoding) as lines:
+        number = 0
+        try:
+            for record in dialect.read(pull(lines)):
+                text = "".join(pulled)
+                pulled.clear()
+                if record:
+                    yield text, record
+                    number += 1
+        except csv.Error as error:
+            raise RefusedError(f"{file.path}: row {number} is not readable as CSV ({error})") from None
+
+
+def _read_day(cell: str, column: DateColumn) -> date | None:
+    day = None if cell in ("", column.null_text) else local_date(column.type, cell, column.zone)
+    return day if day is not None and FIRST_DAY <= day <= LAST_DAY else None
+
+
+def _flush(buffers: dict[date, list[str]], folder: Path) -> None:
+    for day, texts in buffers.items():
+        with (folder / f"{day}.txt").open("a", encoding="utf-8", newline="") as file:
+            file.writelines(texts)
+    buffers.clear()
+
+
+def _compress(folder: Path, day: date, header: str, encoding: str, name: str) -> Path:
+    """Compress the rows of a date below the header; the same rows always give the same bytes."""
+    rows, target = folder / f"{day}.txt", folder / f"{day}" / f"{name}.csv.gz"
+    target.parent.mkdir()
+    with target.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+        with io.TextIOWrapper(packed, encoding=encoding, newline="") as out, rows.open(encoding="utf-8", newline="") as lines:
+            out.write(header)
+            while text := lines.read(1 << 20):
+                out.write(text)
+    rows.unlink()
+    return target
