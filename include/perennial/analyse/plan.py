@@ -120,7 +120,7 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
     problems = [f"{name} is missing or stale" for name in missing]
     problems += [f"{name} depends on a drop that was replaced or is no longer used" for name in obsolete]
     if problems:
-        remedy = "The job did not finish, or another run changed its inputs meanwhile: run the stage again."
+        remedy = "The job did not finish, or another run changed its inputs meanwhile. Run analyse again."
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
     return Analysed(
         Outcome.DONE,

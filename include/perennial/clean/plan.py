@@ -216,8 +216,8 @@ def _warn_of_reshaped(name: str, kept: Collection[str], needed: int) -> list[str
     if not kept:
         return []
     return [
-        f"{name}: the drops of {len(kept)} of {needed} dates have left the landing zone, so their rows keep the columns of an "
-        "earlier contract: null where a column is new or has another type. Land them again for its values."
+        f"{name}: the drops of {len(kept)} of {needed} dates have been deleted from the landing zone, so their rows keep the "
+        "columns of an earlier contract. A column that is new or has another type is null there. Land them again to fill it."
     ]
 
 
@@ -330,6 +330,6 @@ def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refus
     if stored is None:
         raise PerennialError(
             f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {_text(day)}, and no refusal is recorded. "
-            "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
+            "The job did not finish, or another run replaced the drop meanwhile. Run clean again."
         )
     return read_refusal(stored.json())

@@ -17,7 +17,7 @@ def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> D
     return DropRefusedError(
         f"Pipeline {pipeline.name!r}, drop {name} {day}: {refusal.cause()}",
         rule_problems(refusal, pipeline.tables[name].columns),
-        f"None of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
+        f"None of its rows are used. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
     )
 
 

@@ -38,7 +38,7 @@ def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Con
             problems.append(f"column {_cut(name)} is not in the contract")
     problems.extend(f"column {name!r} is missing" for name in missing if name not in may_lack)
     if len(problems) > MAX_PROBLEMS:
-        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more of the header"]
+        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems in the header"]
     return problems
 
 

@@ -57,7 +57,7 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
             yield from body.iter_chunks(_CHUNK)
         except BotoCoreError as error:
             raise PerennialError(
-                f"{file.uri}: the object store broke the connection during the read ({error}). Run it again."
+                f"{file.uri}: the object store broke the connection during the read ({error}). Run the date again."
             ) from error
 
 
@@ -91,7 +91,9 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
 
 
 def _make_changed_error(file: Listed) -> PerennialError:
-    return DropChangedError(f"{file.uri} was replaced or deleted while it was read. Run it again when upstream has finished.")
+    return DropChangedError(
+        f"{file.uri} was replaced or deleted while it was read. Run the date again when upstream has finished."
+    )
 
 
 def _code(error: ClientError) -> str:

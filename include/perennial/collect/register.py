@@ -81,7 +81,9 @@ def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
 def _write(lake: Lake, source: str, page: str, new: Page) -> None:
     uri = lake.layout.register(source, page)
     if move_head(lake.objects, uri, lambda stored: _parse(uri, source, stored), _to_json, lambda known: {**known, **new}) is None:
-        raise LostRaceError(f"{uri}: other runs changed it at every attempt. Run it again when fewer runs collect at once.")
+        raise LostRaceError(
+            f"{uri}: other runs changed it at every attempt to write it. Run the date again when fewer runs collect."
+        )
 
 
 def _parse(uri: str, source: str, stored: Stored | None) -> Page:

@@ -34,7 +34,9 @@ def chosen(name: str | None) -> Pipeline:
         listed = ", ".join(names) or "none"
         raise RefusedError(
             f"{len(names)} pipelines in {pipelines_folder()}: {listed}",
-            remedy="Write the name of a pipeline right after the command (compare: --pipeline NAME).",
+            remedy="Name one of them after the command, for example `perennial status NAME`; with compare use --pipeline NAME."
+            if names
+            else "Create one: docs/tutorial.md shows how.",
         )
     return load_pipeline(names[0])
 

@@ -175,7 +175,7 @@ class Deployment(Contract):
     def _can_hold_the_least(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
         least = info.data.get("replicas")
         if autoscaling is not None and least is not None and autoscaling.max_replicas < least:
-            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas, {least}")
+            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas {least}")
         return autoscaling
 
 

@@ -76,13 +76,13 @@ class ColumnContract(Contract):
         allowed = {"range": ("integer", "double"), "enum": ("string", "integer")}[info.field_name or ""]
         kind = info.data.get("type", allowed[0])
         if value is not None and kind not in allowed:
-            raise ValueError(f"{info.field_name} is for {' and '.join(allowed)}, not for {kind}")
+            raise ValueError(f"{info.field_name} is for columns of type {' or '.join(allowed)}, this column has type {kind}")
         if value is not None and info.field_name == "enum":
             wanted = str if kind == "string" else int
             refuse(
                 (
                     (index,),
-                    f"expected {'text' if wanted is str else 'a whole number'} as in a column of type {kind}, found {entry!r}",
+                    f"expected {'text' if wanted is str else 'a whole number'}, because the type is {kind}, found {entry!r}",
                 )
                 for index, entry in enumerate(value)
                 if not isinstance(entry, wanted)

@@ -116,7 +116,7 @@ def _s3(value: str) -> str:
 
 def _line(value: str) -> str:
     if value.strip() != value or not value:
-        raise ValueError("expected text that is not empty, without blanks at its beginning or end")
+        raise ValueError("expected text that is not empty and has no blanks at its beginning or end")
     if match := _UNSHOWABLE.search(value):
         raise ValueError(f"the character {match.group()!a} cannot be shown; write plain text on one line")
     return value
@@ -129,7 +129,7 @@ def _number(value: Any) -> Any:
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise ValueError("expected a number of at most 64 bits")
     if not math.isfinite(value):
-        raise ValueError("expected a number that is not infinite")
+        raise ValueError("expected a finite number")
     return value
 
 

@@ -74,7 +74,7 @@ def _refuse_foreign(pipeline: Pipeline, names: Sequence[str]) -> None:
     if names and all(name in demo for name in names):
         return
     raise RefusedError(
-        f"Pipeline {pipeline.name!r}: the demo's feed",
+        f"Pipeline {pipeline.name!r}: the demo's feed lands nothing",
         [
             f"{name!r} is not a table of the demo: it has another address or other columns"
             if name in tables

@@ -45,7 +45,7 @@ class Later:
         if not self.untrained:
             return ""
         newest, more = max(self.untrained), len(self.untrained) - 1
-        return f"{newest}: {self.untrained[newest]}{f', and {more} before it' if more else ''}"
+        return f"{newest}: {self.untrained[newest]}{f', and {more} more before it' if more else ''}"
 
 
 def later_drops(lake: Lake, day: date) -> Later:

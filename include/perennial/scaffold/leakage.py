@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -41,20 +42,20 @@ def _one_sided(column: Column, pairs: Sequence[tuple[str, bool]], share: float) 
 
 
 def _group(column: Column, texts: Sequence[str], decimal: str) -> list[object]:
-    """Return the value of each row, or its bin if the column has many numbers."""
+    """Return the value of each row, or its bin if the column has many numbers; a frequent number is a bin of its own."""
     if column.type not in ("integer", "double") or column.distinct <= _BINS:
         return list(texts)
-    values = [None if column.is_null(text) else read_cell(column.type, text, decimal) for text in texts]
-    numbers = sorted(float(value) for value in values if isinstance(value, int | float))
+    frequent = {text for text, count in column.counts.items() if count * _BINS >= column.rows}
+    values = {text: read_cell(column.type, text, decimal) for text in column.counts}
+    numbers = sorted(float(value) for text in texts if isinstance(value := values.get(text), int | float))
     edges = [numbers[len(numbers) * index // _BINS] for index in range(1, _BINS)]
-    places: dict[object, object] = {None: None}
 
-    def place(value: object) -> object:
-        if value not in places:
-            places[value] = sum(1 for edge in edges if isinstance(value, int | float) and value >= edge)
-        return places[value]
+    def place(text: str) -> object:
+        value = values.get(text)
+        return text if text in frequent or value is None else bisect_right(edges, value)
 
-    return [place(value) for value in values]
+    places = {text: place(text) for text in {*texts}}
+    return [places[text] for text in texts]
 
 
 def _area(pairs: Sequence[tuple[object, bool]]) -> float:

@@ -12,6 +12,8 @@ def readme(draft: Draft, pattern: str, commands: list[str]) -> str:
     """Return the text of README.md."""
     name, label = draft.options.name, draft.label
     fields = "\n".join(f"- `{field.name}` ({field.type}{', may be null' if field.nullable else ''})" for field in draft.fields)
+    if draft.time_field:
+        fields = f"- `{draft.time_field}` (time)\n{fields}"
     left_out = "\n".join(f"- `{column}`: {_plain(reason)}." for column, reason in draft.left_out.items())
     shell = "\n".join(commands)
     lookup = lookup_name(draft)

@@ -34,9 +34,9 @@ def pipeline_yaml(draft: Draft, today: date) -> str:
     lines = [list(block) for block in blocks]
     whole = "\n".join(line for block in lines for line in _align(block))
     if len(whole.encode()) <= MAX_BYTES:
-        return whole
+        return whole + "\n"
     # Hundreds of columns: their comments would make the file larger than one that is read. The README has the reasons.
-    return "\n".join(yaml for block in lines for yaml, comment in block if yaml or not comment)
+    return "\n".join(yaml for block in lines for yaml, comment in block if yaml or not comment) + "\n"
 
 
 def _head(draft: Draft, today: date) -> Iterator[Line]:

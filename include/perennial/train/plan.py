@@ -108,7 +108,7 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
         raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
     if unlabelled := trainings.unlabelled(day):
         raise PerennialError(
-            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels has no {', '.join(map(str, unlabelled[:10]))}. "
+            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels lacks {', '.join(map(str, unlabelled[:10]))}. "
             f"Run analyse of {day} first."
         )
     manifest_uri, key = trainings.manifest(day), trainings.key(day)

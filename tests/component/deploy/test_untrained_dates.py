@@ -38,7 +38,7 @@ def test_the_date_before_one_that_training_skips_is_released(
     decide(lab, D1)
     assert not is_current(lab.lake, D1, runtime), "it has yet to be released"
     found = deploy(lab.lake, D1, runtime)
-    told = f"{SECOND}: insufficient history to train, 2 of {MIN_DAYS} days, and 1 before it"
+    told = f"{SECOND}: insufficient history to train, 2 of {MIN_DAYS} days, and 1 more before it"
     assert (found.outcome, found.note) == ("done", f"later dates do not count ({told}), so {D1} is the newest date")
     now = read_standing(lab.lake)
     reasons = {day: f"insufficient history to train, {n} of {MIN_DAYS} days" for day, n in ((FIRST, 1), (SECOND, 2))}

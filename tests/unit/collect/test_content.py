@@ -51,7 +51,7 @@ def test_header_of_very_many_columns_is_judged_soon_and_shortly() -> None:
     assert len(problems) == MAX_PROBLEMS + 1
     assert problems[0] == "column 'c0' is listed 2 times"
     assert problems[-1].startswith("and ")
-    assert problems[-1].endswith(" more of the header")
+    assert problems[-1].endswith(" more problems in the header")
 
 
 def test_header_of_a_few_mistakes_names_them_all() -> None:
