@@ -47,20 +47,19 @@ def sniff(head: str, encoding: str, name: Path) -> tuple[Dialect, dict[str, str]
     """
     Return the dialect of a text, and {column: form} of the dates that DuckDB reads in another form than ISO 8601.
 
-    It is the first dialect that divides each record into as many cells as the header has, and into two or more.
+    It is the dialect that divides the most records into as many cells as the header has, and into two or more.
     """
     found, formats = _ask_duckdb(head)
     guess = replace(found, encoding=encoding)
     escaped = replace(guess, escape="\\" if guess.escape is None else None)
     plain = Dialect(encoding=encoding)
-    for dialect in (guess, escaped, plain, *(replace(plain, delimiter=delimiter) for delimiter in DELIMITERS)):
-        if _divides(head, dialect):
-            return dialect, formats
-    if _cells(head, guess) == 1:
+    candidates = [guess, escaped, plain, *(replace(plain, delimiter=delimiter) for delimiter in DELIMITERS)]
+    fits = [_count_fitting(head, dialect) for dialect in candidates]
+    if not max(fits):
         raise RefusedError(
             f"{name}: one column only", remedy="Expected a label and at least one input, separated by one of , ; tab | : ^ ~."
         )
-    return guess, formats  # the strict reading of the sample names the row that does not fit
+    return candidates[fits.index(max(fits))], formats
 
 
 def _ask_duckdb(head: str) -> tuple[Dialect, dict[str, str]]:
@@ -90,19 +89,18 @@ def _ask_duckdb(head: str) -> tuple[Dialect, dict[str, str]]:
     return Dialect(found[0], found[1] if found[1] in ('"', "'") else '"', "\\" if found[2] == "\\" else None), formats
 
 
-def _divides(head: str, dialect: Dialect) -> bool:
+def _count_fitting(head: str, dialect: Dialect) -> int:
+    """Count the first records that have as many cells as the header, if it has two or more."""
+    count = width = 0
     try:
-        widths = {len(record) for record, _ in zip(dialect.read(_lines(head)), range(_PROOF_ROWS), strict=False) if record}
+        for record in dialect.read(_lines(head)):
+            width = width or len(record)
+            if count == _PROOF_ROWS or len(record) not in (0, width) or width == 1:
+                break
+            count += 1
     except csv.Error:
-        return False
-    return len(widths) == 1 and max(widths) > 1
-
-
-def _cells(head: str, dialect: Dialect) -> int:
-    try:
-        return len(next((record for record in dialect.read(_lines(head)) if record), []))
-    except csv.Error:
-        return 0
+        return count  # the strict reading of the sample names the row
+    return count
 
 
 def _lines(head: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ HEAD_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
 _FORMATS = {b"PAR1": "Parquet", b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
-_JSON = ("{", "[{", "[[")
+_JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def read_encoding(files: Sequence[File]) -> str:
         return mark
     if b"\0" in head:
         raise RefusedError(f"{path}: a binary file, it holds a NUL byte", remedy="Export it as CSV with a header row.")
-    if head.decode("latin-1").lstrip().startswith(_JSON):
+    if _JSON.match(head.decode("latin-1")):
         raise RefusedError(f"{path}: the format is JSON", remedy="Export it as CSV with a header row.")
     try:
         # A character may be cut at the end of the head.
@@ -109,4 +110,4 @@ def _read_head(path: Path) -> bytes:
         with _open(path) as file:
             return file.read(HEAD_BYTES)
     except (EOFError, OSError) as error:
-        raise RefusedError(f"{path} cannot be read", [str(error)]) from error
+        raise RefusedError(f"{path}: damaged gzip data, or no file that can be read", [str(error)]) from error
