@@ -265,6 +265,7 @@ def _make_job(
 
     return AnalyseJob(
         database=lake.layout.database,
+        time_zone=pipeline.time_zone,
         lookback_days=pipeline.training.lookback_days,
         tables={name: CleanTable(f"clean_{name}", state.snapshot_id, name in pipeline.sources) for name, state in clean.items()},
         lookups=[

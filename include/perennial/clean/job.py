@@ -21,7 +21,7 @@ from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
-from perennial.spark.sql import failing_on_rows, run_query
+from perennial.spark.sql import failing_on_rows, run_query, use_time_zone
 from perennial.spark.tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
 log = logging.getLogger("perennial.spark")
@@ -33,6 +33,7 @@ _one_at_a_time = Lock()
 
 def clean(spark: SparkSession, job: CleanJob) -> None:
     """Clean every table of the job, several at a time."""
+    use_time_zone(spark, job.time_zone)
     open_database(spark, job.database)
     with several_at_once() as pool:
         all_of(pool.submit(_clean_table, spark, job.database, table).result for table in job.tables)
@@ -79,7 +80,8 @@ def _count_accepted(spark: SparkSession, rows: DataFrame, table: TableToClean) -
 
 
 def _day() -> Column:
-    return F.coalesce(F.date_format("date", "yyyy-MM-dd"), F.lit(REFERENCE))
+    # date_format would go by way of a midnight, which some days do not have in some time zones.
+    return F.coalesce(F.col("date").cast("string"), F.lit(REFERENCE))
 
 
 def _examples(rows: DataFrame, day: str) -> tuple[Example, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from perennial.calendar import DAY
-from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
+from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
@@ -80,7 +80,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
                 key=key,
                 refusal=lake.layout.refusal(name, key_day, key),
                 header=drop.columns,
-                files=[FileToClean(file.name, file.uri, file.rows) for file in drop.files],
+                files=[FileToClean(file.name, file.uri, file.rows, file.line_end) for file in drop.files],
             )
             for key_day, (key, drop) in work.items()
         }
@@ -94,6 +94,8 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
                     name=name,
                     table=f"clean_{name}",
                     columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+                    header={column: name for name, column in spec.header.items()},
+                    dialect=Dialect(**spec.csv.model_dump(mode="json")),
                     key=spec.key,
                     max_quarantine_share=spec.max_quarantine_share,
                     sql=_sql(lake, name),
@@ -103,7 +105,7 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
                     withdraw=list(map(_text, withdrawn)),
                 )
             )
-    job = CleanJob(lake.layout.database, tables) if tables else None
+    job = CleanJob(lake.layout.database, lake.pipeline.time_zone, tables) if tables else None
     if keys:
         keep_recipes(lake, "clean", keys)
     todo = sum(len(table.days) + len(table.withdraw) for table in tables)
@@ -205,9 +207,8 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
 def _count_nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
     """Return the columns that some drops lack, each with the number of these drops."""
     headers = [drop.columns for drop in drops.values() if drop is not None]
-    counts = {
-        f"{name}.{column}": sum(column not in header for header in headers) for column in lake.pipeline.tables[name].columns
-    }
+    names = lake.pipeline.tables[name].header
+    counts = {f"{name}.{column}": sum(place not in header for header in headers) for place, column in names.items()}
     return {column: count for column, count in counts.items() if count}
 
 
@@ -293,10 +294,16 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
     configuration: Json = {
-        "columns": [[column, contract.rules] for column, contract in spec.columns.items()],
+        "columns": [
+            [column, contract.rules | ({"from": contract.header} if contract.header else {})]
+            for column, contract in spec.columns.items()
+        ],
         "unique": spec.key,
         "max_quarantine_share": spec.max_quarantine_share,
         "sql": None if sql is None else sql_digest(sql),
+        **({"csv": spec.csv.settings} if spec.csv.settings else {}),
+        # Other columns hold no moments.
+        **(lake.pipeline.sql_session if sql or any(contract.type == "timestamp" for contract in spec.columns.values()) else {}),
     }
 
     def make(day: date | None, drop: Drop) -> Fingerprint:

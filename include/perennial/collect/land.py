@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from perennial.collect.content import read_content
-from perennial.collect.drops import check_manifest, contract_problems, manifest_bytes
-from perennial.collect.header import differing_headers, header_problems
+from perennial.collect.drops import check_header, check_manifest, contract_problems, manifest_bytes
+from perennial.collect.header import differing_headers
 from perennial.collect.landing import list_folder
 from perennial.collect.manifest import FILE, ListedFile
 from perennial.config.pipeline import Source
@@ -92,15 +92,12 @@ def _list_files(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFi
         if not path.is_file():
             problems.append(f"{path}: no such file")
             continue
-        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes)
+        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes, dialect=spec.csv)
         if not is_file_name(path.name):
             problems.append(f"{path}: a file name may hold letters, digits, '.', '_' and '-', and must end in .csv or .csv.gz")
         if any(path.name == file.name or content.sha256 == file.sha256 for file in files):
             problems.append(f"{path}: another file has the same name or the same content")
-        problems.extend(
-            f"{path}: {problem}"
-            for problem in content.problems or header_problems(content.columns, spec.columns, spec.may_lack(day))
-        )
+        problems.extend(f"{path}: {problem}" for problem in content.problems or check_header(content.columns, spec, day))
         headers[str(path)] = content.columns
         files.append(ListedFile(path.name, content.size, content.sha256, content.rows))
     if not problems:

@@ -20,6 +20,20 @@ def list_folder(objects: Objects, folder: str) -> dict[str, Listed]:
     return {name: item for item in objects.listing(folder) if (name := item.uri[len(folder) :])}
 
 
+def list_data(objects: Objects, folder: str) -> dict[str, Listed]:
+    """
+    Return the objects of a folder that may be data.
+
+    Other systems write notes beside their files (`_SUCCESS`, `.part-0.csv.crc`, `_temporary/`). Their names, or those of
+    their folders, begin with `_` or `.`, as the manifest's does.
+    """
+    return {
+        name: item
+        for name, item in list_folder(objects, folder).items()
+        if not any(part.startswith(("_", ".")) for part in name.split("/"))
+    }
+
+
 def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:
     """Return at most `max_bytes` + 1 bytes of an object, or None if it does not exist."""
     bucket, key = split_uri(uri)

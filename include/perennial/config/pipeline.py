@@ -337,6 +337,11 @@ class Pipeline(Contract):
         """Return sources and references by name: every table that SQL may read."""
         return {**self.sources, **self.references}
 
+    @property
+    def sql_session(self) -> dict[str, str]:
+        """Return the settings of the session in which SQL runs, for fingerprints. UTC, the default, is left out."""
+        return {} if self.time_zone == "UTC" else {"time_zone": self.time_zone}
+
     def sql(self, path: str) -> str:
         """Return the text of a SQL file such as 'features.sql'; raise PipelineRefusedError if it cannot be read."""
         return read_sql(self.folder, path)

@@ -122,6 +122,12 @@ def _line(value: str) -> str:
     return value
 
 
+def _header(value: str) -> str:
+    if match := _UNSHOWABLE.search(value):
+        raise ValueError(f"the character {match.group()!a} cannot be shown; a name in a header is plain text on one line")
+    return value
+
+
 def _number(value: Any) -> Any:
     """Return a whole number of at most 64 bits, or a finite float; refuse bool."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -225,6 +231,7 @@ Owner = Annotated[str, Field(max_length=80), AfterValidator(_line)]
 Tag = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 """Airflow's database limits a tag to 100 characters."""
 Text = Annotated[str, Field(max_length=1000)]
+HeaderName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_header)]
 Expression = Annotated[str, Field(max_length=4000)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]

@@ -49,11 +49,14 @@ def sniff(head: str, encoding: str, name: Path) -> tuple[Dialect, dict[str, str]
 
     It is the dialect that divides the most records into as many cells as the header has, and into two or more.
     """
+    if "\r" in head and "\n" not in head:
+        raise RefusedError(f"{name}: its lines end in a carriage return (CR) alone", remedy="Expected LF or CRLF.")
     found, formats = _ask_duckdb(head)
     guess = replace(found, encoding=encoding)
-    escaped = replace(guess, escape="\\" if guess.escape is None else None)
+    # Only where a backslash is before a quote: Python's reader is lenient after a quote in this dialect.
+    escaped = [replace(guess, escape="\\")] if f"\\{guess.quote}" in head else []
     plain = Dialect(encoding=encoding)
-    candidates = [guess, escaped, plain, *(replace(plain, delimiter=delimiter) for delimiter in DELIMITERS)]
+    candidates = [guess, *escaped, plain, *(replace(plain, delimiter=delimiter) for delimiter in DELIMITERS)]
     fits = [_count_fitting(head, dialect) for dialect in candidates]
     if not max(fits):
         raise RefusedError(
@@ -86,7 +89,9 @@ def _ask_duckdb(head: str) -> tuple[Dialect, dict[str, str]]:
     formats = {
         column["name"]: form for column in found[3] if (form := forms.get(column["type"])) and not form.startswith("%Y-%m-%d")
     }
-    return Dialect(found[0], found[1] if found[1] in ('"', "'") else '"', "\\" if found[2] == "\\" else None), formats
+    # Without a cell in single quotes, they are a guess that would hide text after a closing double quote.
+    is_single = found[1] == "'" and (f"{found[0]}'" in head or "\n'" in head)
+    return Dialect(found[0], "'" if is_single else '"', "\\" if found[2] == "\\" else None), formats
 
 
 def _count_fitting(head: str, dialect: Dialect) -> int:

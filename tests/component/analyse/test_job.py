@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def item(table, sql, **more):
 
 lookups = [{"name": n, "table": f"lookup_{n}", "key": ["k"], "values": [n]} for n in ("a", "b", "c")]
 job = {
-    "database": "lab", "lookback_days": 1, "withdraw": {},
+    "database": "lab", "time_zone": "UTC", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},
     "lookups": [item(sql=LOOKUP % one["name"], **one) for one in lookups],
     "features": [
@@ -109,10 +110,42 @@ print("SAID " + json.dumps(spark.table("ice.lab.labels").count()))
 """
 
 
+ZONES = """
+spark.sql(
+    "SELECT DATE '2026-03-28' + CAST(id % 3 AS INT) AS date, id, TIMESTAMP '2026-03-28 22:30:00Z' + "
+    "MAKE_DT_INTERVAL(CAST(id % 3 AS INT), 0, CAST(id AS INT)) AS at FROM range(60)"
+).writeTo("ice.lab.clean_clicks").using("iceberg").create()
+snapshot = spark.sql("SELECT snapshot_id FROM ice.lab.clean_clicks.snapshots").first()[0]
+clicks = {"clicks": {"table": "clean_clicks", "snapshot_id": snapshot, "dated": True}}
+MOMENTS = "SELECT v.date, v.id, v.at FROM clicks v JOIN dates d ON v.date = d.date"
+LOCAL = '''SELECT v.date, MIN(HOUR(v.at)) AS hour, CAST(MAX(CAST(v.at AS DATE)) AS STRING) AS day,
+           MIN(unix_micros(DATE_TRUNC('day', v.at))) AS midnight, COUNT_IF(v.at < d.as_of) AS before
+           FROM clicks v JOIN dates d ON v.date = d.date GROUP BY v.date'''
+found = {}
+
+
+def keep(rows, name, *, partitions, **facts):
+    digests = {day: partition.digest for day, partition in partitions.items()}
+    shown = {str(row["date"]): list(row)[1:] for row in rows.collect()} if "local" in name else {}
+    found.setdefault(zone, []).append([digests, shown])
+    commit(rows, name, partitions=partitions, **facts)
+
+
+partitions.commit = keep
+for zone in ("UTC", "Europe/Berlin"):
+    for days in (["2026-03-28", "2026-03-29", "2026-03-30"], ["2026-03-28"]):
+        for name, sql in (("moments", MOMENTS), ("local", LOCAL)):
+            query = {**item(name, sql), "days": dict.fromkeys(days, "key")}
+            changes = {"lookups": [], "features": [], "labels": [], "analysis": [query], "profile": [], "tables": clicks}
+            analyse(spark, AnalyseJob.from_json(job | changes | {"time_zone": zone}))
+print("SAID " + json.dumps(found))
+"""
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("job")
-    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY, hadoop_catalog(folder))
+    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + ZONES, hadoop_catalog(folder))
 
 
 def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
@@ -146,3 +179,22 @@ def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> No
 def test_a_row_key_of_small_integers_is_that_of_its_table(said: list[Any]) -> None:
     """Iceberg stores them as int: labels that are made in another run than the features meet the type of the table."""
     assert said[2] == 100
+
+
+def test_sql_runs_in_the_time_zone_of_the_pipeline_and_moments_stay_what_they_are(said: list[Any]) -> None:
+    moments, local, moments_alone, local_alone = said[3]["Europe/Berlin"]
+    in_utc, local_in_utc, *_ = said[3]["UTC"]
+
+    assert moments[0] == in_utc[0]  # a digest knows moments, not how a zone shows them
+    assert local_in_utc[1]["2026-03-28"] == [22, "2026-03-28", _micros("2026-03-28T00:00:00Z"), 20]
+    assert local[1] == {
+        "2026-03-28": [0, "2026-03-29", _micros("2026-03-27T23:00:00Z"), 10],
+        "2026-03-29": [0, "2026-03-30", _micros("2026-03-29T22:00:00Z"), 0],  # the day has 23 hours
+        "2026-03-30": [0, "2026-03-31", _micros("2026-03-30T22:00:00Z"), 0],
+    }
+    assert moments_alone[0] == {"2026-03-28": moments[0]["2026-03-28"]}
+    assert local_alone == [{"2026-03-28": local[0]["2026-03-28"]}, {"2026-03-28": local[1]["2026-03-28"]}]
+
+
+def _micros(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from spark_job import run_jobs
 
+from perennial.config.dialect import Csv
 from perennial.config.tables import ColumnContract
 from stack.spark_archive import hadoop_catalog
 
@@ -55,12 +56,13 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
         days[day] = {
             "key": "key",
             "header": ["n"],
-            "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
+            "files": [{"uri": str(file), "name": "a.csv", "rows": 2, "line_end": "\n"}],
             "refusal": str(folder / "refusal"),
         }
     column = ColumnContract.model_validate({"type": "integer"}).rules
     return {
-        "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "max_quarantine_share": 0.0, "sql": sql,
+        "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "header": {"n": "n"},
+        "dialect": Csv().model_dump(), "max_quarantine_share": 0.0, "sql": sql,
         "days": days, "held": [], "withdraw": [], "same": {},
     }  # fmt: skip
 
@@ -73,9 +75,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What comes of two jobs: one of several tables, and one that is refused."""
     folder = tmp_path_factory.mktemp("job")
     jobs = [
-        {"database": "lab", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
-        {"database": "other", "tables": [table(folder, "a", ROWS_BEFORE)]},
-        {"database": "lab", "tables": [begun(folder)]},
+        {"database": "lab", "time_zone": "UTC", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
+        {"database": "other", "time_zone": "UTC", "tables": [table(folder, "a", ROWS_BEFORE)]},
+        {"database": "lab", "time_zone": "UTC", "tables": [begun(folder)]},
     ]
     return run_jobs(folder, JOB, hadoop_catalog(folder), [json.dumps(jobs)])
 
@@ -92,6 +94,7 @@ def begun(folder: Path) -> dict[str, Any]:
     begun = table(folder, "begun", "SELECT date, n, channel FROM drop")
     required = ColumnContract.model_validate({"type": "string", "required": True, "since": "2026-03-02"}).rules
     begun["columns"].append(["channel", required])
+    begun["header"]["channel"] = "channel"
     begun["max_quarantine_share"] = 0.5
     for day, text in drops.items():
         Path(begun["days"][day]["files"][0]["uri"]).write_text(text)

@@ -60,7 +60,7 @@ TEXT = csv_text(lines(), HEADER)
         ((TEXT + "1,2\n").encode(), [], "row 401 has 2 cells, expected 5 as in the header"),
         ((TEXT + '1,2,3,"x"y,no\n').encode(), [], "row 401 is not readable as CSV"),
         ((TEXT + '1,2,3,"x,no\n').encode(), [], "row 401 is not readable as CSV"),
-        (TEXT.replace("\n", "\r").encode(), [], "not readable as CSV"),
+        (TEXT.replace("\n", "\r").encode(), [], "a carriage return (CR) alone"),
         (TEXT.encode(), ["--time-zone", "Mars/Base"], "no such time zone"),
     ],
 )  # fmt: skip
@@ -100,7 +100,7 @@ NAMES = ["order", "select", "group", "from", "null", "true", "table", "end", "ti
 def test_names_that_are_words_of_sql_or_yaml_are_used_as_they_are(
     call: Call, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [[*line, *[(line[0] * (n + 3)) % 13 for n, _ in enumerate(NAMES)]] for line in lines()]
+    rows = [[*line, *[(line[0] * (n + 3)) % 17 for n, _ in enumerate(NAMES)]] for line in lines()]
     (place.parent / "exports" / "a.csv").write_text(csv_text(rows, f"{HEADER},{','.join(NAMES)}"))
     code, answer = call("sales", "--from", "exports/a.csv", "--label", "late", "--key", "id,null,true")
     assert code == 0, answer
