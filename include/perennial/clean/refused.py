@@ -27,7 +27,9 @@ def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> li
     problems = []
     for rule, count in sorted(refusal.rules.items(), key=lambda item: (-item[1], item[0])):
         column, _, name = rule.rpartition(" ")
-        text = f"{rule}{_format_allowed(columns.get(column), name)}: {count} rows"
+        contract = columns.get(column)
+        place = f" ({contract.header!r} in its files)" if contract is not None and contract.header else ""
+        text = f"{column}{place} {name}{_format_allowed(contract, name)}: {count} rows"
         if item := examples.get(rule):
             text += f", for example {item.value!r} in {item.file}, row {item.position}"
         problems.append(text)
