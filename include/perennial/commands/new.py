@@ -91,12 +91,12 @@ def _check_zone(name: str | None) -> None:
 def _draft(pattern: str, options: Options, *, can_ask: bool) -> tuple[Sequence[File], Draft]:
     from perennial.scaffold.dialect import sniff
     from perennial.scaffold.draft import make_draft
-    from perennial.scaffold.files import find_files, read_encoding, read_text_head
+    from perennial.scaffold.files import find_files, read_head
     from perennial.scaffold.sample import read_sample
 
     files = find_files(pattern)
-    encoding = read_encoding(files)
-    dialect, formats = sniff(read_text_head(files[0], encoding), encoding, files[0].path)
+    encoding, head = read_head(files[0])
+    dialect, formats = sniff(head, encoding, files[0].path)
     return files, make_draft(read_sample(files, dialect), options, formats, _ask if can_ask else None)
 
 

@@ -6,11 +6,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from perennial.config.dialect import Csv
 from perennial.config.values import COLUMN
 from perennial.scaffold.cells import infer_type
-from perennial.scaffold.dialect import Dialect
 from perennial.scaffold.sample import Sample
 
 NULL_TEXTS = ("NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "#N/A", "\\N", "-", "?", ".")
@@ -56,13 +56,14 @@ class Column:
         return text == "" or text == self.null_text
 
 
-def describe_columns(sample: Sample) -> tuple[Dialect, list[Column]]:
+def describe_columns(sample: Sample) -> tuple[Csv, list[Column]]:
     """Return the columns of a sample, and its dialect with the decimal mark that the numbers have."""
     counts = [Counter(sample.cells(index)) for index in range(len(sample.header))]
-    dialect = replace(sample.dialect, decimal=_find_decimal(counts, sample.dialect.delimiter))
+    decimal = _find_decimal(counts, sample.dialect.delimiter)
+    dialect = sample.dialect.model_copy(update={"decimal": decimal})
     names = column_names(sample.header)
     return dialect, [
-        _describe(header, name, texts, dialect.decimal) for header, name, texts in zip(sample.header, names, counts, strict=True)
+        _describe(header, name, texts, decimal) for header, name, texts in zip(sample.header, names, counts, strict=True)
     ]
 
 

@@ -8,11 +8,11 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from perennial.config.dialect import Csv
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column, describe_columns
 from perennial.scaffold.dates import Dates, choose_date_column, count_dates, read_days
-from perennial.scaffold.dialect import Dialect
 from perennial.scaffold.fields import Field, choose_field
 from perennial.scaffold.key import count_doubles, find_key
 from perennial.scaffold.label import Label, read_label
@@ -47,7 +47,7 @@ class Draft:
     """
 
     options: Options
-    dialect: Dialect
+    dialect: Csv
     columns: list[Column]
     label: Label
     key: list[str]

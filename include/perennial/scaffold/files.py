@@ -1,26 +1,28 @@
-"""The CSV files from which a pipeline is made: found by a pattern, and read as text."""
+"""The CSV files from which a pipeline is made: found by a pattern, and read by the strict reader of collect."""
 
 from __future__ import annotations
 
+import codecs
 import glob
-import gzip
-import io
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
-from typing import IO, cast
 
+from perennial.collect.broken import BrokenError
 from perennial.collect.dated_files import find_dated_files
+from perennial.collect.decode import decode_text
+from perennial.collect.formats import other_format
+from perennial.collect.records import Records, each_record
+from perennial.collect.unpack import GZIP, unpack_gzip
+from perennial.config.dialect import Csv
 from perennial.errors import RefusedError
 
-HEAD_BYTES = 1 << 20
-_GZIP = b"\x1f\x8b"
-_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
-_FORMATS = {b"PAR1": "Parquet", b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
-_JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
+HEAD_CHARACTERS = 1_000_000
+_CHUNK = 1 << 20
+_HEAD_CHUNKS = 4
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,66 +50,54 @@ def find_files(pattern: str) -> list[File]:
     return files
 
 
-def read_encoding(files: Sequence[File]) -> str:
-    """Return the encoding of the first file: utf-8, utf-16 by its mark, or windows-1252. Refuse other formats by name."""
-    path = files[0].path
-    head = _read_head(path)
+def read_head(file: File) -> tuple[str, str]:
+    """Return the encoding of a file (utf-8, utf-16 by its mark, or windows-1252) and its first characters, in whole lines."""
+    head = b"".join(islice(_blocks(file), _HEAD_CHUNKS))
     if not head:
-        raise RefusedError(f"{path} is empty", remedy="Expected a header and rows.")
-    if name := next((name for mark, name in _FORMATS.items() if head.startswith(mark)), None):
-        raise RefusedError(f"{path}: the format is {name}", remedy="Export it as CSV with a header row.")
-    if mark := next((name for mark, name in _MARKS.items() if head.startswith(mark)), None):
-        return mark
-    if b"\0" in head:
-        raise RefusedError(f"{path}: a binary file, it holds a NUL byte", remedy="Export it as CSV with a header row.")
-    if _JSON.match(head.decode("latin-1")):
-        raise RefusedError(f"{path}: the format is JSON", remedy="Export it as CSV with a header row.")
+        raise RefusedError(f"{file.path} is empty", remedy="Expected a header and rows.")
+    encoding = "utf-16" if head.startswith(_UTF16) else "utf-8"
+    if head.startswith(GZIP):
+        raise RefusedError(f"{file.path}: compressed, though its name does not end in .gz", remedy="Rename it.")
+    if encoding == "utf-8" and (name := other_format(head)):
+        raise RefusedError(f"{file.path}: the format is {name}", remedy="Export it as CSV with a header row.")
+    if encoding == "utf-8" and b"\0" in head:
+        raise RefusedError(f"{file.path}: a binary file, it holds a NUL byte", remedy="Export it as CSV with a header row.")
     try:
-        # A character may be cut at the end of the head.
-        io.TextIOWrapper(io.BytesIO(head + b"\n"), encoding="utf-8").read(len(head) - 4)
-        return "utf-8"
+        text = codecs.getincrementaldecoder(encoding)().decode(head)  # the end may cut a character
     except UnicodeDecodeError:
-        return "windows-1252"
+        encoding, text = "windows-1252", head.decode("windows-1252", errors="replace")
+    is_whole = len(text) <= HEAD_CHARACTERS and len(head) < _HEAD_CHUNKS * _CHUNK
+    text = text.removeprefix("\ufeff")[:HEAD_CHARACTERS]
+    return encoding, text if is_whole else text[: text.rfind("\n") + 1]
 
 
-def read_text_head(file: File, encoding: str) -> str:
-    """Return the first characters of a file, up to the end of a line."""
-    with open_lines(file, encoding) as lines:
-        parts, size = [], 0
-        for line in lines:
-            parts.append(line)
-            size += len(line)
-            if size > HEAD_BYTES:
-                break
-    return "".join(parts)
-
-
-@contextmanager
-def open_lines(file: File, encoding: str) -> Iterator[Iterator[str]]:
-    """Open a file as lines that end in LF, as collect reads it; a file that cannot be decoded is refused by name."""
-    with _open(file.path) as raw:
-        wrapper = io.TextIOWrapper(raw, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="\n")
-        try:
-            yield wrapper
-        except UnicodeDecodeError as error:
-            raise RefusedError(
-                f"{file.path}: not {encoding} at byte 0x{error.object[error.start]:02X}", remedy="Export it as UTF-8."
-            ) from None
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
-            raise RefusedError(f"{file.path}: damaged gzip data ({error})") from error
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
-    with path.open("rb") as file:
-        is_compressed = file.read(2) == _GZIP
-        file.seek(0)
-        yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if is_compressed else file
-
-
-def _read_head(path: Path) -> bytes:
+def read_file(file: File, dialect: Csv, *, keeps_text: bool = False) -> Iterator[tuple[list[str], str]]:
+    """Yield the cells of each record, the header first, and its exact text; refuse what collect would refuse, by name."""
     try:
-        with _open(path) as file:
-            return file.read(HEAD_BYTES)
-    except (EOFError, OSError) as error:
-        raise RefusedError(f"{path}: damaged gzip data, or no file that can be read", [str(error)]) from error
+        yield from each_record(decode_text(_blocks(file), dialect.encoding), dialect, Records(), keeps_text=keeps_text)
+    except BrokenError as error:
+        raise RefusedError(f"{file.path}: {error}") from None
+
+
+def check_header(header: Sequence[str], file: File, first: Sequence[str], first_file: File) -> None:
+    """Refuse a file whose columns differ from those of the first file."""
+    if tuple(header) != tuple(first):
+        raise RefusedError(f"{file.path}: its header differs from that of {first_file.path}")
+
+
+def _blocks(file: File) -> Iterator[bytes]:
+    """Yield the bytes of a file, decompressed, in blocks of bounded size."""
+    chunks = _chunks(file.path)
+    try:
+        yield from unpack_gzip(chunks) if file.path.suffix == ".gz" else chunks
+    except BrokenError as error:
+        raise RefusedError(f"{file.path}: {error}") from None
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise RefusedError(f"{path} cannot be read", [str(error)]) from error

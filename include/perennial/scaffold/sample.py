@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from perennial.config.dialect import Csv
 from perennial.errors import RefusedError, did_you_mean
-from perennial.scaffold.dialect import Dialect
-from perennial.scaffold.files import File, open_lines
+from perennial.scaffold.files import File, check_header, read_file
 
 MAX_COLUMNS = 2000
 MAX_CELLS = 2_000_000
@@ -29,7 +28,7 @@ class Sample:
     """
 
     header: tuple[str, ...]
-    dialect: Dialect
+    dialect: Csv
     rows: list[tuple[str, ...]] = field(default_factory=list)
     days: list[date | None] = field(default_factory=list)
     head: int = 0
@@ -48,20 +47,20 @@ class Sample:
         )
 
 
-def read_sample(files: Sequence[File], dialect: Dialect) -> Sample:
+def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
     """Read the sample; refuse files that are not read exactly: another header, a row with another number of cells."""
     chosen = files[:: max(1, -(-len(files) // MAX_FILES))]
-    budget = MAX_CHARACTERS // len(chosen)
-    header = tuple(next(_records(chosen[0], dialect, budget), []))
-    check_header(header, chosen[0])
+    header = tuple(next(read_file(chosen[0], dialect), ([], ""))[0])
+    check_names(header, chosen[0])
     sample = Sample(header, dialect)
     limit, step, skipped = min(MAX_ROWS, MAX_CELLS // len(header)), 1, 0
     texts: dict[str, str] = {}  # equal texts are kept once
     for file in chosen:
-        records = _records(file, dialect, budget)
-        if tuple(next(records, [])) != header:
-            raise RefusedError(f"{file.path}: its header differs from that of {chosen[0].path}")
-        for record in records:
+        budget = MAX_CHARACTERS // len(chosen)
+        for record in _rows(file, dialect, header, chosen[0]):
+            budget -= sum(map(len, record))
+            if budget < 0:
+                break
             sample.seen += 1
             skipped += 1
             if skipped < step:
@@ -79,7 +78,7 @@ def read_sample(files: Sequence[File], dialect: Dialect) -> Sample:
     return sample
 
 
-def check_header(header: Sequence[str], file: File) -> None:
+def check_names(header: Sequence[str], file: File) -> None:
     """Refuse a header that does not name each column once, or that is a row of values."""
     empty = [number for number, name in enumerate(header, 1) if not name.strip()]
     values = [name for name in header if _is_value(name)]
@@ -99,34 +98,12 @@ def _is_value(name: str) -> bool:
     return name.strip("+-")[:1].isdigit() and not any(char.isalpha() for char in name.replace("T", "").replace("Z", ""))
 
 
-def _records(file: File, dialect: Dialect, budget: int) -> Iterator[list[str]]:
-    """Yield header and rows of one file until so many characters have been read."""
-    width = number = 0
-    with open_lines(file, dialect.encoding) as lines:
-        counted = _Counted(lines)
-        try:
-            for record in dialect.read(counted):
-                if not record:
-                    continue  # collect passes blank lines over, too
-                width = width or len(record)
-                if len(record) != width:
-                    raise RefusedError(f"{file.path}: row {number} has {len(record)} cells, expected {width} as in the header")
-                yield record
-                number += 1
-                if counted.characters > budget:
-                    return
-        except csv.Error as error:
-            raise RefusedError(f"{file.path}: row {number} is not readable as CSV ({error})") from None
-
-
-class _Counted:
-    """Lines, and the number of characters that were read so far."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self.characters = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self.characters += len(line)
-            yield line
+def _rows(file: File, dialect: Csv, header: Sequence[str], first: File) -> Iterator[list[str]]:
+    """Yield the rows of one file; refuse another header, and a row with another number of cells."""
+    for number, (record, _) in enumerate(read_file(file, dialect)):
+        if number == 0:
+            check_header(record, file, header, first)
+            continue
+        if len(record) != len(header):
+            raise RefusedError(f"{file.path}: row {number} has {len(record)} cells, expected {len(header)} as in the header")
+        yield record

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from perennial.config.dialect import Csv
 from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import MAX_PROBLEMS_SHOWN, RefusedError
 from perennial.scaffold.cells import local_date
-from perennial.scaffold.dialect import Dialect
-from perennial.scaffold.files import File, open_lines
+from perennial.scaffold.files import File, check_header, read_file
 
 MAX_BUFFER = 32_000_000
 """Characters that wait in memory before they are written to the files of their dates."""
@@ -40,7 +39,7 @@ class DateColumn:
     zone: ZoneInfo
 
 
-def split_by_date(files: Sequence[File], dialect: Dialect, column: DateColumn, folder: Path, name: str) -> Split:
+def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folder: Path, name: str) -> Split:
     """
     Write one compressed file for each date into `folder`; refuse a row without a date by file and number.
 
@@ -51,14 +50,14 @@ def split_by_date(files: Sequence[File], dialect: Dialect, column: DateColumn, f
     known: dict[str, date | None] = {}
     problems: list[str] = []
     header, waiting = "", 0
+    columns: list[str] = []
     for file in files:
-        records = _texts(file, dialect)
-        first, _ = next(records, ("", []))
-        header = header or first
-        if first.rstrip("\r\n") != header.rstrip("\r\n"):
-            raise RefusedError(f"{file.path}: its header differs from that of {files[0].path}")
-        end = "\r\n" if header.endswith("\r\n") else "\n"
-        for number, (text, record) in enumerate(records, 1):
+        records = read_file(file, dialect, keeps_text=True)
+        names, text = next(records, ([], ""))
+        header, columns = header or text, columns or names
+        check_header(names, file, columns, files[0])
+        end = "\r\n" if text.endswith("\r\n") else "\n"
+        for number, (record, text) in enumerate(records, 1):
             cell = record[column.index] if column.index < len(record) else ""
             if cell not in known:
                 known[cell] = _read_day(cell, column)
@@ -79,28 +78,6 @@ def split_by_date(files: Sequence[File], dialect: Dialect, column: DateColumn, f
     return Split(
         {day: [_compress(folder, day, header, dialect.encoding, name)] for day in sorted(rows)}, dict(sorted(rows.items()))
     )
-
-
-def _texts(file: File, dialect: Dialect) -> Iterator[tuple[str, list[str]]]:
-    """Yield the exact text and the cells of each record of a file, the header first."""
-    pulled: list[str] = []
-
-    def pull(lines: Iterator[str]) -> Iterator[str]:
-        for line in lines:
-            pulled.append(line)
-            yield line
-
-    with open_lines(file, dialect.encoding) as lines:
-        number = 0
-        try:
-            for record in dialect.read(pull(lines)):
-                text = "".join(pulled)
-                pulled.clear()
-                if record:
-                    yield text, record
-                    number += 1
-        except csv.Error as error:
-            raise RefusedError(f"{file.path}: row {number} is not readable as CSV ({error})") from None
 
 
 def _read_day(cell: str, column: DateColumn) -> date | None:

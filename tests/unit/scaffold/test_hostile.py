@@ -40,10 +40,10 @@ TEXT = csv_text(lines(), HEADER)
         (TEXT.replace(",", "&").encode(), [], "one column only"),
         (bytes(range(256)) * 10, [], "a binary file, it holds a NUL byte"),
         (b"PAR1" + b"\0" * 100, [], "the format is Parquet"),
-        (b"PK\x03\x04" + b"\0" * 100, [], "a zip archive or an Excel workbook"),
+        (b"PK\x03\x04" + b"\0" * 100, [], "a zip archive, such as an Excel workbook"),
         (b'{"id": 1, "late": "yes"}\n', [], "the format is JSON"),
         (b'[\n  {"id": 1}]\n', [], "the format is JSON"),
-        (gzip.compress(TEXT.encode())[:-20], [], "damaged gzip data"),
+        (gzip.compress(TEXT.encode()), [], "compressed, though its name does not end in .gz"),
         (TEXT.encode(), ["--label", "latte"], "No column 'latte'. Did you mean 'late'?"),
         (TEXT.replace("no", "perhaps").replace("yes", "yes").replace("0,a,yes", "0,a,no").encode(), [], "3 values"),
         (TEXT.replace("yes", "no").encode(), [], "expected two values, found 'no' only"),
@@ -58,8 +58,8 @@ TEXT = csv_text(lines(), HEADER)
         (TEXT.encode(), ["--key", "id,late"], "cannot be part of the key"),
         (TEXT.replace("\n7,", "\n,").encode(), ["--key", "id"], "'id' has no value in 1 rows"),
         ((TEXT + "1,2\n").encode(), [], "row 401 has 2 cells, expected 5 as in the header"),
-        ((TEXT + '1,2,3,"x"y,no\n').encode(), [], "row 401 is not readable as CSV"),
-        ((TEXT + '1,2,3,"x,no\n').encode(), [], "row 401 is not readable as CSV"),
+        ((TEXT + '1,2,3,"x"y,no\n').encode(), [], "row 401: text after a closing quote"),
+        ((TEXT + '1,2,3,"x,no\n').encode(), [], "row 401: a quote is not closed"),
         (TEXT.replace("\n", "\r").encode(), [], "a carriage return (CR) alone"),
         (TEXT.encode(), ["--time-zone", "Mars/Base"], "no such time zone"),
     ],
@@ -71,6 +71,22 @@ def test_a_file_that_cannot_be_used_is_one_sentence(call: Call, place: Path, bod
     assert "Traceback" not in answer["error"]
     assert len(answer["error"]) < 700
     assert not place.exists() or list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (gzip.compress(TEXT.encode())[:-20], "truncated: the gzip data ends early"),
+        (TEXT.encode(), "not gzip, though its name ends in .gz"),
+        (gzip.compress(b""), "is empty"),
+        (gzip.compress(bytes(5_000_000)), "a binary file, it holds a NUL byte"),
+    ],
+    ids=["truncated", "plain", "empty", "bomb"],
+)
+def test_a_damaged_archive_is_one_sentence(call: Call, place: Path, body: bytes, text: str) -> None:
+    (place.parent / "exports" / "a.csv.gz").write_bytes(body)
+    code, answer = call("sales", "--from", "exports/a.csv.gz", "--label", "late")
+    assert (code, text in answer["error"]) == (1, True), answer
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "Sales", "sales-1", "s" * 41, "", "default", "sales_"])
