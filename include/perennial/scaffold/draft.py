@@ -205,7 +205,8 @@ def _example(fields: Sequence[Field], time_field: str | None, day: date | None, 
     for field in fields:
         value: Any = field.example
         if field.type == "number":
-            value = read_cell("double", field.example, decimal)
+            value = read_cell("integer", field.example)
+            value = read_cell("double", field.example, decimal) if value is None else value
         elif field.type == "boolean":
             value = read_cell("boolean", field.example)
         record[field.name] = value
