@@ -59,7 +59,7 @@ def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
         column["name"]: form for column in found[3] if (form := forms.get(column["type"])) and not form.startswith("%Y-%m-%d")
     }
     # Without a cell in single quotes, they are a guess that would hide text after a closing double quote.
-    is_single = found[1] == "'" and (f"{found[0]}'" in head or "\n'" in head)
+    is_single = found[1] == "'" and (f"{found[0]}'" in head or "\n'" in f"\n{head}")
     return {"delimiter": found[0], "quote": "'" if is_single else '"', "escape": "\\" if found[2] == "\\" else None}, formats
 
 
