@@ -183,10 +183,11 @@ def _choose_fields(
 
 
 def _choose_lookup_key(columns: Sequence[Column], fields: Sequence[Field]) -> str | None:
-    """Return the category with the most values: its history says what a class of the model cannot."""
-    distinct = {column.name: column.distinct for column in columns}
-    categories = [field.name for field in fields if field.type == "category"]
-    return max(categories, key=lambda name: distinct[name], default=None)
+    """Return the category with the most values, whose history says what a class of the model cannot; codes before phrases."""
+    names = {field.name for field in fields if field.type == "category"}
+    categories = [column for column in columns if column.name in names]
+    best = max(categories, key=lambda column: (not any(" " in text for text in column.counts), column.distinct), default=None)
+    return best.name if best else None
 
 
 def _time_field(date_column: Column | None, columns: Sequence[Column]) -> str | None:

@@ -45,7 +45,8 @@ def _group(column: Column, texts: Sequence[str], decimal: str) -> list[object]:
     """Return the value of each row, or its bin if the column has many numbers; a frequent number is a bin of its own."""
     if column.type not in ("integer", "double") or column.distinct <= _BINS:
         return list(texts)
-    frequent = {text for text, count in column.counts.items() if count * _BINS >= column.rows}
+    least = column.rows / _BINS
+    frequent = {text for text, count in column.counts.items() if count >= least}
     values = {text: read_cell(column.type, text, decimal) for text in column.counts}
     numbers = sorted(float(value) for text in texts if isinstance(value := values.get(text), int | float))
     edges = [numbers[len(numbers) * index // _BINS] for index in range(1, _BINS)]
