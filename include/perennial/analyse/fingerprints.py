@@ -91,7 +91,7 @@ class Fingerprints:
         pipeline = self._pipeline
         inputs = pipeline.inputs
         configuration: Json = {
-            "request": [[name, field.type] for name, field in inputs.request.items()],
+            "request": [[name, field.type + "?" * field.nullable] for name, field in inputs.request.items()],
             "lookups": {
                 name: [spec.model_dump(mode="json"), self._sql(f"lookups/{name}.sql")] for name, spec in inputs.lookups.items()
             },

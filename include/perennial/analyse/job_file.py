@@ -42,6 +42,15 @@ class Query(TableToMake):
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """A request field: its name, its type, and whether a caller may send null."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LookupColumns:
     """The columns of a lookup that features join."""
 
@@ -65,15 +74,19 @@ class FeaturesQuery(Query):
     """
     The features.
 
-    :param request: request fields with their types
     :param label: column of the label; None if the label is known later, in `later_label`
     """
 
-    request: Sequence[tuple[str, str]]
+    request: Sequence[Field]
     row_key: Sequence[str]
     label: str | None
     later_label: str | None
     lookups: Sequence[LookupColumns]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Return the request fields of type number."""
+        return [field.name for field in self.request if field.type == "number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class LabelsQuery(Query):
     label: str
     known_after_days: int
     row_key: Sequence[str]
-    request: Sequence[tuple[str, str]]
+    request: Sequence[Field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +149,8 @@ class AnalyseJob:
 
 
 def _read_features(request: Sequence[Any], lookups: Sequence[Any], **others: Any) -> FeaturesQuery:
-    return FeaturesQuery(
-        request=[(name, kind) for name, kind in request], lookups=[LookupColumns(**i) for i in lookups], **others
-    )
+    return FeaturesQuery(request=[Field(**i) for i in request], lookups=[LookupColumns(**i) for i in lookups], **others)
 
 
 def _read_labels(request: Sequence[Any], **others: Any) -> LabelsQuery:
-    return LabelsQuery(request=[(name, kind) for name, kind in request], **others)
+    return LabelsQuery(request=[Field(**i) for i in request], **others)

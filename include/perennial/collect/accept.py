@@ -8,7 +8,7 @@ from datetime import date
 from perennial.collect.content import Content, read_content
 from perennial.collect.drops import check_header, check_manifest, contract_problems
 from perennial.collect.header import differing_headers
-from perennial.collect.landing import list_data, pin, read_listed, require_unchanged, stream
+from perennial.collect.landing import list_data, pin, pin_beginning, read_listed, require_unchanged, stream
 from perennial.collect.manifest import FILE, MAX_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
 from perennial.config.pipeline import Reference
@@ -165,9 +165,12 @@ def _columns(contents: Mapping[str, Content]) -> tuple[str, ...]:
 
 def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     name = landed.uri.rpartition("/")[2]
-    uri = lake.layout.raw(content.sha256, suffix(name))
-    pin(lake.objects, landed, uri)
-    return DropFile(name, content.sha256, content.size, content.rows, uri, content.line_end)
+    digest, size = content.sha256, content.size - content.padding
+    if content.padding:  # Spark cannot read it
+        digest = pin_beginning(lake.objects, landed, size, lambda digest: lake.layout.raw(digest, suffix(name)))
+    else:
+        pin(lake.objects, landed, lake.layout.raw(digest, suffix(name)))
+    return DropFile(name, digest, size, content.rows, lake.layout.raw(digest, suffix(name)), content.line_end)
 
 
 def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:

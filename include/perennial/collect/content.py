@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from perennial.collect.broken import BrokenError
 from perennial.collect.decode import decode_text
 from perennial.collect.records import Records, read_records
-from perennial.collect.unpack import unpack_gzip
+from perennial.collect.unpack import Gzip
 from perennial.config.dialect import Csv
 
 MAX_RATIO = 200
@@ -20,10 +20,11 @@ RATIO_FREE_BYTES = 10_000_000
 
 @dataclass(slots=True)
 class Content(Records):
-    """The result of reading a file."""
+    """The result of reading a file. `padding` is the number of zero bytes behind the data of a gzip file."""
 
     sha256: str = ""
     size: int = 0
+    padding: int = 0
     text_bytes: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -39,14 +40,15 @@ def read_content(chunks: Iterable[bytes], *, compressed: bool, max_bytes: int, d
             content.size += len(chunk)
             yield chunk
 
-    raw = hashed()
-    plain = _limit(unpack_gzip(raw) if compressed else raw, content, max_bytes)
+    raw, gzip = hashed(), Gzip()
+    plain = _limit(gzip.unpack(raw) if compressed else raw, content, max_bytes)
     try:
         read_records(decode_text(plain, dialect.encoding), dialect, content)
     except BrokenError as error:
         content.problems.append(str(error))
     for _ in raw:
         pass
+    content.padding = gzip.padding
     content.sha256 = digest.hexdigest()
     return content
 

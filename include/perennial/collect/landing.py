@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -102,6 +104,24 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
             raise
         if not objects.exists(to):
             raise _make_changed_error(file) from error
+
+
+def pin_beginning(objects: Objects, file: Listed, size: int, name: Callable[[str], str]) -> str:
+    """
+    Store the first bytes of exactly the version that was listed, and return their SHA-256.
+
+    :param name: returns their address by their digest, so that writing them again changes nothing
+    """
+    digest = hashlib.sha256()
+    with tempfile.TemporaryFile() as copy:
+        for chunk in stream(objects, file):
+            part = chunk[: size - copy.tell()]
+            digest.update(part)
+            copy.write(part)
+        copy.seek(0)
+        bucket, key = split_uri(name(digest.hexdigest()))
+        objects.client.upload_fileobj(copy, bucket, key)
+    return digest.hexdigest()
 
 
 def _make_changed_error(file: Listed) -> PerennialError:

@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from perennial.commands.arguments import AsJson, lake_of, require_store
+from perennial.commands.arguments import AsJson, lake_of
 from perennial.commands.land import land_files, print_summary
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work
 from perennial.config.load import pipelines_folder
+from perennial.lake.reach import require_store
 
 if TYPE_CHECKING:
     from perennial.scaffold.draft import Draft, Options

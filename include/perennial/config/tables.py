@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from perennial.config.contract import Contract
 from perennial.config.dialect import Csv
+from perennial.config.limits import MAX_TEXT
 from perennial.config.values import (
     Bytes,
     Column,
@@ -36,7 +37,7 @@ class ColumnContract(Contract):
     required: bool = False
     range: Range | None = None
     enum: Annotated[Some[TextOrWhole], Field(max_length=10_000)] | None = None
-    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = 1000
+    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = MAX_TEXT
     null_text: Text | None = None
     since: Day | None = None
     """The first date whose drop must have the column."""

@@ -100,7 +100,8 @@ def _field(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
-        if value.startswith(("posix", "right/", "local")):  # other files in the folder of time zones, which Java does not know
+        # Other files in the folder of time zones, and zones that Java does not know. Taiwan is Asia/Taipei there.
+        if value.startswith(("posix", "right/", "local")) or value in ("Factory", "ROC"):
             raise ValueError
         ZoneInfo(value)  # listing all names would read a folder of hundreds of files
     except (ZoneInfoNotFoundError, ValueError, OSError):

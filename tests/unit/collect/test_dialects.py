@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -120,3 +122,23 @@ def test_notes_of_other_systems_beside_the_files_are_nobodys_data(land, s3, mach
 
     lake = land(note, machine_data.csv_bytes(machine_data.rows(DAY)))
     assert pinned_drop(lake, "readings", DAY) is not None
+
+
+@pytest.mark.parametrize("padding", [1, 512, 3_000_000])
+def test_zeros_behind_gzip_data_are_not_pinned(s3, pipeline_factory, machine_data, padding: int) -> None:
+    lake = s3.open_lake(pipeline_factory())
+    data = gzip.compress(machine_data.csv_bytes(machine_data.rows(DAY)))
+    body = data + bytes(padding)
+    listed = {
+        "name": "a.csv.gz",
+        "size": len(body),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "rows": len(machine_data.rows(DAY)),
+    }
+    folder = lake.pipeline.sources["readings"].drop_uri(DAY)
+    for name, content in {"a.csv.gz": body, FILE: machine_data.manifest(DAY, {}, files=[listed])}.items():
+        s3.put(folder + name, content)
+    collect(lake, DAY)
+    (file,) = pinned_drop(lake, "readings", DAY).files
+    assert (file.sha256, file.size) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert lake.objects.read_existing(file.uri).body == data

@@ -204,6 +204,11 @@ def test_garbage_after_gzip(problems, machine_data) -> None:
     assert "garbage after" in problems({"a.csv.gz": gzip.compress(_plain(machine_data)) + b"PK\x03\x04garbage"})[0]
 
 
+def test_garbage_after_padding(problems, machine_data) -> None:
+    whole = gzip.compress(_plain(machine_data))
+    assert "garbage after" in problems({"a.csv.gz": whole + b"\0" * 512 + whole})[0]
+
+
 def test_bomb_in_one_line(problems) -> None:
     assert problems({"a.csv.gz": gzip.compress(b"x" * 30_000_000)}) == ["a.csv.gz: a line of more than 1000000 characters"]
 

@@ -152,6 +152,16 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         ["no date from start 2026-03-01 to end 2026-03-01 has data"],
     ),
     "min_days": ("min_days: 5", "min_days: 50", ["no date could ever train"]),
+    "a holdout shorter than the gate needs": (
+        "  min_days: 2",
+        "  min_days: 3",
+        ["gate.min_days: min_days 3 is more than training.holdout_days 2", "no date could ever be promoted"],
+    ),
+    "dates too few to train": (
+        "time_zone: UTC",
+        "time_zone: UTC\nend: 2026-03-04",
+        ["training.min_days: start and end leave 4 dates with data", "min_days 5 with holdout_days 2 needs 5"],
+    ),
     "share": ("max_quarantine_share: 0.05", "max_quarantine_share: 5", ["max_quarantine_share"]),
     "duplicate key": ("owner: tests", "owner: tests\nowner: me", ["line 4: owner is set twice"]),
     "alias": ("owner: tests", "owner: &a tests\ntags: [*a]", ["aliases (*name) are not allowed"]),
