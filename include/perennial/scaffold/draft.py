@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from perennial.config.dialect import Csv
+from perennial.config.limits import MAX_FIELDS
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column, describe_columns
@@ -92,6 +93,9 @@ def make_draft(
     for field in [field for field in fields if field.is_wide and field.name != lookup_key]:
         left_out[field.name] = "a category of many values: write a lookup for it, and list it in identifiers"
         fields.remove(field)
+    for field in fields[MAX_FIELDS - 2 :]:  # with the date and its time
+        left_out[field.name] = f"a record has at most {MAX_FIELDS} fields"
+    fields = fields[: MAX_FIELDS - 2]
     if not fields:
         raise RefusedError(
             f"No column of {len(columns)} can be an input", [f"{name!r}: {reason}" for name, reason in left_out.items()]

@@ -15,7 +15,7 @@ from perennial.collect.dated_files import find_dated_files
 from perennial.collect.decode import decode_text
 from perennial.collect.formats import other_format
 from perennial.collect.records import Records, each_record
-from perennial.collect.unpack import GZIP, unpack_gzip
+from perennial.collect.unpack import GZIP, Gzip
 from perennial.config.dialect import Csv
 from perennial.errors import RefusedError
 
@@ -89,7 +89,7 @@ def _blocks(file: File) -> Iterator[bytes]:
     """Yield the bytes of a file, decompressed, in blocks of bounded size."""
     chunks = _chunks(file.path)
     try:
-        yield from unpack_gzip(chunks) if file.path.suffix == ".gz" else chunks
+        yield from Gzip().unpack(chunks) if file.path.suffix == ".gz" else chunks
     except BrokenError as error:
         raise RefusedError(f"{file.path}: {error}") from None
 
