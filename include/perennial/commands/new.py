@@ -6,9 +6,10 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -20,14 +21,19 @@ from perennial.commands.land import land_files, print_summary
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work
 from perennial.config.load import pipelines_folder
+from perennial.errors import RefusedError
 from perennial.lake.reach import require_store
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
+    from perennial.lake.lake import Lake
     from perennial.scaffold.draft import Draft, Options
     from perennial.scaffold.files import File
     from perennial.scaffold.split import Split
 
 PROGRAM = ".venv/bin/perennial"
+TABLE = "records"
 
 
 def new(
@@ -48,6 +54,7 @@ def new(
 ) -> None:
     """Create a pipeline from CSV files."""
     from perennial.scaffold.draft import Options
+    from perennial.scaffold.files import find_files
     from perennial.scaffold.folder import check_place, files_of, staged
 
     root = pipelines_folder()
@@ -57,8 +64,10 @@ def new(
         require_store()
     keys = [column.strip() for words in key or () for column in words.split(",")]
     options = Options(name, label, keys, date_column, positive, time_zone)
-    with at_work("read the sample"):
-        files, draft = _draft(pattern, options, can_ask=sys.stdin.isatty() and not as_json)
+    files, ignored = find_files(pattern)
+    with at_work("read the sample") as status:
+        ask = partial(_ask, status) if sys.stdin.isatty() and not as_json else None
+        draft = _draft(files, options, ask)
     summary: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="perennial-new-") as scratch:
         if is_landed:
@@ -68,11 +77,13 @@ def new(
         commands = _next_commands(draft, pattern, is_landed=is_landed)
         with staged(root, name, files_of(draft, pattern, commands, datetime.now(UTC).date())) as pipeline:
             if is_landed:
-                summary = land_files(lake_of(pipeline), next(iter(pipeline.sources)), split.files)
+                summary = _land(lake_of(pipeline), split)
     if as_json:
-        print_json(_describe(draft, root / name, commands, summary))
+        print_json({**_describe(draft, root / name, commands, summary), "ignored": [str(path) for path in ignored]})
     else:
         _print_result(draft, root / name, commands, summary)
+        for path in ignored:
+            print_line(f"? {path}: not read, its name has no date", style="yellow")
     if summary.get("refused"):
         raise typer.Exit(1)
 
@@ -81,7 +92,6 @@ def _check_zone(name: str | None) -> None:
     from pydantic import TypeAdapter, ValidationError
 
     from perennial.config.values import Zone
-    from perennial.errors import RefusedError
 
     try:
         TypeAdapter(Zone).validate_python(name or "UTC")
@@ -89,19 +99,20 @@ def _check_zone(name: str | None) -> None:
         raise RefusedError(f"--time-zone {name!r}", [error.errors()[0]["msg"].removeprefix("Value error, ")]) from None
 
 
-def _draft(pattern: str, options: Options, *, can_ask: bool) -> tuple[Sequence[File], Draft]:
+def _draft(files: Sequence[File], options: Options, ask: Callable[[str, Sequence[str]], list[str]] | None) -> Draft:
     from perennial.scaffold.dialect import sniff
     from perennial.scaffold.draft import make_draft
-    from perennial.scaffold.files import find_files, read_head
+    from perennial.scaffold.files import read_head
     from perennial.scaffold.sample import read_sample
 
-    files = find_files(pattern)
     encoding, head = read_head(files[0])
     dialect, formats = sniff(head, encoding, files[0].path)
-    return files, make_draft(read_sample(files, dialect), options, formats, _ask if can_ask else None)
+    return make_draft(read_sample(files, dialect), options, formats, ask)
 
 
-def _ask(text: str, columns: Sequence[str]) -> list[str]:
+def _ask(status: Status, text: str, columns: Sequence[str]) -> list[str]:
+    """Ask the user to name columns; the spinner would write over the answer."""
+    status.stop()
     print_line(f"{text}\nColumns: {', '.join(columns)}")
     return [name.strip() for name in str(typer.prompt("Key, separated by commas")).split(",")]
 
@@ -120,6 +131,15 @@ def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
     return split_by_date(files, draft.dialect, column, folder, draft.options.name)
 
 
+def _land(lake: Lake, split: Split) -> dict[str, Any]:
+    """Land the files of each date; if no date lands, refuse the pipeline, so that its name stays free."""
+    summary = land_files(lake, TABLE, split.files)
+    if summary["refused"] and not summary["landed"] and not summary["unchanged"]:
+        problems = [f"{day}: {reason}" for day, reason in summary["refused"].items()]
+        raise RefusedError("No date was landed", problems, "Choose another name, or delete what is there.")
+    return summary
+
+
 def _with_dates(draft: Draft, split: Split) -> Draft:
     """Return the draft with the dates of all rows instead of those of the sample."""
     from perennial.scaffold.dates import Dates
@@ -130,7 +150,7 @@ def _with_dates(draft: Draft, split: Split) -> Draft:
 def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
     name = draft.options.name
     dated = pattern if "{date" in pattern else "exports/{date}.csv.gz"
-    land = [] if is_landed else [f"{PROGRAM} land {name} records {shlex.quote(dated)}"]
+    land = [] if is_landed else [f"{PROGRAM} land {name} {TABLE} {shlex.quote(dated)}"]
     record = shlex.quote(json.dumps(draft.example, ensure_ascii=False))
     return [
         *land,
@@ -167,7 +187,7 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], summary: dict
     for name, reason in draft.left_out.items():
         print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
     if summary:
-        print_summary("records", summary)
+        print_summary(TABLE, summary)
     print_line("Read pipeline.yaml, then:")
     for command in commands:
         print_line(f"  {command}")

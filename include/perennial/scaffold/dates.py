@@ -49,12 +49,15 @@ class Dates:
     def training(self) -> dict[str, int]:
         """Return the settings of `training` that suit this history."""
         count = len(self.rows)
-        holdout = 7 if count >= FULL_DAYS else max(1, min(7, count // 4))
-        window = 28 if count >= FULL_DAYS else max(1, min(28, (self.last - self.first).days + 1 - holdout))
         data_days = DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays or WEEKDAYS))
-        most = data_days.max_within(window) + holdout
-        min_days = min(30, most * 3 // 4) if count >= FULL_DAYS else max(2, most * 2 // 3)
-        return {"window_days": window, "holdout_days": holdout, "min_days": min(min_days, most), "lookback_days": 28}
+        share = count / len(data_days.dates(self.first, self.last))  # less than 1 if dates are missing
+        is_long = count >= FULL_DAYS
+        holdout = min(7, round(35 * share) // 3) if is_long else min(7, count // 4)
+        holdout = max(1, holdout)
+        window = 28 if is_long else max(1, min(28, (self.last - self.first).days + 1 - holdout))
+        likely = round((data_days.max_within(window) + holdout) * share)
+        min_days = min(30, likely * 3 // 4) if is_long else likely * 2 // 3
+        return {"window_days": window, "holdout_days": holdout, "min_days": max(2, min_days), "lookback_days": 28}
 
     def floors(self, positive_share: float) -> dict[str, int]:
         """Return the floors of the gate that the holdout of this history can reach."""

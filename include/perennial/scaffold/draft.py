@@ -101,6 +101,12 @@ def make_draft(
             f"No column of {len(columns)} can be an input", [f"{name!r}: {reason}" for name, reason in left_out.items()]
         )
     time_field = _time_field(date_column, columns)
+    dates = count_dates(days, sample.seen)
+    if len(dates.rows) < 2:
+        raise RefusedError(
+            f"All rows are of {dates.first}, expected two dates or more",
+            remedy="A model learns from earlier dates than the judged.",
+        )
     return Draft(
         options=options,
         dialect=dialect,
@@ -112,7 +118,7 @@ def make_draft(
         fields=fields,
         left_out=left_out,
         lookup_key=lookup_key,
-        dates=count_dates(days, sample.seen),
+        dates=dates,
         doubled=doubled,
         example=_example(fields, time_field, days[-1], dialect.decimal),
     )

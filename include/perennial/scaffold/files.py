@@ -33,11 +33,17 @@ class File:
     day: date | None = None
 
 
-def find_files(pattern: str) -> list[File]:
-    """Return the files that a pattern names, in order of date and name; refuse a pattern without files."""
+def find_files(pattern: str) -> tuple[list[File], list[Path]]:
+    """
+    Return the files that a pattern names, in order of date and name, and the matching files that are not read.
+
+    With `{date}` in the pattern, a file without a date in its name is not read. A pattern without files is refused.
+    """
+    ignored: list[Path] = []
     if "{date" in pattern:
-        dated = find_dated_files(pattern).by_date
-        files = [File(path, day) for day, paths in dated.items() for path in paths]
+        dated = find_dated_files(pattern)
+        files = [File(path, day) for day, paths in dated.by_date.items() for path in paths]
+        ignored = dated.ignored
     else:
         paths = [Path(path) for path in sorted(glob.glob(pattern))] or [Path(pattern)]
         files = [File(path) for path in paths if path.is_file() and not path.name.startswith(("_", "."))]
@@ -47,7 +53,7 @@ def find_files(pattern: str) -> list[File]:
             f"No CSV file matches {pattern!r}, found {found}",
             remedy="Name the files by a pattern in quotes, such as 'exports/*.csv.gz' or 'exports/{date}.csv'.",
         )
-    return files
+    return files, ignored
 
 
 def read_head(file: File) -> tuple[str, str]:

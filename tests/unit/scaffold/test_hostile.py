@@ -53,6 +53,7 @@ TEXT = csv_text(lines(), HEADER)
         (TEXT.replace("2026-01-01", "").encode(), ["--date-column", "day"], "10 rows of the sample have no date"),
         (TEXT.encode(), ["--date-column", "size"], "'size' is no column of dates, found"),
         (TEXT.replace("2026-", "0001-").encode(), [], "is outside the dates 1970-01-01 to 2200-12-31"),
+        (TEXT[: TEXT.index("10,")].encode(), ["--key", "id"], "All rows are of 2026-01-01, expected two dates or more"),
         (TEXT.encode(), ["--key", "kind"], "rows have the key of an earlier row"),
         (TEXT.encode(), ["--key", "knid"], "Did you mean 'kind'?"),
         (TEXT.encode(), ["--key", "id,late"], "cannot be part of the key"),

@@ -204,6 +204,16 @@ def test_a_short_or_small_history_gets_settings_that_it_can_reach(call: Call, pl
     assert found.gate.floors.positives <= max(1, len(split.holdout) * rows // 4)
 
 
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_a_feed_with_gaps_gets_a_history_that_its_dates_can_fill(call: Call, place: Path, step: int) -> None:
+    days = [FIRST + timedelta(days=n * step) for n in range(60)]
+    lines = [[n, days[n // 20], n % 7, n % 4 == 0] for n in range(1200)]
+    (place.parent / "exports" / "a.csv").write_text(csv_text(lines, "id,day,size,late"))
+    assert call("sales", "--from", "exports/a.csv", "--label", "late")[0] == 0
+    found = read_pipeline(place / "sales" / "pipeline.yaml")
+    assert found.calendar.split(days[-1], set(days)).too_little is None
+
+
 def test_a_feed_that_rests_at_weekends_gets_a_calendar(call: Call, place: Path) -> None:
     days = [day for n in range(60) if (day := FIRST + timedelta(days=n)).weekday() < 5]
     lines = [[n, day, n % 7, n % 4 == 0] for n, day in enumerate(day for day in days for _ in range(20))]

@@ -102,7 +102,9 @@ def test_files_of_one_date_each_land_as_they_are(call: Call, place: Path, clear:
     for offset in range(30):
         rows = [[n, n % 7, n % 5 == 0] for n in range(40)]
         (place.parent / "exports" / f"{FIRST + timedelta(days=offset)}.csv").write_text(csv_text(rows, "id,size,returned"))
+    (place.parent / "exports" / "latest.csv").write_text("id,size,returned\n")
     code, answer = call("returns", "--from", "exports/{date}.csv", "--label", "returned", "--land")
+    assert answer["ignored"] == ["exports/latest.csv"]
     assert (code, len(answer["landing"]["landed"]), answer["landing"]["rows"]) == (0, 30, 1200)
     uri = f"s3://landing/returns/records/date={FIRST}/{FIRST}.csv"
     assert clear(place / "returns").objects.read_existing(uri).body == (place.parent / "exports" / f"{FIRST}.csv").read_bytes()
@@ -125,3 +127,16 @@ def test_a_row_without_a_date_is_named_and_nothing_lands(
 def test_a_stack_that_is_down_is_said_before_the_files_are_read(call: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert call(*NEW) == (1, {"error": "The stack is down: `make up`."})
+
+
+def test_a_landing_zone_that_holds_other_drops_refuses_the_pipeline(
+    call: Call, place: Path, clear: Callable[[Path], Lake], s3
+) -> None:
+    days = [FIRST + timedelta(days=n) for n in range(3)]
+    rows = [[n, days[n % 3], n % 7, n % 5 == 0] for n in range(40)]
+    (place.parent / "exports" / "a.csv").write_text(csv_text(rows, "id,day,size,returned"))
+    for day in days:
+        s3.put(f"s3://landing/returns/records/date={day}/other.csv", b"mine")
+    code, answer = call(*NEW)
+    assert (code, "already holds other files: other.csv" in answer["error"]) == (1, True)
+    assert list(place.iterdir()) == []
