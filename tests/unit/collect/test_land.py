@@ -194,6 +194,12 @@ def test_a_pattern_lands_many_dates(lake: Lake, call, exports: Path, capsys) -> 
     assert call(f"{exports}/{{date}}.csv.gz", "--replace")[1]["landed"] == ["2026-01-02"]
 
 
+def test_documented_pattern_lands_the_exports(lake: Lake, call, exports: Path, documented) -> None:
+    program, land, pipeline, source, pattern = shlex.split(documented(HOW_TO, "sh")[1])
+    assert (program, land, pipeline, source) == (".venv/bin/perennial", "land", "returned_orders", "orders")
+    assert len(call(pattern)[1]["landed"]) == 5
+
+
 def test_a_bad_file_refuses_only_its_date(call, exports: Path, capsys) -> None:
     (exports / "2026-01-02.csv.gz").write_bytes(b"not gzip")
     (exports / "2026-01-04.csv.gz").write_bytes(gzip.compress(CSV.replace(b"country", b"land")))
