@@ -25,6 +25,7 @@ from perennial.commands import (
     history,
     impact,
     land,
+    new,
     predict,
     quarantine,
     report,
@@ -77,6 +78,7 @@ def options(
 app.command()(validate.validate)
 app.command()(feed.feed)
 app.command()(land.land)
+app.command()(new.new)
 app.command()(run.run)
 app.command()(backfill.backfill)
 app.command()(report.report)

@@ -54,15 +54,28 @@ class _Escapes(NamedTuple):
 
 def read_records(texts: Iterator[str], dialect: Csv, records: Records) -> None:
     """Read a text to its end; raise BrokenError at the first record that is not clearly of the dialect."""
+    for _ in each_record(texts, dialect, records):
+        pass
+
+
+def each_record(
+    texts: Iterator[str], dialect: Csv, records: Records, *, keeps_text: bool = False
+) -> Iterator[tuple[list[str], str]]:
+    """
+    Yield the cells of each record, the header first; raise BrokenError at the first that is not clearly of the dialect.
+
+    :param keeps_text: yield the exact text of the record with it; otherwise the text may be empty
+    """
     length, last, lines = 0, "", []
     escapes = _escape_patterns(dialect)
+    keeps_text = keeps_text or escapes is not None
 
     def limit_record() -> Iterator[str]:
         nonlocal length, last
         for line in _split_lines(texts, records):
             last = line
             length += len(line)
-            if escapes is not None:
+            if keeps_text:
                 lines.append(line)
             if length > MAX_RECORD:
                 place = f"the record after row {records.rows}" if records.columns else "the header"
@@ -74,9 +87,10 @@ def read_records(texts: Iterator[str], dialect: Csv, records: Records) -> None:
         for record in csv.reader(limit_record(), **_format(dialect)):
             if last[-2:-1] == "\r" or is_crlf is not False:
                 is_crlf = _check_line_end(last, is_crlf, records)
+            text = "".join(lines) if keeps_text else ""
+            lines.clear()
             if escapes is not None or length > MAX_CELLS:
-                _check_record(record, "".join(lines), escapes, records)
-                lines.clear()
+                _check_record(record, text, escapes, records)
             length = 0
             if not record:  # blank lines are not records; Spark skips them too
                 continue
@@ -84,6 +98,7 @@ def read_records(texts: Iterator[str], dialect: Csv, records: Records) -> None:
                 records.rows += 1
             else:
                 records.columns = tuple(record)
+            yield record, text
     except csv.Error as error:
         raise BrokenError(_explain(str(error), last, dialect, records)) from error
     if last.endswith("\r"):

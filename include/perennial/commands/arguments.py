@@ -33,7 +33,7 @@ def chosen(name: str | None) -> Pipeline:
             f"{len(names)} pipelines in {pipelines_folder()}: {listed}",
             remedy="Name one of them after the command, for example `perennial status NAME`; with compare use --pipeline NAME."
             if names
-            else "Create one: docs/tutorial.md shows how.",
+            else "Create one: `perennial new`; docs/bring-your-own-data.md shows how.",
         )
     return load_pipeline(names[0])
 
