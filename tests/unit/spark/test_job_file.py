@@ -16,7 +16,7 @@ CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"max
 "key":"k-1","refusal":"s3://x/refused/1.json"},"reference":{"files":[],"header":[],"key":"k-2","refusal":"s3://x/refused/2.json"}},
 "dialect":{"decimal":".","delimiter":";","encoding":"utf-8","escape":null,"quote":null},"header":{"kind":"Kind","n":"n"},
 "held":["2026-03-01"],"key":["n"],"max_quarantine_share":0.05,"name":"orders","same":{"2026-03-01":"digest"},"sql":null,
-"table":"clean_orders","withdraw":["2026-02-28"]}],
+"step":null,"table":"clean_orders","withdraw":["2026-02-28"]}],
 "time_zone":"UTC"}"""
 
 ANALYSE = """{"analysis":[{"days":{"2026-03-01":"k"},"file":"analysis/n.sql","held":{},"sql":"SELECT 1","table":"analysis_n"}],
