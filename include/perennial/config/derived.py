@@ -5,22 +5,35 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from perennial.errors import did_you_mean
 
 _CALL = re.compile(r"\s*([a-z_]+)\s*\(([^()]*)\)\s*")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-# name: (number of columns, kind of the constants or None)
-FUNCTIONS: dict[str, tuple[int, str | None]] = {
-    "minute_of_day": (1, None),  # of a time: minutes since midnight
-    "hour_of_day": (1, None),  # of a time: 0 to 23
-    "weekday": (1, None),  # of a date: 0 is Monday
-    "minutes_between": (2, None),  # from the first time to the second, across midnight if the second is earlier: 0 to 1439
-    "difference": (2, None),  # first minus second
-    "ratio": (2, None),  # first divided by second; null where the second is 0
-    "is_missing": (1, None),  # 1 where null, else 0
-    "days_to_nearest": (1, "dates"),  # of a date: days to the nearest of the dates that follow
+
+class Function(NamedTuple):
+    """
+    The arguments of a function.
+
+    :param of: type that its request fields must have; None: any numeric type. The values of lookups have no type of their own
+    """
+
+    columns: int
+    of: str | None = None
+    takes_dates: bool = False
+
+
+FUNCTIONS = {
+    "minute_of_day": Function(1, of="time"),  # minutes since midnight
+    "hour_of_day": Function(1, of="time"),  # 0 to 23
+    "weekday": Function(1, of="date"),  # 0 is Monday
+    "minutes_between": Function(2, of="time"),  # from the first to the second, across midnight if that is earlier: 0 to 1439
+    "difference": Function(2),  # first minus second
+    "ratio": Function(2),  # first divided by second; null where the second is 0
+    "is_missing": Function(1),  # 1 where null, else 0
+    "days_to_nearest": Function(1, of="date", takes_dates=True),  # days to the nearest of the dates that follow
 }
 
 
@@ -44,8 +57,8 @@ def parse_derived(text: str) -> Derived:
             f"unknown function {function!r}; the functions are {', '.join(FUNCTIONS)}.{did_you_mean(function, FUNCTIONS)}"
         )
     args = [arg.strip() for arg in call.group(2).split(",")] if call.group(2).strip() else []
-    columns, constants = FUNCTIONS[function]
-    if constants is None:
+    columns, _, takes_dates = FUNCTIONS[function]
+    if not takes_dates:
         if len(args) != columns:
             raise ValueError(f"{function} takes {columns} columns, found {len(args)}")
         return Derived(function, tuple(args))

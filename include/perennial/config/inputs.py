@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from perennial.config.contract import Contract
-from perennial.config.derived import parse_derived
+from perennial.config.derived import FUNCTIONS, parse_derived
 from perennial.config.limits import MAX_FIELDS
 from perennial.config.values import Column, Distinct, Expression, FieldName, Problem, Scalar, Some, TableName, refuse
 
@@ -100,8 +100,7 @@ class Inputs(Contract):
         request, lookups = info.data.get("request"), info.data.get("lookups")
         if request is None or lookups is None:
             return derived
-        numeric = {name for name, field in request.items() if field.type != "category"}
-        refuse(_derived_problems(derived, request, numeric, set(_values(lookups))))
+        refuse(_derived_problems(derived, request, set(_values(lookups))))
         return derived
 
     @field_validator("categories")
@@ -154,19 +153,23 @@ def not_categories(names: list[str], request: dict[str, RequestField]) -> Iterat
             yield (index,), f"{name!r} is not a request field of type category"
 
 
-def _derived_problems(
-    derived: dict[str, str], request: Iterable[str], numeric: set[str], looked_up: set[str]
-) -> Iterator[Problem]:
+def _derived_problems(derived: dict[str, str], request: Mapping[str, RequestField], looked_up: set[str]) -> Iterator[Problem]:
     for name, text in derived.items():
         if name in request:
             yield (name,), f"{name!r} is also a request field"
         if name in looked_up:
             yield (name,), f"{name!r} is also the name of a lookup value"
         try:
-            columns = parse_derived(text).columns
+            parsed = parse_derived(text)
         except ValueError as error:
             yield (name,), str(error)
             continue
-        for column in columns:
-            if column not in numeric | looked_up:
+        wanted = FUNCTIONS[parsed.function].of
+        for column in parsed.columns:
+            if column in looked_up:
+                continue
+            found = request[column].type if column in request else None
+            if found in (None, "category"):
                 yield (name,), f"{column!r} is neither a numeric, time or date field nor a lookup value (lookup__value)"
+            elif wanted is not None and found != wanted:
+                yield (name,), f"{parsed.function} takes a field of type {wanted}, and {column!r} is of type {found}"

@@ -7,6 +7,9 @@ from datetime import date
 import pytest
 
 from perennial.config.derived import FUNCTIONS, Derived, parse_derived
+from stack.config import REPO
+
+REFERENCE = REPO / "docs/reference/pipeline.md"
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,12 @@ from perennial.config.derived import FUNCTIONS, Derived, parse_derived
 )
 def test_parses(text: str, expected: Derived) -> None:
     assert parse_derived(text) == expected
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_reference_names_every_function_and_the_type_that_it_takes(name: str) -> None:
+    rows = [line for line in REFERENCE.read_text().splitlines() if line.startswith(f"| `{name}(")]
+    assert [row.split("|")[2].strip().removesuffix("s") for row in rows] == [FUNCTIONS[name].of or "number"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

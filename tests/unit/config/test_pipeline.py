@@ -122,6 +122,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     ),
     "label in request": ("label: {column: fault", "label: {column: mode", ["the model would see the answer"]),
     "derived": ("ratio(temperature, pressure)", "ratoi(temperature, pressure)", ["Did you mean 'ratio'?"]),
+    "derived type": (
+        "ratio(temperature, pressure)",
+        "weekday(temperature)",
+        ["weekday takes a field of type date, and 'temperature' is of type number"],
+    ),
     "derived column": ("ratio(temperature, pressure)", "ratio(temperature, mode)", ["'mode' is neither a numeric"]),
     "slices": ("slices: [mode]", "slices: [temperature]", ["gate.slices: 'temperature' is not a request field of type category"]),
     "min_days beyond what the calendar holds": (
