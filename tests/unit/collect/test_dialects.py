@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from lab import FixedTables
 
+from perennial.analyse.fingerprints import Fingerprints, InputDigests
 from perennial.clean.plan import clean_fingerprints, plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import landed_drops, pinned_drop
 from perennial.collect.manifest import FILE
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropRefusedError
-from perennial.fingerprints.fingerprint import Category, causes
+from perennial.fingerprints.fingerprint import Fingerprint
+from perennial.fingerprints.recipes import recipe_of
+from perennial.impact.causes import explain
 from perennial.lake.lake import Lake
 
 DAY = date(2026, 3, 2)
@@ -76,17 +79,32 @@ def test_the_decimal_sign_changes_clean_rows_and_not_what_is_accepted(land, s3, 
     comma = s3.open_lake(pipeline_factory(_declare(decimal=",")))
     assert pinned_drop(comma, "readings", DAY) == pinned_drop(lake, "readings", DAY)
     before, after = (clean_fingerprints(one, "readings", DAY, DAY)[DAY] for one in (lake, comma))
-    assert causes(before, after) == (Category.CONFIGURATION,)
+    assert _impact(before, after) == ["configuration: csv added"]
 
 
 def test_the_time_zone_changes_clean_rows_with_timestamps(land, s3, machine_data, pipeline_factory) -> None:
     lake = land(_plain, machine_data.csv_bytes(machine_data.rows(DAY)))
     berlin = s3.open_lake(pipeline_factory(lambda document: document.update(time_zone="Europe/Berlin")))
     before, after = (clean_fingerprints(one, "readings", DAY, DAY)[DAY] for one in (lake, berlin))
-    assert causes(before, after) == (Category.CONFIGURATION,)
-    assert after.parts.configuration["time_zone"] == "Europe/Berlin"
-    assert "time_zone" not in before.parts.configuration
-    assert "csv" not in before.parts.configuration
+    assert _impact(before, after) == ["configuration: time_zone added"]
+    assert not {"time_zone", "csv"} & before.parts.configuration.keys()
+
+
+def test_the_time_zone_changes_everything_that_sql_computes(s3, pipeline_factory) -> None:
+    seen = InputDigests({"readings": {DAY: "digest"}}, {})
+    zones = ("UTC", "Europe/Berlin", "Asia/Tokyo")
+    pipelines = [pipeline_factory(lambda document, zone=zone: document.update(time_zone=zone)) for zone in zones]
+    for table in ("features", "profile"):
+        utc, berlin, tokyo = (getattr(Fingerprints(pipeline, seen), table)()(DAY) for pipeline in pipelines)
+        assert _impact(utc, berlin) == ["configuration: time_zone added"]
+        assert _impact(berlin, tokyo) == ["configuration: time_zone changed"]
+    utc, berlin, _ = (Fingerprints(pipeline, seen).analysis("faults_by_mode")(DAY) for pipeline in pipelines)
+    assert _impact(utc, berlin) == ["configuration: time_zone added"]
+
+
+def _impact(before: Fingerprint, after: Fingerprint) -> list[str]:
+    """Return the causes that `perennial impact` names."""
+    return [str(cause) for cause in explain(after, str(before), [recipe_of(before)])]
 
 
 def test_a_drop_that_an_earlier_reader_accepted_is_read_again(land, s3, machine_data) -> None:
