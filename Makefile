@@ -70,7 +70,7 @@ $(VENV_STAMP): $(UV_STAMP)
 	rm -f .venv/.locked-*; touch $@)
 
 $(SPARK_STAMP): $(UV_STAMP)
-	$(call timed,Installing Spark into .spark (about 0.6 GB),\
+	$(call timed,Installing Spark into .spark (about 0.9 GB),\
 	[ -x .spark/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .spark; \
 	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements/spark.lock; \
 	rm -f .spark/.locked-*; touch $@)

@@ -33,8 +33,8 @@ from rich.table import Table
 
 from perennial.backfill.airflow_client import AirflowClient
 from perennial.calendar import days, midnight
-from perennial.demo.feed import feed
 from perennial.config.load import FILE, load_pipeline
+from perennial.demo.feed import feed
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
 from perennial.settings import var_folder
@@ -198,7 +198,7 @@ def ten(folder: Path, console: Console) -> dict[str, Any]:
 
 
 def sixty(folder: Path, console: Console) -> dict[str, Any]:
-    """Measure sixty dates, one chunk."""
+    """Measure sixty dates, one batch."""
     with landed(folder, console, first=date(2013, 1, 1), last=SIXTY[1]):
         return {"dates_60": timed(lambda: run_dates(*SIXTY, is_naive=False), "dates_60", console)}
 

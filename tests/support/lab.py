@@ -25,7 +25,8 @@ from perennial.lake.tables import Partition, TableState, file_io_properties
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.store.objects import canonical_json, sha256
-from perennial.train.plan import plan_training, split_of
+from perennial.train.history import split_of
+from perennial.train.plan import plan_training
 
 START, LAST = date(2026, 3, 1), date(2026, 3, 14)
 ROWS = 120

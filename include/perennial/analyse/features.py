@@ -67,7 +67,7 @@ def label_rows(rows: DataFrame, labels: LabelsQuery, types: Mapping[str, str]) -
         if name in labels.row_key and _stored_type(types.get(name, kind)) != _stored_type(kind)
     ]
     if problems:
-        raise RefusedError(f"{labels.file}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
+        raise RefusedError(f"{labels.file}: the row key has other types than in features.sql", problems, "Cast these columns.")
     return labelled
 
 

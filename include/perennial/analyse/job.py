@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
@@ -32,7 +34,7 @@ from perennial.analyse.views import (
 )
 from perennial.spark.batch_independence import compared
 from perennial.spark.job import all_of, run_job, several_at_once
-from perennial.spark.sql import run_query
+from perennial.spark.sql import run_query, use_time_zone
 from perennial.spark.tables import open_database, read_table, table_name, withdraw
 
 Item = TypeVar("Item", bound=TableToMake)
@@ -40,6 +42,7 @@ Item = TypeVar("Item", bound=TableToMake)
 
 def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     """Compute all tables of the job, several at a time. Lookups come first, since features join them."""
+    use_time_zone(spark, job.time_zone)
     database, lookback = job.database, job.lookback_days
     open_database(spark, database)
     for table, days in job.withdraw.items():

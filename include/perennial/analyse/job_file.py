@@ -111,11 +111,13 @@ class AnalyseJob:
     """
     One job of analyse; a list is empty if nothing of its kind is stale.
 
+    :param time_zone: time zone of the SQL
     :param tables: clean tables by their names in SQL
     :param withdraw: by table, the days to remove from it
     """
 
     database: str
+    time_zone: str
     lookback_days: int
     tables: Mapping[str, CleanTable]
     lookups: Sequence[LookupQuery]
@@ -134,6 +136,7 @@ class AnalyseJob:
         """Return a stored job."""
         return cls(
             database=stored["database"],
+            time_zone=stored["time_zone"],
             lookback_days=stored["lookback_days"],
             tables={name: CleanTable(**table) for name, table in stored["tables"].items()},
             lookups=[LookupQuery(**item) for item in stored["lookups"]],

@@ -89,5 +89,5 @@ def _refuse_duplicates(rows: DataFrame, file: str, day_column: str, unique: Sequ
     raise RefusedError(
         f"{file}: several rows with the same ({', '.join(unique)}) on a date",
         sorted(f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in duplicates),
-        "Each may occur once on a date: aggregate, or add a column to the key in pipeline.yaml.",
+        "A key may occur once on a date. Aggregate, or add a column to the key in pipeline.yaml.",
     )

@@ -9,19 +9,23 @@ from collections import defaultdict
 from dataclasses import replace
 from threading import Lock
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.job_file import CleanJob, TableToClean
 from perennial.clean.rows import read_rows
+from perennial.clean.step import prepare_step, refuse_failures
+from perennial.clean.step_worker import PROBLEM
 from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
-from perennial.spark.sql import failing_on_rows, run_query
+from perennial.spark.sql import failing_on_rows, run_query, use_time_zone
 from perennial.spark.tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
 log = logging.getLogger("perennial.spark")
@@ -33,6 +37,7 @@ _one_at_a_time = Lock()
 
 def clean(spark: SparkSession, job: CleanJob) -> None:
     """Clean every table of the job, several at a time."""
+    use_time_zone(spark, job.time_zone)
     open_database(spark, job.database)
     with several_at_once() as pool:
         all_of(pool.submit(_clean_table, spark, job.database, table).result for table in job.tables)
@@ -79,7 +84,8 @@ def _count_accepted(spark: SparkSession, rows: DataFrame, table: TableToClean) -
 
 
 def _day() -> Column:
-    return F.coalesce(F.date_format("date", "yyyy-MM-dd"), F.lit(REFERENCE))
+    # date_format would go by way of a midnight, which some days do not have in some time zones.
+    return F.coalesce(F.col("date").cast("string"), F.lit(REFERENCE))
 
 
 def _examples(rows: DataFrame, day: str) -> tuple[Example, ...]:
@@ -104,15 +110,16 @@ def _of_days(days: list[str]) -> Column:
 
 
 def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: TableToClean, quarantined: dict[str, int]) -> int:
-    """Run the source's SQL on the good rows and commit all accepted days at once; return the number of rows."""
+    """Run the source's cleaning step on the good rows and commit all accepted days at once; return the number of rows."""
     days = sorted(quarantined)
     is_reference = days == [REFERENCE]
     good = rows.where(F.col("broken").isNull() & _of_days(days))
     date_column = [] if is_reference else ["date"]
-    drop = good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
-    file = f"sources/{table.name}.sql"
+    places = [] if table.step is None else [F.col(name).alias(f"__{name}") for name in ("file", "position")]
+    drop = good.select(*places, *date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
+    file = f"sources/{table.name}.{'sql' if table.step is None else 'py'}"
 
-    def shape(rows: DataFrame) -> DataFrame:
+    def shape_by_sql(rows: DataFrame) -> DataFrame:
         if table.sql is None:
             return rows
         with _one_at_a_time:
@@ -123,11 +130,14 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
                 # Replacing the view would silently evict from Spark's cache the rows that another table read through it.
                 spark.catalog.dropTempView(DROP)
 
+    shape = shape_by_sql if table.step is None else prepare_step(drop, file, table.step)
     compared = middle(days)
-    alone = shape(drop.where(days_filter("date", [compared]))) if table.sql is not None and len(days) > 1 else None
+    is_shaped = table.sql is not None or table.step is not None
+    alone = shape(drop.where(days_filter("date", [compared]))) if is_shaped and len(days) > 1 else None
     shaped = shape(drop)
     _require_date(shaped, file, is_reference)
-    shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
+    cached = (shaped.coalesce(1) if is_reference else shaped).persist()
+    shaped = cached if table.step is None else refuse_failures(cached, file)
     with failing_on_rows(file):
         contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
@@ -137,6 +147,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
             "Select the column date of the view drop unchanged.",
         )
     if alone is not None:
+        alone = alone.drop(PROBLEM)
         check_batch_independence(file, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
     empty = empty_content(shaped.schema)
     partitions = {
@@ -152,7 +163,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
         partitioned_by=() if is_reference else ("date",),
         partitions=partitions,
     )
-    shaped.unpersist()
+    cached.unpersist()
     return sum(partition.rows for partition in partitions.values())
 
 
@@ -161,7 +172,7 @@ def _require_date(shaped: DataFrame, file: str, is_reference: bool) -> None:
     if not is_reference and not isinstance(kind, T.DateType):
         raise RefusedError(
             f"{file}: expected a column date of type date, found {kind.simpleString() if kind else 'none'}",
-            remedy="Select date from the view drop.",
+            remedy="Select date from the view drop." if file.endswith(".sql") else "Return the column date of df unchanged.",
         )
 
 

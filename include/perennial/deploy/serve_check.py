@@ -151,12 +151,12 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[
         answer = client.post("/predict", json=[golden.records[index] for index in indices])
     except httpx.TransportError as error:
         reason = f"no answer ({type(error).__name__}: {error})"
-        raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason]) from error
+        raise ReleaseUnprovenError(f"Release {golden.release}: {asked}, sent to {client.base_url}", [reason]) from error
     passed_ms = (time.perf_counter() - started) * 1000
     serving = answer.headers.get(RELEASE_HEADER)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or serving != golden.release:
         reason = f"HTTP {answer.status_code} from release {serving}: {answer.text[:300]}"
-        raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason])
+        raise ReleaseUnprovenError(f"Release {golden.release}: {asked}, sent to {client.base_url}", [reason])
     return _find_problems(answer, golden, indices, asked), _reported_ms(answer) or passed_ms
 
 

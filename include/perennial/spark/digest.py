@@ -66,7 +66,7 @@ def partition_contents(
         F.expr(f"sha2(concat_ws('', transform({in_order}, one -> concat(one.bucket, ':', one.hash))), 256) AS hash"),
         F.expr(f"{'size(array_distinct(flatten(collect_list(keys))))' if counted else 'sum(n)'} AS keys"),
     )
-    named = "day" if day_column is None else "date_format(day, 'yyyy-MM-dd') AS day"  # slow, so it runs on few rows
+    named = "day" if day_column is None else "CAST(day AS STRING) AS day"
     summary = days.selectExpr(named, "n", "marked", "hash", "keys").collect()
     return {
         row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"], row["marked"]) for row in summary

@@ -38,12 +38,14 @@ def check_sql(pipeline: Pipeline) -> Findings:
     """Check all SQL files of a pipeline. Uncertain findings are not problems: Spark decides."""
     findings = Findings()
     clean: dict[str, list[str] | None] = {}
-    shaped = pipeline.sql_files("sources")
+    shaped, steps = pipeline.sql_files("sources"), pipeline.clean_steps()
     for name, table in pipeline.tables.items():
         dated = ["date"] if name in pipeline.sources else []
         columns: list[str] | None = [*dated, *table.columns]
         if name in shaped:
             columns = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": columns}, Expected(tuple(dated), only=False))
+        elif name in steps:
+            columns = None  # only the step itself can tell its columns
         clean[name] = columns
     views: Views = {"dates": ["date", "as_of"], **clean}
     inputs, label = pipeline.inputs, pipeline.label

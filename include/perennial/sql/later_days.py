@@ -38,8 +38,9 @@ def features_see(sources: tuple[str, ...], known_after_days: int) -> Sees:
 
 def labels_see(sources: tuple[str, ...], known_after_days: int) -> Sees:
     """Return the limit of labels.sql."""
+    days = "1 day" if known_after_days == 1 else f"{known_after_days} days"
     says = (
-        f"labels.sql sees label.known_after_days = {known_after_days} days after a date. Raise that value, or limit the reads "
+        f"labels.sql sees {days} after a date (label.known_after_days). Raise that value, or limit the reads "
         "with `date < as_of` of the view dates"
     )
     return Sees(sources, known_after_days, known_after_days + 1, says)
@@ -105,7 +106,7 @@ def later_day_problems(tree: exp.Expr, sees: Sees) -> Iterator[tuple[int, str]]:
                 late.append((left.alias, kind, comparison.node))
     for alias, kind, node in late:
         if not (kind in (exp.LT, exp.LTE) and alias in bounded):
-            yield line_of(node), f"{node.sql(dialect='spark')}: it asks for later days; {sees.says}"
+            yield line_of(node), f"{node.sql(dialect='spark')}: it reads days that the query cannot see; {sees.says}"
 
 
 def _tables(tree: exp.Expr, sources: Collection[str]) -> dict[str, str]:

@@ -121,7 +121,11 @@ def _check_build(job: TrainingJob) -> None:
     if code_for(job.candidate) != job.code:
         differing.append("the code of the trainer differs")
     if differing:
-        raise RefusedError("This trainer does not match the job", differing, "Use the trainer image of the planner's release.")
+        raise RefusedError(
+            "This trainer does not match the job",
+            differing,
+            "Use the trainer image of the Perennial version that planned the job.",
+        )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def check_rows(table: pa.Table, expected: Mapping[date, int], what: str) -> None
     wrong = [f"{d}: {counts[d]} rows, expected {rows}" for d, rows in expected.items() if counts[d] != rows]
     if wrong:
         raise RefusedError(
-            f"{what}: the rows do not match what their commit recorded", wrong, "Run analyse of these dates again."
+            f"{what}: the table has another number of rows than its commit recorded", wrong, "Run analyse of these dates again."
         )
 
 

@@ -62,7 +62,9 @@ class TrainPodOperator(KubernetesPodOperator):
     def _start(self, context: Context, *, restarts: int) -> None:
         lake = lake_of(self.pipeline)
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        plan, work = plan_work(lake, day, self.candidate, until=until, recompute=context["params"]["recompute"])
+        plan, work = plan_work(lake, day, self.candidate, until=until, recompute=bool(context["params"]["recompute"]))
+        if plan.skipped is not None:
+            skip(context["ti"], Skipped(candidate=plan.candidate, reason=plan.skipped))
         if work is None:
             self._report(context, finish_training(lake, plan))
             return

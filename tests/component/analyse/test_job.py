@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -41,7 +42,7 @@ def item(table, sql, **more):
 K = {"name": "k", "type": "category", "nullable": False}
 lookups = [{"name": n, "table": f"lookup_{n}", "key": ["k"], "values": [n]} for n in ("a", "b", "c")]
 job = {
-    "database": "lab", "lookback_days": 1, "withdraw": {},
+    "database": "lab", "time_zone": "UTC", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},
     "lookups": [item(sql=LOOKUP % one["name"], **one) for one in lookups],
     "features": [
@@ -112,6 +113,36 @@ print("SAID " + json.dumps(spark.table("ice.lab.labels").count()))
 """
 
 
+ZONES = """
+spark.sql(
+    "SELECT DATE '2026-03-28' + CAST(id % 3 AS INT) AS date, id, TIMESTAMP '2026-03-28 22:30:00Z' + "
+    "MAKE_DT_INTERVAL(CAST(id % 3 AS INT), 0, CAST(id AS INT)) AS at FROM range(60)"
+).writeTo("ice.lab.clean_clicks").using("iceberg").create()
+snapshot = spark.sql("SELECT snapshot_id FROM ice.lab.clean_clicks.snapshots").first()[0]
+clicks = {"clicks": {"table": "clean_clicks", "snapshot_id": snapshot, "dated": True}}
+MOMENTS = "SELECT v.date, v.id, v.at FROM clicks v JOIN dates d ON v.date = d.date"
+LOCAL = '''SELECT v.date, MIN(HOUR(v.at)) AS hour, CAST(MAX(CAST(v.at AS DATE)) AS STRING) AS day,
+           MIN(unix_micros(DATE_TRUNC('day', v.at))) AS midnight, COUNT_IF(v.at < d.as_of) AS before
+           FROM clicks v JOIN dates d ON v.date = d.date GROUP BY v.date'''
+found = {}
+
+
+def keep(rows, name, *, partitions, **facts):
+    digests = {day: partition.digest for day, partition in partitions.items()}
+    shown = {str(row["date"]): list(row)[1:] for row in rows.collect()} if "local" in name else {}
+    found.setdefault(zone, []).append([digests, shown])
+    commit(rows, name, partitions=partitions, **facts)
+
+
+partitions.commit = keep
+for zone in ("UTC", "Europe/Berlin"):
+    for days in (["2026-03-28", "2026-03-29", "2026-03-30"], ["2026-03-28"]):
+        for name, sql in (("moments", MOMENTS), ("local", LOCAL)):
+            query = {**item(name, sql), "days": dict.fromkeys(days, "key")}
+            changes = {"lookups": [], "features": [], "labels": [], "analysis": [query], "profile": [], "tables": clicks}
+            analyse(spark, AnalyseJob.from_json(job | changes | {"time_zone": zone}))
+print("SAID " + json.dumps(found))
+"""
 UNSENDABLE = """
 KINDS = {"wind": "number", "promo": "category", "at": "time", "day": "date", "wet": "boolean"}
 NAMES = [*KINDS, *(f"{name}_or_null" for name in KINDS)]
@@ -171,7 +202,7 @@ print("SAID " + json.dumps({
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("job")
-    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + UNSENDABLE, hadoop_catalog(folder))
+    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + ZONES + UNSENDABLE, hadoop_catalog(folder))
 
 
 def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
@@ -207,12 +238,31 @@ def test_a_row_key_of_small_integers_is_that_of_its_table(said: list[Any]) -> No
     assert said[2] == 100
 
 
+def test_sql_runs_in_the_time_zone_of_the_pipeline_and_moments_stay_what_they_are(said: list[Any]) -> None:
+    moments, local, moments_alone, local_alone = said[3]["Europe/Berlin"]
+    in_utc, local_in_utc, *_ = said[3]["UTC"]
+
+    assert moments[0] == in_utc[0]  # a digest knows moments, not how a zone shows them
+    assert local_in_utc[1]["2026-03-28"] == [22, "2026-03-28", _micros("2026-03-28T00:00:00Z"), 20]
+    assert local[1] == {
+        "2026-03-28": [0, "2026-03-29", _micros("2026-03-27T23:00:00Z"), 10],
+        "2026-03-29": [0, "2026-03-30", _micros("2026-03-29T22:00:00Z"), 0],  # the day has 23 hours
+        "2026-03-30": [0, "2026-03-31", _micros("2026-03-30T22:00:00Z"), 0],
+    }
+    assert moments_alone[0] == {"2026-03-28": moments[0]["2026-03-28"]}
+    assert local_alone == [{"2026-03-28": local[0]["2026-03-28"]}, {"2026-03-28": local[1]["2026-03-28"]}]
+
+
+def _micros(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000
+
+
 def test_values_at_the_limits_of_a_request_are_features(said: list[Any]) -> None:
-    assert (said[3]["fit"], said[3]["empty in nullable"]) == (100, 100)
+    assert (said[4]["fit"], said[4]["empty in nullable"]) == (100, 100)
 
 
 def test_null_in_a_field_that_no_caller_may_leave_null_is_refused_with_the_text_to_write(said: list[Any]) -> None:
-    what, *problems = said[3]["null"]
+    what, *problems = said[4]["null"]
     assert what == "features.sql: rows that do not fit pipeline.yaml"
     found = "in 6 rows of 2026-03-03, 2026-03-04, for example null where key='k0', x=190.0"
     kinds = {"wind": "number", "promo": "category", "at": "time", "day": "date", "wet": "boolean"}
@@ -226,11 +276,11 @@ def test_null_in_a_field_that_no_caller_may_leave_null_is_refused_with_the_text_
 
 
 def test_null_in_labels_sql_is_an_unknown_label_and_no_fault(said: list[Any]) -> None:
-    assert said[3]["in labels"] == 100
+    assert said[4]["in labels"] == 100
 
 
 def test_empty_text_and_nan_are_null_to_a_caller(said: list[Any]) -> None:
-    _, wind, promo = said[3]["empty"]
+    _, wind, promo = said[4]["empty"]
     assert "request field 'wind' (number) is null or NaN in 6 rows" in wind
     assert "request field 'promo' (category) is null or '' in 6 rows" in promo
     assert "for example '' where" in promo
@@ -238,7 +288,7 @@ def test_empty_text_and_nan_are_null_to_a_caller(said: list[Any]) -> None:
 
 @pytest.mark.parametrize(("case", "suffix"), [("beyond", ""), ("beyond in nullable", "_or_null")])
 def test_values_that_no_request_can_hold_are_refused_by_name(said: list[Any], case: str, suffix: str) -> None:
-    _, *problems = said[3][case]
+    _, *problems = said[4][case]
     assert [problem.partition(" in 6 rows")[0] for problem in problems] == [
         f"request field 'wind{suffix}' (number) is beyond a 32-bit float",
         f"request field 'promo{suffix}' (category) is longer than 1000 characters, the limit of a request,",
@@ -247,12 +297,12 @@ def test_values_that_no_request_can_hold_are_refused_by_name(said: list[Any], ca
     ]
     assert f"for example {'ä' * 40!r}… of 1001 characters where" in problems[1]
     assert f"SUBSTRING(…, 1, 1000) AS promo{suffix} in features.sql" in problems[1]
-    _, *below = said[3]["below"]
+    _, *below = said[4]["below"]
     assert [problem.split()[2] for problem in below] == ["'wind'", "'at'", "'day'"]
 
 
 def test_null_in_the_row_key_or_the_label_is_refused(said: list[Any]) -> None:
-    _, label, key = said[3]["key and label"]
+    _, label, key = said[4]["key and label"]
     assert "the label 'late' is null in 1 row of 2026-03-03, for example null where key=null, x=198.0" in label
     assert "Leave these rows out in features.sql: WHERE late IS NOT NULL. If the label is known on a later date" in label
     assert "column 'key' of row_key is null in 1 row" in key
@@ -260,7 +310,7 @@ def test_null_in_the_row_key_or_the_label_is_refused(said: list[Any]) -> None:
 
 
 def test_timestamps_as_numbers_that_become_one_are_recorded_with_an_example(said: list[Any]) -> None:
-    found = said[3]["milliseconds"]
+    found = said[4]["milliseconds"]
     assert [list(fields) for fields in found.values()] == [["wind", "wind_or_null"]] * 2
     times = [1772500000000.0 + x * 20000 for x in range(2, 200, 4)]
     pairs = [[low, high] for low, high in pairwise(times) if np.float32(low) == np.float32(high)]
@@ -271,4 +321,4 @@ def test_timestamps_as_numbers_that_become_one_are_recorded_with_an_example(said
 @pytest.mark.parametrize("case", ["far apart", "whole", "close"])
 def test_numbers_that_a_model_tells_apart_are_not_recorded(said: list[Any], case: str) -> None:
     """Averages that differ by a trillionth are one value too, and no one minds."""
-    assert said[3][case] == dict.fromkeys(("2026-03-03", "2026-03-04"))
+    assert said[4][case] == dict.fromkeys(("2026-03-03", "2026-03-04"))

@@ -13,7 +13,7 @@ import pytest
 import returned_orders
 from lab import FixedTables
 
-from perennial.analyse.plan import analyse_fingerprints, plan_analyse, unanalysed
+from perennial.analyse.plan import analyse_fingerprints, plan_analyse, unanalysed_days
 from perennial.calendar import days
 from perennial.clean.plan import clean_fingerprints, plan_clean
 from perennial.collect.collect import collect
@@ -169,7 +169,7 @@ def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
     assert stale_dates(ran) == {}
     lake = edited(ran, pipeline_factory, with_a_reference)
-    assert set(unanalysed(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
+    assert set(unanalysed_days(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
     # Its table may hold the dates of the source that it was.
@@ -238,7 +238,7 @@ def test_a_date_that_has_landed_since_is_named(
     land_drops(s3.put, ran.pipeline, new, new)
     text, found = told(ran)
     assert f"The run of {new}" in text
-    assert f"readings: 1 date from {new} on landed but not collected yet; the results are not counted." in text
+    assert f"readings: landed but not collected yet: 1 date, from {new} on. Their results are not counted." in text
     assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
     assert "Everything is current" not in text.partition("All 2 decided dates")[0]
     assert "Everything is current" in text.partition("All 2 decided dates")[2]
@@ -253,7 +253,7 @@ def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     text, _ = told(edited(ran, pipeline_factory, take_out))
     assert (
         "readings: 6 of 6 dates break the present contract: column 'has_fault' is not in the contract. "
-        "Keep has_fault under columns with `until: 2026-03-08`: the files of these dates hold it." in text
+        "List has_fault under columns with `until: 2026-03-08`: the files of these dates have it." in text
     )
     assert "since:" not in text
 
