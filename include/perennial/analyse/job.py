@@ -23,7 +23,7 @@ from perennial.analyse.job_file import (
     TableToMake,
 )
 from perennial.analyse.partitions import store_days
-from perennial.analyse.row_rules import Rule, feature_rules, label_rules
+from perennial.analyse.row_rules import NO_CHECKS, Checks, feature_checks
 from perennial.analyse.views import (
     CleanTables,
     VisibleRange,
@@ -87,21 +87,10 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
             item: Item,
             day_column: str,
             unique: Sequence[str] = (),
-            rules: Sequence[Rule] = (),
-            numbers: Sequence[str] = (),
+            checks: Checks = NO_CHECKS,
         ) -> Callable[[], None]:
             rows, alone = make(item), _make_alone(make, item)
-            return partial(
-                store_days,
-                rows,
-                item,
-                database,
-                day_column=day_column,
-                unique=unique,
-                rules=rules,
-                numbers=numbers,
-                alone=alone,
-            )
+            return partial(store_days, rows, item, database, day_column=day_column, unique=unique, checks=checks, alone=alone)
 
         def start(plans: Sequence[Callable[[], None]]) -> list[Callable[[], None]]:
             return [pool.submit(store).result for store in plans]
@@ -114,10 +103,8 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
             rows = profile({name: tables.of_days(name, item.days) for name in item.sources})
             profiles.append(partial(store_days, rows, item, database, day_column="date", unique=["table", "column"]))
         started = start(profiles)  # profiles read no views
-        planned = [
-            partial(plan, features, item, "date", item.row_key, feature_rules(item), item.numbers) for item in job.features
-        ]
-        planned += [partial(plan, labels, item, "date", item.row_key, label_rules(item)) for item in job.labels]
+        planned = [partial(plan, features, item, "date", item.row_key, feature_checks(item)) for item in job.features]
+        planned += [partial(plan, labels, item, "date", item.row_key) for item in job.labels]
         planned += [partial(plan, analysis, item, "date") for item in job.analysis]
         all_of([*started, *start(all_of(planned))])
 

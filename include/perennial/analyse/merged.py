@@ -20,17 +20,14 @@ Merged = dict[str, list[float]]
 """By field: two values of one day that become one."""
 
 
-def any_rounded(numbers: Sequence[str]) -> str:
-    """Return the condition, in SQL, of the rows that hold a large number which a 32-bit float rounds."""
-    return " OR ".join(f"({_is_rounded(quoted(name))})" for name in numbers) or "FALSE"
-
-
 def merged_numbers(rows: DataFrame, day_column: str, numbers: Sequence[str]) -> Mapping[str, Merged]:
     """Return by day (ISO) the fields of which different values become one, each with its two smallest such values."""
     if not numbers:
         return {}
     cells = ", ".join(f"struct({place} AS place, {quoted(name)} AS value)" for place, name in enumerate(numbers))
-    values = rows.selectExpr(f"{quoted(day_column)} AS day", f"inline(array({cells}))").where(f"abs(value) >= {MAX_WHOLE}")
+    values = rows.selectExpr(f"{quoted(day_column)} AS day", f"inline(array({cells}))").where(
+        f"abs(value) >= {MAX_WHOLE} AND NOT isnan(value)"
+    )
     groups = values.groupBy("day", "place", F.expr("CAST(value AS FLOAT)")).agg(
         F.expr("min(value) AS low"), F.expr("array_min(array_remove(collect_set(value), min(value))) AS high")
     )
@@ -39,7 +36,3 @@ def merged_numbers(rows: DataFrame, day_column: str, numbers: Sequence[str]) -> 
     for row in sorted(found, key=lambda row: (row["day"], row["place"])):
         merged.setdefault(row["day"].isoformat(), {})[numbers[row["place"]]] = list(row["pair"])
     return merged
-
-
-def _is_rounded(column: str) -> str:
-    return f"abs({column}) >= {MAX_WHOLE} AND CAST(CAST({column} AS FLOAT) AS DOUBLE) != {column}"

@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from perennial.analyse.job_file import TableToMake
-from perennial.analyse.merged import Merged, any_rounded, merged_numbers
-from perennial.analyse.row_rules import Rule, any_broken, refuse_broken
+from perennial.analyse.merged import Merged, merged_numbers
+from perennial.analyse.row_rules import NO_CHECKS, Checks, refuse_broken
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
@@ -33,22 +33,20 @@ def store_days(
     *,
     day_column: str,
     unique: Sequence[str] = (),
-    rules: Sequence[Rule] = (),
-    numbers: Sequence[str] = (),
+    checks: Checks = NO_CHECKS,
     alone: Mapping[str, DataFrame] | None = None,
 ) -> None:
     """
     Replace the partitions of the item's days with `rows` in one commit; days without rows become empty.
 
     :param unique: columns that identify a row within its day; duplicates are refused
-    :param rules: rules for each row; rows that break one are refused
-    :param numbers: columns that become 32-bit floats; the record of a day names those of which values become one
+    :param checks: rows that break a rule are refused; the record of a day names the numbers of which values become one
     :param alone: by day, its rows computed alone; the same day in `rows` must be equal
     """
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
     with failing_on_rows(file):
-        contents = partition_contents(rows, day_column, unique, f"{any_broken(rules)} OR {any_rounded(numbers)}")
+        contents = partition_contents(rows, day_column, unique, checks.suspect)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
@@ -58,8 +56,8 @@ def store_days(
         )
     merged: Mapping[str, Merged] = {}
     if any(content.marked for content in contents.values()):
-        refuse_broken(rows, file, rules, day_column, unique)
-        merged = merged_numbers(rows, day_column, numbers)
+        refuse_broken(rows, file, checks.rules, day_column, unique)
+        merged = merged_numbers(rows, day_column, checks.numbers)
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_duplicates(rows, file, day_column, unique)
     for day, made in (alone or {}).items():

@@ -1,4 +1,4 @@
-"""The rules for a row of features.sql and labels.sql: values that a caller can send, a label, and a whole row key."""
+"""The rules for a row of features.sql: values that a caller can send, a label, and a whole row key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from perennial.analyse.job_file import FeaturesQuery, Field, LabelsQuery
+from perennial.analyse.job_file import FeaturesQuery, Field
+from perennial.analyse.merged import MAX_WHOLE
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
 from perennial.errors import RefusedError
 from perennial.spark.sql import date_literal, quoted
@@ -35,6 +36,24 @@ class Rule:
     remedy: str
 
 
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """
+    The checks of the rows of a query.
+
+    :param suspect: the condition, in SQL, of the rows that have to be looked at; if none satisfies it, all is well
+    :param rules: rules for each row; rows that break one are refused
+    :param numbers: columns that become 32-bit floats
+    """
+
+    suspect: str = "FALSE"
+    rules: Sequence[Rule] = ()
+    numbers: Sequence[str] = ()
+
+
+NO_CHECKS = Checks()
+
+
 def feature_rules(features: FeaturesQuery) -> list[Rule]:
     """Return the rules of features.sql."""
     rules = [rule for field in features.request for rule in _field_rules(field, features.file)]
@@ -51,21 +70,43 @@ def feature_rules(features: FeaturesQuery) -> list[Rule]:
     return [*rules, *_key_rules([name for name in features.row_key if name not in required], features.file)]
 
 
-def label_rules(labels: LabelsQuery) -> list[Rule]:
-    """Return the rules of labels.sql."""
-    remedy = f"Leave these rows out in {labels.file}: WHERE {labels.label} IS NOT NULL"
-    return [_no_null(labels.label, f"the label {labels.label!r}", remedy), *_key_rules(labels.row_key, labels.file)]
+def feature_checks(features: FeaturesQuery) -> Checks:
+    """Return the checks of features.sql. labels.sql has none: a label there may be null, and its row is left out."""
+    label = [] if features.label is None else [features.label]
+    required = [*(field.name for field in features.request if not field.nullable), *features.row_key, *label]
+    return Checks(_suspect(features.request, required), feature_rules(features), features.numbers)
 
 
-def any_broken(rules: Sequence[Rule]) -> str:
-    """Return the condition, in SQL, of the rows that break any of the rules."""
-    return " OR ".join(f"({rule.broken})" for rule in rules) or "FALSE"
+def _suspect(request: Sequence[Field], required: Sequence[str]) -> str:
+    """
+    Return a condition, in SQL, of all rows that break a rule or hold a number that a 32-bit float rounds.
+
+    Spark plans it for every run, and planning costs more than the rows of a day. So it has few terms, and rows that break no
+    rule may satisfy it. GREATEST passes over null; NaN is greater than any number.
+    """
+    columns: dict[str, list[str]] = {}
+    for field in request:
+        columns.setdefault(field.type, []).append(quoted(field.name))
+    texts = [quoted(field.name) for field in request if field.type == "category" and not field.nullable]
+    conditions = [f"{quoted(name)} IS NULL" for name in dict.fromkeys(required)]
+    if texts:
+        conditions.append(f"'' IN ({', '.join(texts)})")
+    if names := columns.get("category"):
+        conditions.append(f"{_greatest('char_length', names)} > {MAX_TEXT}")
+    if names := columns.get("number"):
+        conditions.append(f"NOT {_greatest('abs', names)} < {MAX_WHOLE}")
+    conditions += [f"NOT {name} BETWEEN 0 AND {MAX_MINUTE}" for name in columns.get("time", ())]
+    conditions += [f"NOT year({name}) BETWEEN {MIN_DATE.year} AND {MAX_DATE.year}" for name in columns.get("date", ())]
+    return " OR ".join(conditions)
+
+
+def _greatest(function: str, names: Sequence[str]) -> str:
+    calls = [f"{function}({name})" for name in names]
+    return calls[0] if len(calls) == 1 else f"greatest({', '.join(calls)})"
 
 
 def refuse_broken(rows: DataFrame, file: str, rules: Sequence[Rule], day_column: str, key: Sequence[str]) -> None:
     """Refuse rows if some break a rule: name every broken rule with its number of rows, their dates and an example."""
-    if not rules:
-        return
     names = dict.fromkeys([*key, *(rule.column for rule in rules)])
     texts = ", ".join(f"CAST({quoted(name)} AS STRING) AS {quoted(name)}" for name in names)
     day = quoted(day_column)
