@@ -72,8 +72,9 @@ class LocalDaysTimetable(Timetable):
         interval = self._interval(day)
         if (self.end and day > self.end) or (restriction.latest is not None and interval.start > restriction.latest):
             return None
-        if restriction.catchup:
-            # Only a backfill asks with `catchup`. Airflow names its runs by `run_after`: let that be the date of the data.
+        if restriction.catchup and restriction.latest is not None:
+            # Only a backfill asks with `catchup` for a range that ends. Airflow names its runs by `run_after`, so that is the
+            # date of the data.
             return DagRunInfo(run_after=interval.start.in_timezone(self.time_zone), data_interval=interval)
         return DagRunInfo.interval(interval.start, interval.end)
 

@@ -142,6 +142,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "latin_analysis": (replace_by(lambda file: file.write_bytes(b"-- \xe9"), "analysis/x.sql"), "analysis/x.sql: not UTF-8"),
     "latin_lookup": (replace_by(lambda file: file.write_bytes(b"\xff"), "lookups/x.sql"), "lookups/x.sql: not UTF-8"),
     "latin_yaml": (replace_by(lambda file: file.write_bytes(b"\xff"), "pipeline.yaml"), "latin_yaml/pipeline.yaml: not UTF-8"),
+    "unknown_key": (
+        replace_by(lambda file: file.write_text("titel: x\n"), "pipeline.yaml"),
+        "Did you mean 'title'? Allowed: name, title,",
+    ),
     "editors_lock": (
         replace_by(lambda file: file.symlink_to("me@host.1"), "analysis/.#x.sql"),
         "analysis/.#x.sql: a link to 'me@host.1'",

@@ -29,14 +29,14 @@ def restriction(earliest: datetime | None, *, catchup: bool = True, latest: date
 
 
 def days(timetable: LocalDaysTimetable, first: datetime, count: int) -> list[DataInterval]:
-    """Return the first `count` data intervals from `first` on, as a backfill asks for them: one after the other."""
+    """Return the first `count` data intervals from `first` on, one after the other."""
     found: list[DataInterval] = []
     last = None
     for _ in range(count):
         info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction(first))
         if info is None:
             break
-        assert info.run_after.timestamp() == info.data_interval.start.timestamp()
+        assert info.run_after == info.data_interval.end
         found.append(info.data_interval)
         last = info.data_interval
     return found
@@ -90,6 +90,7 @@ def test_a_scheduled_run_and_a_run_of_a_backfill_bear_the_date_of_their_data(zon
         only = restriction(interval.start, latest=interval.start)
         info = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=only)
         # As airflow.models.backfill does; the timetable is not asked there.
+        assert info.run_after.timestamp() == interval.start.timestamp()
         made = DagRun.generate_run_id(run_type=DagRunType.BACKFILL_JOB, logical_date=info.logical_date, run_after=info.run_after)
         assert made.startswith(f"backfill__{day}T")
 
