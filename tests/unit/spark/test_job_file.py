@@ -12,8 +12,9 @@ from perennial.store.objects import canonical_json
 
 CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"max_length":1000,"null_text":"NA","range":[0,9.5],
 "required":true,"type":"integer"}],["kind",{"enum":["a","b"],"max_length":20,"null_text":null,"range":null,"required":false,
-"type":"string"}]],"days":{"2026-03-01":{"files":[{"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":"s3://x/raw/1.csv"}],"header":["n","kind"],
-"key":"k-1","refusal":"s3://x/refused/1.json"},"reference":{"files":[],"header":[],"key":"k-2","refusal":"s3://x/refused/2.json"}},
+"type":"string"}]],"days":{"2026-03-01":{"files":[{"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":
+"s3://x/raw/1.csv"}],"header":["n","kind"],"key":"k-1","refusal":"s3://x/refused/1.json"},"reference":{"files":[],"header":[],"key":"k-2",
+"refusal":"s3://x/refused/2.json"}},
 "dialect":{"decimal":".","delimiter":";","encoding":"utf-8","escape":null,"quote":null},"header":{"kind":"Kind","n":"n"},
 "held":["2026-03-01"],"key":["n"],"max_quarantine_share":0.05,"name":"orders","same":{"2026-03-01":"digest"},"sql":null,
 "step":null,"table":"clean_orders","withdraw":["2026-02-28"]}],
