@@ -33,8 +33,8 @@ from rich.table import Table
 
 from perennial.backfill.airflow_client import AirflowClient
 from perennial.calendar import days, midnight
-from perennial.demo.feed import feed
 from perennial.config.load import FILE, load_pipeline
+from perennial.demo.feed import feed
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake, open_lake
 from perennial.settings import var_folder

@@ -31,9 +31,9 @@ from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.calendar import DAY
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
-from perennial.demo.feed import feed
 from perennial.config.load import load_pipeline
 from perennial.config.pipeline import Pipeline
+from perennial.demo.feed import feed
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake, open_lake
 from perennial.models.metrics import all_metrics

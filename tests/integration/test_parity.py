@@ -15,8 +15,8 @@ from perennial.analyse.plan import plan_analyse
 from perennial.calendar import DAY
 from perennial.clean.plan import plan_clean
 from perennial.collect.collect import collect
-from perennial.demo.feed import feed
 from perennial.config.pipeline import Inputs
+from perennial.demo.feed import feed
 from perennial.deploy.release import read_release
 from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from perennial.analyse.job_file import TableToMake
+from perennial.analyse.job_file import Query, TableToMake
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
@@ -41,7 +41,8 @@ def store_days(
     """
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
-    with failing_on_rows(file):
+    sql = item.sql if isinstance(item, Query) else ""
+    with failing_on_rows(file, sql):
         contents = partition_contents(rows, day_column, unique)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
@@ -53,7 +54,7 @@ def store_days(
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_duplicates(rows, file, day_column, unique)
     for day, made in (alone or {}).items():
-        check_batch_independence(file, day_column, day, rows, made, BOUND)
+        check_batch_independence(file, sql, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: _make_partition(key, contents.get(day, empty)) for day, key in keys.items()}
     refuse_changed(item.held, partitions, file)

@@ -128,7 +128,8 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
     shaped = shape(drop)
     _require_date(shaped, file, is_reference)
     shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
-    with failing_on_rows(file):
+    sql = table.sql or ""
+    with failing_on_rows(file, sql):
         contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
         raise RefusedError(
@@ -137,7 +138,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
             "Select the column date of the view drop unchanged.",
         )
     if alone is not None:
-        check_batch_independence(file, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
+        check_batch_independence(file, sql, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
     empty = empty_content(shaped.schema)
     partitions = {
         day: Partition(table.days[day].key, content.digest, content.rows, quarantined[day])

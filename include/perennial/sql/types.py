@@ -77,7 +77,10 @@ def type_problems(tree: exp.Expr, types: Types, wanted: Mapping[str, Wanted]) ->
         family = family_of(types.get(name))
         if family is not None and family not in want.families:
             remedy = want.remedies.get(family)
-            yield lines.get(name, 0), f"column {name!r} is of type {types[name]}, but {want.says}{f'. {remedy}' if remedy else ''}"
+            yield (
+                lines.get(name, 0),
+                f"column {name!r} is of type {types[name]}, but {want.says}{f'. {remedy}' if remedy else ''}",
+            )
 
 
 def family_of(kind: str | None) -> str | None:

@@ -19,7 +19,7 @@ SOURCES = ("t", "w")
 
 def early(join: str, lookback_days: int = 7) -> list[str]:
     sees = features_see(SOURCES, lookback_days, 0)
-    tree = parse_query("x.sql", f"SELECT t.a FROM dates d JOIN t ON t.date = d.date JOIN w ON {join}")
+    tree = parse_query("x.sql", "SELECT t.a FROM dates d JOIN t ON t.date = d.date JOIN w ON " + join)
     return [text for _, text in earlier_day_problems(find_conditions(tree, SOURCES, sees.midnight), sees)]
 
 
@@ -56,7 +56,8 @@ def test_a_lookback_within_the_pipelines_or_not_certain_passes(join: str) -> Non
 @pytest.mark.parametrize(("days", "problems"), [(28, 0), (29, 1)])
 def test_the_lookback_of_a_lookup_counts_from_its_midnight(days: int, problems: int) -> None:
     sees = lookups_see(SOURCES, 28)
-    tree = parse_query("x.sql", f"SELECT 1 AS a FROM dates d JOIN t ON t.date >= DATE_SUB(d.as_of, {days}) AND t.date < d.as_of")
+    query = "SELECT 1 AS a FROM dates d JOIN t ON t.date >= DATE_SUB(d.as_of, {}) AND t.date < d.as_of"
+    tree = parse_query("x.sql", query.format(days))
     assert len(list(earlier_day_problems(find_conditions(tree, SOURCES, sees.midnight), sees))) == problems
 
 

@@ -15,9 +15,12 @@ from perennial.sql.parse import parse_query
 from perennial.sql.types import family_of, infer_types
 
 TABLES = {
-    "t": {"id": "bigint", "a": "int", "x": "double", "m": "decimal(10,2)", "c": "string", "d": "date", "ts": "timestamp", "f": "boolean"},
+    "t": {
+        **{"id": "bigint", "a": "int", "b": "bigint", "x": "double", "m": "decimal(10,2)"},
+        **{"c": "string", "d": "date", "ts": "timestamp", "f": "boolean"},
+    },
     "u": {"id": "bigint", "q": "string"},
-}  # fmt: skip
+}
 SPARK = json.loads((Path(__file__).parent / "spark_types.json").read_text())
 """By expression over the columns of `t`: the type that Spark 4.1 gives it. tests/component/spark/test_types.py renews it."""
 
@@ -30,7 +33,7 @@ def test_no_type_differs_from_that_of_spark() -> None:
     """A false refusal costs more than an error that Spark finds later."""
     differ, known = {}, 0
     for expression, kind in SPARK.items():
-        inferred = family(f"SELECT {expression} AS r FROM t")
+        inferred = family(f"SELECT {expression} AS r FROM t")  # noqa: S608
         known += inferred is not None
         if inferred is not None and inferred != family_of(kind):
             differ[expression] = (inferred, kind)
@@ -68,7 +71,9 @@ Check = Callable[..., list[str]]
 def check(pipeline_factory: Callable[..., Pipeline]) -> Check:
     """Return a function that gives machine_faults another YAML and other SQL files and returns the problems."""
 
-    def run(files: dict[str, str], edit: Callable[[dict[str, Any]], None] = lambda document: None, name: str = "machine_faults") -> list[str]:  # fmt: skip
+    def run(
+        files: dict[str, str], edit: Callable[[dict[str, Any]], None] = lambda document: None, name: str = "machine_faults"
+    ) -> list[str]:
         folder = pipeline_factory(name=name).folder
         for path in files:  # a lookup needs its file before the YAML is read
             (folder / path).parent.mkdir(exist_ok=True)
@@ -89,6 +94,10 @@ FEATURES = (
 )
 
 
+AS_DOUBLE, AS_STRING = "Write CAST(… AS DOUBLE)", "Write CAST(… AS STRING)"
+TIME = "time, which is whole minutes since midnight in SQL"
+
+
 def features(temperature: str = "r.temperature", mode: str = "r.mode", fault: str = "r.has_fault") -> dict[str, str]:
     return {"features.sql": FEATURES.format(temperature=temperature, mode=mode, fault=fault)}
 
@@ -98,22 +107,29 @@ def request(**fields: str) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("field", "column", "expected"),
+    ("field", "column", "found", "expected"),
     [
-        ("number", "r.machine", "is of type string, but request field 'temperature' is a number. Write CAST(… AS DOUBLE)"),
-        ("number", "r.has_fault", "is of type boolean, but request field 'temperature' is a number. Write CAST(… AS INT), or declare it as boolean"),
-        ("number", "r.measured_at", "is of type timestamp, but request field 'temperature' is a number"),
-        ("category", "r.pressure", "is of type double, but request field 'temperature' is a category, which is a text. Write CAST(… AS STRING)"),
-        ("category", "r.has_fault", "is of type boolean, but request field 'temperature' is a category, which is a text. Write CAST(… AS STRING), or declare it as boolean"),
-        ("time", "r.measured_at", "is of type timestamp, but request field 'temperature' is a time, which is whole minutes since midnight in SQL. Write HOUR(…) * 60 + MINUTE(…)"),
-        ("time", "date_format(r.measured_at, 'HH:mm')", "is of type string, but request field 'temperature' is a time, which is whole minutes since midnight in SQL. Declare the column of the drop as time, which reads HH:MM as minutes"),
-        ("date", "r.measured_at", "is of type timestamp, but request field 'temperature' is a date. Write CAST(… AS DATE)"),
-        ("boolean", "r.reading_id", "is of type bigint, but request field 'temperature' is a boolean. Write … = 1"),
+        ("number", "r.machine", "string", f"number. {AS_DOUBLE}"),
+        ("number", "r.has_fault", "boolean", "number. Write CAST(… AS INT), or declare it as boolean"),
+        ("number", "r.measured_at", "timestamp", "number"),
+        ("category", "r.pressure", "double", f"category, which is a text. {AS_STRING}"),
+        ("category", "r.has_fault", "boolean", f"category, which is a text. {AS_STRING}, or declare it as boolean"),
+        ("time", "r.measured_at", "timestamp", f"{TIME}. Write HOUR(…) * 60 + MINUTE(…)"),
+        (
+            "time",
+            "date_format(r.measured_at, 'HH:mm')",
+            "string",
+            f"{TIME}. Declare the column of the drop as time, which reads HH:MM as minutes",
+        ),
+        ("date", "r.measured_at", "timestamp", "date. Write CAST(… AS DATE)"),
+        ("boolean", "r.reading_id", "bigint", "boolean. Write … = 1"),
     ],
-)  # fmt: skip
-def test_a_request_field_of_another_type_is_told_with_its_line(check: Check, field: str, column: str, expected: str) -> None:
+)
+def test_a_request_field_of_another_type_is_told_with_its_line(
+    check: Check, field: str, column: str, found: str, expected: str
+) -> None:
     assert check(features(temperature=column), request(temperature=field)) == [
-        f"features.sql, line 2: column 'temperature' {expected}"
+        f"features.sql, line 2: column 'temperature' is of type {found}, but request field 'temperature' is a {expected}"
     ]
 
 
@@ -137,10 +153,10 @@ def test_a_request_field_of_its_type_passes(check: Check, field: str, column: st
 @pytest.mark.parametrize(
     ("positive", "column", "expected"),
     [
-        ("yes", "r.has_fault", "is of type boolean, but label.positive is 'yes', a text. Set label.positive to true or false"),
-        (1, "r.has_fault", "is of type boolean, but label.positive is 1, a whole number. Set label.positive to true or false"),
-        (True, "r.mode", "is of type string, but label.positive is true, a boolean. Set label.positive to a text of the column"),
-        ("boost", "r.reading_id", "is of type bigint, but label.positive is 'boost', a text. Set label.positive to a number"),
+        ("yes", "r.has_fault", "boolean, but label.positive is 'yes', a text. Set label.positive to true or false"),
+        (1, "r.has_fault", "boolean, but label.positive is 1, a whole number. Set label.positive to true or false"),
+        (True, "r.mode", "string, but label.positive is true, a boolean. Set label.positive to a text of the column"),
+        ("boost", "r.reading_id", "bigint, but label.positive is 'boost', a text. Set label.positive to a number"),
         (True, "r.has_fault", None),
         ("boost", "r.mode", None),
         (1, "CAST(r.has_fault AS INT)", None),
@@ -149,7 +165,7 @@ def test_a_request_field_of_its_type_passes(check: Check, field: str, column: st
 )
 def test_the_positive_value_is_of_the_labels_type(check: Check, positive: Any, column: str, expected: str | None) -> None:
     found = check(features(fault=column), lambda document: document["label"].update(positive=positive))
-    assert found == ([f"features.sql, line 3: column 'fault' {expected}"] if expected else [])
+    assert found == ([f"features.sql, line 3: column 'fault' is of type {expected}"] if expected else [])
 
 
 def test_all_problems_of_all_files_come_in_one_answer(check: Check) -> None:
