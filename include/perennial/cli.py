@@ -30,6 +30,7 @@ from perennial.commands import (
     report,
     run,
     status,
+    try_,
     validate,
 )
 from perennial.commands.arguments import STACK_IS_DOWN
@@ -64,6 +65,7 @@ def options(
 
 
 app.command()(validate.validate)
+app.command("try")(try_.try_)
 app.command()(feed.feed)
 app.command()(land.land)
 app.command()(run.run)

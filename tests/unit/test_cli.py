@@ -156,7 +156,7 @@ for every_line in (False, True):
 
 def test_every_command_is_documented() -> None:
     text = (REPO / "docs" / "reference" / "cli.md").read_text()
-    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names
     assert [name for name in names if f"## `perennial {name}" not in text] == []
 

@@ -11,28 +11,15 @@ from typing import TypeVar
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
-from perennial.analyse.features import feature_rows, join_lookups, label_rows, lookup_rows, refuse_undated
-from perennial.analyse.job_file import (
-    AnalyseJob,
-    FeaturesQuery,
-    LabelsQuery,
-    LookupQuery,
-    Query,
-    TableToMake,
-)
+from perennial.analyse.features import join_lookups
+from perennial.analyse.job_file import AnalyseJob, FeaturesQuery, TableToMake
 from perennial.analyse.partitions import store_days
-from perennial.analyse.views import (
-    CleanTables,
-    VisibleRange,
-    range_of_dates,
-    range_of_features,
-    range_of_labels,
-    range_of_lookups,
-)
+from perennial.analyse.queries import Queries
+from perennial.analyse.views import read_clean_tables
+from perennial.analyse.visible import range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.spark.batch_independence import compared
 from perennial.spark.job import all_of, run_job, several_at_once
-from perennial.spark.sql import run_query
-from perennial.spark.tables import open_database, read_table, table_name, withdraw
+from perennial.spark.tables import open_database, table_name, withdraw
 
 Item = TypeVar("Item", bound=TableToMake)
 
@@ -52,8 +39,8 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     ]
     if not work:
         return
-    tables = CleanTables(spark, database, job.tables, work)
-    queries = _Queries(spark, job, tables)
+    tables = read_clean_tables(spark, database, job.tables, work)
+    queries = Queries(spark, job, tables)
     # Every query is planned before the first one runs, so that the problems of all files are reported at once.
     # Also, when a view is replaced, Spark silently evicts the rows that were read through it from its cache.
     planned = all_of(
@@ -76,42 +63,6 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
             rows = profile({name: tables.of_days(name, item.days) for name in item.sources})
             profiles.append(_Planned(item, rows, {}, "date", ["table", "column"]))
         all_of([*start(profiles), *start(plan.with_lookups(spark, database) for plan in others)])
-
-
-class _Queries:
-    """The queries of a job, planned over the views that each may see. A plan keeps its views when they change."""
-
-    def __init__(self, spark: SparkSession, job: AnalyseJob, tables: CleanTables) -> None:
-        self._spark = spark
-        self._job = job
-        self._tables = tables
-        self._types: dict[str, str] = {}
-        """The types of the features' columns."""
-
-    def lookup(self, item: LookupQuery) -> DataFrame:
-        """Return the rows of a lookup."""
-        return lookup_rows(self._run(item, range_of_lookups(item.days, self._job.lookback_days)), item)
-
-    def features(self, item: FeaturesQuery) -> DataFrame:
-        """Return the rows of features.sql, without lookups."""
-        rows = feature_rows(self._run(item, range_of_features(item.days, self._job.lookback_days)), item)
-        self._types.update(rows.dtypes)
-        return rows
-
-    def labels(self, item: LabelsQuery) -> DataFrame:
-        """Return the rows of labels.sql."""
-        if not self._job.features:
-            self._types.update(read_table(self._spark, table_name(self._job.database, "features")).dtypes)
-        visible = range_of_labels(item.days, self._job.lookback_days, item.known_after_days)
-        return label_rows(self._run(item, visible), item, self._types)
-
-    def analysis(self, item: Query) -> DataFrame:
-        """Return the rows of an analysis."""
-        return refuse_undated(self._run(item, range_of_dates(item.days, self._job.lookback_days)), item.file)
-
-    def _run(self, item: Query, visible: VisibleRange) -> DataFrame:
-        self._tables.show(visible)
-        return run_query(self._spark, item.file, item.sql, self._tables.views)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,19 @@ def _make_partition(key: str, content: Content) -> Partition:
 
 def _refuse_duplicates(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
     """Refuse rows that share a key within a day, if any: duplicates in a lookup would multiply the joined features."""
-    duplicates = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
+    duplicates = find_duplicates(rows, day_column, unique)
     if not duplicates:
         return
     raise RefusedError(
         f"{file}: several rows with the same ({', '.join(unique)}) on a date",
-        sorted(f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in duplicates),
+        duplicates,
         "Each may occur once on a date: aggregate, or add a column to the key in pipeline.yaml.",
+    )
+
+
+def find_duplicates(rows: DataFrame, day_column: str, unique: Sequence[str]) -> list[str]:
+    """Return some keys that several rows of a day share, with their number."""
+    duplicates = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
+    return sorted(
+        f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in duplicates
     )

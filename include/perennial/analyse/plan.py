@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from perennial.analyse.fingerprints import LABELS_FILE, REFERENCE, FingerprintOf, Fingerprints, InputDigests
-from perennial.analyse.job_file import (
-    AnalyseJob,
-    CleanTable,
-    FeaturesQuery,
-    LabelsQuery,
-    LookupColumns,
-    LookupQuery,
-    ProfileToMake,
-    Query,
-)
+from perennial.analyse.fingerprints import REFERENCE, FingerprintOf, Fingerprints, InputDigests
+from perennial.analyse.job_file import AnalyseJob, CleanTable, ProfileToMake
+from perennial.analyse.query_items import Days, analysis_query, features_query, labels_query, lookup_query
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint
@@ -251,52 +243,21 @@ def _make_job(
     obsolete: Mapping[str, list[str]],
 ) -> AnalyseJob:
     pipeline = lake.pipeline
-    label, row_key = pipeline.label, pipeline.row_key
-    request = [(name, field.type) for name, field in pipeline.inputs.request.items()]
-    lookups = [LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in pipeline.inputs.lookups.items()]
 
-    later = bool(label.known_after_days)
-
-    def days(table: str) -> tuple[dict[str, Fingerprint], Mapping[str, str]]:
+    def days(table: str) -> Days:
         return stale[table], held[table]
-
-    def query(table: str, file: str) -> tuple[str, str, dict[str, Fingerprint], Mapping[str, str], str]:
-        return table, file, *days(table), pipeline.sql(file)
 
     return AnalyseJob(
         database=lake.layout.database,
         lookback_days=pipeline.training.lookback_days,
         tables={name: CleanTable(f"clean_{name}", state.snapshot_id, name in pipeline.sources) for name, state in clean.items()},
         lookups=[
-            LookupQuery(*query(item.table, f"lookups/{item.name}.sql"), name=item.name, key=item.key, values=item.values)
-            for item in lookups
-            if stale[item.table]
+            lookup_query(pipeline, name, days(f"lookup_{name}")) for name in pipeline.inputs.lookups if stale[f"lookup_{name}"]
         ],
-        features=[
-            FeaturesQuery(
-                *query("features", "features.sql"),
-                request=request,
-                row_key=row_key,
-                label=None if later else label.column,
-                later_label=label.column if later else None,
-                lookups=lookups,
-            )
-        ]
-        if stale["features"]
-        else [],
-        labels=[
-            LabelsQuery(
-                *query(LABELS, LABELS_FILE),
-                label=label.column,
-                known_after_days=label.known_after_days,
-                row_key=row_key,
-                request=request,
-            )
-        ]
-        if stale.get(LABELS)
-        else [],
+        features=[features_query(pipeline, days("features"))] if stale["features"] else [],
+        labels=[labels_query(pipeline, days(LABELS))] if stale.get(LABELS) else [],
         analysis=[
-            Query(*query(f"analysis_{name}", f"analysis/{name}.sql"))
+            analysis_query(pipeline, name, days(f"analysis_{name}"))
             for name in pipeline.sql_files("analysis")
             if stale[f"analysis_{name}"]
         ],

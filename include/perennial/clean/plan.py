@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 
 from perennial.calendar import DAY
 from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
@@ -76,38 +77,50 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
         work, withdrawn = _find_work(lake, name, drops, again)
         keys |= {f"clean_{name}": key for key, _ in work.values()}
         pending = {
-            _text(key_day): DropToClean(
-                key=key,
-                refusal=lake.layout.refusal(name, key_day, key),
-                header=drop.columns,
-                files=[FileToClean(file.name, file.uri, file.rows) for file in drop.files],
-            )
+            day_text(key_day): drop_to_clean(drop, key, lake.layout.refusal(name, key_day, key))
             for key_day, (key, drop) in work.items()
         }
         if pending or withdrawn:
             partitions = lake.tables.state(f"clean_{name}").partitions
             held = [text for text in pending if text in partitions]
             same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text].key}
-            spec = lake.pipeline.tables[name]
-            tables.append(
-                TableToClean(
-                    name=name,
-                    table=f"clean_{name}",
-                    columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
-                    key=spec.key,
-                    max_quarantine_share=spec.max_quarantine_share,
-                    sql=_sql(lake, name),
-                    days=pending,
-                    held=held,
-                    same=same,
-                    withdraw=list(map(_text, withdrawn)),
-                )
-            )
+            tables.append(table_to_clean(lake, name, pending, held=held, same=same, withdraw=list(map(day_text, withdrawn))))
     job = CleanJob(lake.layout.database, tables) if tables else None
     if keys:
         keep_recipes(lake, "clean", keys)
     todo = sum(len(table.days) + len(table.withdraw) for table in tables)
-    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {_text(None)})
+    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {day_text(None)})
+
+
+def drop_to_clean(drop: Drop, key: str, refusal: str) -> DropToClean:
+    """Return a drop as a job file has it."""
+    files = [FileToClean(file.name, file.uri, file.rows) for file in drop.files]
+    return DropToClean(key=key, refusal=refusal, header=drop.columns, files=files)
+
+
+def table_to_clean(
+    lake: Lake,
+    name: str,
+    days: Mapping[str, DropToClean],
+    *,
+    held: Sequence[str] = (),
+    same: Mapping[str, str] = MappingProxyType({}),
+    withdraw: Sequence[str] = (),
+) -> TableToClean:
+    """Return a table with its contract and its SQL as a job file has it."""
+    spec = lake.pipeline.tables[name]
+    return TableToClean(
+        name=name,
+        table=f"clean_{name}",
+        columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+        key=spec.key,
+        max_quarantine_share=spec.max_quarantine_share,
+        sql=_sql(lake, name),
+        days=days,
+        held=held,
+        same=dict(same),
+        withdraw=withdraw,
+    )
 
 
 def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
@@ -122,7 +135,7 @@ def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
 
 def clean_fingerprints(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Fingerprint]:
     """Return the fingerprints of a table's accepted drops (None: the reference) now, for the runs of `day` up to `until`."""
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     return {d: make(d, drop) for d, drop in _read_drops(lake, name, day, until).items() if drop is not None}
 
 
@@ -131,11 +144,11 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
     recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
     if not recorded:
         return set()
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     keys = {day: make(day, drop) for day, drop in drops.items()}
     refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
     partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
-    return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
+    return {day for day, key in refused.items() if not is_current(partitions, day, key)}
 
 
 def finish_clean(lake: Lake, day: date) -> Cleaned:
@@ -152,35 +165,35 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
     nulls: dict[str, int] = {}
     earlier: dict[str, int] = {}
     warnings: list[str] = []
-    needed = {_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
+    needed = {day_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
     for name, drops in _require_collected(lake, day, day).items():
         state = lake.tables.state(f"clean_{name}")
         partitions = state.partitions
-        without_drop = (needed & set(partitions)) - {_text(key_day) for key_day in drops}
+        without_drop = (needed & set(partitions)) - {day_text(key_day) for key_day in drops}
         kept |= without_drop
         refused: dict[date, list[str]] = {}
         nulls |= _count_nulls(lake, name, drops)
         earlier |= {name: len(state.reshaped)} if state.reshaped else {}
         warnings += _warn_of_reshaped(name, without_drop & state.reshaped, len(needed))
-        make = _prepare_fingerprints(lake, name)
+        make = prepare_fingerprints(lake, name)
         for key_day, drop in drops.items():
             if drop is None:
                 continue  # a rest date, or a gap that collect has reported
             key = make(key_day, drop)
-            if _is_current(partitions, key_day, key):
+            if is_current(partitions, key_day, key):
                 if key_day in (day, None):
-                    partition = partitions[_text(key_day)]
+                    partition = partitions[day_text(key_day)]
                     rows[name], quarantined[name], digests[name] = partition.rows, partition.quarantined, partition.digest
                 continue
             refusal = _require_refusal(lake, name, key_day, key)
             if key_day in (day, None):
-                raise drop_refused(lake.pipeline, name, _text(key_day), refusal)
-            gaps[_text(key_day)] = f"{name}: {refusal.cause()}"
+                raise drop_refused(lake.pipeline, name, day_text(key_day), refusal)
+            gaps[day_text(key_day)] = f"{name}: {refusal.cause()}"
             refused[key_day] = refusal.rule_causes()
         warnings += count_refused(name, refused, [d for d in drops if d is not None])
         if name in lake.pipeline.sources:
-            landed = {_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
-            since = landed - {_text(key_day) for key_day in drops} - set(partitions)
+            landed = {day_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
+            since = landed - {day_text(key_day) for key_day in drops} - set(partitions)
             gaps |= dict.fromkeys(since, f"{name}: landed since it was collected")
     for text in warnings:
         log.warning("%s", text)
@@ -229,7 +242,7 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
     """
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
     landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
-    refusals, make = {}, _prepare_fingerprints(lake, source)
+    refusals, make = {}, prepare_fingerprints(lake, source)
     for d, item in landed.items():
         uri = lake.layout.refusal(source, d, make(d, item.drop)) if item.drop is not None else ""
         if uri in refused:
@@ -272,7 +285,7 @@ def _find_work(
     work: dict[date | None, tuple[Fingerprint, Drop]] = {}
     refused: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     for day, drop in drops.items():
         if drop is None:
             refused.append(day)
@@ -280,16 +293,16 @@ def _find_work(
         key = make(day, drop)
         if was_refused := _is_refused(lake, name, partitions, day, key):
             refused.append(day)
-        if not (was_refused or _is_current(partitions, day, key)) or day in again:
+        if not (was_refused or is_current(partitions, day, key)) or day in again:
             work[day] = key, drop
-    return work, [day for day in refused if day is not None and _text(day) in partitions and day not in work]
+    return work, [day for day in refused if day is not None and day_text(day) in partitions and day not in work]
 
 
 def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
-def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
+def prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql = lake.pipeline.tables[name], _sql(lake, name)
     configuration: Json = {
@@ -302,7 +315,7 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
     def make(day: date | None, drop: Drop) -> Fingerprint:
         return make_fingerprint(
             "clean",
-            of={"day": _text(day)},
+            of={"day": day_text(day)},
             code=code_digest("clean"),
             data={"files": [[file.name, file.sha256] for file in drop.files]},
             configuration=configuration,
@@ -312,16 +325,18 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
     return make
 
 
-def _is_current(partitions: dict[str, Partition], day: date | None, key: str) -> bool:
-    partition = partitions.get(_text(day))
+def is_current(partitions: Mapping[str, Partition], day: date | None, key: str) -> bool:
+    """Return whether a table holds a day (None: the reference) under this fingerprint."""
+    partition = partitions.get(day_text(day))
     return partition is not None and partition.key == key
 
 
 def _is_refused(lake: Lake, name: str, partitions: dict[str, Partition], day: date | None, key: str) -> bool:
-    return not _is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
+    return not is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
 
 
-def _text(day: date | None) -> str:
+def day_text(day: date | None) -> str:
+    """Return the name of a partition: an ISO date, or `reference`."""
     return day.isoformat() if day else "reference"
 
 
@@ -329,7 +344,7 @@ def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refus
     stored = lake.objects.read(lake.layout.refusal(name, day, key))
     if stored is None:
         raise PerennialError(
-            f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {_text(day)}, and no refusal is recorded. "
+            f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {day_text(day)}, and no refusal is recorded. "
             "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
         )
     return read_refusal(stored.json())

@@ -45,13 +45,15 @@ def describe_end(code: int, job_uri: str, lines: Sequence[str]) -> PerennialErro
     :param code: exit code of spark-submit, negative for a signal
     :param lines: the last lines of its output
     """
-    error, job = read_error(lines), f"Job file: {job_uri}"
+    error, code_text = read_error(lines), f"exit code {code}"
+    # A trial keeps its job file on this machine only while it runs.
+    job = [] if job_uri.startswith("file:") else [f"Job file: {job_uri}"]
     if code == REFUSED_EXIT_CODE:
         last = "\n".join(lines[-_LAST_LINES:]).strip()
-        return RefusedError(error or last or "The Spark job refused its input without a reason", details=job)
-    tail = "\n".join([f"{job}, exit code {code}. Its last lines:", *lines[-_LAST_LINES:]])
+        return RefusedError(error or last or "The Spark job refused its input without a reason", details="\n".join(job))
     if error:
-        return PerennialError(error, details=f"{job}, exit code {code}")
+        return PerennialError(error, details=", ".join([*job, code_text]))
+    tail = "\n".join([f"{', '.join([*job, code_text])}. Its last lines:", *lines[-_LAST_LINES:]])
     memory = next((match for line in lines if (match := _MEMORY.search(line))), None)
     if memory is not None:
         said = f" ({memory[1].strip()})" if memory[1] else ""
@@ -59,7 +61,7 @@ def describe_end(code: int, job_uri: str, lines: Sequence[str]) -> PerennialErro
     if code in _KILLED:
         remedy = f"If no person did, the machine ran out of memory: free some, or {_MORE_MEMORY[0].lower()}{_MORE_MEMORY[1:]}."
         return PerennialError("The Spark job was killed (signal 9)", remedy=remedy, details=tail)
-    return PerennialError(f"The Spark job failed: {_find_cause(lines) or f'exit code {code}'}", details=tail)
+    return PerennialError(f"The Spark job failed: {_find_cause(lines) or code_text}", details=tail)
 
 
 def _find_cause(lines: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
     ),
     (
         "PARSE_SYNTAX_ERROR",
-        r"Syntax error at or near (.+?)(?:\.|:|$)",
+        r"Syntax error at or near ('.*?'|end of input)",
         "syntax error at {0}",
         "Look for a missing comma, keyword or parenthesis there or just before. A file is one SELECT (or WITH … SELECT)",
     ),

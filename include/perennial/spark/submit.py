@@ -42,6 +42,11 @@ class SparkPlan:
     conf: dict[str, str] = field(default_factory=dict)
 
 
+def application(package: str) -> str:
+    """Return the script to submit for a package with a Spark job."""
+    return str(_PACKAGE / package / "job.py")
+
+
 def plan_job(
     lake: Lake, stage: str, job: SparkJob | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
 ) -> SparkPlan:
@@ -51,7 +56,7 @@ def plan_job(
     :param dates: dates (ISO) that the job works for; they share its cost
     :param interpreted: whether there are few rows, so that compiling the queries would cost more than it saves
     """
-    script = str(_PACKAGE / stage / "job.py")
+    script = application(stage)
     if job is None:
         return SparkPlan(script, None, 0)
     content = {"format": FORMAT, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job.to_json()}

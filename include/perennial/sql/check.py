@@ -34,7 +34,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a query yields: its columns, and those of their types that are certain. None: the columns are not certain."""
+    """The columns that a query yields (None: not certain), and those of their types that are certain."""
 
     columns: list[str] | None
     types: Types

@@ -12,6 +12,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from perennial.sql.tables import line_of
+from perennial.sql.type_rules import FAMILIES, RULES, family
 
 Types = Mapping[str, str]
 """The types of a table's columns, in Spark's words; columns whose type is not known are left out."""
@@ -21,17 +22,6 @@ CONTRACT_TYPES = {
     **{"date": "date", "time": "int", "timestamp": "timestamp"},
 }
 """The type in SQL of a column of pipeline.yaml."""
-
-_TYPE = exp.DataType.Type
-_FAMILIES = {
-    **dict.fromkeys((_TYPE.VARCHAR, _TYPE.TEXT, _TYPE.CHAR), "text"),
-    **dict.fromkeys((_TYPE.TINYINT, _TYPE.SMALLINT, _TYPE.INT, _TYPE.BIGINT), "whole number"),
-    **dict.fromkeys((_TYPE.FLOAT, _TYPE.DOUBLE, _TYPE.DECIMAL), "fraction"),
-    _TYPE.BOOLEAN: "boolean",
-    **dict.fromkeys((_TYPE.DATE,), "date"),
-    **dict.fromkeys((_TYPE.TIMESTAMP, _TYPE.TIMESTAMPLTZ, _TYPE.TIMESTAMPTZ), "timestamp"),
-}
-"""Types by what a column of pipeline.yaml may hold; within a family the job casts without loss, or accepts any type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +47,37 @@ def infer_types(tree: exp.Expr, views: Mapping[str, Types]) -> dict[str, str]:
         qualified = qualify(
             query, schema=schema, dialect="spark", validate_qualify_columns=False, quote_identifiers=False, identify=False
         )
-        typed = annotate_types(qualified, schema=schema, dialect="spark")
+        typed = annotate_types(qualified, schema=schema, expression_metadata=RULES, dialect="spark")
     except (SqlglotError, RecursionError):
         return {}
-    if not isinstance(typed, exp.Select):
-        return {}  # the branches of a UNION may have different types
+    if not isinstance(typed, exp.Select) or typed.find(exp.Pivot) or not _branches_agree(typed):
+        return {}
     types: dict[str, str] = {}
     for item in typed.selects:
         kind = item.type
-        if kind is not None and kind.this in _FAMILIES:
+        if kind is not None and kind.this in FAMILIES:
             types[item.alias_or_name.lower()] = kind.sql(dialect="spark").lower()
     return types
+
+
+def _branches_agree(tree: exp.Expr) -> bool:
+    """Return whether the branches of every UNION have the same types: the common type of others is Spark's to choose."""
+    for union in tree.find_all(exp.SetOperation):
+        sides = [side.selects for side in (union.left, union.right) if isinstance(side, exp.Query)]
+        for left, right in zip(*sides, strict=False):
+            families = {family(left), family(right)}
+            if len(families) > 1 or None in families:
+                return False
+    return True
 
 
 def type_problems(tree: exp.Expr, types: Types, wanted: Mapping[str, Wanted]) -> Iterator[tuple[int, str]]:
     """Yield line and text of each column whose type is certain and is not the wanted one."""
     lines = {item.alias_or_name.lower(): line_of(item) for item in _items(tree)}
     for name, want in wanted.items():
-        family = family_of(types.get(name))
-        if family is not None and family not in want.families:
-            remedy = want.remedies.get(family)
+        found = family_of(types.get(name))
+        if found is not None and found not in want.families:
+            remedy = want.remedies.get(found)
             yield (
                 lines.get(name, 0),
                 f"column {name!r} is of type {types[name]}, but {want.says}{f'. {remedy}' if remedy else ''}",
@@ -85,7 +86,7 @@ def type_problems(tree: exp.Expr, types: Types, wanted: Mapping[str, Wanted]) ->
 
 def family_of(kind: str | None) -> str | None:
     """Return the family of a type in Spark's words, or None if the type is not known."""
-    return None if kind is None else _FAMILIES.get(exp.DataType.build(kind, dialect="spark").this)
+    return None if kind is None else FAMILIES.get(exp.DataType.build(kind, dialect="spark").this)
 
 
 def _items(tree: exp.Expr) -> list[exp.Expr]:

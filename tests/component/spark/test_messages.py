@@ -19,6 +19,7 @@ QUERIES = {
     "a piece of several lines": "SELECT a,\n  1 /\n  (a - a) AS r FROM v",
     "a text that is no number": "-- é 😀\nSELECT a, CAST(concat(c, 'x') AS INT) AS r\nFROM v",
     "a missing comma": "SELECT\n  a\n  c AS d,\n  x\nFROM v",
+    "a missing comma before an alias": "SELECT v.a v.c FROM v",
     "a missing parenthesis": "SELECT a FROM v WHERE (a > 1",
     "an unknown column": "SELECT a,\n  aa + 1 AS r FROM v",
     "an unknown column of a table": "SELECT v.a,\n v.zz FROM v",

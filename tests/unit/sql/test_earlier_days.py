@@ -15,11 +15,12 @@ from perennial.sql.parse import parse_query
 from perennial.sql.sees import features_see, lookups_see
 
 SOURCES = ("t", "w")
+HEAD = "SELECT t.a FROM dates d JOIN t ON t.date = d.date JOIN w ON "
 
 
 def early(join: str, lookback_days: int = 7) -> list[str]:
     sees = features_see(SOURCES, lookback_days, 0)
-    tree = parse_query("x.sql", "SELECT t.a FROM dates d JOIN t ON t.date = d.date JOIN w ON " + join)
+    tree = parse_query("x.sql", HEAD + join)
     return [text for _, text in earlier_day_problems(find_conditions(tree, SOURCES, sees.midnight), sees)]
 
 
