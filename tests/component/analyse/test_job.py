@@ -130,10 +130,24 @@ print("SAID " + json.dumps(spark.table("ice.lab.labels").count()))
 """
 
 
+WHOLE_CATEGORY = """
+number = "mod(CAST(v.x AS INT), 5) AS k"
+by_number = LOOKUP.replace("v.k, AVG", f"{number}, AVG").replace("BY d.as_of, v.k", "BY ALL")
+keyed = lookups[0] | item(sql=by_number % "a", **lookups[0])
+features = job["features"][0] | {"sql": FEATURES.replace("v.k", number), "lookups": [lookups[0]]}
+changes = {"lookups": [keyed], "features": [features], "labels": [], "analysis": [], "profile": []}
+analyse(spark, AnalyseJob.from_json(job | changes))
+made = spark.table("ice.lab.features")
+joined = made.where("a__a IS NOT NULL").count()
+types = [dict(made.dtypes)["k"], dict(spark.table("ice.lab.lookup_a").dtypes)["k"]]
+print("SAID " + json.dumps([types, sorted({row.k for row in made.collect()}), joined, made.count()]))
+"""
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("job")
-    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY, hadoop_catalog(folder))
+    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + WHOLE_CATEGORY, hadoop_catalog(folder))
 
 
 def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
@@ -184,3 +198,10 @@ def test_problems_of_types_and_columns_of_all_queries_come_at_once_before_any_wo
 def test_a_row_key_of_small_integers_is_that_of_its_table(said: list[Any]) -> None:
     """Iceberg stores them as int: labels that are made in another run than the features meet the type of the table."""
     assert said[2] == 100
+
+
+def test_a_whole_number_is_stored_as_the_text_of_a_category_and_joins_its_lookup(said: list[Any]) -> None:
+    types, values, joined, rows = said[3]
+    assert types == ["string", "string"]
+    assert values == ["0", "1", "2", "3", "4"]
+    assert joined == rows > 0
