@@ -40,7 +40,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
+.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -70,7 +70,7 @@ $(VENV_STAMP): $(UV_STAMP)
 	rm -f .venv/.locked-*; touch $@)
 
 $(SPARK_STAMP): $(UV_STAMP)
-	$(call timed,Installing Spark into .spark (about 0.6 GB),\
+	$(call timed,Installing Spark into .spark (about 0.9 GB),\
 	[ -x .spark/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .spark; \
 	.uv/bin/uv pip sync --quiet --require-hashes --python .spark/bin/python requirements/spark.lock; \
 	rm -f .spark/.locked-*; touch $@)
@@ -151,6 +151,9 @@ bench-serving: setup ## Compare the model server with MLServer (2-3 minutes; its
 
 bench-models: setup ## Judge the candidates on forty-eight next-day dates of 2013 (a few minutes; starts its own small stack)
 	$(call timed,Model benchmark,.venv/bin/python tests/bench/models.py)
+
+bench-classes: setup ## Measure a training with a category that names every row, beside one without it (a minute)
+	$(call timed,Classes benchmark,.venv/bin/python tests/bench/classes.py)
 
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" selects parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))

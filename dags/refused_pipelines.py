@@ -6,8 +6,19 @@ It is separate from retrain.py because Airflow drops every DAG of a file that ra
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.errors import PipelineRefusedError
+
+LINE_CHARACTERS = 88
+"""Airflow's dialogue of import errors cuts a longer line at the right."""
+
+
+def wrap(text: str) -> str:
+    """Return a text with its lines wrapped. A path keeps its line."""
+    options = {"width": LINE_CHARACTERS, "subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(fill(line, **options) for line in text.splitlines())  # type: ignore[arg-type]
 
 
 def refusals() -> list[str]:
@@ -17,7 +28,7 @@ def refusals() -> list[str]:
         try:
             load_pipeline(name)
         except PipelineRefusedError as error:
-            errors.append(str(error))
+            errors.append(wrap(str(error)))
     return errors
 
 

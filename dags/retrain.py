@@ -59,6 +59,7 @@ def retrain(pipeline: Pipeline) -> DAG:
     name = pipeline.name
     with DAG(
         dag_id=f"retrain_{name}",
+        dag_display_name=f"{pipeline.title} ({name})",
         description=pipeline.title,
         doc_md=doc_md(pipeline),
         schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end, pipeline.calendar.data_days),

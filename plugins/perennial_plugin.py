@@ -23,5 +23,11 @@ class PerennialPlugin(AirflowPlugin):
     timetables: ClassVar = [LocalDaysTimetable]
     fastapi_apps: ClassVar = [{"app": perennial_app, "url_prefix": "/perennial", "name": "Perennial"}]
     external_views: ClassVar = [
-        {"name": "Report", "href": "/perennial/report/{DAG_ID}", "destination": "dag_run", "url_route": "perennial-report"}
+        {"name": "Report", "href": "/perennial/report/{DAG_ID}", "destination": "dag", "url_route": "perennial-report-dag"},
+        {
+            "name": "Report",
+            "href": "/perennial/report/{DAG_ID}/{RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "perennial-report",
+        },
     ]

@@ -25,6 +25,7 @@ from perennial.commands import (
     history,
     impact,
     land,
+    new,
     predict,
     quarantine,
     report,
@@ -33,11 +34,12 @@ from perennial.commands import (
     try_,
     validate,
 )
-from perennial.commands.arguments import STACK_IS_DOWN
-from perennial.commands.output import problems
+from perennial.commands.arguments import AsJson
+from perennial.commands.output import print_json, problems
 from perennial.commands.progress import show_progress
 from perennial.errors import PerennialError
 from perennial.lake.layout import lake_root
+from perennial.lake.reach import STACK_IS_DOWN
 from perennial.settings import load_environment
 
 app = typer.Typer(
@@ -49,25 +51,36 @@ app = typer.Typer(
 )
 
 
-def show_version(is_asked: bool) -> None:
-    """Print the version from pyproject.toml. The package is not installed: it runs from a checkout, in the images too."""
-    if is_asked:
-        text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
-        typer.echo(f"perennial {tomllib.loads(text)['project']['version']}")
-        raise typer.Exit
+def read_version() -> str:
+    """Return the version in pyproject.toml. The package is not installed: it runs from a checkout, in the images too."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    return str(tomllib.loads(text)["project"]["version"])
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")] = False,
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Read the options before the command."""
+    """Read the options before the command. `--json` there is the default of the command's own `--json`."""
+    if version:
+        if as_json:
+            print_json({"version": read_version()})
+        else:
+            typer.echo(f"perennial {read_version()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.fail("Missing command.")
+    if as_json:
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
 
 
 app.command()(validate.validate)
 app.command("try")(try_.try_)
 app.command()(feed.feed)
 app.command()(land.land)
+app.command()(new.new)
 app.command()(run.run)
 app.command()(backfill.backfill)
 app.command()(report.report)
@@ -130,9 +143,22 @@ def _unreachable(error: Exception) -> str | None:
 
 
 def _usage(error: ClickException) -> str:
-    if isinstance(error, NoSuchOption) and error.possibilities:
-        return f"{error.message}. Did you mean {' or '.join(map(repr, sorted(error.possibilities)))}?"
+    if isinstance(error, NoSuchOption):
+        if places := _find_places(error):
+            return f"{error.message}. Its place is `{'` or `'.join(places)}`."
+        if error.possibilities:
+            return f"{error.message}. Did you mean {' or '.join(map(repr, sorted(error.possibilities)))}?"
     return error.format_message()
+
+
+def _find_places(error: NoSuchOption) -> list[str]:
+    """Return the commands that have the option, as one types them: a user may have written it before or after its command."""
+    group, name = typer.main.get_command(app), error.option_name
+    commands = {"": group, **getattr(group, "commands", {})}
+    taken = {
+        command: {option for parameter in parsed.params for option in parameter.opts} for command, parsed in commands.items()
+    }
+    return [" ".join(filter(None, ("perennial", command, name))) for command, options in taken.items() if name in options]
 
 
 def _fail(arguments: Sequence[str], text: str, code: int) -> int:

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     pipelines: Path | None = _variable(
         "PERENNIAL_PIPELINES", None, "Folder with one folder for each pipeline; `include/pipelines` when it is not set."
     )
+    trusted_pipelines: str | None = _variable(
+        "PERENNIAL_TRUSTED_PIPELINES",
+        None,
+        "Names of the pipelines whose Python (`sources/*.py`) may run, separated by commas; none when it is not set.",
+    )
     var: Path | None = _variable(
         "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
     )
@@ -100,6 +105,11 @@ class Settings(BaseSettings):
         "PERENNIAL_STORE_ENDPOINT", None, "Address of your own object store; AWS when it is not set."
     )
     store_region: str = _variable("PERENNIAL_STORE_REGION", "us-east-1", "Region of your own object store.")
+
+    @property
+    def trusted_names(self) -> frozenset[str]:
+        """Return the names of the pipelines whose Python may run."""
+        return frozenset(name.strip() for name in (self.trusted_pipelines or "").split(",") if name.strip())
 
 
 def variables_of(field: str) -> list[str]:

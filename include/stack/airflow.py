@@ -139,6 +139,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "port": str(config.port("airflow")),
             "base_url": config.airflow_url,
             "workers": "1",
+            "default_wrap": "True",  # errors are sentences: a log that does not wrap cuts them at the right
             "secret_key": secret(config.secrets, "airflow_api_secret_key"),
         },
         "api_auth": {"jwt_secret": secret(config.secrets, "airflow_jwt_secret")},
@@ -158,7 +159,6 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "refresh_interval": "10",
             "parsing_processes": "1",
         },
-        "usage_data_collection": {"enabled": "False"},
     }
 
 

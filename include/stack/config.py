@@ -49,6 +49,7 @@ RUNTIME_SETTINGS = (
     "PERENNIAL_RUNTIME",
     "PERENNIAL_SERVER_IMAGE",
     "PERENNIAL_TRAINER_IMAGE",
+    "PERENNIAL_TRUSTED_PIPELINES",
 )
 
 
@@ -200,8 +201,6 @@ class StackConfig:
             "PERENNIAL_METASTORE_URI": f"thrift://127.0.0.1:{self.port('metastore')}",
             "PERENNIAL_PIPELINES": str(self.pipelines),
             "PERENNIAL_PORT_OFFSET": str(self.offset),
-            "PERENNIAL_SPARK_HOME": str(self.repo / ".spark/lib/python3.11/site-packages/pyspark"),
-            "PERENNIAL_SPARK_PYTHON": str(self.repo / ".spark/bin/python"),
             "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
             "PERENNIAL_VAR": str(self.var),
             # The runtime of releases: without it, a shell would deploy them on this machine.

@@ -1,17 +1,25 @@
-"""A page in Airflow's UI beside each run: the current state of its pipeline and the newest report."""
+"""A page in Airflow's UI beside each run: the decision of its date, the current state of its pipeline, the newest report."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from html import escape
+from typing import Any
 
 from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
 from perennial.deploy.standing import Standing, read_standing
 from perennial.errors import PerennialError
+from perennial.evaluate.chain_store import read_chain
+from perennial.lake.lake import Lake
 from perennial.report.kept import newest
 from perennial_airflow.lake import lake_of
+from perennial_airflow.summary import DIGITS, METRICS
 
 PREFIX = "retrain_"
 # The page draws with its own scripts. The sandbox keeps them apart from Airflow's pages and cookies.
@@ -23,12 +31,23 @@ app = FastAPI(title="Perennial", openapi_url=None)
 @app.get("/report/{dag_id}", dependencies=[Depends(requires_access_dag("GET"))])
 def report(dag_id: str) -> HTMLResponse:
     """Return the current state of a DAG's pipeline, above its newest report or above the command that creates one."""
+    return _render(dag_id, None)
+
+
+@app.get("/report/{dag_id}/{run_id}", dependencies=[Depends(requires_access_dag("GET"))])
+def run_report(dag_id: str, run_id: str) -> HTMLResponse:
+    """Return the decision of a run's date, above the same."""
+    return _render(dag_id, run_id)
+
+
+def _render(dag_id: str, run_id: str | None) -> HTMLResponse:
     name = dag_id.removeprefix(PREFIX)
     if name == dag_id:
         return _render_message(f"{dag_id} is not the DAG of a pipeline, so it has no report.")
     try:
         lake = lake_of(name)
-        page, now = newest(lake), _format_standing(read_standing(lake))
+        above = "" if run_id is None else _format_run(lake, find_date(dag_id, run_id))
+        page, now = newest(lake), above + _format_standing(read_standing(lake))
     except PerennialError as error:
         return _render_message(str(error))
     if page is None:
@@ -37,6 +56,42 @@ def report(dag_id: str) -> HTMLResponse:
     # The report is as old as the command that wrote it: a later rollback is missing from it.
     head, body, rest = page.partition("<body>")
     return HTMLResponse(f"{head}{body}{now}{rest}", headers=SANDBOX)
+
+
+def find_date(dag_id: str, run_id: str) -> date | None:
+    """Return the date that a run's first task determined, or None if it has not determined one."""
+    query = XComModel.get_many(dag_ids=dag_id, run_id=run_id, task_ids="plan_run", key="return_value", limit=1)
+    with create_session() as session:
+        found = session.scalar(query)
+        return None if found is None else date.fromisoformat(XComModel.deserialize_value(found)["date"])
+
+
+def _format_run(lake: Lake, day: date | None) -> str:
+    """Format the decision of a run's date as HTML."""
+    if day is None:
+        return "<p>This run has no date yet: its task plan_run determines it.</p>"
+    entry = read_chain(lake).get(day)
+    if entry is None:
+        return f"<p>Date of the data: <b>{day}</b>. It has no decision.</p>"
+    body = lake.objects.read_existing(entry.uri).json()
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in body["reasons"])
+    decision = f"<p>Date of the data: <b>{day}</b>. Decision: <b>{escape(body['decision'])}</b></p>"
+    return f"{decision}<ul>{reasons}</ul>{_format_candidates(body)}"
+
+
+def _format_candidates(body: Mapping[str, Any]) -> str:
+    """Format the candidates of a decision, with their metrics, as an HTML table."""
+    columns = ("version", "decision", *METRICS)
+    head = "".join(f"<th align=left>{METRICS.get(column, column)}&emsp;</th>" for column in columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(_format_cell(candidate.get(column)))}&emsp;</td>" for column in columns) + "</tr>"
+        for candidate in body["candidates"]
+    )
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _format_cell(value: Any) -> str:
+    return f"{value:.{DIGITS}f}" if isinstance(value, float) else str(value or "")
 
 
 def _format_standing(standing: Standing) -> str:

@@ -15,6 +15,11 @@ DECISIONS = ("PROMOTE", "HOLD", "REJECT")
 MAX_REASON_CHARACTERS = 500
 
 
+def read_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the params of a run. An empty text is an absent value: clients of the API send every field of a form."""
+    return {key: None if value == "" else value for key, value in params.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """The date of a run, and the other params that its user set."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, NoReturn
 
-from airflow.sdk import task
+from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from perennial.lake.result import Skipped
 from perennial.stages import Run, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
+from perennial_airflow.run_request import read_params
+from perennial_airflow.summary import HEADLINE, HEADLINE_TEMPLATE, describe_result, to_lines
+
+log = logging.getLogger(__name__)
 
 # Airflow reads this module at every parse of the DAGs, so it must stay light. It fills keywords whose default is None from the
 # run's context.
@@ -25,7 +31,7 @@ def fail(text: str) -> None:
     raise RefusedError(text)
 
 
-@task
+@task(show_return_value_in_logs=False, map_index_template=HEADLINE_TEMPLATE)
 def run_stage(
     pipeline: str,
     stage: str,
@@ -38,20 +44,29 @@ def run_stage(
     ti: Any = None,
 ) -> dict[str, JsonValue]:
     """Run a stage for the date and the batch of the run. A stage that ends the run is skipped, with the reason as its result."""
-    stage_of_run = stage_named(stage)
+    stage_of_run, asked = stage_named(stage), read_params(params)
     run = Run(
         lake=lake_of(pipeline),
         day=date.fromisoformat(day),
         run_id=dag_run.run_id,
         until=date.fromisoformat(until),
-        recompute=params["recompute"],
-        force_decision=params["force_decision"],
-        force_reason=params["force_reason"],
+        recompute=bool(asked["recompute"]),
+        force_decision=asked["force_decision"],
+        force_reason=asked["force_reason"],
     )
     result = stage_of_run.run(run, candidate)
+    _show(stage, result.to_json())
     if stage_of_run.skip_ends_run and isinstance(result, Skipped):
         skip(ti, result)
     return result.to_json()
+
+
+def _show(stage: str, result: Mapping[str, JsonValue]) -> None:
+    """Log a result line by line, and show its headline in the list of the run's tasks."""
+    for line in to_lines(result):
+        log.info("%s", line)
+    if headline := describe_result(stage, result):
+        get_current_context()[HEADLINE] = headline  # type: ignore[literal-required]
 
 
 def skip(ti: Any, result: Skipped) -> NoReturn:

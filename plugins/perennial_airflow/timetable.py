@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pendulum
 from airflow.sdk import timezone
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
+from airflow.utils.types import DagRunType
 
 from perennial.calendar import DAY, EVERY_DAY, DataDays, midnight
 
@@ -71,7 +72,20 @@ class LocalDaysTimetable(Timetable):
         interval = self._interval(day)
         if (self.end and day > self.end) or (restriction.latest is not None and interval.start > restriction.latest):
             return None
+        if restriction.catchup:
+            # Only a backfill asks with `catchup`. Airflow names its runs by `run_after`: let that be the date of the data.
+            return DagRunInfo(run_after=interval.start.in_timezone(self.time_zone), data_interval=interval)
         return DagRunInfo.interval(interval.start, interval.end)
+
+    def generate_run_id(self, *, run_type: DagRunType, data_interval: DataInterval | None, **extra: Any) -> str:
+        """
+        Return the id of a run: a scheduled run bears the date of its data.
+
+        Other runs do not: a manual run may be of any date, which Airflow does not tell here.
+        """
+        if run_type is DagRunType.SCHEDULED and data_interval is not None:
+            return run_type.generate_run_id(suffix=self._day(data_interval.start).isoformat())
+        return super().generate_run_id(run_type=run_type, data_interval=data_interval, **extra)
 
     def _day(self, instant: datetime) -> date:
         return instant.astimezone(self._zone).date()

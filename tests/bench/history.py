@@ -198,7 +198,7 @@ def ten(folder: Path, console: Console) -> dict[str, Any]:
 
 
 def sixty(folder: Path, console: Console) -> dict[str, Any]:
-    """Measure sixty dates, one chunk."""
+    """Measure sixty dates, one batch."""
     with landed(folder, console, first=date(2013, 1, 1), last=SIXTY[1]):
         return {"dates_60": timed(lambda: run_dates(*SIXTY, is_naive=False), "dates_60", console)}
 

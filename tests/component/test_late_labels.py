@@ -113,13 +113,13 @@ def land(s3: Any, pipeline: Pipeline, day: date, lost_share: float = 0.0) -> Non
 def test_nothing_is_learned_or_judged_before_it_could_be_known(
     s3: Any, shop: Callable[[str], Shop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Case 14, from the drops on: dates one by one, a chunk of them at once, and a drop that is replaced later."""
+    """From the drops on: dates one by one, a batch of them at once, and a drop that is replaced later."""
     serial, ahead = shop("serial"), shop("ahead")
     for day in days(FIRST, LAST):
         serial.run(day)
     ahead.run(FIRST, LAST)
 
-    # A date gives the same alone and in a chunk that has landed days after it.
+    # A date gives the same alone and in a batch that has landed days after it.
     made = serial.partitions()
     assert ahead.partitions() == made
     landed = [day for day in days(START, LAST) if day != GAP]
@@ -159,7 +159,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     assert "Dates without known labels: 2 (2026-03-08, 2026-03-09)." in page(report)
     assert [set(day.scores) for day in report.days] == [{"logistic", FROZEN, BASE}, set(), set()]
 
-    # The chunk shows a query the days after those of its rows; one that does not bound its reads is refused.
+    # The batch shows a query the days after those of its rows; one that does not bound its reads is refused.
     unbounded = serial.lake.pipeline.folder / "labels.sql"
     unbounded.write_text(unbounded.read_text().replace(" AND r.date < d.as_of", ""))
     with pytest.raises(RefusedError, match=r"labels\.sql: the result for .* depends on the other dates in its batch"):

@@ -117,7 +117,7 @@ def test_a_waiting_training_that_is_failed_or_cleared_leaves_no_pod(lake: Lake, 
     assert read_chain(lake).get(after) is not None
 
 
-def test_a_chunk_of_a_backfill_is_one_pod_a_candidate(lake: Lake, stack: Any) -> None:
+def test_a_batch_of_a_backfill_is_one_pod_a_candidate(lake: Lake, stack: Any) -> None:
     first, last = NEXT + timedelta(days=2), NEXT + timedelta(days=7)
     stack.land(PIPELINE, first, last)
     before = set(read_chain(lake).entries)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,6 +27,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
 from perennial.models.scoring import score
 from perennial.spark.submit import submit
+from stack.config import REPO
 from stack.demo_flight import Record, flight_records
 
 PIPELINE = "flight_delays"
@@ -72,6 +77,27 @@ def test_a_days_raw_records_get_the_probabilities_of_training(stack, case: Case)
     assert np.std(expected) > 0.02  # a constant would agree with anything
     # The day brings aircraft that no lookup has seen, so the table itself says what an unseen key must give.
     assert case.features["tail_rates__late_logit"].null_count > 0
+
+
+def test_the_notebook_and_the_page_about_python_run_on_these_flights(
+    stack, case: Case, documented: Callable[[str, str], list[str]]
+) -> None:
+    """They find the stack as the command line does: by the file in its state folder."""
+    notebook = json.loads((REPO / "docs/notebooks/look-at-a-pipeline.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 8
+    shown = "print(len(decisions), len(features), len(predictions), sorted(set(predictions['y'])))"
+    environment = {"PERENNIAL_VAR": str(stack.config.var), "PYTHONPATH": str(REPO / "include"), "PATH": "/usr/bin:/bin"}
+    for code in ("\n".join(cells), "\n".join(documented("docs/how-to/use-python.md", "python"))):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", f"{code}\n{shown}"],
+            env=environment, cwd="/", capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        decided, rows, predicted, classes = done.stdout.split(maxsplit=3)
+        assert (int(decided), classes.strip()) == (1, "[0, 1]")
+        assert int(rows) > 500
+        assert int(predicted) > 500
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,10 @@ def test_what_is_to_be_made_again_waits_too_and_is_made_alone(pipeline: Pipeline
 def test_a_scheduled_run_waits_for_none(pipeline: Pipeline, running: set[datetime]) -> None:
     running.add(datetime(2026, 3, 4, 5, tzinfo=UTC))
     assert plan(pipeline, "scheduled", until=None)["until"] == str(DAY)
+
+
+def test_an_empty_date_of_a_manual_run_means_the_newest_date_that_has_landed(pipeline: Pipeline, running: set[datetime]) -> None:
+    newest = plan(pipeline, "manual", until=None)
+    empty = {"date": "", "until": "", "recompute": None, "force_decision": "", "force_reason": ""}
+    assert plan(pipeline, "manual", **empty) == newest
+    assert plan(pipeline, "manual", date="2026-03-04", until=None)["date"] == "2026-03-04"

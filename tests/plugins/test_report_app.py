@@ -18,6 +18,7 @@ from perennial.evaluate.chain import Entry, Intervention, Model, enter, interven
 from perennial.evaluate.chain_store import update_chain
 from perennial.lake.lake import Lake
 from perennial.report.kept import keep
+from perennial.store.objects import canonical_json
 from perennial_airflow import report_app
 from perennial_airflow.report_app import app, report
 
@@ -63,6 +64,31 @@ def test_a_rollback_after_the_report_was_written_is_told_above_it(lake: Lake) ->
     assert "<script>" not in html
 
 
+def of_run(monkeypatch: pytest.MonkeyPatch, day: date | None) -> str:
+    monkeypatch.setattr(report_app, "find_date", lambda *_: day)
+    answer = report_app.run_report(DAG, "manual__2026-03-20T00:00:00+00:00")
+    assert answer.headers["content-security-policy"] == "sandbox allow-scripts"
+    return bytes(answer.body).decode()
+
+
+def test_a_run_shows_the_decision_of_its_date_with_metrics(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [{"name": "mlp", "version": "mlp-1", "decision": "HOLD", "roc_auc": 0.73125, "log_loss": None}]
+    body = {"format": 1, "date": str(D1), "decision": "HOLD", "reasons": ["mlp: <not> better"], "candidates": candidates}
+    uri = lake.layout.decision(D1, "d")
+    lake.objects.create(uri, canonical_json(body))
+    entry = Entry("HOLD", uri, "k", None, None, None, False, "run", "2026-03-10T00:00:00Z")
+    update_chain(lake, lambda chain: enter(chain, D1, entry))
+
+    html = of_run(monkeypatch, D1)
+
+    assert "Date of the data: <b>2026-03-09</b>. Decision: <b>HOLD</b>" in html
+    assert "mlp: &lt;not&gt; better" in html
+    assert "0.7312" in html
+    assert html.index("Decision:") < html.index("Current state")
+    assert "It has no decision" in of_run(monkeypatch, D2)
+    assert "plan_run determines it" in of_run(monkeypatch, None)
+
+
 @pytest.mark.parametrize("dag_id", ["janitor", "retrain_no_such_pipeline", "retrain_<b>"])
 def test_what_is_no_pipelines_dag_is_not_found(lake: Lake, dag_id: str) -> None:
     status, html = text(dag_id)
@@ -71,7 +97,9 @@ def test_what_is_no_pipelines_dag_is_not_found(lake: Lake, dag_id: str) -> None:
 
 
 def test_it_asks_for_access_to_the_dag() -> None:
-    (route,) = [route for route in app.routes if isinstance(route, APIRoute)]
-    asked = [str(one.dependency.__qualname__) for one in route.dependencies if one.dependency]
-    assert [name for name in asked if name.startswith("requires_access_dag")]
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    assert len(routes) == 2
+    for route in routes:
+        asked = [str(one.dependency.__qualname__) for one in route.dependencies if one.dependency]
+        assert [name for name in asked if name.startswith("requires_access_dag")]
     assert report_app.app.openapi_url is None

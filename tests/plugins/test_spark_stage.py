@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -24,6 +25,11 @@ from perennial_airflow.operators.spark_stage import SparkStageOperator
 
 DAY, UNTIL = "2026-03-05", "2026-03-09"
 CLEANED = Cleaned(Outcome.DONE, date.fromisoformat(DAY), {"orders": 2}, {"orders": 0}, {"orders": "digest"}, {}, [], {}, {}, [])
+pytestmark = [
+    # The hook of Airflow's Spark provider does not close the pipe of spark-submit.
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Execution of 'execute':ResourceWarning"),
+]
 CONTEXT: Any = {
     "dag_run": SimpleNamespace(run_id="r"),
     "params": {"recompute": False},
@@ -32,7 +38,7 @@ CONTEXT: Any = {
 
 
 @pytest.fixture
-def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str]]]:
     """Return a function that writes the program spark-submit; called without text it returns the jobs that were submitted."""
     program, log = tmp_path / "spark-submit", tmp_path / "submitted"
     log.touch()
@@ -52,7 +58,8 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
             program.chmod(0o755)
         return log.read_text().split()
 
-    return write
+    yield write
+    gc.collect()  # the hook's pipes are found here, and not in the test of another file
 
 
 def stage(until: str = DAY) -> SparkStageOperator:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from datetime import UTC, date, datetime, timedelta
 
 import pendulum
 import pytest
+from airflow.models import backfill
+from airflow.models.dagrun import DagRun
 from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.utils.types import DagRunType
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,14 +29,14 @@ def restriction(earliest: datetime | None, *, catchup: bool = True, latest: date
 
 
 def days(timetable: LocalDaysTimetable, first: datetime, count: int) -> list[DataInterval]:
-    """Return the first `count` data intervals from `first` on, as the scheduler asks for them: one after the other."""
+    """Return the first `count` data intervals from `first` on, as a backfill asks for them: one after the other."""
     found: list[DataInterval] = []
     last = None
     for _ in range(count):
         info = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction(first))
         if info is None:
             break
-        assert info.run_after == info.data_interval.end
+        assert info.run_after.timestamp() == info.data_interval.start.timestamp()
         found.append(info.data_interval)
         last = info.data_interval
     return found
@@ -65,6 +69,44 @@ def test_interval_is_the_whole_local_day(zone: str, first: str, hours: list[int]
     assert [i.start.in_timezone(zone).date() for i in intervals] == [
         intervals[0].start.in_timezone(zone).date() + timedelta(days=n) for n in range(3)
     ]
+
+
+ZONES = [NEW_YORK, "America/Sao_Paulo", "America/Havana", "Asia/Kolkata", "Pacific/Apia", "Pacific/Kiritimati", "UTC"]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_scheduled_run_and_a_run_of_a_backfill_bear_the_date_of_their_data(zone: str) -> None:
+    timetable = LocalDaysTimetable(zone)
+    first = date(2018, 11, 1)
+    intervals = days(timetable, module.midnight(first, module.ZoneInfo(zone)), 6)
+    for day, interval in zip((first + timedelta(days=n) for n in range(6)), intervals, strict=True):
+        scheduled = {
+            "run_type": DagRunType.SCHEDULED,
+            "run_after": interval.end,
+            "data_interval": interval,
+            "partition_key": None,
+        }
+        assert timetable.generate_run_id(**scheduled) == f"scheduled__{day}"
+        only = restriction(interval.start, latest=interval.start)
+        info = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=only)
+        # As airflow.models.backfill does; the timetable is not asked there.
+        made = DagRun.generate_run_id(run_type=DagRunType.BACKFILL_JOB, logical_date=info.logical_date, run_after=info.run_after)
+        assert made.startswith(f"backfill__{day}T")
+
+
+def test_airflow_names_the_runs_of_a_backfill_by_their_run_after() -> None:
+    assert "run_type=DagRunType.BACKFILL_JOB, logical_date=info.logical_date, run_after=info.run_after" in inspect.getsource(
+        backfill
+    )
+
+
+def test_a_manual_run_bears_no_date_that_may_not_be_that_of_its_data() -> None:
+    asked = pendulum.datetime(2026, 11, 28, 12)
+    timetable = LocalDaysTimetable(NEW_YORK)
+    interval = timetable.infer_manual_data_interval(run_after=asked)
+    for known in (interval, None):
+        found = timetable.generate_run_id(run_type=DagRunType.MANUAL, run_after=asked, data_interval=known)
+        assert found == "manual__2026-11-28T12:00:00+00:00"
 
 
 def test_first_day_is_the_first_that_begins_at_the_start_or_later() -> None:

@@ -41,7 +41,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def finished(_: Any, plan: TrainingPlan) -> Trained | Skipped:
         if plan.skipped:
             return Skipped(candidate=plan.candidate, reason=plan.skipped)
-        return Trained(Outcome.DONE, plan.candidate, "v", "s3://m", {}, None, None, {"roc_auc": 0.5})
+        return Trained(Outcome.DONE, plan.candidate, "v", "s3://m", {}, None, None, {"roc_auc": 0.5}, [])
 
     monkeypatch.setattr(tasks, "lake_of", lambda _: lake)
     monkeypatch.delenv("PERENNIAL_RUNTIME", raising=False)
@@ -60,7 +60,7 @@ def train(ti: Any = None) -> Any:
 
 def test_its_own_date_is_trained_first_then_those_ahead(world: SimpleNamespace) -> None:
     assert train() == {
-        "outcome": "done", "candidate": "mlp", "version": "v", "manifest": "s3://m", "rows": {}, "roc_auc": 0.5
+        "outcome": "done", "candidate": "mlp", "version": "v", "manifest": "s3://m", "rows": {}, "warnings": [], "roc_auc": 0.5
     }  # fmt: skip
     assert world.trained == ["s3://job-own", "s3://job-ahead"]
 

@@ -19,7 +19,7 @@ from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
 from perennial.config.pipeline import Resources
 from perennial.errors import PerennialError, RefusedError
-from perennial.lake.result import Outcome
+from perennial.lake.result import Outcome, Skipped
 from perennial.runtime import pod_training
 from perennial.runtime.kubernetes import KubernetesSettings
 from perennial.runtime.trainer import TrainingWork
@@ -36,11 +36,13 @@ PLAN = TrainingPlan("mlp", skipped=None, job_uri="s3://job", manifest_uri=MODEL,
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A lake with the models in `written`, a cluster, a plan with its work, and results that are the manifest's address."""
-    world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK))
+    world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK), skipped=None)
     pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()))
 
-    def finish(_: Any, plan: TrainingPlan) -> Trained:
-        return Trained(Outcome.DONE, plan.candidate, "v", str(plan.manifest_uri), {}, None, None, {})
+    def finish(_: Any, plan: TrainingPlan) -> Trained | Skipped:
+        if plan.skipped or world.skipped:
+            return Skipped(candidate=plan.candidate, reason=str(plan.skipped or world.skipped))
+        return Trained(Outcome.DONE, plan.candidate, "v", str(plan.manifest_uri), {}, None, None, {}, [])
 
     lake = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=world.written.__contains__))
     monkeypatch.setattr(train_pod, "lake_of", lambda _: lake)
@@ -194,6 +196,16 @@ def test_nothing_is_started_for_a_model_that_is_there(world: SimpleNamespace) ->
     task.operator.execute(task.context)
     assert task.pushed["return_value"]["manifest"] == MODEL
     assert world.cluster.made == []
+
+
+def test_a_training_that_its_rows_do_not_allow_skips_the_task(world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task()
+    event = task.defer()
+    monkeypatch.setattr(KubernetesPodOperator, "trigger_reentry", lambda *_: None)
+    world.skipped = "the training window has 9 rows, all of them negative"
+    with pytest.raises(AirflowSkipException, match="all of them negative"):
+        task.operator.trigger_reentry(task.context, event)
+    assert task.pushed["return_value"]["outcome"] == "skipped"
 
 
 def test_too_little_history_skips_the_task(world: SimpleNamespace) -> None:

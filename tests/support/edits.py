@@ -121,7 +121,7 @@ class Draft:
     def _features(self) -> str:
         outputs = {**self.row_key, **{name: sql for name, (_, sql) in self.request.items()}, self.label[0]: self.label[2]}
         listed = ", ".join(f"{sql} AS {name}" for name, sql in outputs.items())
-        return f"SELECT s.date, {listed} FROM sales s JOIN dates d ON s.date = d.date"
+        return f"SELECT s.date, {listed} FROM sales s JOIN dates d ON s.date = d.date WHERE {self.label[2]} IS NOT NULL"
 
     def drop(self) -> dict[str, bytes]:
         """Return today's drop as upstream lands it."""

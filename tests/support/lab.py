@@ -25,7 +25,8 @@ from perennial.lake.tables import Partition, TableState, file_io_properties
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.store.objects import canonical_json, sha256
-from perennial.train.plan import plan_training, split_of
+from perennial.train.history import split_of
+from perennial.train.plan import plan_training
 
 START, LAST = date(2026, 3, 1), date(2026, 3, 14)
 ROWS = 120
@@ -217,6 +218,15 @@ def features_table() -> pa.Table:
                 }
             )
     return pa.Table.from_pylist(rows)
+
+
+def of_one_class(day: date) -> pa.Table:
+    """Return the features of all dates, but no reading of a date's training window faults."""
+    table = features_table()
+    first = day - timedelta(days=HOLDOUT + WINDOW - 1)
+    window = pa.compute.is_in(table["date"], pa.array(list(days(first, first + timedelta(days=WINDOW - 1)))))
+    faults = pa.compute.if_else(window, False, table["fault"])
+    return table.set_column(table.schema.get_field_index("fault"), "fault", faults)
 
 
 def small_graph(weight: float, inputs: Inputs) -> bytes:

@@ -46,8 +46,6 @@ OTHERS = {
         "Pipeline of the model server with containers, `flight_delays` when it is not set; read by `docker-compose.yaml`."
     ),
     "PERENNIAL_SERVICE": "Set by the stack on each of its processes, to find them again.",
-    "PERENNIAL_SPARK_HOME": "Set by `make up` for your own shells: the folder of Spark.",
-    "PERENNIAL_SPARK_PYTHON": "Set by `make up` for your own shells: the Python of Spark's environment.",
     "PERENNIAL_TAG": "Tag of the images with containers; set by `make compose-up`, read by `docker-compose.yaml`.",
 }
 """Variables that are not in the class: other programs read them, or they are only set."""

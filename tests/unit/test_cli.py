@@ -167,6 +167,43 @@ def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"perennial {version}\n"
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--json", "validate"], ["validate", "--json"], ["--json", "validate", "--json"]], ids=" ".join
+)
+def test_json_may_come_before_or_after_the_command(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert run_command(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["pipelines"][0]["valid"]
+
+
+@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in app.registered_commands if c.callback])
+def test_json_before_any_command_makes_its_error_json(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert run_command(["--json", command, "--nonsense"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"].startswith("No such option: --nonsense")
+
+
+def test_json_alone_is_an_error_and_with_the_version_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--json"]) == 2
+    assert json.loads(capsys.readouterr().out) == {"error": "Missing command."}
+    for arguments in (["--json", "--version"], ["--version", "--json"]):
+        assert run_command(arguments) == 0
+        assert json.loads(capsys.readouterr().out).keys() == {"version"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["--recompute", "run", "--date", "2026-03-01"], "`perennial run --recompute`"),
+        (["validate", "--version"], "`perennial --version`"),
+        (["--again", "stale", "backfill"], "`perennial backfill --again`"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_option_in_the_wrong_place_is_told_its_place(call: Call, arguments: list[str], place: str) -> None:
+    code, found = call(*arguments)
+    assert code == 2
+    assert found["error"] == f"No such option: {next(a for a in arguments if a.startswith('--'))}. Its place is {place}."
+
+
 def test_help_cuts_no_description(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--help"]) == 0
     commands = capsys.readouterr().out.partition("Commands:")[2].splitlines()[1:]
@@ -215,6 +252,14 @@ def test_status_before_the_first_run(call: Call, lake, monkeypatch: pytest.Monke
         "endpoint": "http://127.0.0.1:9",
         "ready": False,
     }
+
+
+def test_status_says_in_words_that_nothing_has_landed(
+    lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    assert run_command(["status"]) == 0
+    assert "  landed        readings: no drop has landed\n  last decision none yet\n" in capsys.readouterr().out
 
 
 BAR = "mlp-1 is barred from 2026-03-09 on, rolled back by me: [too slow]"

@@ -15,8 +15,8 @@ import pytest
 from lab import MACHINES, FixedTables, Lab, rate
 from steps import decide
 
-from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed
-from perennial.backfill.batch import chunks, last_ahead
+from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanalysed_days
+from perennial.backfill.batch import last_ahead, split_batches
 from perennial.backfill.plan import plan_history
 from perennial.calendar import days
 from perennial.clean.plan import clean_fingerprints, finish_clean, plan_clean
@@ -29,13 +29,13 @@ from perennial.config.pipeline import Pipeline
 from perennial.deploy.lookups import freeze
 from perennial.deploy.newest import is_newest, later_drops, newest_to_run
 from perennial.deploy.release import plan_release
-from perennial.errors import DateRefusedError
+from perennial.errors import DateRefusedError, DropRefusedError
 from perennial.evaluate.chain import Chain, Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.freshness.stale import Status, stale_dates, to_json
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
-from perennial.train.plan import split_of
+from perennial.train.history import split_of, untrainable_dates
 
 WORKDAYS: Any = {"weekdays": ["mon", "tue", "wed", "thu", "fri"]}
 START, WEDNESDAY, FRIDAY, SATURDAY, SUNDAY, MONDAY = (date(2026, 3, day) for day in (1, 4, 6, 7, 8, 9))
@@ -171,7 +171,7 @@ def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lak
     states = {**before.tables.states, "clean_readings": TableState("clean_readings", "s3://x/meta", 2, kept)}  # type: ignore[attr-defined]
     withdrawn = replace(after, tables=FixedTables(states))  # type: ignore[arg-type]
     assert finish_clean(withdrawn, LAST).gaps == {}
-    redone = unanalysed(withdrawn, LAST, LAST)
+    redone = unanalysed_days(withdrawn, LAST, LAST)
     # Features see two days back: those of the 9th and the 10th saw the weekend. Those of Sunday, which began the window, go.
     assert redone["features"] == {SUNDAY, MONDAY, date(2026, 3, 10)}
     assert plan_analyse(withdrawn, LAST).job_uri is not None
@@ -226,6 +226,27 @@ def test_a_decided_date_whose_history_no_longer_suffices_is_stale_and_blocked(la
     assert [one["changes"] for one in to_json(found)] == [[]] * len(short)
 
 
+def test_a_decided_date_whose_history_is_refused_by_now_is_blocked(lake: Lake, land: Any, s3: Any, nothing_else: None) -> None:
+    """A refused drop is a gap, also while the tables still hold its earlier rows: the next run withdraws them."""
+    land(START, LAST)
+    begin = date(2026, 3, 10)  # it trains on exactly the four days that it needs
+    own = filled(lake, begin, LAST)
+    dates = own.pipeline.calendar.dates(begin, LAST)
+    decided(own, dates)
+    assert stale_dates(own) == {}
+
+    folder = own.pipeline.sources["readings"].drop_uri(FRIDAY)
+    s3.put(folder + "readings-1.csv", b"half")
+    s3.put(folder + "_MANIFEST.json", own.objects.read_existing(folder + "_MANIFEST.json").body + b" ")
+    with pytest.raises(DropRefusedError):
+        collect(own, FRIDAY)
+    assert own.tables.state("features").get(FRIDAY) is not None
+
+    reasons = {day: state.reason for day, state in stale_dates(own).items() if state.is_blocked}
+    assert reasons == dict.fromkeys(untrainable_dates(own, dates), "its history is no longer sufficient: 3 of 4 days")
+    assert begin in reasons
+
+
 def test_a_rest_date_that_gets_data_makes_exactly_the_later_dates_stale(lake: Lake, land: Any, nothing_else: None) -> None:
     land(START, date(2026, 4, 10))
     begin, end = date(2026, 3, 16), date(2026, 4, 10)
@@ -249,7 +270,7 @@ def test_a_backfill_passes_over_rest_dates_and_counts_them(lake: Lake, land: Any
     plan = plan_history(own, WEDNESDAY, date(2026, 3, 11))
     assert (plan.rest, len(plan.dates)) == (2, 6)
     assert plan.missing == (date(2026, 3, 11),)
-    assert plan.chunks == ((WEDNESDAY, date(2026, 3, 10)),)  # one chunk, the weekend does not cut it
+    assert plan.batches == ((WEDNESDAY, date(2026, 3, 10)),)  # one batch, the weekend does not cut it
     assert (plan.to_json()["rest"], plan.deploys) == (2, date(2026, 3, 10))
     assert plan_history(own, SATURDAY, MONDAY).dates == (MONDAY,)
     with pytest.raises(
@@ -266,7 +287,7 @@ def test_work_ahead_goes_on_over_rest_dates(lake: Lake, land: Any) -> None:
     assert last_ahead(lake, WEDNESDAY, SUNDAY) == FRIDAY
     calendar = lake.pipeline.calendar
     dates = calendar.dates(START, date(2026, 8, 31))
-    found = chunks(calendar, [day for day in dates if day != date(2026, 3, 18)])
+    found = split_batches(calendar, [day for day in dates if day != date(2026, 3, 18)])
     assert [len(one) for one in found] == [12, 60, len(dates) - 73]
 
 
@@ -277,7 +298,7 @@ def test_a_drop_on_a_rest_date_keeps_no_release_back(lab: Lab, s3: Any, land_dro
     assert is_newest(own, Chain(), friday)
     land_drops(s3.put, lab.pipeline, monday, monday)
     assert not is_newest(own, Chain(), friday)
-    assert later_drops(own, friday).waiting == monday
+    assert later_drops(own, Chain(), friday).waiting == monday
 
 
 def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(lab: Lab) -> None:

@@ -41,7 +41,7 @@ def feature_rows(rows: DataFrame, features: FeaturesQuery) -> DataFrame:
 
     A label that is known later must not be among them: it would give the answer to the model.
     """
-    request = dict(features.request)
+    request = {field.name: field.type for field in features.request}
     later = features.later_label
     if later in rows.columns:
         raise RefusedError(
@@ -59,14 +59,15 @@ def label_rows(rows: DataFrame, labels: LabelsQuery, types: Mapping[str, str]) -
 
     :param types: the types of the features' columns, if known; the columns of the row key must have the same types
     """
-    labelled = _require_typed(rows, labels.file, [*labels.row_key, labels.label], dict(labels.request))
+    request = {field.name: field.type for field in labels.request}
+    labelled = _require_typed(rows, labels.file, [*labels.row_key, labels.label], request)
     problems = [
         f"column {name!r} has type {kind}, but type {types[name]} in features.sql"
         for name, kind in labelled.dtypes
         if name in labels.row_key and _stored_type(types.get(name, kind)) != _stored_type(kind)
     ]
     if problems:
-        raise RefusedError(f"{labels.file}: its row key cannot be compared with that of features.sql", problems, "Cast it.")
+        raise RefusedError(f"{labels.file}: the row key has other types than in features.sql", problems, "Cast these columns.")
     return labelled
 
 

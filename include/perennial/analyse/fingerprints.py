@@ -75,6 +75,7 @@ class Fingerprints:
         configuration: Json = {
             "spec": self._pipeline.inputs.lookups[name].model_dump(mode="json"),
             "sql": self._sql(f"lookups/{name}.sql"),
+            **self._pipeline.sql_session,
         }
         return lambda midnight: make_fingerprint(
             "lookup",
@@ -90,13 +91,14 @@ class Fingerprints:
         pipeline = self._pipeline
         inputs = pipeline.inputs
         configuration: Json = {
-            "request": [[name, field.type] for name, field in inputs.request.items()],
+            "request": [[name, field.type + "?" * field.nullable] for name, field in inputs.request.items()],
             "lookups": {
                 name: [spec.model_dump(mode="json"), self._sql(f"lookups/{name}.sql")] for name, spec in inputs.lookups.items()
             },
             "label": None if pipeline.label.known_after_days else pipeline.label.column,
             "row_key": pipeline.row_key,
             "sql": self._sql("features.sql"),
+            **pipeline.sql_session,
         }
         return lambda day: make_fingerprint(
             "features",
@@ -115,6 +117,7 @@ class Fingerprints:
             "known_after_days": label.known_after_days,
             "row_key": [[name, request[name].type if name in request else None] for name in self._pipeline.row_key],
             "sql": self._sql(LABELS_FILE),
+            **self._pipeline.sql_session,
         }
         later = DAY * label.known_after_days
         return lambda day: make_fingerprint(
@@ -128,7 +131,7 @@ class Fingerprints:
 
     def analysis(self, name: str) -> FingerprintOf:
         """Return the fingerprint of an analysis by date."""
-        configuration: Json = {"sql": self._sql(f"analysis/{name}.sql")}
+        configuration: Json = {"sql": self._sql(f"analysis/{name}.sql"), **self._pipeline.sql_session}
         return lambda day: make_fingerprint(
             "analysis",
             of={"name": name, "date": day.isoformat()},
@@ -139,13 +142,14 @@ class Fingerprints:
         )
 
     def profile(self) -> FingerprintOf:
-        """Return the fingerprint of the profile by date: it sees only that date."""
-        code = code_digest("profile")
+        """Return the fingerprint of the profile by date: it sees only that date, and shows timestamps in local time."""
+        code, configuration = code_digest("profile"), self._pipeline.sql_session
         return lambda day: make_fingerprint(
             "profile",
             of={"date": day.isoformat()},
             code=code,
             data={"seen": self._seen(day, day)},
+            configuration=configuration,
             libraries=_LIBRARIES,
         )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
@@ -15,10 +17,12 @@ from perennial.analyse.features import join_lookups
 from perennial.analyse.job_file import AnalyseJob, FeaturesQuery, TableToMake
 from perennial.analyse.partitions import store_days
 from perennial.analyse.queries import Queries
+from perennial.analyse.row_rules import Rule, feature_rules, label_rules
 from perennial.analyse.views import read_clean_tables
 from perennial.analyse.visible import range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.spark.batch_independence import compared
 from perennial.spark.job import all_of, run_job, several_at_once
+from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import open_database, table_name, withdraw
 
 Item = TypeVar("Item", bound=TableToMake)
@@ -26,6 +30,7 @@ Item = TypeVar("Item", bound=TableToMake)
 
 def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     """Plan all queries of the job, then compute its tables, several at a time. Lookups come first, since features join them."""
+    use_time_zone(spark, job.time_zone)
     database, lookback = job.database, job.lookback_days
     open_database(spark, database)
     for table, days in job.withdraw.items():
@@ -46,9 +51,12 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     planned = all_of(
         [
             *[partial(_plan, queries.lookup, item, "as_of", item.key) for item in job.lookups],
-            *[partial(_plan, queries.features, item, "date", item.row_key) for item in job.features],
-            *[partial(_plan, queries.labels, item, "date", item.row_key) for item in job.labels],
-            *[partial(_plan, queries.analysis, item, "date", ()) for item in job.analysis],
+            *[
+                partial(_plan, queries.features, item, "date", item.row_key, feature_rules(item), item.numbers)
+                for item in job.features
+            ],
+            *[partial(_plan, queries.labels, item, "date", item.row_key, label_rules(item)) for item in job.labels],
+            *[partial(_plan, queries.analysis, item, "date") for item in job.analysis],
         ]
     )
     with several_at_once() as pool:
@@ -74,6 +82,8 @@ class _Planned:
     alone: Mapping[str, DataFrame]
     day_column: str
     unique: Sequence[str]
+    rules: Sequence[Rule] = ()
+    numbers: Sequence[str] = ()
 
     def with_lookups(self, spark: SparkSession, database: str) -> _Planned:
         """Return features joined with the lookups, whose tables hold their rows now; another plan is returned as it is."""
@@ -85,14 +95,30 @@ class _Planned:
 
     def store(self, database: str) -> None:
         """Compute the rows and commit them."""
-        store_days(self.rows, self.item, database, day_column=self.day_column, unique=self.unique, alone=self.alone)
+        store_days(
+            self.rows,
+            self.item,
+            database,
+            day_column=self.day_column,
+            unique=self.unique,
+            rules=self.rules,
+            numbers=self.numbers,
+            alone=self.alone,
+        )
 
 
-def _plan(make: Callable[[Item], DataFrame], item: Item, day_column: str, unique: Sequence[str]) -> _Planned:
+def _plan(
+    make: Callable[[Item], DataFrame],
+    item: Item,
+    day_column: str,
+    unique: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    numbers: Sequence[str] = (),
+) -> _Planned:
     """Plan a query for all its days and, to compare them with the batch, for some days alone; a single date needs none."""
     days = item.days
     alone = {day: make(replace(item, days={day: days[day]})) for day in compared(days)} if len(days) > 1 else {}
-    return _Planned(item, make(item), alone, day_column, unique)
+    return _Planned(item, make(item), alone, day_column, unique, rules, numbers)
 
 
 def main(arguments: list[str]) -> None:

@@ -42,6 +42,15 @@ class Query(TableToMake):
 
 
 @dataclass(frozen=True, slots=True)
+class Field:
+    """A request field: its name, its type, and whether a caller may send null."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LookupColumns:
     """The columns of a lookup that features join."""
 
@@ -65,15 +74,19 @@ class FeaturesQuery(Query):
     """
     The features.
 
-    :param request: request fields with their types
     :param label: column of the label; None if the label is known later, in `later_label`
     """
 
-    request: Sequence[tuple[str, str]]
+    request: Sequence[Field]
     row_key: Sequence[str]
     label: str | None
     later_label: str | None
     lookups: Sequence[LookupColumns]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Return the request fields of type number."""
+        return [field.name for field in self.request if field.type == "number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ class LabelsQuery(Query):
     label: str
     known_after_days: int
     row_key: Sequence[str]
-    request: Sequence[tuple[str, str]]
+    request: Sequence[Field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +111,13 @@ class AnalyseJob:
     """
     One job of analyse; a list is empty if nothing of its kind is stale.
 
+    :param time_zone: time zone of the SQL
     :param tables: clean tables by their names in SQL
     :param withdraw: by table, the days to remove from it
     """
 
     database: str
+    time_zone: str
     lookback_days: int
     tables: Mapping[str, CleanTable]
     lookups: Sequence[LookupQuery]
@@ -121,6 +136,7 @@ class AnalyseJob:
         """Return a stored job."""
         return cls(
             database=stored["database"],
+            time_zone=stored["time_zone"],
             lookback_days=stored["lookback_days"],
             tables={name: CleanTable(**table) for name, table in stored["tables"].items()},
             lookups=[LookupQuery(**item) for item in stored["lookups"]],
@@ -133,10 +149,8 @@ class AnalyseJob:
 
 
 def _read_features(request: Sequence[Any], lookups: Sequence[Any], **others: Any) -> FeaturesQuery:
-    return FeaturesQuery(
-        request=[(name, kind) for name, kind in request], lookups=[LookupColumns(**i) for i in lookups], **others
-    )
+    return FeaturesQuery(request=[Field(**i) for i in request], lookups=[LookupColumns(**i) for i in lookups], **others)
 
 
 def _read_labels(request: Sequence[Any], **others: Any) -> LabelsQuery:
-    return LabelsQuery(request=[(name, kind) for name, kind in request], **others)
+    return LabelsQuery(request=[Field(**i) for i in request], **others)

@@ -9,6 +9,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from perennial.analyse.job_file import Query, TableToMake
+from perennial.analyse.merged import Merged, any_rounded, merged_numbers
+from perennial.analyse.row_rules import Rule, any_broken, refuse_broken
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
@@ -31,19 +33,23 @@ def store_days(
     *,
     day_column: str,
     unique: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    numbers: Sequence[str] = (),
     alone: Mapping[str, DataFrame] | None = None,
 ) -> None:
     """
     Replace the partitions of the item's days with `rows` in one commit; days without rows become empty.
 
     :param unique: columns that identify a row within its day; duplicates are refused
+    :param rules: rules for each row; rows that break one are refused
+    :param numbers: columns that become 32-bit floats; the record of a day names those of which values become one
     :param alone: by day, its rows computed alone; the same day in `rows` must be equal
     """
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
     sql = item.sql if isinstance(item, Query) else ""
     with failing_on_rows(file, sql):
-        contents = partition_contents(rows, day_column, unique)
+        contents = partition_contents(rows, day_column, unique, f"{any_broken(rules)} OR {any_rounded(numbers)}")
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(
@@ -51,12 +57,16 @@ def store_days(
             foreign,
             f"Take {day_column} from the view dates.",
         )
+    merged: Mapping[str, Merged] = {}
+    if any(content.marked for content in contents.values()):
+        refuse_broken(rows, file, rules, day_column, unique)
+        merged = merged_numbers(rows, day_column, numbers)
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_duplicates(rows, file, day_column, unique)
     for day, made in (alone or {}).items():
         check_batch_independence(file, sql, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
-    partitions = {day: _make_partition(key, contents.get(day, empty)) for day, key in keys.items()}
+    partitions = {day: _make_partition(key, contents.get(day, empty), merged.get(day, {})) for day, key in keys.items()}
     refuse_changed(item.held, partitions, file)
     commit(
         rows,
@@ -70,8 +80,8 @@ def store_days(
     log.info("%s: %s dates, %s rows, %.1f s", item.table, len(keys), f"{total:,}", watch.seconds)
 
 
-def _make_partition(key: str, content: Content) -> Partition:
-    return Partition(key, content.digest, content.rows)
+def _make_partition(key: str, content: Content, merged: Merged) -> Partition:
+    return Partition(key, content.digest, content.rows, merged=merged)
 
 
 def _refuse_duplicates(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
@@ -82,7 +92,7 @@ def _refuse_duplicates(rows: DataFrame, file: str, day_column: str, unique: Sequ
     raise RefusedError(
         f"{file}: several rows with the same ({', '.join(unique)}) on a date",
         duplicates,
-        "Each may occur once on a date: aggregate, or add a column to the key in pipeline.yaml.",
+        "A key may occur once on a date. Aggregate, or add a column to the key in pipeline.yaml.",
     )
 
 

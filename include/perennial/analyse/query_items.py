@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perennial.analyse.fingerprints import LABELS_FILE
-from perennial.analyse.job_file import FeaturesQuery, LabelsQuery, LookupColumns, LookupQuery, Query
+from perennial.analyse.job_file import FeaturesQuery, Field, LabelsQuery, LookupColumns, LookupQuery, Query
 from perennial.config.pipeline import Pipeline
 
 Days = tuple[Mapping[str, str], Mapping[str, str]]
@@ -48,5 +48,5 @@ def analysis_query(pipeline: Pipeline, name: str, days: Days) -> Query:
     return Query(f"analysis_{name}", file, *days, pipeline.sql(file))
 
 
-def _request(pipeline: Pipeline) -> list[tuple[str, str]]:
-    return [(name, field.type) for name, field in pipeline.inputs.request.items()]
+def _request(pipeline: Pipeline) -> list[Field]:
+    return [Field(name, field.type, field.nullable) for name, field in pipeline.inputs.request.items()]

@@ -54,6 +54,7 @@ class Backfill(TypedDict):
     id: int
     from_date: str
     to_date: str
+    created_at: str
     is_paused: bool
     completed_at: str | None
 
@@ -95,8 +96,12 @@ class AirflowClient:
         return was_paused
 
     def trigger(self, dag_id: str, conf: Json, run_id: str | None = None, logical_date: datetime | None = None) -> str:
-        """Trigger a manual run and return its id. Airflow's dialogue sets the logical date to the present moment."""
-        run_id = run_id or f"manual__{datetime.now(UTC).isoformat()}"
+        """
+        Trigger a manual run and return its id, which bears the date of the data if `conf` has one.
+
+        Airflow's dialogue sets the logical date to the present moment.
+        """
+        run_id = run_id or "__".join(filter(None, ("manual", str(conf.get("date") or ""), datetime.now(UTC).isoformat())))
         body = {"dag_run_id": run_id, "logical_date": logical_date.isoformat() if logical_date else None, "conf": conf}
         return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
@@ -197,8 +202,8 @@ class AirflowClient:
             for item in instances
         ]
 
-    def running_tasks(self, dag_id: str, first: datetime, last: datetime) -> set[str]:
-        """Return the names of the running tasks in runs with logical dates from `first` to `last`."""
+    def running_tasks(self, dag_id: str, first: datetime, last: datetime) -> dict[str, datetime]:
+        """Return the running tasks in runs with logical dates from `first` to `last`, with the first of these dates."""
         query: Query = {
             "state": "running",
             "limit": 100,
@@ -206,7 +211,8 @@ class AirflowClient:
             "logical_date_lte": last.isoformat(),
         }
         answer = self._get(f"/dags/{dag_id}/dagRuns/~/taskInstances", params=query) or {}
-        return {item["task_id"] for item in answer["task_instances"]}
+        running = sorted(((item["logical_date"], item["task_id"]) for item in answer["task_instances"]), reverse=True)
+        return {task: datetime.fromisoformat(logical_date) for logical_date, task in running}
 
     def wait(
         self, dag_id: str, run_id: str, seconds: float, on_change: Callable[[TaskState], None] = lambda _: None

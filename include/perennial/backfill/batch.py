@@ -14,7 +14,7 @@ MAX_DATES = 60
 """Maximum size of a batch, which one Spark job and one training process compute, in dates with data."""
 
 
-def chunks(calendar: Calendar, landed: Iterable[date]) -> list[list[date]]:
+def split_batches(calendar: Calendar, landed: Iterable[date]) -> list[list[date]]:
     """Split dates into batches of at most MAX_DATES. No date with data is missing inside a batch."""
     batches: list[list[date]] = []
     for day in sorted(landed):

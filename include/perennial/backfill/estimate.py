@@ -47,7 +47,7 @@ def _sum_work(tasks: Sequence[TaskState]) -> float:
 
 
 def expected_seconds(
-    led: Mapping[int, float], quick: float, chunks: Collection[int], others: int, runs_at_once: int
+    led: Mapping[int, float], quick: float, batches: Collection[int], others: int, runs_at_once: int
 ) -> float | None:
     """
     Return the expected seconds of a backfill, or None if it has batches but no past run computed one.
@@ -55,11 +55,13 @@ def expected_seconds(
     The time of a batch is interpolated between the sizes of past batches. A smaller batch takes as long as the smallest past one,
     because most of that is start-up time. A larger batch takes proportionally longer than the largest past one.
 
-    :param chunks: the number of dates of each batch
+    :param batches: the number of dates of each batch
     :param others: the number of dates that do not begin a batch
     """
-    if chunks and not led:
+    if batches and not led:
         return None
     known = sorted(led)
-    working = sum(float(np.interp(dates, known, [led[size] for size in known])) * max(1.0, dates / known[-1]) for dates in chunks)
+    working = sum(
+        float(np.interp(dates, known, [led[size] for size in known])) * max(1.0, dates / known[-1]) for dates in batches
+    )
     return working + quick * others / runs_at_once

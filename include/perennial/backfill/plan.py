@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from perennial.backfill.batch import chunks
+from perennial.backfill.batch import split_batches
+from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import complete_dates
-from perennial.deploy.newest import is_newest, lacks_history
+from perennial.deploy.newest import is_newest
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.freshness.stale import Freshness, stale_dates
 from perennial.freshness.stale import to_json as stale_to_json
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
-from perennial.train.plan import split_of
+from perennial.train.history import split_of, untrainable_dates
+from perennial.train.plan import skipped_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class HistoryPlan:
     `missing` dates have not landed from every source. `unchanged` dates have a decision on the present inputs. `stale` dates have
     a decision on other inputs, with the reason. `young` dates are analysed, but have insufficient history to train.
 
+    :param batches: the first and the last date of each batch
     :param rest: the number of rest dates that it skips
     """
 
@@ -34,7 +37,7 @@ class HistoryPlan:
     unchanged: tuple[date, ...]
     stale: Mapping[date, Freshness]
     young: tuple[date, ...]
-    chunks: tuple[tuple[date, date], ...]
+    batches: tuple[tuple[date, date], ...]
     deploys: date | None
     rest: int
 
@@ -54,7 +57,7 @@ class HistoryPlan:
             "unchanged": len(self.unchanged),
             "stale": stale_to_json(self.stale),
             "young": len(self.young),
-            "chunks": [[first.isoformat(), last.isoformat()] for first, last in self.chunks],
+            "chunks": [[first.isoformat(), last.isoformat()] for first, last in self.batches],
             "deploys": self.deploys.isoformat() if self.deploys else None,
         }
 
@@ -81,7 +84,8 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
     young = _find_young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
-    newest = next((d for d in reversed(dates) if d not in missing and not lacks_history(lake, d)), None)
+    without = {*missing, *refused_dates(lake, dates)}
+    newest = next((d for d in reversed(dates) if d not in without and not untrainable_dates(lake, [d])), None)
     is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,
@@ -89,7 +93,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         unchanged=unchanged,
         stale=stale,
         young=young,
-        chunks=tuple((batch[0], batch[-1]) for batch in chunks(calendar, (d for d in dates if d in todo))),
+        batches=tuple((batch[0], batch[-1]) for batch in split_batches(calendar, (d for d in dates if d in todo))),
         deploys=newest if is_deployed else None,
         rest=(last - first).days + 1 - len(dates),
     )
@@ -99,7 +103,7 @@ def _find_young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
     """Return the dates with insufficient history for which no landed date of the history still waits to be analysed."""
     features = lake.tables.state("features")
     calendar = lake.pipeline.calendar
-    young = [d for d in undecided if features.get_complete(d) and split_of(lake, d).too_little]
+    young = [d for d in undecided if features.get_complete(d) and (split_of(lake, d).too_little or skipped_before(lake, d))]
     history = {day for d in young for day in calendar.feature_dates(d) if features.get_complete(day) is None}
     waiting = complete_dates(lake, history) if history else set()
     return tuple(d for d in young if waiting.isdisjoint(calendar.feature_dates(d)))

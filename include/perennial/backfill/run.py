@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
 
 from perennial.backfill.again import Again
 from perennial.backfill.airflow_client import AirflowClient, Backfill, dag_of
 from perennial.backfill.plan import HistoryPlan
+from perennial.backfill.progress import Progress, Tracker
 from perennial.calendar import DAY, midnight
 from perennial.errors import PerennialError, RefusedError, UnreachableError
 from perennial.evaluate.chain_store import read_chain
@@ -23,31 +24,19 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 MAX_DISCOVERY_SECONDS = 120
 """Maximum seconds until Airflow notices the end of a backfill. Its scheduler checks twice a minute."""
-SURE_AFTER_LOOKS = 5
-"""Number of checks without runs before we report a backfill as ended. A new backfill also has no runs for a moment."""
+
+MIN_EMPTY_CHECKS = 5
+"""Checks without an unended run before we report a backfill as ended. A new backfill also has no runs for a moment."""
+
 MAX_SILENCE_SECONDS = 300
 """Maximum seconds to wait while Airflow's API server does not answer. Runs continue without it."""
+
 RUNS_AT_ONCE = 4
-"""One run computes the batch, and the others wait for it. After that, most of a run is waiting for Airflow."""
+"""Number of runs at once. While one computes the batch, the others wait for it. After that a run mostly waits for Airflow."""
+
 UNENDED = ("queued", "running")
 REPROCESS = {Again.ALL: "completed", Again.FAILED: "failed", Again.MISSING: "none", Again.STALE: "completed"}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """
-    The progress of a range: `ended` of its `total` dates with data.
-
-    :param task: the running tasks, without the task that looks for work
-    :param waits: the reason why it does not continue, if any
-    """
-
-    first: date
-    last: date
-    ended: int
-    total: int
-    task: str = ""
-    waits: str = ""
+"""Airflow's name for the dates that run again although they have run before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +63,13 @@ OnProgress = Callable[[Progress], None]
 
 
 def run_history(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, on_progress: OnProgress) -> HistorySummary:
-    """Run all dates that need it, range by range, and return the result."""
+    """Run the dates of the plan that need it, range by range, and return the result."""
     began = time.monotonic()
     backfills: list[int] = []
     ran: list[date] = []
     failed: list[date] = []
     for first, last in _find_ranges(airflow, lake, plan, again):
-        backfill_id, failed_dates = _run_range(airflow, lake, first, last, REPROCESS[again], on_progress)
+        backfill_id, failed_dates = _run_range(airflow, lake, Tracker(lake, plan, first, last), REPROCESS[again], on_progress)
         backfills.append(backfill_id)
         ran += lake.pipeline.calendar.dates(first, last)
         failed += failed_dates
@@ -101,7 +90,7 @@ def _find_ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: A
     Yield the first and last date of each range to run.
 
     Stale dates are read again after each range, because a changed decision makes later dates stale. A backfill that is already
-    running comes first, with its own range. Dates whose own drop is refused or deleted are left out: they could only fail.
+    running comes first, with its own range. Blocked dates are left out, because they cannot be judged again.
     """
     first, last, data_days = plan.dates[0], plan.dates[-1], lake.pipeline.calendar.data_days
     if again is not Again.STALE:
@@ -109,20 +98,21 @@ def _find_ranges(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: A
         return
     running = _find_running(airflow, dag_of(lake.pipeline.name))
     if running is not None:
-        local = [lake.pipeline.calendar.local_date(instant) for instant in _span(running)]
-        if first <= local[0] <= local[1] <= last:
-            yield local[0], local[1]
-    while first <= last and (days := [day for day, state in stale_dates(lake, first, last).items() if not state.is_blocked]):
-        end = next((a for a, b in pairwise(days) if b != data_days.after(a)), days[-1])
-        yield days[0], end
+        running_first, running_last = (lake.pipeline.calendar.local_date(instant) for instant in _span(running))
+        if first <= running_first <= running_last <= last:
+            yield running_first, running_last
+    while first <= last and (stale := [day for day, state in stale_dates(lake, first, last).items() if not state.is_blocked]):
+        # The range ends before the first date with data that is not stale.
+        end = next((day for day, next_stale in pairwise(stale) if next_stale != data_days.after(day)), stale[-1])
+        yield stale[0], end
         first = end + DAY
 
 
 def _run_range(
-    airflow: AirflowClient, lake: Lake, first: date, last: date, reprocess: str, on_progress: OnProgress
+    airflow: AirflowClient, lake: Lake, tracker: Tracker, reprocess: str, on_progress: OnProgress
 ) -> tuple[int, list[date]]:
     """Create a backfill in Airflow, or join a running one. Wait for its end, and return its id and the failed dates."""
-    zone, total = lake.pipeline.calendar.time_zone, len(lake.pipeline.calendar.dates(first, last))
+    zone, first, last = lake.pipeline.calendar.time_zone, tracker.progress.first, tracker.progress.last
     begin, end = midnight(first, zone), midnight(last, zone)
     dag_id = dag_of(lake.pipeline.name)
     running = _find_running(airflow, dag_id)
@@ -142,10 +132,7 @@ def _run_range(
             airflow.unpause_backfill(backfill_id)
             log.warning("Backfill %s was paused and has been unpaused", backfill_id)
 
-    def show(unended: int, task: str, waits: str) -> None:
-        on_progress(Progress(first, last, max(total - unended, 0), total, task, waits))
-
-    _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, show=show)
+    _wait(airflow, dag_id, backfill_id, (begin, end), is_ours=running is None, tracker=tracker, on_progress=on_progress)
     failed = [datetime.fromisoformat(instant) for instant in airflow.logical_dates(dag_id, begin, end, "failed")]
     return backfill_id, sorted(lake.pipeline.calendar.local_date(instant) for instant in failed)
 
@@ -157,29 +144,31 @@ def _wait(
     span: tuple[datetime, datetime],
     *,
     is_ours: bool,
-    show: Callable[[int, str, str], None],
+    tracker: Tracker,
+    on_progress: OnProgress,
 ) -> None:
     """
-    Wait until a backfill has ended, and show the number of unended runs, the running tasks and the reason for waiting.
+    Wait until a backfill has ended, or raise PerennialError if it was cancelled.
 
-    Raise PerennialError if it was cancelled.
+    :param span: the first and the last logical date of the backfill
+    :param is_ours: whether this command created the backfill
     """
-    unended, task, reported, answered = 0, "", "", time.monotonic()
+    unended, reported, last_answer = 0, "", time.monotonic()
     while True:
         try:
             unended = airflow.count_runs(dag_id, *span, *UNENDED)
             # Read this after the runs, so that a cancellation that ended the last of them is visible.
-            facts = airflow.backfill_facts(backfill_id)
-            waits = _reason_to_wait(airflow, dag_id, facts)
-            task = ", ".join(sorted(airflow.running_tasks(dag_id, *span) - {"plan_run"}))
+            backfill = airflow.backfill_facts(backfill_id)
+            waits = _reason_to_wait(airflow, dag_id, backfill)
+            tracker.look(unended, airflow.running_tasks(dag_id, *span), datetime.fromisoformat(backfill["created_at"]))
         except UnreachableError as error:
-            if time.monotonic() - answered > MAX_SILENCE_SECONDS:
+            if time.monotonic() - last_answer > MAX_SILENCE_SECONDS:
                 raise
             waits = f"{error} Retrying for {MAX_SILENCE_SECONDS} s; runs may continue in the meantime"
         else:
-            answered = time.monotonic()
-            if facts["completed_at"] is not None:
-                if facts["is_paused"]:
+            last_answer = time.monotonic()
+            if backfill["completed_at"] is not None:
+                if backfill["is_paused"]:
                     _check_cancelled(airflow, dag_id, backfill_id, span)
                 return
             if is_ours and not unended:
@@ -187,13 +176,13 @@ def _wait(
         if waits and waits != reported:
             log.warning("%s", waits)
         reported = waits
-        show(unended, task, waits)
+        on_progress(replace(tracker.progress, waits=waits))
         time.sleep(POLL_SECONDS)
 
 
-def _reason_to_wait(airflow: AirflowClient, dag_id: str, facts: Backfill) -> str:
-    if facts["is_paused"]:
-        return f"Backfill {facts['id']} is paused in Airflow: its runs wait until someone unpauses it"
+def _reason_to_wait(airflow: AirflowClient, dag_id: str, backfill: Backfill) -> str:
+    if backfill["is_paused"]:
+        return f"Backfill {backfill['id']} is paused in Airflow: its runs wait until someone unpauses it"
     if airflow.is_paused(dag_id):
         return f"{dag_id} is paused in Airflow: its runs wait until someone unpauses it"
     return ""
@@ -218,15 +207,15 @@ def _find_running(airflow: AirflowClient, dag_id: str) -> Backfill | None:
     """
     Return the running backfill of a DAG, or None.
 
-    Airflow's scheduler checks twice a minute whether a backfill has ended, and does not start another until then. Cancelling it
-    would be quicker, but would leave it paused: runs that someone clears later would wait for ever.
+    A backfill whose runs have ended blocks the next one until Airflow marks it as completed, so this waits for that. Cancelling
+    it would be quicker, but would leave it paused: runs that someone clears later would wait for ever.
     """
-    looks, deadline = 0, time.monotonic() + MAX_DISCOVERY_SECONDS
+    empty_checks, deadline = 0, time.monotonic() + MAX_DISCOVERY_SECONDS
     while (backfill := airflow.open_backfill(dag_id)) is not None:
         if airflow.count_runs(dag_id, *_span(backfill), *UNENDED):
             return backfill
-        looks += 1
-        if looks == SURE_AFTER_LOOKS:
+        empty_checks += 1
+        if empty_checks == MIN_EMPTY_CHECKS:
             log.warning("Backfill %s has ended: waiting until Airflow notices, up to half a minute", backfill["id"])
         if time.monotonic() > deadline:
             raise PerennialError(

@@ -12,10 +12,21 @@ from perennial.clean.job_file import Rules
 # \z instead of $, which would accept a trailing line break.
 _INTEGER = r"\A[+-]?[0-9]{1,19}\z"
 _DOUBLE = r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\z"
-_DATE = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z"
 _TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\z"
-_TIMESTAMP = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})\z"
-_TRUE, _FALSE = ("true", "TRUE", "1"), ("false", "FALSE", "0")
+_DAY = "(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}"
+"""Four digits: later years are not read, and the year 0 is not one of Python's."""
+_DATE = rf"\A{_DAY}\z"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_LOCAL = rf"\A{_DAY}[T ]{_CLOCK}\z"
+_MOMENT = rf"\A{_DAY}[T ]{_CLOCK}{_OFFSET}\z"
+_FIRST_MOMENT = "greatest(TIMESTAMP '0001-01-01 00:00:00Z', TIMESTAMP '0001-01-01 00:00:00')"
+_LAST_MOMENT = "least(TIMESTAMP '9999-12-31 23:59:59.999999Z', TIMESTAMP '9999-12-31 23:59:59.999999')"
+"""
+Python's datetime has these bounds, in UTC and in the session's zone: CAST(ts AS DATE) gives the local day.
+
+Spark computes them once, when it plans the query.
+"""
 
 
 def present(text: Column, null_text: str | None) -> Column:
@@ -24,22 +35,30 @@ def present(text: Column, null_text: str | None) -> Column:
     return F.when(~absent, text)
 
 
-def typed(kind: str, text: Column) -> Column:
-    """Return the value of a cell's text, or null if the text is not exactly of the type."""
-    return _READERS[kind](text)
+def typed(kind: str, text: Column, decimal: str = ".") -> Column:
+    """
+    Return the value of a cell's text, or null if the text is not exactly of the type.
+
+    :param decimal: the sign before the fraction of a double
+    """
+    return _double(text, decimal) if kind == "double" else _READERS[kind](text)
 
 
 def _integer(text: Column) -> Column:
     return F.when(text.rlike(_INTEGER), text.try_cast("bigint"))
 
 
-def _double(text: Column) -> Column:
+def _double(text: Column, decimal: str) -> Column:
+    if decimal == ",":
+        # A point, which is no decimal sign here, becomes a text that is no number.
+        text = F.translate(text, ",.", ".,")
     value = F.when(text.rlike(_DOUBLE), text.try_cast("double"))
     return F.when(F.abs(value) < float("inf"), value)
 
 
 def _boolean(text: Column) -> Column:
-    return F.when(text.isin(*_TRUE), F.lit(True)).when(text.isin(*_FALSE), F.lit(False))
+    lower = F.lower(text)
+    return F.when(lower.isin("true", "1"), F.lit(True)).when(lower.isin("false", "0"), F.lit(False))
 
 
 def _date(text: Column) -> Column:
@@ -52,15 +71,24 @@ def _time(text: Column) -> Column:
 
 
 def _timestamp(text: Column) -> Column:
-    # Spark's parser requires seconds before a time zone.
+    """
+    Return a moment. A text without an offset is local time of the session's zone, which is the pipeline's.
+
+    When clocks are set back, a local time happens twice, and the first one is meant. When they are set forward, the local
+    times between do not happen, and are not of the type.
+    """
+    # Spark's parser requires seconds before an offset.
     full = F.regexp_replace(text, r"([T ][0-9]{2}:[0-9]{2})(Z|[+-])", "$1:00$2")
-    return F.when(text.rlike(_TIMESTAMP), full.try_cast("timestamp"))
+    with_offset = F.when(text.rlike(_MOMENT), full.try_cast("timestamp"))
+    clock = F.when(text.rlike(_LOCAL), text.try_cast("timestamp_ntz"))
+    local = clock.cast("timestamp")
+    value = F.coalesce(with_offset, F.when(local.cast("timestamp_ntz") == clock, local))
+    return F.when(value.between(F.expr(_FIRST_MOMENT), F.expr(_LAST_MOMENT)), value)
 
 
 _READERS: dict[str, Callable[[Column], Column]] = {
     "string": lambda text: text,
     "integer": _integer,
-    "double": _double,
     "boolean": _boolean,
     "date": _date,
     "time": _time,

@@ -7,18 +7,22 @@ import logging
 import sys
 from threading import Lock
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from perennial.clean.job_file import CleanJob, TableToClean
 from perennial.clean.rows import read_rows
-from perennial.clean.shape import good_rows, judge_days, of_days, shape
+from perennial.clean.shape import Shape, good_rows, judge_days, of_days
+from perennial.clean.step import refuse_failures
+from perennial.clean.step_worker import PROBLEM
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
-from perennial.spark.sql import failing_on_rows
+from perennial.spark.sql import failing_on_rows, use_time_zone
 from perennial.spark.tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
 log = logging.getLogger("perennial.spark")
@@ -29,6 +33,7 @@ _one_at_a_time = Lock()
 
 def clean(spark: SparkSession, job: CleanJob) -> None:
     """Clean every table of the job, several at a time."""
+    use_time_zone(spark, job.time_zone)
     open_database(spark, job.database)
     with several_at_once() as pool:
         all_of(pool.submit(_clean_table, spark, job.database, table).result for table in job.tables)
@@ -78,16 +83,17 @@ def _write_quarantine(rows: DataFrame, database: str, source: str, days: list[st
 
 
 def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: TableToClean, quarantined: dict[str, int]) -> int:
-    """Run the source's SQL on the good rows and commit all accepted days at once; return the number of rows."""
+    """Run the source's cleaning step on the good rows and commit all accepted days at once; return the number of rows."""
     days = sorted(quarantined)
     is_reference = days == [REFERENCE]
     drop = good_rows(rows, table, days)
-    file = f"sources/{table.name}.sql"
+    shape = Shape(spark, drop, table)
+    file = shape.file
     compared = middle(days)
-    is_compared = table.sql is not None and len(days) > 1
-    alone = shape(spark, drop.where(days_filter("date", [compared])), table) if is_compared else None
-    shaped = shape(spark, drop, table)
-    shaped = (shaped.coalesce(1) if is_reference else shaped).persist()
+    alone = shape.apply(drop.where(days_filter("date", [compared]))) if shape.is_a_step and len(days) > 1 else None
+    shaped = shape.apply(drop)
+    cached = (shaped.coalesce(1) if is_reference else shaped).persist()
+    shaped = cached if table.step is None else refuse_failures(cached, file)
     sql = table.sql or ""
     with failing_on_rows(file, sql):
         contents = partition_contents(shaped, None if is_reference else "date")
@@ -98,6 +104,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
             "Select the column date of the view drop unchanged.",
         )
     if alone is not None:
+        alone = alone.drop(PROBLEM)
         check_batch_independence(file, sql, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
     empty = empty_content(shaped.schema)
     partitions = {
@@ -113,7 +120,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
         partitioned_by=() if is_reference else ("date",),
         partitions=partitions,
     )
-    shaped.unpersist()
+    cached.unpersist()
     return sum(partition.rows for partition in partitions.values())
 
 

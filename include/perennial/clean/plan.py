@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
-from types import MappingProxyType
 
 from perennial.calendar import DAY
-from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, Rules, TableToClean
+from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, PandasStep, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
 from perennial.collect.accept import is_refused
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
+from perennial.config.clean_step import LIBRARIES
 from perennial.errors import PerennialError
 from perennial.fingerprints.code import code_digest
-from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
+from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
+from perennial.fingerprints.source import read_source
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
 from perennial.sql.tokens import sql_digest
-from perennial.store.json_value import Json
+from perennial.store.json_value import JsonValue
 
 log = logging.getLogger(__name__)
 
-Days = dict[date | None, Drop | None]
+Work = dict[date | None, tuple[Fingerprint, Drop]]
+"""The drops to clean by day (None: a reference), each with the fingerprint of the partition that it becomes."""
+
+DropsByDay = dict[date | None, Drop | None]
 """
-Drops by day (None: a reference). The drop is None if it is refused or the day is a rest date.
+The drops that collect has checked, by day (None: a reference). The drop is None if it is refused or the day is a rest date.
 
 Drops that landed after collect ran are not included: a later run finds them.
 """
@@ -73,59 +77,58 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     tables = []
     keys: dict[str, Fingerprint] = {}
     for name, drops in _require_collected(lake, day, until or day).items():
-        again = {day, None} if recompute else set()
-        work, withdrawn = _find_work(lake, name, drops, again)
+        work, withdrawn = _find_work(lake, name, drops, {day, None} if recompute else set())
         keys |= {f"clean_{name}": key for key, _ in work.values()}
-        pending = {
-            day_text(key_day): drop_to_clean(drop, key, lake.layout.refusal(name, key_day, key))
-            for key_day, (key, drop) in work.items()
-        }
-        if pending or withdrawn:
-            partitions = lake.tables.state(f"clean_{name}").partitions
-            held = [text for text in pending if text in partitions]
-            same = {text: partitions[text].digest for text in held if partitions[text].key == pending[text].key}
-            tables.append(table_to_clean(lake, name, pending, held=held, same=same, withdraw=list(map(day_text, withdrawn))))
-    job = CleanJob(lake.layout.database, tables) if tables else None
+        if work or withdrawn:
+            tables.append(_plan_table(lake, name, work, withdrawn))
+    job = CleanJob(lake.layout.database, lake.pipeline.time_zone, tables) if tables else None
     if keys:
         keep_recipes(lake, "clean", keys)
     todo = sum(len(table.days) + len(table.withdraw) for table in tables)
     return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {day_text(None)})
 
 
+def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> TableToClean:
+    partitions = lake.tables.state(f"clean_{name}").partitions
+    pending = {day_text(day): drop_to_clean(drop, key, lake.layout.refusal(name, day, key)) for day, (key, drop) in work.items()}
+    held = [text for text in pending if text in partitions]
+    return replace(
+        table_to_clean(lake, name, pending),
+        held=held,
+        same={text: partitions[text].digest for text in held if partitions[text].key == pending[text].key},
+        withdraw=[day_text(day) for day in withdrawn],
+    )
+
+
 def drop_to_clean(drop: Drop, key: str, refusal: str) -> DropToClean:
     """Return a drop as a job file has it."""
-    files = [FileToClean(file.name, file.uri, file.rows) for file in drop.files]
+    files = [FileToClean(file.name, file.uri, file.rows, file.line_end, file.unclear) for file in drop.files]
     return DropToClean(key=key, refusal=refusal, header=drop.columns, files=files)
 
 
-def table_to_clean(
-    lake: Lake,
-    name: str,
-    days: Mapping[str, DropToClean],
-    *,
-    held: Sequence[str] = (),
-    same: Mapping[str, str] = MappingProxyType({}),
-    withdraw: Sequence[str] = (),
-) -> TableToClean:
-    """Return a table with its contract and its SQL as a job file has it."""
+def table_to_clean(lake: Lake, name: str, days: Mapping[str, DropToClean]) -> TableToClean:
+    """Return a table with its contract and its cleaning step as a job file has it."""
     spec = lake.pipeline.tables[name]
     return TableToClean(
         name=name,
         table=f"clean_{name}",
         columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+        header={column: name for name, column in spec.header.items()},
+        dialect=Dialect(**spec.csv.model_dump(mode="json")),
         key=spec.key,
         max_quarantine_share=spec.max_quarantine_share,
         sql=_sql(lake, name),
         days=days,
-        held=held,
-        same=dict(same),
-        withdraw=withdraw,
+        held=[],
+        same={},
+        withdraw=[],
+        step=_step(lake, name),
     )
 
 
-def unclean(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
+def uncleaned_days(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
     """
-    Return the days of a table (None: the reference) that the runs of `day` up to `until` would clean or withdraw.
+    Return the days of a table (None: a reference) that the runs of `day` up to `until` would clean or withdraw.
 
     Drops that are not collected yet are not included.
     """
@@ -157,70 +160,73 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
 
     :raises DropRefusedError: with the recorded cause, when `day` itself or a reference was refused
     """
-    rows: dict[str, int] = {}
-    quarantined: dict[str, int] = {}
-    digests: dict[str, str] = {}
+    own: dict[str, Partition] = {}
     gaps: dict[str, str] = {}
     kept: set[str] = set()
     nulls: dict[str, int] = {}
-    earlier: dict[str, int] = {}
+    earlier_columns: dict[str, int] = {}
     warnings: list[str] = []
     needed = {day_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
     for name, drops in _require_collected(lake, day, day).items():
         state = lake.tables.state(f"clean_{name}")
         partitions = state.partitions
-        without_drop = (needed & set(partitions)) - {day_text(key_day) for key_day in drops}
+        refusals = _find_refusals(lake, name, drops, partitions)
+        own_day = day if name in lake.pipeline.sources else None
+        if own_day in refusals:
+            raise drop_refused(lake.pipeline, name, day_text(own_day), refusals[own_day])
+        own[name] = partitions[day_text(own_day)]
+        gaps |= {day_text(d): f"{name}: {refusal.cause()}" for d, refusal in refusals.items()}
+        gaps |= _find_landed_since(lake, name, day, drops, partitions)
+        without_drop = (needed & set(partitions)) - {day_text(d) for d in drops}
         kept |= without_drop
-        refused: dict[date, list[str]] = {}
         nulls |= _count_nulls(lake, name, drops)
-        earlier |= {name: len(state.reshaped)} if state.reshaped else {}
+        if state.reshaped:
+            earlier_columns[name] = len(state.reshaped)
         warnings += _warn_of_reshaped(name, without_drop & state.reshaped, len(needed))
-        make = prepare_fingerprints(lake, name)
-        for key_day, drop in drops.items():
-            if drop is None:
-                continue  # a rest date, or a gap that collect has reported
-            key = make(key_day, drop)
-            if is_current(partitions, key_day, key):
-                if key_day in (day, None):
-                    partition = partitions[day_text(key_day)]
-                    rows[name], quarantined[name], digests[name] = partition.rows, partition.quarantined, partition.digest
-                continue
-            refusal = _require_refusal(lake, name, key_day, key)
-            if key_day in (day, None):
-                raise drop_refused(lake.pipeline, name, day_text(key_day), refusal)
-            gaps[day_text(key_day)] = f"{name}: {refusal.cause()}"
-            refused[key_day] = refusal.rule_causes()
-        warnings += count_refused(name, refused, [d for d in drops if d is not None])
-        if name in lake.pipeline.sources:
-            landed = {day_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
-            since = landed - {day_text(key_day) for key_day in drops} - set(partitions)
-            gaps |= dict.fromkeys(since, f"{name}: landed since it was collected")
+        causes = {d: refusal.rule_causes() for d, refusal in refusals.items() if d is not None}
+        warnings += count_refused(name, causes, [d for d in drops if d is not None])
     for text in warnings:
         log.warning("%s", text)
     if nulls:
-        log.info(
-            "Columns that drops lack, with the number of dates: %s", ", ".join(f"{name} {count}" for name, count in nulls.items())
-        )
+        counts = ", ".join(f"{column} {count}" for column, count in nulls.items())
+        log.info("Columns that drops lack, with the number of dates: %s", counts)
     return Cleaned(
         Outcome.DONE,
         date=day,
-        rows=rows,
-        quarantined=quarantined,
-        digests=digests,
+        rows={name: partition.rows for name, partition in own.items()},
+        quarantined={name: partition.quarantined for name, partition in own.items()},
+        digests={name: partition.digest for name, partition in own.items()},
         gaps=gaps,
         kept=sorted(kept),
         nulls=nulls,
-        earlier_columns=earlier,
+        earlier_columns=earlier_columns,
         warnings=warnings,
     )
 
 
-def _count_nulls(lake: Lake, name: str, drops: Days) -> dict[str, int]:
+def _find_refusals(lake: Lake, name: str, drops: DropsByDay, partitions: Mapping[str, Partition]) -> dict[date | None, Refusal]:
+    """Return the refusals of accepted drops that are not clean; raise if one is neither clean nor refused."""
+    make = prepare_fingerprints(lake, name)
+    keys = {day: make(day, drop) for day, drop in drops.items() if drop is not None}
+    return {day: _require_refusal(lake, name, day, key) for day, key in keys.items() if not is_current(partitions, day, key)}
+
+
+def _find_landed_since(
+    lake: Lake, name: str, day: date, drops: DropsByDay, partitions: Mapping[str, Partition]
+) -> dict[str, str]:
+    """Return the needed dates of a source that have landed since collect ran, as gaps."""
+    if name not in lake.pipeline.sources:
+        return {}
+    landed = {day_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
+    since = landed - {day_text(d) for d in drops} - set(partitions)
+    return dict.fromkeys(since, f"{name}: landed since it was collected")
+
+
+def _count_nulls(lake: Lake, name: str, drops: DropsByDay) -> dict[str, int]:
     """Return the columns that some drops lack, each with the number of these drops."""
     headers = [drop.columns for drop in drops.values() if drop is not None]
-    counts = {
-        f"{name}.{column}": sum(column not in header for header in headers) for column in lake.pipeline.tables[name].columns
-    }
+    names = lake.pipeline.tables[name].header
+    counts = {f"{name}.{column}": sum(place not in header for header in headers) for place, column in names.items()}
     return {column: count for column, count in counts.items() if count}
 
 
@@ -229,8 +235,8 @@ def _warn_of_reshaped(name: str, kept: Collection[str], needed: int) -> list[str
     if not kept:
         return []
     return [
-        f"{name}: the drops of {len(kept)} of {needed} dates have left the landing zone, so their rows keep the columns of an "
-        "earlier contract: null where a column is new or has another type. Land them again for its values."
+        f"{name}: the drops of {len(kept)} of {needed} dates have been deleted from the landing zone, so their rows keep the "
+        "columns of an earlier contract. A column that is new or has another type is null there. Land them again to fill it."
     ]
 
 
@@ -250,7 +256,7 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
     return refusals
 
 
-def _require_collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
+def _require_collected(lake: Lake, day: date, until: date) -> dict[str, DropsByDay]:
     """Return the drops of each table up to `until`; raise if the drop of `day` or a reference is not accepted."""
     tables = {name: _read_drops(lake, name, day, until) for name in lake.pipeline.tables}
     for name, drops in tables.items():
@@ -261,56 +267,73 @@ def _require_collected(lake: Lake, day: date, until: date) -> dict[str, Days]:
     return tables
 
 
-def _read_drops(lake: Lake, name: str, day: date, until: date) -> Days:
+def _read_drops(lake: Lake, name: str, day: date, until: date) -> DropsByDay:
+    """Return the drops of a table that the runs of `day` up to `until` need and that collect has checked, and the rest dates."""
     if name in lake.pipeline.references:
         return {None: pinned_reference(lake, name)}
     calendar = lake.pipeline.calendar
     landed = landed_drops(lake, name, [*calendar.needed_dates(day), *calendar.dates(day + DAY, until)])
-    known: Days = {d: item.drop for d, item in landed.items() if item.drop is not None or is_refused(lake, name, d, item.found)}
+    known: DropsByDay = {
+        d: item.drop for d, item in landed.items() if item.drop is not None or is_refused(lake, name, d, item.found)
+    }
     # If a calendar change turns a date into a rest date, its rows are withdrawn like those of a refused drop.
     return {**known, **dict.fromkeys(calendar.data_days.rest_dates(calendar.needed_from(day), until), None)}
 
 
-def _find_work(
-    lake: Lake, name: str, drops: Days, again: set[date | None]
-) -> tuple[dict[date | None, tuple[Fingerprint, Drop]], list[date]]:
+def _find_work(lake: Lake, name: str, drops: DropsByDay, again: set[date | None]) -> tuple[Work, list[date]]:
     """
-    Return the partitions of a table to compute, with fingerprints, and the days to withdraw.
+    Return the drops of a table to clean, and the days to withdraw.
 
     A reference has no days, so if the present version is refused, the rows of the earlier one stay:
     no run goes past that refusal.
 
     :param again: days to compute even if they are current
     """
-    work: dict[date | None, tuple[Fingerprint, Drop]] = {}
-    refused: list[date | None] = []
+    work: Work = {}
+    unusable: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
     make = prepare_fingerprints(lake, name)
     for day, drop in drops.items():
         if drop is None:
-            refused.append(day)
+            unusable.append(day)
             continue
         key = make(day, drop)
-        if was_refused := _is_refused(lake, name, partitions, day, key):
-            refused.append(day)
-        if not (was_refused or is_current(partitions, day, key)) or day in again:
+        if refused := _is_refused(lake, name, partitions, day, key):
+            unusable.append(day)
+        if not (refused or is_current(partitions, day, key)) or day in again:
             work[day] = key, drop
-    return work, [day for day in refused if day is not None and day_text(day) in partitions and day not in work]
+    return work, [day for day in unusable if day is not None and day_text(day) in partitions and day not in work]
 
 
 def _sql(lake: Lake, name: str) -> str | None:
     return lake.pipeline.sql_files("sources").get(name)
 
 
+def _step(lake: Lake, name: str) -> PandasStep | None:
+    source = lake.pipeline.clean_steps().get(name)
+    return None if source is None else PandasStep(source, library_versions(*LIBRARIES))
+
+
 def prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
-    spec, sql = lake.pipeline.tables[name], _sql(lake, name)
-    configuration: Json = {
-        "columns": [[column, contract.rules] for column, contract in spec.columns.items()],
+    spec, sql, step = lake.pipeline.tables[name], _sql(lake, name), _step(lake, name)
+    has_moments = any(contract.type == "timestamp" for contract in spec.columns.values())
+    configuration: dict[str, JsonValue] = {
+        "columns": [
+            [column, contract.rules | ({"from": contract.header} if contract.header else {})]
+            for column, contract in spec.columns.items()
+        ],
         "unique": spec.key,
         "max_quarantine_share": spec.max_quarantine_share,
         "sql": None if sql is None else sql_digest(sql),
+        **({"csv": spec.csv.settings} if spec.csv.settings else {}),
+        **(lake.pipeline.sql_session if sql or step or has_moments else {}),
     }
+    libraries = {"spark": SPARK_VERSION}
+    if step is not None:
+        # As for Perennial's own code, comments and layout do not count.
+        configuration[f"sources/{name}.py"] = read_source(step.source.encode()).digest
+        libraries |= step.libraries
 
     def make(day: date | None, drop: Drop) -> Fingerprint:
         return make_fingerprint(
@@ -319,7 +342,7 @@ def prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop],
             code=code_digest("clean"),
             data={"files": [[file.name, file.sha256] for file in drop.files]},
             configuration=configuration,
-            libraries={"spark": SPARK_VERSION},
+            libraries=libraries,
         )
 
     return make
@@ -331,12 +354,12 @@ def is_current(partitions: Mapping[str, Partition], day: date | None, key: str) 
     return partition is not None and partition.key == key
 
 
-def _is_refused(lake: Lake, name: str, partitions: dict[str, Partition], day: date | None, key: str) -> bool:
+def _is_refused(lake: Lake, name: str, partitions: Mapping[str, Partition], day: date | None, key: str) -> bool:
     return not is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
 
 
 def day_text(day: date | None) -> str:
-    """Return the name of a partition: an ISO date, or `reference`."""
+    """Return the name of a partition: the ISO date, or `reference`."""
     return day.isoformat() if day else "reference"
 
 
@@ -345,6 +368,6 @@ def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refus
     if stored is None:
         raise PerennialError(
             f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {day_text(day)}, and no refusal is recorded. "
-            "The job did not finish, or another run replaced its drop meanwhile: run the stage again."
+            "The job did not finish, or another run replaced the drop meanwhile. Run clean again."
         )
     return read_refusal(stored.json())

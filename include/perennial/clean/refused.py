@@ -17,7 +17,7 @@ def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> D
     return DropRefusedError(
         f"Pipeline {pipeline.name!r}, drop {name} {day}: {refusal.cause()}",
         rule_problems(refusal, pipeline.tables[name].columns),
-        f"None of it was committed. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
+        f"None of its rows are used. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
     )
 
 
@@ -27,7 +27,9 @@ def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> li
     problems = []
     for rule, count in sorted(refusal.rules.items(), key=lambda item: (-item[1], item[0])):
         column, _, name = rule.rpartition(" ")
-        text = f"{rule}{_format_allowed(columns.get(column), name)}: {count} rows"
+        contract = columns.get(column)
+        place = f" ({contract.header!r} in its files)" if contract is not None and contract.header else ""
+        text = f"{column}{place} {name}{_format_allowed(contract, name)}: {count} rows"
         if item := examples.get(rule):
             text += f", for example {item.value!r} in {item.file}, row {item.position}"
         problems.append(text)

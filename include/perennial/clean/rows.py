@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -11,16 +11,17 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.cells import broken, broken_rule, present, typed
+from perennial.clean.files import CORRUPT, read_files
 from perennial.clean.job_file import Rules, TableToClean
 from perennial.spark.sql import local_rows
 from perennial.spark.tables import REFERENCE
 
-_CORRUPT = "__corrupt"
 FILES = T.StructType(
     [
         T.StructField("object", T.StringType(), False),
         T.StructField("day", T.StringType(), True),
         T.StructField("file", T.StringType(), False),
+        T.StructField("unclear", T.StringType(), False),
     ]
 )
 
@@ -29,51 +30,42 @@ def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
     """
     Return all rows of a table's drops: date, file, position, row (as JSON), broken (column, rule, value) or null, typed columns.
 
-    Files with the same header are read in one pass. Two dates may have landed the same bytes, which are stored once:
-    the join with the list of files gives each date its rows.
+    Files with the same header and line ends are read in one pass.
+    Two dates may have landed the same bytes, which are stored once: the join with the list of files gives each date its rows.
     All rows of a date end in one task, and therefore in one file of the table.
     """
     columns = dict(table.columns)
-    headers: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    alike: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
     for drop in table.days.values():
-        headers[tuple(drop.header)] += [file.uri for file in drop.files]
+        for file in drop.files:
+            alike[tuple(drop.header), file.line_end].append(file.uri)
     files = [
-        (file.uri.rpartition("/")[2], None if day == REFERENCE else day, file.name)
+        (file.uri.rpartition("/")[2], None if day == REFERENCE else day, file.name, ",".join(map(str, file.unclear)))
         for day, drop in table.days.items()
         for file in drop.files
     ]
-    read = reduce(DataFrame.unionAll, [_read_files(spark, uris, header, columns) for header, uris in sorted(headers.items())])
+    read = reduce(
+        DataFrame.unionAll,
+        [
+            read_files(spark, uris, header, line_end, table.dialect, table.header)
+            for (header, line_end), uris in sorted(alike.items())
+        ],
+    )
     landed = F.broadcast(local_rows(spark, files, FILES))
     dated = read.join(landed, "object").withColumn("date", F.col("day").cast("date")).repartition("date")
     position = F.row_number().over(Window.partitionBy("date", "file").orderBy("read_order")).cast("bigint")
-    missing = {name for name in columns for header in headers if name not in header}
-    return _check_rows(dated.withColumn("position", position), columns, table.key, missing)
+    numbered = dated.withColumn("position", position)
+    if any(file.unclear for drop in table.days.values() for file in drop.files):
+        is_unclear = F.array_contains(F.split("unclear", ","), F.col("position").cast("string"))
+        whole = F.concat_ws(table.dialect.delimiter, *[f"cell_{name}" for name in columns])
+        numbered = numbered.withColumn(f"cell_{CORRUPT}", F.coalesce(f"cell_{CORRUPT}", F.when(is_unclear, whole)))
+    missing = {name for name, place in table.header.items() for header, _ in alike if place not in header}
+    return _check_rows(numbered, columns, table.dialect.decimal, table.key, missing)
 
 
-def _read_files(spark: SparkSession, uris: list[str], header: tuple[str, ...], columns: Iterable[str]) -> DataFrame:
-    """Read files with the same header as text; a column that they lack is null and is listed in `lacks`."""
-    text = T.StructType([T.StructField(name, T.StringType()) for name in (*header, _CORRUPT)])
-    raw = spark.read.csv(
-        sorted(set(uris)),
-        schema=text,
-        header=True,
-        enforceSchema=False,
-        multiLine=True,
-        escape='"',
-        mode="PERMISSIVE",
-        columnNameOfCorruptRecord=_CORRUPT,
-    )
-    lacks = [name for name in columns if name not in header]
-    return raw.select(
-        F.substring_index("_metadata.file_path", "/", -1).alias("object"),
-        # Increases in reading order within a file: one task reads a multi-line file from its beginning.
-        F.monotonically_increasing_id().alias("read_order"),
-        *[(F.lit(None).cast("string") if name in lacks else F.col(name)).alias(f"cell_{name}") for name in (*columns, _CORRUPT)],
-        F.lit(",".join(lacks)).alias("lacks"),
-    )
-
-
-def _check_rows(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str], missing: Container[str]) -> DataFrame:
+def _check_rows(
+    rows: DataFrame, columns: Mapping[str, Rules], decimal: str, key: Sequence[str], missing: Container[str]
+) -> DataFrame:
     """
     Add the typed columns and the first broken rule. Of several good rows with the same key, the first by file and position stays.
 
@@ -85,9 +77,9 @@ def _check_rows(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str
         "file",
         "position",
         "lacks",
-        F.col(f"cell_{_CORRUPT}").alias(_CORRUPT),
+        F.col(f"cell_{CORRUPT}").alias(CORRUPT),
         *[cell.alias(f"text_{name}") for name, cell in cells.items()],
-        *[typed(columns[name].type, cell).alias(f"value_{name}") for name, cell in cells.items()],
+        *[typed(columns[name].type, cell, decimal).alias(f"value_{name}") for name, cell in cells.items()],
         F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
     )
 
@@ -95,7 +87,7 @@ def _check_rows(rows: DataFrame, columns: Mapping[str, Rules], key: Sequence[str
         return F.array_contains(F.split("lacks", ","), name)
 
     rules = [
-        F.when(F.col(_CORRUPT).isNotNull(), broken("", "cells", F.col(_CORRUPT))),
+        F.when(F.col(CORRUPT).isNotNull(), broken("", "cells", F.col(CORRUPT))),
         *[
             broken_rule(name, spec, F.col(f"text_{name}"), F.col(f"value_{name}"), lacks(name) if name in missing else None)
             for name, spec in columns.items()

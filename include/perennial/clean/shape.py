@@ -1,4 +1,4 @@
-"""The rows of drops on their way to a clean table: judged by date, then shaped by the source's SQL."""
+"""The rows of drops on their way to a clean table: judged by date, then shaped by the source's cleaning step."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.clean.job_file import TableToClean
+from perennial.clean.step import prepare_step
 from perennial.clean.verdict import EXAMPLES, Count, Example, Refusal, judge
 from perennial.errors import RefusedError
 from perennial.spark.sql import run_query
@@ -45,31 +46,48 @@ def broken_examples(rows: DataFrame, day: str) -> tuple[Example, ...]:
 
 
 def good_rows(rows: DataFrame, table: TableToClean, days: Sequence[str]) -> DataFrame:
-    """Return the typed rows of accepted days that break no rule: what the view `drop` shows."""
+    """Return the typed rows of accepted days that break no rule: what the cleaning step sees."""
     date_column = [] if list(days) == [REFERENCE] else ["date"]
+    places = [] if table.step is None else [F.col(name).alias(f"__{name}") for name in ("file", "position")]
     good = rows.where(F.col("broken").isNull() & of_days(days))
-    return good.select(*date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
+    return good.select(*places, *date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
 
 
-def shape(spark: SparkSession, drop: DataFrame, table: TableToClean) -> DataFrame:
-    """Return the rows of the clean table: those of the view `drop`, or of the source's SQL over it."""
-    if table.sql is None:
-        return drop
-    file = f"sources/{table.name}.sql"
-    with _one_at_a_time:
-        drop.createOrReplaceTempView(DROP)
-        try:
-            rows = run_query(spark, file, table.sql, (DROP,))
-        finally:
-            # Replacing the view would silently evict from Spark's cache the rows that another table read through it.
-            spark.catalog.dropTempView(DROP)
-    kind = {field.name: field.dataType for field in rows.schema}.get("date")
-    if "date" in drop.columns and not isinstance(kind, T.DateType):
-        raise RefusedError(
-            f"{file}: expected a column date of type date, found {kind.simpleString() if kind else 'none'}",
-            remedy="Select date from the view drop.",
-        )
-    return rows
+class Shape:
+    """The cleaning step of a table, in SQL or Python, or none."""
+
+    def __init__(self, spark: SparkSession, drop: DataFrame, table: TableToClean) -> None:
+        self._spark = spark
+        self._sql = table.sql
+        self._step = None
+        self.file = f"sources/{table.name}.{'sql' if table.step is None else 'py'}"
+        self.is_a_step = table.sql is not None or table.step is not None
+        if table.step is not None:
+            self._step = prepare_step(drop, self.file, table.step)
+
+    def apply(self, drop: DataFrame) -> DataFrame:
+        """Return the rows that the step makes of good rows; one in Python adds its column of problems."""
+        rows = self._run(drop)
+        kind = {field.name: field.dataType for field in rows.schema}.get("date")
+        if "date" in drop.columns and not isinstance(kind, T.DateType):
+            raise RefusedError(
+                f"{self.file}: expected a column date of type date, found {kind.simpleString() if kind else 'none'}",
+                remedy="Return the column date of df unchanged." if self._step else "Select date from the view drop.",
+            )
+        return rows
+
+    def _run(self, drop: DataFrame) -> DataFrame:
+        if self._step is not None:
+            return self._step(drop)
+        if self._sql is None:
+            return drop
+        with _one_at_a_time:
+            drop.createOrReplaceTempView(DROP)
+            try:
+                return run_query(self._spark, self.file, self._sql, (DROP,))
+            finally:
+                # Replacing the view would silently evict from Spark's cache the rows that another table read through it.
+                self._spark.catalog.dropTempView(DROP)
 
 
 def of_days(days: Sequence[str]) -> Column:
@@ -78,4 +96,5 @@ def of_days(days: Sequence[str]) -> Column:
 
 
 def _day() -> Column:
-    return F.coalesce(F.date_format("date", "yyyy-MM-dd"), F.lit(REFERENCE))
+    # date_format would go by way of a midnight, which some days do not have in some time zones.
+    return F.coalesce(F.col("date").cast("string"), F.lit(REFERENCE))

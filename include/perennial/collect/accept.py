@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 
 from perennial.collect.content import Content, read_content
-from perennial.collect.drops import check_manifest, contract_problems
-from perennial.collect.header import differing_headers, header_problems
-from perennial.collect.landing import list_folder, pin, read_listed, require_unchanged, stream
+from perennial.collect.drops import check_header, check_manifest, contract_problems
+from perennial.collect.header import differing_headers
+from perennial.collect.landing import list_data, pin, pin_beginning, read_listed, require_unchanged, stream
 from perennial.collect.manifest import FILE, MAX_BYTES, ListedFile, Manifest, suffix
 from perennial.collect.register import Drop, DropFile
 from perennial.config.pipeline import Reference
@@ -38,7 +38,7 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
         raise make_refusal(lake, f"{source} {day}", problems)
-    folder = list_folder(lake.objects, spec.drop_uri(day))
+    folder = list_data(lake.objects, spec.drop_uri(day))
     state = _name_state(manifest, folder, spec)
     if (refused := lake.objects.read(lake.layout.refused_drop(source, day, state))) is not None:
         raise make_refusal(lake, f"{source} {day}", refused.json()["refused"])
@@ -50,7 +50,8 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
         lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
         raise make_refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
-    return Drop(source, day, manifest.digest, files, sum(file.rows for file in files), columns_of(contents))
+    rows = sum(file.rows for file in files)
+    return Drop(source, day, manifest.digest, files, rows, columns_of(contents), spec.csv.division)
 
 
 def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
@@ -74,7 +75,7 @@ def _locate_refusal(lake: Lake, source: str, day: date, landed: Listed) -> tuple
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
         return "", problems
-    return lake.layout.refused_drop(source, day, _name_state(manifest, list_folder(lake.objects, spec.drop_uri(day)), spec)), []
+    return lake.layout.refused_drop(source, day, _name_state(manifest, list_data(lake.objects, spec.drop_uri(day)), spec)), []
 
 
 def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
@@ -83,7 +84,7 @@ def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
     if problems:
         raise make_refusal(lake, name, problems)
     file = _pin(lake, landed, content)
-    return Drop(name, None, file.sha256, (file,), file.rows, content.columns)
+    return Drop(name, None, file.sha256, (file,), file.rows, content.columns, lake.pipeline.references[name].csv.division)
 
 
 def check_reference(spec: Reference, landed: Listed, read: Read) -> tuple[Content, list[str]]:
@@ -93,7 +94,7 @@ def check_reference(spec: Reference, landed: Listed, read: Read) -> tuple[Conten
         return Content(), [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"]
     if landed.size == 0:
         return Content(), [f"{file_name} is empty (0 bytes)"]
-    content = read_content(read(landed), compressed=suffix(file_name) == ".csv.gz", max_bytes=spec.max_bytes)
+    content = read_content(read(landed), compressed=suffix(file_name) == ".csv.gz", max_bytes=spec.max_bytes, dialect=spec.csv)
     problems = content.problems or contract_problems(content.columns, content.rows, spec, None)
     return content, [f"{file_name}: {problem}" for problem in problems]
 
@@ -126,7 +127,7 @@ def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]
             problems.append(f"{file.name} is truncated: {landed.size} of {file.size} bytes")
         elif landed.size > file.size:
             problems.append(f"{file.name} has {landed.size} bytes, {FILE} says {file.size}")
-    named = {FILE, *(file.name for file in manifest.files)}
+    named = {file.name for file in manifest.files}
     problems.extend(f"extra file {name[:120]!r}: it is not in {FILE}" for name in folder if name not in named)
     return problems
 
@@ -145,7 +146,7 @@ def _read_files(
         if landed.size > spec.max_bytes:
             problems.append(f"{file.name} has {landed.size} bytes, at most {spec.max_bytes} are allowed (max_bytes)")
             continue
-        content = read_content(read(landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left)
+        content = read_content(read(landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left, dialect=spec.csv)
         left = max(left - content.text_bytes, 0)
         contents[file.name] = content
         problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec, manifest.day))
@@ -158,7 +159,7 @@ def _content_problems(file: ListedFile, content: Content, spec: Reference, day: 
         problems.append(f"sha256 is {content.sha256[:12]}…, {FILE} says {file.sha256[:12]}…")
     if content.problems:
         return problems + content.problems
-    problems += header_problems(content.columns, spec.columns, spec.may_lack(day))
+    problems += check_header(content.columns, spec, day)
     if content.rows != file.rows:
         problems.append(f"{content.rows} rows, {FILE} says {file.rows}")
     return problems
@@ -171,9 +172,13 @@ def columns_of(contents: Mapping[str, Content]) -> tuple[str, ...]:
 
 def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     name = landed.uri.rpartition("/")[2]
-    uri = lake.layout.raw(content.sha256, suffix(name))
-    pin(lake.objects, landed, uri)
-    return DropFile(name, content.sha256, content.size, content.rows, uri)
+    digest, size = content.sha256, content.size - content.padding
+    if content.padding:  # Spark cannot read it
+        digest = pin_beginning(lake.objects, landed, size, lambda digest: lake.layout.raw(digest, suffix(name)))
+    else:
+        pin(lake.objects, landed, lake.layout.raw(digest, suffix(name)))
+    uri = lake.layout.raw(digest, suffix(name))
+    return DropFile(name, digest, size, content.rows, uri, content.line_end, tuple(content.unclear))
 
 
 def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:
@@ -185,10 +190,11 @@ def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) 
         code=code_digest("collect"),
         data={"manifest": manifest.digest, "files": files},
         configuration={
-            "columns": list(spec.columns),
+            "columns": list(spec.header),
             "may_lack": sorted(spec.may_lack(manifest.day)),
             "min_rows": spec.min_rows,
             "max_bytes": spec.max_bytes,
+            **({"csv": spec.csv.division} if spec.csv.division else {}),
         },
     )
     return f"refused-{key}"

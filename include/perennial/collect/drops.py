@@ -43,7 +43,11 @@ def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, l
 
 
 def _walk(lake: Lake, source: str, wanted: Iterable[date]) -> Iterator[tuple[date, Listed, Drop | None]]:
-    """Yield the landed dates in order, with the manifest and its accepted drop, if any; the present contract is not checked."""
+    """
+    Yield the landed dates in order, with the manifest and its accepted drop, if any.
+
+    Of the present contract, only the dialect is checked: in another one, the drop must be read again.
+    """
     spec = lake.pipeline.sources[source]
     before, _, _ = spec.uri.partition("{date}")
     dates = sorted(set(wanted))
@@ -52,7 +56,8 @@ def _walk(lake: Lake, source: str, wanted: Iterable[date]) -> Iterator[tuple[dat
         page = read_page(lake, source, month) if listed else {}
         for day in dates:
             if page_of(day) == month and (item := listed.get(spec.drop_uri(day) + FILE)) is not None:
-                yield day, item, page.get((day, version_of(item)))
+                drop = page.get((day, version_of(item)))
+                yield day, item, drop if drop is not None and drop.dialect == spec.csv.division else None
 
 
 def landed_reference(lake: Lake, name: str) -> Landed | None:
@@ -142,9 +147,14 @@ def check_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None
     return parse_manifest(body, source, day)
 
 
+def check_header(columns: Iterable[str], spec: Reference, day: date | None) -> list[str]:
+    """Return how the header of a drop's files breaks the contract on its date (None: a reference)."""
+    return header_problems(list(columns), spec.header, spec.may_lack(day), spec.csv.delimiter)
+
+
 def contract_problems(columns: Iterable[str], rows: int, spec: Reference, day: date | None) -> list[str]:
     """Return how a drop with these columns and rows breaks the contract on its date (None: a reference)."""
-    problems = header_problems(list(columns), spec.columns, spec.may_lack(day))
+    problems = check_header(columns, spec, day)
     if rows < spec.min_rows:
         problems.append(f"{rows} rows, expected at least {spec.min_rows} (min_rows)")
     return problems
@@ -152,5 +162,7 @@ def contract_problems(columns: Iterable[str], rows: int, spec: Reference, day: d
 
 def _keep_fitting(lake: Lake, name: str, drop: Drop | None) -> Drop | None:
     """Return an accepted drop if it fits the present contract: the contract may have changed since collect accepted it."""
-    fits = drop is not None and not contract_problems(drop.columns, drop.rows, lake.pipeline.tables[name], drop.day)
-    return drop if fits else None
+    spec = lake.pipeline.tables[name]
+    if drop is None or drop.dialect != spec.csv.division:
+        return None
+    return None if contract_problems(drop.columns, drop.rows, spec, drop.day) else drop

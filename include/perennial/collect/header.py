@@ -13,19 +13,22 @@ _MAX_COMPARED = 100
 """Unknown names for which a similar name is searched: each is compared with every missing column."""
 
 
-def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Container[str] = ()) -> list[str]:
+def header_problems(
+    found: Sequence[str], expected: Iterable[str], may_lack: Container[str] = (), delimiter: str = ","
+) -> list[str]:
     """
     Return the differences between a header and the contract's columns, by name.
 
     At most MAX_PROBLEMS are listed, then the number of the others.
 
-    :param may_lack: columns that may be missing in this file
+    :param expected: names in the header
+    :param may_lack: those that may be missing in this file
     """
     wanted = list(expected)
     if not found:
         return ["empty: there is no header"]
-    if separator := _other_separator(found, wanted):
-        return [f"the columns are separated by {separator!r}, expected ','"]
+    if separator := _other_delimiter(found, wanted):
+        return [f"the columns are separated by {separator!r}, expected {delimiter!r}: set csv.delimiter"]
     known, counts = set(wanted), Counter(found)
     problems = [f"column {_cut(name)} is listed {count} times" for name, count in counts.items() if count > 1]
     missing = dict.fromkeys(name for name in wanted if name not in counts)
@@ -38,7 +41,7 @@ def header_problems(found: Sequence[str], expected: Iterable[str], may_lack: Con
             problems.append(f"column {_cut(name)} is not in the contract")
     problems.extend(f"column {name!r} is missing" for name in missing if name not in may_lack)
     if len(problems) > MAX_PROBLEMS:
-        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more of the header"]
+        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems in the header"]
     return problems
 
 
@@ -48,11 +51,11 @@ def differing_headers(headers: Mapping[str, Sequence[str]]) -> list[str]:
     return [f"{name}: its columns differ from those of {first}" for name, header in headers.items() if header != headers[first]]
 
 
-def _other_separator(found: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Return the separator of a header that reads as one column, if splitting by it yields most of the contract's columns."""
+def _other_delimiter(found: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return the delimiter of a header that reads as one column, if splitting by it yields most of the contract's columns."""
     if len(found) != 1:
         return None
-    return next((char for char in ";\t|" if len(set(found[0].split(char)) & set(wanted)) > max(1, len(wanted) // 2)), None)
+    return next((char for char in ",;\t|" if len(set(found[0].split(char)) & set(wanted)) > max(1, len(wanted) // 2)), None)
 
 
 def _cut(name: str) -> str:

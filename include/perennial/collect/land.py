@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from perennial.collect.content import read_content
-from perennial.collect.drops import check_manifest, contract_problems, manifest_bytes
-from perennial.collect.header import differing_headers, header_problems
+from perennial.collect.drops import check_header, check_manifest, contract_problems, manifest_bytes
+from perennial.collect.header import differing_headers
 from perennial.collect.landing import list_folder
 from perennial.collect.manifest import FILE, ListedFile
 from perennial.config.pipeline import Source
@@ -22,18 +22,28 @@ from perennial.store.objects import canonical_json, split_uri
 _CHUNK = 1 << 20
 
 
+def land_drops(
+    lake: Lake, source: str, files: Mapping[date, Sequence[Path]], *, replace: bool = False
+) -> Iterator[tuple[date, dict[str, JsonValue] | RefusedError]]:
+    """Land the files of each date, and yield the result of the date or its refusal: a refused date leaves the others alone."""
+    _find_source(lake, source)
+    for day, paths in files.items():
+        try:
+            lake.pipeline.calendar.check_run(day, datetime.now(UTC))
+            yield day, land_drop(lake, source, day, paths, replace=replace)
+        except RefusedError as error:
+            yield day, error
+
+
 def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> dict[str, JsonValue]:
     """
     Land files as the drop of `source` and `day`. Files that `collect` would refuse are refused before anything is written.
 
     The manifest is written last, and deleted first when a drop is replaced: half a drop never looks complete.
     """
-    known = lake.pipeline.sources
-    if source not in known:
-        there_are = did_you_mean(source, known).strip() or f"Its sources are {', '.join(known)}."
-        raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
-    files = _list_files(known[source], day, paths)
-    folder = known[source].drop_uri(day)
+    spec = _find_source(lake, source)
+    files = _list_files(spec, day, paths)
+    folder = spec.drop_uri(day)
     result: dict[str, JsonValue] = {
         "outcome": "done",
         "pipeline": lake.pipeline.name,
@@ -65,6 +75,14 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
     return result
 
 
+def _find_source(lake: Lake, source: str) -> Source:
+    known = lake.pipeline.sources
+    if source not in known:
+        there_are = did_you_mean(source, known).strip() or f"Its sources are {', '.join(known)}."
+        raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
+    return known[source]
+
+
 def _list_files(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:
     """Return the manifest entries of the files, or raise RefusedError with all problems of the files."""
     files: list[ListedFile] = []
@@ -74,15 +92,12 @@ def _list_files(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFi
         if not path.is_file():
             problems.append(f"{path}: no such file")
             continue
-        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes)
+        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes, dialect=spec.csv)
         if not is_file_name(path.name):
             problems.append(f"{path}: a file name may hold letters, digits, '.', '_' and '-', and must end in .csv or .csv.gz")
         if any(path.name == file.name or content.sha256 == file.sha256 for file in files):
             problems.append(f"{path}: another file has the same name or the same content")
-        problems.extend(
-            f"{path}: {problem}"
-            for problem in content.problems or header_problems(content.columns, spec.columns, spec.may_lack(day))
-        )
+        problems.extend(f"{path}: {problem}" for problem in content.problems or check_header(content.columns, spec, day))
         headers[str(path)] = content.columns
         files.append(ListedFile(path.name, content.size, content.sha256, content.rows))
     if not problems:

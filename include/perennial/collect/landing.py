@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +20,20 @@ _EXISTS_OR_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412",
 def list_folder(objects: Objects, folder: str) -> dict[str, Listed]:
     """Return the objects of a folder by their names relative to it, without the marker of the folder itself."""
     return {name: item for item in objects.listing(folder) if (name := item.uri[len(folder) :])}
+
+
+def list_data(objects: Objects, folder: str) -> dict[str, Listed]:
+    """
+    Return the objects of a folder that may be data.
+
+    Other systems write notes beside their files (`_SUCCESS`, `.part-0.csv.crc`, `_temporary/`). Their names, or those of
+    their folders, begin with `_` or `.`, as the manifest's does.
+    """
+    return {
+        name: item
+        for name, item in list_folder(objects, folder).items()
+        if not any(part.startswith(("_", ".")) for part in name.split("/"))
+    }
 
 
 def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:
@@ -57,7 +73,7 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
             yield from body.iter_chunks(_CHUNK)
         except BotoCoreError as error:
             raise PerennialError(
-                f"{file.uri}: the object store broke the connection during the read ({error}). Run it again."
+                f"{file.uri}: the object store broke the connection during the read ({error}). Run the date again."
             ) from error
 
 
@@ -90,8 +106,28 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
             raise _make_changed_error(file) from error
 
 
+def pin_beginning(objects: Objects, file: Listed, size: int, name: Callable[[str], str]) -> str:
+    """
+    Store the first bytes of exactly the version that was listed, and return their SHA-256.
+
+    :param name: returns their address by their digest, so that writing them again changes nothing
+    """
+    digest = hashlib.sha256()
+    with tempfile.TemporaryFile() as copy:
+        for chunk in stream(objects, file):
+            part = chunk[: size - copy.tell()]
+            digest.update(part)
+            copy.write(part)
+        copy.seek(0)
+        bucket, key = split_uri(name(digest.hexdigest()))
+        objects.client.upload_fileobj(copy, bucket, key)
+    return digest.hexdigest()
+
+
 def _make_changed_error(file: Listed) -> PerennialError:
-    return DropChangedError(f"{file.uri} was replaced or deleted while it was read. Run it again when upstream has finished.")
+    return DropChangedError(
+        f"{file.uri} was replaced or deleted while it was read. Run the date again when upstream has finished."
+    )
 
 
 def _code(error: ClientError) -> str:

@@ -51,8 +51,8 @@ def _format_remedy(cause: str, refused: set[date], dates: Collection[date]) -> s
             declared = f"since: {max(refused) + DAY}"
         elif is_ended:
             declared = f"until: {min(refused) - DAY}"
-        return f" Declare `{declared}` for {column['name']}: dates without it have null there."
+        return f" Declare `{declared}` for {column['name']}: it is then null on the dates that lack it."
     if column := _UNKNOWN.fullmatch(cause):
         declared = f" with `until: {max(refused)}`" if is_begun else ""
-        return f" Keep {column['name']} under columns{declared}: the files of these dates hold it."
+        return f" List {column['name']} under columns{declared}: the files of these dates have it."
     return ""

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -27,18 +27,32 @@ REMEDY = "Delete it: the drops are checked and registered again, and clean rows 
 
 @dataclass(frozen=True, slots=True)
 class DropFile:
-    """One pinned file; `uri` is its address in the lake, `rows` counts records without the header."""
+    """
+    One pinned file.
+
+    :param rows: number of records without the header
+    :param uri: address in the lake
+    :param line_end: end of each of its lines
+    :param unclear: numbers of its rows with a cell that programs read differently
+    """
 
     name: str
     sha256: str
     size: int
     rows: int
     uri: str
+    line_end: Literal["\n", "\r\n"]
+    unclear: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """An accepted drop (day None: a reference). `digest` is the manifest's, or that of the reference's bytes."""
+    """
+    An accepted drop (day None: a reference).
+
+    :param digest: that of the manifest, or that of the reference's bytes
+    :param dialect: the dialect in which its files were read: see `Csv.division`
+    """
 
     source: str
     day: date | None
@@ -46,6 +60,7 @@ class Drop:
     files: tuple[DropFile, ...]
     rows: int
     columns: tuple[str, ...]
+    dialect: dict[str, Any]
 
 
 _FILE = TypeAdapter(DropFile)
@@ -81,7 +96,9 @@ def register(lake: Lake, accepted: Iterable[tuple[str, Drop]]) -> None:
 def _write(lake: Lake, source: str, page: str, new: Page) -> None:
     uri = lake.layout.register(source, page)
     if move_head(lake.objects, uri, lambda stored: _parse(uri, source, stored), _to_json, lambda known: {**known, **new}) is None:
-        raise LostRaceError(f"{uri}: other runs changed it at every attempt. Run it again when fewer runs collect at once.")
+        raise LostRaceError(
+            f"{uri}: other runs changed it at every attempt to write it. Run the date again when fewer runs collect."
+        )
 
 
 def _parse(uri: str, source: str, stored: Stored | None) -> Page:
@@ -93,10 +110,12 @@ def _from_json(source: str, body: dict[str, Any]) -> Page:
     for text, versions in body["days"].items():
         day = None if text == "reference" else date.fromisoformat(text)
         for version, drop in versions.items():
+            if "dialect" not in drop:
+                continue  # an earlier version of Perennial accepted it, whose reader was less strict: it is checked again
             files = tuple(_FILE.validate_python(file) for file in drop["files"])
             if not files or not isinstance(drop["rows"], int):
                 raise ValueError(f"the drop of {text} lists no files, or its rows are not a number")
-            page[day, version] = Drop(source, day, drop["digest"], files, drop["rows"], tuple(drop["columns"]))
+            page[day, version] = Drop(source, day, drop["digest"], files, drop["rows"], tuple(drop["columns"]), drop["dialect"])
     return page
 
 
@@ -105,6 +124,6 @@ def _to_json(page: Page) -> dict[str, JsonValue]:
     for (day, version), drop in page.items():
         body = asdict(drop)
         days[day.isoformat() if day else "reference"][version] = {
-            name: body[name] for name in ("digest", "files", "rows", "columns")
+            name: body[name] for name in ("digest", "files", "rows", "columns", "dialect")
         }
     return {"format": FORMAT, "days": days}

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
 from perennial.calendar import parse_date
 from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
 from perennial.config.pipeline import Pipeline
-from perennial.errors import PerennialError, RefusedError
-from perennial.settings import get_settings
+from perennial.errors import RefusedError
+from perennial.lake.reach import require_store
 
 if TYPE_CHECKING:  # importing it is slow, and --help does not need it
     from perennial.lake.lake import Lake
@@ -21,7 +19,6 @@ if TYPE_CHECKING:  # importing it is slow, and --help does not need it
 PipelineName = Annotated[
     str | None, typer.Argument(metavar="[PIPELINE]", help="Name of the pipeline; not needed when there is only one.")
 ]
-STACK_IS_DOWN = "The stack is down: `make up`."
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON value.")]
 
 
@@ -34,7 +31,9 @@ def chosen(name: str | None) -> Pipeline:
         listed = ", ".join(names) or "none"
         raise RefusedError(
             f"{len(names)} pipelines in {pipelines_folder()}: {listed}",
-            remedy="Write the name of a pipeline right after the command (compare: --pipeline NAME).",
+            remedy="Name one of them after the command, for example `perennial status NAME`; with compare use --pipeline NAME."
+            if names
+            else "Create one: `perennial new`; docs/bring-your-own-data.md shows how.",
         )
     return load_pipeline(names[0])
 
@@ -48,12 +47,7 @@ def lake_of(pipeline: Pipeline) -> Lake:
     """Open the lake of a pipeline; fail at once if the stack of this machine is down."""
     from perennial.lake.lake import open_lake
 
-    store = urlsplit(get_settings().s3_endpoint or "")
-    if store.hostname in ("127.0.0.1", "localhost") and store.port:
-        with socket.socket() as probe:
-            probe.settimeout(5)
-            if probe.connect_ex((store.hostname, store.port)):
-                raise PerennialError(STACK_IS_DOWN)
+    require_store()
     return open_lake(pipeline)
 
 

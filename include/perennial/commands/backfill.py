@@ -13,22 +13,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.backfill.again import Again
-from perennial.commands.arguments import STACK_IS_DOWN, AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
 from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
+from perennial.lake.reach import STACK_IS_DOWN
 from perennial.settings import describe_missing, get_settings
 
 if TYPE_CHECKING:
     from perennial.backfill.airflow_client import AirflowClient
     from perennial.backfill.plan import HistoryPlan
+    from perennial.backfill.progress import Progress
     from perennial.backfill.run import HistorySummary
     from perennial.lake.lake import Lake
     from perennial.store.json_value import Json
 
 MAX_SHOWN = 10
 SHOWN_IN_SECONDS = 180
-LINE_SECONDS = 15
-"""Interval of the progress lines when there is no terminal for a spinner."""
+LINE_SECONDS = 5
+"""Minimum seconds between two progress lines when there is no terminal for a spinner."""
+SILENT_SECONDS = 60
+"""Seconds after which a progress line is repeated although only the time has changed."""
 
 
 class Cadence(StrEnum):
@@ -109,10 +113,10 @@ def backfill(
 
 def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, *, as_json: bool) -> None:
     """Run an experiment and print its result."""
-    from perennial.experiments.experiment import Settings, run_experiment
+    from perennial.experiments.experiment import ExperimentSettings, run_experiment
 
     began = time.monotonic()
-    result = run_experiment(lake, name, Settings.model_validate(settings), first, last)
+    result = run_experiment(lake, name, ExperimentSettings.model_validate(settings), first, last)
     seconds, counts = round(time.monotonic() - began, 1), Counter(result.decisions.values())
     if as_json:
         without = {day.isoformat(): reason for day, reason in result.without.items()}
@@ -133,22 +137,22 @@ def _experiment(lake: Lake, name: str, settings: Json, first: date, last: date, 
 def _run(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, again: Again, expected: float | None) -> HistorySummary:
     """Run the backfill and show its progress."""
     from perennial.backfill.airflow_client import dag_of
-    from perennial.backfill.run import Progress, run_history
+    from perennial.backfill.run import run_history
 
     problems.print(f"  Airflow shows the runs at {airflow.backfills_url(dag_of(lake.pipeline.name))}")
     began = printed = time.monotonic()
+    shown = None
     with problems.status("") as spinner:
 
         def show(now: Progress) -> None:
-            nonlocal printed
+            nonlocal printed, shown
             seconds = time.monotonic() - began
-            left = "" if expected is None else f", about {_format_duration(max(expected - seconds, 0))} left"
-            doing = "; waiting" if now.waits else f"; {now.task}" if now.task else ""
-            text = f"{now.first} to {now.last}: {now.ended} of {now.total} dates, {seconds:.0f} s{left}{doing}"
-            spinner.update(text)
-            if not problems.is_terminal and time.monotonic() - printed >= LINE_SECONDS:
-                printed = time.monotonic()
-                problems.print(f"  {text}")
+            text = f"  {_progress_text(now, seconds, expected)}"
+            spinner.update(text.strip())
+            silent = time.monotonic() - printed
+            if not problems.is_terminal and silent >= (LINE_SECONDS if now != shown else SILENT_SECONDS):
+                printed, shown = time.monotonic(), now
+                problems.print(text, markup=False)
 
         try:
             return run_history(airflow, lake, plan, again, show)
@@ -167,9 +171,9 @@ def _estimate_seconds(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, 
     from perennial.backfill.run import RUNS_AT_ONCE
 
     led, quick = past_seconds(airflow, dag_of(lake.pipeline.name), lake.pipeline.calendar.data_days)
-    chunks = [sum(first <= day <= last for day in plan.dates) for first, last in plan.chunks]
+    batches = [sum(first <= day <= last for day in plan.dates) for first, last in plan.batches]
     runs = len(plan.again if only_stale else plan.dates)
-    return expected_seconds(led, quick, chunks, runs - len(chunks), RUNS_AT_ONCE)
+    return expected_seconds(led, quick, batches, runs - len(batches), RUNS_AT_ONCE)
 
 
 def _access() -> tuple[str, str]:
@@ -181,6 +185,19 @@ def _access() -> tuple[str, str]:
     if not settings.airflow_login.exists():
         raise PerennialError(STACK_IS_DOWN)
     return settings.airflow_url, settings.airflow_login.read_text(encoding="utf-8").strip()
+
+
+def _progress_text(now: Progress, seconds: float, expected: float | None) -> str:
+    """Describe the progress of a range in one line."""
+    parts = [
+        f"{now.first} to {now.last}: {now.decided} of {counted(now.total, 'date')} decided",
+        *now.stages,
+        f"{now.ended} of {counted(now.total, 'run')} ended",
+        f"{int(seconds) // 60}:{int(seconds) % 60:02}",
+        *([] if expected is None else [f"about {_format_duration(max(expected - seconds, 0))} left"]),
+        *(["waiting"] if now.waits else []),
+    ]
+    return " · ".join(parts)
 
 
 def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) -> list[str]:
@@ -198,10 +215,10 @@ def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) 
         lines.append(f"  stale: {', '.join(listed)}{_more(plan.stale)}")
     if only_stale:
         lines.append(f"  run again: {len(plan.again)} stale dates, and the dates that become stale through them")
-    if plan.chunks:
-        listed = [f"{first} to {last}" for first, last in plan.chunks[:MAX_SHOWN]]
-        batches = "1 batch" if len(plan.chunks) == 1 else f"{len(plan.chunks)} batches"
-        lines.append(f"  processed in {batches}: {', '.join(listed)}{_more(plan.chunks)}")
+    if plan.batches:
+        listed = [f"{first} to {last}" for first, last in plan.batches[:MAX_SHOWN]]
+        count = "1 batch" if len(plan.batches) == 1 else f"{len(plan.batches)} batches"
+        lines.append(f"  processed in {count}: {', '.join(listed)}{_more(plan.batches)}")
     lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among these dates'}")
     duration = (
         "not known yet, no earlier backfill to estimate it from" if expected is None else f"about {_format_duration(expected)}"

@@ -141,7 +141,8 @@ def _reasons(effect: Effect) -> str:
 def _new_lines(new: Mapping[str, Sequence[date]]) -> list[str]:
     """Describe the drops that have landed but that no run has collected yet."""
     return [
-        f"  {source}: {counted(len(days), 'date')} from {days[0]} on landed but not collected yet; the results are not counted."
+        f"  {source}: landed but not collected yet: {counted(len(days), 'date')}, from {days[0]} on. "
+        "Their results are not counted."
         for source, days in new.items()
     ]
 

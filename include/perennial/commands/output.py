@@ -19,7 +19,7 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 def stale_text(pipeline: str, dates: Sequence[str]) -> str:
     """Explain why decisions are stale, and name the command that judges them again."""
     command = f"perennial backfill {pipeline} --from {min(dates)} --to {max(dates)} --again stale"
-    return f"judged against a model that is no longer the incumbent or anchor; `{command}` judges again"
+    return f"judged against a model that is no longer the incumbent or anchor; `{command}` judges these dates again"
 
 
 def counted(number: int, what: str) -> str:

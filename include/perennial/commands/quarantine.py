@@ -44,7 +44,7 @@ def _describe_unclean(lake: Lake, day: datetime.date) -> str:
     run = f"perennial run {lake.pipeline.name} --date {day}"
     if not unclean:
         return ""
-    return f" Not checked: {', '.join(unclean)}, whose drop is not clean yet or was refused. `{run}` tells which."
+    return f" Not checked: {', '.join(unclean)}. The drop has not been cleaned yet, or was refused; `{run}` shows which."
 
 
 def _rows(lake: Lake, day: datetime.date) -> list[Json]:

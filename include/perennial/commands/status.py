@@ -26,7 +26,7 @@ def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
             print_line(f"  refused: {item['refused']}", style="red")
             continue
         for name, text in _lines(item):
-            print_line(f"  {name:<10} {text}")
+            print_line(f"  {name:<13} {text}")
 
 
 def _status_or_refusal(name: str) -> dict[str, Any]:
@@ -91,10 +91,10 @@ def _labels_text(item: dict[str, Any]) -> str:
 
 def _lines(item: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines for a person: name and text."""
-    landed = ", ".join(f"{source} {day or 'nothing'}" for source, day in item["landed"].items())
+    landed = [f"{source} {day} (newest)" if day else f"{source}: no drop has landed" for source, day in item["landed"].items()]
     decided = f"{item['last_date']}, {item['last_decision']} ({item['decided']} decided)" if item["last_date"] else "none yet"
     lines = [
-        ("landed", f"{landed} (newest)"),
+        ("landed", ", ".join(landed)),
         ("at rest", f"{', '.join(item['at_rest'])}: landed on rest dates, not used" if item["at_rest"] else ""),
         ("labels", _labels_text(item)),
         *[("history", text) for text in item["history_lost"]],

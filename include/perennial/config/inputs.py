@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from perennial.config.contract import Contract
 from perennial.config.derived import parse_derived
+from perennial.config.limits import MAX_FIELDS
 from perennial.config.values import Column, Distinct, Expression, FieldName, Problem, Scalar, Some, TableName, refuse
 
 
@@ -55,7 +56,7 @@ Request = Annotated[RequestField, BeforeValidator(_short_field)]
 class Inputs(Contract):
     """The inputs of the model: request fields, inputs derived from them, and values looked up by them."""
 
-    request: Annotated[dict[FieldName, Request], Field(min_length=1, max_length=1000)]
+    request: Annotated[dict[FieldName, Request], Field(min_length=1, max_length=MAX_FIELDS)]
     lookups: dict[TableName, Lookup] = {}
     derived: dict[Column, Expression] = {}
     categories: Distinct[Column] = []
@@ -63,6 +64,9 @@ class Inputs(Contract):
 
     identifiers: Distinct[Column] = []
     """Request fields of type category that are only lookup keys (a tail number); the model does not see them."""
+
+    max_classes: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    """Maximum number of classes of a category. If it has more, the most frequent keep a class each, and the rare share one."""
 
     @field_validator("lookups")
     @classmethod

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from perennial.config.clean_step import step_problems
 from perennial.config.pipeline import Pipeline
 from perennial.config.problems import contract_problems, unknown_key
-from perennial.config.text import read_sql, read_text, shown, sql_names
+from perennial.config.text import file_names, read_sql, read_text, shown, sql_names
 from perennial.config.values import NAME
 from perennial.config.yaml_reader import Document, parse_yaml
 from perennial.errors import PipelineRefusedError, did_you_mean
@@ -93,14 +94,22 @@ def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]
         files[below] = stems or []
         for stem in files[below]:
             yield from _sql_problems(folder, f"{below}/{stem}.sql", stem)
+    steps, problems = _try_read(folder, lambda: file_names(folder, "sources", ".py"))
+    if not files["sources"]:
+        yield from problems  # otherwise they are reported already
+    for stem in steps or []:
+        yield from _step_problems(folder, stem, files["sources"])
     for lookup in lookups:
         if lookup not in files["lookups"]:
             yield document.line(("inputs", "lookups", lookup)), f"lookup {lookup!r} has no file lookups/{lookup}.sql"
     tables = [*_keys(document.value, "sources"), *_keys(document.value, "references")]
-    for below, kind, allowed in (("lookups", "lookup", lookups), ("sources", "source or reference", tables)):
-        for stem in files[below]:
+    named = [("lookups/{}.sql", files["lookups"], "lookup", lookups)]
+    named += [("sources/{}.sql", files["sources"], "source or reference", tables)]
+    named += [("sources/{}.py", steps or [], "source or reference", tables)]
+    for file, stems, kind, allowed in named:
+        for stem in stems:
             if NAME.fullmatch(stem) and stem not in allowed:
-                yield _LAST, f"{below}/{stem}.sql: the YAML has no {kind} {stem!r}.{did_you_mean(stem, allowed)}"
+                yield _LAST, f"{file.format(stem)}: the YAML has no {kind} {stem!r}.{did_you_mean(stem, allowed)}"
 
 
 def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
@@ -126,6 +135,28 @@ def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, 
 
 def _sql_problems(folder: Path, file: str, stem: str) -> Iterator[tuple[int, str]]:
     yield from _try_read(folder, lambda: read_sql(folder, file))[1]
+    yield from _name_problems(file, stem)
+
+
+def _step_problems(folder: Path, stem: str, sql: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yield the problems of a cleaning step in Python, which runs only if this installation trusts the pipeline."""
+    file = f"sources/{stem}.py"
+    text, problems = _try_read(folder, lambda: read_text(folder / file))
+    yield from problems
+    yield from _name_problems(file, stem)
+    if stem in sql:
+        yield _LAST, f"{file}: sources/{stem}.sql cleans the same source. Remove one of them"
+    if text is not None:
+        yield from ((_LAST, f"{file}{', ' if text.startswith('line') else ': '}{text}") for text in step_problems(text))
+    if folder.name not in get_settings().trusted_names:
+        yield (
+            _LAST,
+            f"{file}: this installation does not run Python of pipeline {shown(Path(folder.name))!r}. "
+            "If you trust its authors, add its name to PERENNIAL_TRUSTED_PIPELINES; otherwise write SQL",
+        )
+
+
+def _name_problems(file: str, stem: str) -> Iterator[tuple[int, str]]:
     if not NAME.fullmatch(stem):
         yield (
             _LAST,

@@ -1,4 +1,4 @@
-"""The contract of a pipeline.yaml. Read one with perennial.config.load.load_pipeline."""
+"""The schema of pipeline.yaml. To read one, call perennial.config.load.load_pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perennial.config.calendar import FeedCalendar
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
 from perennial.config.tables import ColumnContract, Reference, Source
-from perennial.config.text import read_sql, sql_names
+from perennial.config.text import file_names, read_sql, read_text, sql_names
 from perennial.config.values import (
     Column,
     Count,
@@ -64,21 +64,21 @@ class Toleration(Contract):
 
     key: LabelKey
     operator: Literal["Exists", "Equal"] = "Exists"
-    """`Equal` if a value is given."""
+    """The default is `Equal` if a value is given."""
 
     value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _equals_a_value(cls, toleration: Any) -> Any:
+    def _default_to_equal(cls, toleration: Any) -> Any:
         if isinstance(toleration, dict) and toleration.get("value") is not None and "operator" not in toleration:
             return {**toleration, "operator": "Equal"}
         return toleration
 
     @field_validator("value")
     @classmethod
-    def _has_a_use(cls, value: str | None, info: ValidationInfo) -> str | None:
+    def _check_value(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("operator") == "Exists":
             raise ValueError("operator Exists takes no value; remove the operator or the value")
         return value
@@ -112,13 +112,13 @@ class Training(Contract):
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
     candidates: Some[Literal["mlp", "logistic"]] = ["mlp", "logistic"]
     warm_start: bool = False
-    """Start a network with the weights of the date before, and train it for one epoch."""
+    """Whether a network starts with the weights of the date before and trains for one epoch only."""
 
     resources: Resources = Resources()
 
     @field_validator("min_days")
     @classmethod
-    def _can_be_met(cls, min_days: int, info: ValidationInfo) -> int:
+    def _check_min_days(cls, min_days: int, info: ValidationInfo) -> int:
         window, holdout = info.data.get("window_days"), info.data.get("holdout_days")
         if window is not None and holdout is not None and min_days > window + holdout:
             raise ValueError(
@@ -143,13 +143,19 @@ class Floors(Contract):
 
 
 class Gate(Contract):
-    """The promotion gate."""
+    """The promotion gate: the conditions under which a challenger becomes champion."""
 
     margin: Margin = Margin()
     floors: Floors = Floors()
     min_days: Positive = 7
+    """Minimum number of dates in the holdout."""
+
     max_age_days: Positive = 28
+    """Maximum age of the incumbent. An older one gives way to a challenger that is not rejected."""
+
     slices: Distinct[Column] = []
+    """Request fields whose values are slices: challenger and incumbent are also compared on the rows of each value."""
+
     slice_min_rows: Count = 200
 
 
@@ -172,10 +178,10 @@ class Deployment(Contract):
 
     @field_validator("autoscaling")
     @classmethod
-    def _can_hold_the_least(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
-        least = info.data.get("replicas")
-        if autoscaling is not None and least is not None and autoscaling.max_replicas < least:
-            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas, {least}")
+    def _check_max_replicas(cls, autoscaling: Autoscaling | None, info: ValidationInfo) -> Autoscaling | None:
+        min_replicas = info.data.get("replicas")
+        if autoscaling is not None and min_replicas is not None and autoscaling.max_replicas < min_replicas:
+            raise ValueError(f"max_replicas {autoscaling.max_replicas} is less than replicas {min_replicas}")
         return autoscaling
 
 
@@ -197,6 +203,7 @@ class Pipeline(Contract):
     label: Label
     row_key: Some[FieldName]
     """Columns of features.sql that, with the date, identify one row."""
+
     inputs: Inputs
     task: Literal["binary"] = "binary"
     runtime: Literal["process", "kubernetes"] = "process"
@@ -212,7 +219,7 @@ class Pipeline(Contract):
 
     @field_validator("end")
     @classmethod
-    def _is_not_before_start(cls, end: date | None, info: ValidationInfo) -> date | None:
+    def _check_end(cls, end: date | None, info: ValidationInfo) -> date | None:
         start = info.data.get("start")
         if end is not None and start is not None and end < start:
             raise ValueError(f"end {end} is before start {start}")
@@ -220,7 +227,7 @@ class Pipeline(Contract):
 
     @field_validator("feed")
     @classmethod
-    def _has_dates(cls, feed: FeedCalendar, info: ValidationInfo) -> FeedCalendar:
+    def _check_feed(cls, feed: FeedCalendar, info: ValidationInfo) -> FeedCalendar:
         start, end = info.data.get("start"), info.data.get("end")
         if start is not None and end is not None and feed.data_days.after(start - DAY) > end:
             raise ValueError(f"no date from start {start} to end {end} has data")
@@ -228,7 +235,7 @@ class Pipeline(Contract):
 
     @field_validator("sources")
     @classmethod
-    def _lie_apart(cls, sources: dict[str, Source]) -> dict[str, Source]:
+    def _check_folders(cls, sources: dict[str, Source]) -> dict[str, Source]:
         refuse(
             ((name, "uri"), f"it is inside a folder of source {other!r}, {sources[other].uri}. Give each source its own folder")
             for index, (name, source) in enumerate(sources.items())
@@ -241,7 +248,7 @@ class Pipeline(Contract):
 
     @field_validator("references")
     @classmethod
-    def _are_no_sources(cls, references: dict[str, Reference], info: ValidationInfo) -> dict[str, Reference]:
+    def _check_references(cls, references: dict[str, Reference], info: ValidationInfo) -> dict[str, Reference]:
         sources: dict[str, Source] = info.data.get("sources", {})
         refuse(((name,), f"{name!r} is both a source and a reference") for name in references if name in sources)
         refuse(
@@ -254,7 +261,7 @@ class Pipeline(Contract):
 
     @field_validator("row_key")
     @classmethod
-    def _is_not_the_label(cls, row_key: list[str], info: ValidationInfo) -> list[str]:
+    def _check_row_key(cls, row_key: list[str], info: ValidationInfo) -> list[str]:
         label = info.data.get("label")
         refuse(
             ((index,), f"the label {name!r} cannot be part of the row key: the key would reveal the answer")
@@ -265,7 +272,7 @@ class Pipeline(Contract):
 
     @field_validator("inputs")
     @classmethod
-    def _stand_apart(cls, inputs: Inputs, info: ValidationInfo) -> Inputs:
+    def _check_names(cls, inputs: Inputs, info: ValidationInfo) -> Inputs:
         label, row_key = info.data.get("label"), info.data.get("row_key", [])
         tables = {**info.data.get("sources", {}), **info.data.get("references", {})}
         problems: list[Problem] = [
@@ -292,7 +299,7 @@ class Pipeline(Contract):
 
     @field_validator("training")
     @classmethod
-    def _can_be_met(cls, training: Training, info: ValidationInfo) -> Training:
+    def _check_min_days(cls, training: Training, info: ValidationInfo) -> Training:
         feed = info.data.get("feed")
         if feed is None:
             return training
@@ -305,11 +312,33 @@ class Pipeline(Contract):
                 "Lower min_days, or raise window_days"
             )
             refuse([(("min_days",), text)])
+        start, end, label = info.data.get("start"), info.data.get("end"), info.data.get("label")
+        if start is not None and end is not None and label is not None:
+            known = len(feed.data_days.dates(start, end - DAY * label.known_after_days))
+            needed = max(training.min_days, holdout + 1)
+            if known < needed:
+                text = (
+                    f"start and end leave {known} dates with data whose labels are known, and min_days {training.min_days} "
+                    f"with holdout_days {holdout} needs {needed}: no date could ever train. Choose a later end or lower them"
+                )
+                refuse([(("min_days",), text)])
         return training
 
     @field_validator("gate")
     @classmethod
-    def _slices_are_categories(cls, gate: Gate, info: ValidationInfo) -> Gate:
+    def _check_can_promote(cls, gate: Gate, info: ValidationInfo) -> Gate:
+        training = info.data.get("training")
+        if training is not None and gate.min_days > training.holdout_days:
+            text = (
+                f"min_days {gate.min_days} is more than training.holdout_days {training.holdout_days}: every holdout is too "
+                "short for the gate, and no date could ever be promoted. Lower gate.min_days, or raise training.holdout_days"
+            )
+            refuse([(("min_days",), text)])
+        return gate
+
+    @field_validator("gate")
+    @classmethod
+    def _check_slices(cls, gate: Gate, info: ValidationInfo) -> Gate:
         if "inputs" in info.data:
             request = info.data["inputs"].request
             refuse((("slices", *at), text) for at, text in not_categories(gate.slices, request))
@@ -337,6 +366,11 @@ class Pipeline(Contract):
         """Return sources and references by name: every table that SQL may read."""
         return {**self.sources, **self.references}
 
+    @property
+    def sql_session(self) -> dict[str, str]:
+        """Return the settings of the session in which SQL runs, for fingerprints. UTC, the default, is left out."""
+        return {} if self.time_zone == "UTC" else {"time_zone": self.time_zone}
+
     def sql(self, path: str) -> str:
         """Return the text of a SQL file such as 'features.sql'; raise PipelineRefusedError if it cannot be read."""
         return read_sql(self.folder, path)
@@ -344,3 +378,7 @@ class Pipeline(Contract):
     def sql_files(self, folder: str) -> dict[str, str]:
         """Return {name: text} of the SQL files in sources, lookups or analysis; raise PipelineRefusedError if unreadable."""
         return {name: self.sql(f"{folder}/{name}.sql") for name in sql_names(self.folder, folder)}
+
+    def clean_steps(self) -> dict[str, str]:
+        """Return {name: text} of the cleaning steps in Python, sources/<name>.py; raise PipelineRefusedError if unreadable."""
+        return {name: read_text(self.folder / "sources" / f"{name}.py") for name in file_names(self.folder, "sources", ".py")}

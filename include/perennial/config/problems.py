@@ -27,7 +27,7 @@ _TEXTS = {
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",
     "float_type": "expected a number",
-    "finite_number": "expected a number that is not infinite",
+    "finite_number": "expected a finite number",
     "date_type": "expected a date, YYYY-MM-DD",
     "greater_than": "expected more than {gt}",
     "greater_than_equal": "expected at least {ge}",

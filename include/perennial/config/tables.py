@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from perennial.config.contract import Contract
+from perennial.config.dialect import Csv
+from perennial.config.limits import MAX_TEXT
 from perennial.config.values import (
     Bytes,
     Column,
     CountOrNone,
     Day,
+    HeaderName,
     Problem,
     Range,
     Share,
@@ -33,7 +37,7 @@ class ColumnContract(Contract):
     required: bool = False
     range: Range | None = None
     enum: Annotated[Some[TextOrWhole], Field(max_length=10_000)] | None = None
-    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = 1000
+    max_length: Annotated[int, Field(gt=0, le=1_000_000)] = MAX_TEXT
     null_text: Text | None = None
     since: Day | None = None
     """The first date whose drop must have the column."""
@@ -43,6 +47,9 @@ class ColumnContract(Contract):
 
     optional: bool = False
     """Allow the column to be missing in any drop."""
+
+    header: HeaderName | None = Field(default=None, alias="from")
+    """The name in the header of the files, if it is not the column's own. The YAML calls it `from`."""
 
     @field_validator("until")
     @classmethod
@@ -61,8 +68,12 @@ class ColumnContract(Contract):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """Return the rules for a cell as JSON. since, until and optional do not count: the header lists the columns of a drop."""
-        return self.model_dump(mode="json", exclude={"since", "until", "optional"})
+        """
+        Return the rules for a cell as JSON.
+
+        since, until and optional do not count: the header lists the columns of a drop. The name in the header is no rule.
+        """
+        return self.model_dump(mode="json", exclude={"since", "until", "optional", "header"})
 
     def may_be_missing(self, day: date | None) -> bool:
         """Return whether the column may be missing in the drop of a date (None: a reference)."""
@@ -76,13 +87,13 @@ class ColumnContract(Contract):
         allowed = {"range": ("integer", "double"), "enum": ("string", "integer")}[info.field_name or ""]
         kind = info.data.get("type", allowed[0])
         if value is not None and kind not in allowed:
-            raise ValueError(f"{info.field_name} is for {' and '.join(allowed)}, not for {kind}")
+            raise ValueError(f"{info.field_name} is for columns of type {' or '.join(allowed)}, this column has type {kind}")
         if value is not None and info.field_name == "enum":
             wanted = str if kind == "string" else int
             refuse(
                 (
                     (index,),
-                    f"expected {'text' if wanted is str else 'a whole number'} as in a column of type {kind}, found {entry!r}",
+                    f"expected {'text' if wanted is str else 'a whole number'}, because the type is {kind}, found {entry!r}",
                 )
                 for index, entry in enumerate(value)
                 if not isinstance(entry, wanted)
@@ -97,6 +108,7 @@ class Reference(Contract):
 
     uri: Uri
     format: Literal["csv"] = "csv"
+    csv: Csv = Csv()
     columns: Annotated[dict[Column, ColumnContract], Field(min_length=1, max_length=2000)]
     key: Some[Column]
     min_rows: CountOrNone = 1
@@ -121,6 +133,17 @@ class Reference(Contract):
         )
         return columns
 
+    @field_validator("columns")
+    @classmethod
+    def _have_one_place_each(cls, columns: dict[str, ColumnContract]) -> dict[str, ColumnContract]:
+        names = Counter(column.header or name for name, column in columns.items())
+        refuse(
+            ((name, "from") if column.header else (name,), f"another column is read from {column.header or name!r}, too")
+            for name, column in columns.items()
+            if names[column.header or name] > 1
+        )
+        return columns
+
     @field_validator("key")
     @classmethod
     def _is_declared(cls, key: list[str], info: ValidationInfo) -> list[str]:
@@ -136,9 +159,14 @@ class Reference(Contract):
         refuse(problems)
         return key
 
+    @property
+    def header(self) -> dict[str, str]:
+        """Return the column by each name of the header, in the order of the contract."""
+        return {column.header or name: name for name, column in self.columns.items()}
+
     def may_lack(self, day: date | None) -> frozenset[str]:
-        """Return the columns that may be missing in the drop of a date (None: a reference)."""
-        return frozenset(name for name, column in self.columns.items() if column.may_be_missing(day))
+        """Return the names in the header that may be missing in the drop of a date (None: a reference)."""
+        return frozenset(header for header, name in self.header.items() if self.columns[name].may_be_missing(day))
 
 
 class Source(Reference):

@@ -45,16 +45,21 @@ def read_sql(folder: Path, path: str) -> str:
 
 def sql_names(folder: Path, below: str) -> list[str]:
     """Return the names of the .sql files in a folder of the pipeline, sorted; none if the folder does not exist."""
+    return file_names(folder, below, ".sql")
+
+
+def file_names(folder: Path, below: str, suffix: str) -> list[str]:
+    """Return the names of the files with a suffix in a folder of the pipeline, sorted; none if the folder does not exist."""
     place = folder / below
     try:
-        return sorted(name.removesuffix(".sql") for name in os.listdir(place) if name.endswith(".sql"))
+        return sorted(name.removesuffix(suffix) for name in os.listdir(place) if name.endswith(suffix))
     except FileNotFoundError:
         if not place.is_symlink():
             return []
         raise _refusal(place, f"a link to {os.readlink(place)!r}, which does not exist", "Fix or remove the link.") from None
     except OSError as error:
         raise _refusal(
-            place, f"cannot be read as a folder ({error.strerror})", "It must be a folder of SQL files that Perennial may read."
+            place, f"cannot be read as a folder ({error.strerror})", "It must be a folder that Perennial may read."
         ) from None
 
 

@@ -100,7 +100,8 @@ def _field(value: str) -> str:
 
 def _zone(value: str) -> str:
     try:
-        if value.startswith(("posix", "right/", "local")):  # other files in the folder of time zones, which Java does not know
+        # Other files in the folder of time zones, and zones that Java does not know. Taiwan is Asia/Taipei there.
+        if value.startswith(("posix", "right/", "local")) or value in ("Factory", "ROC"):
             raise ValueError
         ZoneInfo(value)  # listing all names would read a folder of hundreds of files
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -116,9 +117,15 @@ def _s3(value: str) -> str:
 
 def _line(value: str) -> str:
     if value.strip() != value or not value:
-        raise ValueError("expected text that is not empty, without blanks at its beginning or end")
+        raise ValueError("expected text that is not empty and has no blanks at its beginning or end")
     if match := _UNSHOWABLE.search(value):
         raise ValueError(f"the character {match.group()!a} cannot be shown; write plain text on one line")
+    return value
+
+
+def _header(value: str) -> str:
+    if match := _UNSHOWABLE.search(value):
+        raise ValueError(f"the character {match.group()!a} cannot be shown; a name in a header is plain text on one line")
     return value
 
 
@@ -129,7 +136,7 @@ def _number(value: Any) -> Any:
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise ValueError("expected a number of at most 64 bits")
     if not math.isfinite(value):
-        raise ValueError("expected a number that is not infinite")
+        raise ValueError("expected a finite number")
     return value
 
 
@@ -225,6 +232,7 @@ Owner = Annotated[str, Field(max_length=80), AfterValidator(_line)]
 Tag = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 """Airflow's database limits a tag to 100 characters."""
 Text = Annotated[str, Field(max_length=1000)]
+HeaderName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_header)]
 Expression = Annotated[str, Field(max_length=4000)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]

@@ -160,7 +160,7 @@ class _Reader(CParser, SafeConstructor, Resolver):
     def _enter(self, event: Any) -> None:
         self._depth += 1
         if self._depth >= MAX_DEPTH:
-            raise _TooDeepError(None, None, f"nested more than {MAX_DEPTH} deep", event.start_mark)
+            raise _TooDeepError(None, None, f"nested more than {MAX_DEPTH} levels deep", event.start_mark)
 
     def _refuse(self, at: Place, event: Any, text: str) -> None:
         self.document.problems.append((event.start_mark.line + 1, f"{'.'.join(at) or 'the file'}: {text}"))

@@ -60,7 +60,7 @@ def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, 
     if etag is None:
         now = read_active(lake)
         raise LostRaceError(
-            f"Pipeline {lake.pipeline.name!r}: another deploy was first: release {now.release} is active, expected {release}. "
+            f"Pipeline {lake.pipeline.name!r}: another deploy was faster: release {now.release} is active, not {release}. "
             f"Run the deploy again if you want release {release}."
         )
     return Active(release, previous, soaked, etag, runtime)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import ClassVar
 
 from perennial.deploy.active import read_active
-from perennial.deploy.newest import Later, look_later
+from perennial.deploy.newest import Later, later_drops
 from perennial.deploy.protocol import Steps, SupersededError, bring_live
 from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release
 from perennial.deploy.serve_check import Numbers
@@ -63,7 +63,7 @@ def deploy(lake: Lake, day: date, runtime: Runtime) -> Deployed:
     :raises EndpointMissingError: the release is active, but no server follows the pointer
     """
     chain, active = read_chain(lake), read_active(lake)
-    later = look_later(lake, chain, day)
+    later = later_drops(lake, chain, day)
     model, reason = to_release(chain, active, later, day)
     if model is None:
         return Deployed(Outcome.SKIPPED, day, reason=reason)
@@ -106,7 +106,7 @@ def _note(chain: Chain, later: Later, day: date) -> str:
 
 def _to_release(lake: Lake, chain: Chain, day: date) -> tuple[Model | None, str]:
     """Return the model to release, or None and the reason."""
-    return to_release(chain, read_active(lake), look_later(lake, chain, day), day)
+    return to_release(chain, read_active(lake), later_drops(lake, chain, day), day)
 
 
 def _release(lake: Lake, runtime: Runtime, plan: ReleasePlan) -> Steps:

@@ -8,7 +8,7 @@ not wait for a date whose drop is refused or whose training is skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -20,6 +20,8 @@ from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
+from perennial.train.history import untrainable_dates, usable_history
+from perennial.train.plan import skipped_before
 
 NO_DECISION = (
     "has landed but has no decision. Run that date. Until it has a decision, or its drop is refused, older dates are not deployed"
@@ -45,42 +47,54 @@ class Later:
         if not self.untrained:
             return ""
         newest, more = max(self.untrained), len(self.untrained) - 1
-        return f"{newest}: {self.untrained[newest]}{f', and {more} before it' if more else ''}"
+        return f"{newest}: {self.untrained[newest]}{f', and {more} more before it' if more else ''}"
 
 
-def later_drops(lake: Lake, day: date) -> Later:
+def later_drops(lake: Lake, chain: Chain, day: date) -> Later:
     """
-    Return the drops of the dates after `day`.
+    Return the drops of the dates after `day`; empty if a later date has a decision, because that settles the question.
 
     A drop dated in the future is a mistake and is ignored. No run could decide it, so it would block every deploy.
     """
-    landed = sorted(set.intersection(*(_landed_dates(lake, source, day) for source in lake.pipeline.sources)), reverse=True)
-    refused: dict[date, str] = {}
-    untrained: dict[date, str] = {}
-    for later in landed:
-        if reason := refused_dates(lake, [later]).get(later):
-            refused[later] = reason
-        elif complete_dates(lake, [later]):
-            if (reason := lacks_history(lake, later)) is None:
-                return Later(later, refused, untrained)
-            untrained[later] = reason
-    return Later(None, refused, untrained)
+    if chain.days and chain.days[-1] > day:
+        return Later()
+    landed = sorted(set.intersection(*(_landed_dates(lake, source, day) for source in lake.pipeline.sources)))
+    if not landed:
+        return Later()
+    # The newest of them nearly always waits. That settles it, so the drops before it, perhaps a year of them, are not read.
+    newest = _sort_out(lake, landed[-1:])
+    return newest if newest.waiting else _sort_out(lake, landed)
 
 
-def lacks_history(lake: Lake, day: date) -> str | None:
+def _sort_out(lake: Lake, landed: Collection[date]) -> Later:
+    """Separate landed dates into the newest that waits for its run, and those after it that no date waits for."""
+    refused = refused_dates(lake, landed)
+    complete = complete_dates(lake, set(landed) - refused.keys())
+    untrained = _untrained_dates(lake, complete)
+    waiting = max(complete - untrained.keys(), default=None)
+
+    def after(reasons: Mapping[date, str], prefix: str = "") -> dict[date, str]:
+        return {d: prefix + reasons[d] for d in sorted(reasons, reverse=True) if waiting is None or d > waiting}
+
+    return Later(waiting, after(refused), after(untrained, "insufficient history to train, "))
+
+
+def _untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
     """
-    Return why training would skip a landed date even if everything that has landed were analysed, or None if it would not.
+    Return the dates that training skips, each with the reason: by their number of dates, or because of their rows.
 
-    The answer does not depend on what has run so far, nor on the order of a backfill. If a gap is filled later, the date counts
-    again.
+    Only a training shows that its rows have one label, and this counts while nothing else of its history has landed.
     """
+    reasons = untrainable_dates(lake, landed)
+    others = [day for day in landed if day not in reasons]
     calendar, features = lake.pipeline.calendar, lake.tables.state("features")
-    dates = calendar.feature_dates(day)
-    # Features of a drop that was deleted from the landing zone are still used.
-    kept = {d for d in dates if features.get(d) is not None}
-    history = (complete_dates(lake, dates) | kept) - refused_dates(lake, dates).keys()
-    reason = calendar.split(day, history).too_little
-    return f"insufficient history to train, {reason}" if reason else None
+    usable = usable_history(lake, others)
+    for day in others:
+        dates = set(calendar.feature_dates(day))
+        analysed = {d for d in dates if features.get(d) is not None}
+        if usable & dates == analysed and (reason := skipped_before(lake, day)):
+            reasons[day] = reason
+    return reasons
 
 
 def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:
@@ -92,14 +106,9 @@ def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:
     return None
 
 
-def look_later(lake: Lake, chain: Chain, day: date) -> Later:
-    """Return the drops after `day`. Skip the search if a later date has a decision, because that settles the question."""
-    return Later() if chain.days and chain.days[-1] > day else later_drops(lake, day)
-
-
 def is_newest(lake: Lake, chain: Chain, day: date) -> bool:
     """Return whether a date is the newest."""
-    return why_not_newest(chain, look_later(lake, chain, day), day) is None
+    return why_not_newest(chain, later_drops(lake, chain, day), day) is None
 
 
 def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
@@ -110,6 +119,7 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
     """
     if now < min(deadlines(lake.pipeline, day).values()):
         return day
+    lake = lake.at_one_moment()  # one listing serves all dates of a month
     newest = latest_complete(lake, day)
     while newest is not None and refused_dates(lake, [newest]):
         newest = latest_complete(lake, newest - DAY)
@@ -118,16 +128,16 @@ def newest_to_run(lake: Lake, day: date, now: datetime) -> date:
 
 def _landed_dates(lake: Lake, source: str, after: date) -> set[date]:
     """Return the dates after `after` whose manifest is in the landing zone."""
-    before, _, behind = lake.pipeline.sources[source].uri.partition("{date}")
-    address = re.compile(re.escape(before) + "([0-9-]{10})" + re.escape(behind + FILE))
+    prefix, _, suffix = lake.pipeline.sources[source].uri.partition("{date}")
+    manifest = re.compile(re.escape(prefix) + "([0-9-]{10})" + re.escape(suffix + FILE))
     calendar = lake.pipeline.calendar
     today = calendar.local_date(datetime.now(UTC))
     last = min(lake.pipeline.end or today, today)
     dates = set()
-    for uri in lake.objects.list(before):
-        if named := address.fullmatch(uri):
+    for uri in lake.objects.list(prefix):
+        if match := manifest.fullmatch(uri):
             try:
-                day = parse_date(named.group(1))
+                day = parse_date(match.group(1))
             except DateRefusedError:
                 continue  # a folder whose name only looks like a date holds no drop
             if after < day <= last and not calendar.data_days.rests(day):

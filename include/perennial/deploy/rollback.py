@@ -127,7 +127,8 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
 def _describe_choice(lake: Lake) -> str:
     """Name the releases to go back to. It reads releases, which takes time, so only a refused rollback calls it."""
     names = [item.release for item in list_releases(lake, 5) if not item.barred]
-    return f"`perennial releases {lake.pipeline.name}` lists all releases, for example {', '.join(names)}."
+    example = f", for example {', '.join(names)}" if names else ""
+    return f"`perennial releases {lake.pipeline.name}` lists the newest releases{example}."
 
 
 def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from perennial.config.limits import MAX_BODY
 from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
 from perennial.store.json_value import Json
@@ -60,7 +62,7 @@ class Observed:
 
 def serve_check(server: httpx.Client, golden: Golden) -> Observed:
     """
-    Send all golden requests at once, then one by one to measure the latency.
+    Send all golden requests in as few bodies as the server takes, then one by one to measure the latency.
 
     Use the latency that the server reports, if it does.
     The path to a staged server, for example through an API server, is not part of the release.
@@ -69,8 +71,7 @@ def serve_check(server: httpx.Client, golden: Golden) -> Observed:
     :raises ReleaseUnprovenError: the server does not answer, or answers with another release
     """
     with server as client:
-        problems, _ = _ask(client, golden, range(len(golden.records)))
-        if problems:
+        if problems := [problem for batch in _batches(golden.records) for problem in _ask(client, golden, batch)[0]]:
             raise ReleaseFailedError(f"Release {golden.release}: serve-check, golden requests", _shorten(problems))
         for index in range(WARM_UP):
             _ask(client, golden, [index % len(golden.records)])
@@ -124,6 +125,20 @@ def _shorten(problems: Sequence[str]) -> list[str]:
     return [*problems[:MAX_QUOTED], *([f"and {more} more requests"] if more > 0 else [])]
 
 
+def _batches(records: Sequence[Json]) -> list[list[int]]:
+    """Divide the positions of records into batches, each of which fits into the body of one request."""
+    batches: list[list[int]] = [[]]
+    size = 0
+    for index, record in enumerate(records):
+        length = len(json.dumps(record, ensure_ascii=False).encode()) + 1
+        if batches[-1] and size + length > MAX_BODY - 2:
+            batches.append([])
+            size = 0
+        batches[-1].append(index)
+        size += length
+    return batches
+
+
 def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[list[str], float]:
     """
     Send golden records in one request, and return the problems of the answer and its latency in ms.
@@ -136,12 +151,12 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[
         answer = client.post("/predict", json=[golden.records[index] for index in indices])
     except httpx.TransportError as error:
         reason = f"no answer ({type(error).__name__}: {error})"
-        raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason]) from error
+        raise ReleaseUnprovenError(f"Release {golden.release}: {asked}, sent to {client.base_url}", [reason]) from error
     passed_ms = (time.perf_counter() - started) * 1000
     serving = answer.headers.get(RELEASE_HEADER)
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or serving != golden.release:
         reason = f"HTTP {answer.status_code} from release {serving}: {answer.text[:300]}"
-        raise ReleaseUnprovenError(f"Release {golden.release}: {asked} to {client.base_url}", [reason])
+        raise ReleaseUnprovenError(f"Release {golden.release}: {asked}, sent to {client.base_url}", [reason])
     return _find_problems(answer, golden, indices, asked), _reported_ms(answer) or passed_ms
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from perennial.deploy.active import Active, read_active
-from perennial.deploy.newest import NO_DECISION, Later, look_later, why_not_newest
+from perennial.deploy.newest import NO_DECISION, Later, later_drops, why_not_newest
 from perennial.deploy.release import read_release, release_date
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model
 from perennial.evaluate.chain_store import read_chain
@@ -82,7 +82,7 @@ def read_standing(lake: Lake) -> Standing:
     """Read the state of a pipeline, without reading rows."""
     chain, active = read_chain(lake), read_active(lake)
     version = read_release(lake, active.release)["version"] if active.release else None
-    later = look_later(lake, chain, chain.days[-1]) if chain.days else Later()
+    later = later_drops(lake, chain, chain.days[-1]) if chain.days else Later()
     return standing(chain, active, version, later)
 
 

@@ -29,7 +29,19 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The current decision of one date. `key` is the fingerprint of its inputs; `champion` is the champion after it."""
+    """
+    The current decision of one date.
+
+    :param decision: PROMOTE, HOLD or REJECT
+    :param uri: the address of the stored decision with its numbers
+    :param key: the fingerprint of its inputs
+    :param champion: the champion that the decision named
+    :param incumbent: the version of the incumbent that it was judged against
+    :param anchor: the version of the anchor that it was judged against
+    :param sets_anchor: whether its champion becomes the anchor of later dates
+    :param revision: the number of times that the date was decided
+    :param stale: whether incumbent or anchor have changed since
+    """
 
     decision: str
     uri: str
@@ -46,7 +58,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """A failed or rolled-back release, and the barred version: no later date may release it or be judged against it."""
+    """
+    A failed or rolled-back release.
+
+    :param date: the date of the release (ISO)
+    :param barred: the barred version: neither champion of this date nor of a later one; None: no version is barred
+    :param who: the person, or DEPLOY
+    """
 
     date: str
     release: str | None
@@ -58,7 +76,7 @@ class Intervention:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """All current decisions by ISO date, and all interventions in the order in which they happened."""
+    """The decision log: all current decisions by ISO date, and all interventions in the order in which they happened."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     interventions: tuple[Intervention, ...] = ()
@@ -76,19 +94,17 @@ class Chain:
 def incumbent(chain: Chain, day: date) -> Model | None:
     """Return the version that challengers of `day` are judged against: the champion of the dates strictly before it."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _first_allowed(_newest_first(chain, day.isoformat(), inclusive=False), barred)
+    return _first_allowed(_newest_first(chain, day.isoformat()), barred)
 
 
 def anchor(chain: Chain, day: date) -> Model | None:
-    """Return the last version before `day` that set an anchor and is not barred. Small allowed losses add up from there."""
+    """Return the last version before `day` that set an anchor and is not barred. It bounds the sum of small allowed losses."""
     barred = _barred(chain, day.isoformat(), inclusive=False)
-    return _first_allowed(
-        (entry for entry in _newest_first(chain, day.isoformat(), inclusive=False) if entry.sets_anchor), barred
-    )
+    return _first_allowed((entry for entry in _newest_first(chain, day.isoformat()) if entry.sets_anchor), barred)
 
 
 def is_barred(chain: Chain, version: str, day: date = date.max) -> bool:
-    """Return whether a version is barred on a date; without a date, whether it is barred on any date."""
+    """Return whether a version is barred on a date; without `day`, on any date."""
     return version in _barred(chain, day.isoformat(), inclusive=True)
 
 
@@ -128,10 +144,9 @@ def _barred(chain: Chain, day: str, *, inclusive: bool) -> set[str]:
     return {i.barred for i in chain.interventions if i.barred and (i.date < day or (inclusive and i.date == day))}
 
 
-def _newest_first(chain: Chain, day: str, *, inclusive: bool) -> list[Entry]:
-    """Return the entries before `day` (or up to and including it), newest first."""
-    names = (name for name in chain.entries if name < day or (inclusive and name == day))
-    return [chain.entries[name] for name in sorted(names, reverse=True)]
+def _newest_first(chain: Chain, day: str) -> list[Entry]:
+    """Return the entries before `day`, newest first."""
+    return [chain.entries[name] for name in sorted(chain.entries, reverse=True) if name < day]
 
 
 def _first_allowed(newest_first: Iterable[Entry], barred: set[str]) -> Model | None:

@@ -119,16 +119,17 @@ def evaluate_ahead(lake: Lake, day: date, until: date, *, run_id: str) -> None:
 
 
 def is_current(lake: Lake, day: date) -> bool:
-    """Return whether the recorded decision of `day` used the present inputs, or the date has insufficient history."""
+    """Return whether the recorded decision of `day` used the present inputs, or the date has none and cannot be trained."""
     try:
         plans = _plan_trainings(lake, day)
     except PerennialError as error:
         log.info("The training of %s cannot be planned yet: %s", day, error)
         return False
-    if _reason_to_skip(plans):
-        return True
-    models, chain = _find_trained(plans), read_chain(lake)
+    chain = read_chain(lake)
     entry = chain.get(day)
+    if _reason_to_skip(plans):
+        return entry is None
+    models = _find_trained(plans)
     return len(models) == len(plans) and entry is not None and entry.key == decision_fingerprint(lake, day, chain, models)
 
 

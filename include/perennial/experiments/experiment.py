@@ -19,8 +19,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from perennial.analyse.plan import finish_analyse, plan_analyse
-from perennial.backfill.batch import chunks
+from perennial.backfill.batch import split_batches
 from perennial.clean.plan import finish_clean, plan_clean
+from perennial.clean.refusals import refused_dates
 from perennial.collect.collect import collect
 from perennial.collect.drops import complete_dates
 from perennial.config.pipeline import Gate, Pipeline, Training
@@ -42,7 +43,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 WEEK = 7
 
 
-class Settings(BaseModel):
+class ExperimentSettings(BaseModel):
     """The settings of an experiment; None: as in the pipeline. `margin` applies to both metrics."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,14 +54,14 @@ class Settings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of an experiment's run: decisions by date, and the reasons of dates without a decision."""
+class ExperimentResult:
+    """The decisions of an experiment by date, and the dates without a decision, each with the reason."""
 
     decisions: dict[date, str]
     without: dict[date, str]
 
 
-def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> Lake:
+def open_experiment(lake: Lake, name: str, settings: ExperimentSettings | None = None) -> Lake:
     """
     Return the lake of an experiment on a pipeline. With `settings`, create the experiment if it does not exist.
 
@@ -81,7 +82,7 @@ def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> 
             f"Pipeline {lake.pipeline.name!r} has no experiment {name!r}", remedy="`perennial backfill … --as NAME` creates one."
         )
     body: dict[str, Any] = stored.json()
-    existing = Settings.model_validate({key: value for key, value in body.items() if key != "format"})
+    existing = ExperimentSettings.model_validate({key: value for key, value in body.items() if key != "format"})
     if settings is not None and existing != settings:
         raise RefusedError(
             f"Experiment {name!r} has other settings: {_format_settings(existing)}, asked for {_format_settings(settings)}",
@@ -90,10 +91,10 @@ def open_experiment(lake: Lake, name: str, settings: Settings | None = None) -> 
     return replace(lake, pipeline=_apply(lake.pipeline, existing), layout=layout)
 
 
-def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last: date) -> Outcome:
+def run_experiment(lake: Lake, name: str, settings: ExperimentSettings, first: date, last: date) -> ExperimentResult:
     """Train and judge the landed dates of an experiment from `first` to `last`. Existing results are kept."""
     experiment = open_experiment(lake, name, settings)
-    data = replace(lake, pipeline=experiment.pipeline)
+    shared = replace(lake, pipeline=experiment.pipeline)  # production's tables, with the window of the experiment
     calendar = lake.pipeline.calendar
     dates = calendar.dates(calendar.check(first), calendar.check(last))
     wanted = set(due_dates(settings, dates))
@@ -101,9 +102,9 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
     without = {day: "has not landed" for day in sorted(wanted - landed)}
     decisions: dict[date, str] = {}
     reader = RowsReader(DATES_AT_ONCE)
-    for chunk in chunks(calendar, landed):
-        without |= {day: reason for day, reason in _prepare(data, chunk).items() if day in wanted}
-        ready = [day for day in chunk if day in wanted and day not in without]
+    for batch in split_batches(calendar, landed):
+        without |= {day: reason for day, reason in _prepare(shared, batch).items() if day in wanted}
+        ready = [day for day in batch if day in wanted and day not in without]
         _train(experiment, ready)
         for day in ready:
             try:
@@ -116,10 +117,10 @@ def run_experiment(lake: Lake, name: str, settings: Settings, first: date, last:
             else:
                 decisions[day] = result.decision
         log.info("%s: decided %s of %s dates", name, len(decisions), len(wanted))
-    return Outcome(decisions, dict(sorted(without.items())))
+    return ExperimentResult(decisions, dict(sorted(without.items())))
 
 
-def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
+def due_dates(settings: ExperimentSettings, dates: Sequence[date]) -> list[date]:
     """Return the dates on which the policy retrains: all, or the first of each month, or of each week from the first date on."""
     if settings.cadence == "daily" or not dates:
         return list(dates)
@@ -130,30 +131,37 @@ def due_dates(settings: Settings, dates: Sequence[date]) -> list[date]:
     return [dates[0], *(day for before, day in pairwise(dates) if period(day) != period(before))]
 
 
-def _prepare(lake: Lake, chunk: Sequence[date]) -> dict[date, str]:
+def _prepare(lake: Lake, dates: Sequence[date]) -> dict[date, str]:
+    """Compute the pipeline's tables that these dates need, and return the dates that are not ready, with the reason."""
+    failed = _make_all_tables(lake, dates)
+    features = lake.tables.state("features")
+    missing = [day for day in dates if features.get(day) is None and day not in failed]
+    return dict.fromkeys(missing, "it has no features: its drop changed during the run") | refused_dates(lake, missing) | failed
+
+
+def _make_all_tables(lake: Lake, dates: Sequence[date]) -> dict[date, str]:
     """
-    Compute the pipeline's tables that these dates need, and return the dates that are not ready, with the reason.
+    Compute the tables of these dates, and return the dates that failed or were not tried, with the reason.
 
     A refused Spark job does not name the date, so we try halves until the first bad date is alone.
     The dates before it are computed. The dates after it are not tried, because its rows are in their windows.
     """
-    refused: dict[date, str] = {}
-    todo, size = list(chunk), len(chunk)
+    failed: dict[date, str] = {}
+    todo, size = list(dates), len(dates)
     while todo:
         batch = todo[:size]
         try:
             _make_tables(lake, batch[0], batch[-1])
         except DropRefusedError as error:
-            refused[todo.pop(0)] = str(error)
+            failed[todo.pop(0)] = str(error)
         except RefusedError as error:
             if len(batch) == 1:
-                refused |= {day: f"not tried: the job of {batch[0]} is refused" for day in todo} | {batch[0]: str(error)}
-                break
+                not_tried = dict.fromkeys(todo, f"not tried: the job of {batch[0]} is refused")
+                return failed | not_tried | {batch[0]: str(error)}
             size = len(batch) // 2
         else:
             todo = todo[size:]
-    state = lake.tables.state("features")
-    return {day: "its drop is refused" for day in chunk if state.get(day) is None} | refused
+    return failed
 
 
 def _make_tables(lake: Lake, first: date, last: date) -> None:
@@ -177,7 +185,7 @@ def _train(lake: Lake, days: Sequence[date]) -> None:
             trainer.train(TrainingWork(candidate, str(days[-1]), key, manifests, jobs))
 
 
-def _apply(pipeline: Pipeline, settings: Settings) -> Pipeline:
+def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
     training, gate = pipeline.training.model_dump(mode="json"), pipeline.gate.model_dump(mode="json")
     if settings.window_days is not None:
         training["window_days"] = settings.window_days
@@ -195,5 +203,5 @@ def _apply(pipeline: Pipeline, settings: Settings) -> Pipeline:
     return pipeline.model_copy(update=changed)
 
 
-def _format_settings(settings: Settings) -> str:
+def _format_settings(settings: ExperimentSettings) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.model_dump(mode="json", exclude_none=True).items())

@@ -18,10 +18,11 @@ from perennial.store.objects import canonical_json, sha256
 
 DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
     {
-        "perennial": "it turns off the telemetry of ONNX Runtime",
+        "perennial": "it turns off the telemetry of ONNX Runtime, and opens results for reading",
         "perennial.errors": "texts and exit codes of failures, which have no result",
         "perennial.settings": "addresses of stores, programs and pods: the bytes are the same at any address",
         "perennial.fingerprints.code": "finds the code that decides: another answer changes the fingerprint already",
+        "perennial.spark.lean": "keeps libraries out of a job that does not use them",
         "perennial.store.heads": "replaces an object on a condition; its content is computed elsewhere",
         "perennial.fingerprints.fingerprint": "computes the fingerprints: other fingerprints for the same parts have other names",
         "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",
@@ -62,7 +63,12 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
         "clean": EntryPoint("perennial.clean.job"),
         "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "computes only profiles"}),
         "profile": EntryPoint(
-            "perennial.analyse.job", {"perennial.analyse.features": "computes only lookups, features, labels and analyses"}
+            "perennial.analyse.job",
+            {
+                "perennial.analyse.features": "computes only lookups, features, labels and analyses",
+                "perennial.analyse.row_rules": "checks only features and labels",
+                "perennial.analyse.merged": "looks only at features",
+            },
         ),
         "train": EntryPoint("perennial.train.__main__"),
         "evaluate": EntryPoint("perennial.evaluate.decision"),

@@ -1,16 +1,16 @@
-"""The freshness of decisions: find exactly the dates that a correction of old data affects."""
+"""The freshness of decisions: the decided dates that a change of data, code, configuration or libraries affects, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
 from perennial.analyse.fingerprints import REFERENCE
-from perennial.analyse.plan import LABELS, unanalysed
+from perennial.analyse.plan import LABELS, unanalysed_days
 from perennial.calendar import DAY
-from perennial.clean.plan import unclean
+from perennial.clean.plan import uncleaned_days
 from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import landed_drops, landed_reference
 from perennial.collect.uncollected import uncollected_dates
@@ -19,7 +19,8 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
-from perennial.train.plan import chains_begin, too_little_history
+from perennial.train.history import skip_reason, untrainable_dates
+from perennial.train.plan import skipped_before, warm_start_origins
 
 INCUMBENT = "its incumbent or anchor has changed since it was judged"
 
@@ -30,7 +31,7 @@ class Status(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     BLOCKED = "blocked"
-    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history is too short."""
+    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history insufficient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +72,18 @@ def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshn
     Return, in order, the freshness of the decided dates from `first` to `last`.
 
     A date depends on a day of a source if that day lies in its training window, its holdout or the lookback of either, or in the
-    days after them that their labels wait for. With a warm start, a date also depends on the days of the dates whose weights it
-    begins with.
+    days after them that their labels wait for. With a warm start, a date also depends on the days of the dates whose weights its
+    trainings start from.
     """
     lake = lake.at_one_moment()
     chain = read_chain(lake)
     decided = [day for day in chain.days if first <= day <= last]
     if not decided:
         return {}
-    changes = list(_changes(lake, decided[0], decided[-1]))
-    blocked = _blocked(lake, decided)
-    begins = chains_begin(lake, decided)
-    return {day: blocked.get(day) or _freshness(lake, chain, day, begins[day], changes) for day in decided}
+    changes = _find_changes(lake, decided[0], decided[-1])
+    blocked = _find_blocked(lake, decided)
+    origins = warm_start_origins(lake, decided)
+    return {day: blocked.get(day) or _freshness(lake, chain, day, origins[day], changes) for day in decided}
 
 
 def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
@@ -98,17 +99,13 @@ def to_json(stale: Mapping[date, Freshness]) -> list[Json]:
     ]
 
 
-def _blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """
-    Return the dates that cannot be judged again.
-
-    Their own drop is refused or was deleted from the landing zone, or they are rest dates now, or their history is insufficient.
-    """
-    blocked = {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
+def _find_blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
+    """Return the dates that cannot be judged again, each with its reason (see Status.BLOCKED). A later reason here wins."""
+    blocked = {day: _block_short(reason) for day, reason in untrainable_dates(lake, decided).items()}
+    blocked |= {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
         deleted = set(decided) - landed_drops(lake, name, decided).keys()
         blocked |= dict.fromkeys(deleted, _block(f"its drop of {name} is no longer in the landing zone"))
-    blocked = _find_short(lake, decided) | blocked
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
     return blocked | dict.fromkeys(rest, _block("it is a rest date now: no run judges it again", Category.CONFIGURATION))
 
@@ -117,75 +114,74 @@ def _block(reason: str, category: Category = Category.DATA) -> Freshness:
     return Freshness(Status.BLOCKED, (StaleCause(category),), reason)
 
 
-def _find_short(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
-    """
-    Return the dates that could not be trained even if everything that has landed were analysed.
-
-    This happens when an edit of the configuration requires more history.
-    """
-    calendar = lake.pipeline.calendar
-    wanted = [*calendar.feature_dates(decided[0]), *calendar.dates(decided[0] + DAY, decided[-1])]
-    landed = set.intersection(*(set(landed_drops(lake, name, wanted)) for name in lake.pipeline.sources))
-    possible = landed | set(map(date.fromisoformat, lake.tables.state("features").partitions))
-    reasons = {day: calendar.split(day, possible).too_little for day in decided}
-    return {day: _block_short(reason) for day, reason in reasons.items() if reason}
-
-
 def _block_short(reason: str) -> Freshness:
     return _block(f"its history is no longer sufficient: {reason}")
 
 
-def _changes(lake: Lake, first: date, last: date) -> Iterator[_Change]:
+def _find_changes(lake: Lake, first: date, last: date) -> list[_Change]:
     """
-    Yield what has landed since, and what would be cleaned again.
+    Return what has landed since, and what would be cleaned again, for the decided dates from `first` to `last`.
 
-    If no reference is among these, yield also what would be analysed again: a changed reference already concerns every date.
+    If no reference is among these, return also what would be analysed again: a changed reference concerns every date anyway.
     """
     pipeline = lake.pipeline
     changes: set[_Change] = set()
     for name in pipeline.sources:
         wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
         uncollected = uncollected_dates(lake, name, wanted)
-        changes |= {_Change(name, day) for day in (*uncollected, *unclean(lake, name, first, last))}
+        changes |= {_Change(name, day) for day in (*uncollected, *uncleaned_days(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)
         is_missing = REFERENCE not in lake.tables.state(f"clean_{name}").partitions
-        if is_missing or (landed is not None and (landed.drop is None or unclean(lake, name, first, last))):
+        if is_missing or (landed is not None and (landed.drop is None or uncleaned_days(lake, name, first, last))):
             changes.add(_Change(name, None))
-    yield from sorted(changes, key=lambda change: (change.day or date.min, change.table))
+    found = sorted(changes, key=lambda change: (change.day or date.min, change.table))
     if not any(change.day is None for change in changes):
-        for table, stale in unanalysed(lake, first, last).items():
-            yield from (_Change(table, day) for day in sorted(stale))
+        for table, stale in unanalysed_days(lake, first, last).items():
+            found += [_Change(table, day) for day in sorted(stale)]
+    return found
 
 
-def _freshness(lake: Lake, chain: Chain, day: date, begins: date, changes: list[_Change]) -> Freshness:
+def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[_Change]) -> Freshness:
+    """
+    Return the freshness of a decided date that is not blocked by its own drop.
+
+    :param origin: the first date whose training the date depends on
+    """
     # Imported here because they import scikit-learn.
     from perennial.evaluate.changes import describe
     from perennial.evaluate.evaluate import changes_since, is_current
 
-    calendar = lake.pipeline.calendar
-    needed, featured = calendar.needed_from(begins), calendar.features_from(begins)
+    read = {table: _days_read(lake, table, origin, day) for table in {change.table for change in changes}}
 
     def concerns(change: _Change) -> bool:
-        if change.day is None:
-            return True
-        if change.table in lake.pipeline.tables:
-            return needed <= change.day <= day
-        if change.table in ("features", LABELS):
-            return featured <= change.day <= calendar.labelled_until(day)
-        return featured <= change.day <= (calendar.as_of(day) if change.table.startswith("lookup_") else day)
+        first, last = read[change.table]
+        return change.day is None or first <= change.day <= last
 
-    concerned = [change for change in changes if concerns(change)]
-    if concerned:
-        causes = tuple(StaleCause(Category.DATA, str(change)) for change in concerned)
+    if relevant := [change for change in changes if concerns(change)]:
+        causes = tuple(StaleCause(Category.DATA, str(change)) for change in relevant)
         more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
         return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
-    if reason := too_little_history(lake, day):
+    if reason := skip_reason(lake, day):
         return _block_short(reason)
     entry = chain.get(day)
-    if entry is not None and entry.stale:
-        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
-    if is_current(lake, day):
+    is_overtaken = entry is not None and entry.stale
+    if not is_overtaken and is_current(lake, day):
         return FRESH
-    since = changes_since(lake, day)
-    return Freshness(Status.STALE, since, f"changed since it was judged: {describe(since)}")
+    if reason := skipped_before(lake, day):
+        return _block_short(reason)
+    if is_overtaken:
+        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
+    causes = changes_since(lake, day)
+    return Freshness(Status.STALE, causes, f"changed since it was judged: {describe(causes)}")
+
+
+def _days_read(lake: Lake, table: str, origin: date, day: date) -> tuple[date, date]:
+    """Return the first and the last day of a table that a run of `day` reads, or a training from `origin` on."""
+    calendar = lake.pipeline.calendar
+    if table in lake.pipeline.tables:
+        return calendar.needed_from(origin), day
+    first = calendar.features_from(origin)
+    if table in ("features", LABELS):
+        return first, calendar.labelled_until(day)
+    return first, calendar.as_of(day) if table.startswith("lookup_") else day

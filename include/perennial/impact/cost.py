@@ -61,7 +61,7 @@ def _estimate_training(lake: Lake, effect: Effect) -> Estimate:
     prefix = lake.layout.model_manifest(effect.name, date.min, "x").partition(f"/{date.min}/")[0]
     written = sorted(lake.objects.listing(f"{prefix}/"), key=lambda item: item.at)
     manifests = [item.uri for item in written if item.uri.endswith(".json") and item.uri.count("/") == prefix.count("/") + 2]
-    measured = [read_model(lake, uri)["measured"] for uri in manifests[-3:]]
+    measured = [model["measured"] for model in (read_model(lake, uri) for uri in manifests[-3:]) if "skipped" not in model]
     if not measured:
         return Estimate(None, None)
     count = len(effect.days)

@@ -67,6 +67,4 @@ def _require_same_types(features: pa.Table, labels: pa.Table, names: Sequence[st
     types: list[tuple[str, pa.DataType, pa.DataType]] = [(name, features[name].type, labels[name].type) for name in names]
     problems = [f"{name}: {theirs} in labels.sql, {ours} in features.sql" for name, ours, theirs in types if ours != theirs]
     if problems:
-        raise RefusedError(
-            "Labels: the types of their row key differ from those in the features", problems, "Cast it in labels.sql."
-        )
+        raise RefusedError("labels.sql: the row key has other types than in features.sql", problems, "Cast these columns.")

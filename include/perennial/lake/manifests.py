@@ -25,11 +25,15 @@ class ModelManifest(TypedDict):
     """
     A trained candidate. Every field except `measured` is a function of its job.
 
-    The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts.
+    A skipped training has `skipped`, the reason, and none of the fields that describe inputs or a model.
+
+    The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts. Manifests of earlier
+    versions have no warnings.
     """
 
     format: int
     version: str
+    skipped: NotRequired[str]
     candidate: str
     date: str
     key: str
@@ -42,6 +46,7 @@ class ModelManifest(TypedDict):
     versions: dict[str, str]
     files: dict[str, StoredFile]
     columns: str
+    warnings: NotRequired[list[str]]
     window: list[str]
     holdout: list[str]
     digests: dict[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -30,6 +30,7 @@ class Partition:
     The record of one partition in a commit: its fingerprint, the digest of its content, its number of rows.
 
     `schema` is the number (Iceberg's schema id) of the columns with which its rows were written.
+    `merged` names number fields of which two values become one as 32-bit floats, with such values.
     """
 
     key: str
@@ -37,10 +38,12 @@ class Partition:
     rows: int
     quarantined: int = 0
     schema: int | None = None
+    merged: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def property(self, day: str) -> tuple[str, str]:
         """Return the snapshot property (name, value) that records this partition in a commit."""
-        return f"{PROPERTY}{day}", json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        stored = {name: value for name, value in asdict(self).items() if value or name != "merged"}
+        return f"{PROPERTY}{day}", json.dumps(stored, sort_keys=True, separators=(",", ":"))
 
 
 def refuse_changed(held: Mapping[str, str], made: Mapping[str, Partition], what: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perennial.config.limits import MAX_BODY, MAX_RECORDS, MAX_TEXT
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits on requests, connections and time. Beyond each of them the answer is a 4xx or a 503, never a longer wait."""
 
-    body_bytes: int = 8 * 2**20
-    records: int = 10_000
-    text_characters: int = 256
+    body_bytes: int = MAX_BODY
+    records: int = MAX_RECORDS
+    text_characters: int = MAX_TEXT
     header_bytes: int = 32 * 2**10
     header_seconds: float = 10
     body_seconds: float = 20

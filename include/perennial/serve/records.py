@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from perennial.calendar import parse_date
+from perennial.config.limits import MAX_NUMBER
 from perennial.config.pipeline import Inputs
 from perennial.errors import MAX_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
 from perennial.serve.limits import Limits
@@ -16,7 +17,6 @@ from perennial.serve.refusal import Refusal, quoted, shown
 from perennial.store.json_value import JsonValue
 
 T = TypeVar("T", float, str)
-_MAX_NUMBER = 3.4028234663852886e38  # the largest float32: the graph computes in float32
 _EPOCH = date(1970, 1, 1).toordinal()
 _MINUTES = {f"{hour:02}:{minute:02}": 60.0 * hour + minute for hour in range(24) for minute in range(60)}
 _EXPECTED = {
@@ -113,7 +113,7 @@ class RecordReader:
 
 def _number(value: JsonValue) -> float:
     """Read a number. `type` and not isinstance: True is an int in Python. NaN and 1e999 fail the comparison."""
-    if (type(value) is float or type(value) is int) and -_MAX_NUMBER <= value <= _MAX_NUMBER:
+    if (type(value) is float or type(value) is int) and -MAX_NUMBER <= value <= MAX_NUMBER:
         return float(value)
     raise _WrongValueError
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from perennial.config.limits import MAX_NUMBER
 from perennial.config.pipeline import Inputs
 from perennial.errors import MAX_PROBLEMS_SHOWN, did_you_mean
 from perennial.serve.limits import Limits
@@ -18,10 +20,12 @@ _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in
     f"UINT{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)
 }
 """The minimum and the maximum of each integer type."""
-_MAX_FLOAT = {"FP16": 65504.0, "FP32": 3.4028234663852886e38, "FP64": math.inf}
+_MAX_FLOAT = {"FP16": 65504.0, "FP32": MAX_NUMBER, "FP64": math.inf}
 _NUMBERS = {*_INTEGERS, *_MAX_FLOAT}
 _OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
-_REQUEST_KEYS = {"id", "parameters", "inputs", "outputs"}
+_OPTIONAL_KEYS = {"id", "parameters", "outputs"}
+"""Keys of a request that may be null, which means absent: clients of the protocol write all of its fields."""
+_REQUEST_KEYS = {*_OPTIONAL_KEYS, "inputs"}
 _TENSOR_KEYS = {"name", "shape", "datatype", "parameters", "data"}
 
 
@@ -58,16 +62,15 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
     """Turn an infer request into records. The record reader checks their values, as for /predict."""
     if not isinstance(request, dict):
         raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
-    problems = [
-        f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in request if key not in _REQUEST_KEYS
-    ]
-    if not isinstance(request.get("id", ""), str) or len(request.get("id", "")) > limits.text_characters:
-        problems.append(f"id: expected a text of at most {limits.text_characters} characters, found {shown(request['id'])}")
-    problems += _output_problems(request.get("outputs", []))
-    tensors = request.get("inputs")
+    asked: dict[str, Any] = {key: value for key, value in request.items() if value is not None or key not in _OPTIONAL_KEYS}
+    problems = [f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in asked if key not in _REQUEST_KEYS]
+    if not isinstance(asked.get("id", ""), str) or len(asked.get("id", "")) > limits.text_characters:
+        problems.append(f"id: expected a text of at most {limits.text_characters} characters, found {shown(asked['id'])}")
+    problems += _output_problems(asked.get("outputs", []))
+    tensors = asked.get("inputs")
     if not isinstance(tensors, list):
         problems.append(
-            f"inputs: expected a list of tensors, found {shown(tensors)}" if "inputs" in request else "inputs is missing"
+            f"inputs: expected a list of tensors, found {shown(tensors)}" if "inputs" in asked else "inputs is missing"
         )
         raise _refused(problems)
     columns: dict[str, list[JsonValue]] = {}
@@ -82,9 +85,9 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
     if problems:
         raise _refused(problems)
     return InferRequest(
-        id=request.get("id"),
+        id=asked.get("id"),
         records=[dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
-        outputs=[output["name"] for output in request.get("outputs", [])] or list(_OUTPUTS),
+        outputs=[output["name"] for output in asked.get("outputs", [])] or list(_OUTPUTS),
     )
 
 

@@ -21,7 +21,7 @@ _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 @dataclass(frozen=True, slots=True)
 class Content:
     """
-    The content of a partition: its digest, its number of rows and its number of distinct keys.
+    The content of a partition: its digest, its number of rows, its number of distinct keys, and how many of its rows are marked.
 
     The number of keys is a lower bound, since hashes may collide.
     """
@@ -29,9 +29,12 @@ class Content:
     digest: str
     rows: int
     keys: int
+    marked: int
 
 
-def partition_contents(rows: DataFrame, day_column: str | None, key: Sequence[str] = ()) -> dict[str, Content]:
+def partition_contents(
+    rows: DataFrame, day_column: str | None, key: Sequence[str] = (), marked: str = "FALSE"
+) -> dict[str, Content]:
     """
     Return the content of every partition by day (ISO date; 'reference' without a day column), in one pass.
 
@@ -43,31 +46,36 @@ def partition_contents(rows: DataFrame, day_column: str | None, key: Sequence[st
     Each expression is one text: building it column by column would take thousands of calls through the bridge to Java.
 
     :param key: columns whose distinct values are counted; if empty, every row counts as one
+    :param marked: a condition in SQL; the rows that satisfy it are counted
     """
     fields = _fields(rows.schema)
     day = "'reference'" if day_column is None else quoted(day_column)
     counted = [field for field in fields if field.name in key]
     keys = [f"xxhash64({_encoding(counted)}) AS key"] if counted else []
-    encoded = rows.selectExpr(f"{day} AS day", f"{_encoding(fields)} AS row", *keys)
+    encoded = rows.selectExpr(f"{day} AS day", f"{_encoding(fields)} AS row", f"{marked} AS marked", *keys)
     buckets = encoded.groupBy("day", F.expr(f"pmod(xxhash64(row), {_BUCKETS}) AS bucket")).agg(
         F.expr("count(1) AS n"),
+        F.expr("count_if(marked) AS marked"),
         F.expr("sha2(concat_ws('', sort_array(collect_list(row))), 256) AS hash"),
         *([F.expr("collect_list(key) AS keys")] if counted else []),
     )
     in_order = "array_sort(collect_list(struct(bucket, hash)))"
     days = buckets.groupBy("day").agg(
         F.expr("sum(n) AS n"),
+        F.expr("sum(marked) AS marked"),
         F.expr(f"sha2(concat_ws('', transform({in_order}, one -> concat(one.bucket, ':', one.hash))), 256) AS hash"),
         F.expr(f"{'size(array_distinct(flatten(collect_list(keys))))' if counted else 'sum(n)'} AS keys"),
     )
-    named = "day" if day_column is None else "date_format(day, 'yyyy-MM-dd') AS day"  # slow, so it runs on few rows
-    summary = days.selectExpr(named, "n", "hash", "keys").collect()
-    return {row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"]) for row in summary}
+    named = "day" if day_column is None else "CAST(day AS STRING) AS day"
+    summary = days.selectExpr(named, "n", "marked", "hash", "keys").collect()
+    return {
+        row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"], row["marked"]) for row in summary
+    }
 
 
 def empty_content(schema: T.StructType) -> Content:
     """Return the content of a partition without rows."""
-    return Content(_digest(schema, 0, ""), 0, 0)
+    return Content(_digest(schema, 0, ""), rows=0, keys=0, marked=0)
 
 
 def _digest(schema: T.StructType, rows: int, hashes: str) -> str:

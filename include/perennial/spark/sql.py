@@ -29,6 +29,15 @@ PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateT
 _FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 
 
+def use_time_zone(spark: SparkSession, name: str) -> None:
+    """
+    Set the time zone in which this job's SQL reads and shows timestamps: HOUR(ts), CAST(ts AS DATE), ts < DATE '…'.
+
+    Stored timestamps are moments and dates are plain days, so digests do not depend on it.
+    """
+    spark.conf.set("spark.sql.session.timeZone", name)
+
+
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; refuse anything but a single query over `views`."""
     if texts := refused_texts(text):

@@ -59,7 +59,7 @@ def check_sql(pipeline: Pipeline) -> Findings:
     """Check all SQL files of a pipeline. Uncertain findings are not problems: Spark decides."""
     findings = Findings()
     views: dict[str, Table] = {"dates": Table(["date", "as_of"], {"date": "date", "as_of": "date"})}
-    shaped = pipeline.sql_files("sources")
+    shaped, steps = pipeline.sql_files("sources"), pipeline.clean_steps()
     for name, spec in pipeline.tables.items():
         dated = {"date": "date"} if name in pipeline.sources else {}
         types = {**dated, **{column: CONTRACT_TYPES[contract.type] for column, contract in spec.columns.items()}}
@@ -67,6 +67,8 @@ def check_sql(pipeline: Pipeline) -> Findings:
         if name in shaped:
             expected = Expected(tuple(dated), only=False, types=dict.fromkeys(dated, DATE))
             views[name] = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": views[name]}, expected)
+        elif name in steps:
+            views[name] = Table(None, {})  # only the step itself can tell its columns
     inputs, label = pipeline.inputs, pipeline.label
     row = dict.fromkeys(("date", *pipeline.row_key))
     own_label = {} if label.known_after_days else label_type(label)

@@ -26,4 +26,4 @@ def later_day_problems(conditions: Iterable[Condition], sees: Sees) -> Iterator[
     for condition in late:
         if not (condition.kind in _UPPER and condition.alias in bounded):
             node = condition.node
-            yield line_of(node), f"{node.sql(dialect='spark')}: it asks for later days; {sees.says}"
+            yield line_of(node), f"{node.sql(dialect='spark')}: it reads days that the query cannot see; {sees.says}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from sqlglot import exp
 
@@ -18,10 +19,11 @@ def own_day_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
     Yield line and text of each comparison of a source's date with `as_of` that includes rows of that day.
 
     A run of a single date does not reveal the mistake, because the day has no data yet. In a batch of dates it has, and the
-    models would know the future. A query that also compares strictly passes.
+    models would know the future. A source whose date is also compared strictly passes.
     """
     views = {table.alias_or_name.lower() for table in tree.find_all(exp.Table) if table.name.lower() == DATES}
-    problems = []
+    problems: list[tuple[str, int, str]] = []
+    strict: set[str] = set()
     kind: type[exp.Expr]
     for node in tree.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NullSafeEQ, exp.Between):
         if isinstance(node, exp.Between):
@@ -34,16 +36,16 @@ def own_day_problems(tree: exp.Expr) -> Iterator[tuple[int, str]]:
                 left, right = right, left
         if not (_is_day(left, views) and _is_midnight(right, views)):
             continue
+        source = left.table.lower()
         if kind is exp.LT:
-            return
+            strict.add(source)
         if kind in _UP_TO:
-            problems.append(
-                (line_of(node), f"{node.sql()}: it includes rows of the day that begins at {MIDNIGHT}. Compare with <")
-            )
-    yield from problems
+            text = f"{node.sql()}: it includes rows of the day that begins at {MIDNIGHT}. Compare with <"
+            problems.append((source, line_of(node), text))
+    yield from ((line, text) for source, line, text in problems if source not in strict)
 
 
-def _is_day(node: exp.Expr | None, views: set[str]) -> bool:
+def _is_day(node: exp.Expr | None, views: set[str]) -> TypeGuard[exp.Column]:
     return isinstance(node, exp.Column) and node.name.lower() == DAY and bool(node.table) and node.table.lower() not in views
 
 

@@ -68,10 +68,10 @@ def _check_tokens(file: str, tokens: Sequence[Token]) -> None:
             open_at.append(token)
         elif token.token_type == TokenType.R_PAREN:
             if not open_at:
-                raise Problem(f"{file}, line {token.line}: a ) without its (")
+                raise Problem(f"{file}, line {token.line}: a closing ) without an opening (")
             open_at.pop()
     if open_at:
-        raise Problem(f"{file}, line {open_at[-1].line}: a ( without its )")
+        raise Problem(f"{file}, line {open_at[-1].line}: an opening ( without a closing )")
 
 
 def _not_understood(file: str, error: SqlglotError) -> Doubt:

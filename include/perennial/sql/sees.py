@@ -34,8 +34,9 @@ def features_see(sources: tuple[str, ...], lookback_days: int, known_after_days:
 
 def labels_see(sources: tuple[str, ...], lookback_days: int, known_after_days: int) -> Sees:
     """Return the dates that labels.sql sees."""
+    days = "1 day" if known_after_days == 1 else f"{known_after_days} days"
     says = (
-        f"labels.sql sees label.known_after_days = {known_after_days} days after a date. Raise that value, or limit the reads "
+        f"labels.sql sees {days} after a date (label.known_after_days). Raise that value, or limit the reads "
         "with `date < as_of` of the view dates"
     )
     return Sees(sources, -lookback_days, known_after_days, known_after_days + 1, says, lookback_days)

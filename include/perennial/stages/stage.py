@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
@@ -109,9 +110,28 @@ class SparkStage(Stage):
     def finish(self, run: Run) -> Result:
         """Read the result of the run's date from the tables."""
 
+    def find(self, run: Run, moment: Lake) -> Result | None:
+        """Return the partitions of the date, or None if the plan has one to compute."""
+        found = replace(run, lake=moment, until=None, recompute=False)
+        return self._read_unchanged(found) if self.plan(found).job_uri is None else None
+
     def run(self, run: Run, candidate: str | None = None) -> Result:
         """Submit the planned job and wait for it."""
         from perennial.spark.submit import submit
 
-        submitted = submit(self.plan(run))
-        return replace(self.finish(run), outcome=Outcome.DONE if submitted else Outcome.UNCHANGED)
+        return self.run_with(run, submit)
+
+    def run_with(self, run: Run, submit: Callable[[SparkPlan], object]) -> Result:
+        """
+        Do any pending work and return the result.
+
+        :param submit: submits the job and waits for its end; it is not called if there is nothing to do
+        """
+        plan = self.plan(run)
+        if plan.job_uri is None:
+            return self._read_unchanged(run)
+        submit(plan)
+        return self.finish(run)
+
+    def _read_unchanged(self, run: Run) -> Result:
+        return replace(self.finish(run), outcome=Outcome.UNCHANGED)

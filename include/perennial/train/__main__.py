@@ -10,23 +10,30 @@ import sys
 import time
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.settings import load_environment
 from perennial.store.objects import Objects
-from perennial.train.artefacts import build_manifest, predictions_parquet, publish
+from perennial.train.artefacts import build_manifest, build_skipped, predictions_parquet, publish
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.prepare import check_trainable, read_examples, rows_of
+from perennial.train.prepare import read_examples, rows_of, why_untrainable
 
 log = logging.getLogger("perennial.train")
 
 
 def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str:
-    """Run one training job and return the version of the model. `reader` may still hold rows of the previous job."""
+    """
+    Run one training job and return the version of the model.
+
+    A training from whose rows nothing can be learned is skipped: its manifest holds the reason, and no model.
+
+    :param reader: it may still hold rows of the previous job
+    """
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
@@ -34,7 +41,11 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     examples = read_examples(job, reader or RowsReader())
     window = rows_of(examples.table, features.window, job.row_key, job.label)
     holdout = rows_of(examples.table, features.holdout, job.row_key, job.label)
-    check_trainable(window, holdout)
+    if reason := why_untrainable(window, holdout):
+        log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
+        skipped = build_skipped(job, reason, window, holdout)
+        publish(objects, job, {}, skipped, _measure(started, began))
+        return str(skipped["version"])
     log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
     if job.labels is not None:
         message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
@@ -48,20 +59,26 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
     metrics = all_metrics(holdout.y, p)
-    manifest = build_manifest(job, files, model.columns, window, holdout, metrics, examples)
-    measured = {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
-    publish(objects, job, files, manifest, measured)
+    manifest = build_manifest(job, model, files, window, holdout, metrics, examples)
+    publish(objects, job, files, manifest, _measure(started, began))
     checkpoints.clear()
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
     log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), values)
     return str(manifest["version"])
 
 
+def _measure(started: float, began: float) -> dict[str, float]:
+    return {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
+
+
 def _begin(objects: Objects, job: TrainingJob) -> Begin | None:
     """Return the model whose weights the job starts from, or None."""
     if job.begins is None:
         return None
-    manifest = objects.read_existing(job.begins).json()
+    manifest: ModelManifest = objects.read_existing(job.begins).json()
+    if "skipped" in manifest:
+        log.info("Starting from random weights: the training of %s was skipped", manifest["date"])
+        return None
     weights = objects.read_existing(f"{job.output.blobs}{manifest['files']['weights.safetensors']['sha256']}").body
     return Begin(manifest["version"], manifest["columns"], weights)
 
@@ -104,7 +121,11 @@ def _check_build(job: TrainingJob) -> None:
     if code_for(job.candidate) != job.code:
         differing.append("the code of the trainer differs")
     if differing:
-        raise RefusedError("This trainer does not match the job", differing, "Use the trainer image of the planner's release.")
+        raise RefusedError(
+            "This trainer does not match the job",
+            differing,
+            "Use the trainer image of the Perennial version that planned the job.",
+        )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from perennial.models.scoring import Probabilities
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
+from perennial.train.model import Model
 from perennial.train.prepare import Rows
 
 log = logging.getLogger(__name__)
@@ -30,24 +31,20 @@ def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> 
 
 def build_manifest(
     job: TrainingJob,
+    model: Model,
     files: dict[str, bytes],
-    columns: str,
     window: Rows,
     holdout: Rows,
     metrics: dict[str, float | None],
     examples: Labelled,
 ) -> dict[str, JsonValue]:
     """Return the manifest of a model. All of it is a function of the job."""
-    echoed = job.model_dump(
-        mode="json", include={"candidate", "date", "key", "pipeline", "inputs", "label", "row_key", "seed", "begins", "versions"}
-    )
     features = job.features.model_dump(mode="json")
     return {
-        "format": 1,
-        "version": f"{job.candidate}-{job.date}-{job.key[:8]}",
-        **echoed,
+        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions"),
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
-        "columns": columns,
+        "columns": model.columns,
+        "warnings": model.warnings,
         "window": features["window"],
         "holdout": features["holdout"],
         "digests": features["digests"],
@@ -56,6 +53,16 @@ def build_manifest(
         "base_rate": float(window.y.mean()),
         "metrics": metrics,
     }
+
+
+def build_skipped(job: TrainingJob, reason: str, window: Rows, holdout: Rows) -> dict[str, JsonValue]:
+    """Return the manifest of a skipped training: it has the reason in place of a model."""
+    return {**_identity(job), "skipped": reason, "rows": {"window": len(window.y), "holdout": len(holdout.y)}}
+
+
+def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
+    echoed = job.model_dump(mode="json", include={"candidate", "date", "key", "pipeline", *more})
+    return {"format": 1, "version": f"{job.candidate}-{job.date}-{job.key[:8]}", **echoed}
 
 
 def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, JsonValue]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.train.graph import GraphBuilder
+from perennial.train.preprocess import Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,31 @@ class Layer:
 _NODES = {"relu": "Relu", "sigmoid": "Sigmoid"}
 
 
-def add_layers(graph: GraphBuilder, matrix: str, layers: list[Layer]) -> str:
+def add_layers(graph: GraphBuilder, matrix: Encoded, layers: list[Layer]) -> str:
     """Add the nodes of the layers and return the output `probability`, one number a row."""
-    value = matrix
-    for layer in layers:
-        value = graph.op("Gemm", value, graph.constant(layer.kernel), graph.constant(layer.bias))
+    value = ""
+    for index, layer in enumerate(layers):
+        if index == 0:
+            value = _add_first(graph, matrix, layer)
+        else:
+            value = graph.op("Gemm", value, graph.constant(layer.kernel), graph.constant(layer.bias))
         value = graph.op(_NODES[layer.activation], value)
     return graph.op("Reshape", value, graph.constant([-1], np.int64), output="probability")
+
+
+def _add_first(graph: GraphBuilder, matrix: Encoded, layer: Layer) -> str:
+    """Add the sum of the first layer: a product for the columns, and a row of the kernel for each code."""
+    begin = matrix.width
+    if matrix.columns is None:
+        value = graph.constant(layer.bias)
+    else:
+        value = graph.op("Gemm", matrix.columns, graph.constant(layer.kernel[:begin]), graph.constant(layer.bias))
+    for code, size in matrix.codes:
+        rows = np.vstack([layer.kernel[begin : begin + size], np.zeros((1, layer.kernel.shape[1]), np.float32)])
+        flat = graph.op("Reshape", code, graph.constant([-1], np.int64))
+        value = graph.op("Add", value, graph.op("Gather", graph.constant(rows), flat, axis=0))
+        begin += size
+    return value
 
 
 def from_safetensors(body: bytes) -> list[Layer]:

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Checkpoints
+from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer
+from perennial.train.matrix import Matrix
 
 if TYPE_CHECKING:  # load_keras imports these after it has set their environment
     import keras
@@ -38,12 +40,15 @@ _THREADS = 1
 """A second thread does not shorten the training on a month of flights, and costs a fifth more CPU time."""
 _MAX_NETWORKS = 8
 
-_networks: dict[int, keras.Sequential] = {}
-"""Traced networks by number of columns, which changes between dates only when a category appears or disappears."""
+_Shape = tuple[int, tuple[int, ...]]
+"""The number of inputs, and the number of classes of each of the last of them, which are codes."""
+
+_networks: dict[_Shape, keras.Sequential] = {}
+"""Traced networks by shape, which changes between dates only when a category appears or disappears."""
 
 
 def fit(
-    matrix: Numbers,
+    matrix: Matrix,
     y: NDArray[np.int8],
     seed: int,
     checkpoints: Checkpoints | None = None,
@@ -62,18 +67,25 @@ def fit(
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    model = _reuse_traced(build(matrix.shape[1], epochs * math.ceil(len(matrix) / _BATCH), rate), matrix.shape[1])
+    rows = _rows(matrix)
+    shape = (rows.shape[1], matrix.sizes)
+    model = _reuse_traced(build(*shape, epochs * math.ceil(len(rows) / _BATCH), rate), shape)
     for layer, weights in zip(_dense(model), begin or (), strict=begin is not None):
         layer.set_weights([weights.kernel, weights.bias])
     target = y.astype(np.float32)
     first = _resume(model, checkpoints)
     for epoch in range(first, epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(target))
-        loss = float(model.epoch(matrix[order], target[order]))
+        loss = float(model.epoch(rows[order], target[order]))
         log.info("epoch %s/%s: loss %.4f", epoch + 1, epochs, loss)
         if checkpoints is not None:
             checkpoints.save(epoch + 1, {name: keras.ops.convert_to_numpy(value) for name, value in _state(model).items()})
     return layers_of(model)
+
+
+def _rows(matrix: Matrix) -> Numbers:
+    """Return the rows of a matrix with their codes as the last columns: a float holds every code exactly."""
+    return np.hstack([matrix.columns, matrix.codes.astype(np.float32)]) if matrix.sizes else matrix.columns
 
 
 def _resume(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
@@ -97,13 +109,13 @@ def _state(model: keras.Sequential) -> dict[str, keras.Variable]:
     return {str(place): variable for place, variable in enumerate(changing)}
 
 
-def _reuse_traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
+def _reuse_traced(fresh: keras.Sequential, shape: _Shape) -> keras.Sequential:
     """
     Return a network in the state of `fresh` that an earlier training of this process has traced, or `fresh` itself.
 
     Tracing a training step takes a third of the time it takes to train on a month of flights, so networks are reused.
     """
-    model = _networks.setdefault(columns, fresh)
+    model = _networks.setdefault(shape, fresh)
     if model is not fresh:
         for variable, begin in zip(_state(model).values(), _state(fresh).values(), strict=True):
             variable.assign(begin)
@@ -112,11 +124,20 @@ def _reuse_traced(fresh: keras.Sequential, columns: int) -> keras.Sequential:
     return model
 
 
-def build(columns: int, steps: int, rate: float = _LEARNING_RATE) -> keras.Sequential:
-    """Build the network with its optimizer. The learning rate falls from `rate` along a cosine over all `steps`."""
+def build(columns: int, sizes: tuple[int, ...], steps: int, rate: float = _LEARNING_RATE) -> keras.Sequential:
+    """
+    Build the network with its optimizer. The learning rate falls from `rate` along a cosine over all `steps`.
+
+    :param columns: the number of inputs; the last are codes
+    :param sizes: the number of classes of each code
+    """
     keras = load_keras()
     dense = keras.layers.Dense
-    hidden = [layer for units in _UNITS for layer in (dense(units, activation="relu"), keras.layers.Dropout(_DROPOUT))]
+    hidden: list[Any] = []
+    for units in _UNITS:
+        is_coded = bool(sizes) and not hidden
+        layer = coded_dense(keras)(units, sizes, activation="relu") if is_coded else dense(units, activation="relu")
+        hidden += [layer, keras.layers.Dropout(_DROPOUT)]
     model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid")])
     model.schedule = _cosine()(steps, rate)
     model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=_WEIGHT_DECAY)

@@ -15,7 +15,7 @@ from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.layers import Layer, add_layers, from_safetensors, to_safetensors
 from perennial.train.prepare import Rows
-from perennial.train.preprocess import Preprocessing, add_preprocessing, amounts, fit_preprocessing, matrix_of
+from perennial.train.preprocess import Preprocessing, add_preprocessing, amounts, fit_preprocessing, matrix_of, warnings_of
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class Model:
     safetensors: bytes
     columns: str
     """A digest of the meaning of the matrix's columns. A warm start needs weights of the same columns."""
+
+    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ def train_model(
     """
     numbers, texts = to_arrays(window.table, inputs)
     fitted = fit_preprocessing(inputs, numbers, texts)
-    columns = _digest_columns(inputs, fitted)
+    columns, warnings = _digest_columns(inputs, fitted), warnings_of(inputs, fitted)
+    for text in warnings:
+        log.warning("%s", text)
     weights = None
     if begin is not None and begin.columns == columns:
         log.info("Starting from the weights of %s", begin.version)
@@ -66,15 +70,19 @@ def train_model(
     # Import only the libraries that the candidate needs.
     fit: Callable[..., list[Layer]] = import_module(module_of(candidate)).fit
     layers = fit(matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints, weights)
-    return Model(export(inputs, fitted, layers), to_safetensors(layers), columns)
+    return Model(export(inputs, fitted, layers), to_safetensors(layers), columns, warnings)
 
 
 def _digest_columns(inputs: Inputs, fitted: Preprocessing) -> str:
-    return sha256(canonical_json([amounts(inputs), fitted.nullable, fitted.number_classes, fitted.text_classes]))[:16]
+    numbers, texts = (
+        {name: [item.own, item.rare] for name, item in classes.items()}
+        for classes in (fitted.number_classes, fitted.text_classes)
+    )
+    return sha256(canonical_json([amounts(inputs), fitted.nullable, numbers, texts, sorted(fitted.codes)]))[:16]
 
 
 def export(inputs: Inputs, fitted: Preprocessing, layers: list[Layer]) -> bytes:
     """Return the graph. Its metadata lists the known categories of the text inputs, so that a server can flag unseen ones."""
     graph = GraphBuilder(inputs.numbers, inputs.texts)
     output = add_layers(graph, add_preprocessing(graph, inputs, fitted), layers)
-    return graph.model(output, ["rows"], {"categories": fitted.text_classes})
+    return graph.model(output, ["rows"], {"categories": {name: item.known for name, item in fitted.text_classes.items()}})

@@ -1,4 +1,4 @@
-"""Plan a training of date D (its inputs, its fingerprint, its job file) and read its result."""
+"""The plan of a training of date D (inputs, fingerprint, job file), and its result."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
-from perennial.calendar import DAY, Calendar, Split
-from perennial.clean.lost import lost_history
+from perennial.calendar import DAY, Split
 from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
@@ -20,18 +19,22 @@ from perennial.lake.tables import TableState
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
+from perennial.train.history import explain_skip, labels_state, split_features
 from perennial.train.job import Features, Labels, Output, TrainingJob
 
 BLOCK = 28
-"""Days in a block of warm starts. The first training of each block starts from random weights."""
+"""Days in a block of warm starts. The first training of each block starts from random weights, which bounds the chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """
-    The work for one candidate: none (`skipped` is the reason, or `unchanged` is True), or the job at `job_uri`.
+    The work for one candidate of one date. There is none if `skipped` is set or `unchanged` is True.
 
-    `before` holds the jobs of earlier dates that must run first: the training starts from the weights of the last of them.
+    :param skipped: the reason to skip the training, or None
+    :param job_uri: the address of the job file; None: there is no work
+    :param manifest_uri: the address of the model's manifest, which the work creates; None: the training is skipped
+    :param before: the jobs of earlier dates that must run first, because the training starts from the weights of the last of them
     """
 
     candidate: str
@@ -48,34 +51,10 @@ class TrainingPlan:
         return [] if self.job_uri is None else [*self.before, self.job_uri]
 
 
-def split_of(lake: Lake, day: date) -> Split:
-    """Return the window and the holdout of a date, chosen from the dates that have features."""
-    return _split(lake.pipeline.calendar, lake.tables.state("features"), _labels(lake), day)
-
-
-def _labels(lake: Lake) -> TableState | None:
-    return lake.tables.state("labels") if lake.pipeline.label.known_after_days else None
-
-
-def _split(calendar: Calendar, features: TableState, labels: TableState | None, day: date) -> Split:
-    """
-    Split without the dates whose features or labels were written before an edit of their columns.
-
-    A date without labels is not left out.
-    """
-    old = labels.reshaped if labels is not None else frozenset()
-    usable = (d for d in calendar.feature_dates(day) if features.get_complete(d) is not None and d.isoformat() not in old)
-    return calendar.split(day, usable)
-
-
-def too_little_history(lake: Lake, day: date) -> str | None:
-    """Return the reason to skip the trainings of a date, with the refused parts of its history, or None if history suffices."""
-    reason = split_of(lake, day).too_little
-    return _explain_skip(lake, day, reason) if reason else None
-
-
-def _explain_skip(lake: Lake, day: date, reason: str) -> str:
-    return "; ".join([reason, *lost_history(lake, day)])
+def skipped_before(lake: Lake, day: date) -> str | None:
+    """Return the reason for which a training of a date on its present rows was skipped, or None."""
+    reasons = (_Trainings(lake, name).skipped(day) for name in lake.pipeline.training.candidates)
+    return next((reason for reason in reasons if reason), None)
 
 
 def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = False) -> TrainingPlan:
@@ -95,65 +74,65 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """
     trainings = _Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
-    later = [d for d in dates if trainings.state.get_complete(d) is not None and not trainings.unlabelled(d)]
+    later = [d for d in dates if trainings.features.get_complete(d) is not None and not trainings.unlabelled(d)]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
 def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
-    candidate, state = trainings.candidate, trainings.state
+    candidate = trainings.candidate
     if reason := trainings.split(day).too_little:
-        return TrainingPlan(candidate, _explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
-    if state.get_complete(day) is None or state.metadata_location is None or state.snapshot_id is None:
-        pipeline = trainings.lake.pipeline.name
-        raise PerennialError(f"Pipeline {pipeline!r}: {state.name} has no features of {day}. Run analyse of {day} first.")
-    if unlabelled := trainings.unlabelled(day):
-        raise PerennialError(
-            f"Pipeline {trainings.lake.pipeline.name!r}: the table of labels has no {', '.join(map(str, unlabelled[:10]))}. "
-            f"Run analyse of {day} first."
-        )
+        return TrainingPlan(candidate, explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
+    _require_analysed(trainings, day)
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
+    if not recompute and (reason := trainings.skipped(day)):
+        return TrainingPlan(candidate, reason, None, None, unchanged=False, key=key)
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
-    before: list[date] = []
-    earlier = trainings.begins(day)
-    while earlier is not None and not trainings.is_done(earlier):
-        before.insert(0, earlier)
-        earlier = trainings.begins(earlier)
-    *first, job_uri = [trainings.job_uri(d) for d in (*before, day)]
-    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(first))
+    *before, job_uri = [trainings.store_job(d) for d in (*trainings.untrained_before(day), day)]
+    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(before))
 
 
-def chains_begin(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
+def _require_analysed(trainings: _Trainings, day: date) -> None:
+    """Raise if the features of a date, or labels that its training reads, are missing."""
+    pipeline, features = trainings.lake.pipeline.name, trainings.features
+    if features.get_complete(day) is None or features.metadata_location is None or features.snapshot_id is None:
+        raise PerennialError(f"Pipeline {pipeline!r}: {features.name} has no features of {day}. Run analyse of {day} first.")
+    if unlabelled := trainings.unlabelled(day):
+        dates = ", ".join(map(str, unlabelled[:10]))
+        raise PerennialError(f"Pipeline {pipeline!r}: the table of labels lacks {dates}. Run analyse of {day} first.")
+
+
+def warm_start_origins(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
     """
-    Return for each date the first date whose weights its trainings depend on.
+    Return for each date the first date whose training its own trainings depend on.
 
     Without a warm start, that is the date itself.
     """
-    firsts = {day: day for day in dates}
+    origins = {day: day for day in dates}
     for trainings in [_Trainings(lake, candidate) for candidate in lake.pipeline.training.candidates]:
         for day in dates:
-            earlier = day
-            while (before := trainings.begins(earlier)) is not None:
-                earlier = before
-            firsts[day] = min(firsts[day], earlier)
-    return firsts
+            origin = day
+            while (earlier := trainings.weights_from(origin)) is not None:
+                origin = earlier
+            origins[day] = min(origins[day], origin)
+    return origins
 
 
 def training_fingerprints(lake: Lake, candidate: str, dates: Iterable[date]) -> dict[date, tuple[Fingerprint, Split]]:
     """
-    Return the present fingerprints of the trainings of dates, with their splits, without the dates that cannot be trained.
+    Return by date the present fingerprint of the training and its split. Dates that cannot be trained are left out.
 
-    Dates whose rows have earlier columns count, because they are computed again first.
-    A training that reads such dates, or labels that do not exist yet, also has a fingerprint, but no model has it.
+    Features with earlier columns count too, because they are computed again before the training.
+    No model has the fingerprint of a training that reads them, or that reads labels which do not exist yet.
     """
     trainings = _Trainings(lake, candidate, reshaped=True)
-    trainable = [d for d in dates if trainings.state.get(d) is not None and not trainings.split(d).too_little]
+    trainable = [d for d in dates if trainings.features.get(d) is not None and not trainings.split(d).too_little]
     return {d: (trainings.key(d), trainings.split(d)) for d in trainable}
 
 
 class _Trainings:
     """
-    The trainings of one candidate, given the features at one moment.
+    The trainings of one candidate by date, all planned from the features at one moment. Answers are cached.
 
     :param reshaped: treat dates whose rows have earlier columns like all other dates
     """
@@ -161,19 +140,19 @@ class _Trainings:
     def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
         self.lake = lake
         self.candidate = candidate
-        self.state, self.labels = lake.tables.state("features"), _labels(lake)
+        self.features, self.labels = lake.tables.state("features"), labels_state(lake)
         if reshaped:
-            self.state = replace(self.state, reshaped=frozenset())
+            self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
-        self._done: dict[date, bool] = {}
+        self._results: dict[date, ModelManifest | None] = {}
         self._jobs: dict[date, str] = {}
 
     def split(self, day: date) -> Split:
         """Return the window and the holdout of a date, chosen from the dates that have features."""
         if day not in self._splits:
-            self._splits[day] = _split(self.lake.pipeline.calendar, self.state, self.labels, day)
+            self._splits[day] = split_features(self.lake.pipeline.calendar, self.features, self.labels, day)
         return self._splits[day]
 
     def unlabelled(self, day: date) -> list[date]:
@@ -181,31 +160,39 @@ class _Trainings:
         split = self.split(day)
         return [] if self.labels is None else [d for d in (*split.window, *split.holdout) if self.labels.get_complete(d) is None]
 
-    def begins(self, day: date) -> date | None:
+    def weights_from(self, day: date) -> date | None:
         """
-        Return the date whose weights the training of `day` starts from; None: it starts from random weights.
+        Return the date whose weights the training of `day` starts from, or None if it starts from random weights.
 
-        This is the last trainable date before it in the same block of BLOCK days.
-        Each block starts from random weights, so that a date depends on a limited number of earlier trainings.
+        This is the last trainable date before it in the same block of BLOCK days, so a date depends on fewer than BLOCK others.
         """
         if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
             return None
-        begin = day - DAY * (day.toordinal() % BLOCK)
-        for earlier in reversed(self.lake.pipeline.calendar.dates(begin, day - DAY)):
+        block_start = day - DAY * (day.toordinal() % BLOCK)
+        for earlier in reversed(self.lake.pipeline.calendar.dates(block_start, day - DAY)):
             if (
-                self.state.get_complete(earlier) is not None
+                self.features.get_complete(earlier) is not None
                 and not self.split(earlier).too_little
                 and not self.unlabelled(earlier)
             ):
                 return earlier
         return None
 
+    def untrained_before(self, day: date) -> list[date]:
+        """Return, in order, the dates that must be trained first because `day` depends on their weights."""
+        untrained: list[date] = []
+        earlier = self.weights_from(day)
+        while earlier is not None and not self.is_done(earlier):
+            untrained.insert(0, earlier)
+            earlier = self.weights_from(earlier)
+        return untrained
+
     def key(self, day: date) -> Fingerprint:
         """Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before."""
         if day not in self._keys:
             pipeline, split = self.lake.pipeline, self.split(day)
-            earlier = self.begins(day)
-            digests = self._digests(self.state, split)
+            earlier = self.weights_from(day)
+            digests = self._digests(self.features, split)
             self._keys[day] = make_fingerprint(
                 "train",
                 of={
@@ -217,11 +204,11 @@ class _Trainings:
                 data={
                     "window": [[d.isoformat(), digests[d]] for d in split.window],
                     "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
-                    **self._labels_key(split),
+                    **self._label_digests(split),
                 },
                 configuration={
                     "inputs": pipeline.inputs.model_dump(mode="json"),
-                    "label": _label_key(pipeline.label),
+                    "label": _label_settings(pipeline.label),
                     "row_key": pipeline.row_key,
                 },
                 libraries=versions_for(self.candidate),
@@ -234,15 +221,26 @@ class _Trainings:
         return self.lake.layout.model_manifest(self.candidate, day, self.key(day))
 
     def is_done(self, day: date) -> bool:
-        """Return whether the model of a date exists."""
-        if day not in self._done:
-            self._done[day] = self.lake.objects.exists(self.manifest(day))
-        return self._done[day]
+        """Return whether the training of a date has a result."""
+        return self._result(day) is not None
 
-    def job_uri(self, day: date) -> str:
-        """Store the job of a date, whose features must exist, and return its address."""
+    def skipped(self, day: date) -> str | None:
+        """Return the reason for which the training of a date was skipped, if its rows showed that nothing can be learned."""
+        if self.split(day).too_little:
+            return None
+        result = self._result(day)
+        return None if result is None else result.get("skipped")
+
+    def _result(self, day: date) -> ModelManifest | None:
+        if day not in self._results:
+            stored = self.lake.objects.read(self.manifest(day))
+            self._results[day] = None if stored is None else stored.json()
+        return self._results[day]
+
+    def store_job(self, day: date) -> str:
+        """Store the job file of a date, whose features must exist, and return its address."""
         if day not in self._jobs:
-            if not self._jobs:
+            if not self._jobs:  # the dates of a candidate share one recipe
                 keep_recipes(self.lake, "train", {self.candidate: self.key(day)})
             body = self._job(day).encode()
             self._jobs[day] = self.lake.layout.job(sha256(body))
@@ -250,8 +248,8 @@ class _Trainings:
         return self._jobs[day]
 
     def _job(self, day: date) -> TrainingJob:
-        pipeline, layout, split, state = self.lake.pipeline, self.lake.layout, self.split(day), self.state
-        earlier = self.begins(day)
+        pipeline, layout, split, features = self.lake.pipeline, self.lake.layout, self.split(day), self.features
+        earlier = self.weights_from(day)
         return TrainingJob(
             pipeline=pipeline.name,
             space=layout.space,
@@ -260,12 +258,12 @@ class _Trainings:
             key=self.key(day),
             seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
             features=Features(
-                metadata_location=str(state.metadata_location),
-                snapshot_id=int(state.snapshot_id or 0),
+                metadata_location=str(features.metadata_location),
+                snapshot_id=int(features.snapshot_id or 0),
                 window=list(split.window),
                 holdout=list(split.holdout),
-                digests=self._digests(state, split),
-                rows=self._rows(state, split),
+                digests=self._digests(features, split),
+                rows=self._rows(features, split),
             ),
             labels=None
             if self.labels is None
@@ -284,8 +282,8 @@ class _Trainings:
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 
-    def _labels_key(self, split: Split) -> dict[str, JsonValue]:
-        """Return the part of a fingerprint for labels that have their own table."""
+    def _label_digests(self, split: Split) -> dict[str, JsonValue]:
+        """Return the digests of the labels if they have their own table, as a part of the fingerprint."""
         if self.labels is None:
             return {}
         # Labels that do not exist yet have no digest. No model has a fingerprint with a missing digest.
@@ -299,7 +297,7 @@ class _Trainings:
         return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
 
 
-def _label_key(label: Label) -> dict[str, JsonValue]:
+def _label_settings(label: Label) -> dict[str, JsonValue]:
     """
     Return the settings of a label that decide a model.
 
@@ -309,7 +307,7 @@ def _label_key(label: Label) -> dict[str, JsonValue]:
 
 
 def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:
-    """Return the manifest of a trained model."""
+    """Return the manifest of a training."""
     manifest: ModelManifest = lake.objects.read_existing(manifest_uri).json()
     return manifest
 
@@ -324,6 +322,7 @@ class Trained(Result):
     :param unlabelled_rows: rows without a label, if labels have their own table
     :param unmatched_labels: labels without a row, if labels have their own table
     :param metrics: metrics of the holdout, by name; in JSON each is a value at the top level
+    :param warnings: categories with too many classes
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
@@ -335,6 +334,7 @@ class Trained(Result):
     unlabelled_rows: int | None
     unmatched_labels: int | None
     metrics: dict[str, float | None]
+    warnings: list[str]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the result as JSON values."""
@@ -348,6 +348,8 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
     if plan.manifest_uri is None:
         return Skipped(candidate=plan.candidate, reason=plan.skipped or "")
     manifest = read_model(lake, plan.manifest_uri)
+    if "skipped" in manifest:
+        return Skipped(candidate=plan.candidate, reason=manifest["skipped"])
     return Trained(
         Outcome.UNCHANGED if plan.unchanged else Outcome.DONE,
         candidate=plan.candidate,
@@ -357,4 +359,5 @@ def finish_training(lake: Lake, plan: TrainingPlan) -> Trained | Skipped:
         unlabelled_rows=manifest.get("unlabelled_rows"),
         unmatched_labels=manifest.get("unmatched_labels"),
         metrics=manifest["metrics"],
+        warnings=manifest.get("warnings", []),
     )

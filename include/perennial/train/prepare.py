@@ -57,7 +57,7 @@ def check_rows(table: pa.Table, expected: Mapping[date, int], what: str) -> None
     wrong = [f"{d}: {counts[d]} rows, expected {rows}" for d, rows in expected.items() if counts[d] != rows]
     if wrong:
         raise RefusedError(
-            f"{what}: the rows do not match what their commit recorded", wrong, "Run analyse of these dates again."
+            f"{what}: the table has another number of rows than its commit recorded", wrong, "Run analyse of these dates again."
         )
 
 
@@ -85,17 +85,14 @@ def labels(table: pa.Table, label: Label) -> NDArray[np.int8]:
     return np.array([value == label.positive for value in values], dtype=np.int8)
 
 
-def check_trainable(window: Rows, holdout: Rows) -> None:
-    """Refuse a window with one class only, and a holdout without rows."""
+def why_untrainable(window: Rows, holdout: Rows) -> str | None:
+    """Return the reason not to train: a window of one class, or a holdout without rows. None: a model can be trained."""
     if not len(holdout.y):
-        raise RefusedError(
-            "The holdout has no rows with a label",
-            remedy="Check what features.sql (and labels.sql, if it exists) selects for its dates.",
+        return (
+            "the holdout has no rows with a label. Check what features.sql (and labels.sql, if it exists) selects for its dates"
         )
-    positives = int(window.y.sum())
-    if positives in (0, len(window.y)):
-        which = "positive" if positives else "negative"
-        raise RefusedError(
-            f"The training window has {len(window.y)} rows, all of them {which}: a model needs both classes",
-            remedy="Check label.positive, or lengthen training.window_days.",
-        )
+    positives, rows = int(window.y.sum()), len(window.y)
+    if 0 < positives < rows:
+        return None
+    found = f"{rows} rows, all of them {'positive' if positives else 'negative'}" if rows else "no rows with a label"
+    return f"the training window has {found}: a model needs both classes. Check label.positive, or lengthen training.window_days"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +14,10 @@ from perennial.config.derived import parse_derived
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import Numbers, Texts, run_graph
+from perennial.train.classes import Classes, Value, choose_classes, choose_codes, warn_of_rare
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
+from perennial.train.matrix import Matrix
 
 CLIP = 5.0
 """Standardised amounts are clipped at ±5, so that one absurd value cannot move a prediction far."""
@@ -20,15 +25,41 @@ CLIP = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Values fitted on the window's rows: medians for nulls, mean and scale of each amount, and the known classes."""
+    """
+    Values fitted on the window's rows: medians for nulls, mean and scale of each amount, and the known classes.
+
+    :param codes: the categories that are one code a row; the others are one-hot columns
+    """
 
     medians: list[float]
     means: list[float]
     scales: list[float]
     nullable: list[int]
     """Positions of amounts that had nulls in the window. For each, the model gets a column that marks missing values."""
-    number_classes: dict[str, list[float]]
-    text_classes: dict[str, list[str]]
+    number_classes: dict[str, Classes[float]]
+    text_classes: dict[str, Classes[str]]
+    codes: frozenset[str]
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns, without codes."""
+        sizes = _sizes(self.number_classes, self.text_classes)
+        return len(self.means) + len(self.nullable) + sum(size for name, size in sizes.items() if name not in self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """
+    The nodes of the graph that hold a model's matrix.
+
+    :param columns: None if the matrix has codes only
+    :param width: number of columns
+    :param codes: (node, number of classes) of each code, an integer column
+    """
+
+    columns: str | None
+    width: int
+    codes: list[tuple[str, int]]
 
 
 def amounts(inputs: Inputs) -> list[str]:
@@ -57,20 +88,29 @@ def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preproc
     medians = [float(np.median(column[~np.isnan(column)])) if not np.isnan(column).all() else 0.0 for column in values.T]
     filled = np.where(missing, medians, values)
     scales = filled.std(axis=0)
+    number_classes = {name: choose_classes(_count(raw[:, columns.index(name)]), inputs.max_classes) for name in inputs.categories}
+    text_classes = {
+        name: choose_classes(Counter(texts[:, inputs.texts.index(name)].tolist()), inputs.max_classes) for name in inputs.one_hot
+    }
     return Preprocessing(
         medians=medians,
         means=[float(mean) for mean in filled.mean(axis=0)],
         # A constant column carries no information. Scale 1 makes it zero and avoids a division by zero.
         scales=[float(scale) if scale > 1e-6 * (1 + abs(median)) else 1.0 for scale, median in zip(scales, medians, strict=True)],
         nullable=[index for index in range(values.shape[1]) if missing[:, index].any()],
-        number_classes={name: _classes(raw[:, columns.index(name)]) for name in inputs.categories},
-        text_classes={name: sorted(set(texts[:, inputs.texts.index(name)])) for name in inputs.one_hot},
+        number_classes=number_classes,
+        text_classes=text_classes,
+        codes=choose_codes(
+            _sizes(number_classes, text_classes),
+            [name for name, item in (*number_classes.items(), *text_classes.items()) if item.rare],
+        ),
     )
 
 
-def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing) -> str:
-    """Add the nodes that compute the model's matrix from raw inputs, and return the matrix. An unseen class is all zeros."""
+def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing) -> Encoded:
+    """Add the nodes that compute the model's matrix from raw inputs. An unseen class is all zeros, or the code after the last."""
     parts = []
+    codes = []
     if fitted.means:
         raw = _raw(graph, inputs, amounts(inputs))
         null = graph.op("IsNaN", raw)
@@ -79,25 +119,57 @@ def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing
         parts.append(graph.op("Clip", scaled, graph.constant(-CLIP), graph.constant(CLIP)))
         if fitted.nullable:
             parts.append(graph.op("Cast", graph.columns(null, fitted.nullable), to=1))
-    for name, classes in fitted.number_classes.items():
-        if classes:
+    for name, numbers in fitted.number_classes.items():
+        if numbers.size:
             column = add_derived(graph, parse_derived(inputs.derived[name]))
-            parts.append(graph.op("Cast", graph.op("Equal", column, graph.constant([classes])), to=1))
-    for name, known in fitted.text_classes.items():
-        one_hot = graph.op("OneHotEncoder", graph.text(name), domain="ai.onnx.ml", cats_strings=known, zeros=1)
-        parts.append(graph.op("Reshape", one_hot, graph.constant([-1, len(known)], np.int64)))
-    if not parts:
+            if name in fitted.codes:
+                codes.append((_code(graph, column, numbers, "keys_floats"), numbers.size))
+            else:
+                parts.append(graph.op("Cast", graph.op("Equal", column, graph.constant([numbers.own])), to=1))
+    for name, texts in fitted.text_classes.items():
+        if name in fitted.codes:
+            codes.append((_code(graph, graph.text(name), texts, "keys_strings"), texts.size))
+        else:
+            one_hot = graph.op("OneHotEncoder", graph.text(name), domain="ai.onnx.ml", cats_strings=texts.own, zeros=1)
+            parts.append(graph.op("Reshape", one_hot, graph.constant([-1, texts.size], np.int64)))
+    if not parts and not codes:
         raise RefusedError(
             "The model has no inputs", remedy="Declare a number, category or derived input that is not an identifier."
         )
-    return graph.beside(*parts)
+    return Encoded(graph.beside(*parts) if parts else None, fitted.width, codes)
 
 
-def matrix_of(inputs: Inputs, fitted: Preprocessing, numbers: Numbers, texts: Texts) -> Numbers:
+def matrix_of(inputs: Inputs, fitted: Preprocessing, numbers: Numbers, texts: Texts) -> Matrix:
     """Compute the model's matrix of rows with the graph."""
     graph = GraphBuilder(inputs.numbers, inputs.texts)
-    output = graph.op("Identity", add_preprocessing(graph, inputs, fitted), output="matrix")
-    return run_graph(graph.model(output, ["rows", "columns"]), output, numbers, texts)
+    encoded = add_preprocessing(graph, inputs, fitted)
+    # A float holds every code exactly.
+    parts = [graph.op("Cast", code, to=1) for code, _ in encoded.codes]
+    output = graph.op("Identity", graph.beside(*([encoded.columns] if encoded.columns else []), *parts), output="matrix")
+    values = run_graph(graph.model(output, ["rows", "columns"]), output, numbers, texts)
+    columns, codes = values[:, : encoded.width], values[:, encoded.width :].astype(np.int32)
+    return Matrix(np.ascontiguousarray(columns), codes, tuple(size for _, size in encoded.codes))
+
+
+def warnings_of(inputs: Inputs, fitted: Preprocessing) -> list[str]:
+    """Return a warning for each category with more classes than `max_classes`."""
+    numbers = [(name, item) for name, item in fitted.number_classes.items() if item.rare]
+    texts = [(name, item) for name, item in fitted.text_classes.items() if item.rare]
+    return [
+        *(warn_of_rare(name, item, inputs.max_classes, derived=True) for name, item in numbers),
+        *(warn_of_rare(name, item, inputs.max_classes, derived=False) for name, item in texts),
+    ]
+
+
+def _code(graph: GraphBuilder, column: str, classes: Classes[Value], keys: str) -> str:
+    """Add the node that gives each value the position of its class; rare values share the last one."""
+    places = [*range(len(classes.own)), *([len(classes.own)] * len(classes.rare))]
+    values: dict[str, Any] = {keys: [*classes.own, *classes.rare]}
+    return graph.op("LabelEncoder", column, domain="ai.onnx.ml", values_int64s=places, default_int64=classes.size, **values)
+
+
+def _sizes(numbers: Mapping[str, Classes[float]], texts: Mapping[str, Classes[str]]) -> dict[str, int]:
+    return {**{name: item.size for name, item in numbers.items()}, **{name: item.size for name, item in texts.items()}}
 
 
 def _raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
@@ -108,8 +180,9 @@ def _raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
     return graph.beside(*parts)
 
 
-def _classes(column: NDArray[np.generic]) -> list[float]:
-    return [float(value) for value in np.unique(column[~np.isnan(column)])]
+def _count(column: NDArray[np.generic]) -> dict[float, int]:
+    values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _refuse_infinite(columns: list[str], raw: Numbers) -> None:

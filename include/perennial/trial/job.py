@@ -7,13 +7,18 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+import perennial.spark.lean  # noqa: F401
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from perennial.analyse.views import CleanTables
+from perennial.clean.job_file import TableToClean
 from perennial.clean.rows import read_rows
-from perennial.clean.shape import broken_examples, good_rows, judge_days, shape
+from perennial.clean.shape import Shape, broken_examples, good_rows, judge_days
+from perennial.clean.step import refuse_failures
 from perennial.spark.job import run_job, write_text
+from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import days_filter, read_table, table_name
 from perennial.trial.job_file import TrialJob
 from perennial.trial.show import show_query, show_source
@@ -21,6 +26,7 @@ from perennial.trial.show import show_query, show_source
 
 def try_out(spark: SparkSession, job: TrialJob) -> None:
     """Run the trial and write what it found."""
+    use_time_zone(spark, job.queries.time_zone)
     found: dict[str, Any] = {"quarantined": {}, "refused": {}, "examples": []}
     if job.source is not None:
         rows, alone = _read_clean(spark, job, job.source, found)
@@ -48,14 +54,20 @@ def _read_clean(spark: SparkSession, job: TrialJob, name: str, found: dict[str, 
         found["quarantined"][name] = {day: count for day, count in accepted.items() if count}
         found["refused"][name] = {day: refusal.to_json() for day, refusal in refused.items()}
         good = good_rows(rows, drops, sorted(accepted or drops.days)).where(F.lit(bool(accepted)))
-        parts.append(shape(spark, good, drops))
+        shape = Shape(spark, good, drops)
+        parts.append(_apply(shape, good, drops))
         if name == job.source:
             found["examples"] = [asdict(example) for example in broken_examples(rows, job.day)]
             alone = good.where(days_filter("date", [job.day])) if table.dated else good
-            return parts[-1], shape(spark, alone, drops)
+            return parts[-1], _apply(shape, alone, drops)
     first, *others = parts
     rows = first.unionByName(others[0]) if others else first
     return rows, rows
+
+
+def _apply(shape: Shape, good: DataFrame, drops: TableToClean) -> DataFrame:
+    rows = shape.apply(good)
+    return rows if drops.step is None else refuse_failures(rows.persist(), shape.file)
 
 
 def main(arguments: list[str]) -> None:

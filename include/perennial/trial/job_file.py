@@ -65,5 +65,5 @@ class TrialJob:
 
 
 def _read_table(drops: Mapping[str, Any] | None, **others: Any) -> TrialTable:
-    read = None if drops is None else CleanJob.from_json({"database": "", "tables": [drops]}).tables[0]
+    read = None if drops is None else CleanJob.from_json({"database": "", "time_zone": "UTC", "tables": [drops]}).tables[0]
     return TrialTable(drops=read, **others)

@@ -67,8 +67,7 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
     :raises DropMissingError: when a table that the target reads has not landed for `day`
     :raises DropRefusedError: when that drop is refused
     """
-    text = lake.pipeline.sql(target.file) if target.file else ""
-    tables = [target.name] if target.kind == "table" else _tables_read(lake, text)
+    tables = [target.name] if target.kind == "table" else _tables_read(lake, lake.pipeline.sql(str(target.file)))
     before = _landed_before(lake, [name for name in tables if name in lake.pipeline.sources], day)
     batch = [*([before] if before else []), day]
     shown, job, sees = _queries(lake, target, batch)
@@ -111,7 +110,7 @@ def _queries(lake: Lake, target: Target, batch: list[date]) -> tuple[str, Analys
     """Return the day to show, the queries to plan, and the range of dates that they see."""
     pipeline, lookback = lake.pipeline, lake.pipeline.training.lookback_days
     days: Days = ({day.isoformat(): "" for day in batch}, {})
-    empty = AnalyseJob(lake.layout.database, lookback, {}, [], [], [], [], [], {})
+    empty = AnalyseJob(lake.layout.database, pipeline.time_zone, lookback, {}, [], [], [], [], [], {})
     jobs = asdict(empty)
     if target.kind == "lookup":
         midnights = {pipeline.calendar.as_of(day).isoformat(): "" for day in batch}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from pyspark.sql import types as T
 from perennial.analyse.job_file import Query
 from perennial.analyse.partitions import find_duplicates
 from perennial.analyse.queries import Queries
+from perennial.analyse.row_rules import Rule, feature_rules, label_rules, refuse_broken
 from perennial.analyse.views import CleanTables
 from perennial.analyse.visible import VisibleRange, range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.errors import RefusedError
@@ -29,9 +30,10 @@ class _Kind:
 
     item: Query
     plan: Callable[[Any], DataFrame]
-    sees: Callable[[Any], VisibleRange]
+    sees: Callable[[Iterable[str]], VisibleRange]
     day_column: str
     unique: Sequence[str]
+    rules: Sequence[Rule] = ()
 
 
 def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
     queries = Queries(spark, job.queries, tables)
     kind = _kind_of(job, queries)
     alone = replace(kind.item, days={job.day: ""})
-    raw = queries.run(alone, kind.sees(alone))
+    raw = queries.run(alone, kind.sees(alone.days))
     problems: list[str] = []
     try:
         rows = kind.plan(alone)
@@ -52,8 +54,9 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
             problems += _foreign_days(rows, job, kind.day_column)
             duplicates = find_duplicates(rows, kind.day_column, kind.unique) if kind.unique else []
             problems += [f"several rows with the same ({', '.join(kind.unique)}): {text}" for text in duplicates]
+            problems += _broken_rules(rows, kind)
             found["alone"] = _compare(kind, job, rows)
-    tables.show(kind.sees(alone))
+    tables.show(kind.sees(alone.days))
     found["saw"] = {name: _count_dates(spark.table(name)) for name in job.tables}
     return {**found, "problems": problems}
 
@@ -68,7 +71,8 @@ def show_source(job: TrialJob, rows: DataFrame, alone: DataFrame) -> dict[str, A
     sql = (source.drops.sql if source.drops else None) or ""
     with failing_on_rows(f"sources/{job.source}.sql", sql):
         found = _describe(alone, alone, job, "date", [])
-        if sql and source.drops and len(source.drops.days) > 1:
+        is_shaped = source.drops is not None and (source.drops.sql is not None or source.drops.step is not None)
+        if is_shaped and source.drops and len(source.drops.days) > 1:
             found["alone"] = {job.day: find_difference("date", job.day, rows.persist(), alone)}
     return {**found, "problems": [], "saw": {}}
 
@@ -77,16 +81,30 @@ def _kind_of(job: TrialJob, queries: Queries) -> _Kind:
     asked, lookback = job.queries, job.queries.lookback_days
     if asked.lookups:
         lookup = asked.lookups[0]
-        return _Kind(lookup, queries.lookup, lambda item: range_of_lookups(item.days, lookback), "as_of", lookup.key)
+        return _Kind(lookup, queries.lookup, lambda days: range_of_lookups(days, lookback), "as_of", lookup.key)
     if asked.labels:
         labels = asked.labels[0]
         queries.features(asked.features[0])  # the labels repeat the types of its row key
         after = labels.known_after_days
-        return _Kind(labels, queries.labels, lambda item: range_of_labels(item.days, lookback, after), "date", labels.row_key)
+        return _Kind(
+            labels,
+            queries.labels,
+            lambda days: range_of_labels(days, lookback, after),
+            "date",
+            labels.row_key,
+            label_rules(labels),
+        )
     if asked.features:
         features = asked.features[0]
-        return _Kind(features, queries.features, lambda item: range_of_features(item.days, lookback), "date", features.row_key)
-    return _Kind(asked.analysis[0], queries.analysis, lambda item: range_of_dates(item.days, lookback), "date", ())
+        return _Kind(
+            features,
+            queries.features,
+            lambda days: range_of_features(days, lookback),
+            "date",
+            features.row_key,
+            feature_rules(features),
+        )
+    return _Kind(asked.analysis[0], queries.analysis, lambda days: range_of_dates(days, lookback), "date", ())
 
 
 def _describe(rows: DataFrame, raw: DataFrame, job: TrialJob, day_column: str, order: Sequence[str]) -> dict[str, Any]:
@@ -116,6 +134,15 @@ def _describe(rows: DataFrame, raw: DataFrame, job: TrialJob, day_column: str, o
 def _plain(value: Any) -> Any:
     """Return a value that JSON can hold."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _broken_rules(rows: DataFrame, kind: _Kind) -> list[str]:
+    """Return the rules of a record that some rows break, such as null in a field that no caller may leave null."""
+    try:
+        refuse_broken(rows, kind.item.file, kind.rules, kind.day_column, kind.unique)
+    except RefusedError as error:
+        return error.problems
+    return []
 
 
 def _foreign_days(rows: DataFrame, job: TrialJob, day_column: str) -> list[str]:

@@ -27,13 +27,16 @@ class Target:
 
 def find_target(pipeline: Pipeline, text: str) -> Target:
     """Return the target that a user names, such as lookups/rates; refuse a name that the pipeline does not have."""
-    shaped = pipeline.sql_files("sources")
+    shaped, steps = pipeline.sql_files("sources"), pipeline.clean_steps()
     targets = [
         Target("features", "features", "features.sql"),
         *([Target("labels", "labels", "labels.sql")] if pipeline.label.known_after_days else []),
         *(Target("lookup", name, f"lookups/{name}.sql") for name in pipeline.inputs.lookups),
         *(Target("analysis", name, f"analysis/{name}.sql") for name in pipeline.sql_files("analysis")),
-        *(Target("table", name, f"sources/{name}.sql" if name in shaped else None) for name in pipeline.tables),
+        *(
+            Target("table", name, f"sources/{name}.sql" if name in shaped else f"sources/{name}.py" if name in steps else None)
+            for name in pipeline.tables
+        ),
     ]
     by_name = {name: target for target in targets for name in (_name(target), target.file) if name}
     if text not in by_name:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from perennial.calendar import DAY, midnight
 from perennial_airflow.lake import lake_of
-from perennial_airflow.run_request import RunRequest, read_request
+from perennial_airflow.run_request import RunRequest, read_params, read_request
+from perennial_airflow.summary import HEADLINE, HEADLINE_TEMPLATE, describe_plan
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
@@ -24,14 +25,14 @@ class PlanRunOperator(BaseOperator):
     """
     Determine the run's date, refuse invalid params, and end the run if nothing about the date has changed.
 
-    The runs of a backfill work in batches for each other and decide in order of date. So a run that has work is deferred
-    while a run of a landed date shortly before it is running. After that its work may already be done.
+    In a backfill, the run of one date also does the work of the dates after it, its batch. So a run of a backfill is deferred
+    while the run of a landed date shortly before it is running. After that its own work may already be done.
 
     :param pipeline: name of the pipeline
     """
 
     def __init__(self, *, pipeline: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(map_index_template=HEADLINE_TEMPLATE, **kwargs)
         self.pipeline = pipeline
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -42,19 +43,17 @@ class PlanRunOperator(BaseOperator):
         lake, run = lake_of(self.pipeline), context["dag_run"]
         request = self._request(lake, context)
         self.log.info("This is a run of %s", request.day)
-        plan = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
-        is_asked = request.recompute or request.force_decision is not None
-        stages = None if is_asked else finished_stages(Run(lake, request.day, run.run_id))
-        if stages is not None:
+        plan: dict[str, Any] = {"date": request.day.isoformat(), "until": request.day.isoformat(), "outcome": "done"}
+        context[HEADLINE] = describe_plan(plan)  # type: ignore[literal-required]
+        must_run = request.recompute or request.force_decision is not None
+        finished = None if must_run else finished_stages(Run(lake, request.day, run.run_id))
+        if finished is not None:
             self.log.info("Nothing has changed since %s was decided", request.day)
-            self._end(
-                lake,
-                context,
-                {**plan, "outcome": "unchanged", "stages": {name: result.to_json() for name, result in stages.items()}},
-            )
+            results = {name: result.to_json() for name, result in finished.items()}
+            self._end(lake, context, {**plan, "outcome": "unchanged", "stages": results})
         if run.run_type.value == BACKFILL and (running := self._find_running(lake, request.day)):
             self._wait_for(running, request.day)
-        return plan if is_asked else {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
+        return plan if must_run else {**plan, "until": last_ahead(lake, request.day, request.until).isoformat()}
 
     def resume(self, context: Context, event: None = None) -> dict[str, Any]:
         """Plan again once no earlier run is running."""
@@ -63,7 +62,7 @@ class PlanRunOperator(BaseOperator):
     def _request(self, lake: Lake, context: Context) -> RunRequest:
         from perennial.deploy.newest import newest_to_run
 
-        run, params = context["dag_run"], context["params"]
+        run, params = context["dag_run"], read_params(context["params"])
         request = read_request(
             lake.pipeline.calendar,
             conf=run.conf or {},
@@ -84,14 +83,15 @@ class PlanRunOperator(BaseOperator):
 
         calendar = lake.pipeline.calendar
 
-        def if_running(dates: Iterable[date]) -> list[datetime]:
-            logical_dates = [midnight(earlier, calendar.time_zone) for earlier in dates]
-            return logical_dates if count_running(self.dag_id, logical_dates) else []
+        def logical(dates: Iterable[date]) -> list[datetime]:
+            return [midnight(earlier, calendar.time_zone) for earlier in dates]
 
         reach = calendar.dates(calendar.data_days.before(day, MAX_DATES - 1), day - DAY)
-        # Count only landed dates: a run that waits for its drop may wait for days. Usually no run is running at all, which
-        # saves the listing of the landing zone.
-        return if_running(sorted(complete_dates(lake, reach))) if if_running(reach) else []
+        if not count_running(self.dag_id, logical(reach)):
+            return []  # the usual case, which saves the listing of the landing zone
+        # A run that waits for its drop may wait for days: count only the runs of landed dates.
+        landed = logical(sorted(complete_dates(lake, reach)))
+        return landed if count_running(self.dag_id, landed) else []
 
     def _wait_for(self, logical_dates: Sequence[datetime], day: date) -> None:
         from perennial_airflow.triggers.earlier_runs import EarlierRunsTrigger
@@ -100,8 +100,9 @@ class PlanRunOperator(BaseOperator):
         trigger = EarlierRunsTrigger(dag_id=self.dag_id, logical_dates=[instant.isoformat() for instant in logical_dates])
         self.defer(trigger=trigger, method_name="resume")
 
-    def _end(self, lake: Lake, context: Context, plan: dict[str, Any]) -> None:
-        """End the run. Skip every later task at once: the scheduler would skip only one in each of its rounds."""
+    def _end(self, lake: Lake, context: Context, plan: dict[str, Any]) -> NoReturn:
+        """End the run by skipping every later task at once: the scheduler would skip only one in each of its rounds."""
+        context[HEADLINE] = describe_plan(plan)  # type: ignore[literal-required]
         context["ti"].xcom_push(key="return_value", value=plan)
         mapped = range(len(lake.pipeline.training.candidates))
         later: list[str | tuple[str, int]] = []

@@ -53,25 +53,22 @@ class SparkStageOperator(SparkSubmitOperator):
         if not isinstance(stage, SparkStage):
             raise TypeError(f"The stage {self.stage} has no Spark job")
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        run = Run(
-            lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=context["params"]["recompute"]
-        )
+        recompute = bool(context["params"]["recompute"])
+        run = Run(lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=recompute)
 
-        def run_until(last: date) -> dict[str, JsonValue]:
-            plan = stage.plan(replace(run, until=last))
-            if plan.job_uri is None:
+        def compute_until(last: date) -> dict[str, JsonValue]:
+            result = stage.run_with(replace(run, until=last), lambda plan: self._submit(plan, context))
+            if result.outcome is Outcome.UNCHANGED:
                 self.log.info("Nothing to do: the tables already hold %s", self.day)
-                return replace(stage.finish(run), outcome=Outcome.UNCHANGED).to_json()
-            self._submit(plan, context)
-            return stage.finish(run).to_json()
+            return result.to_json()
 
         if until > day:
             try:
-                return run_until(until)
+                return compute_until(until)
             except (AirflowException, PerennialError) as error:
                 # One date that breaks the SQL must not fail all the dates before it. Its own run reports the error.
                 self.log.warning("The batch until %s failed, running %s alone: %s", until, day, error)
-        return run_until(day)
+        return compute_until(day)
 
     def _submit(self, plan: SparkPlan, context: Context) -> None:
         self.application = plan.application

@@ -14,10 +14,9 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import ApiClient, V1Pod
 from kubernetes.client.exceptions import ApiException
 
-from perennial.lake.result import Skipped
+from perennial.lake.result import Result, Skipped
 from perennial.runtime.pod_training import PodTrainer
 from perennial.runtime.trainer import TrainingWork
-from perennial.store.json_value import JsonValue
 from perennial.train.plan import TrainingPlan, finish_training
 from perennial.train.work import plan_work
 from perennial_airflow.lake import lake_of
@@ -63,11 +62,11 @@ class TrainPodOperator(KubernetesPodOperator):
     def _start(self, context: Context, *, restarts: int) -> None:
         lake = lake_of(self.pipeline)
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        plan, work = plan_work(lake, day, self.candidate, until=until, recompute=context["params"]["recompute"])
+        plan, work = plan_work(lake, day, self.candidate, until=until, recompute=bool(context["params"]["recompute"]))
         if plan.skipped is not None:
             skip(context["ti"], Skipped(candidate=plan.candidate, reason=plan.skipped))
         if work is None:
-            self._report(context, finish_training(lake, plan).to_json())
+            self._report(context, finish_training(lake, plan))
             return
         resources = lake.pipeline.training.resources
         self.schedule_timeout_seconds = resources.schedule_seconds
@@ -100,8 +99,10 @@ class TrainPodOperator(KubernetesPodOperator):
                 return
         # The result is that of this pod's jobs, even if a new plan would differ now.
         done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=work.manifests[0], unchanged=False)
-        self._report(context, finish_training(lake, done).to_json())
+        self._report(context, finish_training(lake, done))
 
-    def _report(self, context: Context, result: dict[str, JsonValue]) -> None:
+    def _report(self, context: Context, result: Result) -> None:
+        if isinstance(result, Skipped):
+            skip(context["ti"], result)
         # KubernetesPodOperator's do_xcom_push would add a sidecar. The result is small and comes from object storage.
-        context["ti"].xcom_push(key="return_value", value=result)
+        context["ti"].xcom_push(key="return_value", value=result.to_json())

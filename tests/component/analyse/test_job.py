@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from spark_job import run_jobs
 
@@ -36,13 +39,14 @@ def item(table, sql, **more):
     return {"table": table, "file": f"{table}.sql", "sql": sql, "days": DAYS, "held": {}, **more}
 
 
+K = {"name": "k", "type": "category", "nullable": False}
 lookups = [{"name": n, "table": f"lookup_{n}", "key": ["k"], "values": [n]} for n in ("a", "b", "c")]
 job = {
-    "database": "lab", "lookback_days": 1, "withdraw": {},
+    "database": "lab", "time_zone": "UTC", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},
     "lookups": [item(sql=LOOKUP % one["name"], **one) for one in lookups],
     "features": [
-        item("features", FEATURES, request=[["k", "category"]], row_key=["x"], label="late", later_label=None, lookups=lookups),
+        item("features", FEATURES, request=[K], row_key=["x"], label="late", later_label=None, lookups=lookups),
     ],
     "labels": [],
     "analysis": [item("analysis_day", ANALYSIS), item("analysis_again", ANALYSIS)],
@@ -91,7 +95,7 @@ wrong = {
         named[1] | {"sql": named[1]["sql"].replace("AVG(v.x)", "MAX(v.k)")},
         named[2] | {"sql": named[2]["sql"].replace("v.k", "v.y")},
     ],
-    "features": [job["features"][0] | {"sql": other, "request": [["k", "category"], ["x", "time"]]}],
+    "features": [job["features"][0] | {"sql": other, "request": [K, K | {"name": "x", "type": "time"}]}],
     "analysis": [item("analysis_day", ANALYSIS.replace("v.date,", "CAST(v.date AS STRING) AS date,"))],
 }
 before = [snapshots(table) for table in ("lookup_a", "features", "analysis_day")]
@@ -108,8 +112,8 @@ for features, query in (
     (kept, LABELS.replace("v.x", "CAST(v.x AS INT) AS x")),
     (kept, f"{LABELS} UNION ALL {LABELS}"),
 ):
-    rows = [item("features", features, request=[["k", "category"]], row_key=["x"], label=None, later_label="late", lookups=[])]
-    late = [item("labels", query, request=[["k", "category"]], row_key=["x"], label="late", known_after_days=1)]
+    rows = [item("features", features, request=[K], row_key=["x"], label=None, later_label="late", lookups=[])]
+    late = [item("labels", query, request=[K], row_key=["x"], label="late", known_after_days=1)]
     try:
         changes = {"lookups": [], "features": rows, "labels": late, "analysis": [], "profile": []}
         analyse(spark, AnalyseJob.from_json(job | changes))
@@ -130,6 +134,91 @@ print("SAID " + json.dumps(spark.table("ice.lab.labels").count()))
 """
 
 
+ZONES = """
+spark.sql(
+    "SELECT DATE '2026-03-28' + CAST(id % 3 AS INT) AS date, id, TIMESTAMP '2026-03-28 22:30:00Z' + "
+    "MAKE_DT_INTERVAL(CAST(id % 3 AS INT), 0, CAST(id AS INT)) AS at FROM range(60)"
+).writeTo("ice.lab.clean_clicks").using("iceberg").create()
+snapshot = spark.sql("SELECT snapshot_id FROM ice.lab.clean_clicks.snapshots").first()[0]
+clicks = {"clicks": {"table": "clean_clicks", "snapshot_id": snapshot, "dated": True}}
+MOMENTS = "SELECT v.date, v.id, v.at FROM clicks v JOIN dates d ON v.date = d.date"
+LOCAL = '''SELECT v.date, MIN(HOUR(v.at)) AS hour, CAST(MAX(CAST(v.at AS DATE)) AS STRING) AS day,
+           MIN(unix_micros(DATE_TRUNC('day', v.at))) AS midnight, COUNT_IF(v.at < d.as_of) AS before
+           FROM clicks v JOIN dates d ON v.date = d.date GROUP BY v.date'''
+found = {}
+
+
+def keep(rows, name, *, partitions, **facts):
+    digests = {day: partition.digest for day, partition in partitions.items()}
+    shown = {str(row["date"]): list(row)[1:] for row in rows.collect()} if "local" in name else {}
+    found.setdefault(zone, []).append([digests, shown])
+    commit(rows, name, partitions=partitions, **facts)
+
+
+partitions.commit = keep
+for zone in ("UTC", "Europe/Berlin"):
+    for days in (["2026-03-28", "2026-03-29", "2026-03-30"], ["2026-03-28"]):
+        for name, sql in (("moments", MOMENTS), ("local", LOCAL)):
+            query = {**item(name, sql), "days": dict.fromkeys(days, "key")}
+            changes = {"lookups": [], "features": [], "labels": [], "analysis": [query], "profile": [], "tables": clicks}
+            analyse(spark, AnalyseJob.from_json(job | changes | {"time_zone": zone}))
+print("SAID " + json.dumps(found))
+"""
+UNSENDABLE = """
+KINDS = {"wind": "number", "promo": "category", "at": "time", "day": "date", "wet": "boolean"}
+NAMES = [*KINDS, *(f"{name}_or_null" for name in KINDS)]
+fields = [{"name": name, "type": KINDS[name.removesuffix("_or_null")], "nullable": name not in KINDS} for name in NAMES]
+FIT = {
+    "wind": "3.4028234663852886e38D", "promo": "repeat('ä', 1000)", "at": "1439", "day": "DATE '9999-12-31'", "wet": "TRUE",
+    **{f"{name}_or_null": f"CAST(NULL AS {kind})" for name, kind in zip(KINDS, ("DOUBLE", "STRING", "INT", "DATE", "BOOLEAN"))},
+    "key": "k", "late": "TRUE",
+}
+
+
+def refusal(wrong, table="features", condition="x >= 190"):
+    # The refusal of a query whose rows of some x have these values.
+    faults = {**FIT, **{name: f"CASE WHEN {condition} THEN {value} ELSE {FIT[name]} END" for name, value in wrong.items()}}
+    listed = ", ".join(f"{sql} AS {name}" for name, sql in faults.items() if table == "features" or name in ("key", "late"))
+    query = f"SELECT v.date, v.x, {listed} FROM visits v JOIN dates d ON v.date = d.date"
+    key = {"row_key": ["key", "x"], "label": "late"}
+    if table == "features":
+        changes = {"features": [item(table, query, request=fields, lookups=[], later_label=None, **key)], "labels": []}
+    else:
+        changes = {"features": [], "labels": [item(table, query, request=fields, known_after_days=1, **key)]}
+    try:
+        analyse(spark, AnalyseJob.from_json(job | {"lookups": [], "analysis": [], "profile": []} | changes))
+    except RefusedError as error:
+        return [error.what, *error.problems]
+    return spark.table("ice.lab.features").count()
+
+
+def merged(**wind):
+    # What the record of each day says of values that become one.
+    assert refusal(wind, condition="TRUE") == 100
+    properties = spark.sql("SELECT summary FROM ice.lab.features.snapshots ORDER BY committed_at DESC").first()[0]
+    return {day: json.loads(properties[f"perennial.{day}"]).get("merged") for day in DAYS}
+
+
+nulls = {name: "NULL" for name in KINDS}
+beyond = {"wind": "3.5e38D", "promo": "repeat('ä', 1001)", "at": "1440", "day": "DATE '+10000-01-01'"}
+also = {f"{name}_or_null": value for name, value in beyond.items()}
+print("SAID " + json.dumps({
+    "fit": refusal({}),
+    "empty in nullable": refusal({"promo_or_null": "''", "wind_or_null": "double('NaN')"}),
+    "null": refusal(nulls),
+    "empty": refusal({"promo": "''", "wind": "double('NaN')"}),
+    "beyond": refusal(beyond),
+    "beyond in nullable": refusal(also),
+    "below": refusal({"wind": "double('-inf')", "at": "-1", "day": "DATE '-0001-12-31'"}),
+    "key and label": refusal({"key": "NULL", "late": "NULL"}, condition="x = 198"),
+    "of labels": refusal({"key": "NULL", "late": "NULL"}, "labels"),
+    "milliseconds": merged(wind="1772500000000 + v.x * 20000", wind_or_null="CASE WHEN v.x < 100 THEN 2e9D + v.x END"),
+    "far apart": merged(wind="1772500000000 + v.x * 60000", wind_or_null="v.x"),
+    "whole": merged(wind="16777216 + v.x * 2", wind_or_null="16777216 - v.x"),
+    "close": merged(wind="1 + v.x * 1e-12D"),
+}))
+"""
+
 WHOLE_CATEGORY = """
 number = "mod(CAST(v.x AS INT), 5) AS k"
 by_number = LOOKUP.replace("v.k, AVG", f"{number}, AVG").replace("BY d.as_of, v.k", "BY ALL")
@@ -147,7 +236,7 @@ print("SAID " + json.dumps([types, sorted({row.k for row in made.collect()}), jo
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("job")
-    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + WHOLE_CATEGORY, hadoop_catalog(folder))
+    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + ZONES + UNSENDABLE + WHOLE_CATEGORY, hadoop_catalog(folder))
 
 
 def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
@@ -200,8 +289,93 @@ def test_a_row_key_of_small_integers_is_that_of_its_table(said: list[Any]) -> No
     assert said[2] == 100
 
 
+def test_sql_runs_in_the_time_zone_of_the_pipeline_and_moments_stay_what_they_are(said: list[Any]) -> None:
+    moments, local, moments_alone, local_alone = said[3]["Europe/Berlin"]
+    in_utc, local_in_utc, *_ = said[3]["UTC"]
+
+    assert moments[0] == in_utc[0]  # a digest knows moments, not how a zone shows them
+    assert local_in_utc[1]["2026-03-28"] == [22, "2026-03-28", _micros("2026-03-28T00:00:00Z"), 20]
+    assert local[1] == {
+        "2026-03-28": [0, "2026-03-29", _micros("2026-03-27T23:00:00Z"), 10],
+        "2026-03-29": [0, "2026-03-30", _micros("2026-03-29T22:00:00Z"), 0],  # the day has 23 hours
+        "2026-03-30": [0, "2026-03-31", _micros("2026-03-30T22:00:00Z"), 0],
+    }
+    assert moments_alone[0] == {"2026-03-28": moments[0]["2026-03-28"]}
+    assert local_alone == [{"2026-03-28": local[0]["2026-03-28"]}, {"2026-03-28": local[1]["2026-03-28"]}]
+
+
+def _micros(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000
+
+
+def test_values_at_the_limits_of_a_request_are_features(said: list[Any]) -> None:
+    assert (said[4]["fit"], said[4]["empty in nullable"]) == (100, 100)
+
+
+def test_null_in_a_field_that_no_caller_may_leave_null_is_refused_with_the_text_to_write(said: list[Any]) -> None:
+    what, *problems = said[4]["null"]
+    assert what == "features.sql: rows that do not fit pipeline.yaml"
+    found = "in 6 rows of 2026-03-03, 2026-03-04, for example null where key='k0', x=190.0"
+    kinds = {"wind": "number", "promo": "category", "at": "time", "day": "date", "wet": "boolean"}
+    words = {"wind": "null or NaN", "promo": "null or ''"}
+    values = {"wind": "…, 0", "promo": "NULLIF(…, ''), 'none'", "at": "…, 0", "day": "…, DATE '1970-01-01'", "wet": "…, FALSE"}
+    assert problems == [
+        f"request field {name!r} ({kind}) is {words.get(name, 'null')} {found}. Write `{name}: {kind}?` in pipeline.yaml "
+        f"if a caller may send null; otherwise COALESCE({values[name]}) AS {name} in features.sql"
+        for name, kind in kinds.items()
+    ]
+
+
+def test_empty_text_and_nan_are_null_to_a_caller(said: list[Any]) -> None:
+    _, wind, promo = said[4]["empty"]
+    assert "request field 'wind' (number) is null or NaN in 6 rows" in wind
+    assert "request field 'promo' (category) is null or '' in 6 rows" in promo
+    assert "for example '' where" in promo
+
+
+@pytest.mark.parametrize(("case", "suffix"), [("beyond", ""), ("beyond in nullable", "_or_null")])
+def test_values_that_no_request_can_hold_are_refused_by_name(said: list[Any], case: str, suffix: str) -> None:
+    _, *problems = said[4][case]
+    assert [problem.partition(" in 6 rows")[0] for problem in problems] == [
+        f"request field 'wind{suffix}' (number) is beyond a 32-bit float",
+        f"request field 'promo{suffix}' (category) is longer than 1000 characters, the limit of a request,",
+        f"request field 'at{suffix}' (time) is not a minute of a day, 0 to 1439,",
+        f"request field 'day{suffix}' (date) is not a date from 0001-01-01 to 9999-12-31",
+    ]
+    assert f"for example {'ä' * 40!r}… of 1001 characters where" in problems[1]
+    assert f"SUBSTRING(…, 1, 1000) AS promo{suffix} in features.sql" in problems[1]
+    _, *below = said[4]["below"]
+    assert [problem.split()[2] for problem in below] == ["'wind'", "'at'", "'day'"]
+
+
+def test_null_in_the_row_key_or_the_label_is_refused(said: list[Any]) -> None:
+    _, label, key = said[4]["key and label"]
+    assert "the label 'late' is null in 1 row of 2026-03-03, for example null where key=null, x=198.0" in label
+    assert "Leave these rows out in features.sql: WHERE late IS NOT NULL. If the label is known on a later date" in label
+    assert "column 'key' of row_key is null in 1 row" in key
+    assert "write COALESCE(…) AS key in features.sql" in key
+    _, *problems = said[4]["of labels"]
+    assert ["late" in problems[0], "key" in problems[1]] == [True, True]
+    assert "labels.sql: WHERE late IS NOT NULL" in problems[0]
+
+
+def test_timestamps_as_numbers_that_become_one_are_recorded_with_an_example(said: list[Any]) -> None:
+    found = said[4]["milliseconds"]
+    assert [list(fields) for fields in found.values()] == [["wind", "wind_or_null"]] * 2
+    times = [1772500000000.0 + x * 20000 for x in range(2, 200, 4)]
+    pairs = [[low, high] for low, high in pairwise(times) if np.float32(low) == np.float32(high)]
+    assert found["2026-03-03"]["wind"] == pairs[0]
+    assert found["2026-03-04"]["wind_or_null"] == [2000000003.0, 2000000007.0]
+
+
+@pytest.mark.parametrize("case", ["far apart", "whole", "close"])
+def test_numbers_that_a_model_tells_apart_are_not_recorded(said: list[Any], case: str) -> None:
+    """Averages that differ by a trillionth are one value too, and no one minds."""
+    assert said[4][case] == dict.fromkeys(("2026-03-03", "2026-03-04"))
+
+
 def test_a_whole_number_is_stored_as_the_text_of_a_category_and_joins_its_lookup(said: list[Any]) -> None:
-    types, values, joined, rows = said[3]
+    types, values, joined, rows = said[5]
     assert types == ["string", "string"]
     assert values == ["0", "1", "2", "3", "4"]
     assert joined == rows > 0

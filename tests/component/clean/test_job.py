@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from spark_job import run_jobs
 
+from perennial.config.dialect import Csv
 from perennial.config.tables import ColumnContract
 from stack.spark_archive import hadoop_catalog
 
@@ -34,6 +35,10 @@ for job in json.loads(sys.argv[1]):
     try:
         clean_job.clean(spark, CleanJob.from_json(job))
         said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
+        if "ice.`lab`.`clean_escaped`" in cached:
+            said["values"] = {row.Id: row.s for row in spark.table("ice.lab.clean_escaped").selectExpr("id AS Id", "s").collect()}
+            broken = spark.table("ice.lab.quarantine").where("source = 'escaped'").collect()
+            said["broken"] = [[row.position, row.column, row.rule, row.value] for row in broken]
         if "ice.`lab`.`clean_begun`" in cached:
             said["values"] = sorted(f"{row.date} {row.n} {row.channel}" for row in spark.table("ice.lab.clean_begun").collect())
             broken = spark.table("ice.lab.quarantine").collect()
@@ -55,12 +60,13 @@ def table(folder: Path, name: str, sql: str) -> dict[str, Any]:
         days[day] = {
             "key": "key",
             "header": ["n"],
-            "files": [{"uri": str(file), "name": "a.csv", "rows": 2}],
+            "files": [{"uri": str(file), "name": "a.csv", "rows": 2, "line_end": "\n", "unclear": []}],
             "refusal": str(folder / "refusal"),
         }
     column = ColumnContract.model_validate({"type": "integer"}).rules
     return {
-        "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "max_quarantine_share": 0.0, "sql": sql,
+        "name": name, "table": f"clean_{name}", "columns": [["n", column]], "key": ["n"], "header": {"n": "n"},
+        "dialect": Csv().model_dump(), "max_quarantine_share": 0.0, "sql": sql,
         "days": days, "held": [], "withdraw": [], "same": {},
     }  # fmt: skip
 
@@ -73,9 +79,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What comes of two jobs: one of several tables, and one that is refused."""
     folder = tmp_path_factory.mktemp("job")
     jobs = [
-        {"database": "lab", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
-        {"database": "other", "tables": [table(folder, "a", ROWS_BEFORE)]},
-        {"database": "lab", "tables": [begun(folder)]},
+        {"database": "lab", "time_zone": "UTC", "tables": [table(folder, name, OWN_ROWS) for name in NAMES]},
+        {"database": "other", "time_zone": "UTC", "tables": [table(folder, "a", ROWS_BEFORE)]},
+        {"database": "lab", "time_zone": "UTC", "tables": [begun(folder)]},
+        {"database": "lab", "time_zone": "UTC", "tables": [escaped(folder)]},
     ]
     return run_jobs(folder, JOB, hadoop_catalog(folder), [json.dumps(jobs)])
 
@@ -92,11 +99,46 @@ def begun(folder: Path) -> dict[str, Any]:
     begun = table(folder, "begun", "SELECT date, n, channel FROM drop")
     required = ColumnContract.model_validate({"type": "string", "required": True, "since": "2026-03-02"}).rules
     begun["columns"].append(["channel", required])
+    begun["header"]["channel"] = "channel"
     begun["max_quarantine_share"] = 0.5
     for day, text in drops.items():
         Path(begun["days"][day]["files"][0]["uri"]).write_text(text)
         begun["days"][day]["header"] = text.partition("\n")[0].split(",")
     return begun
+
+
+def escaped(folder: Path) -> dict[str, Any]:
+    """Return a table whose quotes are escaped by backslashes, under other names in the header."""
+    escaped = table(folder, "escaped", "SELECT date, id, s FROM drop")
+    file = folder / "escaped.csv"
+    rows = [
+        '1,"He said \\"hi\\""',
+        '2,"a \\"b\\", c"',
+        "3,plain",
+        '4,"ends with \\"q\\""',
+        '5,"5\\" pipe"',
+        "6,x\\y",
+        '7,"C:\\\\"',
+    ]
+    file.write_text("\n".join(["Id,Some Text", *rows, ""]))
+    drop = escaped["days"][DAYS[0]] | {"header": ["Id", "Some Text"]}
+    drop["files"] = [{"uri": str(file), "name": "a.csv", "rows": 7, "line_end": "\n", "unclear": [6]}]
+    text = ColumnContract.model_validate({"type": "string", "from": "Some Text"}).rules
+    return escaped | {
+        "columns": [["id", escaped["columns"][0][1]], ["s", text]],
+        "header": {"id": "Id", "s": "Some Text"},
+        "key": ["id"],
+        "dialect": Csv(escape="\\").model_dump(),
+        "max_quarantine_share": 0.2,
+        "days": {DAYS[0]: drop},
+    }
+
+
+def test_quotes_after_a_backslash_are_read_and_an_unclear_row_is_in_quarantine(said: list[Any]) -> None:
+    assert said[3]["values"] == {
+        "1": 'He said "hi"', "2": 'a "b", c', "3": "plain", "4": 'ends with "q"', "5": '5" pipe', "7": "C:\\"
+    }  # fmt: skip
+    assert said[3]["broken"] == [[6, "", "cells", "6,x\\y"]]
 
 
 def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_null(said: list[Any]) -> None:

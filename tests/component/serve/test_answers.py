@@ -74,6 +74,19 @@ def test_infer_gives_the_same_answer_as_predict(server: ServerProcess) -> None:
     assert answer["outputs"][0]["data"][0] == server.predict([RECORD]).json()["predictions"][0]["probability"]
 
 
+@pytest.mark.parametrize("nulls", [("id",), ("outputs",), ("parameters",), ("id", "outputs", "parameters")], ids=" ".join)
+def test_infer_takes_an_optional_key_that_is_null_as_absent(server: ServerProcess, nulls: tuple[str, ...]) -> None:
+    asked = infer(**dict.fromkeys(nulls))
+
+    found, plain = (
+        server.exchange(request("POST", "/v2/models/small/infer", json.dumps(body).encode())) for body in (asked, infer())
+    )
+
+    assert found.status == 200, found.body
+    assert found.json() == plain.json()
+    assert "id" not in found.json()
+
+
 @pytest.mark.parametrize(
     ("datatype", "value"),
     [

@@ -10,6 +10,8 @@ import pytest
 from serve_process import ServerProcess, request
 from serve_release_builder import RECORD, infer
 
+from perennial.config.limits import MAX_TEXT
+
 MIB = 2**20
 
 
@@ -105,7 +107,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "empty category": (records(carrier=""), 422, "field 'carrier'"),
     "number as category": (records(carrier=7), 422, "field 'carrier'"),
     "list as category": (records(carrier=["UA"]), 422, "field 'carrier'"),
-    "long category": (records(carrier="U" * 257), 422, "field 'carrier'"),
+    "long category": (records(carrier="U" * (MAX_TEXT + 1)), 422, "field 'carrier'"),
     "huge category": (records(carrier="U" * MIB), 422, "field 'carrier'"),
     "lone surrogate": (raw("carrier", '"\\ud800"'), 422, "field 'carrier'"),
     "reversed surrogates": (raw("tailnum", '"\\udc00\\ud800"'), 422, "field 'tailnum'"),

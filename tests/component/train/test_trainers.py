@@ -15,10 +15,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from lab import LAST, Lab
+from lab import LAST, ROWS, Lab, of_one_class
 from scripted_cluster import ScriptedCluster, runs_trainer
 
 from perennial.errors import PerennialError, RefusedError
+from perennial.lake.result import Skipped
 from perennial.runtime import pod_training
 from perennial.runtime.choice import RUNTIMES, open_trainer
 from perennial.runtime.trainer import Trainer, TrainingWork
@@ -111,6 +112,29 @@ def test_dates_ahead_are_trained_in_the_same_work(lab: Lab, trainer: Trainer) ->
     assert (len(training.jobs), training.has_ahead) == (2, True)
     trainer.train(training)
     assert outcome(lab) == "unchanged"
+
+
+def test_a_window_of_one_class_is_skipped_and_the_other_dates_of_the_batch_are_trained(
+    lab: Lab, trainer: Trainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = LAST - timedelta(days=1)
+    lab.write_table("features", of_one_class(LAST), "date")
+    plan, training = plan_work(lab.lake, first, CANDIDATE, until=LAST)
+    assert training is not None
+    with caplog.at_level("INFO", logger="perennial.runtime"):
+        trainer.train(training)
+    reason = f"the training window has {4 * ROWS} rows, all of them negative: a model needs both classes"
+    assert f"Skipped logistic of {LAST}: {reason}" in caplog.text
+    assert finish_training(lab.lake, plan).outcome == "done"
+    skipped, again = plan_work(lab.lake, LAST, CANDIDATE)
+    assert again is None
+    result = finish_training(lab.lake, skipped)
+    assert isinstance(result, Skipped)
+    assert result.reason.startswith(reason)
+    recomputed, training = plan_work(lab.lake, LAST, CANDIDATE, recompute=True)
+    assert training is not None
+    trainer.train(training)
+    assert finish_training(lab.lake, recomputed) == result
 
 
 def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(

@@ -12,13 +12,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from lab import LAST, START, Lab
+from lab import LAST, START, Lab, of_one_class
 
 from perennial.calendar import days
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState
 from perennial.runtime.process_training import train, trainers_at_once
-from perennial.train.plan import BLOCK, chains_begin, plan_ahead, plan_training, read_model
+from perennial.train.plan import BLOCK, plan_ahead, plan_training, read_model, warm_start_origins
 
 pytestmark = pytest.mark.tensorflow
 
@@ -69,8 +69,17 @@ def test_a_date_rests_on_all_that_its_chain_rests_on(warm: Lake, lab: Lab) -> No
     lab.lake.tables.states["features"] = replace(state, partitions=changed)  # type: ignore[attr-defined]
     assert plan_training(warm, LAST, "mlp").key != warm_key
     assert plan_training(lab.lake, LAST, "mlp").key == cold_key
-    assert chains_begin(warm, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: BEGIN}
-    assert chains_begin(lab.lake, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: LAST}
+    assert warm_start_origins(warm, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: BEGIN}
+    assert warm_start_origins(lab.lake, [BEGIN, LAST]) == {BEGIN: BEGIN, LAST: LAST}
+
+
+def test_a_date_after_one_of_one_class_begins_with_random_weights(warm: Lake, lab: Lab) -> None:
+    before = LAST - timedelta(days=1)
+    lab.write_table("features", of_one_class(before), "date")
+    train(plan_training(warm, LAST, "mlp").jobs)
+    assert "all of them negative" in str(plan_training(warm, before, "mlp").skipped)
+    assert "skipped" not in model(warm, LAST)
+    train(plan_training(warm, LAST, "mlp", recompute=True).jobs)  # refused, should a bit of it differ
 
 
 def test_a_chain_goes_on_over_labels_from_before_an_edit(warm: Lake, lab: Lab) -> None:

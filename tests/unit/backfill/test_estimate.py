@@ -11,7 +11,7 @@ LED = {10: 60.0, 30: 100.0}
 
 
 @pytest.mark.parametrize(
-    ("chunks", "others", "seconds"),
+    ("batches", "others", "seconds"),
     [
         ([10], 0, 60.0),
         ([20], 0, 80.0),  # between what ran before
@@ -21,8 +21,8 @@ LED = {10: 60.0, 30: 100.0}
         ([], 8, 4.0),
     ],
 )
-def test_a_backfill_takes_what_those_before_it_took(chunks: list[int], others: int, seconds: float) -> None:
-    assert expected_seconds(LED, 2.0, chunks, others, 4) == pytest.approx(seconds)
+def test_a_backfill_takes_what_those_before_it_took(batches: list[int], others: int, seconds: float) -> None:
+    assert expected_seconds(LED, 2.0, batches, others, 4) == pytest.approx(seconds)
 
 
 def test_before_the_first_backfill_nothing_is_known() -> None:

@@ -19,8 +19,8 @@ from perennial.lake.lake import Lake
 
 FIRST = date(2026, 3, 1)
 LAST = FIRST + 9 * DAY
-PLAN = HistoryPlan(tuple(days(FIRST, LAST)), missing=(), unchanged=(), stale={}, young=(), chunks=(), deploys=None, rest=0)
-RUNS: dict[str, Any] = {"completed_at": None, "is_paused": False}
+PLAN = HistoryPlan(tuple(days(FIRST, LAST)), missing=(), unchanged=(), stale={}, young=(), batches=(), deploys=None, rest=0)
+RUNS: dict[str, Any] = {"completed_at": None, "is_paused": False, "created_at": "2026-03-20T00:00:00Z"}
 PAUSED, ENDED = RUNS | {"is_paused": True}, RUNS | {"completed_at": "2026-03-03"}
 CANCELLED = ENDED | {"is_paused": True}
 OURS, THEIRS = 8, 7
@@ -79,8 +79,8 @@ class Airflow:
     def is_paused(self, dag_id: str) -> bool:
         return self._is_paused
 
-    def running_tasks(self, *_: object) -> set[str]:
-        return {"plan_run", "clean"}
+    def running_tasks(self, *_: object) -> dict[str, datetime]:
+        return {"plan_run": datetime.fromisoformat(self.open["from_date"])}
 
     def logical_dates(self, *_: object) -> list[str]:
         return []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lab import FixedTables
 
-from perennial.clean.plan import clean_fingerprints, finish_clean, plan_clean, unclean
+from perennial.clean.plan import clean_fingerprints, finish_clean, plan_clean, uncleaned_days
 from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
 from perennial.config.pipeline import Pipeline
@@ -44,6 +44,6 @@ def test_a_reference_that_is_refused_again_is_not_withdrawn(
     lake.objects.create(lake.layout.refusal("regions", None, key), canonical_json(verdict.to_json()))
 
     assert plan_clean(lake, DAY).job_uri is None
-    assert unclean(lake, "regions", DAY, DAY) == set()
+    assert uncleaned_days(lake, "regions", DAY, DAY) == set()
     with pytest.raises(DropRefusedError, match="regions"):
         finish_clean(lake, DAY)

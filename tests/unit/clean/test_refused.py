@@ -30,3 +30,10 @@ def test_each_rule_says_what_it_allows_and_shows_a_row():
 
 def test_a_rule_that_the_contract_no_longer_has_is_named_as_it_was():
     assert rule_problems(Refusal(10, 10, 2, 0.0, {"gone range": 2}), COLUMNS) == ["gone range: 2 rows"]
+
+
+def test_a_column_of_another_name_in_its_files_is_shown_with_both() -> None:
+    columns = {"order_date": ColumnContract.model_validate({"type": "date", "from": "Order Date"})}
+    assert rule_problems(Refusal(10, 10, 2, 0.0, {"order_date type": 2}), columns) == [
+        "order_date ('Order Date' in its files) type (date): 2 rows"
+    ]

@@ -147,7 +147,7 @@ def test_two_runs_at_once_pin_one_drop(lake, s3, land) -> None:
 
 def test_quotes_blank_lines_and_several_gzip_members_are_fine(lake, s3, machine_data) -> None:
     lines = machine_data.rows(DAY)
-    text = machine_data.csv_bytes([*lines[:99], '1,"M\n""01"",",2026-03-04T00:00:00Z,1.0,2.0,idle,', "", "2,\0"])
+    text = machine_data.csv_bytes([*lines[:99], '1,"M\n""01"",",2026-03-04T00:00:00Z,1.0,2.0,idle,', "", "2,x"])
     body = gzip.compress(text[:700]) + gzip.compress(text[700:])
     folder = lake.pipeline.sources["readings"].drop_uri(DAY)
     s3.put(folder + "a.csv.gz", body)
@@ -227,13 +227,13 @@ def test_whole_dates_are_those_whose_manifest_is_one(lake, s3, land) -> None:
 
 def test_half_an_old_drop_and_half_a_new_one_is_nobodys_refusal(lake, s3, land, machine_data, monkeypatch) -> None:
     land(DAY, DAY)
-    listed = accept.list_folder
+    listed = accept.list_data
 
     def replace_then_list(objects, folder: str) -> dict[str, Listed]:
         _replace(lake, s3, machine_data, DAY, {"readings-1.csv": machine_data.csv_bytes(machine_data.rows(DAY)[:120])})
         return listed(objects, folder)
 
-    monkeypatch.setattr(accept, "list_folder", replace_then_list)
+    monkeypatch.setattr(accept, "list_data", replace_then_list)
     with pytest.raises(DropChangedError):
         collect(lake, DAY)
     monkeypatch.undo()
@@ -246,9 +246,9 @@ def test_half_an_old_drop_and_half_a_new_one_is_nobodys_refusal(lake, s3, land, 
     [
         b"{",
         b"[" * 100_000,
-        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [], "rows": 1, "columns": []}}}}',
-        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [{"name": 1}], "rows": 1, "columns": []}}}}',
-        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [], "rows": "x", "columns": []}}}}',
+        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [], "rows": 1, "columns": [], "dialect": {}}}}}',
+        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [{}], "rows": 1, "columns": [], "dialect": {}}}}}',
+        b'{"format": 1, "days": {"2026-03-04": {"v": {"digest": "d", "files": [], "rows": "x", "columns": [], "dialect": {}}}}}',
         b'{"format": 1, "days": {"soon": {"v": {}}}}',
     ],
 )

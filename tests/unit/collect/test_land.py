@@ -7,6 +7,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -150,3 +151,113 @@ def test_errors_of_the_command(folder: Path, file: Path, capsys, arguments: list
         return found
 
     assert text in said(["land", *arguments, str(file)])["error"]
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> Path:
+    """Return a folder with a file for each of five dates, beside other files."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    for number in range(1, 6):
+        (folder / f"2026-01-0{number}.csv.gz").write_bytes(gzip.compress(CSV + f"{number + 2},AT,{number},true\n".encode()))
+    (folder / "latest.csv.gz").write_bytes(gzip.compress(CSV))
+    (folder / "_SUCCESS.csv.gz").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def call(lake: Lake, capsys) -> Any:
+    """Return a function that lands by a pattern with --json and returns the exit code and the answer."""
+    for uri in list(lake.objects.list("s3://landing/orders/")):
+        lake.objects.delete(uri)
+
+    def run(pattern: str, *options: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = run_command(["land", "returned_orders", "orders", pattern, *options, "--json"])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_a_pattern_lands_many_dates(lake: Lake, call, exports: Path, capsys) -> None:
+    code, answer = call(f"{exports}/{{date}}.csv.gz")
+    dates = [f"2026-01-0{number}" for number in range(1, 6)]
+    assert (code, answer["landed"], answer["unchanged"], answer["refused"]) == (0, dates, [], {})
+    assert answer["rows"] == 15
+    assert answer["ignored"] == [f"{exports}/latest.csv.gz"]
+    assert collect(lake, date(2026, 1, 5)).rows_landed["orders"] == 3
+
+    (exports / "2026-01-02.csv.gz").write_bytes(gzip.compress(CSV))
+    code, answer = call(f"{exports}/{{date}}.csv.gz", "--from", "2026-01-02", "--to", "2026-01-03")
+    assert (code, answer["landed"], answer["unchanged"]) == (1, [], ["2026-01-03"])
+    assert "--replace" in answer["refused"]["2026-01-02"]
+    assert call(f"{exports}/{{date}}.csv.gz", "--replace")[1]["landed"] == ["2026-01-02"]
+
+
+def test_documented_pattern_lands_the_exports(lake: Lake, call, exports: Path, documented) -> None:
+    program, land, pipeline, source, pattern = shlex.split(documented(HOW_TO, "sh")[1])
+    assert (program, land, pipeline, source) == (".venv/bin/perennial", "land", "returned_orders", "orders")
+    assert len(call(pattern)[1]["landed"]) == 5
+
+
+def test_a_bad_file_refuses_only_its_date(call, exports: Path, capsys) -> None:
+    (exports / "2026-01-02.csv.gz").write_bytes(b"not gzip")
+    (exports / "2026-01-04.csv.gz").write_bytes(gzip.compress(CSV.replace(b"country", b"land")))
+    (exports / "2025-12-31.csv.gz").write_bytes(gzip.compress(CSV))
+    code, answer = call(f"{exports}/{{date}}.csv.gz")
+    assert (code, answer["landed"]) == (1, ["2026-01-01", "2026-01-03", "2026-01-05"])
+    assert list(answer["refused"]) == ["2025-12-31", "2026-01-02", "2026-01-04"]
+    reasons = list(answer["refused"].values())
+    assert "outside its dates" in reasons[0]
+    assert "not gzip" in reasons[1]
+    assert "'land' is not in the contract" in reasons[2]
+
+    assert run_command(["land", "returned_orders", "orders", f"{exports}/{{date}}.csv.gz"]) == 1
+    said = capsys.readouterr().out
+    assert "3 dates had landed before and did not change" in said
+    assert "✗ 3 dates refused\n" in said
+    assert f"? {exports}/latest.csv.gz: not landed, its name has no date" in said
+
+
+def test_a_date_may_have_several_files(lake: Lake, call, tmp_path: Path) -> None:
+    for number, day in enumerate(("20260101", "20260101", "20260102")):
+        folder = tmp_path / "exports" / f"day={day}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"part-{number}.csv").write_bytes(CSV.splitlines(keepends=True)[0] + f"{number},DE,1,true\n".encode())
+        (folder / "_SUCCESS").write_bytes(b"")
+    code, answer = call(f"{tmp_path}/exports/day={{date:%Y%m%d}}/*")
+    assert (code, answer["landed"], answer["rows"]) == (0, ["2026-01-01", "2026-01-02"], 3)
+    assert collect(lake, date(2026, 1, 1)).rows_landed["orders"] == 2
+
+
+def test_sixty_four_dates_land_in_seconds(call, tmp_path: Path, folder: Path) -> None:
+    file = folder / "pipeline.yaml"
+    file.write_text(file.read_text().replace("end: 2026-01-31", "end: 2026-12-31"))
+    for offset in range(64):
+        day = date.fromordinal(date(2026, 1, 1).toordinal() + offset)
+        (tmp_path / f"{day}.csv").write_bytes(CSV + f"{offset + 9},AT,1,true\n".encode())
+    began = time.monotonic()
+    code, answer = call(f"{tmp_path}/{{date}}.csv")
+    assert (code, len(answer["landed"])) == (0, 64)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["none/{date}.csv"], "No files of these dates match 'none/{date}.csv', found none"),
+        (["exports/{day}.csv"], "found 'none, or other braces'"),
+        (["exports/{date:%d.%m}.csv"], "found '%d.%m'"),
+        (["exports/*.csv"], "expected {date} in it"),
+        (["exports/{date}.csv.gz", "x.csv"], "Write one pattern in quotes"),
+        (["exports/{date}.csv.gz", "--from", "2027-01-01"], "found only of 2026-01-01 to 2026-01-05"),
+        (["exports/2026-01-01.csv.gz", "exports/2026-01-02.csv.gz"], "expected a date before it"),
+        (["2026-01-31", "--from", "2026-01-01"], "--from and --to are for a pattern"),
+        (["2026-01-31"], "No files for 2026-01-31"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_errors_of_patterns(call, exports: Path, arguments: list[str], text: str) -> None:
+    code, answer = call(*arguments)
+    assert code == 1
+    assert text in answer["error"]

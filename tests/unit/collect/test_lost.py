@@ -25,11 +25,11 @@ MISSING, UNKNOWN = "column 'channel' is missing", "column 'channel' is not in th
 @pytest.mark.parametrize(
     ("refused", "cause", "expected"),
     [
-        (ALL[:4], MISSING, "Declare `since: 2026-03-05` for channel: dates without it have null there."),
-        (ALL[3:], MISSING, "Declare `until: 2026-03-03` for channel: dates without it have null there."),
-        (ALL[1:3], MISSING, "Declare `optional: true` for channel: dates without it have null there."),
-        (ALL[:4], UNKNOWN, "Keep channel under columns with `until: 2026-03-04`: the files of these dates hold it."),
-        (ALL[1:3], UNKNOWN, "Keep channel under columns: the files of these dates hold it."),
+        (ALL[:4], MISSING, "Declare `since: 2026-03-05` for channel: it is then null on the dates that lack it."),
+        (ALL[3:], MISSING, "Declare `until: 2026-03-03` for channel: it is then null on the dates that lack it."),
+        (ALL[1:3], MISSING, "Declare `optional: true` for channel: it is then null on the dates that lack it."),
+        (ALL[:4], UNKNOWN, "List channel under columns with `until: 2026-03-04`: the files of these dates have it."),
+        (ALL[1:3], UNKNOWN, "List channel under columns: the files of these dates have it."),
         (ALL[:2], "too many rows break 'n type'", ""),
     ],
     ids=["began", "ended", "now and then", "taken out", "taken out, now and then", "rows"],
@@ -84,7 +84,7 @@ def test_new_column_that_is_not_declared_so_is_loud(landed) -> None:
     found = collect(lake, LAST)
     told = (
         "readings: 4 of 5 dates break the present contract: column 'channel' is missing. "
-        "Declare `since: 2026-03-05` for channel: dates without it have null there."
+        "Declare `since: 2026-03-05` for channel: it is then null on the dates that lack it."
     )
     assert found.warnings == [told]
     assert lost_history(lake, LAST) == [told]

@@ -109,7 +109,11 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "uri elsewhere": ("s3://landing/machine", "file:///etc/machine", ["expected an S3 address"]),
     "uri upwards": ("s3://landing/machine_faults", "s3://landing/../x", ["expected an S3 address"]),
     "range": ("range: [-50, 200]", "range: [200, -50]", ["the first number is greater"]),
-    "range of text": ("max_length: 8", "range: [1, 2]", ["range is for integer and double, not for string"]),
+    "range of text": (
+        "max_length: 8",
+        "range: [1, 2]",
+        ["range is for columns of type integer or double, this column has type string"],
+    ),
     "key": ("key: [reading_id]", "key: [reading]", ["key column 'reading' is not among columns"]),
     "column name": (
         "measured_at:",
@@ -148,6 +152,16 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         ["no date from start 2026-03-01 to end 2026-03-01 has data"],
     ),
     "min_days": ("min_days: 5", "min_days: 50", ["no date could ever train"]),
+    "a holdout shorter than the gate needs": (
+        "  min_days: 2",
+        "  min_days: 3",
+        ["gate.min_days: min_days 3 is more than training.holdout_days 2", "no date could ever be promoted"],
+    ),
+    "dates too few to train": (
+        "time_zone: UTC",
+        "time_zone: UTC\nend: 2026-03-04",
+        ["training.min_days: start and end leave 4 dates with data", "min_days 5 with holdout_days 2 needs 5"],
+    ),
     "share": ("max_quarantine_share: 0.05", "max_quarantine_share: 5", ["max_quarantine_share"]),
     "duplicate key": ("owner: tests", "owner: tests\nowner: me", ["line 4: owner is set twice"]),
     "alias": ("owner: tests", "owner: &a tests\ntags: [*a]", ["aliases (*name) are not allowed"]),
@@ -179,7 +193,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "infinite deadline": (
         "deadline_hours: 6",
         "deadline_hours: .inf",
-        ["deadline_hours: expected a number that is not infinite"],
+        ["deadline_hours: expected a finite number"],
     ),
     "deadline after all time": (
         "deadline_hours: 6",
@@ -196,7 +210,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "range of nothing": (
         "range: [-50, 200]",
         "range: [.nan, .nan]",
-        ["range: expected a number that is not infinite, found nan"],
+        ["range: expected a finite number, found nan"],
     ),
     "range of text values": ("range: [-50, 200]", "range: [cold, 200]", ["range: expected a number, found 'cold'"]),
     "range of three": ("range: [-50, 200]", "range: [1, 2, 3]", ["range: expected at most 2 of them, found 3"]),
@@ -204,7 +218,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "enum of numbers": (
         "enum: [idle, normal, boost]",
         "enum: [1]",
-        ["enum: expected text as in a column of type string, found 1"],
+        ["enum: expected text, because the type is string, found 1"],
     ),
     "enum doubled": ("enum: [idle, normal, boost]", "enum: [idle, idle]", ["enum: 'idle' is listed twice"]),
     "enum of truth": ("enum: [idle, normal, boost]", "enum: [true]", ["enum: expected text or a whole number", "found true"]),
@@ -254,7 +268,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "fewer at most than at least": (
         "deployment: {replicas: 1",
         "deployment: {autoscaling: {max_replicas: 2}, replicas: 5",
-        ["deployment.autoscaling: max_replicas 2 is less than replicas, 5"],
+        ["deployment.autoscaling: max_replicas 2 is less than replicas 5"],
     ),
     "memory without a unit": (
         "deployment: {",
@@ -539,7 +553,7 @@ def test_words_of_yaml_1_1_are_plain_text(pipeline_factory) -> None:
 def test_deep_nesting_is_refused_soon(refusal: Callable[[str], str], text: str) -> None:
     began = time.monotonic()
 
-    assert "nested more than 20 deep" in refusal(text)
+    assert "nested more than 20 levels deep" in refusal(text)
     assert time.monotonic() - began < 5
 
 

@@ -19,7 +19,8 @@ from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
 from perennial.lake.result import Outcome
-from perennial.train.plan import plan_training, read_model, split_of
+from perennial.train.history import split_of
+from perennial.train.plan import plan_training, read_model
 
 DAY = LAST - timedelta(days=1)
 GOOD, OFF, BAD = 0.1, 0.02, -0.05

@@ -15,11 +15,12 @@ from scripted_cluster import ScriptedCluster, exits
 from steps import D1, D2, D3, decide, forced
 
 from perennial.calendar import DataDays, days
+from perennial.collect.collect import collect
 from perennial.errors import DropRefusedError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.experiments import experiment
 from perennial.experiments.compare import compare
-from perennial.experiments.experiment import Settings, due_dates, open_experiment, run_experiment
+from perennial.experiments.experiment import ExperimentSettings, due_dates, open_experiment, run_experiment
 from perennial.lake.lake import Lake
 from perennial.models.metrics import log_loss
 from perennial.models.scoring import score
@@ -36,7 +37,7 @@ def lake(s3: Any, pipeline_factory: Callable[..., Any]) -> Lake:
 
 
 def test_an_experiment_changes_what_it_names_and_lives_apart(lake: Lake) -> None:
-    settings = Settings(window_days=2, candidates=("logistic",), margin=0.5)
+    settings = ExperimentSettings(window_days=2, candidates=("logistic",), margin=0.5)
     own = open_experiment(lake, "short-2", settings)
     assert (own.pipeline.training.window_days, own.pipeline.training.candidates) == (2, ["logistic"])
     assert own.pipeline.training.min_days == 4  # no more than window and holdout together
@@ -47,15 +48,15 @@ def test_an_experiment_changes_what_it_names_and_lives_apart(lake: Lake) -> None
 
 
 def test_a_name_is_one_policy(lake: Lake) -> None:
-    open_experiment(lake, "weekly", Settings(cadence="weekly"))
+    open_experiment(lake, "weekly", ExperimentSettings(cadence="weekly"))
     with pytest.raises(RefusedError, match="has other settings: cadence weekly, asked for cadence weekly, window_days 60"):
-        open_experiment(lake, "weekly", Settings(cadence="weekly", window_days=60))
+        open_experiment(lake, "weekly", ExperimentSettings(cadence="weekly", window_days=60))
 
 
 @pytest.mark.parametrize("name", ["main", "Main", "a/b", "", "1st", "x" * 41, "../main"])
 def test_names_that_are_none(lake: Lake, name: str) -> None:
     with pytest.raises(RefusedError, match="is not a valid experiment name"):
-        open_experiment(lake, name, Settings())
+        open_experiment(lake, name, ExperimentSettings())
 
 
 def test_an_experiment_that_nobody_made_is_named(lake: Lake) -> None:
@@ -66,7 +67,7 @@ def test_an_experiment_that_nobody_made_is_named(lake: Lake) -> None:
 @pytest.mark.parametrize("settings", [{"window_days": 0}, {"candidates": ("forest",)}, {"margin": -1.0}, {"candidates": ()}])
 def test_settings_that_a_pipeline_could_not_have(lake: Lake, settings: dict[str, Any]) -> None:
     with pytest.raises(RefusedError, match="The experiment's settings"):
-        open_experiment(lake, "odd", Settings(**settings))
+        open_experiment(lake, "odd", ExperimentSettings(**settings))
     with pytest.raises(RefusedError, match="has no experiment"):
         open_experiment(lake, "odd")
 
@@ -78,7 +79,7 @@ def test_on_kubernetes_each_candidate_of_an_experiment_trains_in_a_pod_of_its_ow
     monkeypatch.setattr(pod_training, "Cluster", lambda _: cluster)
     monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
     monkeypatch.setenv("PERENNIAL_TRAINER_IMAGE", "perennial-trainer:1")
-    own = open_experiment(lab.lake, "as-it-is", Settings())
+    own = open_experiment(lab.lake, "as-it-is", ExperimentSettings())
     some = [LAST - timedelta(days=1), LAST]
 
     experiment._train(own, some)
@@ -95,29 +96,33 @@ def test_on_kubernetes_each_candidate_of_an_experiment_trains_in_a_pod_of_its_ow
 
 def test_when_a_policy_retrains() -> None:
     first, last = date(2013, 2, 12), date(2013, 4, 3)
-    assert due_dates(Settings(), list(days(first, last))) == list(days(first, last))
-    assert due_dates(Settings(cadence="weekly"), list(days(first, date(2013, 2, 27)))) == [
+    assert due_dates(ExperimentSettings(), list(days(first, last))) == list(days(first, last))
+    assert due_dates(ExperimentSettings(cadence="weekly"), list(days(first, date(2013, 2, 27)))) == [
         first,
         date(2013, 2, 19),
         date(2013, 2, 26),
     ]
-    assert due_dates(Settings(cadence="monthly"), list(days(first, last))) == [first, date(2013, 3, 1), date(2013, 4, 1)]
+    assert due_dates(ExperimentSettings(cadence="monthly"), list(days(first, last))) == [
+        first,
+        date(2013, 3, 1),
+        date(2013, 4, 1),
+    ]
 
 
 def test_a_policy_retrains_on_dates_with_data() -> None:
     """Weekly: the first of each week from the first date on; monthly: the first of each month."""
     dates = DataDays(frozenset(range(4))).dates(date(2013, 2, 14), date(2013, 4, 30))
-    weekly = due_dates(Settings(cadence="weekly"), dates)
+    weekly = due_dates(ExperimentSettings(cadence="weekly"), dates)
     assert weekly[:3] == [date(2013, 2, 14), date(2013, 2, 21), date(2013, 2, 28)]
-    assert due_dates(Settings(cadence="monthly"), dates) == [date(2013, 2, 14), date(2013, 3, 4), date(2013, 4, 1)]
-    assert due_dates(Settings(cadence="weekly"), [date(2013, 2, 14), date(2013, 2, 25), date(2013, 2, 26)]) == [
+    assert due_dates(ExperimentSettings(cadence="monthly"), dates) == [date(2013, 2, 14), date(2013, 3, 4), date(2013, 4, 1)]
+    assert due_dates(ExperimentSettings(cadence="weekly"), [date(2013, 2, 14), date(2013, 2, 25), date(2013, 2, 26)]) == [
         date(2013, 2, 14),
         date(2013, 2, 25),
     ]
 
 
 def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: Lab) -> None:
-    seldom = Lab(open_experiment(lab.lake, "seldom", Settings()), lab.catalog)
+    seldom = Lab(open_experiment(lab.lake, "seldom", ExperimentSettings()), lab.catalog)
     forced(lab, D1, 0.1)
     decide(lab, D2, 0.05)
     forced(seldom, D2, 0.02)
@@ -146,7 +151,7 @@ def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: La
 
 def test_without_a_common_date_nothing_is_compared(lab: Lab) -> None:
     forced(lab, D1, 0.1)
-    seldom = open_experiment(lab.lake, "seldom", Settings())
+    seldom = open_experiment(lab.lake, "seldom", ExperimentSettings())
     with pytest.raises(RefusedError, match="on which all policies have a champion"):
         compare({"main": lab.lake, "seldom": replace(seldom)}, D1, D3)
 
@@ -192,11 +197,29 @@ def test_a_refused_drop_costs_its_own_date_only(
     assert jobs == [(DATES[0], DATES[-1]), (DATES[1], DATES[-1])]
 
 
+def test_a_date_without_features_is_named_with_its_true_reason(
+    lab: Lab, s3: Any, land_drops: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two dates without features, one is refused in collect; the drop of the other was replaced while the job ran."""
+    refused, replaced = LAST + timedelta(days=1), LAST + timedelta(days=2)
+    land_drops(s3.put, lab.pipeline, LAST, replaced)
+    s3.put(lab.pipeline.sources["readings"].drop_uri(refused) + "readings-1.csv", b"half")
+
+    def make(lake: Lake, first: date, last: date) -> None:
+        collect(lake, first, last)
+
+    monkeypatch.setattr(experiment, "_make_tables", make)
+    assert experiment._prepare(lab.lake, [LAST, refused, replaced]) == {
+        refused: "its drop of readings is refused",
+        replaced: "it has no features: its drop changed during the run",
+    }
+
+
 def test_dates_on_which_a_policy_does_not_retrain_are_not_missed(
     lake: Lake, jobs: list[tuple[date, date]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(monkeypatch, jobs, DATES[0], RefusedError("features.sql: division by zero"))
     monkeypatch.setattr(experiment, "complete_dates", lambda _, dates: set(dates))
-    found = run_experiment(lake, "weekly", Settings(cadence="weekly"), DATES[0], DATES[-1])
+    found = run_experiment(lake, "weekly", ExperimentSettings(cadence="weekly"), DATES[0], DATES[-1])
     assert found.decisions == {}
     assert list(found.without) == [DATES[0], DATES[7], DATES[14]]

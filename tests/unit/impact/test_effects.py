@@ -13,7 +13,7 @@ import pytest
 import returned_orders
 from lab import FixedTables
 
-from perennial.analyse.plan import analyse_fingerprints, plan_analyse, unanalysed
+from perennial.analyse.plan import analyse_fingerprints, plan_analyse, unanalysed_days
 from perennial.calendar import days
 from perennial.clean.plan import clean_fingerprints, plan_clean
 from perennial.collect.collect import collect
@@ -169,7 +169,7 @@ def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
     assert stale_dates(ran) == {}
     lake = edited(ran, pipeline_factory, with_a_reference)
-    assert set(unanalysed(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
+    assert set(unanalysed_days(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
     # Its table may hold the dates of the source that it was.
@@ -238,7 +238,7 @@ def test_a_date_that_has_landed_since_is_named(
     land_drops(s3.put, ran.pipeline, new, new)
     text, found = told(ran)
     assert f"The run of {new}" in text
-    assert f"readings: 1 date from {new} on landed but not collected yet; the results are not counted." in text
+    assert f"readings: landed but not collected yet: 1 date, from {new} on. Their results are not counted." in text
     assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
     assert "Everything is current" not in text.partition("All 2 decided dates")[0]
     assert "Everything is current" in text.partition("All 2 decided dates")[2]
@@ -253,7 +253,7 @@ def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     text, _ = told(edited(ran, pipeline_factory, take_out))
     assert (
         "readings: 6 of 6 dates break the present contract: column 'has_fault' is not in the contract. "
-        "Keep has_fault under columns with `until: 2026-03-08`: the files of these dates hold it." in text
+        "List has_fault under columns with `until: 2026-03-08`: the files of these dates have it." in text
     )
     assert "since:" not in text
 
@@ -332,3 +332,29 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(
     assert effects["clean_returns"].missing == {REPLACED}
     assert set(effects["labels"].stale) == set(days(REPLACED - timedelta(days=2), LAST - timedelta(days=2)))
     assert StaleCause(Category.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
+
+
+def test_a_decided_date_whose_window_now_has_one_class_is_blocked(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """A run would skip it again, so no backfill tries it, whether its incumbent has changed or not."""
+
+    def edit(document: dict[str, Any]) -> None:
+        document["label"]["positive"] = False
+
+    lake, other = edited(ran, pipeline_factory, edit), str(DECIDED[0])
+    reason = "the training window has 40 rows, all of them negative"
+    plan = plan_training(lake, DECIDED[1], "mlp")
+    lake.objects.create(str(plan.manifest_uri), canonical_json({"skipped": reason, "measured": {"cpu_seconds": 0.1}}))
+    assert plan_training(lake, DECIDED[1], "mlp").skipped == reason
+    for overtaken in (False, True):
+        set_stale(lake, {other: True, str(DECIDED[1]): overtaken})
+        found = stale_dates(lake)
+        told = f"its history is no longer sufficient: {reason}"
+        assert (found[DECIDED[1]].status, found[DECIDED[1]].reason) == (Status.BLOCKED, told)
+        assert found[DECIDED[0]].status is Status.STALE
+
+
+def set_stale(lake: Lake, stale: dict[str, bool]) -> None:
+    """Record of decisions whether their incumbent has changed."""
+    update_chain(
+        lake, lambda chain: replace(chain, entries={day: replace(chain.entries[day], stale=stale[day]) for day in stale})
+    )

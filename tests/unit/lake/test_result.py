@@ -21,8 +21,10 @@ DAY, TEXT = date(2026, 3, 5), "2026-03-05"
 BAR = Intervention(TEXT, None, "mlp-1", "ann", "it lies", "2026-03-06T00:00:00+00:00")
 COLLECTED = Collected(Outcome.DONE, DAY, {"orders": 2}, 4, 1, {"2026-03-01": "not landed"}, ["2026-03-02"], ["many"])
 CLEANED = Cleaned(Outcome.UNCHANGED, DAY, {"orders": 2}, {"orders": 1}, {"orders": "d"}, {}, [TEXT], {"orders.n": 3}, {}, [])
-ANALYSED = Analysed(Outcome.DONE, DAY, 7, None, {"features": 2}, {"features": "d"}, {})
-TRAINED = Trained(Outcome.DONE, "mlp", "mlp-1", "s3://m", {"window": 9, "holdout": 3}, None, 0, {"roc_auc": None, "brier": 0.25})
+ANALYSED = Analysed(Outcome.DONE, DAY, 7, None, {"features": 2}, {"features": "d"}, {}, [])
+TRAINED = Trained(
+    Outcome.DONE, "mlp", "mlp-1", "s3://m", {"window": 9, "holdout": 3}, None, 0, {"roc_auc": None, "brier": 0.25}, []
+)
 EVALUATED = Evaluated(
     Outcome.DONE, DAY, "HOLD", ["why"], None, "mlp-0", "mlp-0", "promoted", "", (BAR,), [{"name": "mlp", "delta": None}]
 )
@@ -40,11 +42,11 @@ STORED: list[tuple[Result, dict[str, Any]]] = [
     }),
     (ANALYSED, {
         "outcome": "done", "date": TEXT, "feature_dates": 7, "rows": {"features": 2}, "digests": {"features": "d"},
-        "earlier_columns": {},
+        "earlier_columns": {}, "warnings": [],
     }),
     (TRAINED, {
         "outcome": "done", "candidate": "mlp", "version": "mlp-1", "manifest": "s3://m", "rows": {"window": 9, "holdout": 3},
-        "unmatched_labels": 0, "roc_auc": None, "brier": 0.25,
+        "unmatched_labels": 0, "warnings": [], "roc_auc": None, "brier": 0.25,
     }),
     (EVALUATED, {
         "outcome": "done", "date": TEXT, "decision": "HOLD", "reasons": ["why"], "forced": None, "incumbent": "mlp-0",

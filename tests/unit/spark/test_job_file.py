@@ -12,20 +12,24 @@ from perennial.store.objects import canonical_json
 
 CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"max_length":1000,"null_text":"NA","range":[0,9.5],
 "required":true,"type":"integer"}],["kind",{"enum":["a","b"],"max_length":20,"null_text":null,"range":null,"required":false,
-"type":"string"}]],"days":{"2026-03-01":{"files":[{"name":"a.csv","rows":2,"uri":"s3://x/raw/1.csv"}],"header":["n","kind"],
+"type":"string"}]],"days":{"2026-03-01":{"files":[{"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":"s3://x/raw/1.csv"}],"header":["n","kind"],
 "key":"k-1","refusal":"s3://x/refused/1.json"},"reference":{"files":[],"header":[],"key":"k-2","refusal":"s3://x/refused/2.json"}},
+"dialect":{"decimal":".","delimiter":";","encoding":"utf-8","escape":null,"quote":null},"header":{"kind":"Kind","n":"n"},
 "held":["2026-03-01"],"key":["n"],"max_quarantine_share":0.05,"name":"orders","same":{"2026-03-01":"digest"},"sql":null,
-"table":"clean_orders","withdraw":["2026-02-28"]}]}"""
+"step":null,"table":"clean_orders","withdraw":["2026-02-28"]}],
+"time_zone":"UTC"}"""
 
 ANALYSE = """{"analysis":[{"days":{"2026-03-01":"k"},"file":"analysis/n.sql","held":{},"sql":"SELECT 1","table":"analysis_n"}],
 "database":"main__shop","features":[{"days":{"2026-03-01":"k"},"file":"features.sql","held":{"2026-03-01":"digest"},"label":null,
 "later_label":"back","lookups":[{"key":["kind"],"name":"rates","table":"lookup_rates","values":["rate"]}],
-"request":[["kind","category"],["n","number"]],"row_key":["id"],"sql":"SELECT 2","table":"features"}],"labels":[{"days":
-{"2026-03-01":"k"},"file":"labels.sql","held":{},"known_after_days":2,"label":"back","request":[["kind","category"]],"row_key":["id"],
+"request":[{"name":"kind","nullable":false,"type":"category"},{"name":"n","nullable":true,"type":"number"}],"row_key":["id"],
+"sql":"SELECT 2","table":"features"}],"labels":[{"days":
+{"2026-03-01":"k"},"file":"labels.sql","held":{},"known_after_days":2,"label":"back",
+"request":[{"name":"kind","nullable":false,"type":"category"}],"row_key":["id"],
 "sql":"SELECT 3","table":"labels"}],"lookback_days":2,"lookups":[{"days":{"2026-03-01":"k"},"file":"lookups/rates.sql",
 "held":{},"key":["kind"],"name":"rates","sql":"SELECT 4","table":"lookup_rates","values":["rate"]}],"profile":[{"days":
 {"2026-03-01":"k"},"file":"the profile","held":{},"sources":["orders"],"table":"profile"}],"tables":{"kinds":{"dated":false,
-"snapshot_id":7,"table":"clean_kinds"},"orders":{"dated":true,"snapshot_id":8,"table":"clean_orders"}},
+"snapshot_id":7,"table":"clean_kinds"},"orders":{"dated":true,"snapshot_id":8,"table":"clean_orders"}},"time_zone":"UTC",
 "withdraw":{"features":["2026-02-28"]}}"""
 
 

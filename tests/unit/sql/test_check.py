@@ -204,8 +204,8 @@ def called_in(query: str) -> list[str]:
         ("INSERT INTO t SELECT 1", "found 'INSERT'"),
         ("WITH n AS (SELECT 1) INSERT INTO t SELECT * FROM n", "x.sql: expected a query, found INSERT"),
         ("SELECT a FROM t;\nDROP TABLE t", "x.sql, line 1: a semicolon"),
-        ("SELECT\n(a FROM t", "x.sql, line 2: a ( without its )"),
-        ("SELECT a) FROM t", "x.sql, line 1: a ) without its ("),
+        ("SELECT\n(a FROM t", "x.sql, line 2: an opening ( without a closing )"),
+        ("SELECT a) FROM t", "x.sql, line 1: a closing ) without an opening ("),
     ],
 )
 def test_what_is_no_query_is_told(text: str, expected: str) -> None:

@@ -82,7 +82,8 @@ def test_a_label_of_the_next_day_gets_the_remedy_before_anything_runs(pipeline_f
         "LEFT JOIN readings n ON n.machine = r.machine AND n.date = d.date + 1\n"
     )
     assert problems(pipeline) == (
-        "features.sql, line 3: n.date = d.date + 1: it asks for later days; features.sql sees nothing after the date of a row. "
+        "features.sql, line 3: n.date = d.date + 1: it reads days that the query cannot see; "
+        "features.sql sees nothing after the date of a row. "
         "For a label that depends on later days, set label.known_after_days and select it in labels.sql"
     )
 
@@ -124,7 +125,7 @@ def test_labels_are_looked_into_like_other_files(pipeline_factory: Callable[...,
     found = problems(pipeline)
     assert "labels.sql, line 1: unknown column 'nr' of 'r'" in found
     assert (
-        "labels.sql, line 3: r.date <= d.date + 2: it asks for later days; "
-        "labels.sql sees label.known_after_days = 1 days after a date" in found
+        "labels.sql, line 3: r.date <= d.date + 2: it reads days that the query cannot see; "
+        "labels.sql sees 1 day after a date (label.known_after_days)" in found
     )
     assert "labels.sql: column 'is_returned' is missing in the SELECT list. Did you mean 'was_returned'?" in found

@@ -39,3 +39,13 @@ def test_what_lets_the_day_itself_in_is_told(condition: str) -> None:
     ((line, said),) = own_day_problems(parse_query("x.sql", JOIN.format(condition)))
     assert line == 1
     assert said.endswith("it includes rows of the day that begins at as_of. Compare with <")
+
+
+def test_a_strict_comparison_of_one_source_excuses_no_other() -> None:
+    query = (
+        "SELECT d.as_of, f.carrier, AVG(w.wind) AS wind FROM dates d "
+        "JOIN flights f ON f.date >= DATE_SUB(d.as_of, 7) AND f.date < d.as_of "
+        "JOIN weather w ON w.date >= DATE_SUB(d.as_of, 7) AND w.date <= d.as_of GROUP BY d.as_of, f.carrier"
+    )
+    ((_, said),) = own_day_problems(parse_query("x.sql", query))
+    assert said.startswith("w.date <= d.as_of")

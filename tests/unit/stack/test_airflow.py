@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stack.airflow import admin_password, airflow_services, connections, prepare_airflow
 from stack.config import StackConfig
@@ -28,6 +30,20 @@ def test_settings_are_private_and_survive_interpolation(config: StackConfig) -> 
     assert parser["core"]["execution_api_server_url"] == "http://127.0.0.1:8087/execution/"
     assert parser["logging"]["base_log_folder"] == str(config.var / "airflow" / "logs")
     assert json.loads(Path(parser["core"]["simple_auth_manager_passwords_file"]).read_text()) == {"admin": admin_password(config)}
+
+
+def test_airflow_knows_every_setting_and_wraps_its_logs(config: StackConfig) -> None:
+    """Airflow ignores a setting that it does not know."""
+    prepare_airflow(config)
+    parser = configparser.ConfigParser()
+    parser.read(config.var / "airflow" / "airflow.cfg", encoding="utf-8")
+    spec = importlib.util.find_spec("airflow")
+    assert spec is not None
+    folder = Path(str(spec.origin)).parent / "config_templates"
+    known = yaml.safe_load((folder / "config.yml").read_text(encoding="utf-8"))
+    settings = [(section, name) for section in parser.sections() for name in parser[section]]
+    assert ("api", "default_wrap") in settings
+    assert [setting for setting in settings if setting[1] not in known.get(setting[0], {}).get("options", {})] == []
 
 
 def test_writing_again_keeps_every_secret(config: StackConfig) -> None:

@@ -18,14 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from perennial.config.pipeline import Inputs, Label
-from perennial.errors import RefusedError
 from perennial.models.scoring import score, to_arrays
 from perennial.store.objects import sha256
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer, from_safetensors, to_safetensors
 from perennial.train.model import Begin, Model, export, train_model
-from perennial.train.prepare import Rows, check_trainable, rows_of
+from perennial.train.prepare import Rows, rows_of, why_untrainable
 from perennial.train.preprocess import fit_preprocessing, matrix_of
 
 pytestmark = pytest.mark.tensorflow
@@ -46,9 +45,9 @@ def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows) -> Non
     fitted = fit_preprocessing(inputs, *arrays)
     matrix = matrix_of(inputs, fitted, *arrays)
     layers = mlp.fit(matrix, window.y, seed=3)
-    network = mlp.build(matrix.shape[1], 5)
+    network = mlp.build(matrix.width, (), 5)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
-    expected = network.predict(matrix, verbose=0)[:, 0]
+    expected = network.predict(matrix.columns, verbose=0)[:, 0]
     found = score(export(inputs, fitted, layers), window.table, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.01
@@ -94,7 +93,8 @@ def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: Make
     arrays = to_arrays(window.table, inputs)
     fitted = fit_preprocessing(inputs, *arrays)
     matrix = matrix_of(inputs, fitted, *arrays)
-    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(matrix.astype(float), window.y).predict_proba(matrix)[:, 1]
+    columns = matrix.columns.astype(float)
+    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, window.y).predict_proba(columns)[:, 1]
     found = score(export(inputs, fitted, logistic.fit(matrix, window.y, 0)), window.table, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -216,18 +216,17 @@ def test_progress_of_each_epoch_is_logged(inputs: Inputs, make_rows: MakeRows, c
 
 
 @pytest.mark.parametrize(("value", "word"), [(True, "positive"), (False, "negative")])
-def test_one_class_is_refused(make_rows: MakeRows, value: bool, word: str) -> None:
+def test_a_window_of_one_class_is_a_reason_not_to_train(make_rows: MakeRows, value: bool, word: str) -> None:
     one = window_of(make_rows(failed=lambda n: pa.array([value] * n)))
-    with pytest.raises(RefusedError, match=f"480 rows, all of them {word}"):
-        check_trainable(one, one)
+    assert f"the training window has 480 rows, all of them {word}" in str(why_untrainable(one, one))
 
 
-def test_one_row_and_no_holdout_are_refused(make_rows: MakeRows) -> None:
-    both = window_of(make_rows())
-    with pytest.raises(RefusedError, match="1 rows"):
-        check_trainable(window_of(make_rows(days=1, per_day=1)), both)
-    with pytest.raises(RefusedError, match="holdout has no rows"):
-        check_trainable(both, window_of(make_rows().slice(0, 0)))
+def test_a_window_or_a_holdout_without_rows_is_a_reason_not_to_train(make_rows: MakeRows) -> None:
+    both, none = window_of(make_rows()), window_of(make_rows().slice(0, 0))
+    assert why_untrainable(both, both) is None
+    assert "the training window has 1 rows" in str(why_untrainable(window_of(make_rows(days=1, per_day=1)), both))
+    assert "the training window has no rows with a label" in str(why_untrainable(none, both))
+    assert "the holdout has no rows with a label" in str(why_untrainable(both, none))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ Rows = Callable[..., pa.Table]
 
 def matrix(inputs: Inputs, fit: pa.Table, rows: pa.Table | None = None) -> Any:
     fitted = fit_preprocessing(inputs, *to_arrays(fit, inputs))
-    return matrix_of(inputs, fitted, *to_arrays(fit if rows is None else rows, inputs))
+    return matrix_of(inputs, fitted, *to_arrays(fit if rows is None else rows, inputs)).columns
 
 
 def test_agrees_with_plain_code(inputs: Inputs, make_rows: Rows) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from pyiceberg.table import StaticTable
+
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.lake.tables import read_rows
+from perennial.lake.tables import file_io_properties
 from perennial.store.objects import sha256
 from perennial.train.plan import plan_training, read_model
 
@@ -34,8 +36,8 @@ def contents(lake: Lake, decided: Iterable[date]) -> dict[str, Any]:
 
 def rows_by_day(state: Any) -> dict[str, list[str]]:
     """Return the rows of each date as text, as they are read back."""
-    wanted = [date.fromisoformat(text) for text in state.partitions]
+    table = StaticTable.from_metadata(state.metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
     rows: dict[str, list[str]] = {}
-    for row in read_rows(state.metadata_location, state.snapshot_id, wanted, ("*",)).to_pylist():
+    for row in table.scan(snapshot_id=state.snapshot_id).to_arrow().to_pylist():
         rows.setdefault(row["date"].isoformat(), []).append(repr(sorted(row.items())))
     return rows

@@ -1,0 +1,193 @@
+"""`perennial new`: a new pipeline from CSV files."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from perennial.commands.arguments import AsJson, lake_of
+from perennial.commands.land import land_files, print_summary
+from perennial.commands.output import print_json, print_line
+from perennial.commands.progress import at_work
+from perennial.config.load import pipelines_folder
+from perennial.errors import RefusedError
+from perennial.lake.reach import require_store
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from perennial.lake.lake import Lake
+    from perennial.scaffold.draft import Draft, Options
+    from perennial.scaffold.files import File
+    from perennial.scaffold.split import Split
+
+PROGRAM = ".venv/bin/perennial"
+TABLE = "records"
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new pipeline: a-z, 0-9 and _.")],
+    *,
+    pattern: Annotated[str, typer.Option("--from", help="Pattern of its CSV files in quotes, such as 'exports/*.csv.gz'.")],
+    label: Annotated[str, typer.Option(help="Column to predict.")],
+    positive: Annotated[str | None, typer.Option(help="Value of the label to predict.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Columns that identify a row of a date, separated by commas; else they are searched.")
+    ] = None,
+    date_column: Annotated[str | None, typer.Option(help="Column with the date of a row, if several have dates.")] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Time zone of the dates, such as Europe/Berlin; UTC if not given.")
+    ] = None,
+    is_landed: Annotated[bool, typer.Option("--land", help="Split the files by date and land them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create a pipeline from CSV files."""
+    from perennial.scaffold.draft import Options
+    from perennial.scaffold.files import find_files
+    from perennial.scaffold.folder import check_place, files_of, staged
+
+    root = pipelines_folder()
+    check_place(root, name)
+    _check_zone(time_zone)
+    if is_landed:
+        require_store()
+    keys = [column.strip() for words in key or () for column in words.split(",")]
+    options = Options(name, label, keys, date_column, positive, time_zone)
+    files, ignored = find_files(pattern)
+    with at_work("read the sample") as status:
+        ask = partial(_ask, status) if sys.stdin.isatty() and not as_json else None
+        draft = _draft(files, options, ask)
+    summary: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="perennial-new-") as scratch:
+        if is_landed:
+            with at_work("split by date"):
+                split = _split(files, draft, Path(scratch))
+            draft = _with_dates(draft, split)
+        commands = _next_commands(draft, pattern, is_landed=is_landed)
+        with staged(root, name, files_of(draft, pattern, commands, datetime.now(UTC).date())) as pipeline:
+            if is_landed:
+                summary = _land(lake_of(pipeline), split)
+    if as_json:
+        print_json({**_describe(draft, root / name, commands, summary), "ignored": [str(path) for path in ignored]})
+    else:
+        _print_result(draft, root / name, commands, summary)
+        for path in ignored:
+            print_line(f"? {path}: not read, its name has no date", style="yellow")
+    if summary.get("refused"):
+        raise typer.Exit(1)
+
+
+def _check_zone(name: str | None) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from perennial.config.values import Zone
+
+    try:
+        TypeAdapter(Zone).validate_python(name or "UTC")
+    except ValidationError as error:
+        raise RefusedError(f"--time-zone {name!r}", [error.errors()[0]["msg"].removeprefix("Value error, ")]) from None
+
+
+def _draft(files: Sequence[File], options: Options, ask: Callable[[str, Sequence[str]], list[str]] | None) -> Draft:
+    from perennial.scaffold.dialect import sniff
+    from perennial.scaffold.draft import make_draft
+    from perennial.scaffold.files import read_head
+    from perennial.scaffold.sample import read_sample
+
+    encoding, head = read_head(files[0])
+    dialect, formats = sniff(head, encoding, files[0].path)
+    return make_draft(read_sample(files, dialect), options, formats, ask)
+
+
+def _ask(status: Status, text: str, columns: Sequence[str]) -> list[str]:
+    """Ask the user to name columns; the spinner would write over the answer."""
+    status.stop()
+    print_line(f"{text}\nColumns: {', '.join(columns)}")
+    return [name.strip() for name in str(typer.prompt("Key, separated by commas")).split(",")]
+
+
+def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
+    from perennial.scaffold.split import DateColumn, Split, split_by_date
+
+    if draft.date_column is None:
+        split = Split()
+        for file in files:
+            if file.day is not None:
+                split.files.setdefault(file.day, []).append(file.path)
+        return split
+    index = draft.columns.index(draft.date_column)
+    column = DateColumn(index, draft.date_column.type, draft.date_column.null_text, ZoneInfo(draft.time_zone))
+    return split_by_date(files, draft.dialect, column, folder, draft.options.name)
+
+
+def _land(lake: Lake, split: Split) -> dict[str, Any]:
+    """Land the files of each date; if no date lands, refuse the pipeline, so that its name stays free."""
+    summary = land_files(lake, TABLE, split.files)
+    if summary["refused"] and not summary["landed"] and not summary["unchanged"]:
+        problems = [f"{day}: {reason}" for day, reason in summary["refused"].items()]
+        raise RefusedError("No date was landed", problems, "Choose another name, or delete what is there.")
+    return summary
+
+
+def _with_dates(draft: Draft, split: Split) -> Draft:
+    """Return the draft with the dates of all rows instead of those of the sample."""
+    from perennial.scaffold.dates import Dates
+
+    return replace(draft, dates=Dates(split.rows)) if split.rows else draft
+
+
+def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
+    name = draft.options.name
+    dated = pattern if "{date" in pattern else "exports/{date}.csv.gz"
+    land = [] if is_landed else [f"{PROGRAM} land {name} {TABLE} {shlex.quote(dated)}"]
+    record = shlex.quote(json.dumps(draft.example, ensure_ascii=False))
+    return [
+        *land,
+        f"{PROGRAM} validate {name} && make up  # starts its model server",
+        f"{PROGRAM} run {name} --date {draft.dates.last}",
+        f"{PROGRAM} predict {name} --record {record}",
+    ]
+
+
+def _describe(draft: Draft, folder: Path, commands: list[str], summary: dict[str, Any]) -> dict[str, Any]:
+    from perennial.scaffold.dates import describe_dates
+
+    return {
+        "pipeline": draft.options.name,
+        "folder": str(folder),
+        **describe_dates(draft.dates),
+        "key": draft.key,
+        "label": {"column": draft.label.column.name, "positive": draft.label.positive, "share": round(draft.label.share, 4)},
+        "csv": draft.dialect.settings,
+        "request": {field.name: field.type + "?" * field.nullable for field in draft.fields},
+        "left_out": draft.left_out,
+        "landing": summary or None,
+        "next": commands,
+    }
+
+
+def _print_result(draft: Draft, folder: Path, commands: list[str], summary: dict[str, Any]) -> None:
+    dates, label = draft.dates, draft.label
+    print_line(f"✓ {folder}", style="green")
+    print_line(f"  {len(dates.rows)} dates, {dates.first} to {dates.last}; a row is identified by {', '.join(draft.key)}")
+    print_line(
+        f"  label {label.column.name} = {label.positive}: {label.share:.1%} of the rows; {len(draft.fields)} request fields"
+    )
+    for name, reason in draft.left_out.items():
+        print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
+    if summary:
+        print_summary(TABLE, summary)
+    print_line("Read pipeline.yaml, then:")
+    for command in commands:
+        print_line(f"  {command}")

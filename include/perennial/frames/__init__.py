@@ -1,0 +1,1 @@
+"""The results of a pipeline as pandas DataFrames, for notebooks and scripts."""

@@ -1,0 +1,90 @@
+"""Reads rows of Iceberg tables, only the files of the dates and the columns that are asked for, and makes DataFrames of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from perennial.errors import RefusedError, did_you_mean
+from perennial.lake.tables import TableState, file_io_properties
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from pyiceberg.table import StaticTable
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """
+    The rows of a table that exists, at one snapshot.
+
+    :param day_column: the column by which the table is partitioned; None for a table without dates
+    """
+
+    state: TableState
+    day_column: str | None
+
+    @cached_property
+    def _table(self) -> StaticTable:
+        from pyiceberg.table import StaticTable
+
+        location = str(self.state.metadata_location).replace("s3a://", "s3://", 1)
+        return StaticTable.from_metadata(location, properties=file_io_properties())
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of all columns, in the order of the table."""
+        return list(self._table.schema().column_names)
+
+    def check_columns(self, columns: Sequence[str]) -> list[str]:
+        """Return these names, each once; raise RefusedError with every name that is no column of the table."""
+        wanted, known = list(dict.fromkeys(columns)), self.columns
+        if unknown := [name for name in wanted if name not in known]:
+            raise RefusedError(
+                f"{self.state.name}: unknown columns",
+                [f"{name!r}.{did_you_mean(name, known)}" for name in unknown],
+                f"Its columns: {', '.join(known)}.",
+            )
+        return wanted
+
+    def read(self, days: Collection[date] | None, columns: Sequence[str], order: Sequence[str]) -> pa.Table:
+        """
+        Return some columns of the rows of some days (None: of all), ordered by those columns of `order` that are among them.
+
+        Only the files of these days are opened, and only these columns of them are read.
+        """
+        from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
+
+        rows_of: BooleanExpression = AlwaysTrue()
+        if days is not None and self.day_column is not None:
+            rows_of = In(self.day_column, sorted(day.isoformat() for day in days))  # type: ignore[arg-type, call-arg]
+        scan = self._table.scan(row_filter=rows_of, selected_fields=tuple(columns), snapshot_id=self.state.snapshot_id)
+        rows = scan.to_arrow().select(list(columns))
+        keys = [(name, "ascending") for name in dict.fromkeys(order) if name in columns]
+        return rows.sort_by(keys) if keys else rows
+
+
+def to_frame(rows: pa.Table, time_zone: str) -> pd.DataFrame:
+    """Return rows as a DataFrame of pyarrow's types; timestamps keep their instants and get the pipeline's time zone."""
+    import pandas as pd
+    import pyarrow as pa
+
+    fields = [field.with_type(_plain_type(field.type, time_zone)) for field in rows.schema]
+    plain = rows.cast(pa.schema(fields)).replace_schema_metadata(None)
+    frame: pd.DataFrame = plain.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def _plain_type(kind: pa.DataType, time_zone: str) -> pa.DataType:
+    """Return the type of a column for a person: pyiceberg gives texts another type if a file lacks the column."""
+    import pyarrow as pa
+
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, tz=time_zone)
+    return kind

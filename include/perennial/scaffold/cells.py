@@ -1,0 +1,88 @@
+"""The types of a contract, as Python reads them: a text that this module reads is read by the clean job, too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+Value = int | float | bool | date | datetime | str
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")  # Python's dates begin with the year 1, as the contract's do
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+_OFFSET = "Z|[+-](0[0-9]|1[0-7])(:?[0-5][0-9])?|[+-]18(:?00)?"  # Java knows no others
+_TIMESTAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?({_OFFSET})?")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
+
+
+def infer_type(texts: Collection[str], decimal: str = ".") -> str:
+    """Return the narrowest type that reads each of the texts. Numbers with leading zeros are texts: they are codes."""
+    if texts and not any(_LEADING_ZERO.fullmatch(text) for text in texts):
+        for kind in ("integer", "double"):
+            if all(read_cell(kind, text, decimal) is not None for text in texts):
+                return kind
+    for kind in ("boolean", "date", "time", "timestamp"):
+        if texts and all(read_cell(kind, text, decimal) is not None for text in texts):
+            return kind
+    return "string"
+
+
+def read_cell(kind: str, text: str, decimal: str = ".") -> Value | None:
+    """Return the value of a cell, or None if the text is not exactly of the type."""
+    if kind == "double" and decimal == ",":
+        text = text.replace(",", ".") if "." not in text else ""
+    try:
+        return _READERS[kind](text)
+    except ValueError:  # the 30th of February
+        return None
+
+
+def local_date(kind: str, text: str, zone: ZoneInfo) -> date | None:
+    """Return the local date of a cell of type date or timestamp. A timestamp without an offset is local time."""
+    value = read_cell(kind, text)
+    if isinstance(value, datetime):
+        return value.astimezone(zone).date() if value.tzinfo is not None else value.date()
+    return value if isinstance(value, date) else None
+
+
+def _integer(text: str) -> int | None:
+    value = int(text) if _INTEGER.fullmatch(text) else None
+    return value if value is not None and -(2**63) <= value < 2**63 else None
+
+
+def _double(text: str) -> float | None:
+    value = float(text) if _DOUBLE.fullmatch(text) else None
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+def _date(text: str) -> date | None:
+    return date.fromisoformat(text) if _DATE.fullmatch(text) else None
+
+
+def _time(text: str) -> int | None:
+    return int(text[:2]) * 60 + int(text[3:]) if _TIME.fullmatch(text) else None
+
+
+def _timestamp(text: str) -> datetime | None:
+    value = datetime.fromisoformat(text) if _TIMESTAMP.fullmatch(text) else None
+    if value is not None and value.tzinfo is not None:
+        try:
+            value.astimezone(UTC)
+        except OverflowError:  # outside the years 1 to 9999 in UTC
+            return None
+    return value
+
+
+_READERS: dict[str, Callable[[str], Value | None]] = {
+    "string": lambda text: text,
+    "integer": _integer,
+    "double": _double,
+    "boolean": lambda text: _BOOLEANS.get(text.lower()),
+    "date": _date,
+    "time": _time,
+    "timestamp": _timestamp,
+}

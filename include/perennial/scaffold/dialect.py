@@ -1,0 +1,77 @@
+"""The dialect of CSV files: guessed by DuckDB's sniffer, and chosen by how many records the strict reader then reads."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, get_args
+
+from perennial.collect.broken import BrokenError
+from perennial.collect.records import Records, each_record
+from perennial.config.dialect import Csv
+from perennial.errors import RefusedError
+
+DELIMITERS = get_args(Csv.model_fields["delimiter"].annotation)
+_PROOF_ROWS = 1000
+
+
+def sniff(head: str, encoding: str, name: Path) -> tuple[Csv, dict[str, str]]:
+    """
+    Return the dialect of a text, and {column: form} of the dates that DuckDB reads in another form than ISO 8601.
+
+    It is the dialect that divides the most records into as many cells as the header has, and into two or more.
+    """
+    if "\r" in head and "\n" not in head:
+        raise RefusedError(f"{name}: its lines end in a carriage return (CR) alone", remedy="Expected LF or CRLF.")
+    guess, formats = _ask_duckdb(head)
+    settings = [guess, {**guess, "escape": None}, {**guess, "escape": "\\"}, {}, *({"delimiter": char} for char in DELIMITERS)]
+    dialects = [Csv.model_validate({**values, "encoding": encoding}) for values in settings]
+    fits = [_count_fitting(head, dialect) for dialect in dialects]
+    if not max(fits):
+        raise RefusedError(
+            f"{name}: one column only", remedy="Expected a label and at least one input, separated by one of , ; tab | : ^ ~."
+        )
+    return dialects[fits.index(max(fits))], formats
+
+
+def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Ask DuckDB's sniffer; the default dialect replaces one that it does not find, or that we do not read."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "head.csv"
+        file.write_text(head, encoding="utf-8", newline="")
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "threads": "1",
+        }
+        with duckdb.connect(config=settings) as connection:
+            try:
+                query = "SELECT Delimiter, Quote, Escape, Columns, DateFormat, TimestampFormat FROM sniff_csv(?)"
+                found = connection.execute(query, [str(file)]).fetchone()
+            except duckdb.Error:  # it is only a guess: the strict reader says what is wrong with the file
+                found = None
+    if found is None or found[0] not in DELIMITERS:
+        return {}, {}
+    forms = {"DATE": found[4], "TIMESTAMP": found[5]}
+    formats = {
+        column["name"]: form for column in found[3] if (form := forms.get(column["type"])) and not form.startswith("%Y-%m-%d")
+    }
+    # Without a cell in single quotes, they are a guess that would hide text after a closing double quote.
+    is_single = found[1] == "'" and (f"{found[0]}'" in head or "\n'" in f"\n{head}")
+    return {"delimiter": found[0], "quote": "'" if is_single else '"', "escape": "\\" if found[2] == "\\" else None}, formats
+
+
+def _count_fitting(head: str, dialect: Csv) -> int:
+    """Count the first records that have as many cells as the header, if it has two or more."""
+    count = width = 0
+    try:
+        for record, _ in each_record(iter([head]), dialect, Records()):
+            width = width or len(record)
+            if count == _PROOF_ROWS or len(record) != width or width == 1:
+                break
+            count += 1
+    except BrokenError:
+        return count  # the strict reading of the sample names the row
+    return count

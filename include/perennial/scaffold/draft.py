@@ -1,0 +1,224 @@
+"""The draft of a pipeline: every decision that its files need, made from a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from perennial.config.dialect import Csv
+from perennial.config.limits import MAX_FIELDS
+from perennial.errors import RefusedError, did_you_mean
+from perennial.scaffold.cells import read_cell
+from perennial.scaffold.columns import Column, describe_columns
+from perennial.scaffold.dates import Dates, choose_date_column, count_dates, read_days
+from perennial.scaffold.fields import Field, choose_field
+from perennial.scaffold.key import count_doubles, find_key
+from perennial.scaffold.label import Label, read_label
+from perennial.scaffold.leakage import find_leak
+from perennial.scaffold.sample import Sample
+
+MAX_DOUBLES = 0.02
+"""Share of rows with a doubled key that a key may have which the user names; those rows go to quarantine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The words of the user: names are as in the header, or as in the contract."""
+
+    name: str
+    label: str
+    key: Sequence[str] = ()
+    date_column: str | None = None
+    positive: str | None = None
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """
+    A pipeline to be written.
+
+    :ivar date_column: the column with the date of each row; None if the names of the files have it
+    :ivar time_field: the field with the time of the date column, if that is a timestamp with times
+    :ivar left_out: the reason by column that does not enter the model
+    :ivar lookup_key: the category whose history the lookup computes, or None
+    """
+
+    options: Options
+    dialect: Csv
+    columns: list[Column]
+    label: Label
+    key: list[str]
+    date_column: Column | None
+    time_field: str | None
+    fields: list[Field]
+    left_out: dict[str, str]
+    lookup_key: str | None
+    dates: Dates
+    doubled: int
+    """Rows of the sample whose key an earlier row has."""
+
+    example: dict[str, Any]
+
+    @property
+    def time_zone(self) -> str:
+        """Return the time zone of the pipeline."""
+        return self.options.time_zone or "UTC"
+
+
+def make_draft(
+    sample: Sample, options: Options, formats: dict[str, str], ask: Callable[[str, Sequence[str]], Sequence[str]] | None = None
+) -> Draft:
+    """
+    Decide everything that the files of a pipeline need.
+
+    :param formats: by header, the form of a column that looks like dates and that no type reads
+    :param ask: asks the user to name columns; None: the user cannot be asked
+    """
+    dialect, columns = describe_columns(sample)
+    sample = replace(sample, dialect=dialect)
+    label = read_label(_find(columns, options.label), options.positive, dialect.decimal)
+    date_column = None
+    if options.date_column is not None or any(day is None for day in sample.days):
+        wanted = _find(columns, options.date_column) if options.date_column is not None else None
+        date_column = choose_date_column([column for column in columns if column is not label.column], wanted, formats)
+    days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, ZoneInfo(options.time_zone or "UTC"))
+    key, doubled = _choose_key(sample, columns, days, options, label.column.name, ask)
+    answers = [label.answer(text) for text in sample.cells(columns.index(label.column))]
+    fields, left_out = _choose_fields(sample, columns, label, date_column, answers)
+    lookup_key = _choose_lookup_key(columns, fields)
+    for field in [field for field in fields if field.is_wide and field.name != lookup_key]:
+        left_out[field.name] = "a category of many values: write a lookup for it, and list it in identifiers"
+        fields.remove(field)
+    for field in fields[MAX_FIELDS - 2 :]:  # with the date and its time
+        left_out[field.name] = f"a record has at most {MAX_FIELDS} fields"
+    fields = fields[: MAX_FIELDS - 2]
+    if not fields:
+        raise RefusedError(
+            f"No column of {len(columns)} can be an input", [f"{name!r}: {reason}" for name, reason in left_out.items()]
+        )
+    time_field = _time_field(date_column, columns)
+    dates = count_dates(days, sample.seen)
+    if len(dates.rows) < 2:
+        raise RefusedError(
+            f"All rows are of {dates.first}, expected two dates or more",
+            remedy="A model learns from earlier dates than the judged.",
+        )
+    return Draft(
+        options=options,
+        dialect=dialect,
+        columns=columns,
+        label=label,
+        key=key,
+        date_column=date_column,
+        time_field=time_field,
+        fields=fields,
+        left_out=left_out,
+        lookup_key=lookup_key,
+        dates=dates,
+        doubled=doubled,
+        example=_example(fields, time_field, days[-1], dialect.decimal),
+    )
+
+
+def _find(columns: Sequence[Column], name: str) -> Column:
+    """Return a column by its name in the header or in the contract."""
+    by_name = {column.name: column for column in columns} | {column.header: column for column in columns}
+    if name not in by_name:
+        shown = ", ".join(column.header for column in columns[:20])
+        raise RefusedError(f"No column {name!r}.{did_you_mean(name, by_name)}", remedy=f"The header has {shown}.")
+    return by_name[name]
+
+
+def _choose_key(
+    sample: Sample,
+    columns: Sequence[Column],
+    days: list[date | None],
+    options: Options,
+    label: str,
+    ask: Callable[[str, Sequence[str]], Sequence[str]] | None,
+) -> tuple[list[str], int]:
+    """Return the key, and how many rows of the sample have the key of an earlier row."""
+    rows, first_days = sample.rows[: sample.head], days[: sample.head]
+    wanted = list(options.key)
+    if not wanted and (found := find_key(columns, rows, first_days, label)):
+        return found, 0
+    if not wanted and ask is not None:
+        text = "No combination of columns is unique within a date. Which columns identify a row?"
+        wanted = list(ask(text, [column.header for column in columns]))
+    if not wanted:
+        same = len(rows) - len(set(zip(first_days, rows, strict=True)))
+        reason = [f"{same} of {len(rows)} rows are equal to an earlier one in all columns"] if same else []
+        raise RefusedError(
+            "No combination of columns is unique within a date",
+            reason,
+            "Name the columns that identify a row: --key COLUMN,COLUMN.",
+        )
+    chosen = list(dict.fromkeys(_find(columns, name).name for name in wanted))
+    by_name = {column.name: index for index, column in enumerate(columns)}
+    if label in chosen:
+        raise RefusedError(f"The label {label!r} cannot be part of the key", remedy="The key would reveal the answer.")
+    empty = [f"{name!r} has no value in {columns[by_name[name]].nulls} rows" for name in chosen if columns[by_name[name]].nulls]
+    doubled = count_doubles(rows, first_days, [by_name[name] for name in chosen])
+    problems = empty + ([f"{doubled} of {len(rows)} rows have the key of an earlier row of their date"] if doubled else [])
+    if empty or doubled > MAX_DOUBLES * len(rows):
+        raise RefusedError(f"{', '.join(chosen)} do not identify a row", problems, "Name other columns: --key COLUMN,COLUMN.")
+    return chosen, doubled
+
+
+def _choose_fields(
+    sample: Sample, columns: Sequence[Column], label: Label, date_column: Column | None, answers: Sequence[bool | None]
+) -> tuple[list[Field], dict[str, str]]:
+    """Return the request fields in the order of the columns, and the reason of each column that is none."""
+    fields: list[Field] = []
+    left_out: dict[str, str] = {}
+    for index, column in enumerate(columns):
+        if column is label.column:
+            continue
+        if column is date_column:
+            left_out[column.name] = "it is the date of the row, which the field date has"
+            continue
+        field = choose_field(column, sample.dialect.decimal)
+        reason = field if isinstance(field, str) else None
+        if column.distinct and (leak := find_leak(column, sample.cells(index), answers, sample.dialect.decimal)):
+            reason = f"suspected leakage: {leak}. Is it known before the label? Then add it to request and features.sql"
+        if reason is not None:
+            left_out[column.name] = reason
+        elif isinstance(field, Field):
+            fields.append(field)
+    return fields, left_out
+
+
+def _choose_lookup_key(columns: Sequence[Column], fields: Sequence[Field]) -> str | None:
+    """Return the category with the most values, whose history says what a class of the model cannot; codes before phrases."""
+    names = {field.name for field in fields if field.type == "category"}
+    categories = [column for column in columns if column.name in names]
+    best = max(categories, key=lambda column: (not any(" " in text for text in column.counts), column.distinct), default=None)
+    return best.name if best else None
+
+
+def _time_field(date_column: Column | None, columns: Sequence[Column]) -> str | None:
+    """Return the name of the field with the time of a timestamp, or None if all times are midnight or there are none."""
+    if date_column is None or date_column.type != "timestamp" or all(text[11:16] == "00:00" for text in date_column.counts):
+        return None
+    name = f"{date_column.name[:50]}_time"
+    return name if all(column.name != name for column in columns) else None
+
+
+def _example(fields: Sequence[Field], time_field: str | None, day: date | None, decimal: str) -> dict[str, Any]:
+    """Return a record that a caller could send."""
+    record: dict[str, Any] = {"date": str(day)}
+    if time_field:
+        record[time_field] = "12:00"
+    for field in fields:
+        value: Any = field.example
+        if field.type == "number":
+            value = read_cell("integer", field.example)
+            value = read_cell("double", field.example, decimal) if value is None else value
+        elif field.type == "boolean":
+            value = read_cell("boolean", field.example)
+        record[field.name] = value
+    return record

@@ -1,0 +1,109 @@
+"""A sample of the rows of CSV files, in bounded memory: the first rows, and evenly chosen ones of the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from perennial.config.dialect import Csv
+from perennial.errors import RefusedError, did_you_mean
+from perennial.scaffold.files import File, check_header, read_file
+
+MAX_COLUMNS = 2000
+MAX_CELLS = 2_000_000
+MAX_ROWS = 100_000
+MAX_CHARACTERS = 256_000_000
+MAX_FILES = 400
+
+
+@dataclass(slots=True)
+class Sample:
+    """
+    Rows as texts, with the date in the name of each row's file.
+
+    :ivar head: the first so many rows follow each other in the files; the others are every n-th
+    :ivar seen: rows that were read to choose these
+    """
+
+    header: tuple[str, ...]
+    dialect: Csv
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    days: list[date | None] = field(default_factory=list)
+    head: int = 0
+    seen: int = 0
+
+    def cells(self, column: int) -> list[str]:
+        """Return the texts of one column."""
+        return [row[column] for row in self.rows]
+
+    def index(self, name: str) -> int:
+        """Return the place of a column by its name in the header; refuse a name that is not there."""
+        if name in self.header:
+            return self.header.index(name)
+        raise RefusedError(
+            f"No column {name!r}.{did_you_mean(name, self.header)}", remedy=f"The header has {', '.join(self.header[:20])}."
+        )
+
+
+def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
+    """Read the sample; refuse files that are not read exactly: another header, a row with another number of cells."""
+    chosen = files[:: max(1, -(-len(files) // MAX_FILES))]
+    header = tuple(next(read_file(chosen[0], dialect), ([], ""))[0])
+    check_names(header, chosen[0])
+    sample = Sample(header, dialect)
+    limit, step, skipped = min(MAX_ROWS, MAX_CELLS // len(header)), 1, 0
+    texts: dict[str, str] = {}  # equal texts are kept once
+    for file in chosen:
+        budget = MAX_CHARACTERS // len(chosen)
+        for record in _rows(file, dialect, header, chosen[0]):
+            budget -= sum(map(len, record))
+            if budget < 0:
+                break
+            sample.seen += 1
+            skipped += 1
+            if skipped < step:
+                continue
+            skipped = 0
+            sample.rows.append(tuple([texts.setdefault(text, text) if len(text) < 40 else text for text in record]))
+            sample.days.append(file.day)
+            if len(sample.rows) == limit:
+                step *= 2
+                sample.head = limit // 2
+                del sample.rows[sample.head :: 2], sample.days[sample.head :: 2]
+    if not sample.rows:
+        raise RefusedError(f"{chosen[0].path}: a header without rows", remedy="Expected rows to learn from.")
+    sample.head = sample.head or len(sample.rows)
+    return sample
+
+
+def check_names(header: Sequence[str], file: File) -> None:
+    """Refuse a header that does not name each column once, or that is a row of values."""
+    empty = [number for number, name in enumerate(header, 1) if not name.strip()]
+    values = [name for name in header if _is_value(name)]
+    twice = [name for name, count in Counter(header).items() if count > 1 and name.strip()]
+    problems = [f"column {number} has no name (pandas writes its index so: use index=False)" for number in empty]
+    problems += [f"no header: the first row holds the value {values[0]!r}"] if values else []
+    problems += [f"column {name!r} is in the header {header.count(name)} times" for name in twice]
+    problems += [f"{len(header)} columns, at most {MAX_COLUMNS} are read"] if len(header) > MAX_COLUMNS else []
+    problems += [f"column {name!r}: expected a name of printable characters" for name in header if not name.isprintable()]
+    problems += [f"column {name[:40]!r}…: expected at most 200 characters" for name in header if len(name) > 200]
+    problems += ["one column only: expected a label and at least one input"] if len(header) == 1 else []
+    if problems:
+        raise RefusedError(str(file.path), problems)
+
+
+def _is_value(name: str) -> bool:
+    return name.strip("+-")[:1].isdigit() and not any(char.isalpha() for char in name.replace("T", "").replace("Z", ""))
+
+
+def _rows(file: File, dialect: Csv, header: Sequence[str], first: File) -> Iterator[list[str]]:
+    """Yield the rows of one file; refuse another header, and a row with another number of cells."""
+    for number, (record, _) in enumerate(read_file(file, dialect)):
+        if number == 0:
+            check_header(record, file, header, first)
+            continue
+        if len(record) != len(header):
+            raise RefusedError(f"{file.path}: row {number} has {len(record)} cells, expected {len(header)} as in the header")
+        yield record

@@ -1,0 +1,105 @@
+"""CSV files split by date: each record goes, as it is, into the file of its date."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from perennial.config.dialect import Csv
+from perennial.config.values import FIRST_DAY, LAST_DAY
+from perennial.errors import MAX_PROBLEMS_SHOWN, RefusedError
+from perennial.scaffold.cells import local_date
+from perennial.scaffold.files import File, check_header, read_file
+
+MAX_BUFFER = 32_000_000
+"""Characters that wait in memory before they are written to the files of their dates."""
+
+
+@dataclass(slots=True)
+class Split:
+    """The files of each date, and the number of its rows."""
+
+    files: dict[date, list[Path]] = field(default_factory=dict)
+    rows: dict[date, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DateColumn:
+    """The column with the date of a row: its place, type and null text, and the time zone of the dates."""
+
+    index: int
+    type: str
+    null_text: str | None
+    zone: ZoneInfo
+
+
+def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folder: Path, name: str) -> Split:
+    """
+    Write one compressed file for each date into `folder`; refuse a row without a date by file and number.
+
+    Records keep their text and their order, so that the same input gives the same bytes.
+    """
+    buffers: dict[date, list[str]] = defaultdict(list)
+    rows: Counter[date] = Counter()
+    known: dict[str, date | None] = {}
+    problems: list[str] = []
+    header, waiting = "", 0
+    columns: list[str] = []
+    for file in files:
+        records = read_file(file, dialect, keeps_text=True)
+        names, text = next(records, ([], ""))
+        header, columns = header or text, columns or names
+        check_header(names, file, columns, files[0])
+        end = "\r\n" if text.endswith("\r\n") else "\n"
+        for number, (record, text) in enumerate(records, 1):
+            cell = record[column.index] if column.index < len(record) else ""
+            if cell not in known:
+                known[cell] = _read_day(cell, column)
+            if (day := known[cell]) is None:
+                problems.append(f"{file.path}: row {number} has no date in the years of a pipeline, found {cell[:40]!r}")
+                if len(problems) > MAX_PROBLEMS_SHOWN:
+                    break
+                continue
+            buffers[day].append(text if text.endswith("\n") else text + end)
+            rows[day] += 1
+            waiting += len(text)
+            if waiting > MAX_BUFFER:
+                _flush(buffers, folder)
+                waiting = 0
+    if problems:
+        raise RefusedError("Nothing was landed: a row belongs to the drop of its date", problems, "Mend or remove these rows.")
+    _flush(buffers, folder)
+    return Split(
+        {day: [_compress(folder, day, header, dialect.encoding, name)] for day in sorted(rows)}, dict(sorted(rows.items()))
+    )
+
+
+def _read_day(cell: str, column: DateColumn) -> date | None:
+    day = None if cell in ("", column.null_text) else local_date(column.type, cell, column.zone)
+    return day if day is not None and FIRST_DAY <= day <= LAST_DAY else None
+
+
+def _flush(buffers: dict[date, list[str]], folder: Path) -> None:
+    for day, texts in buffers.items():
+        with (folder / f"{day}.txt").open("a", encoding="utf-8", newline="") as file:
+            file.writelines(texts)
+    buffers.clear()
+
+
+def _compress(folder: Path, day: date, header: str, encoding: str, name: str) -> Path:
+    """Compress the rows of a date below the header; the same rows always give the same bytes."""
+    rows, target = folder / f"{day}.txt", folder / f"{day}" / f"{name}.csv.gz"
+    target.parent.mkdir()
+    with target.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
+        with io.TextIOWrapper(packed, encoding=encoding, newline="") as out, rows.open(encoding="utf-8", newline="") as lines:
+            out.write(header)
+            while text := lines.read(1 << 20):
+                out.write(text)
+    rows.unlink()
+    return target

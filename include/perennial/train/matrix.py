@@ -1,0 +1,32 @@
+"""The rows of a window as a candidate sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.models.scoring import Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """
+    Columns, and codes that replace the one-hot columns of wide categories.
+
+    A layer's kernel has a row for each column, then a row for each class of each code.
+
+    :param columns: [rows, columns]
+    :param codes: [rows, codes]; a code equal to its size is none of the classes
+    :param sizes: the number of classes of each code
+    """
+
+    columns: Numbers
+    codes: NDArray[np.int32]
+    sizes: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns, with one for each class of each code."""
+        return int(self.columns.shape[1]) + sum(self.sizes)

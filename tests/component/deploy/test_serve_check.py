@@ -1,0 +1,34 @@
+"""The serve-check sends golden requests as the server takes them."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from perennial.config.limits import MAX_BODY, MAX_TEXT
+from perennial.deploy import serve_check as module
+from perennial.deploy.serve_check import Golden, serve_check
+
+
+def test_golden_requests_of_wide_texts_go_in_bodies_that_the_server_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUESTS", 2)
+    monkeypatch.setattr(module, "WARM_UP", 0)
+    sizes = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sizes.append(len(request.content))
+        if len(request.content) > MAX_BODY:
+            return httpx.Response(413, headers={"x-release": "r"})
+        asked = json.loads(request.content)
+        predictions = [{"probability": item["id"] / 100} for item in asked]
+        return httpx.Response(200, json={"predictions": predictions}, headers={"x-release": "r"})
+
+    records = [{"id": index, **{f"f{field}": "ä" * MAX_TEXT for field in range(400)}} for index in range(25)]
+    golden = Golden("r", records, [index / 100 for index in range(25)], p99_ms=10_000)
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://server")
+    assert serve_check(client, golden).facts()["requests"] == 2
+    *together, _, _ = sizes
+    assert len(together) == 3
+    assert sum(together) > 2 * MAX_BODY
