@@ -32,6 +32,15 @@ def mark_error(text: str) -> str:
     return "\n".join(GUTTER + line for line in text.splitlines())
 
 
+def describe_java_error(text: str) -> str:
+    """Return the cause of a failure in the JVM, then the chain of its causes. Its stack traces have hundreds of lines."""
+    causes = [line.strip().removeprefix(": ") for line in text.splitlines() if line.startswith(("Caused by:", ": "))]
+    innermost = causes[-1].removeprefix("Caused by: ") if causes else text
+    if "java.lang.OutOfMemoryError" in text:
+        return "\n".join([OUT_OF_MEMORY, *dict.fromkeys(causes)])
+    return "\n".join([f"Spark failed: {innermost}", *dict.fromkeys(causes)])
+
+
 def read_error(lines: Iterable[str]) -> str:
     """Return the error that a job printed, or an empty text."""
     # A job prints one error, at its end. Lines of the JVM may come between those of the error.

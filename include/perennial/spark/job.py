@@ -19,7 +19,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.spark.failures import OUT_OF_MEMORY, mark_error
+from perennial.spark.failures import describe_java_error, mark_error
 from perennial.spark.java import JavaObject, jvm
 from perennial.spark.job_file import FORMAT, CostRecord
 from perennial.spark.sql import without_plan
@@ -55,15 +55,6 @@ def _fail(text: str, code: int, error: BaseException | None = None) -> NoReturn:
     where = "".join(traceback.format_tb(error.__traceback__)) if error is not None else ""
     log.error("%s", mark_error(f"{text}\n{where}".rstrip()))
     sys.exit(code)
-
-
-def describe_java_error(text: str) -> str:
-    """Return the cause of a failure in the JVM, then the chain of its causes. Its stack traces have hundreds of lines."""
-    causes = [line.strip().removeprefix(": ") for line in text.splitlines() if line.startswith(("Caused by:", ": "))]
-    innermost = causes[-1].removeprefix("Caused by: ") if causes else text
-    if "java.lang.OutOfMemoryError" in text:
-        return "\n".join([OUT_OF_MEMORY, *dict.fromkeys(causes)])
-    return "\n".join([f"Spark failed: {innermost}", *dict.fromkeys(causes)])
 
 
 def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSession, Job, CostRecord | None]:

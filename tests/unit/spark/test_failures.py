@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perennial.errors import PerennialError, RefusedError
-from perennial.spark.failures import GUTTER, describe_end, mark_error, read_error
+from perennial.spark.failures import GUTTER, describe_end, describe_java_error, mark_error, read_error
 
 URI = "s3://lake/main/p/jobs/00ff.json"
 ERROR = "features.sql, line 2: division by zero in `1 / x`. Define the result.\n   2 |   1 / x\n     |   ^^^^^"
@@ -80,3 +80,27 @@ def test_the_last_lines_come_after_the_cause_and_the_jobs_address() -> None:
     assert text[1] == f"Job file: {URI}, exit code 137. Its last lines:"
     assert text[2:] == lines[-15:]
     assert not any(line.startswith(GUTTER) for line in text)
+
+
+JAVA_ERROR = """An error occurred while calling o81.overwrite.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 3.0 failed 1 times
+\tat org.apache.spark.scheduler.DAGScheduler.abortStage(DAGScheduler.scala:2935)
+Caused by: org.apache.iceberg.exceptions.RuntimeIOException: Failed to write
+\t... 30 more
+Caused by: java.io.IOException: {cause}
+\tat sun.nio.ch.FileDispatcherImpl.write0(Native Method)"""
+
+
+def test_a_failure_in_the_jvm_begins_with_its_innermost_cause() -> None:
+    assert describe_java_error(JAVA_ERROR.format(cause="No space left on device")).splitlines() == [
+        "Spark failed: java.io.IOException: No space left on device",
+        "org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 3.0 failed 1 times",
+        "Caused by: org.apache.iceberg.exceptions.RuntimeIOException: Failed to write",
+        "Caused by: java.io.IOException: No space left on device",
+    ]
+
+
+def test_a_jvm_without_memory_says_so_first() -> None:
+    text = describe_java_error(JAVA_ERROR.format(cause="x").replace("java.io.IOException: x", OUT))
+    assert text.splitlines()[0] == f"The Spark job ran out of memory. G{MORE}"
+    assert OUT in text
