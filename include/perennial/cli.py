@@ -31,6 +31,7 @@ from perennial.commands import (
     report,
     run,
     status,
+    try_,
     validate,
 )
 from perennial.commands.arguments import AsJson
@@ -76,6 +77,7 @@ def options(
 
 
 app.command()(validate.validate)
+app.command("try")(try_.try_)
 app.command()(feed.feed)
 app.command()(land.land)
 app.command()(new.new)

@@ -15,12 +15,13 @@ class PerennialError(Exception):
 
     retryable = True
 
-    def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "") -> None:
-        """Join what failed, the problems (the first ten) and the remedy into one message."""
+    def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "", *, details: str = "") -> None:
+        """Join what failed, the problems (the first ten), the remedy and, on lines of their own, the details into one message."""
         self.what = what
         self.problems = list(problems)
         self.remedy = remedy
-        super().__init__(render(what, problems, remedy))
+        text = render(what, problems, remedy)
+        super().__init__(f"{text}\n{details}" if details else text)
 
 
 class RefusedError(PerennialError):

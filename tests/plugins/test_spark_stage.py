@@ -14,10 +14,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.clean.plan import Cleaned
-from perennial.errors import RefusedError
+from perennial.errors import PerennialError, RefusedError
 from perennial.lake.result import Outcome
 from perennial.spark.submit import SparkPlan
 from perennial_airflow.operators import spark_stage
@@ -82,16 +82,19 @@ def test_where_working_ahead_fails_the_date_is_done_alone(submitted: Callable[..
 
 
 def test_a_date_that_is_refused_alone_is_refused_in_the_jobs_words(submitted: Callable[..., list[str]]) -> None:
-    submitted("echo 'features.sql: division by zero'; exit 65")
-    with pytest.raises(RefusedError, match=r"^features\.sql: division by zero$"):
+    long = "seq 30 | sed 's/^/│   x: /'; seq 30"  # more lines than the hook keeps
+    submitted(f"echo '│ features.sql: division by zero'; {long}; exit 65")
+    with pytest.raises(RefusedError, match=r"^features\.sql: division by zero\n  x: 1\n(.*\n)+Job file: s3://") as refused:
         stage(UNTIL).execute(CONTEXT)
+    assert refused.value.__suppress_context__, "Airflow's log would begin with the command line"
     assert submitted() == [AHEAD, ALONE]
 
 
 def test_a_job_that_was_killed_may_be_retried(submitted: Callable[..., list[str]]) -> None:
     submitted("exit 137")
-    with pytest.raises(AirflowException, match="137"):
+    with pytest.raises(PerennialError, match=r"^The Spark job was killed .*\n.*exit code 137") as killed:
         stage().execute(CONTEXT)
+    assert killed.value.retryable
 
 
 def test_nothing_is_submitted_when_the_tables_hold_the_date(

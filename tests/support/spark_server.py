@@ -6,6 +6,8 @@ One Spark, and a Hive metastore, for many jobs of a test: a JVM's start costs mo
 
 from __future__ import annotations
 
+import os
+import random
 import shlex
 import subprocess
 import sys
@@ -15,8 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from perennial.spark.conf import iceberg_conf
 from stack.config import REPO
+from stack.probe import is_listening
 
 SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 READY = "listening"
@@ -71,7 +76,7 @@ def start_metastore(port, folder):
 
 start_metastore(int(sys.argv[2]), sys.argv[3])
 with contextlib.redirect_stdout(out):
-    jobs = {kind: importlib.import_module(f"perennial.{kind}.job") for kind in ("clean", "analyse")}
+    jobs = {kind: importlib.import_module(f"perennial.{kind}.job") for kind in ("clean", "analyse", "trial")}
 listener = socket.socket(socket.AF_UNIX)
 listener.bind("\\0" + sys.argv[1])
 listener.listen()
@@ -110,6 +115,24 @@ with socket.socket(socket.AF_UNIX) as server:
 print(text, end="")
 sys.exit(code)
 """
+
+
+@contextmanager
+def spark_with_metastore(folder: Path, lake: str, s3: Mapping[str, str]) -> Iterator[None]:
+    """Start a Spark and a Hive metastore, which has its defaults, and set the environment that leads to them."""
+    port = next(port for port in random.SystemRandom().sample(range(20_000, 30_000), 50) if not is_listening(port))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in s3.items():
+            patch.setenv(name, value)
+        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        patch.setenv("PERENNIAL_VAR", str(folder))
+        patch.setenv("PERENNIAL_LAKE", lake)
+        patch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
+        with spark_server(folder, lake, port, os.environ) as program:
+            patch.setenv("PERENNIAL_SPARK_SUBMIT", str(program))
+            yield
 
 
 @contextmanager

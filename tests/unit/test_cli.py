@@ -156,7 +156,7 @@ for every_line in (False, True):
 
 def test_every_command_is_documented() -> None:
     text = (REPO / "docs" / "reference" / "cli.md").read_text()
-    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names
     assert [name for name in names if f"## `perennial {name}" not in text] == []
 
@@ -175,7 +175,7 @@ def test_json_may_come_before_or_after_the_command(capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["pipelines"][0]["valid"]
 
 
-@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands if command.callback])
+@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in app.registered_commands if c.callback])
 def test_json_before_any_command_makes_its_error_json(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run_command(["--json", command, "--nonsense"]) == 2
     assert json.loads(capsys.readouterr().out)["error"].startswith("No such option: --nonsense")
@@ -192,7 +192,7 @@ def test_json_alone_is_an_error_and_with_the_version_a_value(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
-        (["--verbose", "run", "--date", "2026-03-01"], "`perennial run --verbose`"),
+        (["--recompute", "run", "--date", "2026-03-01"], "`perennial run --recompute`"),
         (["validate", "--version"], "`perennial --version`"),
         (["--again", "stale", "backfill"], "`perennial backfill --again`"),
     ],

@@ -15,7 +15,7 @@ from perennial.spark.tables import days_filter, read_table, table_name
 
 _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
     "number": (T.DoubleType(), NUMBERS),
-    "category": (T.StringType(), ()),
+    "category": (T.StringType(), WHOLE),
     "time": (T.IntegerType(), WHOLE),
     "date": (T.DateType(), ()),
     "boolean": (T.BooleanType(), ()),
@@ -31,7 +31,7 @@ def lookup_rows(rows: DataFrame, lookup: LookupQuery) -> DataFrame:
     expected: dict[str, T.DataType] = {"as_of": T.DateType()}
     expected |= {name: T.StringType() for name in lookup.key}
     expected |= {name: T.DoubleType() for name in lookup.values}
-    accepts = {name: NUMBERS for name in lookup.values}
+    accepts = {**dict.fromkeys(lookup.key, WHOLE), **dict.fromkeys(lookup.values, NUMBERS)}
     return require_columns(rows, lookup.file, expected, accepts).dropna(subset=list(lookup.key))
 
 

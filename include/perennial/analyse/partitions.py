@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from perennial.analyse.job_file import TableToMake
+from perennial.analyse.job_file import Query, TableToMake
 from perennial.analyse.merged import Merged, merged_numbers
 from perennial.analyse.row_rules import NO_CHECKS, Checks, refuse_broken
 from perennial.errors import RefusedError
@@ -45,7 +45,8 @@ def store_days(
     """
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
-    with failing_on_rows(file):
+    sql = item.sql if isinstance(item, Query) else ""
+    with failing_on_rows(file, sql):
         contents = partition_contents(rows, day_column, unique, checks.suspect)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
@@ -61,7 +62,7 @@ def store_days(
     if unique and any(content.keys < content.rows for content in contents.values()):
         _refuse_duplicates(rows, file, day_column, unique)
     for day, made in (alone or {}).items():
-        check_batch_independence(file, day_column, day, rows, made, BOUND)
+        check_batch_independence(file, sql, day_column, day, rows, made, BOUND)
     empty = empty_content(rows.schema)
     partitions = {day: _make_partition(key, contents.get(day, empty), merged.get(day, {})) for day, key in keys.items()}
     refuse_changed(item.held, partitions, file)
@@ -83,11 +84,19 @@ def _make_partition(key: str, content: Content, merged: Merged) -> Partition:
 
 def _refuse_duplicates(rows: DataFrame, file: str, day_column: str, unique: Sequence[str]) -> None:
     """Refuse rows that share a key within a day, if any: duplicates in a lookup would multiply the joined features."""
-    duplicates = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
+    duplicates = find_duplicates(rows, day_column, unique)
     if not duplicates:
         return
     raise RefusedError(
         f"{file}: several rows with the same ({', '.join(unique)}) on a date",
-        sorted(f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in duplicates),
+        duplicates,
         "A key may occur once on a date. Aggregate, or add a column to the key in pipeline.yaml.",
+    )
+
+
+def find_duplicates(rows: DataFrame, day_column: str, unique: Sequence[str]) -> list[str]:
+    """Return some keys that several rows of a day share, with their number."""
+    duplicates = rows.groupBy(day_column, *unique).count().where(F.col("count") > 1).limit(EXAMPLES).collect()
+    return sorted(
+        f"{row[day_column]}: {', '.join(str(row[name]) for name in unique)}, {row['count']} times" for row in duplicates
     )

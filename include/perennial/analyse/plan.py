@@ -6,20 +6,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from perennial.analyse.fingerprints import LABELS_FILE, REFERENCE, FingerprintOf, Fingerprints, InputDigests
-from perennial.analyse.job_file import (
-    AnalyseJob,
-    CleanTable,
-    FeaturesQuery,
-    Field,
-    LabelsQuery,
-    LookupColumns,
-    LookupQuery,
-    ProfileToMake,
-    Query,
-)
+from perennial.analyse.fingerprints import REFERENCE, FingerprintOf, Fingerprints, InputDigests
+from perennial.analyse.job_file import AnalyseJob, CleanTable, ProfileToMake
+from perennial.analyse.query_items import Days, analysis_query, features_query, labels_query, lookup_query
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint
@@ -271,14 +262,9 @@ def _make_job(
     :param held: by table and day, the digest that the table holds under the same fingerprint
     """
     pipeline = lake.pipeline
-    label, row_key = pipeline.label, pipeline.row_key
-    is_label_later = bool(label.known_after_days)
-    request = [Field(name, field.type, field.nullable) for name, field in pipeline.inputs.request.items()]
-    lookups = [LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in pipeline.inputs.lookups.items()]
 
-    def query(table: str, file: str) -> dict[str, Any]:
-        """Return the fields that all queries have."""
-        return {"table": table, "file": file, "days": pending[table], "held": held[table], "sql": pipeline.sql(file)}
+    def days(table: str) -> Days:
+        return pending[table], held[table]
 
     return AnalyseJob(
         database=lake.layout.database,
@@ -286,35 +272,12 @@ def _make_job(
         lookback_days=pipeline.training.lookback_days,
         tables={name: CleanTable(f"clean_{name}", state.snapshot_id, name in pipeline.sources) for name, state in clean.items()},
         lookups=[
-            LookupQuery(**query(item.table, f"lookups/{item.name}.sql"), name=item.name, key=item.key, values=item.values)
-            for item in lookups
-            if pending[item.table]
+            lookup_query(pipeline, name, days(f"lookup_{name}")) for name in pipeline.inputs.lookups if pending[f"lookup_{name}"]
         ],
-        features=[
-            FeaturesQuery(
-                **query("features", "features.sql"),
-                request=request,
-                row_key=row_key,
-                label=None if is_label_later else label.column,
-                later_label=label.column if is_label_later else None,
-                lookups=lookups,
-            )
-        ]
-        if pending["features"]
-        else [],
-        labels=[
-            LabelsQuery(
-                **query(LABELS, LABELS_FILE),
-                label=label.column,
-                known_after_days=label.known_after_days,
-                row_key=row_key,
-                request=request,
-            )
-        ]
-        if pending.get(LABELS)
-        else [],
+        features=[features_query(pipeline, days("features"))] if pending["features"] else [],
+        labels=[labels_query(pipeline, days(LABELS))] if pending.get(LABELS) else [],
         analysis=[
-            Query(**query(f"analysis_{name}", f"analysis/{name}.sql"))
+            analysis_query(pipeline, name, days(f"analysis_{name}"))
             for name in pipeline.sql_files("analysis")
             if pending[f"analysis_{name}"]
         ],

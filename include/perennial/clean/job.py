@@ -5,34 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections import defaultdict
-from dataclasses import replace
 from threading import Lock
 
 import perennial.spark.lean  # noqa: F401
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from perennial.clean.job_file import CleanJob, TableToClean
 from perennial.clean.rows import read_rows
-from perennial.clean.step import prepare_step, refuse_failures
+from perennial.clean.shape import Shape, good_rows, judge_days, of_days
+from perennial.clean.step import refuse_failures
 from perennial.clean.step_worker import PROBLEM
-from perennial.clean.verdict import EXAMPLES, Count, Example, judge
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
-from perennial.spark.sql import failing_on_rows, run_query, use_time_zone
+from perennial.spark.sql import failing_on_rows, use_time_zone
 from perennial.spark.tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
 log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"
-DROP = "drop"
 _one_at_a_time = Lock()
-"""All tables share the view `drop` (until the query over it is planned) and the table of quarantined rows."""
+"""All tables share the table of quarantined rows."""
 
 
 def clean(spark: SparkSession, job: CleanJob) -> None:
@@ -67,78 +63,39 @@ def _clean_table(spark: SparkSession, database: str, table: TableToClean) -> Non
 
 def _count_accepted(spark: SparkSession, rows: DataFrame, table: TableToClean) -> dict[str, int]:
     """Return the number of rows to quarantine for each accepted day; record the other days as refused."""
-    counts: dict[str, list[Count]] = defaultdict(list)
-    for row in rows.groupBy(_day().alias("day"), "broken.column", "broken.rule").count().collect():
-        counts[row["day"]].append(Count(row["column"], row["rule"], row["count"]))
-    accepted = {}
-    for day, drop in table.days.items():
-        expected = sum(file.rows for file in drop.files)
-        quarantined, refusal = judge(counts[day], expected, table.max_quarantine_share)
-        if refusal is None:
-            accepted[day] = quarantined
-        else:
-            refusal = replace(refusal, examples=_examples(rows, day))
-            write_text(spark, drop.refusal, json.dumps(refusal.to_json(), sort_keys=True))
-            log.warning("%s: %s refused: %s", table.table, day, refusal.cause())
+    accepted, refused = judge_days(rows, table)
+    for day, refusal in refused.items():
+        write_text(spark, table.days[day].refusal, json.dumps(refusal.to_json(), sort_keys=True))
+        log.warning("%s: %s refused: %s", table.table, day, refusal.cause())
     return accepted
-
-
-def _day() -> Column:
-    # date_format would go by way of a midnight, which some days do not have in some time zones.
-    return F.coalesce(F.col("date").cast("string"), F.lit(REFERENCE))
-
-
-def _examples(rows: DataFrame, day: str) -> tuple[Example, ...]:
-    broken = rows.where((_day() == day) & F.col("broken").isNotNull()).select("file", "position", "broken.*")
-    return tuple(Example(**row.asDict()) for row in broken.orderBy("file", "position").limit(EXAMPLES).collect())
 
 
 def _write_quarantine(rows: DataFrame, database: str, source: str, days: list[str], quarantined: int) -> None:
     """Replace the quarantine of these days; commit nothing if there are no rows to write or remove."""
     spark, name = rows.sparkSession, table_name(database, QUARANTINE)
-    replaces = _of_days(days) & (F.col("source") == source)
+    replaces = of_days(days) & (F.col("source") == source)
     if quarantined == 0 and (not spark.catalog.tableExists(name) or spark.table(name).where(replaces).limit(1).count() == 0):
         return
-    broken = rows.where(F.col("broken").isNotNull() & _of_days(days)).select(
+    broken = rows.where(F.col("broken").isNotNull() & of_days(days)).select(
         "date", F.lit(source).alias("source"), "file", "position", "broken.column", "broken.rule", "broken.value", "row"
     )
     commit(broken, name, replaces=replaces, partitioned_by=("date", "source"))
-
-
-def _of_days(days: list[str]) -> Column:
-    return F.col("date").isNull() if days == [REFERENCE] else days_filter("date", days)
 
 
 def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: TableToClean, quarantined: dict[str, int]) -> int:
     """Run the source's cleaning step on the good rows and commit all accepted days at once; return the number of rows."""
     days = sorted(quarantined)
     is_reference = days == [REFERENCE]
-    good = rows.where(F.col("broken").isNull() & _of_days(days))
-    date_column = [] if is_reference else ["date"]
-    places = [] if table.step is None else [F.col(name).alias(f"__{name}") for name in ("file", "position")]
-    drop = good.select(*places, *date_column, *[F.col(f"value_{name}").alias(name) for name, _ in table.columns])
-    file = f"sources/{table.name}.{'sql' if table.step is None else 'py'}"
-
-    def shape_by_sql(rows: DataFrame) -> DataFrame:
-        if table.sql is None:
-            return rows
-        with _one_at_a_time:
-            rows.createOrReplaceTempView(DROP)
-            try:
-                return run_query(spark, file, table.sql, (DROP,))
-            finally:
-                # Replacing the view would silently evict from Spark's cache the rows that another table read through it.
-                spark.catalog.dropTempView(DROP)
-
-    shape = shape_by_sql if table.step is None else prepare_step(drop, file, table.step)
+    drop = good_rows(rows, table, days)
+    shape = Shape(spark, drop, table)
+    file = shape.file
     compared = middle(days)
-    is_shaped = table.sql is not None or table.step is not None
-    alone = shape(drop.where(days_filter("date", [compared]))) if is_shaped and len(days) > 1 else None
-    shaped = shape(drop)
-    _require_date(shaped, file, is_reference)
+    alone = shape.apply(drop.where(days_filter("date", [compared]))) if shape.is_a_step and len(days) > 1 else None
+    shaped = shape.apply(drop)
     cached = (shaped.coalesce(1) if is_reference else shaped).persist()
     shaped = cached if table.step is None else refuse_failures(cached, file)
-    with failing_on_rows(file):
+    sql = table.sql or ""
+    with failing_on_rows(file, sql):
         contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
         raise RefusedError(
@@ -148,7 +105,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
         )
     if alone is not None:
         alone = alone.drop(PROBLEM)
-        check_batch_independence(file, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
+        check_batch_independence(file, sql, "date", compared, shaped, alone, "Compute each row from rows of its own date only.")
     empty = empty_content(shaped.schema)
     partitions = {
         day: Partition(table.days[day].key, content.digest, content.rows, quarantined[day])
@@ -165,15 +122,6 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
     )
     cached.unpersist()
     return sum(partition.rows for partition in partitions.values())
-
-
-def _require_date(shaped: DataFrame, file: str, is_reference: bool) -> None:
-    kind = {field.name: field.dataType for field in shaped.schema}.get("date")
-    if not is_reference and not isinstance(kind, T.DateType):
-        raise RefusedError(
-            f"{file}: expected a column date of type date, found {kind.simpleString() if kind else 'none'}",
-            remedy="Select date from the view drop." if file.endswith(".sql") else "Return the column date of df unchanged.",
-        )
 
 
 def main(arguments: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from perennial.calendar import DAY
@@ -85,22 +85,30 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     if keys:
         keep_recipes(lake, "clean", keys)
     todo = sum(len(table.days) + len(table.withdraw) for table in tables)
-    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {_name_partition(None)})
+    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {day_text(None)})
 
 
 def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> TableToClean:
-    spec = lake.pipeline.tables[name]
     partitions = lake.tables.state(f"clean_{name}").partitions
-    pending = {
-        _name_partition(day): DropToClean(
-            key=key,
-            refusal=lake.layout.refusal(name, day, key),
-            header=drop.columns,
-            files=[FileToClean(file.name, file.uri, file.rows, file.line_end, file.unclear) for file in drop.files],
-        )
-        for day, (key, drop) in work.items()
-    }
+    pending = {day_text(day): drop_to_clean(drop, key, lake.layout.refusal(name, day, key)) for day, (key, drop) in work.items()}
     held = [text for text in pending if text in partitions]
+    return replace(
+        table_to_clean(lake, name, pending),
+        held=held,
+        same={text: partitions[text].digest for text in held if partitions[text].key == pending[text].key},
+        withdraw=[day_text(day) for day in withdrawn],
+    )
+
+
+def drop_to_clean(drop: Drop, key: str, refusal: str) -> DropToClean:
+    """Return a drop as a job file has it."""
+    files = [FileToClean(file.name, file.uri, file.rows, file.line_end, file.unclear) for file in drop.files]
+    return DropToClean(key=key, refusal=refusal, header=drop.columns, files=files)
+
+
+def table_to_clean(lake: Lake, name: str, days: Mapping[str, DropToClean]) -> TableToClean:
+    """Return a table with its contract and its cleaning step as a job file has it."""
+    spec = lake.pipeline.tables[name]
     return TableToClean(
         name=name,
         table=f"clean_{name}",
@@ -110,10 +118,10 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
         key=spec.key,
         max_quarantine_share=spec.max_quarantine_share,
         sql=_sql(lake, name),
-        days=pending,
-        held=held,
-        same={text: partitions[text].digest for text in held if partitions[text].key == pending[text].key},
-        withdraw=[_name_partition(day) for day in withdrawn],
+        days=days,
+        held=[],
+        same={},
+        withdraw=[],
         step=_step(lake, name),
     )
 
@@ -130,7 +138,7 @@ def uncleaned_days(lake: Lake, name: str, day: date, until: date) -> set[date | 
 
 def clean_fingerprints(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Fingerprint]:
     """Return the fingerprints of a table's accepted drops (None: the reference) now, for the runs of `day` up to `until`."""
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     return {d: make(d, drop) for d, drop in _read_drops(lake, name, day, until).items() if drop is not None}
 
 
@@ -139,11 +147,11 @@ def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[dat
     recorded = {item.uri for item in lake.objects.listing(lake.layout.refusals(name))} if drops else set()
     if not recorded:
         return set()
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     keys = {day: make(day, drop) for day, drop in drops.items()}
     refused = {day: key for day, key in keys.items() if lake.layout.refusal(name, day, key) in recorded}
     partitions = lake.tables.state(f"clean_{name}").partitions if refused else {}
-    return {day for day, key in refused.items() if not _is_current(partitions, day, key)}
+    return {day for day, key in refused.items() if not is_current(partitions, day, key)}
 
 
 def finish_clean(lake: Lake, day: date) -> Cleaned:
@@ -158,18 +166,18 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
     nulls: dict[str, int] = {}
     earlier_columns: dict[str, int] = {}
     warnings: list[str] = []
-    needed = {_name_partition(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
+    needed = {day_text(needed_day) for needed_day in lake.pipeline.calendar.needed_dates(day)}
     for name, drops in _require_collected(lake, day, day).items():
         state = lake.tables.state(f"clean_{name}")
         partitions = state.partitions
         refusals = _find_refusals(lake, name, drops, partitions)
         own_day = day if name in lake.pipeline.sources else None
         if own_day in refusals:
-            raise drop_refused(lake.pipeline, name, _name_partition(own_day), refusals[own_day])
-        own[name] = partitions[_name_partition(own_day)]
-        gaps |= {_name_partition(d): f"{name}: {refusal.cause()}" for d, refusal in refusals.items()}
+            raise drop_refused(lake.pipeline, name, day_text(own_day), refusals[own_day])
+        own[name] = partitions[day_text(own_day)]
+        gaps |= {day_text(d): f"{name}: {refusal.cause()}" for d, refusal in refusals.items()}
         gaps |= _find_landed_since(lake, name, day, drops, partitions)
-        without_drop = (needed & set(partitions)) - {_name_partition(d) for d in drops}
+        without_drop = (needed & set(partitions)) - {day_text(d) for d in drops}
         kept |= without_drop
         nulls |= _count_nulls(lake, name, drops)
         if state.reshaped:
@@ -198,9 +206,9 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
 
 def _find_refusals(lake: Lake, name: str, drops: DropsByDay, partitions: Mapping[str, Partition]) -> dict[date | None, Refusal]:
     """Return the refusals of accepted drops that are not clean; raise if one is neither clean nor refused."""
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     keys = {day: make(day, drop) for day, drop in drops.items() if drop is not None}
-    return {day: _require_refusal(lake, name, day, key) for day, key in keys.items() if not _is_current(partitions, day, key)}
+    return {day: _require_refusal(lake, name, day, key) for day, key in keys.items() if not is_current(partitions, day, key)}
 
 
 def _find_landed_since(
@@ -209,8 +217,8 @@ def _find_landed_since(
     """Return the needed dates of a source that have landed since collect ran, as gaps."""
     if name not in lake.pipeline.sources:
         return {}
-    landed = {_name_partition(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
-    since = landed - {_name_partition(d) for d in drops} - set(partitions)
+    landed = {day_text(d) for d in landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day))}
+    since = landed - {day_text(d) for d in drops} - set(partitions)
     return dict.fromkeys(since, f"{name}: landed since it was collected")
 
 
@@ -240,7 +248,7 @@ def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
     """
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
     landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
-    refusals, make = {}, _prepare_fingerprints(lake, source)
+    refusals, make = {}, prepare_fingerprints(lake, source)
     for d, item in landed.items():
         uri = lake.layout.refusal(source, d, make(d, item.drop)) if item.drop is not None else ""
         if uri in refused:
@@ -284,7 +292,7 @@ def _find_work(lake: Lake, name: str, drops: DropsByDay, again: set[date | None]
     work: Work = {}
     unusable: list[date | None] = []
     partitions = lake.tables.state(f"clean_{name}").partitions
-    make = _prepare_fingerprints(lake, name)
+    make = prepare_fingerprints(lake, name)
     for day, drop in drops.items():
         if drop is None:
             unusable.append(day)
@@ -292,9 +300,9 @@ def _find_work(lake: Lake, name: str, drops: DropsByDay, again: set[date | None]
         key = make(day, drop)
         if refused := _is_refused(lake, name, partitions, day, key):
             unusable.append(day)
-        if not (refused or _is_current(partitions, day, key)) or day in again:
+        if not (refused or is_current(partitions, day, key)) or day in again:
             work[day] = key, drop
-    return work, [day for day in unusable if day is not None and _name_partition(day) in partitions and day not in work]
+    return work, [day for day in unusable if day is not None and day_text(day) in partitions and day not in work]
 
 
 def _sql(lake: Lake, name: str) -> str | None:
@@ -306,7 +314,7 @@ def _step(lake: Lake, name: str) -> PandasStep | None:
     return None if source is None else PandasStep(source, library_versions(*LIBRARIES))
 
 
-def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
+def prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
     spec, sql, step = lake.pipeline.tables[name], _sql(lake, name), _step(lake, name)
     has_moments = any(contract.type == "timestamp" for contract in spec.columns.values())
@@ -330,7 +338,7 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
     def make(day: date | None, drop: Drop) -> Fingerprint:
         return make_fingerprint(
             "clean",
-            of={"day": _name_partition(day)},
+            of={"day": day_text(day)},
             code=code_digest("clean"),
             data={"files": [[file.name, file.sha256] for file in drop.files]},
             configuration=configuration,
@@ -340,16 +348,17 @@ def _prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop]
     return make
 
 
-def _is_current(partitions: Mapping[str, Partition], day: date | None, key: str) -> bool:
-    partition = partitions.get(_name_partition(day))
+def is_current(partitions: Mapping[str, Partition], day: date | None, key: str) -> bool:
+    """Return whether a table holds a day (None: the reference) under this fingerprint."""
+    partition = partitions.get(day_text(day))
     return partition is not None and partition.key == key
 
 
 def _is_refused(lake: Lake, name: str, partitions: Mapping[str, Partition], day: date | None, key: str) -> bool:
-    return not _is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
+    return not is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
 
 
-def _name_partition(day: date | None) -> str:
+def day_text(day: date | None) -> str:
     """Return the name of a partition: the ISO date, or `reference`."""
     return day.isoformat() if day else "reference"
 
@@ -358,7 +367,7 @@ def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refus
     stored = lake.objects.read(lake.layout.refusal(name, day, key))
     if stored is None:
         raise PerennialError(
-            f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {_name_partition(day)}, and no refusal is recorded. "
+            f"Pipeline {lake.pipeline.name!r}: clean_{name} has no partition {day_text(day)}, and no refusal is recorded. "
             "The job did not finish, or another run replaced the drop meanwhile. Run clean again."
         )
     return read_refusal(stored.json())

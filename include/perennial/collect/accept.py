@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 
 from perennial.collect.content import Content, read_content
@@ -20,6 +20,9 @@ from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, canonical_json
 
+Read = Callable[[Listed], Iterator[bytes]]
+"""A function that yields the bytes of a landed file."""
+
 
 def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     """
@@ -34,28 +37,21 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     spec = lake.pipeline.sources[source]
     manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
     if manifest is None:
-        raise _make_refusal(lake, f"{source} {day}", problems)
+        raise make_refusal(lake, f"{source} {day}", problems)
     folder = list_data(lake.objects, spec.drop_uri(day))
     state = _name_state(manifest, folder, spec)
     if (refused := lake.objects.read(lake.layout.refused_drop(source, day, state))) is not None:
-        raise _make_refusal(lake, f"{source} {day}", refused.json()["refused"])
-    problems = _folder_problems(manifest, folder)
-    contents, content_problems = _read_files(lake, manifest, folder, spec)
-    problems += content_problems
-    if not problems:
-        problems = differing_headers({name: content.columns for name, content in contents.items()})
-    if not problems:
-        rows = sum(content.rows for content in contents.values())
-        problems = contract_problems(_columns(contents), rows, spec, day)
+        raise make_refusal(lake, f"{source} {day}", refused.json()["refused"])
+    contents, problems = check_files(manifest, folder, spec, lambda file: stream(lake.objects, file))
     if problems:
         # A re-upload deletes the manifest first. If the drop changed while we read it, report a race, not a broken drop.
         require_unchanged(lake.objects, landed)
         # Later runs do not read an unchanged refused drop again: any change of it gives the record another name.
         lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
-        raise _make_refusal(lake, f"{source} {day}", problems)
+        raise make_refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
     rows = sum(file.rows for file in files)
-    return Drop(source, day, manifest.digest, files, rows, _columns(contents), spec.csv.division)
+    return Drop(source, day, manifest.digest, files, rows, columns_of(contents), spec.csv.division)
 
 
 def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
@@ -84,25 +80,38 @@ def _locate_refusal(lake: Lake, source: str, day: date, landed: Listed) -> tuple
 
 def accept_reference(lake: Lake, name: str, landed: Listed) -> Drop:
     """Check and pin the reference that was listed; raise DropRefusedError with all its problems."""
-    spec = lake.pipeline.references[name]
+    content, problems = check_reference(lake.pipeline.references[name], landed, lambda file: stream(lake.objects, file))
+    if problems:
+        raise make_refusal(lake, name, problems)
+    file = _pin(lake, landed, content)
+    return Drop(name, None, file.sha256, (file,), file.rows, content.columns, lake.pipeline.references[name].csv.division)
+
+
+def check_reference(spec: Reference, landed: Listed, read: Read) -> tuple[Content, list[str]]:
+    """Return what a reference holds, and all its problems."""
     file_name = spec.uri.rpartition("/")[2]
     if not is_file_name(file_name):
-        raise _make_refusal(lake, name, [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"])
+        return Content(), [f"{spec.uri}: expected a file name ending in .csv or .csv.gz"]
     if landed.size == 0:
-        raise _make_refusal(lake, name, [f"{file_name} is empty (0 bytes)"])
-    content = read_content(
-        stream(lake.objects, landed),
-        compressed=suffix(file_name) == ".csv.gz",
-        max_bytes=spec.max_bytes,
-        dialect=spec.csv,
-    )
-    problems = [
-        f"{file_name}: {problem}" for problem in content.problems or contract_problems(content.columns, content.rows, spec, None)
-    ]
-    if problems:
-        raise _make_refusal(lake, name, problems)
-    file = _pin(lake, landed, content)
-    return Drop(name, None, file.sha256, (file,), file.rows, content.columns, spec.csv.division)
+        return Content(), [f"{file_name} is empty (0 bytes)"]
+    content = read_content(read(landed), compressed=suffix(file_name) == ".csv.gz", max_bytes=spec.max_bytes, dialect=spec.csv)
+    problems = content.problems or contract_problems(content.columns, content.rows, spec, None)
+    return content, [f"{file_name}: {problem}" for problem in problems]
+
+
+def check_files(
+    manifest: Manifest, folder: dict[str, Listed], spec: Reference, read: Read
+) -> tuple[dict[str, Content], list[str]]:
+    """Return what the files of a drop hold, by name, and all problems of the drop: its folder, its files, its contract."""
+    problems = _folder_problems(manifest, folder)
+    contents, content_problems = _read_files(manifest, folder, spec, read)
+    problems += content_problems
+    if not problems:
+        problems = differing_headers({name: content.columns for name, content in contents.items()})
+    if not problems:
+        rows = sum(content.rows for content in contents.values())
+        problems = contract_problems(columns_of(contents), rows, spec, manifest.day)
+    return contents, problems
 
 
 def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]:
@@ -124,7 +133,7 @@ def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]
 
 
 def _read_files(
-    lake: Lake, manifest: Manifest, folder: dict[str, Listed], spec: Reference
+    manifest: Manifest, folder: dict[str, Listed], spec: Reference, read: Read
 ) -> tuple[dict[str, Content], list[str]]:
     """Read every file that has the right size; `max_bytes` bounds the text of all files together."""
     contents: dict[str, Content] = {}
@@ -137,9 +146,7 @@ def _read_files(
         if landed.size > spec.max_bytes:
             problems.append(f"{file.name} has {landed.size} bytes, at most {spec.max_bytes} are allowed (max_bytes)")
             continue
-        content = read_content(
-            stream(lake.objects, landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left, dialect=spec.csv
-        )
+        content = read_content(read(landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left, dialect=spec.csv)
         left = max(left - content.text_bytes, 0)
         contents[file.name] = content
         problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec, manifest.day))
@@ -158,7 +165,7 @@ def _content_problems(file: ListedFile, content: Content, spec: Reference, day: 
     return problems
 
 
-def _columns(contents: Mapping[str, Content]) -> tuple[str, ...]:
+def columns_of(contents: Mapping[str, Content]) -> tuple[str, ...]:
     """Return the header that all files of a drop share."""
     return next(iter(contents.values())).columns
 
@@ -193,7 +200,8 @@ def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) 
     return f"refused-{key}"
 
 
-def _make_refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
+def make_refusal(lake: Lake, drop: str, problems: list[str]) -> DropRefusedError:
+    """Return the error of a refused drop."""
     return DropRefusedError(
         f"Pipeline {lake.pipeline.name!r}, drop {drop} is refused",
         problems,

@@ -35,19 +35,33 @@ def compared(days: Iterable[str]) -> list[str]:
     return dates if len(dates) == 2 else [middle(dates)]
 
 
-def check_batch_independence(file: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str) -> None:
-    """Refuse a query if its rows for `day` in the batch differ, by more than rounding, from its rows for that day alone."""
-    names = [field.name for field in among.schema if field.name != day_column]
-    with failing_on_rows(file):
-        batch_sums, alone_sums = (_summarize(rows, day_column, day) for rows in (among, alone))
-    differ = [name for name, a, b in zip(["rows", *names], batch_sums, alone_sums, strict=True) if not _is_close(a, b)]
-    if differ:
-        count = f"{batch_sums[0]} rows in the batch, {alone_sums[0]} alone"
+def check_batch_independence(
+    file: str, sql: str, day_column: str, day: str, among: DataFrame, alone: DataFrame, remedy: str
+) -> None:
+    """
+    Refuse a query if its rows for `day` in the batch differ, by more than rounding, from its rows for that day alone.
+
+    :param sql: the text of the query, for errors
+    """
+    with failing_on_rows(file, sql):
+        difference = find_difference(day_column, day, among, alone)
+    if difference is not None:
         raise RefusedError(
             f"{file}: the result for {day} depends on the other dates in its batch",
-            [f"{count}; columns that differ: {', '.join(differ[1:] if differ[0] == 'rows' else differ) or 'none'}"],
+            [difference],
             f"The query sees the rows of all dates in the batch. {remedy}",
         )
+
+
+def find_difference(day_column: str, day: str, among: DataFrame, alone: DataFrame) -> str | None:
+    """Return how the rows of `day` in a batch differ, by more than rounding, from those of that day alone, or None."""
+    names = [field.name for field in among.schema if field.name != day_column]
+    batch_sums, alone_sums = (_summarize(rows, day_column, day) for rows in (among, alone))
+    differ = [name for name, a, b in zip(["rows", *names], batch_sums, alone_sums, strict=True) if not _is_close(a, b)]
+    if not differ:
+        return None
+    count = f"{batch_sums[0]} rows in the batch, {alone_sums[0]} alone"
+    return f"{count}; columns that differ: {', '.join(differ[1:] if differ[0] == 'rows' else differ) or 'none'}"
 
 
 def _summarize(rows: DataFrame, day_column: str, day: str) -> list[float]:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.spark.failures import describe_java_error, mark_error
 from perennial.spark.java import JavaObject, jvm
 from perennial.spark.job_file import FORMAT, CostRecord
 from perennial.spark.sql import without_plan
@@ -39,20 +40,21 @@ def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[Sp
         work(spark, job)
         _record_cost(spark, cost, time.monotonic() - began)
     except PerennialError as error:
-        log.error("%s", error)
-        sys.exit(REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
+        _fail(str(error), REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
     except AnalysisException as error:
-        log.error("%sSpark cannot plan it: %s", "".join(traceback.format_tb(error.__traceback__)), without_plan(error))
-        sys.exit(1)
+        _fail(f"Spark cannot plan a query of Perennial: {without_plan(error)}", 1, error)
     except Py4JJavaError as error:
-        # Java's stack traces have hundreds of lines of Spark's own code. Only the lines that name causes are logged.
-        causes = [line.strip() for line in str(error).splitlines() if line.startswith(("Caused by:", ": "))]
-        where = "".join(traceback.format_tb(error.__traceback__))
-        log.error("%sSpark failed: %s", where, "\n".join(dict.fromkeys(causes)).removeprefix(": "))
-        sys.exit(1)
+        _fail(describe_java_error(str(error)), 1, error)
     finally:
         if spark is not None:
             spark.stop()
+
+
+def _fail(text: str, code: int, error: BaseException | None = None) -> NoReturn:
+    """Print the error of the job, with the place in our code if it is unexpected, and exit."""
+    where = "".join(traceback.format_tb(error.__traceback__)) if error is not None else ""
+    log.error("%s", mark_error(f"{text}\n{where}".rstrip()))
+    sys.exit(code)
 
 
 def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSession, Job, CostRecord | None]:
@@ -142,7 +144,11 @@ def all_of(work: Iterable[Callable[[], Value]]) -> list[Value]:
                 log.error("%s", other)
             raise
     if len(refused) > 1:
-        raise RefusedError("Several tables are refused", [str(error) for error in refused])
+        # One problem a line. The remedies of a single problem follow it; that of several is to change the file they name.
+        texts = [
+            [f"{error.what}: {item}" for item in error.problems] if len(error.problems) > 1 else [str(error)] for error in refused
+        ]
+        raise RefusedError("The pipeline's SQL is refused", [text.replace("\n", "\n    ") for some in texts for text in some])
     if refused:
         raise refused[0]
     return results

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from pyspark.errors import AnalysisException, ParseException, PySparkException
+from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -16,6 +17,7 @@ from pyspark.sql import types as T
 from perennial.errors import RefusedError
 from perennial.spark.java import jvm
 from perennial.spark.relations import foreign_relations, moments, refused_calls
+from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import may_call_refused, refused_texts, untyped_null
 
 MOMENT = "a text such as 'now' or 'today', perhaps composed of several texts, is converted to a date"
@@ -23,6 +25,8 @@ NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateType, T.TimestampType, T.BooleanType)
 """The types whose values have a digest."""
+
+_FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 
 
 def use_time_zone(spark: SparkSession, name: str) -> None:
@@ -59,11 +63,9 @@ def run_query(spark: SparkSession, file: str, text: str, views: Collection[str])
         # A plain spark.sql() resolves its text again at the time of the write, with the views of that time.
         # A projection keeps the views that are resolved now.
         rows = spark.sql(query).select("*")
-    except ParseException as error:
-        raise RefusedError(f"{file}: not a query", [without_plan(error)], "One SELECT (or WITH … SELECT) is allowed.") from None
-    except AnalysisException as error:
-        raise RefusedError(f"{file}: Spark cannot run it", [without_plan(error)]) from None
-    with failing_on_rows(file):
+    except AnalysisException as error:  # a text that is no query, too
+        raise explain(file, text, str(error)) from None
+    with failing_on_rows(file, text):
         depends_on_time = moments(rows._jdf.queryExecution().analyzed(), jvm(spark).org.apache.spark.sql.catalyst.optimizer)
     if depends_on_time:
         raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
@@ -81,18 +83,22 @@ def _describe_odd_type(field: T.StructField) -> str:
 
 
 @contextmanager
-def failing_on_rows(file: str) -> Iterator[None]:
-    """Refuse a query that fails on the rows it reads. Spark's error quotes a piece of the query, but not its position."""
+def failing_on_rows(file: str, sql: str) -> Iterator[None]:
+    """
+    Refuse a query that fails on the rows it reads.
+
+    :param sql: the text of the file, in which Spark's error names a place
+    """
     try:
         yield
     except PySparkException as error:
-        pieces = [" ".join(context.fragment().split()) for context in error.getQueryContext()]
-        if not pieces or isinstance(error, AnalysisException):
+        if isinstance(error, AnalysisException) or not error.getCondition():
             raise
-        # Cut Spark's advice to change a setting: a query cannot set it, and with it wrong values would become null.
-        text = " ".join(str(error).partition(" If necessary set ")[0].partition("\n")[0].split())
-        text = f"{re.sub(r' SQLSTATE: [0-9A-Z]+$', '', text)[:1000].rstrip('.')}, in {' and '.join(pieces)[:1000]}"
-        raise RefusedError(f"{file}: it fails on a row", [text], "Define the result for such rows in the SQL.") from None
+        raise explain(file, sql, str(error)) from None
+    except Py4JJavaError as error:  # PySpark has no class for a subquery that fails
+        if not _FAILED_QUERY.search(str(error)):
+            raise
+        raise explain(file, sql, str(error)) from None
 
 
 def without_last_semicolon(text: str) -> str:
@@ -117,7 +123,7 @@ def require_columns(
         if name in found and found[name] != kind and not isinstance(found[name], tuple(accepts.get(name, ()))):
             problems.append(f"column {name!r}: expected {kind.simpleString()}, found {found[name].simpleString()}")
     if problems:
-        raise RefusedError(f"{file}: its columns differ from the declared ones", problems, f"Change {file} or pipeline.yaml.")
+        raise RefusedError(file, problems, f"Change {file} or pipeline.yaml (docs/reference/sql-types.md).")
     cast = {name: kind.simpleString() for name, kind in expected.items() if kind != found[name]}
     return rows.selectExpr(
         *[f"CAST({quoted(name)} AS {cast[name]}) AS {quoted(name)}" if name in cast else quoted(name) for name in expected]

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.settings import describe_missing, get_settings
 from perennial.spark.conf import iceberg_conf
+from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.store.objects import canonical_json, sha256
 
@@ -22,7 +23,6 @@ SPARK_VERSION = "4.1.4"
 """The version that computes the tables: it is part of every fingerprint, and every job checks it."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_LAST_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,11 @@ class SparkPlan:
     conf: dict[str, str] = field(default_factory=dict)
 
 
+def application(package: str) -> str:
+    """Return the script to submit for a package with a Spark job."""
+    return str(_PACKAGE / package / "job.py")
+
+
 def plan_job(
     lake: Lake, stage: str, job: SparkJob | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
 ) -> SparkPlan:
@@ -51,7 +56,7 @@ def plan_job(
     :param dates: dates (ISO) that the job works for; they share its cost
     :param interpreted: whether there are few rows, so that compiling the queries would cost more than it saves
     """
-    script = str(_PACKAGE / stage / "job.py")
+    script = application(stage)
     if job is None:
         return SparkPlan(script, None, 0)
     content = {"format": FORMAT, "kind": stage, "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, **job.to_json()}
@@ -82,17 +87,13 @@ def submit(plan: SparkPlan) -> bool:
         raise PerennialError(
             describe_missing("spark_submit"), remedy="Start the stack (`make up`), or set the variable to a spark-submit."
         )
-    last: deque[str] = deque(maxlen=_LAST_LINES)
+    last: deque[str] = deque(maxlen=MAX_LINES)
     conf = [word for name, value in plan.conf.items() for word in ("--conf", f"{name}={value}")]
     command = [program, *conf, plan.application, plan.job_uri]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
         for line in process.stdout or ():
             last.append(line.rstrip())
             log.info("%s", line.rstrip())
-    if process.returncode == REFUSED_EXIT_CODE:
-        raise RefusedError("\n".join(last).strip() or f"Spark job {plan.job_uri} was refused without a reason")
     if process.returncode != 0:
-        raise PerennialError(
-            f"Spark job {plan.job_uri} ended with exit code {process.returncode}. Its last lines:\n" + "\n".join(last)
-        )
+        raise describe_end(process.returncode, plan.job_uri, list(last))
     return True

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
 from perennial.errors import did_you_mean
-from perennial.sql.columns import Views, look_at_columns, untyped_nulls
+from perennial.sql.columns import look_at_columns, untyped_nulls
+from perennial.sql.date_conditions import find_conditions
+from perennial.sql.earlier_days import earlier_day_problems, unbounded_problems
 from perennial.sql.finding import Doubt, Problem
 from perennial.sql.functions import function_problems
-from perennial.sql.later_days import Sees, analyses_see, features_see, labels_see, later_day_problems, lookups_see
+from perennial.sql.later_days import later_day_problems
 from perennial.sql.own_day import own_day_problems
 from perennial.sql.parse import parse_query
 from perennial.sql.refused_functions import refused_texts
+from perennial.sql.sees import Sees, analyses_see, features_see, labels_see, lookups_see
 from perennial.sql.tables import table_problems
+from perennial.sql.types import CONTRACT_TYPES, Types, Wanted, family_of, infer_types, type_problems
+from perennial.sql.wanted import DATE, label_type, lookup_types, request_types
 
 
 @dataclass(slots=True)
@@ -26,80 +33,126 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """The columns that a query yields (None: not certain), and those of their types that are certain."""
+
+    columns: list[str] | None
+    types: Types
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
-    """The columns that a file must yield; with `only`, no others. `later_label` is the label that labels.sql yields."""
+    """
+    The columns that a file must yield; with `only`, no others.
+
+    :param types: the types that these columns must have, where they are fixed
+    :param later_label: the label that labels.sql yields
+    """
 
     columns: tuple[str, ...]
     only: bool
+    types: Mapping[str, Wanted] = field(default_factory=dict)
     later_label: str | None = None
 
 
 def check_sql(pipeline: Pipeline) -> Findings:
     """Check all SQL files of a pipeline. Uncertain findings are not problems: Spark decides."""
     findings = Findings()
-    clean: dict[str, list[str] | None] = {}
+    views: dict[str, Table] = {"dates": Table(["date", "as_of"], {"date": "date", "as_of": "date"})}
     shaped, steps = pipeline.sql_files("sources"), pipeline.clean_steps()
-    for name, table in pipeline.tables.items():
-        dated = ["date"] if name in pipeline.sources else []
-        columns: list[str] | None = [*dated, *table.columns]
+    for name, spec in pipeline.tables.items():
+        dated = {"date": "date"} if name in pipeline.sources else {}
+        types = {**dated, **{column: CONTRACT_TYPES[contract.type] for column, contract in spec.columns.items()}}
+        views[name] = Table(list(types), types)
         if name in shaped:
-            columns = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": columns}, Expected(tuple(dated), only=False))
+            expected = Expected(tuple(dated), only=False, types=dict.fromkeys(dated, DATE))
+            views[name] = _check(findings, f"sources/{name}.sql", shaped[name], {"drop": views[name]}, expected)
         elif name in steps:
-            columns = None  # only the step itself can tell its columns
-        clean[name] = columns
-    views: Views = {"dates": ["date", "as_of"], **clean}
+            views[name] = Table(None, {})  # only the step itself can tell its columns
     inputs, label = pipeline.inputs, pipeline.label
     row = dict.fromkeys(("date", *pipeline.row_key))
-    columns_wanted = dict.fromkeys((*row, *inputs.request, *(() if label.known_after_days else (label.column,))))
-    sources = tuple(pipeline.sources)
-    features = Expected(tuple(columns_wanted), only=True, later_label=label.column if label.known_after_days else None)
-    sees = features_see(sources, label.known_after_days)
-    _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
+    own_label = {} if label.known_after_days else label_type(label)
+    sources, lookback = tuple(pipeline.sources), pipeline.training.lookback_days
+    features = Expected(
+        tuple(dict.fromkeys((*row, *inputs.request, *own_label))),
+        only=True,
+        types={**request_types(inputs.request, inputs.request), **own_label},
+        later_label=label.column if label.known_after_days else None,
+    )
+    sees = features_see(sources, lookback, label.known_after_days)
+    made = _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
     if label.known_after_days:
-        sees, labels = labels_see(sources, label.known_after_days), Expected((*row, label.column), only=True)
+        key_types = _key_types([name for name in row if name not in inputs.request], made.types)
+        types_wanted = {**key_types, **request_types(inputs.request, row), **label_type(label)}
+        labels = Expected((*row, label.column), only=True, types=types_wanted)
+        sees = labels_see(sources, lookback, label.known_after_days)
         _check(findings, "labels.sql", pipeline.sql("labels.sql"), views, labels, sees=sees, before_midnight=True)
     for name, text in pipeline.sql_files("lookups").items():
         lookup = inputs.lookups[name]
-        lookup_columns = Expected(("as_of", *lookup.key, *lookup.values), only=True)
-        _check(findings, f"lookups/{name}.sql", text, views, lookup_columns, sees=lookups_see(sources), before_midnight=True)
+        lookup_columns = Expected(("as_of", *lookup.key, *lookup.values), only=True, types=lookup_types(name, lookup))
+        sees = lookups_see(sources, lookback)
+        _check(findings, f"lookups/{name}.sql", text, views, lookup_columns, sees=sees, before_midnight=True, must_bound=True)
     for name, text in pipeline.sql_files("analysis").items():
-        _check(findings, f"analysis/{name}.sql", text, views, Expected(("date",), only=False), sees=analyses_see(sources))
+        dated_only = Expected(("date",), only=False, types={"date": DATE})
+        _check(findings, f"analysis/{name}.sql", text, views, dated_only, sees=analyses_see(sources, lookback))
     return findings
+
+
+def _key_types(names: list[str], features: Types) -> dict[str, Wanted]:
+    """Return the types of row key columns that are no request fields: labels.sql must repeat those of features.sql."""
+    families = {name: family for name in names if (family := family_of(features.get(name)))}
+    return {
+        name: Wanted(frozenset((family,)), f"it is of type {features[name]} in features.sql", {})
+        for name, family in families.items()
+    }
 
 
 def _check(
     findings: Findings,
     file: str,
     text: str,
-    views: Views,
+    views: Mapping[str, Table],
     expected: Expected,
     *,
     sees: Sees | None = None,
     before_midnight: bool = False,
-) -> list[str] | None:
+    must_bound: bool = False,
+) -> Table:
     """
-    Add the findings of one file; return the columns that it yields, or None if they are not certain.
+    Add the findings of one file; return what it yields.
 
     :param before_midnight: the file may see days before `as_of`, but not the day that begins then
+    :param must_bound: the file sums up earlier days, so it must name the first one
     """
     findings.problems.extend(f"{file}: {problem}" for problem in refused_texts(text))
     try:
         tree = parse_query(file, text)
     except Problem as problem:
         findings.problems.append(str(problem))
-        return None
+        return Table(None, {})
     except Doubt as doubt:
         findings.doubts.append(str(doubt))
-        return None
-    unknown, yielded = look_at_columns(tree, views)
+        return Table(None, {})
+    columns = {name: table.columns for name, table in views.items()}
+    unknown, yielded = look_at_columns(tree, columns)
+    types = infer_types(tree, {name: table.types for name, table in views.items()})
     own_day = list(own_day_problems(tree)) if before_midnight else []
     reported = {line for line, _ in own_day}
-    later = [problem for problem in later_day_problems(tree, sees) if problem[0] not in reported] if sees else []
-    problems = sorted({*table_problems(tree, views), *function_problems(tree), *untyped_nulls(tree), *unknown, *own_day, *later})
+    days = [problem for problem in _day_problems(tree, sees, must_bound) if problem[0] not in reported] if sees else []
+    of_names = (*table_problems(tree, views), *function_problems(tree), *untyped_nulls(tree), *unknown)
+    problems = sorted({*of_names, *type_problems(tree, types, expected.types), *own_day, *days})
     findings.problems.extend(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}" for line, problem in problems)
     if yielded is not None:
         findings.problems.extend(f"{file}: {problem}" for problem in _output_problems(yielded, expected))
-    return yielded
+    return Table(yielded, types)
+
+
+def _day_problems(tree: exp.Expr, sees: Sees, must_bound: bool) -> Iterator[tuple[int, str]]:
+    conditions = find_conditions(tree, sees.sources, sees.midnight)
+    yield from later_day_problems(conditions, sees)
+    yield from earlier_day_problems(conditions, sees)
+    if must_bound:
+        yield from unbounded_problems(tree, conditions, sees)
 
 
 def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -11,14 +12,17 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
-from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.errors import PerennialError
 from perennial.lake.result import Outcome
 from perennial.settings import get_settings
+from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.stages import Run, SparkStage, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
+    from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+
     from perennial.spark.submit import SparkPlan
 
 
@@ -86,8 +90,14 @@ class SparkStageOperator(SparkSubmitOperator):
             # A batch may only have been too large: a retry continues after the finished tables. One date alone would fail again.
             self.on_kill()
             raise TimeoutError(text) from error
-        except AirflowException as error:
-            if self._hook is not None and self._hook._submit_sp.returncode == REFUSED_EXIT_CODE:  # type: ignore[unreachable]
-                # The job reported that a retry cannot fix it. Its own error is in the last lines of the log.
-                raise RefusedError(str(error).partition("Last spark-submit output:")[2].strip() or str(error)) from error
-            raise
+        except AirflowException:
+            process = None if self._hook is None else self._hook._submit_sp
+            if process is None:  # spark-submit did not start
+                raise
+            # The hook's own error begins with the command line.
+            raise describe_end(process.returncode, str(plan.job_uri), list(self._hook._last_submit_log_lines)) from None
+
+    def _get_hook(self) -> SparkSubmitHook:
+        hook = super()._get_hook()
+        hook._last_submit_log_lines = deque(maxlen=MAX_LINES)  # the hook's 20 may not hold the error of a job
+        return hook

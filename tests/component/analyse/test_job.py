@@ -83,6 +83,27 @@ for changes in ({}, {"analysis": [item(f"analysis_{index}", unresolved) for inde
     except RefusedError as error:
         said.append([error.what, *error.problems])
 tables = [row.tableName for row in spark.sql("SHOW TABLES IN ice.lab").collect()]
+def snapshots(table):
+    return spark.sql(f"SELECT snapshot_id FROM ice.lab.{table}.snapshots").count()
+
+
+named = job["lookups"]
+other = FEATURES.replace("v.k, v.x", "v.late AS k, v.date AS x")
+wrong = {
+    "lookups": [
+        named[0] | {"values": ["b", "c"]},
+        named[1] | {"sql": named[1]["sql"].replace("AVG(v.x)", "MAX(v.k)")},
+        named[2] | {"sql": named[2]["sql"].replace("v.k", "v.y")},
+    ],
+    "features": [job["features"][0] | {"sql": other, "request": [K, K | {"name": "x", "type": "time"}]}],
+    "analysis": [item("analysis_day", ANALYSIS.replace("v.date,", "CAST(v.date AS STRING) AS date,"))],
+}
+before = [snapshots(table) for table in ("lookup_a", "features", "analysis_day")]
+try:
+    analyse(spark, AnalyseJob.from_json(job | wrong))
+except RefusedError as error:
+    all_at_once = [error.what, *error.problems]
+untouched = before == [snapshots(table) for table in ("lookup_a", "features", "analysis_day")]
 LABELS = "SELECT v.date, v.x, v.late FROM visits v JOIN dates d ON v.date = d.date"
 kept = FEATURES.replace(", v.late", "")
 labels = []
@@ -98,7 +119,7 @@ for features, query in (
         analyse(spark, AnalyseJob.from_json(job | changes))
     except RefusedError as error:
         labels.append(str(error))
-print("SAID " + json.dumps([said, tables, labels]))
+print("SAID " + json.dumps([said, tables, labels, all_at_once, untouched]))
 """
 
 
@@ -198,11 +219,24 @@ print("SAID " + json.dumps({
 }))
 """
 
+WHOLE_CATEGORY = """
+number = "mod(CAST(v.x AS INT), 5) AS k"
+by_number = LOOKUP.replace("v.k, AVG", f"{number}, AVG").replace("BY d.as_of, v.k", "BY ALL")
+keyed = lookups[0] | item(sql=by_number % "a", **lookups[0])
+features = job["features"][0] | {"sql": FEATURES.replace("v.k", number), "lookups": [lookups[0]]}
+changes = {"lookups": [keyed], "features": [features], "labels": [], "analysis": [], "profile": []}
+analyse(spark, AnalyseJob.from_json(job | changes))
+made = spark.table("ice.lab.features")
+joined = made.where("a__a IS NOT NULL").count()
+types = [dict(made.dtypes)["k"], dict(spark.table("ice.lab.lookup_a").dtypes)["k"]]
+print("SAID " + json.dumps([types, sorted({row.k for row in made.collect()}), joined, made.count()]))
+"""
+
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("job")
-    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + ZONES + UNSENDABLE, hadoop_catalog(folder))
+    return run_jobs(folder, JOB + CACHED + FAILING + SMALL_KEY + ZONES + UNSENDABLE + WHOLE_CATEGORY, hadoop_catalog(folder))
 
 
 def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
@@ -212,25 +246,42 @@ def test_rows_are_still_cached_when_they_are_written(said: list[Any]) -> None:
 
 
 def test_queries_that_fail_are_all_named_with_what_failed(said: list[Any]) -> None:
-    (on_rows, in_planning), tables, labels = said[1]
-    assert on_rows == [
-        "Several tables are refused",
-        "analysis_0.sql: it fails on a row: [DIVIDE_BY_ZERO] Division by zero. Use `try_divide` to tolerate divisor being 0 "
-        "and return NULL instead, in 1 / (v.x - v.x). Define the result for such rows in the SQL.",
-        'analysis_1.sql: it fails on a row: [CAST_INVALID_INPUT] The value \'k4\' of the type "STRING" cannot be cast to "INT" '
-        "because it is malformed. Correct the value as per the syntax, or change its target type. Use `try_cast` to tolerate "
-        "malformed input and return NULL instead, in CAST(MAX(v.k) AS INT). Define the result for such rows in the SQL.",
+    (on_rows, in_planning), tables, labels, _, _ = said[1]
+    assert [line.split("\n")[0] for line in on_rows] == [
+        "The pipeline's SQL is refused",
+        "analysis_0.sql, line 1: division by zero in `1 / (v.x - v.x)`. Define the result for such rows, for example with "
+        "try_divide, NULLIF or CASE.",
+        "analysis_1.sql, line 1: the STRING 'k4' cannot be cast to INT in `CAST(MAX(v.k) AS INT)`. Define the result for such "
+        "rows, for example with try_cast, which gives null.",
     ]
     assert "analysis_2" in tables  # what works is kept
     what, *problems = in_planning
-    assert what == "Several tables are refused"
-    assert [problem.partition(":")[0] for problem in problems] == ["analysis_3.sql", "analysis_4.sql"]
-    assert all("v`.`y` cannot be resolved" in problem for problem in problems)
+    assert what == "The pipeline's SQL is refused"
+    assert [problem.partition(":")[0] for problem in problems] == ["analysis_3.sql, line 1", "analysis_4.sql, line 1"]
+    assert all("unknown column v.y. Did you mean v." in problem for problem in problems)
     selected, typed, doubled = labels
     assert selected.startswith("features.sql: it selects the label 'late', which is known only after its date")
     assert "column 'x' has type int, but type double in features.sql" in typed
     assert "labels.sql: several rows with the same (x) on a date" in doubled
     assert re.search(r"2026-03-0[34]: \d+\.0, 2 times", doubled)
+
+
+def test_problems_of_types_and_columns_of_all_queries_come_at_once_before_any_work(said: list[Any]) -> None:
+    """One a run would cost a Spark job each."""
+    _, _, _, (what, *problems), untouched = said[1]
+    assert what == "The pipeline's SQL is refused"
+    assert [problem.partition("\n")[0] for problem in problems] == [
+        "lookup_a.sql: column 'b' is missing",
+        "lookup_a.sql: column 'c' is missing",
+        "lookup_a.sql: column 'a' is not declared in pipeline.yaml",
+        "lookup_b.sql: column 'b': expected double, found string. Change lookup_b.sql or pipeline.yaml "
+        "(docs/reference/sql-types.md).",
+        "lookup_c.sql, line 1: unknown column v.y. Did you mean v.k, v.x, v.date, v.late, d.date?",
+        "features.sql: column 'x': expected int, found date",
+        "features.sql: column 'k': expected string, found boolean",
+        "analysis_day.sql: expected a column date of type date, found string. Select date from the view dates.",
+    ]
+    assert untouched
 
 
 def test_a_row_key_of_small_integers_is_that_of_its_table(said: list[Any]) -> None:
@@ -322,3 +373,10 @@ def test_timestamps_as_numbers_that_become_one_are_recorded_with_an_example(said
 def test_numbers_that_a_model_tells_apart_are_not_recorded(said: list[Any], case: str) -> None:
     """Averages that differ by a trillionth are one value too, and no one minds."""
     assert said[4][case] == dict.fromkeys(("2026-03-03", "2026-03-04"))
+
+
+def test_a_whole_number_is_stored_as_the_text_of_a_category_and_joins_its_lookup(said: list[Any]) -> None:
+    types, values, joined, rows = said[5]
+    assert types == ["string", "string"]
+    assert values == ["0", "1", "2", "3", "4"]
+    assert joined == rows > 0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from edits import DAY, FIRST, START, Draft, draw_draft, draw_edit
 from pyiceberg.table import StaticTable
-from spark_server import spark_server
+from spark_server import spark_with_metastore
 
 from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.calendar import days
@@ -28,7 +28,6 @@ from perennial.lake.tables import TableState, file_io_properties
 from perennial.spark.submit import submit
 from perennial.store.objects import Objects, split_uri
 from perennial.train.plan import plan_training
-from stack.probe import is_listening
 
 SEQUENCES = int(os.environ.get("EDIT_SEQUENCES", "10"))
 FIRST_SEED = int(os.environ.get("EDIT_FIRST_SEED", "0"))
@@ -38,20 +37,8 @@ EDITS = 3
 @pytest.fixture(scope="module")
 def spark(s3_server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give the module one Spark and one Hive metastore, which has its defaults, and the settings that lead to them."""
-    folder = tmp_path_factory.mktemp("spark")
-    port = next(port for port in random.SystemRandom().sample(range(20_000, 30_000), 50) if not is_listening(port))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        for name, value in s3_server.items():
-            patch.setenv(name, value)
-        patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        patch.setenv("PERENNIAL_VAR", str(folder))
-        patch.setenv("PERENNIAL_LAKE", "s3://perennial/edits")
-        patch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
-        with spark_server(folder, "s3://perennial/edits", port, os.environ) as program:
-            patch.setenv("PERENNIAL_SPARK_SUBMIT", str(program))
-            yield
+    with spark_with_metastore(tmp_path_factory.mktemp("spark"), "s3://perennial/edits", s3_server):
+        yield
 
 
 @dataclass

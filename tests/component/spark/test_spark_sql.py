@@ -182,7 +182,8 @@ def test_what_makes_another_result_or_runs_code_is_refused(said: dict[str, list[
 
 @pytest.mark.parametrize("query", STATEMENTS)
 def test_statement_is_refused_and_not_run(said: dict[str, list[str]], query: str) -> None:
-    assert "x.sql: not a query" in said[query][0]
+    assert said[query][0].startswith("x.sql")
+    assert "yntax error" in said[query][0]
 
 
 @pytest.mark.parametrize("query", YIELDS_WHAT_NO_TABLE_HOLDS)
@@ -193,4 +194,4 @@ def test_a_column_that_no_table_can_hold_is_refused(said: dict[str, list[str]], 
 
 
 def test_unknown_column_is_refused(said: dict[str, list[str]]) -> None:
-    assert "x.sql: Spark cannot run it" in said["SELECT nothing FROM v"][0]
+    assert said["SELECT nothing FROM v"][0].startswith("x.sql, line 1: unknown column nothing. Did you mean a?\n")

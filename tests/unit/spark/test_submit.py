@@ -26,22 +26,22 @@ def script(program: Path, text: str) -> None:
 
 
 def test_a_job_that_refuses_its_input_is_refused_in_its_own_words(ends: Path) -> None:
-    script(ends, "echo 'features.sql: division by zero'; exit 65")
-    with pytest.raises(RefusedError, match=r"^features\.sql: division by zero$") as refused:
+    script(ends, "echo Java; echo '│ features.sql: division by zero'; exit 65")
+    with pytest.raises(RefusedError, match=r"^features\.sql: division by zero\nJob file: s3://lake/jobs/x\.json$") as refused:
         submit(PLAN)
     assert not refused.value.retryable
 
 
 def test_a_job_that_refuses_without_a_word_is_named(ends: Path) -> None:
     script(ends, "exit 65")
-    with pytest.raises(RefusedError, match=r"s3://lake/jobs/x\.json was refused"):
+    with pytest.raises(RefusedError, match=r"without a reason\nJob file: s3://lake/jobs/x\.json"):
         submit(PLAN)
 
 
 @pytest.mark.parametrize("code", [1, 137])
 def test_any_other_end_may_be_retried_and_quotes_the_last_lines(ends: Path, code: int) -> None:
     script(ends, f"for n in $(seq 30); do echo line $n; done; exit {code}")
-    with pytest.raises(PerennialError, match=f"ended with exit code {code}") as failed:
+    with pytest.raises(PerennialError, match=f"exit code {code}. Its last lines:") as failed:
         submit(PLAN)
     assert not isinstance(failed.value, RefusedError)
     assert "line 30" in str(failed.value)

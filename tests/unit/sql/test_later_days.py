@@ -10,14 +10,18 @@ import pytest
 from perennial.config.pipeline import Pipeline
 from perennial.sql.check import Findings, check_sql
 from perennial.sql.columns import look_at_columns
-from perennial.sql.later_days import Sees, labels_see, later_day_problems
+from perennial.sql.date_conditions import find_conditions
+from perennial.sql.later_days import later_day_problems
 from perennial.sql.parse import parse_query
+from perennial.sql.sees import Sees, labels_see
 
 HEAD = "SELECT t.a FROM dates d JOIN t ON t.date = d.date "
 
 
 def said(joins: str, last: int = 0, midnight: int = 0) -> int:
-    return len(list(later_day_problems(parse_query("x.sql", HEAD + joins), Sees(("t", "w"), last, midnight, ""))))
+    sees = Sees(("t", "w"), -7, last, midnight, "", 7)
+    conditions = find_conditions(parse_query("x.sql", HEAD + joins), sees.sources, sees.midnight)
+    return len(list(later_day_problems(conditions, sees)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,6 @@ def problems(pipeline: Pipeline) -> str:
 
 
 def test_a_label_of_the_next_day_gets_the_remedy_before_anything_runs(pipeline_factory: Callable[..., Pipeline]) -> None:
-    """Case 14."""
     pipeline = pipeline_factory()
     (pipeline.folder / "features.sql").write_text(
         "SELECT r.date, r.reading_id, r.temperature, r.pressure, r.machine, r.mode, n.has_fault AS fault\n"
@@ -95,7 +98,8 @@ def test_the_documented_recipes_pass(
     assert check_sql(pipeline) == Findings([], [])
     tree = parse_query("labels.sql", rain)
     views = {"dates": ["date", "as_of"], "weather": ["date", "station", "observed_at", "rain_mm"]}
-    assert list(later_day_problems(tree, labels_see(("weather",), 1))) == []
+    sees = labels_see(("weather",), 28, 1)
+    assert list(later_day_problems(find_conditions(tree, sees.sources, sees.midnight), sees)) == []
     assert look_at_columns(tree, views) == ([], ["date", "station", "observed_at", "rains_soon"])
 
 

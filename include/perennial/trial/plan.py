@@ -1,0 +1,192 @@
+"""The plan of a trial: the dates that its query sees, and for each table where their rows come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from perennial.analyse.job_file import AnalyseJob
+from perennial.analyse.query_items import Days, analysis_query, features_query, labels_query, lookup_query
+from perennial.analyse.visible import VisibleRange, range_of_dates, range_of_features, range_of_labels, range_of_lookups
+from perennial.calendar import DAY
+from perennial.clean.job_file import DropToClean
+from perennial.clean.plan import day_text, drop_to_clean, is_current, prepare_fingerprints, table_to_clean
+from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
+from perennial.collect.register import Drop
+from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
+from perennial.lake.lake import Lake
+from perennial.settings import get_settings
+from perennial.spark.conf import iceberg_conf
+from perennial.spark.job_file import FORMAT
+from perennial.spark.submit import SPARK_VERSION, SparkPlan, application
+from perennial.store.json_value import Json
+from perennial.store.objects import canonical_json
+from perennial.trial.drops import Copies, read_drop, read_reference
+from perennial.trial.job_file import TrialJob, TrialTable
+from perennial.trial.target import Target
+
+RESULT, JOB = "result.json", "job.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    The dates of a source that a trial reads.
+
+    :param wanted: number of dates with data in the range that it sees
+    :param read: number of drops that the trial checks and cleans itself, because no run has
+    :param gaps: by date (ISO), why it has no rows
+    """
+
+    wanted: int
+    read: int
+    gaps: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A planned trial: the job to submit, the day that it shows, and by table what it reads."""
+
+    plan: SparkPlan
+    day: str
+    seen: dict[str, Seen]
+
+
+def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Path) -> Trial:
+    """
+    Plan the trial of a target on the data of `day`. Only reads, except in `folder`.
+
+    The target is also computed together with the date before, if one has landed, to see whether it is exact alone.
+
+    :param folder: a folder of this machine for the job file, copies of drops and the result
+    :raises DropMissingError: when a table that the target reads has not landed for `day`
+    :raises DropRefusedError: when that drop is refused
+    """
+    tables = [target.name] if target.kind == "table" else _tables_read(lake, lake.pipeline.sql(str(target.file)))
+    before = _landed_before(lake, [name for name in tables if name in lake.pipeline.sources], day)
+    batch = [*([before] if before else []), day]
+    shown, job, sees = _queries(lake, target, batch)
+    copies = Copies(lake, folder)
+    read, seen = {}, {}
+    for name in tables:
+        if name in lake.pipeline.references:
+            read[name], seen[name] = _read_reference(copies, name)
+        else:
+            dates = batch if target.kind == "table" else lake.pipeline.calendar.dates(sees.first, sees.last)
+            read[name], seen[name] = _read_source(copies, name, dates, day, fresh=target.kind == "table")
+    source = target.name if target.kind == "table" else None
+    shown = "reference" if source in lake.pipeline.references else shown
+    result = (folder / RESULT).as_uri()
+    content = TrialJob(result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job).to_json()
+    head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}
+    (folder / JOB).write_bytes(canonical_json({**head, **content}))
+    settings = get_settings()
+    conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
+    conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"  # few rows: compiling the queries would cost more than it saves
+    return Trial(SparkPlan(application("trial"), (folder / JOB).as_uri(), 1, conf), shown, seen)
+
+
+def _tables_read(lake: Lake, sql: str) -> list[str]:
+    """Return the tables whose names occur in a query."""
+    words = set(re.findall(r"\w+", sql.lower()))
+    return [name for name in lake.pipeline.tables if name in words]
+
+
+def _landed_before(lake: Lake, sources: Iterable[str], day: date) -> date | None:
+    """Return the newest earlier date within the lookback, at least a week, that has landed from all sources."""
+    calendar = lake.pipeline.calendar
+    dates = set(calendar.dates(day - DAY * max(7, calendar.lookback_days), day - DAY))
+    for name in sources:
+        dates &= landed_drops(lake, name, dates).keys()
+    return max(dates, default=None)
+
+
+def _queries(lake: Lake, target: Target, batch: list[date]) -> tuple[str, AnalyseJob, VisibleRange]:
+    """Return the day to show, the queries to plan, and the range of dates that they see."""
+    pipeline, lookback = lake.pipeline, lake.pipeline.training.lookback_days
+    days: Days = ({day.isoformat(): "" for day in batch}, {})
+    empty = AnalyseJob(lake.layout.database, pipeline.time_zone, lookback, {}, [], [], [], [], [], {})
+    jobs = asdict(empty)
+    if target.kind == "lookup":
+        midnights = {pipeline.calendar.as_of(day).isoformat(): "" for day in batch}
+        jobs["lookups"] = [asdict(lookup_query(pipeline, target.name, (midnights, {})))]
+        return max(midnights), AnalyseJob.from_json(jobs), range_of_lookups(midnights, lookback)
+    shown, sees = batch[-1].isoformat(), range_of_features(days[0], lookback)
+    if target.kind in ("features", "labels"):
+        jobs["features"] = [asdict(features_query(pipeline, days))]
+    if target.kind == "labels":
+        jobs["labels"] = [asdict(labels_query(pipeline, days))]
+        sees = range_of_labels(days[0], lookback, pipeline.label.known_after_days)
+    if target.kind == "analysis":
+        jobs["analysis"] = [asdict(analysis_query(pipeline, target.name, days))]
+        sees = range_of_dates(days[0], lookback)
+    return shown, AnalyseJob.from_json(jobs), sees
+
+
+def _read_source(copies: Copies, name: str, dates: list[date], day: date, *, fresh: bool) -> tuple[TrialTable, Seen]:
+    """
+    Return where the rows of these dates come from.
+
+    :param fresh: clean every drop again, even if its rows are in the table
+    """
+    lake = copies.lake
+    landed = landed_drops(lake, name, dates)
+    state, make = lake.tables.state(f"clean_{name}"), prepare_fingerprints(lake, name)
+    if day not in landed:
+        raise DropMissingError(
+            f"Pipeline {lake.pipeline.name!r}, {day}: {name} has not landed in {lake.pipeline.sources[name].drop_uri(day)}",
+            remedy="Land it (`perennial land`), or choose a date that `perennial status` shows.",
+        )
+    held = (
+        []
+        if fresh
+        else [
+            d
+            for d in dates
+            if (d in landed and (drop := landed[d].drop) and is_current(state.partitions, d, make(d, drop)))
+            or (d not in landed and state.get_complete(d))
+        ]
+    )
+    todo = [d for d in landed if d not in held]
+    with ThreadPoolExecutor(THREADS) as pool:
+        lake.objects.client  # noqa: B018 (created before the threads share it)
+        drops = dict(zip(todo, pool.map(lambda d: _accept(copies, name, d, landed[d]), todo), strict=True))
+    if isinstance(refused := drops.get(day), DropRefusedError | DropChangedError):
+        raise refused
+    gaps = {d.isoformat(): "not landed" for d in dates if d not in landed and d not in held}
+    gaps |= {d.isoformat(): "; ".join(drop.problems) or str(drop) for d, drop in drops.items() if not isinstance(drop, Drop)}
+    to_clean = {d: drop for d, drop in drops.items() if isinstance(drop, Drop)}
+    table = _table(lake, name, state.snapshot_id, [d.isoformat() for d in held], to_clean)
+    return table, Seen(len(dates), len(to_clean), gaps)
+
+
+def _accept(copies: Copies, name: str, day: date, item: Landed) -> Drop | DropRefusedError | DropChangedError:
+    try:
+        return item.drop or read_drop(copies, name, day, item.found)
+    except (DropRefusedError, DropChangedError) as error:
+        return error
+
+
+def _read_reference(copies: Copies, name: str) -> tuple[TrialTable, Seen]:
+    lake = copies.lake
+    item = landed_reference(lake, name)
+    if item is None:
+        raise DropMissingError(
+            f"Pipeline {lake.pipeline.name!r}: the reference {name} has not landed, expected {lake.pipeline.references[name].uri}"
+        )
+    state = lake.tables.state(f"clean_{name}")
+    drop = item.drop or read_reference(copies, name, item.found)
+    if item.drop is not None and is_current(state.partitions, None, prepare_fingerprints(lake, name)(None, drop)):
+        return _table(lake, name, state.snapshot_id, [day_text(None)], {}), Seen(1, 0)
+    return _table(lake, name, None, [], {None: drop}), Seen(1, 1)
+
+
+def _table(lake: Lake, name: str, snapshot_id: int | None, held: list[str], drops: Mapping[Any, Drop]) -> TrialTable:
+    days: dict[str, DropToClean] = {day_text(day): drop_to_clean(drop, "", "") for day, drop in drops.items()}
+    to_clean = table_to_clean(lake, name, days) if days else None
+    return TrialTable(f"clean_{name}", name in lake.pipeline.sources, snapshot_id, held, to_clean)
