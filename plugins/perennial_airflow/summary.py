@@ -56,9 +56,10 @@ def to_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without empty fields, and with rounded numbers."""
+    """Return a value without empty fields, with its name first and with rounded numbers."""
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items() if item not in (None, "", [], {})}
+        ordered = sorted(value, key=lambda name: name != "name")  # stored objects have their fields in alphabetical order
+        return {name: _plain(value[name]) for name in ordered if value[name] not in (None, "", [], {})}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return round(value, DIGITS) if isinstance(value, float) else value

@@ -29,7 +29,7 @@ DECISION: dict[str, Any] = {
     "note": "",
     "barred": [],
     "candidates": [
-        {"name": "mlp", "version": "mlp-2026-03-09-ab", "roc_auc": 0.731249, "log_loss": 0.401234},
+        {"log_loss": 0.401234, "name": "mlp", "roc_auc": 0.731249, "version": "mlp-2026-03-09-ab"},
         {"name": "logistic", "version": "logistic-2026-03-09-cd", "roc_auc": None, "log_loss": 0.5},
     ],
 }
@@ -61,6 +61,7 @@ def test_a_headline_fits_airflows_column() -> None:
 def test_a_result_is_logged_in_readable_lines() -> None:
     lines = to_lines(DECISION)
     assert lines[:3] == ["outcome: done", "date: '2026-03-09'", "decision: HOLD"]
+    assert lines[lines.index("candidates:") + 1] == "- name: mlp"
     assert "  roc_auc: 0.7312" in lines
     assert max(map(len, lines)) <= 125
     assert [line for line in lines if line.startswith(("forced", "note", "barred"))] == []
