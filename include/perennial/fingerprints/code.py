@@ -66,6 +66,7 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
             "perennial.analyse.job",
             {
                 "perennial.analyse.features": "computes only lookups, features, labels and analyses",
+                "perennial.analyse.queries": "plans only lookups, features, labels and analyses",
                 "perennial.analyse.row_rules": "checks only features",
                 "perennial.analyse.merged": "looks only at features",
             },
