@@ -49,6 +49,7 @@ class Analysed(Result):
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"labelled_dates"})
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"rows", "earlier_columns"})
 
     date: date
     feature_dates: int

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import ClassVar
 
 from perennial.calendar import DAY
 from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, PandasStep, Rules, TableToClean
@@ -52,6 +53,8 @@ class Cleaned(Result):
     :param earlier_columns: by table, the number of other dates that have the columns of an earlier contract
     :param warnings: history that the present contract refuses
     """
+
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"rows", "quarantined", "gaps", "nulls", "earlier_columns"})
 
     date: date
     rows: dict[str, int]

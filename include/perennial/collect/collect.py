@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from typing import ClassVar
 
 from perennial.calendar import DAY
 from perennial.collect.accept import accept_drop, accept_reference
@@ -38,6 +39,8 @@ class Collected(Result):
     :param at_rest: rest dates (ISO) on which something landed; it is not used
     :param warnings: history that the present contract refuses
     """
+
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"rows_landed", "pinned", "gaps", "at_rest"})
 
     date: date
     rows_landed: dict[str, int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -62,9 +62,10 @@ def run(
         started = time.monotonic()
         with at_work(name):
             result = work()
-        stages[name] = {**result.to_json(), "seconds": round(time.monotonic() - started, 2)}
+        took = round(time.monotonic() - started, 2)
+        stages[name] = {**result.to_json(), "seconds": took}
         if not as_json:
-            print_line(_format_result(name, stages[name]), style="green" if result.outcome == Outcome.DONE else "")
+            print_line(_format_result(name, result, took), style="green" if result.outcome == Outcome.DONE else "")
             for warning in getattr(result, "warnings", ()):
                 print_line(f"  ! {warning}", style="yellow")
     seconds = round(time.monotonic() - began, 2)
@@ -97,33 +98,9 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callabl
             yield name, partial(work, stage, candidate)
 
 
-def _format_result(name: str, result: Mapping[str, JsonValue]) -> str:
-    details = ", ".join(
-        f"{key} {_format_value(value)}" for key, value in result.items() if key in _DETAILS and value not in (None, "", {}, [])
-    )
-    return f"{name:<16} {result['outcome']:<9} {result['seconds']:>7.1f} s  {details}"
-
-
-_DETAILS = (
-    "reason",
-    "rows_landed",
-    "pinned",
-    "gaps",
-    "at_rest",
-    "rows",
-    "quarantined",
-    "unlabelled_rows",
-    "unmatched_labels",
-    "nulls",
-    "earlier_columns",
-    "roc_auc",
-    "log_loss",
-    "decision",
-    "champion",
-    "note",
-    "released",
-    "version",
-)
+def _format_result(name: str, result: Result, seconds: float) -> str:
+    details = ", ".join(f"{key} {_format_value(value)}" for key, value in result.details().items())
+    return f"{name:<16} {result.outcome:<9} {seconds:>7.1f} s  {details}"
 
 
 def _format_value(value: JsonValue) -> str:

@@ -39,6 +39,7 @@ class Deployed(Result):
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"serve_check", "switch_seconds", "soak"})
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"reason", "released", "version", "note"})
 
     date: date
     reason: str = ""

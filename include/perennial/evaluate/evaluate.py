@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from typing import ClassVar
 
 from perennial.calendar import DAY
 from perennial.errors import LostRaceError, PerennialError
@@ -42,6 +43,8 @@ class Evaluated(Result):
     :param barred: the interventions that bar versions named champion by later decisions (see `Champion.passed_over`)
     :param candidates: the verdict, reasons and metrics of each candidate
     """
+
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"decision", "champion", "note"})
 
     date: date
     decision: Verdict

@@ -26,7 +26,14 @@ class Result:
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset()
     """Fields that the JSON omits if they are None."""
 
+    SHOWN: ClassVar[frozenset[str]] = frozenset()
+    """Values of the JSON that `perennial run` prints."""
+
     outcome: Outcome
+
+    def details(self) -> dict[str, JsonValue]:
+        """Return the values to print, without empty ones."""
+        return {name: value for name, value in self.to_json().items() if name in self.SHOWN and value not in (None, "", {}, [])}
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the result as JSON values."""
@@ -39,6 +46,7 @@ class Skipped(Result):
     """A skipped stage, with the reason."""
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"date", "candidate"})
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     outcome: Outcome = Outcome.SKIPPED
     date: date | None = None

@@ -326,6 +326,7 @@ class Trained(Result):
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"rows", "unlabelled_rows", "unmatched_labels", "roc_auc", "log_loss"})
 
     candidate: str
     version: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from datetime import date
 from typing import Any
 
@@ -74,3 +75,19 @@ def test_a_result_is_the_json_that_its_readers_know_in_the_same_order(result: Re
     assert json.dumps(found) == json.dumps(expected)
     assert found == json.loads(json.dumps(found)), "Airflow would store a tuple or a date with the name of its class"
     assert type(found["outcome"]) is str
+
+
+def test_the_command_line_prints_the_values_that_a_result_names_and_that_hold_something() -> None:
+    assert COLLECTED.details() == {
+        "rows_landed": {"orders": 2},
+        "pinned": 4,
+        "gaps": {"2026-03-01": "not landed"},
+        "at_rest": ["2026-03-02"],
+    }
+    assert TRAINED.details() == {"rows": {"window": 9, "holdout": 3}, "unmatched_labels": 0}
+    assert Skipped(date=DAY, reason="3 of 30 days").details() == {"reason": "3 of 30 days"}
+
+
+@pytest.mark.parametrize("kind", [Collected, Cleaned, Analysed, Evaluated, Deployed, Skipped])
+def test_the_printed_values_are_fields_of_the_result(kind: type[Result]) -> None:
+    assert kind.SHOWN <= {field.name for field in fields(kind)}
