@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from perennial.settings import get_settings
 from perennial.spark.conf import iceberg_conf
 from perennial.spark.job_file import FORMAT
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, application
+from perennial.sql.tokens import tokens
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json
 from perennial.trial.drops import Copies, read_drop, read_reference
@@ -92,9 +92,12 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
 
 
 def _tables_read(lake: Lake, sql: str) -> list[str]:
-    """Return the tables whose names occur in a query."""
-    words = set(re.findall(r"\w+", sql.lower()))
-    return [name for name in lake.pipeline.tables if name in words]
+    """Return the tables whose names occur in a query, outside of its comments."""
+    words = tokens(sql)
+    if words == [sql]:  # a text that cannot be split with certainty
+        return list(lake.pipeline.tables)
+    names = {word.strip("`").lower() for word in words}
+    return [name for name in lake.pipeline.tables if name in names]
 
 
 def _landed_before(lake: Lake, sources: Iterable[str], day: date) -> date | None:

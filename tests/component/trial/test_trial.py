@@ -133,6 +133,7 @@ def _tables(shop: Shop) -> dict[str, int | None]:
 
 
 def test_features_of_a_date_that_no_run_has_collected(shop: Shop) -> None:
+    shop.edit("features.sql", ("SELECT", "-- returns are another source\nSELECT"))
     found = shop.try_("features", "--rows", "3")
     assert found["count"] > 100
     assert [list(row) for row in found["rows"]] == [["date", "order_id", "category", "price"]] * 3
