@@ -77,7 +77,7 @@ def step_job(
     for day, text in (texts or dict.fromkeys(DAYS, TEXT)).items():
         file = folder / f"{name}-{day}.csv"
         file.write_text(text)
-        files = [{"uri": str(file), "name": "a.csv", "rows": text.count("\n") - 1, "line_end": "\n"}]
+        files = [{"uri": str(file), "name": "a.csv", "rows": text.count("\n") - 1, "line_end": "\n", "unclear": []}]
         days[day] = {"key": "key", "header": list(COLUMNS), "files": files, "refusal": str(folder / f"{name}-refusal")}
     source = f"import numpy as np\nimport pandas as pd\n\n\ndef clean(df):\n{body}"
     step = {"source": source, "libraries": libraries or library_versions(*LIBRARIES)}
