@@ -177,5 +177,6 @@ mkdir -p "$SPARK_LOCAL_DIRS"
 bound="setpriv --pdeathsig KILL --"
 $bound true 2>/dev/null || bound=""
 exec $bound {java} @{arguments} "-Djava.io.tmpdir=$SPARK_LOCAL_DIRS" {MAIN} \
-    --properties-file {defaults} --conf "spark.hadoop.hadoop.tmp.dir=$SPARK_LOCAL_DIRS/hadoop" "$@"
+    --properties-file {defaults} --conf "spark.hadoop.hadoop.tmp.dir=$SPARK_LOCAL_DIRS/hadoop" \
+    --conf "spark.hadoop.fs.s3a.buffer.dir=$SPARK_LOCAL_DIRS/s3a" "$@"
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import time
@@ -25,11 +24,6 @@ from perennial_airflow.operators.spark_stage import SparkStageOperator
 
 DAY, UNTIL = "2026-03-05", "2026-03-09"
 CLEANED = Cleaned(Outcome.DONE, date.fromisoformat(DAY), {"orders": 2}, {"orders": 0}, {"orders": "digest"}, {}, [], {}, {}, [])
-pytestmark = [
-    # The hook of Airflow's Spark provider does not close the pipe of spark-submit.
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Execution of 'execute':ResourceWarning"),
-]
 CONTEXT: Any = {
     "dag_run": SimpleNamespace(run_id="r"),
     "params": {"recompute": False},
@@ -38,7 +32,7 @@ CONTEXT: Any = {
 
 
 @pytest.fixture
-def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], list[str]]]:
+def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     """Return a function that writes the program spark-submit; called without text it returns the jobs that were submitted."""
     program, log = tmp_path / "spark-submit", tmp_path / "submitted"
     log.touch()
@@ -58,8 +52,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
             program.chmod(0o755)
         return log.read_text().split()
 
-    yield write
-    gc.collect()  # the hook's pipes are found here, and not in the test of another file
+    return write
 
 
 def stage(until: str = DAY) -> SparkStageOperator:

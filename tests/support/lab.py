@@ -154,6 +154,7 @@ class Lab:
             "holdout": [d.isoformat() for d in split.holdout],
             "rows": {"window": ROWS * len(split.window), "holdout": rows.num_rows},
             "inputs": inputs.model_dump(mode="json"),
+            "label": self.lake.pipeline.label.model_dump(mode="json", include={"column", "positive"}),
             "metrics": all_metrics(y, p),
             "base_rate": 0.4,
             "measured": {"cpu_seconds": 1.5},

@@ -9,14 +9,14 @@ from datetime import UTC, date, datetime
 from perennial.backfill.batch import split_batches
 from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import complete_dates
-from perennial.deploy.newest import is_newest
+from perennial.deploy.newest import is_newest, untrained_dates
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.freshness.stale import Freshness, stale_dates
 from perennial.freshness.stale import to_json as stale_to_json
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
-from perennial.train.history import split_of, untrainable_dates
+from perennial.train.history import split_of
 from perennial.train.plan import skipped_before
 
 
@@ -85,7 +85,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     young = _find_young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
     without = {*missing, *refused_dates(lake, dates)}
-    newest = next((d for d in reversed(dates) if d not in without and not untrainable_dates(lake, [d])), None)
+    newest = next((d for d in reversed(dates) if d not in without and not untrained_dates(lake, [d])), None)
     is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,

@@ -85,7 +85,7 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
     from perennial.collect.lost import count_refused
     from perennial.collect.uncollected import uncollected_dates
     from perennial.impact.cost import estimate
-    from perennial.impact.effects import find_effects
+    from perennial.impact.effects import find_effects, withdrawn_dates
 
     effects = find_effects(lake, first, last, decided)
     cost = estimate(lake, effects)
@@ -93,6 +93,9 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
     needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
     unfit = {source: drops for source in lake.pipeline.sources if (drops := unfit_drops(lake, source, needed))}
     new = {source: days for source in lake.pipeline.sources if (days := uncollected_dates(lake, source, needed))}
+    withdrawn = {
+        source: days for source in lake.pipeline.sources if (days := withdrawn_dates(lake, source, first, last, effects))
+    }
     return _Scope(
         title=title,
         lines=[
@@ -101,16 +104,18 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
                 for source, drops in unfit.items()
                 for text in count_refused(source, drops, landed_drops(lake, source, needed), least=1)
             ),
+            *_withdrawn_lines(withdrawn),
             *_new_lines(new),
         ],
         rows=[row for effect in effects for row in _rows(effect)],
-        summary=_summary(effects, cost, is_known=not (unmade or new)),
+        summary=_summary(effects, cost, is_known=not (unmade or new or withdrawn)),
         json={
             "from": first.isoformat(),
             "to": last.isoformat(),
             "effects": [_to_json(effect) for effect in effects],
             "unfit": {source: {day.isoformat(): problems for day, problems in drops.items()} for source, drops in unfit.items()},
             "uncollected": {source: [day.isoformat() for day in days] for source, days in new.items()},
+            "withdrawn": {source: [day.isoformat() for day in days] for source, days in withdrawn.items()},
             "seconds": cost.seconds,
             "cpu_seconds": cost.cpu_seconds,
         },
@@ -138,6 +143,15 @@ def _reasons(effect: Effect) -> str:
     return "; ".join([*listed, *([f"and {more} more"] if more > 0 else [])])
 
 
+def _withdrawn_lines(withdrawn: Mapping[str, Sequence[date]]) -> list[str]:
+    """Describe the clean rows of rest dates and refused drops, which the next run withdraws."""
+    return [
+        f"  clean_{source}: the rows of {counted(len(days), 'date')}, from {days[0]} on, are withdrawn. "
+        "Results that read them are computed again and are not counted."
+        for source, days in withdrawn.items()
+    ]
+
+
 def _new_lines(new: Mapping[str, Sequence[date]]) -> list[str]:
     """Describe the drops that have landed but that no run has collected yet."""
     return [
@@ -148,7 +162,7 @@ def _new_lines(new: Mapping[str, Sequence[date]]) -> list[str]:
 
 
 def _summary(effects: Sequence[Effect], cost: Estimate, *, is_known: bool) -> str:
-    """Summarize the effects. `is_known` is False if results not computed or drops not collected yet may have more effects."""
+    """Summarize the effects. `is_known` is False if missing results, new drops or withdrawn rows have further effects."""
     if not any(effect.days for effect in effects):
         if not is_known:
             return "  Nothing else is stale."
@@ -156,7 +170,7 @@ def _summary(effects: Sequence[Effect], cost: Estimate, *, is_known: bool) -> st
     if cost.seconds is None:
         return "  Cost unknown: there are no past jobs to estimate it from."
     cpu = f" ({cost.cpu_seconds:.0f} CPU seconds)" if cost.cpu_seconds is not None else ""
-    return f"  At most about {cost.seconds:.0f} s of Spark and training{cpu}, estimated from past jobs and trainings."
+    return f"  About {cost.seconds:.0f} s of Spark and training{cpu} for these results, estimated from past jobs and trainings."
 
 
 def _to_json(effect: Effect) -> Json:

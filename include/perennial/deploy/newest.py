@@ -70,7 +70,7 @@ def _sort_out(lake: Lake, landed: Collection[date]) -> Later:
     """Separate landed dates into the newest that waits for its run, and those after it that no date waits for."""
     refused = refused_dates(lake, landed)
     complete = complete_dates(lake, set(landed) - refused.keys())
-    untrained = _untrained_dates(lake, complete)
+    untrained = untrained_dates(lake, complete)
     waiting = max(complete - untrained.keys(), default=None)
 
     def after(reasons: Mapping[date, str], prefix: str = "") -> dict[date, str]:
@@ -79,7 +79,7 @@ def _sort_out(lake: Lake, landed: Collection[date]) -> Later:
     return Later(waiting, after(refused), after(untrained, "insufficient history to train, "))
 
 
-def _untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
+def untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
     """
     Return the dates that training skips, each with the reason: by their number of dates, or because of their rows.
 

@@ -23,7 +23,7 @@ from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
-from perennial.store.json_value import Json
+from perennial.store.json_value import Json, JsonValue
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_training
 
@@ -56,6 +56,11 @@ class Evaluated(Result):
     note: str
     barred: tuple[Intervention, ...]
     candidates: list[StoredCandidate]
+
+    def details(self) -> dict[str, JsonValue]:
+        """Return the values to print; a decision that promotes nothing comes with its first reason."""
+        why = {"reason": self.reasons[0]} if self.reasons and self.decision != "PROMOTE" else {}
+        return {**Result.details(self), **why}
 
 
 class _IncumbentMovedError(PerennialError):

@@ -10,7 +10,7 @@ from typing import Any
 from perennial.analyse.fingerprints import REFERENCE
 from perennial.analyse.plan import LABELS, analyse_fingerprints
 from perennial.calendar import DAY, Split
-from perennial.clean.plan import clean_fingerprints
+from perennial.clean.plan import clean_fingerprints, uncleaned_days
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import decision_fingerprint
 from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause
@@ -64,6 +64,12 @@ def find_effects(lake: Lake, first: date, last: date, decided: Collection[date])
 def unmade_tables(lake: Lake) -> list[str]:
     """Return the clean tables that have no partition of their kind yet, so that later stages cannot be predicted."""
     return [f"clean_{name}" for name in lake.pipeline.tables if not _has_partition(lake, name)]
+
+
+def withdrawn_dates(lake: Lake, source: str, first: date, last: date, effects: Iterable[Effect]) -> list[date]:
+    """Return the dates of a source whose clean rows the next run withdraws, without those that it cleans."""
+    cleaned = {day for effect in effects if effect.name == f"clean_{source}" for day in effect.days}
+    return sorted(day for day in uncleaned_days(lake, source, first, last) if day is not None and day not in cleaned)
 
 
 def _find_clean(lake: Lake, first: date, last: date) -> list[Effect]:

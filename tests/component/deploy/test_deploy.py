@@ -168,7 +168,7 @@ def test_a_release_whose_deploy_was_killed_is_not_what_the_next_date_goes_back_t
 def test_a_pointer_that_moved_meanwhile_is_not_overwritten(lab: Lab):
     was = read_active(lab.lake)
     move(lab.lake, was, "2026-03-02-aaaaaaaaaaaa", None, soaked=True, runtime="process")
-    with pytest.raises(LostRaceError, match="release 2026-03-02-aaaaaaaaaaaa is active, expected"):
+    with pytest.raises(LostRaceError, match="release 2026-03-02-aaaaaaaaaaaa is active, not"):
         move(lab.lake, was, "2026-03-01-bbbbbbbbbbbb", None, soaked=True, runtime="process")
 
 

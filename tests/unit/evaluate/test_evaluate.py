@@ -18,6 +18,7 @@ from perennial.evaluate import evaluate as module
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
+from perennial.evaluate.opponents import unfit
 from perennial.lake.result import Outcome
 from perennial.train.history import split_of
 from perennial.train.plan import plan_training, read_model
@@ -239,6 +240,16 @@ def test_an_incumbent_whose_inputs_are_gone_is_not_judged_and_holds(lab: Lab):
     found = evaluate(lab.lake, DAY, run_id="r2")
     assert found.decision == "HOLD"
     assert "cannot be judged: today's features lack vibration (number)" in found.reasons[0]
+
+
+@pytest.mark.parametrize(("change", "today"), [({"positive": False}, "fault = false"), ({"column": "stops"}, "stops = true")])
+def test_an_incumbent_of_another_label_is_not_judged(lab: Lab, change: dict[str, Any], today: str) -> None:
+    both(lab, DAY)
+    manifest = read_model(lab.lake, str(plan_training(lab.lake, DAY, "mlp").manifest_uri))
+    assert unfit(manifest, lab.pipeline) == ""
+    label = lab.pipeline.label.model_copy(update=change)
+    edited = lab.pipeline.model_copy(update={"label": label})
+    assert unfit(manifest, edited) == f"it predicts fault = true, and today's label is {today}"
 
 
 def test_another_gate_decides_again(lab: Lab):

@@ -244,6 +244,18 @@ def test_a_date_that_has_landed_since_is_named(
     assert "Everything is current" in text.partition("All 2 decided dates")[2]
 
 
+def test_rows_that_the_next_run_withdraws_are_named(
+    ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
+) -> None:
+    def rest(document: dict[str, Any]) -> None:
+        document["calendar"] = {"holidays": [FEATURES.isoformat()]}
+
+    text, found = told(edited(ran, pipeline_factory, rest))
+    assert f"clean_readings: the rows of 1 date, from {FEATURES} on, are withdrawn." in text
+    assert [scope["withdrawn"] for scope in found["scopes"]] == [{}, {"readings": [str(FEATURES)]}]
+    assert "Everything is current" not in text.partition("All 2 decided dates")[2]
+
+
 def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     ran: Lake, pipeline_factory: Callable[..., Pipeline], told: Callable[[Lake], tuple[str, Any]]
 ) -> None:

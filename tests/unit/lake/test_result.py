@@ -85,6 +85,7 @@ def test_the_command_line_prints_the_values_that_a_result_names_and_that_hold_so
         "at_rest": ["2026-03-02"],
     }
     assert TRAINED.details() == {"rows": {"window": 9, "holdout": 3}, "unmatched_labels": 0}
+    assert EVALUATED.details() == {"decision": "HOLD", "champion": "mlp-0", "reason": "why"}
     assert Skipped(date=DAY, reason="3 of 30 days").details() == {"reason": "3 of 30 days"}
 
 
