@@ -17,6 +17,7 @@ import pytest
 from airflow.executors.local_executor import LocalExecutor
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from sqlglot.optimizer.annotate_types import TypeAnnotator
 
 from stack.config import REPO
 
@@ -40,9 +41,12 @@ def calls(made: type, name: str) -> bool:
 GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     (SPARK_STAGE, "_hook"): lambda: sets(SparkSubmitOperator, "_hook"),
     (SPARK_STAGE, "_spark_binary"): lambda: sets(SparkSubmitOperator, "_spark_binary"),
+    (SPARK_STAGE, "_get_hook"): lambda: calls(SparkSubmitOperator, "_get_hook"),
+    (SPARK_STAGE, "_last_submit_log_lines"): lambda: sets(SparkSubmitHook, "_last_submit_log_lines"),
     (SPARK_STAGE, "_submit_sp"): lambda: sets(SparkSubmitHook, "_submit_sp"),
     (EXECUTOR, "_process_workloads"): lambda: calls(LocalExecutor, "_process_workloads"),
     (EXECUTOR, "_reader"): lambda: hasattr(SimpleQueue(), "_reader"),
+    ("include/perennial/sql/type_rules.py", "_set_type"): lambda: callable(TypeAnnotator._set_type),
     ("include/perennial/store/objects.py", "_session"): lambda: hasattr(boto3.Session()._session, "get_component"),
 }
 BRIDGES = {"_jvm", "_jdf", "_jsc", "_jsparkSession"}

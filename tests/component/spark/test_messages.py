@@ -34,7 +34,7 @@ QUERIES = {
     "an index out of bounds": "SELECT array(1)[a] AS r FROM v",
 }
 JOB = """
-import json, sys
+import json, re, sys
 from pyspark.sql import SparkSession
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
@@ -46,8 +46,9 @@ for name, query in json.loads(sys.argv[1]).items():
     try:
         spark.sql(query).select("*").write.format("noop").mode("overwrite").save()
     except Exception as error:
-        # The plan and the stack trace below the message hold numbers that differ from run to run.
-        messages[name] = str(error).partition("\\n\\tat ")[0].partition(";\\n")[0]
+        # Names of Java objects, and the plan and the stack trace below the message, hold numbers that differ from run to run.
+        message = str(error).partition("\\n\\tat ")[0].partition(";\\n")[0]
+        messages[name] = re.sub("(?<=calling o)[0-9]+", "1", message)
 print("SAID " + json.dumps(messages))
 """
 
