@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 
 from stack.config import REPO
@@ -18,7 +19,7 @@ def test_documented_requests_start_a_run_of_their_date(stack, documented) -> Non
     for documented_value, own in (
         ("http://127.0.0.1:8080", stack.config.airflow_url),
         ("retrain_flight_delays", DAG),
-        ("var/secrets/", f"{stack.config.secrets}/"),
+        ("var/secrets/", f"{shlex.quote(str(stack.config.secrets))}/"),
         ("2013-02-14", NOT_LANDED),
     ):
         assert documented_value in trigger
