@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from pyiceberg.table import StaticTable
-
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.lake.tables import file_io_properties
+from perennial.lake.tables import open_table
 from perennial.store.objects import sha256
 from perennial.train.plan import plan_training, read_model
 
@@ -36,7 +34,7 @@ def contents(lake: Lake, decided: Iterable[date]) -> dict[str, Any]:
 
 def rows_by_day(state: Any) -> dict[str, list[str]]:
     """Return the rows of each date as text, as they are read back."""
-    table = StaticTable.from_metadata(state.metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
+    table = open_table(state.metadata_location)
     rows: dict[str, list[str]] = {}
     for row in table.scan(snapshot_id=state.snapshot_id).to_arrow().to_pylist():
         rows.setdefault(row["date"].isoformat(), []).append(repr(sorted(row.items())))

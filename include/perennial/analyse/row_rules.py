@@ -107,6 +107,8 @@ def _greatest(function: str, names: Sequence[str]) -> str:
 
 def refuse_broken(rows: DataFrame, file: str, rules: Sequence[Rule], day_column: str, key: Sequence[str]) -> None:
     """Refuse rows if some break a rule: name every broken rule with its number of rows, their dates and an example."""
+    if not rules:
+        return
     names = dict.fromkeys([*key, *(rule.column for rule in rules)])
     texts = ", ".join(f"CAST({quoted(name)} AS STRING) AS {quoted(name)}" for name in names)
     day = quoted(day_column)

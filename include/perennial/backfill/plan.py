@@ -84,8 +84,8 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
     young = _find_young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
     todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
-    without = {*missing, *refused_dates(lake, dates)}
-    newest = next((d for d in reversed(dates) if d not in without and not untrained_dates(lake, [d])), None)
+    landed = (d for d in reversed(dates) if d not in missing)
+    newest = next((d for d in landed if not refused_dates(lake, [d]) and not untrained_dates(lake, [d])), None)
     is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from perennial.collect.landing import may_be_data
 from perennial.errors import RefusedError
 
 _TOKEN = re.compile(r"\{date(?::([^{}]*))?\}")
@@ -45,7 +46,7 @@ def find_dated_files(pattern: str) -> DatedFiles:
     files = DatedFiles()
     for path in sorted(glob.glob(wildcards)):
         match = expression.fullmatch(path)
-        if not Path(path).is_file() or Path(path).name.startswith(("_", ".")):
+        if not Path(path).is_file() or not may_be_data(Path(path).name):
             continue
         day = _read_date(match.groups(), forms) if match else None
         if day is None:

@@ -26,14 +26,14 @@ def list_data(objects: Objects, folder: str) -> dict[str, Listed]:
     """
     Return the objects of a folder that may be data.
 
-    Other systems write notes beside their files (`_SUCCESS`, `.part-0.csv.crc`, `_temporary/`). Their names, or those of
-    their folders, begin with `_` or `.`, as the manifest's does.
+    A name without data is that of a file or of its folder.
     """
-    return {
-        name: item
-        for name, item in list_folder(objects, folder).items()
-        if not any(part.startswith(("_", ".")) for part in name.split("/"))
-    }
+    return {name: item for name, item in list_folder(objects, folder).items() if all(map(may_be_data, name.split("/")))}
+
+
+def may_be_data(name: str) -> bool:
+    """Return whether a name may be of data: those of other systems' notes (`_SUCCESS`, `.a.csv.crc`) and manifests are not."""
+    return not name.startswith(("_", "."))
 
 
 def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:

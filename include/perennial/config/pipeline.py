@@ -112,7 +112,7 @@ class Training(Contract):
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
     candidates: Some[Literal["mlp", "logistic"]] = ["mlp", "logistic"]
     warm_start: bool = False
-    """Whether a network starts with the weights of the date before and trains for one epoch only."""
+    """If true, a network starts with the weights of the date before and trains for one epoch only."""
 
     resources: Resources = Resources()
 

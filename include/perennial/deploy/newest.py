@@ -20,7 +20,7 @@ from perennial.collect.manifest import FILE
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain import Chain
 from perennial.lake.lake import Lake
-from perennial.train.history import untrainable_dates, usable_history
+from perennial.train.history import usable_history
 from perennial.train.plan import skipped_before
 
 NO_DECISION = (
@@ -85,14 +85,13 @@ def untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
 
     Only a training shows that its rows have one label, and this counts while nothing else of its history has landed.
     """
-    reasons = untrainable_dates(lake, landed)
-    others = [day for day in landed if day not in reasons]
     calendar, features = lake.pipeline.calendar, lake.tables.state("features")
-    usable = usable_history(lake, others)
-    for day in others:
+    usable = usable_history(lake, landed)
+    reasons: dict[date, str] = {}
+    for day in landed:
         dates = set(calendar.feature_dates(day))
-        analysed = {d for d in dates if features.get(d) is not None}
-        if usable & dates == analysed and (reason := skipped_before(lake, day)):
+        is_analysed = usable & dates == {d for d in dates if features.get(d) is not None}
+        if reason := calendar.split(day, usable).too_little or (skipped_before(lake, day) if is_analysed else None):
             reasons[day] = reason
     return reasons
 

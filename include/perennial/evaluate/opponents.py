@@ -33,22 +33,26 @@ def _score(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: M
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
     age_days = (day - date.fromisoformat(manifest["date"])).days
-    problem = unfit(manifest, lake.pipeline) or _describe_leak(manifest, rows)
+    problem = unfit(manifest, inputs, lake.pipeline) or _describe_leak(manifest, rows)
     if problem:
         return Opponent(role, model.version, None, age_days, problem)
     probabilities = score(read_file(lake, manifest, "model.onnx"), rows.table, inputs)
     return Opponent(role, model.version, np.asarray(probabilities, dtype=np.float64), age_days)
 
 
-def unfit(manifest: ModelManifest, pipeline: Pipeline) -> str:
-    """Return why a model cannot be judged on today's features and labels, or an empty string."""
+def unfit(manifest: ModelManifest, theirs: Inputs, pipeline: Pipeline) -> str:
+    """
+    Return why a model cannot be judged on today's features and labels, or an empty string.
+
+    :param theirs: the inputs of the manifest
+    """
     predicted, label = manifest["label"], pipeline.label
     if (predicted["column"], predicted["positive"]) != (label.column, label.positive):
         return (
             f"it predicts {predicted['column']} = {json.dumps(predicted['positive'])}, "
             f"and today's label is {label.column} = {json.dumps(label.positive)}"
         )
-    theirs, todays = Inputs.model_validate(manifest["inputs"]), pipeline.inputs
+    todays = pipeline.inputs
     lacking = [
         f"{name} ({wanted.type})"
         for name, wanted in theirs.request.items()

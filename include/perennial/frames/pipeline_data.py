@@ -134,9 +134,10 @@ class PipelineData:
         """
         Return one row for each decided date, in order.
 
-        Columns: `date`; `decision` (PROMOTE, HOLD, REJECT); `champion`, the version in force now for that date, and `named`,
-        the one that the decision itself named; `incumbent` and `anchor`, which challengers were compared with; `note`;
-        `is_stale`, `is_barred`; `revision`, the number of times that the date was decided; `run_id`; `at`, when it was decided.
+        Columns: `date`; `decision` (PROMOTE, HOLD, REJECT); `champion`, the version in force now for that date;
+        `named`, the version that the decision named; `incumbent` and `anchor`, the versions that challengers were compared with;
+        `note`; `is_stale`, `is_barred`; `revision`, the number of times that the date was decided; `run_id`;
+        `at`, the time of the decision.
         """
         from perennial.frames.decisions import decision_rows
 

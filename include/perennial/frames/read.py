@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from perennial.errors import RefusedError, did_you_mean
-from perennial.lake.tables import TableState, file_io_properties
+from perennial.lake.tables import TableState, open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,10 +30,7 @@ class StoredRows:
 
     @cached_property
     def _table(self) -> StaticTable:
-        from pyiceberg.table import StaticTable
-
-        location = str(self.state.metadata_location).replace("s3a://", "s3://", 1)
-        return StaticTable.from_metadata(location, properties=file_io_properties())
+        return open_table(str(self.state.metadata_location))
 
     @property
     def columns(self) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
     from pyiceberg.schema import Schema
+    from pyiceberg.table import StaticTable
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
@@ -193,6 +194,13 @@ def _digest_of_rest(digest: str, written: Schema | None, current: Schema) -> str
     return sha256(json.dumps([digest, columns], separators=(",", ":")).encode()).hexdigest()
 
 
+def open_table(metadata_location: str) -> StaticTable:
+    """Return a table as its metadata file describes it. Spark writes addresses with s3a, which pyiceberg does not know."""
+    from pyiceberg.table import StaticTable
+
+    return StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
+
+
 def file_io_properties() -> dict[str, str]:
     """Return pyiceberg's file properties from boto3's own configuration chain."""
     import boto3
@@ -276,9 +284,8 @@ def read_rows(
     """
     import pyarrow as pa
     from pyiceberg.expressions import In
-    from pyiceberg.table import StaticTable
 
-    table = StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
+    table = open_table(metadata_location)
     wanted = sorted({day.isoformat() for day in days})
     snapshot = table.snapshot_by_id(snapshot_id)
     number = None if snapshot is None else snapshot.schema_id

@@ -250,7 +250,7 @@ class Models:
 
     def predict(self, manifest: ModelManifest, day: date, rows: pa.Table) -> Floats | None:
         inputs = Inputs.model_validate(manifest["inputs"])
-        if day.isoformat() in manifest["window"] or unfit(manifest, self._lake.pipeline):
+        if day.isoformat() in manifest["window"] or unfit(manifest, inputs, self._lake.pipeline):
             return None
         version = manifest["version"]
         if version not in self._graphs:

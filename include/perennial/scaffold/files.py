@@ -14,6 +14,7 @@ from perennial.collect.broken import BrokenError
 from perennial.collect.dated_files import find_dated_files
 from perennial.collect.decode import decode_text
 from perennial.collect.formats import other_format
+from perennial.collect.landing import may_be_data
 from perennial.collect.records import Records, each_record
 from perennial.collect.unpack import GZIP, Gzip
 from perennial.config.dialect import Csv
@@ -46,7 +47,7 @@ def find_files(pattern: str) -> tuple[list[File], list[Path]]:
         ignored = dated.ignored
     else:
         paths = [Path(path) for path in sorted(glob.glob(pattern))] or [Path(pattern)]
-        files = [File(path) for path in paths if path.is_file() and not path.name.startswith(("_", "."))]
+        files = [File(path) for path in paths if path.is_file() and may_be_data(path.name)]
     if not files:
         found = "a folder" if Path(pattern).is_dir() else "none"
         raise RefusedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -113,22 +113,21 @@ def _queries(lake: Lake, target: Target, batch: list[date]) -> tuple[str, Analys
     """Return the day to show, the queries to plan, and the range of dates that they see."""
     pipeline, lookback = lake.pipeline, lake.pipeline.training.lookback_days
     days: Days = ({day.isoformat(): "" for day in batch}, {})
-    empty = AnalyseJob(lake.layout.database, pipeline.time_zone, lookback, {}, [], [], [], [], [], {})
-    jobs = asdict(empty)
+    job = AnalyseJob(lake.layout.database, pipeline.time_zone, lookback, {}, [], [], [], [], [], {})
     if target.kind == "lookup":
         midnights = {pipeline.calendar.as_of(day).isoformat(): "" for day in batch}
-        jobs["lookups"] = [asdict(lookup_query(pipeline, target.name, (midnights, {})))]
-        return max(midnights), AnalyseJob.from_json(jobs), range_of_lookups(midnights, lookback)
+        job = replace(job, lookups=[lookup_query(pipeline, target.name, (midnights, {}))])
+        return max(midnights), job, range_of_lookups(midnights, lookback)
     shown, sees = batch[-1].isoformat(), range_of_features(days[0], lookback)
     if target.kind in ("features", "labels"):
-        jobs["features"] = [asdict(features_query(pipeline, days))]
+        job = replace(job, features=[features_query(pipeline, days)])
     if target.kind == "labels":
-        jobs["labels"] = [asdict(labels_query(pipeline, days))]
+        job = replace(job, labels=[labels_query(pipeline, days)])
         sees = range_of_labels(days[0], lookback, pipeline.label.known_after_days)
     if target.kind == "analysis":
-        jobs["analysis"] = [asdict(analysis_query(pipeline, target.name, days))]
+        job = replace(job, analysis=[analysis_query(pipeline, target.name, days)])
         sees = range_of_dates(days[0], lookback)
-    return shown, AnalyseJob.from_json(jobs), sees
+    return shown, job, sees
 
 
 def _read_source(copies: Copies, name: str, dates: list[date], day: date, *, fresh: bool) -> tuple[TrialTable, Seen]:

@@ -54,7 +54,7 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
             problems += _foreign_days(rows, job, kind.day_column)
             duplicates = find_duplicates(rows, kind.day_column, kind.unique) if kind.unique else []
             problems += [f"several rows with the same ({', '.join(kind.unique)}): {text}" for text in duplicates]
-            problems += _broken_rules(rows, kind) if kind.rules else []
+            problems += _broken_rules(rows, kind)
             found["alone"] = _compare(kind, job, rows)
     tables.show(kind.sees(alone.days))
     found["saw"] = {name: _count_dates(spark.table(name)) for name in job.tables}

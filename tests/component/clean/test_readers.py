@@ -82,7 +82,7 @@ Rows = list[list[str]]
 
 @dataclass(slots=True)
 class Comparison:
-    """What became of the files: refused by kind, equal to both references, and the rows that were refused."""
+    """The results by file: refused, by kind; equal to both references; the number of refused rows."""
 
     refused: Counter[str] = field(default_factory=Counter)
     equal: int = 0
@@ -92,7 +92,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read: the files, the values of the cells, and the time zones that Spark does not know."""
+    """The comparison of all files, the values of the cells, and the time zones that Spark does not know."""
 
     comparison: Comparison
     values: list[Any]

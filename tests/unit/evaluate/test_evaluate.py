@@ -246,10 +246,10 @@ def test_an_incumbent_whose_inputs_are_gone_is_not_judged_and_holds(lab: Lab):
 def test_an_incumbent_of_another_label_is_not_judged(lab: Lab, change: dict[str, Any], today: str) -> None:
     both(lab, DAY)
     manifest = read_model(lab.lake, str(plan_training(lab.lake, DAY, "mlp").manifest_uri))
-    assert unfit(manifest, lab.pipeline) == ""
+    assert unfit(manifest, lab.pipeline.inputs, lab.pipeline) == ""
     label = lab.pipeline.label.model_copy(update=change)
     edited = lab.pipeline.model_copy(update={"label": label})
-    assert unfit(manifest, edited) == f"it predicts fault = true, and today's label is {today}"
+    assert unfit(manifest, edited.inputs, edited) == f"it predicts fault = true, and today's label is {today}"
 
 
 def test_another_gate_decides_again(lab: Lab):
