@@ -187,7 +187,8 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
             earlier_columns[name] = len(state.reshaped)
         warnings += _warn_of_reshaped(name, without_drop & state.reshaped, len(needed))
         causes = {d: refusal.rule_causes() for d, refusal in refusals.items() if d is not None}
-        warnings += count_refused(name, causes, [d for d in drops if d is not None])
+        headers = {d: None if drop is None else drop.columns for d, drop in drops.items() if d is not None}
+        warnings += count_refused(name, lake.pipeline.tables[name], causes, headers)
     for text in warnings:
         log.warning("%s", text)
     if nulls:

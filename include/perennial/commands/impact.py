@@ -81,7 +81,7 @@ def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
 
 
 def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date], unmade: Sequence[str]) -> _Scope:
-    from perennial.collect.drops import landed_drops, unfit_drops
+    from perennial.collect.drops import landed_headers, unfit_drops
     from perennial.collect.lost import count_refused
     from perennial.collect.uncollected import uncollected_dates
     from perennial.impact.cost import estimate
@@ -102,7 +102,9 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date],
             *(
                 f"  {text}"
                 for source, drops in unfit.items()
-                for text in count_refused(source, drops, landed_drops(lake, source, needed), least=1)
+                for text in count_refused(
+                    source, lake.pipeline.sources[source], drops, landed_headers(lake, source, needed), least=1
+                )
             ),
             *_withdrawn_lines(withdrawn),
             *_new_lines(new),
