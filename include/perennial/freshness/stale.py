@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from perennial.analyse.pending import Change, changes_read, find_changes
 from perennial.clean.refusals import refused_dates
-from perennial.collect.drops import landed_drops
+from perennial.collect.drops import landed_drops, unfit_drops
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.fingerprint import Category, StaleCause
@@ -27,7 +27,7 @@ class Status(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     BLOCKED = "blocked"
-    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history insufficient."""
+    """Stale, and cannot be judged again: no fitting drop, a rest date, or insufficient history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,10 @@ def _find_blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
     blocked = {day: _block_short(reason) for day, reason in untrainable_dates(lake, decided).items()}
     blocked |= {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
+        for day, problems in unfit_drops(lake, name, decided).items():
+            more = f", and {len(problems) - 1} more problems" if len(problems) > 1 else ""
+            reason = f"its drop of {name} breaks the present contract: {problems[0]}{more}"
+            blocked[day] = _block(reason, Category.CONFIGURATION)
         deleted = set(decided) - landed_drops(lake, name, decided).keys()
         blocked |= dict.fromkeys(deleted, _block(f"its drop of {name} is no longer in the landing zone"))
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]

@@ -270,6 +270,31 @@ def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     assert "since:" not in text
 
 
+def test_a_decided_date_whose_drop_no_longer_fits_is_blocked(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """No run can judge it again: collect would refuse its drop."""
+
+    def take_out(document: dict[str, Any]) -> None:
+        del document["sources"]["readings"]["columns"]["has_fault"]
+
+    found = stale_dates(edited(ran, pipeline_factory, take_out))
+    reason = "its drop of readings breaks the present contract: column 'has_fault' is not in the contract"
+    assert {day: (one.status, one.reason) for day, one in found.items()} == dict.fromkeys(DECIDED, (Status.BLOCKED, reason))
+
+
+def test_a_decided_date_whose_history_no_longer_fits_is_blocked(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """The dates up to 5 March lack a column: they would be gaps, and the three after them are not enough."""
+
+    def begin(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["channel"] = {"type": "string", "since": "2026-01-01", "until": "2026-03-05"}
+
+    (first, last) = stale_dates(edited(ran, pipeline_factory, begin)).values()
+    assert (first.status, last.status) == (Status.BLOCKED, Status.BLOCKED)
+    assert last.reason.startswith(
+        "its history is no longer sufficient: 3 of 5 days; "
+        "readings: 3 of 6 dates break the present contract: column 'channel' is missing."
+    )
+
+
 def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
     def edit(document: dict[str, Any]) -> None:
         document["label"]["positive"] = False
