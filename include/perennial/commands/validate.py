@@ -36,15 +36,13 @@ def validate(
         for name, (problem, doubts) in results.items():
             print_line(f"✓ {name}" if problem is None else f"✗ {problem}", style="green" if problem is None else "red")
             for doubt in doubts:
-                print_line(
-                    f"? {name}: {doubt}. Spark may accept it: this check does not know all of Spark's syntax", style="yellow"
-                )
+                print_line(f"? {name}: {doubt}", style="yellow")
     if any(problem for problem, _ in results.values()):
         raise typer.Exit(1)
 
 
 def _check(name: str) -> tuple[str | None, list[str]]:
-    """Return the refusal of a pipeline, if any, and the warnings about SQL that could not be checked."""
+    """Return the refusal of a pipeline, if any, and the warnings."""
     from perennial.sql.check import check_sql
 
     try:
