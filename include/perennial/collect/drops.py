@@ -43,7 +43,7 @@ def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, l
 
 
 def landed_headers(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, tuple[str, ...] | None]:
-    """Return by date the columns of each landed drop that collect has accepted, by this or an earlier contract; None: not known."""
+    """Return by date the columns of each landed drop that collect has ever accepted; None: not known."""
     return {day: None if drop is None else drop.columns for day, _, drop in _walk(lake, source, wanted)}
 
 
