@@ -81,12 +81,13 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     chain = read_chain(lake)
     stale = {d: state for d, state in stale_dates(lake, first, last).items() if not calendar.data_days.rests(d)}
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
-    refused = refused_dates(lake, dates)
-    landed = [d for d in dates if d not in missing and d not in refused]
-    young = tuple(untrained_dates(lake, [d for d in landed if chain.get(d) is None]))
+    landed = [d for d in dates if d not in missing]
+    untrained = untrained_dates(lake, [d for d in landed if chain.get(d) is None])
+    refused = refused_dates(lake, untrained)
+    young = tuple(d for d in untrained if d not in refused)
     done = {*unchanged, *_without_work(lake, young)}
     todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - done
-    newest = next((d for d in reversed(landed) if not untrained_dates(lake, [d])), None)
+    newest = next((d for d in reversed(landed) if not refused_dates(lake, [d]) and not untrained_dates(lake, [d])), None)
     is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,
