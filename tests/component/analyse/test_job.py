@@ -133,7 +133,7 @@ for features, labels in ((rows, []), ([], late)):  # in one run, and in the next
     changes = {"lookups": [], "features": features, "labels": labels, "analysis": [], "profile": []}
     analyse(spark, AnalyseJob.from_json(job | changes))
 later = []
-for key in ("CAST(v.x AS TINYINT) AS x", "CAST(v.x AS STRING) AS x"):
+for key in ("CAST(v.x AS INT) AS x", "CAST(v.x AS STRING) AS x"):
     again = [rows[0] | {"sql": key_only.replace("CAST(v.x AS SMALLINT) AS x", key), "has_stored_labels": True}]
     made = snapshots("features")
     try:
