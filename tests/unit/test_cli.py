@@ -97,6 +97,30 @@ def test_errors(call: Call, arguments: list[str], code: int, text: str) -> None:
     assert text in found["error"]
 
 
+@pytest.mark.parametrize("broken", ["pipeline.yaml", "features.sql"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --date 2026-03-02",
+        "backfill --from 2026-03-02 --to 2026-03-03",
+        "backfill --from 2026-03-02 --to 2026-03-03 --as tried --window 3",
+        "impact",
+    ],
+)
+def test_what_validate_refuses_is_refused_before_anything_starts(
+    call: Call, pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, broken: str
+) -> None:
+    """No stack is up here, so a command that began with anything else would report that."""
+    file = pipeline_factory().folder / broken
+    file.write_text(file.read_text().replace("binary", "ternary").replace("JOIN readings", "JOIN reading"))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    _, validated = call("validate")
+    problem = validated["pipelines"][0]["problem"]
+    assert problem
+    assert call(*command.split()) == (1, {"error": problem})
+
+
 def test_errors_for_people_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["run", "--date", "[red]"]) == 1
     found = capsys.readouterr()

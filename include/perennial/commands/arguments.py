@@ -43,6 +43,15 @@ def chosen_lake(name: str | None) -> Lake:
     return lake_of(chosen(name))
 
 
+def checked_lake(name: str | None) -> Lake:
+    """Open the lake of a pipeline as `chosen_lake` does, but refuse at once whatever `perennial validate` refuses."""
+    from perennial.sql.check import check_sql, require_valid
+
+    pipeline = chosen(name)
+    require_valid(pipeline, check_sql(pipeline))
+    return lake_of(pipeline)
+
+
 def lake_of(pipeline: Pipeline) -> Lake:
     """Open the lake of a pipeline; fail at once if the stack of this machine is down."""
     from perennial.lake.lake import open_lake

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
+from perennial.commands.arguments import AsJson, PipelineName, checked_lake
 from perennial.commands.output import counted, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """
     from perennial.impact.effects import unmade_tables
 
-    lake = lake_of(chosen(pipeline))
+    lake = checked_lake(pipeline)
     ranges = _scopes(lake)
     unmade = unmade_tables(lake) if ranges else []
     scopes = [_scope(lake, *dates, unmade) for dates in ranges]

@@ -196,8 +196,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Return a function that gives what `perennial impact` says of a lake, and its JSON."""
 
     def tell(lake: Lake) -> tuple[str, Any]:
-        monkeypatch.setattr("perennial.commands.impact.chosen", lambda name: lake.pipeline)
-        monkeypatch.setattr("perennial.commands.impact.lake_of", lambda pipeline: lake)
+        monkeypatch.setattr("perennial.commands.impact.checked_lake", lambda name: lake)
         capsys.readouterr()
         impact()
         text = " ".join(capsys.readouterr().out.split())
