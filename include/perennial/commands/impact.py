@@ -30,7 +30,7 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     Compares the lake with the current files of the pipeline and the current code. Use it after an edit, a replaced drop, or an
     upgrade of Perennial. It changes nothing.
     """
-    lake = checked_lake(pipeline)
+    lake = checked_lake(pipeline).at_one_moment()
     scopes = [_scope(lake, *dates) for dates in _scopes(lake)]
     unmade = list(dict.fromkeys(table for scope in scopes for table in scope.unmade))
     if as_json:
