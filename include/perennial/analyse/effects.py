@@ -23,7 +23,8 @@ def analyse_effects(scope: Scope) -> list[Effect]:
         return []
     lake, cleaned, recipes, effects = scope.lake, scope.found["clean"], read_recipes(scope.lake, "analyse"), []
     lookback, later = DAY * lake.pipeline.training.lookback_days, DAY * lake.pipeline.label.known_after_days
-    withdrawn = frozenset(day for table in cleaned for day in table.withdrawn)
+    begin = lake.pipeline.calendar.features_from(scope.first)
+    withdrawn = frozenset(day for table in cleaned for day in table.withdrawn if day is not None and day >= begin)
     for table, keys in analyse_fingerprints(scope.foreseen, scope.first, scope.last).items():
         is_lookup, stored = table.startswith("lookup_"), stored_keys(lake, table)
         effect = compare("analyse", table, {read_day(text): key for text, key in keys.items()}, stored, recipes)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from perennial.calendar import DAY
 from perennial.fingerprints.causes import explain
 from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause
 from perennial.fingerprints.recipes import Recipe
@@ -76,6 +77,12 @@ class Scope:
     decided: tuple[date, ...]
     foreseen: Lake
     found: Mapping[str, Sequence[Effect]] = field(default_factory=dict)
+
+    @property
+    def needed(self) -> list[date]:
+        """Return the dates whose drops the runs may use."""
+        calendar = self.lake.pipeline.calendar
+        return [*calendar.needed_dates(self.first), *calendar.dates(self.first + DAY, self.last)]
 
     def add(self, stage: str, effects: Sequence[Effect], *, are_tables: bool) -> Scope:
         """Return the scope as the next stage finds it."""
