@@ -43,14 +43,13 @@ def validate(
 
 def _check(name: str) -> tuple[str | None, list[str]]:
     """Return the refusal of a pipeline, if any, and the warnings."""
-    from perennial.sql.check import check_sql
+    from perennial.sql.check import Findings, check_sql, require_valid
 
+    findings = Findings()
     try:
         pipeline = load_pipeline(name)
         findings = check_sql(pipeline)
+        require_valid(pipeline, findings)
     except PipelineRefusedError as error:
-        return str(error), []
-    if not findings.problems:
-        return None, findings.doubts
-    refusal = PipelineRefusedError(f"{pipeline.folder}", findings.problems, "See docs/reference/pipeline.md, SQL files.")
-    return str(refusal), findings.doubts
+        return str(error), findings.doubts
+    return None, findings.doubts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
-from perennial.errors import did_you_mean
+from perennial.errors import PipelineRefusedError, did_you_mean
 from perennial.sql.columns import look_at_columns, untyped_nulls
 from perennial.sql.date_conditions import find_conditions
 from perennial.sql.earlier_days import earlier_day_problems, unbounded_problems
@@ -103,6 +103,12 @@ def check_sql(pipeline: Pipeline) -> Findings:
         dated_only = Expected(("date",), only=False, types={"date": DATE})
         _check(findings, f"analysis/{name}.sql", text, views, dated_only, sees=analyses_see(sources, lookback))
     return findings
+
+
+def require_valid(pipeline: Pipeline, findings: Findings) -> None:
+    """Raise PipelineRefusedError with all certain problems of a pipeline's SQL, if it has any."""
+    if findings.problems:
+        raise PipelineRefusedError(f"{pipeline.folder}", findings.problems, "See docs/reference/pipeline.md, SQL files.")
 
 
 def _key_types(names: list[str], features: Types) -> dict[str, Wanted]:
