@@ -20,7 +20,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 from perennial.analyse.plan import analyse_fingerprints
 from perennial.calendar import days
-from perennial.clean.plan import clean_fingerprints
+from perennial.clean.plan import pending_work
 from perennial.collect.collect import collect
 from perennial.config.pipeline import Inputs, Pipeline
 from perennial.lake.lake import Lake
@@ -118,7 +118,7 @@ class Lab:
         """Record that a run of `day` has collected, cleaned and analysed what has landed, with the rows that the tables hold."""
         collect(self.lake, day)
         for name in self.pipeline.sources:
-            self._hold(f"clean_{name}", clean_fingerprints(self.lake, name, day, day))
+            self._hold(f"clean_{name}", pending_work(self.lake, name, day, day)[0])
         for table, keys in analyse_fingerprints(self.lake, day, day).items():
             self._hold(table, keys)
 
