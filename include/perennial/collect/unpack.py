@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from perennial.collect.broken import BrokenError
 
 GZIP = b"\x1f\x8b"
+MAX_RATIO = 200
+"""Ratio of decompressed to compressed size. Real CSV reaches 5 to 30; a gzip bomb comes close to 1,000."""
+RATIO_FREE_BYTES = 10_000_000
+"""The ratio is not checked below this size: a small file of equal rows compresses extremely well."""
+
 _BLOCK = 1 << 18
 
 
@@ -19,11 +24,13 @@ class Gzip:
     padding: int = 0
 
     def unpack(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield blocks of the decompressed members; memory stays bounded at any compression ratio."""
+        """Yield blocks of the decompressed members in bounded memory; raise BrokenError if they are a decompression bomb."""
         engine = zlib.decompressobj(wbits=31)
         members, at_start = 0, True
+        size = text_bytes = 0
         for chunk in chunks:
             data = chunk
+            size += len(chunk)
             while data:
                 if engine.eof and not (data := self._skip_padding(data)):
                     break
@@ -37,6 +44,9 @@ class Gzip:
                     what = "garbage after the end of the gzip data" if members else "not gzip, though its name ends in .gz"
                     raise BrokenError(what) from error
                 at_start = False
+                text_bytes += len(block)
+                if text_bytes > max(RATIO_FREE_BYTES, MAX_RATIO * size):
+                    raise BrokenError(f"a decompression bomb: its text is more than {MAX_RATIO} times as large as the file")
                 if block:
                     yield block
                 members += engine.eof

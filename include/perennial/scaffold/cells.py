@@ -42,10 +42,17 @@ def read_cell(kind: str, text: str, decimal: str = ".") -> Value | None:
 
 
 def local_date(kind: str, text: str, zone: ZoneInfo) -> date | None:
-    """Return the local date of a cell of type date or timestamp. A timestamp without an offset is local time."""
+    """
+    Return the local date of a cell of type date or timestamp, or None if it is outside the years 1 to 9999.
+
+    A timestamp without an offset is local time.
+    """
     value = read_cell(kind, text)
     if isinstance(value, datetime):
-        return value.astimezone(zone).date() if value.tzinfo is not None else value.date()
+        try:
+            return value.astimezone(zone).date() if value.tzinfo is not None else value.date()
+        except OverflowError:
+            return None
     return value if isinstance(value, date) else None
 
 
