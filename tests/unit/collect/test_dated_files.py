@@ -59,7 +59,7 @@ def test_dates_and_files_come_in_order(tmp_path: Path) -> None:
 
 def test_a_name_in_which_the_date_fits_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "2026-02-03_2026-02-04.csv").touch()
-    with pytest.raises(RefusedError, match="fits two dates of a name: .* has 2026-02-03 and 2026-02-04"):
+    with pytest.raises(RefusedError, match=r"fits two dates of a name: .* has 2026-02-03 and 2026-02-04"):
         find_dated_files(f"{tmp_path}/*{{date}}*.csv")
 
 
