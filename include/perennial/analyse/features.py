@@ -10,8 +10,9 @@ from pyspark.sql import types as T
 
 from perennial.analyse.job_file import FeaturesQuery, LabelsQuery, LookupQuery
 from perennial.errors import RefusedError
+from perennial.spark.pinned import read_days
 from perennial.spark.sql import NUMBERS, WHOLE, quoted, require_columns
-from perennial.spark.tables import days_filter, read_table, table_name
+from perennial.spark.tables import table_name
 
 _TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
     "number": (T.DoubleType(), NUMBERS),
@@ -90,15 +91,20 @@ def _require_typed(rows: DataFrame, file: str, names: Iterable[str], request: di
     return require_columns(rows, file, expected, accepts)
 
 
-def join_lookups(spark: SparkSession, rows: DataFrame, features: FeaturesQuery, database: str) -> DataFrame:
+def read_lookups(spark: SparkSession, features: FeaturesQuery, database: str) -> dict[str, DataFrame]:
+    """Return by name the rows of the lookups that features join, under the fingerprints that the job names."""
+    return {
+        lookup.name: read_days(spark, table_name(database, lookup.table), "as_of", lookup.days) for lookup in features.lookups
+    }
+
+
+def join_lookups(rows: DataFrame, features: FeaturesQuery, lookups: Mapping[str, DataFrame]) -> DataFrame:
     """Add `<lookup>__<value>` columns as of the midnight that begins the row's date; unknown keys get null."""
-    days = sorted(features.days)
     for lookup in features.lookups:
-        known = read_table(spark, table_name(database, lookup.table)).where(days_filter("as_of", days))
         names = {"as_of": "__as_of"}
         names |= {name: f"__{name}" for name in lookup.key}
         names |= {name: f"{lookup.name}__{name}" for name in lookup.values}
-        renamed = known.selectExpr(*[f"{quoted(old)} AS {quoted(new)}" for old, new in names.items()])
+        renamed = lookups[lookup.name].selectExpr(*[f"{quoted(old)} AS {quoted(new)}" for old, new in names.items()])
         matches = ["date = __as_of", *[f"{quoted(name)} = {quoted(names[name])}" for name in lookup.key]]
         rows = rows.join(renamed, F.expr(" AND ".join(matches)), "left")
         rows = rows.drop("__as_of", *[names[name] for name in lookup.key])

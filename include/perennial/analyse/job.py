@@ -13,7 +13,7 @@ import perennial.spark.lean  # noqa: F401
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
-from perennial.analyse.features import join_lookups
+from perennial.analyse.features import join_lookups, read_lookups
 from perennial.analyse.job_file import AnalyseJob, FeaturesQuery, TableToMake
 from perennial.analyse.partitions import store_days
 from perennial.analyse.queries import Queries
@@ -86,8 +86,9 @@ class _Planned:
         item = self.item
         if not isinstance(item, FeaturesQuery):
             return self
-        alone = {day: join_lookups(spark, rows, item, database) for day, rows in self.alone.items()}
-        return replace(self, rows=join_lookups(spark, self.rows, item, database), alone=alone)
+        lookups = read_lookups(spark, item, database)
+        alone = {day: join_lookups(rows, item, lookups) for day, rows in self.alone.items()}
+        return replace(self, rows=join_lookups(self.rows, item, lookups), alone=alone)
 
     def store(self, database: str) -> None:
         """Compute the rows and commit them."""

@@ -52,12 +52,17 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class LookupColumns:
-    """The columns of a lookup that features join."""
+    """
+    The columns of a lookup that features join.
+
+    :param days: by as_of (ISO), the fingerprint that the lookup's partition must have
+    """
 
     name: str
     table: str
     key: Sequence[str]
     values: Sequence[str]
+    days: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

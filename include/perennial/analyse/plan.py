@@ -79,7 +79,7 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     obsolete = {table: texts for table, keys in wanted.items() if (texts := _obsolete_days(lake, day, states[table], keys))}
     todo = sum(len(keys) for keys in (*pending.values(), *obsolete.values()))
     held = {table: _held_digests(states[table], keys) for table, keys in pending.items()}
-    job = _make_job(lake, clean, pending, held, obsolete) if todo else None
+    job = _make_job(lake, clean, wanted, pending, held, obsolete) if todo else None
     if any(pending.values()):
         keep_recipes(lake, "analyse", {table: next(iter(keys.values())) for table, keys in pending.items() if keys})
     dates = {text for table, keys in pending.items() if not _is_lookup(table) for text in keys}
@@ -253,6 +253,7 @@ def _count_visible_rows(lake: Lake, clean: dict[str, TableState], pending: Wante
 def _make_job(
     lake: Lake,
     clean: dict[str, TableState],
+    wanted: Wanted,
     pending: Wanted,
     held: Mapping[str, Mapping[str, str]],
     obsolete: Mapping[str, list[str]],
@@ -267,6 +268,7 @@ def _make_job(
     def days(table: str) -> Days:
         return pending[table], held[table]
 
+    lookup_days = {name: {day: wanted[f"lookup_{name}"][day] for day in pending["features"]} for name in pipeline.inputs.lookups}
     return AnalyseJob(
         database=lake.layout.database,
         time_zone=pipeline.time_zone,
@@ -275,7 +277,7 @@ def _make_job(
         lookups=[
             lookup_query(pipeline, name, days(f"lookup_{name}")) for name in pipeline.inputs.lookups if pending[f"lookup_{name}"]
         ],
-        features=[features_query(pipeline, days("features"))] if pending["features"] else [],
+        features=[features_query(pipeline, days("features"), lookup_days)] if pending["features"] else [],
         labels=[labels_query(pipeline, days(LABELS))] if pending.get(LABELS) else [],
         analysis=[
             analysis_query(pipeline, name, days(f"analysis_{name}"))

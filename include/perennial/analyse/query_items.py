@@ -18,8 +18,12 @@ def lookup_query(pipeline: Pipeline, name: str, days: Days) -> LookupQuery:
     return LookupQuery(f"lookup_{name}", file, *days, pipeline.sql(file), name=name, key=spec.key, values=spec.values)
 
 
-def features_query(pipeline: Pipeline, days: Days) -> FeaturesQuery:
-    """Return the item of features.sql."""
+def features_query(pipeline: Pipeline, days: Days, lookup_days: Mapping[str, Mapping[str, str]]) -> FeaturesQuery:
+    """
+    Return the item of features.sql.
+
+    :param lookup_days: by lookup and as_of (ISO), the fingerprints of the partitions that these features join
+    """
     label, lookups = pipeline.label, pipeline.inputs.lookups
     return FeaturesQuery(
         *("features", "features.sql", *days, pipeline.sql("features.sql")),
@@ -27,7 +31,9 @@ def features_query(pipeline: Pipeline, days: Days) -> FeaturesQuery:
         row_key=pipeline.row_key,
         label=None if label.known_after_days else label.column,
         later_label=label.column if label.known_after_days else None,
-        lookups=[LookupColumns(name, f"lookup_{name}", spec.key, spec.values) for name, spec in lookups.items()],
+        lookups=[
+            LookupColumns(name, f"lookup_{name}", spec.key, spec.values, lookup_days[name]) for name, spec in lookups.items()
+        ],
     )
 
 

@@ -80,7 +80,7 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
     stored = jvm(spark).org.apache.iceberg.spark.SparkSchemaUtil.convert(rows._jdf.schema())
     wanted = _types(spark, stored)
     for _ in range(ATTEMPTS):
-        table = _load(spark, name)
+        table = load_table(spark, name)
         if table is None:
             return None
         columns = Columns(table.schema().schemaId(), _types(spark, table.schema()))
@@ -103,7 +103,8 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
     raise LostRaceError(f"{name}: other jobs changed its columns during {ATTEMPTS} attempts. Run it again when they have ended.")
 
 
-def _load(spark: SparkSession, name: str) -> JavaObject | None:
+def load_table(spark: SparkSession, name: str) -> JavaObject | None:
+    """Return Iceberg's own view of a table, or None if it does not exist."""
     try:
         table: JavaObject = jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
         return table

@@ -7,13 +7,13 @@ An expression of any other class has no type that is certain, and neither has an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlglot import exp
 from sqlglot.dialects.spark import Spark
 from sqlglot.optimizer.annotate_types import TypeAnnotator
 
-_TYPE = exp.DataType.Type
+_TYPE = exp.DType
 
 FAMILIES = {
     **dict.fromkeys((_TYPE.VARCHAR, _TYPE.TEXT, _TYPE.CHAR), "text"),
@@ -29,7 +29,8 @@ NUMBERS = frozenset(("whole number", "fraction"))
 _DAYS = frozenset(("DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "YEAR", "YEARS"))
 _WHOLE_PARTS = frozenset(("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAYOFWEEK", "DOW", "DOY", "HOUR", "MINUTE"))
 
-Rule = Callable[[TypeAnnotator, Any], Any]
+Type: TypeAlias = exp.DataType | exp.DType
+OwnRule = Callable[[exp.Expr], Type | None]
 
 _AS_SQLGLOT = (
     *(exp.Alias, exp.Paren, exp.Subquery, exp.Literal, exp.Boolean, exp.Null, exp.Cast, exp.TryCast, exp.Interval),
@@ -48,23 +49,23 @@ _AS_SQLGLOT = (
 )
 
 
-def family(node: Any) -> str | None:
+def family(node: exp.Expr | None) -> str | None:
     """Return the family of an annotated expression, or None if it is not certain."""
     kind = getattr(node, "type", None)
     return None if kind is None else FAMILIES.get(kind.this)
 
 
-def _set(rule: Callable[[Any], Any]) -> dict[str, Rule]:
+def _set(rule: OwnRule) -> dict[str, Any]:
     """Return a rule as sqlglot has them; `rule` returns the type of an expression, or None if it is not certain."""
 
-    def annotate(annotator: TypeAnnotator, node: Any) -> Any:
+    def annotate(annotator: TypeAnnotator, node: exp.Expr) -> exp.Expr:
         annotator._set_type(node, rule(node) or _TYPE.UNKNOWN)
         return node
 
     return {"annotator": annotate}
 
 
-def _common(nodes: Iterable[Any]) -> Any:
+def _common(nodes: Iterable[exp.Expr | None]) -> Type | None:
     """Return the type of results that meet in one column: they are of one family, or all are numbers; NULL fits any."""
     typed = [node for node in nodes if node is not None and not (node.type and node.type.this == _TYPE.NULL)]
     families = {family(node) for node in typed}
@@ -73,7 +74,7 @@ def _common(nodes: Iterable[Any]) -> Any:
     return typed[0].type if len(families) == 1 and None not in families else None
 
 
-def _calculated(node: Any) -> Any:
+def _calculated(node: exp.Expr) -> Type | None:
     """Return the type of an arithmetic expression: of numbers, of a date and days, or of a timestamp and an interval."""
     left, right = node.this, node.expression
     families = {family(left), family(right)}
@@ -86,35 +87,35 @@ def _calculated(node: Any) -> Any:
     return _TYPE.TIMESTAMP if family(left) == "timestamp" and isinstance(right, exp.Interval) else None
 
 
-def _has_unit(node: Any, units: frozenset[str]) -> bool:
+def _has_unit(node: exp.Expr, units: frozenset[str]) -> bool:
     unit = node.args.get("unit") if isinstance(node, exp.Interval) else None
     return unit is not None and unit.name.upper() in units
 
 
-def _number(node: Any) -> Any:
+def _number(node: exp.Expr) -> Type | None:
     return node.this.type if family(node.this) in NUMBERS else None
 
 
-def _sum(node: Any) -> Any:
+def _sum(node: exp.Expr) -> Type | None:
     return {"whole number": _TYPE.BIGINT, "fraction": _TYPE.DOUBLE}.get(family(node.this) or "")
 
 
-def _whole(node: Any) -> Any:
+def _whole(node: exp.Expr) -> Type | None:
     """Return the type of FLOOR and CEIL: that of a decimal is a decimal."""
     is_plain = not node.args.get("decimals") and node.this.type is not None and node.this.type.this != _TYPE.DECIMAL
     return _TYPE.BIGINT if is_plain and family(node.this) in NUMBERS else None
 
 
-def _text(node: Any) -> Any:
+def _text(node: exp.Expr) -> Type | None:
     return _TYPE.TEXT if family(node.this) == "text" else None
 
 
-def _added(node: Any) -> Any:
+def _added(node: exp.Expr) -> Type | None:
     unit = node.args.get("unit")
     return _TYPE.DATE if unit is None or unit.name.upper() in ("DAY", "DAYS") else None
 
 
-_OWN: dict[type[exp.Expr], Callable[[Any], Any]] = {
+_OWN: dict[type[exp.Expr], OwnRule] = {
     **dict.fromkeys((exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod), _calculated),
     exp.IntDiv: lambda node: _TYPE.BIGINT if {family(node.this), family(node.expression)} <= NUMBERS else None,
     exp.SafeDivide: lambda node: _TYPE.DOUBLE if {family(node.this), family(node.expression)} <= NUMBERS else None,
@@ -132,7 +133,7 @@ _OWN: dict[type[exp.Expr], Callable[[Any], Any]] = {
     exp.DateDiff: lambda node: _TYPE.BIGINT,
 }
 
-RULES: dict[type[exp.Expr], Any] = {
+RULES: dict[type[exp.Expr], dict[str, Any]] = {
     **{kind: Spark.EXPRESSION_METADATA[kind] for kind in _AS_SQLGLOT},
     **{kind: _set(rule) for kind, rule in _OWN.items()},
 }

@@ -120,7 +120,7 @@ def _queries(lake: Lake, target: Target, batch: list[date]) -> tuple[str, Analys
         return max(midnights), job, range_of_lookups(midnights, lookback)
     shown, sees = batch[-1].isoformat(), range_of_features(days[0], lookback)
     if target.kind in ("features", "labels"):
-        job = replace(job, features=[features_query(pipeline, days)])
+        job = replace(job, features=[features_query(pipeline, days, {name: {} for name in pipeline.inputs.lookups})])
     if target.kind == "labels":
         job = replace(job, labels=[labels_query(pipeline, days)])
         sees = range_of_labels(days[0], lookback, pipeline.label.known_after_days)

@@ -40,7 +40,7 @@ def item(table, sql, **more):
 
 
 K = {"name": "k", "type": "category", "nullable": False}
-lookups = [{"name": n, "table": f"lookup_{n}", "key": ["k"], "values": [n]} for n in ("a", "b", "c")]
+lookups = [{"name": n, "table": f"lookup_{n}", "key": ["k"], "values": [n], "days": DAYS} for n in ("a", "b", "c")]
 job = {
     "database": "lab", "time_zone": "UTC", "lookback_days": 1, "withdraw": {},
     "tables": {"visits": {"table": "clean_visits", "snapshot_id": snapshot, "dated": True}},

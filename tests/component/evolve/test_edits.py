@@ -22,11 +22,12 @@ from perennial.calendar import days
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.config.load import read_pipeline
+from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.result import Outcome
 from perennial.lake.tables import TableState, file_io_properties
-from perennial.spark.submit import submit
-from perennial.store.objects import Objects, split_uri
+from perennial.spark.submit import SparkPlan, submit
+from perennial.store.objects import Objects, canonical_json, split_uri
 from perennial.train.plan import plan_training
 
 SEQUENCES = int(os.environ.get("EDIT_SEQUENCES", "10"))
@@ -175,3 +176,44 @@ def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(tri
     edited, fresh = trial.lake("passed"), trial.lake("unpassed")
     assert run(edited, FIRST) == run(fresh, FIRST)
     assert differences(edited, fresh) == []
+
+
+def part(lake: Lake, plan: SparkPlan, *kinds: str) -> SparkPlan:
+    """Return a job with some kinds of tables of a planned one: the part of its work before or after a moment."""
+    stored = lake.objects.read_existing(str(plan.job_uri)).json()
+    others = {kind: [] for kind in ("lookups", "features", "labels", "analysis", "profile") if kind not in kinds}
+    uri = str(plan.job_uri).replace(".json", f"-{'-'.join(kinds)}.json")
+    lake.objects.create(uri, canonical_json({**stored, **others}))
+    return replace(plan, job_uri=uri)
+
+
+@pytest.mark.parametrize("values", [{"sales": "SUM(s.id) + 100"}, {"returns": "COUNT(*)"}], ids=["values", "columns"])
+def test_features_never_join_the_lookups_of_another_version(trial: Trial, values: dict[str, str]) -> None:
+    """Another version of the pipeline runs after the job has stored its lookups and before it joins them."""
+    draft, space = Draft(), f"versions_{next(iter(values))}"
+    trial.begin(draft, space)
+    draft.today += DAY
+    trial.land(draft)
+    draft.lookups = {"rates": {"sales": "COUNT(*) + 1"}}
+    trial.write(draft)
+    ours = trial.lake(space)
+    collect(ours, draft.today)
+    submit(plan_clean(ours, draft.today))
+    plan = plan_analyse(ours, draft.today)
+    submit(part(ours, plan, "lookups"))
+
+    theirs = copy.deepcopy(draft)
+    theirs.lookups = {"rates": values}
+    trial.write(theirs)
+    run(trial.lake(space), draft.today)
+
+    before = ours.tables.state("features")
+    with pytest.raises(PerennialError, match="Two versions of the pipeline are running") as caught:
+        submit(part(ours, plan, "features", "analysis", "profile"))
+    assert "another job replaced days that this job joins" in str(caught.value)
+    assert draft.today.isoformat() in str(caught.value)
+    assert ours.tables.state("features") == before
+    trial.write(draft)
+    fresh = trial.lake(f"{space}fresh")
+    assert run(ours, draft.today) == run(fresh, draft.today)
+    assert differences(ours, fresh) == []
