@@ -61,7 +61,9 @@ def find_files(pattern: str) -> tuple[list[File], dict[Path, str]]:
 
 def _find_undated(pattern: str) -> tuple[list[File], dict[Path, str]]:
     """Return the files of a pattern without dates. A link to another of the files would double its rows, and is ignored."""
-    files, ignored, seen = [], {}, {}
+    files: list[File] = []
+    ignored: dict[Path, str] = {}
+    seen: dict[tuple[int, int], Path] = {}
     names = sorted(glob.glob(pattern)) or glob.glob(glob.escape(pattern))
     for path in sorted(map(Path, names), key=lambda path: (path.is_symlink(), path)):
         if not may_be_data(path.name):

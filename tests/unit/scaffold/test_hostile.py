@@ -278,7 +278,9 @@ def test_it_asks_for_the_date_column_if_several_fit(
 ) -> None:
     rows = [[*line[:4], line[1] + timedelta(days=59), line[4]] for line in lines()]
     (place.parent / "exports" / "a.csv").write_text(csv_text(rows, "id,day,size,kind,until,late"))
-    monkeypatch.setattr("sys.stdin", _Terminal(f"{answer}\n"))
+    answers = io.StringIO(f"{answer}\n")
+    answers.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", answers)
     code = run_command(["new", "sales", "--from", "exports/a.csv", "--label", "late"])
     said = capsys.readouterr()
     assert "2 columns have dates. Which one has the row's date" in said.out
@@ -287,8 +289,3 @@ def test_it_asks_for_the_date_column_if_several_fit(
         assert (code, str(read_pipeline(place / "sales" / "pipeline.yaml").start)) == (0, first)
     else:
         assert (code, "2 columns have dates: 'day', 'until'; 'late' is none of them" in said.err) == (1, True)
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
