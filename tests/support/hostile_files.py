@@ -164,7 +164,7 @@ REFUSED: dict[str, tuple[Files | bytes | str | Rows, str]] = {
     ),
     "Windows-1252 after UTF-8": (
         {"a.csv": TEXT.encode(), "b.csv": write(make_rows("é")).encode("cp1252")},
-        "It looks like Latin-1 or Windows-1252: if it is, set csv.encoding. Here that is --encoding windows-1252.",
+        "It looks like Latin-1 or Windows-1252: if it is, set csv.encoding. Here that is the option --encoding.",
     ),
     "byte that Windows-1252 lacks": (write(make_rows("\x81ü")).encode("latin-1"), "not Windows-1252: byte 0x81"),
     "no header": ("".join(LINES[1:]), "no header: the first row holds the value '0'"),

@@ -141,7 +141,12 @@ def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
         return split
     index = draft.columns.index(draft.date_column)
     column = DateColumn(index, draft.date_column.type, draft.date_column.null_text, ZoneInfo(draft.time_zone))
-    return split_by_date(files, draft.dialect, column, folder, draft.options.name)
+    try:
+        return split_by_date(files, draft.dialect, column, folder, draft.options.name)
+    except OSError as error:
+        raise RefusedError(
+            f"The rows cannot be split in {folder}: {error.strerror}", remedy="Set TMPDIR to a larger disk."
+        ) from error
 
 
 def _land(lake: Lake, split: Split) -> dict[str, Any]:

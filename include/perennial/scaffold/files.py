@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _HEAD_CHUNKS = 4
 _GUESS = "windows-1252"
 """The encoding of a file that is not UTF-8, unless the user names another."""
 
+_ASCII = bytes(range(0x80))
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
@@ -50,9 +52,9 @@ def find_files(pattern: str) -> tuple[list[File], dict[Path, str]]:
     else:
         files, ignored = _find_undated(pattern)
     if not files:
-        found = "a folder" if Path(pattern).is_dir() else "none"
+        found = "a folder" if os.path.isdir(pattern) else "none"  # Path fails at a name that is too long
         raise RefusedError(
-            f"No CSV file matches {pattern!r}, found {found}",
+            f"No CSV file matches {pattern[:200]!r}, found {found}",
             [f"{path}: {reason}" for path, reason in ignored.items() if str(path) != pattern],
             "Name the files by a pattern in quotes, such as 'exports/*.csv.gz' or 'exports/{date}.csv'.",
         )
@@ -116,8 +118,8 @@ def require_one_encoding(files: Sequence[File], encoding: str) -> None:
 
 
 def _require_no_utf8(file: File, head: bytes) -> None:
-    count = len(_UTF8_CHARACTER.findall(head))
-    if count and count >= sum(not byte < 0x80 for byte in _UTF8_CHARACTER.sub(b"", head)):
+    rest, count = _UTF8_CHARACTER.subn(b"", head)
+    if count and count >= len(rest.translate(None, _ASCII)):
         raise RefusedError(
             f"{file.path}: most of its text is UTF-8, but not all text of the files is",
             remedy="Write all files in UTF-8, or choose how to read them: --encoding windows-1252.",
@@ -137,7 +139,7 @@ def read_file(file: File, dialect: Csv, *, keeps_text: bool = False) -> Iterator
     try:
         yield from each_record(decode_text(_blocks(file), dialect.encoding), dialect, Records(), keeps_text=keeps_text)
     except BrokenError as error:
-        remedy = "Here that is --encoding windows-1252." if "csv.encoding" in str(error) else ""
+        remedy = "Here that is the option --encoding." if "csv.encoding" in str(error) else ""
         raise RefusedError(f"{file.path}: {error}", remedy=remedy) from None
 
 

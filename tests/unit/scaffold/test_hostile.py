@@ -112,6 +112,8 @@ def test_other_headers_and_folders_are_named(call: Call, place: Path) -> None:
     exports = place.parent / "exports"
     assert "found a folder" in call("sales", "--from", "exports", "--label", "late")[1]["error"]
     assert "found none" in call("sales", "--from", "exports/*.csv", "--label", "late")[1]["error"]
+    assert "found none" in call("sales", "--from", "x" * 5000, "--label", "late")[1]["error"]
+    assert "expected a text of printable characters" in call("sales", "--from", "exports/\x1b*", "--label", "late")[1]["error"]
     (exports / "a.csv").write_text(TEXT)
     (exports / "b.csv").write_text(TEXT.replace("kind", "sort"))
     assert (
@@ -205,7 +207,7 @@ def test_the_encoding_of_the_user_is_read(call: Call, place: Path) -> None:
     (place.parent / "exports" / "a.csv").write_text(TEXT)
     (place.parent / "exports" / "b.csv").write_bytes(TEXT.replace(",a,", ",é,").encode("latin-1"))
     words = ["--from", "exports/*.csv", "--label", "late", "--key", "id"]
-    assert "--encoding windows-1252" in call("sales", *words)[1]["error"]
+    assert "the option --encoding" in call("sales", *words)[1]["error"]
     shutil.copy(place.parent / "exports" / "b.csv", place.parent / "exports" / "a.csv")
     (place.parent / "exports" / "b.csv").unlink()
     code, answer = call("sales", *words, "--encoding", "latin-1")
