@@ -56,6 +56,14 @@ def local_date(kind: str, text: str, zone: ZoneInfo) -> date | None:
     return value if isinstance(value, date) else None
 
 
+def is_skipped(text: str, zone: ZoneInfo) -> bool:
+    """Return whether a timestamp is a local time that does not happen, as clocks are set forward: clean cannot read it."""
+    value = read_cell("timestamp", text)
+    if not isinstance(value, datetime) or value.tzinfo is not None or not 1 < value.year < 9999:
+        return False
+    return value.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) != value
+
+
 def _integer(text: str) -> int | None:
     value = int(text) if _INTEGER.fullmatch(text) else None
     return value if value is not None and -(2**63) <= value < 2**63 else None

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from perennial.config.dialect import Csv
 from perennial.config.limits import MAX_FIELDS
 from perennial.errors import RefusedError, did_you_mean
-from perennial.scaffold.cells import read_cell
+from perennial.scaffold.cells import is_skipped, read_cell
 from perennial.scaffold.columns import Column, describe_columns
 from perennial.scaffold.dates import Ask, Dates, choose_date_column, count_dates, read_days
 from perennial.scaffold.fields import Field, choose_field
@@ -84,7 +84,9 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         wanted = _find(columns, options.date_column) if options.date_column is not None else None
         others = [column for column in columns if column is not label.column]
         date_column = choose_date_column(others, wanted, formats, ask)
-    days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, ZoneInfo(options.time_zone or "UTC"))
+    zone = ZoneInfo(options.time_zone or "UTC")
+    days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, zone)
+    _note_skipped(columns, zone)
     key, doubled = _choose_key(sample, columns, days, options, label.column.name, ask)
     answers = [label.answer(text) for text in sample.cells(columns.index(label.column))]
     fields, left_out = _choose_fields(sample, columns, label, date_column, answers)
@@ -130,6 +132,14 @@ def _find(columns: Sequence[Column], name: str) -> Column:
         shown = ", ".join(column.header for column in columns[:20])
         raise RefusedError(f"No column {name!r}.{did_you_mean(name, by_name)}", remedy=f"The header has {shown}.")
     return by_name[name]
+
+
+def _note_skipped(columns: Sequence[Column], zone: ZoneInfo) -> None:
+    """Note at each column of timestamps the local times that do not happen."""
+    for column in columns:
+        if column.type == "timestamp" and (skipped := [text for text in column.counts if is_skipped(text, zone)]):
+            rows = sum(column.counts[text] for text in skipped)
+            column.note = f"{rows} rows would go to quarantine: {zone.key} skips {skipped[0]}, as clocks are set forward"
 
 
 def _choose_key(

@@ -291,3 +291,12 @@ def test_it_asks_for_the_date_column_if_several_fit(
         assert (code, str(read_pipeline(place / "sales" / "pipeline.yaml").start)) == (0, first)
     else:
         assert (code, "2 columns have dates: 'day', 'until'; 'late' is none of them" in said.err) == (1, True)
+
+
+def test_local_times_that_clocks_skip_are_noted(call: Call, place: Path) -> None:
+    times = ["2026-03-28T02:30:00", "2026-03-29T02:30:00", "2026-03-29T03:00:00", "2026-03-29T02:30:00Z", "2026-10-25T02:30"]
+    rows = [[n, times[n % 5], n % 7, "ab"[n % 2], "yes" if n % 3 else "no"] for n in range(100)]
+    (place.parent / "exports" / "a.csv").write_text(csv_text(rows, HEADER))
+    assert call("sales", "--from", "exports/a.csv", "--label", "late", "--time-zone", "Europe/Berlin")[0] == 0
+    text = (place / "sales" / "pipeline.yaml").read_text()
+    assert "; 20 rows would go to quarantine: Europe/Berlin skips 2026-03-29T02:30:00, as clocks are set forward\n" in text
