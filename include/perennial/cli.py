@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tomllib
 import traceback
@@ -35,7 +34,7 @@ from perennial.commands import (
     validate,
 )
 from perennial.commands.arguments import AsJson
-from perennial.commands.output import print_json, problems
+from perennial.commands.output import print_json, print_problem
 from perennial.commands.progress import show_progress
 from perennial.errors import PerennialError
 from perennial.lake.layout import lake_root
@@ -124,7 +123,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except Exception as error:
         if text := _unreachable(error):
             return _fail(arguments, text, 1)
-        problems.print(traceback.format_exc(), markup=False)
+        print_problem(traceback.format_exc())
         return _fail(arguments, f"{type(error).__name__}: {error}", 1)
 
 
@@ -163,7 +162,7 @@ def _find_places(error: NoSuchOption) -> list[str]:
 
 def _fail(arguments: Sequence[str], text: str, code: int) -> int:
     if "--json" in arguments:
-        typer.echo(json.dumps({"error": text}, ensure_ascii=False))
+        print_json({"error": text})
     else:
-        problems.print(f"✗ {text}", markup=False, style="red")
+        print_problem(f"✗ {text}", style="red")
     return code

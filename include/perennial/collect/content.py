@@ -12,11 +12,6 @@ from perennial.collect.records import Records, read_records
 from perennial.collect.unpack import Gzip
 from perennial.config.dialect import Csv
 
-MAX_RATIO = 200
-"""Ratio of decompressed to compressed size. Real CSV reaches 5 to 30; a gzip bomb comes close to 1,000."""
-RATIO_FREE_BYTES = 10_000_000
-"""The ratio is not checked below this size: a small file of equal rows compresses extremely well."""
-
 
 @dataclass(slots=True)
 class Content(Records):
@@ -58,6 +53,4 @@ def _limit(blocks: Iterator[bytes], content: Content, max_bytes: int) -> Iterato
         content.text_bytes += len(block)
         if content.text_bytes > max_bytes:
             raise BrokenError(f"more than {max_bytes} bytes of text, the limit that max_bytes sets")
-        if content.text_bytes > RATIO_FREE_BYTES and content.text_bytes > MAX_RATIO * content.size:
-            raise BrokenError(f"a decompression bomb: its text is more than {MAX_RATIO} times as large as the file")
         yield block

@@ -10,8 +10,10 @@ from datetime import date, datetime
 from pathlib import Path
 
 from perennial.collect.landing import may_be_data
+from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import RefusedError
 
+NO_DATE = "its name has no date"
 _TOKEN = re.compile(r"\{date(?::([^{}]*))?\}")
 _PARTS = {"%Y": "[0-9]{4}", "%m": "[0-9]{2}", "%d": "[0-9]{2}"}
 _ISO = "%Y-%m-%d"
@@ -19,10 +21,10 @@ _ISO = "%Y-%m-%d"
 
 @dataclass(slots=True)
 class DatedFiles:
-    """The files of each date, in order; `ignored` match the pattern, but where `{date}` is they have another text."""
+    """The files of each date, in order; `ignored` has the reason by path that matches the pattern and is not used."""
 
     by_date: dict[date, list[Path]] = field(default_factory=dict)
-    ignored: list[Path] = field(default_factory=list)
+    ignored: dict[Path, str] = field(default_factory=dict)
 
 
 def is_pattern(text: str) -> bool:
@@ -32,29 +34,49 @@ def is_pattern(text: str) -> bool:
 
 def find_dated_files(pattern: str) -> DatedFiles:
     """
-    Return the files that a pattern names, by date.
+    Return the files that a pattern names, by date; refuse names in which `{date}` fits two dates.
 
     `{date}` is a date YYYY-MM-DD; `{date:%Y%m%d}` gives it another form. `*` and `?` match within one name.
+    Beside a wildcard, a date is not a part of a longer number.
     If `{date}` is in the pattern twice, both must be the same date.
     Names that begin with `_` or `.` are passed over, as writers of data mark their own files so.
     """
     forms = _read_forms(pattern)
     pieces = _TOKEN.split(pattern)[::2]
-    groups = [*map(_group, forms), ""]
-    expression = re.compile("".join(_to_expression(piece) + group for piece, group in zip(pieces, groups, strict=True)))
     wildcards = "".join(_to_wildcard(piece) + any_text for piece, any_text in zip(pieces, [*map(_any, forms), ""], strict=True))
-    files = DatedFiles()
-    for path in sorted(glob.glob(wildcards)):
-        match = expression.fullmatch(path)
-        if not Path(path).is_file() or not may_be_data(Path(path).name):
+    # The first and the last place where the date fits.
+    expressions = [_to_expression(pieces, forms, any_text) for any_text in ("[^/]*?", "[^/]*")]
+    files, unclear = DatedFiles(), []
+    for name in sorted(glob.glob(wildcards)):
+        path = Path(name)
+        if not may_be_data(path.name):
             continue
-        day = _read_date(match.groups(), forms) if match else None
-        if day is None:
-            files.ignored.append(Path(path))
+        matches = [match for expression in expressions if (match := expression.fullmatch(name))]
+        dates = {day for match in matches if (day := _read_date(match.groups(), forms))}
+        likely = {day for day in dates if FIRST_DAY <= day <= LAST_DAY}
+        if reason := no_file(path):
+            files.ignored[path] = reason
+        elif not likely:
+            files.ignored[path] = f"its date is not within {FIRST_DAY} to {LAST_DAY}" if dates else NO_DATE
+        elif len(likely) > 1:
+            unclear.append(f"{path} has {' and '.join(map(str, sorted(likely)))}")
         else:
-            files.by_date.setdefault(day, []).append(Path(path))
+            files.by_date.setdefault(likely.pop(), []).append(path)
+    if unclear:
+        raise RefusedError(
+            f"The pattern {pattern!r} fits two dates of a name",
+            unclear,
+            "Write the text between them into the pattern, such as 'exports/{date}_*.csv'.",
+        )
     files.by_date = dict(sorted(files.by_date.items()))
     return files
+
+
+def no_file(path: Path) -> str | None:
+    """Return why a path is not a file that can be read, or None."""
+    if path.is_file():
+        return None
+    return "it is a folder" if path.is_dir() else "it is no file" if path.exists() else "it is a link to nothing"
 
 
 def _read_forms(pattern: str) -> list[str]:
@@ -69,8 +91,18 @@ def _read_forms(pattern: str) -> list[str]:
     return forms
 
 
-def _group(form: str) -> str:
-    return "(" + re.sub("%[Ymd]", lambda part: _PARTS[part[0]], re.escape(form)) + ")"
+def _to_expression(pieces: Sequence[str], forms: Sequence[str], any_text: str) -> re.Pattern[str]:
+    text = ""
+    for place, form in enumerate(forms):
+        group = "(" + re.sub("%[Ymd]", lambda part: _PARTS[part[0]], re.escape(form)) + ")"
+        before = "(?<![0-9])" if pieces[place].endswith(("*", "?")) else ""
+        after = "(?![0-9])" if pieces[place + 1].startswith(("*", "?")) else ""
+        text += _escape(pieces[place], any_text) + before + group + after
+    return re.compile(text + _escape(pieces[-1], any_text))
+
+
+def _escape(piece: str, any_text: str) -> str:
+    return re.escape(piece).replace(r"\*", any_text).replace(r"\?", "[^/]")
 
 
 def _any(form: str) -> str:
@@ -79,10 +111,6 @@ def _any(form: str) -> str:
 
 def _to_wildcard(piece: str) -> str:
     return glob.escape(piece).replace("[*]", "*").replace("[?]", "?")
-
-
-def _to_expression(piece: str) -> str:
-    return re.escape(piece).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
 
 
 def _read_date(texts: Sequence[str], forms: Sequence[str]) -> date | None:

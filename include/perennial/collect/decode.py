@@ -28,7 +28,7 @@ def decode_text(blocks: Iterator[bytes], encoding: str) -> Iterator[str]:
     at = 0
     for number, block in enumerate(blocks):
         if number == 0:
-            _check_beginning(block[:HEAD_BYTES], encoding)
+            check_beginning(block, encoding)
             if encoding == "utf-8" and block.startswith(codecs.BOM_UTF8):
                 at, block = len(codecs.BOM_UTF8), block[len(codecs.BOM_UTF8) :]
         yield _decode(decoder, block, at, encoding, final=False)
@@ -46,14 +46,19 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, at: int, encoding:
         raise BrokenError(f"not {_show(encoding)}: {place}{hint}") from error
 
 
-def _check_beginning(head: bytes, encoding: str) -> None:
+def find_mark(head: bytes) -> str | None:
+    """Return the encoding that the byte order mark of a file names, or None if it has no mark."""
+    return next((name for beginning, name in _MARKS if head.startswith(beginning)), None)
+
+
+def check_beginning(block: bytes, encoding: str) -> None:
     """Refuse another format, a compressed file and another encoding by name."""
+    head, mark = block[:HEAD_BYTES], find_mark(block)
     if head.startswith(GZIP):
         raise BrokenError("compressed, though its name does not end in .gz (or compressed twice)")
-    mark = next((name for beginning, name in _MARKS if head.startswith(beginning)), None)
     if mark is None and (name := other_format(head)):
         raise BrokenError(f"the format is {name}, expected CSV with a header row")
-    if mark is None and len(head) >= 4 and (not any(head[1:8:2]) or not any(head[0:8:2])):
+    if mark is None and len(head) >= 4 and any(head[:8]) and (not any(head[1:8:2]) or not any(head[0:8:2])):
         raise BrokenError(f"the encoding is UTF-16 without a byte order mark, expected {_show(encoding)}")
     if mark is not None and mark != encoding:
         remedy = "" if mark == "utf-32" else f": set csv.encoding to {mark}"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from perennial.collect.broken import BrokenError
 from perennial.collect.content import read_content
+from perennial.collect.dated_files import no_file
 from perennial.collect.drops import check_header, check_manifest, contract_problems, manifest_bytes
 from perennial.collect.header import differing_headers
-from perennial.collect.landing import list_folder
-from perennial.collect.manifest import FILE, ListedFile
+from perennial.collect.landing import list_data
+from perennial.collect.manifest import FILE, MAX_BYTES, ListedFile
 from perennial.config.pipeline import Source
 from perennial.config.values import is_file_name
 from perennial.errors import RefusedError, did_you_mean
@@ -53,12 +56,19 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         "rows": sum(file.rows for file in files),
         "files": [asdict(file) for file in files],
     }
+    manifest: Json = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
+    body = canonical_json(manifest)
+    if len(body) > MAX_BYTES:
+        raise RefusedError(
+            f"Nothing was landed: {len(files)} files need a manifest of {len(body):,} bytes, at most {MAX_BYTES:,} are read",
+            remedy="Join the files of a date.",
+        )
     names = {file.name for file in files}
-    manifest_landed, present = manifest_bytes(lake, source, day), set(list_folder(lake.objects, folder))
-    if present == {*names, FILE} and manifest_landed and _lists_exactly(manifest_landed, source, day, files):
+    manifest_landed, present = manifest_bytes(lake, source, day), set(list_data(lake.objects, folder))
+    if present == names and manifest_landed and _lists_exactly(manifest_landed, source, day, files):
         return {**result, "outcome": "unchanged"}
     # Files with the same names and no manifest were left by an interrupted landing.
-    other = present if manifest_landed else present - names
+    other = {*present, FILE} if manifest_landed else present - names
     if other and not replace:
         raise RefusedError(
             f"{folder} already holds other files: {', '.join(sorted(other)[:5])}",
@@ -69,8 +79,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         lake.objects.client.delete_object(Bucket=bucket, Key=prefix + name)
     for path in paths:
         lake.objects.client.upload_file(str(path), bucket, prefix + path.name)
-    manifest: Json = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
-    if not lake.objects.create(folder + FILE, canonical_json(manifest)):
+    if not lake.objects.create(folder + FILE, body):
         raise RefusedError(f"{folder}: another drop landed at the same time", remedy="Check it before you land yours again.")
     return result
 
@@ -88,11 +97,13 @@ def _list_files(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFi
     files: list[ListedFile] = []
     problems: list[str] = []
     headers: dict[str, tuple[str, ...]] = {}
+    left = spec.max_bytes  # for all files of the drop together
     for path in paths:
-        if not path.is_file():
-            problems.append(f"{path}: no such file")
+        if reason := no_file(path):
+            problems.append(f"{path}: {reason}" if os.path.lexists(path) else f"{path}: no such file")
             continue
-        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=spec.max_bytes, dialect=spec.csv)
+        content = read_content(_chunks(path), compressed=path.suffix == ".gz", max_bytes=left, dialect=spec.csv)
+        left = max(left - content.text_bytes, 0)
         if not is_file_name(path.name):
             problems.append(f"{path}: a file name may hold letters, digits, '.', '_' and '-', and must end in .csv or .csv.gz")
         if any(path.name == file.name or content.sha256 == file.sha256 for file in files):
@@ -116,6 +127,9 @@ def _lists_exactly(manifest: bytes, source: str, day: date, files: Sequence[List
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise BrokenError(f"cannot be read ({error.strerror})") from error

@@ -81,7 +81,8 @@ def _find_files(pattern: str, first: str | None, last: str | None) -> DatedFiles
     if not chosen:
         others = f"only of {min(found.by_date)} to {max(found.by_date)}" if found.by_date else "none"
         raise RefusedError(
-            f"No files of these dates match {pattern!r}, found {others}", [f"{path} has no date" for path in found.ignored]
+            f"No files of these dates match {pattern!r}, found {others}",
+            [f"{path}: {reason}" for path, reason in found.ignored.items()],
         )
     found.by_date = chosen
     return found
@@ -95,7 +96,7 @@ def _land_pattern(lake: Lake, source: str, files: DatedFiles, *, replace: bool, 
         )
     else:
         print_summary(source, summary)
-        _print_first([f"? {path}: not landed, its name has no date" for path in files.ignored], style="yellow")
+        _print_first([f"? {path}: not landed, {reason}" for path, reason in files.ignored.items()], style="yellow")
     if summary["refused"]:
         raise typer.Exit(1)
 

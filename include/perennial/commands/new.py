@@ -6,12 +6,12 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import typer
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from perennial.lake.lake import Lake
+    from perennial.scaffold.dates import Ask
     from perennial.scaffold.draft import Draft, Options
     from perennial.scaffold.files import File
     from perennial.scaffold.split import Split
 
+Encoding = Literal["utf-8", "utf-16", "latin-1", "windows-1252"]
 PROGRAM = ".venv/bin/perennial"
 TABLE = "records"
 
@@ -49,6 +51,9 @@ def new(
     time_zone: Annotated[
         str | None, typer.Option(help="Time zone of the dates, such as Europe/Berlin; UTC if not given.")
     ] = None,
+    encoding: Annotated[
+        Encoding | None, typer.Option(help="Encoding of the files, if it is not found: windows-1252, for example.")
+    ] = None,
     is_landed: Annotated[bool, typer.Option("--land", help="Split the files by date and land them.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,10 +69,11 @@ def new(
         require_store()
     keys = [column.strip() for words in key or () for column in words.split(",")]
     options = Options(name, label, keys, date_column, positive, time_zone)
+    _check_pattern(pattern)
     files, ignored = find_files(pattern)
     with at_work("read the sample") as status:
         ask = partial(_ask, status) if sys.stdin.isatty() and not as_json else None
-        draft = _draft(files, options, ask)
+        draft = _draft(files, options, encoding, ask)
     summary: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="perennial-new-") as scratch:
         if is_landed:
@@ -82,8 +88,8 @@ def new(
         print_json({**_describe(draft, root / name, commands, summary), "ignored": [str(path) for path in ignored]})
     else:
         _print_result(draft, root / name, commands, summary)
-        for path in ignored:
-            print_line(f"? {path}: not read, its name has no date", style="yellow")
+        for path, reason in ignored.items():
+            print_line(f"? {path}: not read, {reason}", style="yellow")
     if summary.get("refused"):
         raise typer.Exit(1)
 
@@ -99,14 +105,21 @@ def _check_zone(name: str | None) -> None:
         raise RefusedError(f"--time-zone {name!r}", [error.errors()[0]["msg"].removeprefix("Value error, ")]) from None
 
 
-def _draft(files: Sequence[File], options: Options, ask: Callable[[str, Sequence[str]], list[str]] | None) -> Draft:
+def _check_pattern(pattern: str) -> None:
+    if not pattern.isprintable():
+        raise RefusedError(f"--from {pattern!r}: expected a text of printable characters", remedy="Write * or ? for the others.")
+
+
+def _draft(files: Sequence[File], options: Options, encoding: Encoding | None, ask: Ask | None) -> Draft:
     from perennial.scaffold.dialect import sniff
     from perennial.scaffold.draft import make_draft
-    from perennial.scaffold.files import read_head
+    from perennial.scaffold.files import read_head, require_one_encoding
     from perennial.scaffold.sample import read_sample
 
-    encoding, head = read_head(files[0])
-    dialect, formats = sniff(head, encoding, files[0].path)
+    found, head = read_head(files[0], encoding)
+    if encoding is None:
+        require_one_encoding(files, found)
+    dialect, formats = sniff(head, found, files[0].path)
     return make_draft(read_sample(files, dialect), options, formats, ask)
 
 
@@ -114,7 +127,7 @@ def _ask(status: Status, text: str, columns: Sequence[str]) -> list[str]:
     """Ask the user to name columns; the spinner would write over the answer."""
     status.stop()
     print_line(f"{text}\nColumns: {', '.join(columns)}")
-    return [name.strip() for name in str(typer.prompt("Key, separated by commas")).split(",")]
+    return [name.strip() for name in str(typer.prompt("Answer; separate several by commas")).split(",")]
 
 
 def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
@@ -128,7 +141,12 @@ def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
         return split
     index = draft.columns.index(draft.date_column)
     column = DateColumn(index, draft.date_column.type, draft.date_column.null_text, ZoneInfo(draft.time_zone))
-    return split_by_date(files, draft.dialect, column, folder, draft.options.name)
+    try:
+        return split_by_date(files, draft.dialect, column, folder, draft.options.name)
+    except OSError as error:
+        raise RefusedError(
+            f"The rows cannot be split in {folder}: {error.strerror}", remedy="Set TMPDIR to a larger disk."
+        ) from error
 
 
 def _land(lake: Lake, split: Split) -> dict[str, Any]:
@@ -151,7 +169,8 @@ def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
     name = draft.options.name
     dated = pattern if "{date" in pattern else "exports/{date}.csv.gz"
     land = [] if is_landed else [f"{PROGRAM} land {name} {TABLE} {shlex.quote(dated)}"]
-    record = shlex.quote(json.dumps(draft.example, ensure_ascii=False))
+    record = json.dumps(draft.example, ensure_ascii=False)
+    record = shlex.quote(record if record.isprintable() else json.dumps(draft.example))
     return [
         *land,
         f"{PROGRAM} validate {name} && make up  # starts its model server",
@@ -184,6 +203,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], summary: dict
     print_line(
         f"  label {label.column.name} = {label.positive}: {label.share:.1%} of the rows; {len(draft.fields)} request fields"
     )
+    if settings := draft.dialect.settings:
+        print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
     for name, reason in draft.left_out.items():
         print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
     if summary:

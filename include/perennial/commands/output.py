@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from perennial.calendar import EVERY_DAY, DataDays
+from perennial.config.values import UNSHOWABLE
 from perennial.store.json_value import JsonValue
 
 MAX_RANGES = 5
@@ -46,12 +47,23 @@ def format_dates(dates: Collection[date], data_days: DataDays = EVERY_DAY) -> st
 
 def print_json(value: JsonValue) -> None:
     """Print the command's one JSON value."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    typer.echo(text.encode(errors="backslashreplace").decode())  # a file name may have bytes that are not UTF-8
 
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line; square brackets in it are text, not markup."""
-    out.print(text, style=style, markup=False)
+    out.print(showable(text), style=style, markup=False)
+
+
+def print_problem(text: str, style: str = "") -> None:
+    """Print a line on standard error."""
+    problems.print(showable(text), style=style, markup=False)
+
+
+def showable(text: str) -> str:
+    """Return a text in which no name of a file and no cell of data can steer the terminal."""
+    return UNSHOWABLE.sub(lambda match: match[0] if match[0] in "\n\t" else ascii(match[0])[1:-1], text)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[JsonValue | date]]) -> None:
@@ -67,4 +79,4 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[JsonValue | date
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return showable(text).replace("[", r"\[")

@@ -6,7 +6,7 @@ import logging
 
 from rich.status import Status
 
-from perennial.commands.output import problems
+from perennial.commands.output import print_problem, problems
 
 CHILDREN = ("perennial.spark", "perennial.runtime")
 """Loggers that pass on the output of Spark and of training processes line by line. Errors quote the last lines."""
@@ -15,7 +15,7 @@ CHILDREN = ("perennial.spark", "perennial.runtime")
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one line, above the spinner if there is one."""
-        problems.print(f"  {self.format(record)}", markup=False)
+        print_problem(f"  {self.format(record)}")
 
 
 def show_progress() -> None:

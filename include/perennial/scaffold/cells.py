@@ -42,11 +42,26 @@ def read_cell(kind: str, text: str, decimal: str = ".") -> Value | None:
 
 
 def local_date(kind: str, text: str, zone: ZoneInfo) -> date | None:
-    """Return the local date of a cell of type date or timestamp. A timestamp without an offset is local time."""
+    """
+    Return the local date of a cell of type date or timestamp, or None if it is outside the years 1 to 9999.
+
+    A timestamp without an offset is local time.
+    """
     value = read_cell(kind, text)
     if isinstance(value, datetime):
-        return value.astimezone(zone).date() if value.tzinfo is not None else value.date()
+        try:
+            return value.astimezone(zone).date() if value.tzinfo is not None else value.date()
+        except OverflowError:
+            return None
     return value if isinstance(value, date) else None
+
+
+def is_skipped(text: str, zone: ZoneInfo) -> bool:
+    """Return whether a timestamp is a local time that does not happen, as clocks are set forward: clean cannot read it."""
+    value = read_cell("timestamp", text)
+    if not isinstance(value, datetime) or value.tzinfo is not None or not 1 < value.year < 9999:
+        return False
+    return value.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) != value
 
 
 def _integer(text: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from perennial.config.dialect import Csv
@@ -78,10 +78,15 @@ def column_names(header: Iterable[str]) -> list[str]:
             plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
             plain = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:_MAX_NAME] or f"column_{number}"
             plain = f"c_{plain}" if plain[0].isdigit() else f"{plain}_value" if plain in _RESERVED else plain
-            name = next(one for one in (plain, *(f"{plain}_{n}" for n in range(2, 10_000))) if one not in taken)
+            name = free_name(plain, taken)
             taken.add(name)
         names.append(name)
     return names
+
+
+def free_name(name: str, taken: Container[str | None]) -> str:
+    """Return a name, with a number behind it if it is taken."""
+    return next(one for one in (name, *(f"{name}_{n}" for n in range(2, 10_000))) if one not in taken)
 
 
 def is_column_name(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,13 +12,17 @@ from zoneinfo import ZoneInfo
 from perennial.calendar import WEEKDAYS, DataDays
 from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import RefusedError
-from perennial.scaffold.cells import local_date
+from perennial.scaffold.cells import infer_type, local_date
 from perennial.scaffold.columns import Column
 from perennial.scaffold.sample import Sample
 
 FULL_DAYS = 42
 """Dates from which on the defaults of training and gate fit."""
 
+Ask = Callable[[str, Sequence[str]], Sequence[str]]
+"""Asks the user to name columns, and returns their names."""
+
+_FIRST_EPOCH = 1_000_000_000  # September 2001
 _MIN_SPAN = 21
 _FLOORS = {"rows": 100, "positives": 20}
 
@@ -68,11 +72,14 @@ class Dates:
         }
 
 
-def choose_date_column(columns: Sequence[Column], wanted: Column | None, formats: dict[str, str]) -> Column:
+def choose_date_column(
+    columns: Sequence[Column], wanted: Column | None, formats: dict[str, str], ask: Ask | None = None
+) -> Column:
     """
     Return the column with the date of each row; refuse a choice that is not clear.
 
     :param formats: by header, the form of a column that looks like dates and that no type reads
+    :param ask: asks the user if several columns fit; None: the user cannot be asked
     """
     remedy = "Write dates as YYYY-MM-DD, or put {date} into the pattern where the names of the files have the date."
     if wanted is not None:
@@ -88,10 +95,37 @@ def choose_date_column(columns: Sequence[Column], wanted: Column | None, formats
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(repr(column.header) for column in found)
+        by_name = {column.header: column for column in found}
+        names = ", ".join(map(repr, by_name))
+        if ask is not None:
+            text = f"{len(found)} columns have dates. Which one has the row's date, which is known when a model is asked?"
+            answer = next(iter(ask(text, list(by_name))), "")
+            if answer in by_name:
+                return by_name[answer]
+            names += f"; {answer!r} is none of them"
         raise RefusedError(f"{len(found)} columns have dates: {names}", remedy="Name the one of the row's date: --date-column.")
     looks = [f"{header!r} has dates of the form {form}, which no type reads" for header, form in formats.items()]
+    looks += [reason for column in columns if column.header not in formats and (reason := _explain(column))]
     raise RefusedError("No column has a date in each row", looks, remedy)
+
+
+def _explain(column: Column) -> str | None:
+    """Return why a column that looks like dates has not one in each row, or None."""
+    if column.type in ("date", "timestamp"):
+        return f"{column.header!r} has none in {column.nulls} rows" if column.nulls and column.rows else None
+    if column.type == "integer" and all(_is_epoch(text) for text in column.counts) and column.counts:
+        return f"{column.header!r} may have seconds or milliseconds since 1970"
+    if column.type != "string":
+        return None
+    others = [text for text in column.counts if infer_type([text]) not in ("date", "timestamp")]
+    if not others and column.rows:
+        return f"{column.header!r} has dates in some rows and timestamps in others"
+    rows = sum(column.counts[text] for text in others)
+    return f"{column.header!r} has none in {rows} rows, such as {others[0][:40]!r}" if rows < column.rows / 2 else None
+
+
+def _is_epoch(text: str) -> bool:
+    return _FIRST_EPOCH <= int(text) < 2 * _FIRST_EPOCH or _FIRST_EPOCH <= int(text) // 1000 < 2 * _FIRST_EPOCH
 
 
 def read_days(sample: Sample, column: Column | None, index: int, zone: ZoneInfo) -> list[date | None]:
@@ -106,10 +140,16 @@ def read_days(sample: Sample, column: Column | None, index: int, zone: ZoneInfo)
     return [known[text] for text in sample.cells(index)]
 
 
-def count_dates(days: Sequence[date | None], seen: int) -> Dates:
-    """Return the dates of a sample, with rows as in all that was read to choose it."""
+def count_dates(days: Sequence[date | None], seen: int, file_days: Collection[date] = ()) -> Dates:
+    """
+    Return the dates of a sample, with rows as in all that was read to choose it.
+
+    :param file_days: dates of files that the sample may have left out; they get the average of the others
+    """
     counts = Counter(day for day in days if day is not None)
-    return Dates({day: round(counts[day] * seen / len(days)) for day in sorted(counts)})
+    rows = {day: round(count * seen / len(days)) for day, count in counts.items()}
+    average = round(sum(rows.values()) / len(rows))
+    return Dates({day: rows.get(day, average) for day in sorted({*rows, *file_days})})
 
 
 def describe_dates(dates: Dates) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from perennial.collect.broken import BrokenError
-from perennial.collect.records import Records, each_record
+from perennial.collect.records import MAX_CELLS, Records, each_record
 from perennial.config.dialect import Csv
 from perennial.errors import RefusedError
 
@@ -28,14 +29,26 @@ def sniff(head: str, encoding: str, name: Path) -> tuple[Csv, dict[str, str]]:
     dialects = [Csv.model_validate({**values, "encoding": encoding}) for values in settings]
     fits = [_count_fitting(head, dialect) for dialect in dialects]
     if not max(fits):
-        raise RefusedError(
-            f"{name}: one column only", remedy="Expected a label and at least one input, separated by one of , ; tab | : ^ ~."
-        )
+        _refuse(head, Csv.model_validate({"encoding": encoding}), name)
     return dialects[fits.index(max(fits))], formats
+
+
+def _refuse(head: str, dialect: Csv, name: Path) -> NoReturn:
+    """Refuse a text that no dialect divides into columns."""
+    try:
+        first = next(each_record(iter([head]), dialect, Records()), ([""], ""))[0]
+    except BrokenError as error:
+        raise RefusedError(f"{name}: {error}") from None
+    raise RefusedError(
+        f"{name}: one column only, its first line is {first[0][:60]!r}",
+        remedy="Expected a label and at least one input, separated by one of , ; tab | : ^ ~.",
+    )
 
 
 def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Ask DuckDB's sniffer; the default dialect replaces one that it does not find, or that we do not read."""
+    if max(map(head.partition("\n")[0].count, DELIMITERS)) > MAX_CELLS:
+        return {}, {}  # the sniffer would take half a gigabyte
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder:
@@ -58,8 +71,8 @@ def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
     formats = {
         column["name"]: form for column in found[3] if (form := forms.get(column["type"])) and not form.startswith("%Y-%m-%d")
     }
-    # Without a cell in single quotes, they are a guess that would hide text after a closing double quote.
-    is_single = found[1] == "'" and (f"{found[0]}'" in head or "\n'" in f"\n{head}")
+    # Without a text in single quotes, they are a guess that would hide text after a closing double quote.
+    is_single = found[1] == "'" and re.search(rf"(^|{re.escape(found[0])})'[^'\r\n]", head, re.MULTILINE)
     return {"delimiter": found[0], "quote": "'" if is_single else '"', "escape": "\\" if found[2] == "\\" else None}, formats
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from perennial.config.dialect import Csv
 from perennial.config.limits import MAX_FIELDS
 from perennial.errors import RefusedError, did_you_mean
-from perennial.scaffold.cells import read_cell
+from perennial.scaffold.cells import is_skipped, read_cell
 from perennial.scaffold.columns import Column, describe_columns
-from perennial.scaffold.dates import Dates, choose_date_column, count_dates, read_days
+from perennial.scaffold.dates import Ask, Dates, choose_date_column, count_dates, read_days
 from perennial.scaffold.fields import Field, choose_field
 from perennial.scaffold.key import count_doubles, find_key
 from perennial.scaffold.label import Label, read_label
@@ -69,9 +69,7 @@ class Draft:
         return self.options.time_zone or "UTC"
 
 
-def make_draft(
-    sample: Sample, options: Options, formats: dict[str, str], ask: Callable[[str, Sequence[str]], Sequence[str]] | None = None
-) -> Draft:
+def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: Ask | None = None) -> Draft:
     """
     Decide everything that the files of a pipeline need.
 
@@ -84,8 +82,11 @@ def make_draft(
     date_column = None
     if options.date_column is not None or any(day is None for day in sample.days):
         wanted = _find(columns, options.date_column) if options.date_column is not None else None
-        date_column = choose_date_column([column for column in columns if column is not label.column], wanted, formats)
-    days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, ZoneInfo(options.time_zone or "UTC"))
+        others = [column for column in columns if column is not label.column]
+        date_column = choose_date_column(others, wanted, formats, ask)
+    zone = ZoneInfo(options.time_zone or "UTC")
+    days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, zone)
+    _note_skipped(columns, zone)
     key, doubled = _choose_key(sample, columns, days, options, label.column.name, ask)
     answers = [label.answer(text) for text in sample.cells(columns.index(label.column))]
     fields, left_out = _choose_fields(sample, columns, label, date_column, answers)
@@ -101,7 +102,7 @@ def make_draft(
             f"No column of {len(columns)} can be an input", [f"{name!r}: {reason}" for name, reason in left_out.items()]
         )
     time_field = _time_field(date_column, columns)
-    dates = count_dates(days, sample.seen)
+    dates = count_dates(days, sample.seen, sample.file_days if date_column is None else ())
     if len(dates.rows) < 2:
         raise RefusedError(
             f"All rows are of {dates.first}, expected two dates or more",
@@ -133,13 +134,21 @@ def _find(columns: Sequence[Column], name: str) -> Column:
     return by_name[name]
 
 
+def _note_skipped(columns: Sequence[Column], zone: ZoneInfo) -> None:
+    """Note at each column of timestamps the local times that do not happen."""
+    for column in columns:
+        if column.type == "timestamp" and (skipped := [text for text in column.counts if is_skipped(text, zone)]):
+            rows = sum(column.counts[text] for text in skipped)
+            column.note = f"{rows} rows would go to quarantine: {zone.key} skips {skipped[0]}, as clocks are set forward"
+
+
 def _choose_key(
     sample: Sample,
     columns: Sequence[Column],
     days: list[date | None],
     options: Options,
     label: str,
-    ask: Callable[[str, Sequence[str]], Sequence[str]] | None,
+    ask: Ask | None,
 ) -> tuple[list[str], int]:
     """Return the key, and how many rows of the sample have the key of an earlier row."""
     rows, first_days = sample.rows[: sample.head], days[: sample.head]

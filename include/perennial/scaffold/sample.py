@@ -15,6 +15,9 @@ MAX_COLUMNS = 2000
 MAX_CELLS = 2_000_000
 MAX_ROWS = 100_000
 MAX_CHARACTERS = 256_000_000
+MAX_KEPT = 50_000_000
+"""Characters of the kept rows: Python holds one in up to four bytes."""
+
 MAX_FILES = 400
 
 
@@ -25,6 +28,7 @@ class Sample:
 
     :ivar head: the first so many rows follow each other in the files; the others are every n-th
     :ivar seen: rows that were read to choose these
+    :ivar file_days: the dates in the names of all files, also of those that were not read
     """
 
     header: tuple[str, ...]
@@ -33,6 +37,7 @@ class Sample:
     days: list[date | None] = field(default_factory=list)
     head: int = 0
     seen: int = 0
+    file_days: frozenset[date] = frozenset()
 
     def cells(self, column: int) -> list[str]:
         """Return the texts of one column."""
@@ -52,13 +57,14 @@ def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
     chosen = files[:: max(1, -(-len(files) // MAX_FILES))]
     header = tuple(next(read_file(chosen[0], dialect), ([], ""))[0])
     check_names(header, chosen[0])
-    sample = Sample(header, dialect)
-    limit, step, skipped = min(MAX_ROWS, MAX_CELLS // len(header)), 1, 0
+    sample = Sample(header, dialect, file_days=frozenset(file.day for file in files if file.day is not None))
+    limit, step, skipped, kept = min(MAX_ROWS, MAX_CELLS // len(header)), 1, 0, 0
     texts: dict[str, str] = {}  # equal texts are kept once
     for file in chosen:
         budget = MAX_CHARACTERS // len(chosen)
         for record in _rows(file, dialect, header, chosen[0]):
-            budget -= sum(map(len, record))
+            size = sum(map(len, record))
+            budget -= size
             if budget < 0:
                 break
             sample.seen += 1
@@ -66,12 +72,14 @@ def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
             if skipped < step:
                 continue
             skipped = 0
+            kept += size
             sample.rows.append(tuple([texts.setdefault(text, text) if len(text) < 40 else text for text in record]))
             sample.days.append(file.day)
-            if len(sample.rows) == limit:
+            while len(sample.rows) == limit or kept > MAX_KEPT:
                 step *= 2
-                sample.head = limit // 2
+                sample.head = len(sample.rows) // 2 if sample.head == 0 else min(sample.head, len(sample.rows) // 2)
                 del sample.rows[sample.head :: 2], sample.days[sample.head :: 2]
+                kept = sum(sum(map(len, row)) for row in sample.rows)
     if not sample.rows:
         raise RefusedError(f"{chosen[0].path}: a header without rows", remedy="Expected rows to learn from.")
     sample.head = sample.head or len(sample.rows)
@@ -82,16 +90,21 @@ def check_names(header: Sequence[str], file: File) -> None:
     """Refuse a header that does not name each column once, or that is a row of values."""
     empty = [number for number, name in enumerate(header, 1) if not name.strip()]
     values = [name for name in header if _is_value(name)]
-    twice = [name for name, count in Counter(header).items() if count > 1 and name.strip()]
-    problems = [f"column {number} has no name (pandas writes its index so: use index=False)" for number in empty]
-    problems += [f"no header: the first row holds the value {values[0]!r}"] if values else []
-    problems += [f"column {name!r} is in the header {header.count(name)} times" for name in twice]
-    problems += [f"{len(header)} columns, at most {MAX_COLUMNS} are read"] if len(header) > MAX_COLUMNS else []
-    problems += [f"column {name!r}: expected a name of printable characters" for name in header if not name.isprintable()]
-    problems += [f"column {name[:40]!r}…: expected at most 200 characters" for name in header if len(name) > 200]
+    twice = {name: count for name, count in Counter(header).items() if count > 1 and name.strip()}
+    problems = [f"{len(header)} columns, at most {MAX_COLUMNS} are read"] if len(header) > MAX_COLUMNS else []
+    problems += [f"column {number} has no name (pandas writes its index so: use index=False)" for number in empty]
+    problems += [f"no header: the first row holds the value {_cut(values[0])}"] if values else []
+    problems += [f"column {_cut(name)} is in the header {count} times" for name, count in twice.items()]
+    problems += [f"column {_cut(name)}: expected a name of printable characters" for name in header if not name.isprintable()]
+    problems += [f"column {_cut(name)}: expected at most 200 characters" for name in header if len(name) > 200]
     problems += ["one column only: expected a label and at least one input"] if len(header) == 1 else []
+    problems += ["its first line is a note for Excel: delete it"] if header[0].lower().startswith("sep=") else []
     if problems:
         raise RefusedError(str(file.path), problems)
+
+
+def _cut(name: str) -> str:
+    return repr(name if len(name) <= 60 else name[:60] + "…")
 
 
 def _is_value(name: str) -> bool:
@@ -100,10 +113,9 @@ def _is_value(name: str) -> bool:
 
 def _rows(file: File, dialect: Csv, header: Sequence[str], first: File) -> Iterator[list[str]]:
     """Yield the rows of one file; refuse another header, and a row with another number of cells."""
-    for number, (record, _) in enumerate(read_file(file, dialect)):
-        if number == 0:
-            check_header(record, file, header, first)
-            continue
+    records = read_file(file, dialect)
+    check_header(next(records, ([], ""))[0], file, header, first)
+    for number, (record, _) in enumerate(records, 1):
         if len(record) != len(header):
             raise RefusedError(f"{file.path}: row {number} has {len(record)} cells, expected {len(header)} as in the header")
         yield record

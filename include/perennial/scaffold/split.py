@@ -1,4 +1,4 @@
-"""CSV files split by date: each record goes, as it is, into the file of its date."""
+"""CSV files split by date: each record goes, with its exact cells, into the file of its date."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from perennial.scaffold.files import File, check_header, read_file
 
 MAX_BUFFER = 32_000_000
 """Characters that wait in memory before they are written to the files of their dates."""
+
+_MAX_KNOWN = 100_000
+"""Texts of dates that are remembered: each timestamp may be another one."""
 
 
 @dataclass(slots=True)
@@ -44,29 +47,33 @@ def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folde
     Write one compressed file for each date into `folder`; refuse a row without a date by file and number.
 
     Records keep their text and their order, so that the same input gives the same bytes.
+    All lines end as those of the first file do: a drop has one end of lines, and files of both may have rows of one date.
     """
     buffers: dict[date, list[str]] = defaultdict(list)
     rows: Counter[date] = Counter()
     known: dict[str, date | None] = {}
     problems: list[str] = []
-    header, waiting = "", 0
+    header, end, waiting = "", "\n", 0
     columns: list[str] = []
     for file in files:
         records = read_file(file, dialect, keeps_text=True)
         names, text = next(records, ([], ""))
-        header, columns = header or text, columns or names
+        if not columns:
+            columns, end = names, "\r\n" if text.endswith("\r\n") else "\n"
+            header = _set_end(text, end)
         check_header(names, file, columns, files[0])
-        end = "\r\n" if text.endswith("\r\n") else "\n"
         for number, (record, text) in enumerate(records, 1):
             cell = record[column.index] if column.index < len(record) else ""
             if cell not in known:
+                if len(known) == _MAX_KNOWN:
+                    known.clear()
                 known[cell] = _read_day(cell, column)
             if (day := known[cell]) is None:
                 problems.append(f"{file.path}: row {number} has no date in the years of a pipeline, found {cell[:40]!r}")
                 if len(problems) > MAX_PROBLEMS_SHOWN:
                     break
                 continue
-            buffers[day].append(text if text.endswith("\n") else text + end)
+            buffers[day].append(_set_end(text, end))
             rows[day] += 1
             waiting += len(text)
             if waiting > MAX_BUFFER:
@@ -78,6 +85,11 @@ def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folde
     return Split(
         {day: [_compress(folder, day, header, dialect.encoding, name)] for day in sorted(rows)}, dict(sorted(rows.items()))
     )
+
+
+def _set_end(text: str, end: str) -> str:
+    """Return the text of a record with another end of its last line; breaks in quotes stay."""
+    return text.removesuffix("\n").removesuffix("\r") + end
 
 
 def _read_day(cell: str, column: DateColumn) -> date | None:

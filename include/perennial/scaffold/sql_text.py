@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
+from perennial.scaffold.columns import free_name
 from perennial.scaffold.draft import Draft
 
 TABLE = "records"
-RATE = "positive_rate"
+_RATE = "positive_rate"
 LOOKBACK_DAYS = 28
 PRIOR_ROWS = 20
 
@@ -43,12 +44,17 @@ def lookup_name(draft: Draft) -> str | None:
     return f"{draft.lookup_key.strip('_')[:34].rstrip('_')}_rates" if draft.lookup_key else None
 
 
+def rate_name(draft: Draft) -> str:
+    """Return the name of the lookup's value, which no column has."""
+    return free_name(_RATE, {column.name for column in draft.columns})
+
+
 def lookup_sql(draft: Draft) -> str:
     """Return the text of the lookup: the share of positive rows of each value before a midnight."""
     name = str(draft.lookup_key)
     field = next(field for field in draft.fields if field.name == name)
     key = f"CAST(r.{quote(name)} AS STRING)" if field.is_cast else f"r.{quote(name)}"
-    label, base = f"r.{quote(draft.label.column.name)}", round(draft.label.share, 4)
+    label, base, rate = f"r.{quote(draft.label.column.name)}", round(draft.label.share, 4), rate_name(draft)
     return "\n".join(
         [
             f"-- The share of positive rows of each {name} over the {LOOKBACK_DAYS} days before as_of.",
@@ -56,7 +62,7 @@ def lookup_sql(draft: Draft) -> str:
             "SELECT",
             "  d.as_of,",
             f"  {key} AS {quote(name)},",
-            f"  (COUNT_IF({_is_positive(draft, label)}) + {PRIOR_ROWS * base:.3f}) / (COUNT(*) + {PRIOR_ROWS}) AS {RATE}",
+            f"  (COUNT_IF({_is_positive(draft, label)}) + {PRIOR_ROWS * base:.3f}) / (COUNT(*) + {PRIOR_ROWS}) AS {rate}",
             "FROM dates d",
             f"JOIN {TABLE} r ON r.date >= DATE_SUB(d.as_of, {LOOKBACK_DAYS}) AND r.date < d.as_of",
             f"WHERE {label} IS NOT NULL",

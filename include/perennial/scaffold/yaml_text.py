@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 from perennial.scaffold.cells import read_cell
-from perennial.scaffold.columns import Column
+from perennial.scaffold.columns import Column, free_name
 from perennial.scaffold.draft import Draft
-from perennial.scaffold.sql_text import LOOKBACK_DAYS, RATE, TABLE, lookup_name
+from perennial.scaffold.sql_text import LOOKBACK_DAYS, TABLE, lookup_name, rate_name
 
 Line = tuple[str, str]
 """A line of YAML, and its comment."""
@@ -19,6 +19,8 @@ MAX_BYTES = 150_000
 _ENDED_DAYS = 7
 _MAX_ENUM = 8
 _MIN_ENUM_ROWS = 20
+_MAX_ENUM_TEXT = 200
+_MAX_SUGGESTED = 1e300
 _MAX_EXAMPLES = 5
 _MAX_COMMENT_AT = 70
 _WORDS = {"null", "true", "false"}
@@ -95,11 +97,15 @@ def _rules(column: Column, decimal: str, *, is_label: bool) -> tuple[dict[str, s
     values = [read_cell(column.type, value, decimal) for value in column.counts]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if column.type in ("integer", "double"):
+        seen = f"{min(numbers):g} to {max(numbers):g}{nulls}"
+        if max(map(abs, numbers)) > _MAX_SUGGESTED:
+            return rules, seen
         low, high = _slack(min(numbers), max(numbers))
-        return rules, f"{min(numbers):g} to {max(numbers):g}{nulls}; to refuse others: range: [{low:g}, {high:g}]"
+        return rules, f"{seen}; to refuse others: range: [{low:g}, {high:g}]"
     if column.type != "string":
         return rules, f"{_show(min(column.counts))} to {_show(max(column.counts))}{nulls}"
-    if column.distinct <= _MAX_ENUM and min(column.counts.values()) >= _MIN_ENUM_ROWS:
+    is_short = column.longest <= _MAX_ENUM_TEXT
+    if is_short and column.distinct <= _MAX_ENUM and min(column.counts.values()) >= _MIN_ENUM_ROWS:
         rules["enum"] = f"[{', '.join(map(text, sorted(column.counts)))}]"
         return rules, f"{column.distinct} values{nulls}; another value goes to quarantine"
     rules["max_length"] = str(max(20, _round_up(2 * column.longest)))
@@ -142,7 +148,7 @@ def _rest(draft: Draft) -> Iterator[Line]:
     derived = {"weekday": "weekday(date)"}
     if draft.time_field:
         derived["hour"] = f"hour_of_day({draft.time_field})"
-    names = {name if name not in taken else f"derived_{name}": formula for name, formula in derived.items()}
+    names = {free_name(name, taken): formula for name, formula in derived.items()}
     yield "  derived:", "computed inside the model"
     for name, formula in names.items():
         yield f"    {name}: {formula}", "a class, not a quantity"
@@ -150,7 +156,7 @@ def _rest(draft: Draft) -> Iterator[Line]:
     if draft.lookup_key:
         yield "  lookups:", ""
         yield (
-            f"    {lookup_name(draft)}: {{key: {words([draft.lookup_key])}, values: [{RATE}]}}",
+            f"    {lookup_name(draft)}: {{key: {words([draft.lookup_key])}, values: [{rate_name(draft)}]}}",
             f"lookups/{lookup_name(draft)}.sql: its history of {LOOKBACK_DAYS} days",
         )
     yield "", ""
@@ -185,8 +191,10 @@ def _align(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def text(value: str) -> str:
-    """Return a text in double quotes, as YAML and JSON read it."""
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    """Return a text in double quotes, as YAML reads it."""
+    shown = json.dumps(value, ensure_ascii=False)
+    # Not the pairs of \\u escapes that JSON has for rare characters: YAML reads them as two characters.
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in shown)
 
 
 def word(name: str) -> str:

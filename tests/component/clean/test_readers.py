@@ -21,14 +21,17 @@ import pyarrow as pa
 import pytest
 from cell_texts import BERLIN, CELLS
 from csv_files import File, make_files, make_long_files
+from hostile_files import NOTES, write
 from pyarrow import csv as arrow_csv
 from pydantic import TypeAdapter, ValidationError
 from spark_job import run_job
 
 from perennial.collect.content import Content, read_content
+from perennial.config.dialect import Csv
 from perennial.config.values import Zone
 
 FILES, LONG_FILES = 5_500, 12
+HOSTILE = [File(Csv(), 3, write([["1", note, "3"]] * 2, list("abc")).encode()) for note in NOTES]
 JOB = """
 import json, sys
 from pyspark.sql import SparkSession
@@ -102,7 +105,7 @@ class Read:
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     folder = tmp_path_factory.mktemp("readers")
-    files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES)]
+    files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES), *HOSTILE]
     contents = [read_content([file.body], compressed=False, max_bytes=2**30, dialect=file.dialect) for file in files]
     accepted = [number for number, content in enumerate(contents) if _fits(files[number], content)]
     found, values, unknown_zones = _read_with_spark(folder, {number: files[number] for number in accepted}, contents)
@@ -222,7 +225,7 @@ def _read_with_arrow(file: File) -> Rows | None:
 def test_each_cell_of_a_file_is_equal_or_refused(read: Read) -> None:
     comparison = read.comparison
     assert comparison.wrong == []
-    assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES
+    assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES + len(HOSTILE)
     assert comparison.equal > 4_000
     assert comparison.refused_rows > 100
     assert len(comparison.refused) >= 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from perennial.collect.content import Content, read_content
 from perennial.collect.header import MAX_PROBLEMS, differing_headers, header_problems
 from perennial.collect.records import MAX_CELLS, MAX_RECORD
+from perennial.collect.unpack import Gzip
 from perennial.config.dialect import Csv
 
 
@@ -194,3 +196,18 @@ def test_a_list_of_json_is_named_and_a_header_with_brackets_is_not() -> None:
     assert "JSON" in read('[\n  {"id": 1}\n]\n').problems[0]
     assert read('PAR1,ORC,{"a"},[b]\n1,2,3,4\n').problems == []
     assert read("[a],b\n1,2\n").problems == []
+
+
+def test_hundreds_of_thousands_of_tiny_gzip_members_are_read_in_large_blocks() -> None:
+    body = gzip.compress(b"1\n") * 400_000
+    began = time.process_time()
+    blocks = list(Gzip().unpack(iter([body])))
+    assert b"".join(blocks) == b"1\n" * 400_000
+    assert len(blocks) < 20
+    assert time.process_time() - began < 10  # 0.4 s; 28 s if zlib copies the rest of the file for each member
+
+
+def test_a_mark_that_two_gzip_members_share_is_no_part_of_the_header() -> None:
+    body = gzip.compress(b"\xef") + gzip.compress(b"\xbb\xbfa,b\n1,2\n")
+    found = read_content([body], compressed=True, max_bytes=100, dialect=Csv())
+    assert (found.columns, found.rows, found.problems) == (("a", "b"), 1, [])

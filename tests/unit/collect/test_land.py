@@ -8,11 +8,13 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from perennial.cli import run_command
 from perennial.collect.collect import collect
@@ -105,6 +107,47 @@ def test_strange_files_are_not_mixed_with_a_drop(lake: Lake, s3, file: Path) -> 
     s3.put(lake.pipeline.sources["orders"].drop_uri(DAY) + "other.csv", CSV)
     with pytest.raises(RefusedError, match=r"other\.csv"):
         land_drop(lake, "orders", DAY, [file])
+
+
+def test_notes_of_other_systems_are_no_other_files(lake: Lake, s3, file: Path) -> None:
+    note = lake.pipeline.sources["orders"].drop_uri(DAY) + "_SUCCESS"
+    s3.put(note, b"")
+    assert land_drop(lake, "orders", DAY, [file])["outcome"] == "done"
+    assert land_drop(lake, "orders", DAY, [file])["outcome"] == "unchanged"
+    assert accepted_rows(lake) == 2
+    file.write_bytes(gzip.compress(CSV + b"3,AT,1,false\n"))
+    assert land_drop(lake, "orders", DAY, [file], replace=True)["outcome"] == "done"
+    assert landed(lake) == ["_MANIFEST.json", "_SUCCESS", "orders.csv.gz"]
+
+
+def test_all_files_of_a_drop_share_max_bytes_as_in_collect(lake: Lake, folder: Path, tmp_path: Path) -> None:
+    document = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    document["sources"]["orders"]["max_bytes"] = len(CSV) + 20
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
+    small = replace(lake, pipeline=read_pipeline(folder / "pipeline.yaml"))
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for number, path in enumerate(paths):
+        path.write_bytes(CSV.replace(b"9.5", b"%d.5" % number))
+    assert land_drop(small, "orders", DAY, paths[:1])["outcome"] == "done"
+    with pytest.raises(RefusedError, match=r"b\.csv: more than 20 bytes of text, the limit that max_bytes sets"):
+        land_drop(small, "orders", DAY, paths, replace=True)
+
+
+def test_more_files_than_a_manifest_can_list_are_refused(lake: Lake, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.collect.land.MAX_BYTES", 100)
+    with pytest.raises(RefusedError, match=r"1 files need a manifest of 180 bytes, at most 100 are read\. Join the files"):
+        land_drop(lake, "orders", DAY, [file])
+    assert landed(lake) == []
+
+
+def test_what_is_no_file_is_named(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    (tmp_path / "b.csv").symlink_to("nowhere")
+    (tmp_path / "c.csv").symlink_to("/proc/self/mem")
+    with pytest.raises(RefusedError) as refused:
+        land_drop(lake, "orders", DAY, [tmp_path / name for name in ("a.csv", "b.csv", "c.csv", "d.csv")])
+    reasons = ["it is a folder", "it is a link to nothing", "cannot be read (Input/output error)", "no such file"]
+    assert [problem.partition(": ")[2] for problem in refused.value.problems] == reasons
 
 
 @pytest.mark.parametrize(

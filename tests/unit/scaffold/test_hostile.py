@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +19,11 @@ import pytest
 from scaffold_orders import csv_text
 
 from perennial.cli import run_command
+from perennial.config.dialect import Csv
 from perennial.config.load import read_pipeline
+from perennial.scaffold.files import File
+from perennial.scaffold.sample import read_sample
+from stack.config import REPO
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
 HEADER = "id,day,size,kind,late"
@@ -103,6 +112,8 @@ def test_other_headers_and_folders_are_named(call: Call, place: Path) -> None:
     exports = place.parent / "exports"
     assert "found a folder" in call("sales", "--from", "exports", "--label", "late")[1]["error"]
     assert "found none" in call("sales", "--from", "exports/*.csv", "--label", "late")[1]["error"]
+    assert "found none" in call("sales", "--from", "x" * 5000, "--label", "late")[1]["error"]
+    assert "expected a text of printable characters" in call("sales", "--from", "exports/\x1b*", "--label", "late")[1]["error"]
     (exports / "a.csv").write_text(TEXT)
     (exports / "b.csv").write_text(TEXT.replace("kind", "sort"))
     assert (
@@ -177,3 +188,115 @@ def test_all_null_and_constant_columns_are_no_inputs(call: Call, place: Path) ->
     assert "is empty in every row" in answer["left_out"]["empty"]
     assert "is empty in every row" in answer["left_out"]["na"]
     assert "the same value in every row of the sample, 'same'" in answer["left_out"]["same"]
+
+
+@pytest.mark.parametrize(
+    ("words", "positive"),
+    [("ja nein", "ja"), ("Oui Non", "Oui"), ("WAHR FALSCH", "WAHR"), ("VERO FALSO", "VERO"), ("да нет", "да"), ("हाँ नहीं", "नहीं")],
+)
+def test_the_positive_value_is_known_in_several_languages_or_is_the_rarer_one(
+    call: Call, place: Path, words: str, positive: str
+) -> None:
+    yes, no = words.split()
+    (place.parent / "exports" / "a.csv").write_text(TEXT.replace("yes", yes).replace("no", no))
+    code, answer = call("sales", "--from", "exports/a.csv", "--label", "late")
+    assert (code, answer["label"]["positive"]) == (0, positive)
+
+
+def test_the_encoding_of_the_user_is_read(call: Call, place: Path) -> None:
+    (place.parent / "exports" / "a.csv").write_text(TEXT)
+    (place.parent / "exports" / "b.csv").write_bytes(TEXT.replace(",a,", ",é,").encode("latin-1"))
+    words = ["--from", "exports/*.csv", "--label", "late", "--key", "id"]
+    assert "the option --encoding" in call("sales", *words)[1]["error"]
+    shutil.copy(place.parent / "exports" / "b.csv", place.parent / "exports" / "a.csv")
+    (place.parent / "exports" / "b.csv").unlink()
+    code, answer = call("sales", *words, "--encoding", "latin-1")
+    assert (code, answer["csv"]) == (0, {"encoding": "latin-1"})
+
+
+def test_dates_of_files_that_the_sample_leaves_out_count(call: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.scaffold.sample.MAX_FILES", 10)  # the sample has Thursdays only
+    for offset in range(70):
+        rows = [[n, n % 7, "yes" if n % 3 else "no"] for n in range(40)]
+        (place.parent / "exports" / f"{DAY + timedelta(days=offset)}.csv").write_text(csv_text(rows, "id,size,late"))
+    code, answer = call("sales", "--from", "exports/{date}.csv", "--label", "late")
+    assert (code, answer["dates"], answer["last"]) == (0, 70, "2026-03-11")
+    pipeline = read_pipeline(place / "sales" / "pipeline.yaml")
+    assert len(pipeline.calendar.data_days.weekdays) == 7
+    assert pipeline.training.window_days == 28
+
+
+def test_a_sample_of_long_texts_is_bounded(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.scaffold.sample.MAX_KEPT", 20_000)
+    rows = [[n, DAY + timedelta(days=n // 10), n % 7, "é" * 990, "yes" if n % 3 else "no"] for n in range(400)]
+    path = place.parent / "exports" / "a.csv"
+    path.write_text(csv_text(rows, HEADER))
+    sample = read_sample([File(path)], Csv())
+    kept = [int(row[0]) for row in sample.rows]
+    assert 10 <= len(kept) <= 20
+    assert kept[: sample.head] == list(range(sample.head))
+    assert kept == sorted(set(kept))
+    assert kept[-1] > 300
+    assert sample.seen == 400
+
+
+def test_what_is_not_read_is_named_with_its_reason(call: Call, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exports = place.parent / "exports"
+    (exports / "a.csv").write_text(TEXT)
+    (exports / "b.csv").symlink_to("a.csv")
+    (exports / "c.csv").symlink_to("nowhere")
+    (exports / "old\x1b[31m.csv").mkdir()
+    assert run_command(["new", "sales", "--from", "exports/*.csv", "--label", "late"]) == 0
+    said = capsys.readouterr().out
+    assert "? exports/b.csv: not read, it is the same file as exports/a.csv\n" in said
+    assert "? exports/c.csv: not read, it is a link to nothing\n" in said
+    assert "? exports/old\\x1b[31m.csv: not read, it is a folder\n" in said
+
+
+def test_a_name_that_is_not_utf_8_is_printed(call: Call, place: Path) -> None:
+    (place.parent / "exports" / "a\udcff\x1b.csv").write_text(TEXT + "1\n")
+    words = [
+        sys.executable,
+        "-c",
+        "from perennial.cli import main; main()",
+        "new",
+        "sales",
+        "--from",
+        "exports/*",
+        "--label",
+        "late",
+    ]
+    environment = {**os.environ, "PYTHONPATH": f"{REPO}/include:{REPO}/plugins"}
+    said = subprocess.run(words, env=environment, capture_output=True, check=False)
+    assert said.returncode == 1
+    assert "✗ exports/a\\udcff\\x1b.csv: row 401 has 1 cells, expected 5" in said.stderr.decode()
+    said = subprocess.run([*words, "--json"], env=environment, capture_output=True, check=False)
+    assert "a\udcff\x1b.csv: row 401" in json.loads(said.stdout)["error"]
+
+
+@pytest.mark.parametrize(("answer", "first"), [("until", "2026-03-01"), ("day", "2026-01-01"), ("late", "")])
+def test_it_asks_for_the_date_column_if_several_fit(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str, first: str
+) -> None:
+    rows = [[*line[:4], line[1] + timedelta(days=59), line[4]] for line in lines()]
+    (place.parent / "exports" / "a.csv").write_text(csv_text(rows, "id,day,size,kind,until,late"))
+    answers = io.StringIO(f"{answer}\n")
+    answers.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", answers)
+    code = run_command(["new", "sales", "--from", "exports/a.csv", "--label", "late"])
+    said = capsys.readouterr()
+    assert "2 columns have dates. Which one has the row's date" in said.out
+    assert "Columns: day, until" in said.out
+    if first:
+        assert (code, str(read_pipeline(place / "sales" / "pipeline.yaml").start)) == (0, first)
+    else:
+        assert (code, "2 columns have dates: 'day', 'until'; 'late' is none of them" in said.err) == (1, True)
+
+
+def test_local_times_that_clocks_skip_are_noted(call: Call, place: Path) -> None:
+    times = ["2026-03-28T02:30:00", "2026-03-29T02:30:00", "2026-03-29T03:00:00", "2026-03-29T02:30:00Z", "2026-10-25T02:30"]
+    rows = [[n, times[n % 5], n % 7, "ab"[n % 2], "yes" if n % 3 else "no"] for n in range(100)]
+    (place.parent / "exports" / "a.csv").write_text(csv_text(rows, HEADER))
+    assert call("sales", "--from", "exports/a.csv", "--label", "late", "--time-zone", "Europe/Berlin")[0] == 0
+    text = (place / "sales" / "pipeline.yaml").read_text()
+    assert "; 20 rows would go to quarantine: Europe/Berlin skips 2026-03-29T02:30:00, as clocks are set forward\n" in text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
+import os
 import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -140,3 +142,14 @@ def test_a_landing_zone_that_holds_other_drops_refuses_the_pipeline(
     code, answer = call(*NEW)
     assert (code, "already holds other files: other.csv" in answer["error"]) == (1, True)
     assert list(place.iterdir()) == []
+
+
+def test_a_full_disk_is_said(call: Call, place: Path, clear: Callable[[Path], Lake], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("perennial.scaffold.split._flush", fail)
+    (place.parent / "exports" / "a.csv").write_text(csv_text(orders()))
+    code, answer = call(*NEW)
+    assert (code, "No space left on device. Set TMPDIR to a larger disk" in answer["error"]) == (1, True), answer
+    assert not place.exists() or list(place.iterdir()) == []
