@@ -19,14 +19,31 @@ from stack.config import StackConfig
 from stack.process import recorded
 
 TASK, SPARK, TRAINER = "task", "spark", "trainer"
-SCHEDULER, LOCKED = "scheduler", "scheduler with row locks"
+SCHEDULER, LOCKED, MISSED = "scheduler", "scheduler with row locks", "scheduler that was to hold row locks and held none"
+OF_SCHEDULER = (SCHEDULER, LOCKED, MISSED)
 S3, POSTGRES = "s3", "postgres"
 WORK = (TASK, SPARK, TRAINER)
-KINDS = (*WORK, *WORK, S3, POSTGRES, *[SCHEDULER] * 3, *[LOCKED] * 4)
-"""Of a hundred kills 47 are to meet the scheduler, 27 of them while it holds row locks."""
+KINDS = (*WORK, *WORK, S3, POSTGRES, *[SCHEDULER] * 7)
+"""The seeds draw the scheduler for 47 of a hundred kills."""
 
+MIN_SCHEDULER_PERCENT = 30
 PATIENCE_SECONDS = 20
 """How long a kill waits for the kind that its seed drew; then it takes any that is there."""
+
+LOCK_SECONDS = 5
+"""How long a kill waits for row locks. A scheduler at work takes some in each loop, once a second or more often."""
+
+
+def draw(chance: random.Random, before: Sequence[str]) -> str:
+    """Draw the kind of the next kill. It is the scheduler where too few of the kills before were of it."""
+    drawn = chance.choice(KINDS)
+    due = MIN_SCHEDULER_PERCENT * (len(before) + 1) // 100
+    return SCHEDULER if sum(kind in OF_SCHEDULER for kind in before) < due else drawn
+
+
+def wants_locks(before: Sequence[str]) -> bool:
+    """Return whether the next kill of the scheduler must meet row locks: at least half of these kills do."""
+    return 2 * before.count(LOCKED) <= sum(kind in OF_SCHEDULER for kind in before)
 
 
 @dataclass
@@ -66,21 +83,28 @@ class Killer(threading.Thread):
             self.problem = f"The trial itself failed: {type(error).__name__}: {error}"
 
     def summary(self) -> str:
-        """Return how many of each kind were killed."""
-        counts = Counter(kind for _, kind in self.killed)
-        return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        """Return how many of each kind were killed, and the shares of the scheduler and of its row locks."""
+        counts = Counter(self._kinds())
+        of_scheduler = sum(counts[kind] for kind in OF_SCHEDULER)
+        return (
+            ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+            + f"; {of_scheduler} of {len(self.killed)} were of the scheduler, {counts[LOCKED]} of these met row locks"
+        )
+
+    def _kinds(self) -> list[str]:
+        return [kind for _, kind in self.killed]
 
     def _kill(self, chance: random.Random) -> str | None:
         """Kill a process of the kind drawn, or of another when there is none for too long; return the kind."""
-        drawn, since = chance.choice(KINDS), time.monotonic()
+        drawn, since = draw(chance, self._kinds()), time.monotonic()
         while not self.done.wait(0.2):
             if not self._is_busy():
                 since = time.monotonic()  # a stack that has no work, or pauses before a retry, is not worth a kill
                 continue
             late = time.monotonic() - since > PATIENCE_SECONDS
             for kind in chance.sample(KINDS, len(KINDS)) if late else [drawn]:
-                if self._kill_one(kind, chance):
-                    return kind
+                if killed := self._kill_one(kind, chance):
+                    return killed
         return None
 
     def _is_busy(self) -> bool:
@@ -91,32 +115,32 @@ class Killer(threading.Thread):
         except psycopg2.Error:
             return False
 
-    def _kill_one(self, kind: str, chance: random.Random) -> bool:
+    def _kill_one(self, kind: str, chance: random.Random) -> str | None:
+        """Kill a process of a kind; return what was killed, None when there is none."""
         try:
-            if kind in (SCHEDULER, LOCKED):
-                return self._behead(kind)
+            if kind == SCHEDULER:
+                return self._behead()
             victims = self._work(kind) if kind in WORK else [self._service(kind)]
             if not victims:
-                return False
+                return None
             victim = chance.choice(victims)
             for process in [*victim.children(recursive=True), victim] if kind == TASK else [victim]:
                 process.kill()
         except (psutil.NoSuchProcess, psycopg2.Error):
-            return False
-        return True
+            return None
+        return kind
 
-    def _behead(self, kind: str) -> bool:
-        """Kill the scheduler; nothing that it had may be left."""
-        killed: Killed | None
-        if kind == LOCKED:
-            killed = locked_scheduler.kill_in_transaction(self.config, PATIENCE_SECONDS)
-        else:
-            killed = locked_scheduler.kill(self.config)
-        if killed is None:
-            return False
+    def _behead(self) -> str:
+        """Kill the scheduler, while it holds row locks if that is due; nothing that it had may be left."""
+        killed: Killed | None = None
+        kind = SCHEDULER
+        if wants_locks(self._kinds()):
+            killed = locked_scheduler.kill_in_transaction(self.config, LOCK_SECONDS)
+            kind = LOCKED if killed else MISSED
+        killed = killed or locked_scheduler.kill(self.config)
         if left := left_after(self.config, killed):
             self.problem = f"A killed scheduler (process {killed.pid}) left something: {left}"
-        return True
+        return kind
 
     def _work(self, kind: str) -> list[psutil.Process]:
         # scheduler → worker of the executor → task → what the task started

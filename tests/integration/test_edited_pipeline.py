@@ -132,7 +132,6 @@ class Edited:
 
     before: dict[str, dict[str, str]]
     effects: dict[str, dict[str, Any]]
-    uncollected: dict[str, list[str]]
     run: Run
     lake: Lake
 
@@ -157,7 +156,7 @@ def edited(stack, moved: Run) -> Edited:
     before = {table: keys(lake, table) for table in tables}
     scope = next(one for one in perennial("impact", PIPELINE)["scopes"] if one["from"] == one["to"] == EDITED.isoformat())
     done = run(stack, EDITED, force_decision="PROMOTE", force_reason="callers send the new field")
-    return Edited(before, {effect["name"]: effect for effect in scope["effects"]}, scope["uncollected"], done, lake)
+    return Edited(before, {effect["name"]: effect for effect in scope["effects"]}, done, lake)
 
 
 def test_a_backfill_makes_runs_of_the_dates_with_data_alone(stack, backfilled: Lake) -> None:
@@ -199,12 +198,14 @@ def test_labels_that_come_later_than_before_are_made_again_and_known_no_sooner(m
 def test_impact_says_what_an_edit_of_columns_makes_again(edited: Edited) -> None:
     for table, before in edited.before.items():
         effect, now = edited.effects[table], keys(edited.lake, table)
-        made = sorted(day for day, key in now.items() if key and key != before.get(day) and day != EDITED.isoformat())
+        made = sorted(day for day, key in now.items() if key and key != before.get(day) and day in before)
         assert made
-        assert ([one["date"] for one in effect["stale"]], effect["missing"]) == (made, []), table
+        new = sorted(now.keys() - before.keys())
+        assert ([one["date"] for one in effect["stale"]], effect["missing"]) == (made, new), table
     reasons = {(one["cause"], one["what"]) for day in edited.effects["clean_orders"]["stale"] for one in day["reasons"]}
     assert reasons == {("configuration", "columns.channel added"), ("configuration", "columns.order_id.type changed")}
-    assert edited.uncollected == {"orders": [EDITED.isoformat()], "returns": [EDITED.isoformat()]}
+    for name in ("orders", "returns", "logistic", "decision"):
+        assert (edited.effects[name]["missing"], edited.effects[name]["stale"]) == ([EDITED.isoformat()], []), name
 
 
 def test_a_run_after_an_edit_of_columns_says_which_old_dates_have_nulls(edited: Edited) -> None:

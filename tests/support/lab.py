@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cache
@@ -18,7 +18,10 @@ import pyarrow.parquet as pq
 from onnx import TensorProto, helper, numpy_helper
 from pyiceberg.catalog.sql import SqlCatalog
 
+from perennial.analyse.plan import analyse_fingerprints
 from perennial.calendar import days
+from perennial.clean.plan import pending_work
+from perennial.collect.collect import collect
 from perennial.config.pipeline import Inputs, Pipeline
 from perennial.lake.lake import Lake
 from perennial.lake.tables import Partition, TableState, file_io_properties
@@ -110,6 +113,20 @@ class Lab:
         known = state.partitions[day.isoformat()]
         corrected = replace(known, digest=sha256(known.digest.encode()))
         self.lake.tables.states["features"] = replace(state, partitions={**state.partitions, day.isoformat(): corrected})  # type: ignore[attr-defined]
+
+    def settle(self, day: date) -> None:
+        """Record that a run of `day` has collected, cleaned and analysed what has landed, with the rows that the tables hold."""
+        collect(self.lake, day)
+        for name in self.pipeline.sources:
+            self._hold(f"clean_{name}", pending_work(self.lake, name, day, day)[0])
+        for table, keys in analyse_fingerprints(self.lake, day, day).items():
+            self._hold(table, keys)
+
+    def _hold(self, table: str, keys: Mapping[Any, str]) -> None:
+        empty, blank = TableState(table, "s3://none/metadata.json", 1, {}), Partition("", f"rows of {table}", ROWS)
+        state = self.lake.tables.states.get(table, empty)  # type: ignore[attr-defined]
+        made = {str(day): replace(state.partitions.get(str(day), blank), key=str(key)) for day, key in keys.items()}
+        self.lake.tables.states[table] = replace(state, partitions={**state.partitions, **made})  # type: ignore[attr-defined]
 
     def train(
         self,

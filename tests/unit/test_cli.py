@@ -21,13 +21,20 @@ import pytest
 from perennial import settings
 from perennial.cli import app, run_command
 from perennial.commands.output import stale_text
+from perennial.config.load import load_pipeline
+from perennial.deploy.active import move, read_active
 from perennial.deploy.rollback import ListedRelease
+from perennial.errors import PipelineRefusedError
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.settings import load_environment
+from perennial.store.objects import canonical_json
 from stack.config import REPO
 
 Call = Callable[..., tuple[int, Any]]
+
+RELEASE = "2026-03-09-0123456789ab"
+MANIFEST = {"release": RELEASE, "date": "2026-03-09", "version": "mlp-1", "as_of": "2026-03-10"}
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +102,30 @@ def test_errors(call: Call, arguments: list[str], code: int, text: str) -> None:
     found_code, found = call(*arguments)
     assert found_code == code
     assert text in found["error"]
+
+
+@pytest.mark.parametrize("broken", ["pipeline.yaml", "features.sql"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --date 2026-03-02",
+        "backfill --from 2026-03-02 --to 2026-03-03",
+        "backfill --from 2026-03-02 --to 2026-03-03 --as tried --window 3",
+        "impact",
+    ],
+)
+def test_what_validate_refuses_is_refused_before_anything_starts(
+    call: Call, pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, broken: str
+) -> None:
+    """No stack is up here, so a command that began with anything else would report that."""
+    file = pipeline_factory().folder / broken
+    file.write_text(file.read_text().replace("binary", "ternary").replace("JOIN readings", "JOIN reading"))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    _, validated = call("validate")
+    problem = validated["pipelines"][0]["problem"]
+    assert problem
+    assert call(*command.split()) == (1, {"error": problem})
 
 
 def test_errors_for_people_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,6 +346,65 @@ def test_collect_runs_first_and_its_refusal_is_the_error(call: Call, lake) -> No
     code, found = call("run", "--date", "2026-03-02")
     assert code == 1
     assert f"not landed: {lake.pipeline.sources['readings'].drop_uri(date(2026, 3, 2))}_MANIFEST.json." in found["error"]
+
+
+BROKEN = {
+    "no YAML": ("name:", "name: ["),
+    "an unknown value": ("binary", "ternary"),
+    "SQL that is missing": ("", ""),
+}
+
+
+@pytest.fixture(params=BROKEN)
+def broken(lake, request: pytest.FixtureRequest) -> Any:
+    """Return a lake with an active release, whose pipeline has been broken since."""
+    move(lake, read_active(lake), RELEASE, None, soaked=True, runtime="process")
+    folder, (old, new) = lake.pipeline.folder, BROKEN[request.param]
+    file = folder / "pipeline.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    if not old:
+        (folder / "features.sql").unlink()
+    with pytest.raises(PipelineRefusedError):
+        load_pipeline("machine_faults")
+    return lake
+
+
+def test_stored_decisions_and_releases_are_shown_while_the_pipeline_is_refused(
+    broken, call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_PORT", "9")
+    entry = Entry("PROMOTE", "s3://none", "k", Model("mlp-1", "s3://none"), None, None, True, run_id="r", at="t")
+    update_chain(broken, lambda chain: enter(chain, date(2026, 3, 9), entry))
+    broken.objects.create(broken.layout.release(RELEASE), canonical_json(MANIFEST))
+    code, found = call("releases")
+    assert (code, [item["release"] for item in found["releases"]]) == (0, [RELEASE])
+    assert found["behind"].startswith("not known, because the pipeline is refused. ")
+    assert "pipeline.yaml" in found["behind"]
+    code, found = call("decisions")
+    assert (code, [item["champion"] for item in found["decisions"]]) == (0, ["mlp-1"])
+    (listed,) = call("status")[1]["pipelines"]
+    assert call("status", "machine_faults") == (0, {"pipelines": [listed]})
+    assert "pipeline.yaml" in listed["refused"]
+    assert (listed["release"], listed["release_version"], listed["ready"]) == (RELEASE, "mlp-1", False)
+    assert run_command(["status"]) == 0
+    assert f"{RELEASE} (mlp-1): active; no server answers: make up" in capsys.readouterr().out
+
+
+def test_predictions_are_made_while_the_pipeline_is_refused(broken, call: Call, endpoint) -> None:
+    _, answers = endpoint
+    answers.append((200, b'{"predictions":[{"probability":0.5,"unseen":[]}]}'))
+    assert call("predict", "--record", '{"mode": "idle"}')[1]["predictions"][0]["probability"] == 0.5
+
+
+def test_a_refused_pipeline_that_never_served_is_told_why_it_is_refused(
+    call: Call, lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lake.pipeline.folder / "features.sql").unlink()
+    for command in ("releases", "predict --record {}", "rollback --reason x"):
+        code, found = call(*command.split())
+        assert (code, "features.sql is missing" in found["error"]) == (1, True), command
+    code, found = call("releases", "machine_fault")
+    assert (code, "Did you mean 'machine_faults'?" in found["error"]) == (1, True)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from clean_keys import clean_keys
 from lab import MACHINES, FixedTables, Lab, rate
 from steps import decide
 
@@ -19,7 +20,7 @@ from perennial.analyse.plan import _wanted, finish_analyse, plan_analyse, unanal
 from perennial.backfill.batch import last_ahead, split_batches
 from perennial.backfill.plan import plan_history
 from perennial.calendar import days
-from perennial.clean.plan import clean_fingerprints, finish_clean, plan_clean
+from perennial.clean.plan import finish_clean, plan_clean
 from perennial.cli import run_command
 from perennial.collect.collect import collect
 from perennial.collect.drops import complete_dates, landed_at_rest, landed_drops, latest_complete, newest_landed
@@ -40,7 +41,11 @@ from perennial.train.history import split_of, untrainable_dates
 WORKDAYS: Any = {"weekdays": ["mon", "tue", "wed", "thu", "fri"]}
 START, WEDNESDAY, FRIDAY, SATURDAY, SUNDAY, MONDAY = (date(2026, 3, day) for day in (1, 4, 6, 7, 8, 9))
 LAST = date(2026, 3, 13)
-LOOKUP = "SELECT d.as_of, r.machine, AVG(r.temperature) AS heat FROM dates d JOIN readings r ON r.date < d.as_of GROUP BY ALL\n"
+LOOKUP = """
+SELECT d.as_of, r.machine, AVG(r.temperature) AS heat
+FROM dates d JOIN readings r ON r.date >= DATE_SUB(d.as_of, 2) AND r.date < d.as_of
+GROUP BY ALL
+"""
 
 
 def with_calendar(lake: Lake, **calendar: Any) -> Lake:
@@ -74,7 +79,7 @@ def filled(lake: Lake, first: date, last: date) -> Lake:
     own = replace(lake, tables=FixedTables())  # type: ignore[arg-type]
     for day in own.pipeline.calendar.dates(first, last):
         collect(own, day)
-    keys = clean_fingerprints(own, "readings", first, last)
+    keys = clean_keys(own, "readings", first, last)
     clean = {str(day): Partition(key, f"of {day}", 200) for day, key in keys.items()}
     states: dict[str, TableState] = own.tables.states  # type: ignore[attr-defined]
     states["clean_readings"] = TableState("clean_readings", "s3://x/meta", 1, clean)

@@ -62,14 +62,19 @@ def label_rows(rows: DataFrame, labels: LabelsQuery, types: Mapping[str, str]) -
     """
     request = {field.name: field.type for field in labels.request}
     labelled = _require_typed(rows, labels.file, [*labels.row_key, labels.label], request)
+    require_key_types(labels.file, labels.row_key, dict(labelled.dtypes), "features.sql", types)
+    return labelled
+
+
+def require_key_types(file: str, row_key: Iterable[str], types: Mapping[str, str], other: str, others: Mapping[str, str]) -> None:
+    """Refuse a row key that has other types in a file than in another file; columns of unknown type pass."""
     problems = [
-        f"column {name!r} has type {kind}, but type {types[name]} in features.sql"
-        for name, kind in labelled.dtypes
-        if name in labels.row_key and _stored_type(types.get(name, kind)) != _stored_type(kind)
+        f"column {name!r} has type {types[name]}, but type {others[name]} in {other}"
+        for name in dict.fromkeys(row_key)
+        if name in types and name in others and _stored_type(types[name]) != _stored_type(others[name])
     ]
     if problems:
-        raise RefusedError(f"{labels.file}: the row key has other types than in features.sql", problems, "Cast these columns.")
-    return labelled
+        raise RefusedError(f"{file}: the row key has other types than in {other}", problems, "Cast these columns.")
 
 
 def _stored_type(kind: str) -> str:

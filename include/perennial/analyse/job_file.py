@@ -80,12 +80,14 @@ class FeaturesQuery(Query):
     The features.
 
     :param label: column of the label; None if the label is known later, in `later_label`
+    :param has_stored_labels: whether the table of labels holds what the present labels.sql yields, and the job computes none
     """
 
     request: Sequence[Field]
     row_key: Sequence[str]
     label: str | None
     later_label: str | None
+    has_stored_labels: bool
     lookups: Sequence[LookupColumns]
 
     @property

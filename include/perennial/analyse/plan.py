@@ -269,6 +269,7 @@ def _make_job(
         return pending[table], held[table]
 
     lookup_days = {name: {day: wanted[f"lookup_{name}"][day] for day in pending["features"]} for name in pipeline.inputs.lookups}
+    has_stored_labels = bool(wanted.get(LABELS)) and not pending[LABELS]
     return AnalyseJob(
         database=lake.layout.database,
         time_zone=pipeline.time_zone,
@@ -277,7 +278,9 @@ def _make_job(
         lookups=[
             lookup_query(pipeline, name, days(f"lookup_{name}")) for name in pipeline.inputs.lookups if pending[f"lookup_{name}"]
         ],
-        features=[features_query(pipeline, days("features"), lookup_days)] if pending["features"] else [],
+        features=[features_query(pipeline, days("features"), lookup_days, has_stored_labels=has_stored_labels)]
+        if pending["features"]
+        else [],
         labels=[labels_query(pipeline, days(LABELS))] if pending.get(LABELS) else [],
         analysis=[
             analysis_query(pipeline, name, days(f"analysis_{name}"))

@@ -18,11 +18,14 @@ def lookup_query(pipeline: Pipeline, name: str, days: Days) -> LookupQuery:
     return LookupQuery(f"lookup_{name}", file, *days, pipeline.sql(file), name=name, key=spec.key, values=spec.values)
 
 
-def features_query(pipeline: Pipeline, days: Days, lookup_days: Mapping[str, Mapping[str, str]]) -> FeaturesQuery:
+def features_query(
+    pipeline: Pipeline, days: Days, lookup_days: Mapping[str, Mapping[str, str]], *, has_stored_labels: bool = False
+) -> FeaturesQuery:
     """
     Return the item of features.sql.
 
     :param lookup_days: by lookup and as_of (ISO), the fingerprints of the partitions that these features join
+    :param has_stored_labels: whether the table of labels is current, so that the job computes none
     """
     label, lookups = pipeline.label, pipeline.inputs.lookups
     return FeaturesQuery(
@@ -31,6 +34,7 @@ def features_query(pipeline: Pipeline, days: Days, lookup_days: Mapping[str, Map
         row_key=pipeline.row_key,
         label=None if label.known_after_days else label.column,
         later_label=label.column if label.known_after_days else None,
+        has_stored_labels=has_stored_labels,
         lookups=[
             LookupColumns(name, f"lookup_{name}", spec.key, spec.values, lookup_days[name]) for name, spec in lookups.items()
         ],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from perennial.analyse.pending import changes_read, find_changes
 from perennial.backfill.batch import split_batches
 from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import complete_dates
@@ -16,8 +17,6 @@ from perennial.freshness.stale import Freshness, stale_dates
 from perennial.freshness.stale import to_json as stale_to_json
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
-from perennial.train.history import split_of
-from perennial.train.plan import skipped_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class HistoryPlan:
     The dates with data of a backfill.
 
     `missing` dates have not landed from every source. `unchanged` dates have a decision on the present inputs. `stale` dates have
-    a decision on other inputs, with the reason. `young` dates are analysed, but have insufficient history to train.
+    a decision on other inputs, with the reason. `young` dates have landed, but have insufficient history to train.
 
     :param batches: the first and the last date of each batch
     :param rest: the number of rest dates that it skips
@@ -82,10 +81,13 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     chain = read_chain(lake)
     stale = {d: state for d, state in stale_dates(lake, first, last).items() if not calendar.data_days.rests(d)}
     unchanged = tuple(d for d in dates if chain.get(d) is not None and d not in stale)
-    young = _find_young(lake, [d for d in dates if d not in missing and chain.get(d) is None])
-    todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - {*unchanged, *young}
-    landed = (d for d in reversed(dates) if d not in missing)
-    newest = next((d for d in landed if not refused_dates(lake, [d]) and not untrained_dates(lake, [d])), None)
+    landed = [d for d in dates if d not in missing]
+    untrained = untrained_dates(lake, [d for d in landed if chain.get(d) is None])
+    refused = refused_dates(lake, untrained)
+    young = tuple(d for d in untrained if d not in refused)
+    done = {*unchanged, *_without_work(lake, young)}
+    todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - done
+    newest = next((d for d in reversed(landed) if not refused_dates(lake, [d]) and not untrained_dates(lake, [d])), None)
     is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
     return HistoryPlan(
         dates=dates,
@@ -99,11 +101,7 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     )
 
 
-def _find_young(lake: Lake, undecided: list[date]) -> tuple[date, ...]:
-    """Return the dates with insufficient history for which no landed date of the history still waits to be analysed."""
-    features = lake.tables.state("features")
-    calendar = lake.pipeline.calendar
-    young = [d for d in undecided if features.get_complete(d) and (split_of(lake, d).too_little or skipped_before(lake, d))]
-    history = {day for d in young for day in calendar.feature_dates(d) if features.get_complete(day) is None}
-    waiting = complete_dates(lake, history) if history else set()
-    return tuple(d for d in young if waiting.isdisjoint(calendar.feature_dates(d)))
+def _without_work(lake: Lake, young: Sequence[date]) -> list[date]:
+    """Return the dates with insufficient history that are collected, cleaned and analysed: a run of them does nothing."""
+    changes = find_changes(lake, young[0], young[-1]) if young else []
+    return [day for day in young if not changes_read(lake, changes, day, day)]

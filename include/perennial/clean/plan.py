@@ -22,6 +22,7 @@ from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.fingerprints.source import read_source
+from perennial.lake.days import day_text
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition
@@ -129,20 +130,20 @@ def table_to_clean(lake: Lake, name: str, days: Mapping[str, DropToClean]) -> Ta
     )
 
 
-def uncleaned_days(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
+def pending_work(lake: Lake, name: str, day: date, until: date) -> tuple[dict[date | None, Fingerprint], list[date]]:
     """
-    Return the days of a table (None: a reference) that the runs of `day` up to `until` would clean or withdraw.
+    Return the work on a table for the runs of `day` up to `until`: the fingerprints of the days to clean, the days to withdraw.
 
     Drops that are not collected yet are not included.
     """
     work, withdrawn = _find_work(lake, name, _read_drops(lake, name, day, until), set())
-    return {*work, *withdrawn}
+    return {d: key for d, (key, _) in work.items()}, withdrawn
 
 
-def clean_fingerprints(lake: Lake, name: str, day: date, until: date) -> dict[date | None, Fingerprint]:
-    """Return the fingerprints of a table's accepted drops (None: the reference) now, for the runs of `day` up to `until`."""
-    make = prepare_fingerprints(lake, name)
-    return {d: make(d, drop) for d, drop in _read_drops(lake, name, day, until).items() if drop is not None}
+def uncleaned_days(lake: Lake, name: str, day: date, until: date) -> set[date | None]:
+    """Return the days of a table (None: a reference) that the runs of `day` up to `until` would clean or withdraw."""
+    keys, withdrawn = pending_work(lake, name, day, until)
+    return {*keys, *withdrawn}
 
 
 def clean_refusals(lake: Lake, name: str, drops: Mapping[date, Drop]) -> set[date]:
@@ -187,7 +188,8 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
             earlier_columns[name] = len(state.reshaped)
         warnings += _warn_of_reshaped(name, without_drop & state.reshaped, len(needed))
         causes = {d: refusal.rule_causes() for d, refusal in refusals.items() if d is not None}
-        warnings += count_refused(name, causes, [d for d in drops if d is not None])
+        headers = {d: None if drop is None else drop.columns for d, drop in drops.items() if d is not None}
+        warnings += count_refused(name, lake.pipeline.tables[name], causes, headers)
     for text in warnings:
         log.warning("%s", text)
     if nulls:
@@ -359,11 +361,6 @@ def is_current(partitions: Mapping[str, Partition], day: date | None, key: str) 
 
 def _is_refused(lake: Lake, name: str, partitions: Mapping[str, Partition], day: date | None, key: str) -> bool:
     return not is_current(partitions, day, key) and lake.objects.exists(lake.layout.refusal(name, day, key))
-
-
-def day_text(day: date | None) -> str:
-    """Return the name of a partition: the ISO date, or `reference`."""
-    return day.isoformat() if day else "reference"
 
 
 def _require_refusal(lake: Lake, name: str, day: date | None, key: str) -> Refusal:

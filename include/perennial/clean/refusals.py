@@ -7,7 +7,7 @@ from datetime import date
 
 from perennial.clean.plan import clean_refusals
 from perennial.collect.accept import is_refused
-from perennial.collect.drops import landed_drops
+from perennial.collect.drops import is_landed, landed_drops
 from perennial.lake.lake import Lake
 
 
@@ -21,7 +21,15 @@ def refused_dates(lake: Lake, wanted: Iterable[date]) -> dict[date, str]:
     refused: dict[date, str] = {}
     for name in lake.pipeline.sources:
         landed = landed_drops(lake, name, wanted)
-        unaccepted = [day for day, item in landed.items() if item.drop is None and is_refused(lake, name, day, item.found)]
+        prefix = lake.layout.refusals(name)
+        recorded = {item.uri.removeprefix(prefix).partition("/")[0] for item in lake.objects.listing(prefix)} if landed else set()
+        unaccepted = [
+            day
+            for day, item in landed.items()
+            if item.drop is None
+            # Without any record of the date, only its manifest can be wrong: one request in place of three.
+            and (is_refused(lake, name, day, item.found) if str(day) in recorded else not is_landed(lake, name, day))
+        ]
         refused |= dict.fromkeys(unaccepted, f"its drop of {name} is refused")
         accepted = {day: item.drop for day, item in landed.items() if item.drop is not None}
         refused |= dict.fromkeys(clean_refusals(lake, name, accepted), f"its drop of {name} is refused for its rows")

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from perennial.calendar import DAY
 from perennial.collect.accept import accept_drop, accept_reference
-from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
+from perennial.collect.drops import THREADS, Landed, landed_drops, landed_headers, landed_reference
 from perennial.collect.landing import list_folder
 from perennial.collect.lost import count_refused
 from perennial.collect.manifest import FILE
@@ -91,7 +91,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
             f"{source}: {reason}" for source in pipeline.sources if (reason := _gap_reason(outcomes.get((source, d))))
         ]:
             gaps[d.isoformat()] = "; ".join(reasons)[:MAX_GAP]
-    warnings = [text for source in pipeline.sources for text in _count_refused_history(source, outcomes, needed)]
+    warnings = [text for source in pipeline.sources for text in _count_refused_history(lake, source, outcomes, needed)]
     for text in warnings:
         log.warning("%s", text)
     new = len(accepted)
@@ -122,11 +122,12 @@ def _accept(lake: Lake, place: _Place, listed: Listed) -> _Verdict:
         return error
 
 
-def _count_refused_history(source: str, outcomes: Mapping[_Place, _Verdict], needed: Iterable[date]) -> list[str]:
+def _count_refused_history(lake: Lake, source: str, outcomes: Mapping[_Place, _Verdict], needed: Iterable[date]) -> list[str]:
     """Return one sentence for each common cause by which the present contract refuses needed, landed dates."""
     landed = {day: outcomes[source, day] for day in needed if (source, day) in outcomes}
     refused = {day: outcome.problems for day, outcome in landed.items() if isinstance(outcome, DropRefusedError)}
-    return count_refused(source, refused, landed)
+    headers = landed_headers(lake, source, landed) if refused else {}
+    return count_refused(source, lake.pipeline.sources[source], refused, headers)
 
 
 def _require_accepted(lake: Lake, day: date, required: dict[str, _Verdict]) -> None:

@@ -42,6 +42,11 @@ def unfit_drops(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, l
     }
 
 
+def landed_headers(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, tuple[str, ...] | None]:
+    """Return by date the columns of each landed drop that collect has ever accepted; None: not known."""
+    return {day: None if drop is None else drop.columns for day, _, drop in _walk(lake, source, wanted)}
+
+
 def _walk(lake: Lake, source: str, wanted: Iterable[date]) -> Iterator[tuple[date, Listed, Drop | None]]:
     """
     Yield the landed dates in order, with the manifest and its accepted drop, if any.

@@ -30,15 +30,15 @@ def header_problems(
     if separator := _other_delimiter(found, wanted):
         return [f"the columns are separated by {separator!r}, expected {delimiter!r}: set csv.delimiter"]
     known, counts = set(wanted), Counter(found)
-    problems = [f"column {_cut(name)} is listed {count} times" for name, count in counts.items() if count > 1]
+    problems = [f"column {quote_name(name)} is listed {count} times" for name, count in counts.items() if count > 1]
     missing = dict.fromkeys(name for name in wanted if name not in counts)
     for index, name in enumerate(name for name in counts if name not in known):
         near = difflib.get_close_matches(name.strip().lower()[:100], missing, n=1, cutoff=0.6) if index < _MAX_COMPARED else []
         if near:
             del missing[near[0]]
-            problems.append(f"column {near[0]!r} was renamed to {_cut(name)}")
+            problems.append(f"column {near[0]!r} was renamed to {quote_name(name)}")
         else:
-            problems.append(f"column {_cut(name)} is not in the contract")
+            problems.append(f"column {quote_name(name)} is not in the contract")
     problems.extend(f"column {name!r} is missing" for name in missing if name not in may_lack)
     if len(problems) > MAX_PROBLEMS:
         return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems in the header"]
@@ -58,5 +58,6 @@ def _other_delimiter(found: Sequence[str], wanted: Sequence[str]) -> str | None:
     return next((char for char in ",;\t|" if len(set(found[0].split(char)) & set(wanted)) > max(1, len(wanted) // 2)), None)
 
 
-def _cut(name: str) -> str:
+def quote_name(name: str) -> str:
+    """Return the name of a column as a problem shows it."""
     return repr(name if len(name) <= 60 else name[:60] + "…")

@@ -10,8 +10,9 @@ import typer
 from perennial.calendar import parse_date
 from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
 from perennial.config.pipeline import Pipeline
-from perennial.errors import RefusedError
+from perennial.errors import PipelineRefusedError, RefusedError
 from perennial.lake.reach import require_store
+from perennial.settings import get_settings
 
 if TYPE_CHECKING:  # importing it is slow, and --help does not need it
     from perennial.lake.lake import Lake
@@ -24,8 +25,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON val
 
 def chosen(name: str | None) -> Pipeline:
     """Load the pipeline `name`, or the only pipeline if there is just one."""
-    if name is not None:
-        return load_pipeline(name)
+    return load_pipeline(only_name() if name is None else name)
+
+
+def only_name() -> str:
+    """Return the name of the only pipeline; refuse if there is none, or more than one."""
     names = pipeline_names()
     if len(names) != 1:
         listed = ", ".join(names) or "none"
@@ -35,12 +39,46 @@ def chosen(name: str | None) -> Pipeline:
             if names
             else "Create one: `perennial new`; docs/bring-your-own-data.md shows how.",
         )
-    return load_pipeline(names[0])
+    return names[0]
+
+
+def served(name: str | None) -> Pipeline:
+    """
+    Load a pipeline for what is stored of it and what serves.
+
+    If its files are refused, only the use of a setting that they alone hold raises. The lake tells where it serves.
+    """
+    from perennial.config.refused import RefusedPipeline
+
+    name = only_name() if name is None else name
+    try:
+        return load_pipeline(name)
+    except PipelineRefusedError as refusal:
+        if name not in pipeline_names():
+            raise
+        pipeline = RefusedPipeline.read(pipelines_folder() / name, refusal)
+    from perennial.deploy.active import read_active
+
+    return pipeline.serving_on(get_settings().runtime or read_active(lake_of(pipeline)).runtime)
 
 
 def chosen_lake(name: str | None) -> Lake:
     """Open the lake of the pipeline `name`, or of the only pipeline if there is just one."""
     return lake_of(chosen(name))
+
+
+def checked_lake(name: str | None) -> Lake:
+    """Open the lake of a pipeline as `chosen_lake` does, but refuse at once all that `perennial validate` refuses."""
+    from perennial.sql.check import check_sql, require_valid
+
+    pipeline = chosen(name)
+    require_valid(pipeline, check_sql(pipeline))
+    return lake_of(pipeline)
+
+
+def served_lake(name: str | None) -> Lake:
+    """Open the lake of a pipeline for what is stored of it and what serves (see `served`)."""
+    return lake_of(served(name))
 
 
 def lake_of(pipeline: Pipeline) -> Lake:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perennial.backfill.again import Again
-from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, checked_lake, chosen_date
 from perennial.commands.output import counted, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.reach import STACK_IS_DOWN
@@ -68,7 +68,7 @@ def backfill(
     from perennial.backfill.airflow_client import AirflowClient
     from perennial.backfill.plan import plan_history
 
-    lake = chosen_lake(pipeline)
+    lake = checked_lake(pipeline)
     if name is not None:
         if only_plan or again is not Again.ALL:
             raise RefusedError(

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake, served_lake
 from perennial.commands.endpoint import Endpoint, look
 from perennial.commands.output import print_json, print_line, print_table, stale_text
-from perennial.errors import RefusedError
+from perennial.errors import PipelineRefusedError, RefusedError
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
     from perennial.deploy.rollback import ListedRelease
     from perennial.evaluate.chain import Intervention
+    from perennial.lake.lake import Lake
 
 
 def decisions(
@@ -32,7 +33,7 @@ def decisions(
     from perennial.evaluate.chain_store import read_chain
     from perennial.evaluate.champions import barred_versions, champion_of, champions, facts, to_json
 
-    lake = chosen_lake(pipeline)
+    lake = served_lake(pipeline)
     chain = read_chain(lake)
     if date is not None:
         day = chosen_date(date)
@@ -109,14 +110,13 @@ def stale(
 def releases(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """List the newest releases, newest first."""
     from perennial.deploy.rollback import list_releases
-    from perennial.deploy.standing import read_standing
 
-    lake = chosen_lake(pipeline)
+    lake = served_lake(pipeline)
     newest = list_releases(lake)
     endpoint = look(lake.pipeline)
     # The pointer names the active release. Only the endpoint knows whether that release serves.
     listed = [{**asdict(release), "active": release.serves, "serves": release.release == endpoint.release} for release in newest]
-    behind = read_standing(lake).behind
+    behind = _read_behind(lake)
     if as_json:
         print_json({"releases": listed, "behind": behind})
     elif not listed:
@@ -145,11 +145,21 @@ def rollback(
     """
     from perennial.deploy.rollback import rollback as go_back
 
-    result = go_back(chosen_lake(pipeline), reason=reason, who=getpass.getuser(), to=to)
+    result = go_back(served_lake(pipeline), reason=reason, who=getpass.getuser(), to=to)
     if as_json:
         print_json(result.to_json())
     else:
         print_line(f"✓ {result.released} ({result.version}) serves; barred: {', '.join(result.barred)}", style="green")
+
+
+def _read_behind(lake: Lake) -> str:
+    """Return why the active release is behind. Only pipeline.yaml tells which drops may have landed since."""
+    from perennial.deploy.standing import read_standing
+
+    try:
+        return read_standing(lake).behind
+    except PipelineRefusedError as error:
+        return f"not known, because the pipeline is refused. {error}"
 
 
 def _format_intervention(item: Intervention) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
-from perennial.commands.output import counted, print_json, print_line, print_table
+from perennial.commands.arguments import AsJson, PipelineName, checked_lake
+from perennial.commands.output import counted, format_dates, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from perennial.calendar import DataDays
+    from perennial.fingerprints.effects import Effect
     from perennial.impact.cost import Estimate
-    from perennial.impact.effects import Effect
     from perennial.lake.lake import Lake
     from perennial.store.json_value import Json
 
@@ -29,12 +30,9 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     Compares the lake with the current files of the pipeline and the current code. Use it after an edit, a replaced drop, or an
     upgrade of Perennial. It changes nothing.
     """
-    from perennial.impact.effects import unmade_tables
-
-    lake = lake_of(chosen(pipeline))
-    ranges = _scopes(lake)
-    unmade = unmade_tables(lake) if ranges else []
-    scopes = [_scope(lake, *dates, unmade) for dates in ranges]
+    lake = checked_lake(pipeline).at_one_moment()
+    scopes = [_scope(lake, *dates) for dates in _scopes(lake)]
+    unmade = list(dict.fromkeys(table for scope in scopes for table in scope.unmade))
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "unmade": unmade, "scopes": [scope.json for scope in scopes]})
         return
@@ -47,7 +45,7 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         for line in scope.lines:
             print_line(line)
         if scope.rows:
-            print_table(("stage", "result", "dates", "reasons"), scope.rows)
+            print_table(("stage", "result", "count", "dates", "reasons"), scope.rows)
         print_line(scope.summary)
 
 
@@ -56,8 +54,9 @@ class _Scope:
     """The stale results of a range of dates: title, lines, table rows and summary for a person, JSON for a program."""
 
     title: str
+    unmade: list[str]
     lines: list[str]
-    rows: list[tuple[str, str, str, str]]
+    rows: list[tuple[str, str, str, str, str]]
     summary: str
     json: Json
 
@@ -80,59 +79,49 @@ def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
     return scopes
 
 
-def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date], unmade: Sequence[str]) -> _Scope:
-    from perennial.collect.drops import landed_drops, unfit_drops
+def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date]) -> _Scope:
+    from perennial.collect.drops import landed_headers, unfit_drops
     from perennial.collect.lost import count_refused
-    from perennial.collect.uncollected import uncollected_dates
     from perennial.impact.cost import estimate
-    from perennial.impact.effects import find_effects, withdrawn_dates
+    from perennial.impact.effects import find_effects, unmade_tables
 
     effects = find_effects(lake, first, last, decided)
+    unmade = unmade_tables(lake, effects)
     cost = estimate(lake, effects)
     calendar = lake.pipeline.calendar
     needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
     unfit = {source: drops for source in lake.pipeline.sources if (drops := unfit_drops(lake, source, needed))}
-    new = {source: days for source in lake.pipeline.sources if (days := uncollected_dates(lake, source, needed))}
-    withdrawn = {
-        source: days for source in lake.pipeline.sources if (days := withdrawn_dates(lake, source, first, last, effects))
-    }
     return _Scope(
         title=title,
+        unmade=unmade,
         lines=[
-            *(
-                f"  {text}"
-                for source, drops in unfit.items()
-                for text in count_refused(source, drops, landed_drops(lake, source, needed), least=1)
-            ),
-            *_withdrawn_lines(withdrawn),
-            *_new_lines(new),
+            f"  {text}"
+            for source, drops in unfit.items()
+            for text in count_refused(source, lake.pipeline.sources[source], drops, landed_headers(lake, source, needed), least=1)
         ],
-        rows=[row for effect in effects for row in _rows(effect)],
-        summary=_summary(effects, cost, is_known=not (unmade or new or withdrawn)),
+        rows=[row for effect in effects for row in _rows(effect, calendar.data_days)],
+        summary=_summary(effects, cost, is_known=not unmade),
         json={
             "from": first.isoformat(),
             "to": last.isoformat(),
             "effects": [_to_json(effect) for effect in effects],
             "unfit": {source: {day.isoformat(): problems for day, problems in drops.items()} for source, drops in unfit.items()},
-            "uncollected": {source: [day.isoformat() for day in days] for source, days in new.items()},
-            "withdrawn": {source: [day.isoformat() for day in days] for source, days in withdrawn.items()},
             "seconds": cost.seconds,
             "cpu_seconds": cost.cpu_seconds,
         },
     )
 
 
-def _rows(effect: Effect) -> list[tuple[str, str, str, str]]:
-    rows = []
-    if effect.stale:
-        rows.append((effect.stage, effect.name, _count_dates(effect.stale), _reasons(effect)))
-    if effect.missing:
-        rows.append((effect.stage, effect.name, _count_dates(effect.missing), "not computed yet"))
-    return rows
+def _rows(effect: Effect, data_days: DataDays) -> list[tuple[str, str, str, str, str]]:
+    parts = ((effect.stale.keys(), _reasons(effect)), (effect.missing, "new"), (effect.withdrawn, "withdrawn"))
+    return [
+        (effect.stage, effect.name, str(len(days)), _format_days(days, data_days), reasons) for days, reasons in parts if days
+    ]
 
 
-def _count_dates(days: Collection[date | None]) -> str:
-    return "reference" if set(days) == {None} else str(len(days))
+def _format_days(days: Collection[date | None], data_days: DataDays) -> str:
+    dates = [day for day in days if day is not None]
+    return format_dates(dates, data_days) if dates else "reference"
 
 
 def _reasons(effect: Effect) -> str:
@@ -143,30 +132,10 @@ def _reasons(effect: Effect) -> str:
     return "; ".join([*listed, *([f"and {more} more"] if more > 0 else [])])
 
 
-def _withdrawn_lines(withdrawn: Mapping[str, Sequence[date]]) -> list[str]:
-    """Describe the clean rows of rest dates and refused drops, which the next run withdraws."""
-    return [
-        f"  clean_{source}: the rows of {counted(len(days), 'date')}, from {days[0]} on, are withdrawn. "
-        "Results that read them are computed again and are not counted."
-        for source, days in withdrawn.items()
-    ]
-
-
-def _new_lines(new: Mapping[str, Sequence[date]]) -> list[str]:
-    """Describe the drops that have landed but that no run has collected yet."""
-    return [
-        f"  {source}: landed but not collected yet: {counted(len(days), 'date')}, from {days[0]} on. "
-        "Their results are not counted."
-        for source, days in new.items()
-    ]
-
-
 def _summary(effects: Sequence[Effect], cost: Estimate, *, is_known: bool) -> str:
-    """Summarize the effects. `is_known` is False if missing results, new drops or withdrawn rows have further effects."""
-    if not any(effect.days for effect in effects):
-        if not is_known:
-            return "  Nothing else is stale."
-        return "  Everything is current: a run changes nothing."
+    """Summarize the effects. `is_known` is False if later stages have effects that are not known yet."""
+    if not any(effect.changed for effect in effects):
+        return "  Everything is current: a run changes nothing." if is_known else "  Nothing else is stale."
     if cost.seconds is None:
         return "  Cost unknown: there are no past jobs to estimate it from."
     cpu = f" ({cost.cpu_seconds:.0f} CPU seconds)" if cost.cpu_seconds is not None else ""
@@ -183,6 +152,7 @@ def _to_json(effect: Effect) -> Json:
             {"date": _text(day), "reasons": [{"cause": reason.category.value, "what": reason.what} for reason in reasons]}
             for day, reasons in stale
         ],
+        "withdrawn": sorted(_text(day) for day in effect.withdrawn),
     }
 
 

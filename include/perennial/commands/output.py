@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from perennial.calendar import EVERY_DAY, DataDays
 from perennial.config.values import UNSHOWABLE
 from perennial.store.json_value import JsonValue
+
+MAX_RANGES = 5
+"""Maximum number of ranges in a text of dates."""
 
 out = Console(highlight=False, soft_wrap=True)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -26,6 +30,19 @@ def stale_text(pipeline: str, dates: Sequence[str]) -> str:
 def counted(number: int, what: str) -> str:
     """Return a number with its noun."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def format_dates(dates: Collection[date], data_days: DataDays = EVERY_DAY) -> str:
+    """Return dates as text, such as `2013-01-03 to 2013-01-09, 2013-01-12`. Rest dates do not end a range."""
+    ranges: list[list[date]] = []
+    for day in sorted(dates):
+        if ranges and data_days.after(ranges[-1][-1]) == day:
+            ranges[-1].append(day)
+        else:
+            ranges.append([day])
+    texts = [f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}" for days in ranges[:MAX_RANGES]]
+    left_out = sum(map(len, ranges[MAX_RANGES:]))
+    return ", ".join(texts) + (f", and {counted(left_out, 'more date')}" if left_out else "")
 
 
 def print_json(value: JsonValue) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen, chosen_lake
+from perennial.commands.arguments import AsJson, PipelineName, lake_of, served
 from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
 from perennial.config.pipeline import Pipeline
@@ -41,8 +41,8 @@ def predict(
     """Send records to the endpoint and show the probabilities."""
     if sum((record is not None, file is not None, example)) != 1:
         raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
-    target = chosen(pipeline)
-    records = _example(chosen_lake(target.name)) if example else _records(record if record is not None else _read(str(file)))
+    target = served(pipeline)
+    records = _example(lake_of(target)) if example else _records(record if record is not None else _read(str(file)))
     answer = _ask(target, records)
     if as_json:
         print_json(answer)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen_lake, day_of
+from perennial.commands.arguments import AsJson, PipelineName, checked_lake, day_of
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work, show_children
 from perennial.lake.result import Outcome
@@ -46,7 +46,7 @@ def run(
 
     show_children(verbose)
     read_force(force_decision, force_reason)  # report a mistake now, not after the training
-    lake = chosen_lake(pipeline)
+    lake = checked_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
     date_run = Run(
         lake=lake,

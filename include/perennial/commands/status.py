@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from perennial.commands.arguments import AsJson, PipelineName, chosen, lake_of
+from perennial.commands.arguments import AsJson, PipelineName, lake_of, served
 from perennial.commands.output import counted, print_json, print_line, stale_text
-from perennial.config.load import load_pipeline, pipeline_names
+from perennial.config.load import pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import PipelineRefusedError
 
@@ -16,7 +16,7 @@ _FOR_PEOPLE = ("serving", "standing")
 
 def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """Show what landed, was decided and serves."""
-    statuses = [_status(chosen(pipeline))] if pipeline else [_status_or_refusal(name) for name in pipeline_names()]
+    statuses = [_status_or_refusal(name) for name in ([pipeline] if pipeline else pipeline_names())]
     if as_json:
         print_json({"pipelines": [{key: item[key] for key in item if key not in _FOR_PEOPLE} for item in statuses]})
         return
@@ -24,30 +24,49 @@ def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         print_line(item["pipeline"], style="bold")
         if "refused" in item:
             print_line(f"  refused: {item['refused']}", style="red")
-            continue
-        for name, text in _lines(item):
+        for name, text in _serving_lines(item) if "refused" in item else _lines(item):
             print_line(f"  {name:<13} {text}")
 
 
 def _status_or_refusal(name: str) -> dict[str, Any]:
-    """Return the status of a pipeline, or its refusal, so that a refused pipeline does not hide the others."""
+    """Return the status of a pipeline. If its files are refused, return the refusal and what serves."""
+    from perennial.deploy.active import read_active
+    from perennial.deploy.release import read_release
+
+    pipeline = served(name)
     try:
-        return _status(load_pipeline(name))
+        return _status(pipeline)
     except PipelineRefusedError as error:
-        return {"pipeline": name, "refused": str(error)}
+        refused = {"pipeline": name, "refused": str(error)}
+    lake = lake_of(pipeline)
+    release = read_active(lake).release
+    return refused | (_serving(pipeline, release, read_release(lake, release)["version"]) if release else {"release": None})
+
+
+def _serving(pipeline: Pipeline, release: str | None, version: str | None) -> dict[str, Any]:
+    """Return the active release of a pipeline with its version, and whether the endpoint serves it."""
+    from perennial.commands.endpoint import look
+
+    endpoint = look(pipeline)
+    return {
+        "release": release,
+        "release_version": version,
+        "endpoint": endpoint.url,
+        "ready": endpoint.release is not None,
+        "serving": endpoint.about(release) if release else None,
+    }
 
 
 def _status(pipeline: Pipeline) -> dict[str, Any]:
     from perennial.analyse.plan import unlabelled_dates
     from perennial.clean.lost import lost_history
     from perennial.collect.drops import landed_at_rest, latest_complete, newest_landed
-    from perennial.commands.endpoint import look
     from perennial.deploy.standing import read_standing
     from perennial.evaluate.chain_store import read_chain
     from perennial.evaluate.champions import to_json
 
     lake = lake_of(pipeline).at_one_moment()
-    chain, standing, endpoint = read_chain(lake), read_standing(lake), look(pipeline)
+    chain, standing = read_chain(lake), read_standing(lake)
     today = pipeline.calendar.local_date(datetime.now(UTC))
     upto = min(pipeline.end or today, today)  # a drop with a later date is an error of the feed
     newest = {source: newest_landed(lake, source, upto) for source in pipeline.sources}
@@ -71,12 +90,8 @@ def _status(pipeline: Pipeline) -> dict[str, Any]:
         "champion": champion.version if champion else None,
         "why": champion.why if champion else "",
         "barred": to_json(standing.barred),
-        "release": standing.release,
-        "release_version": standing.version,
         "behind": standing.behind,
-        "endpoint": endpoint.url,
-        "ready": endpoint.release is not None,
-        "serving": endpoint.about(standing.release) if standing.release else None,
+        **_serving(pipeline, standing.release, standing.version),
         "standing": standing.lines(),
     }
 
@@ -87,6 +102,15 @@ def _labels_text(item: dict[str, Any]) -> str:
         return ""
     span = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]} ({counted(len(dates), 'date')})"
     return f"{span}: labels not known yet (known {counted(item['known_after_days'], 'day')} after the date)"
+
+
+def _serving_lines(item: dict[str, Any]) -> list[tuple[str, str]]:
+    if item["release"] is None:
+        return [("release", "none yet"), ("endpoint", item.get("endpoint", "not known"))]
+    return [
+        ("release", f"{item['release']} ({item['release_version']}): {item['serving']}"),
+        ("endpoint", item["endpoint"]),
+    ]
 
 
 def _lines(item: dict[str, Any]) -> list[tuple[str, str]]:
@@ -100,8 +124,7 @@ def _lines(item: dict[str, Any]) -> list[tuple[str, str]]:
         *[("history", text) for text in item["history_lost"]],
         ("last decision", decided),
         *item["standing"],
-        ("release", f"{item['release']} ({item['release_version']}): {item['serving']}" if item["release"] else "none yet"),
-        ("endpoint", item["endpoint"]),
+        *_serving_lines(item),
         ("stale", f"{', '.join(item['stale'])}: {stale_text(item['pipeline'], item['stale'])}" if item["stale"] else ""),
     ]
     return [(name, text) for name, text in lines if text]

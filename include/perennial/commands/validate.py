@@ -36,23 +36,20 @@ def validate(
         for name, (problem, doubts) in results.items():
             print_line(f"✓ {name}" if problem is None else f"✗ {problem}", style="green" if problem is None else "red")
             for doubt in doubts:
-                print_line(
-                    f"? {name}: {doubt}. Spark may accept it: this check does not know all of Spark's syntax", style="yellow"
-                )
+                print_line(f"? {name}: {doubt}", style="yellow")
     if any(problem for problem, _ in results.values()):
         raise typer.Exit(1)
 
 
 def _check(name: str) -> tuple[str | None, list[str]]:
-    """Return the refusal of a pipeline, if any, and the warnings about SQL that could not be checked."""
-    from perennial.sql.check import check_sql
+    """Return the refusal of a pipeline, if any, and the warnings."""
+    from perennial.sql.check import Findings, check_sql, require_valid
 
+    findings = Findings()
     try:
         pipeline = load_pipeline(name)
         findings = check_sql(pipeline)
+        require_valid(pipeline, findings)
     except PipelineRefusedError as error:
-        return str(error), []
-    if not findings.problems:
-        return None, findings.doubts
-    refusal = PipelineRefusedError(f"{pipeline.folder}", findings.problems, "See docs/reference/pipeline.md, SQL files.")
-    return str(refusal), findings.doubts
+        return str(error), findings.doubts
+    return None, findings.doubts

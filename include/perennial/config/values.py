@@ -84,10 +84,15 @@ def _table(value: str) -> str:
     return value
 
 
+def is_column_name(value: str) -> bool:
+    """Return whether a column of a pipeline may have this name."""
+    return COLUMN.fullmatch(value) is not None and value not in _OWN_COLUMNS and not value.startswith("__")
+
+
 def _column(value: str) -> str:
     if not COLUMN.fullmatch(value):
         raise ValueError(f"a column name must be 1 to 63 lower-case letters, digits and _, found {value[:80]!r}")
-    if value in _OWN_COLUMNS or value.startswith("__"):
+    if not is_column_name(value):
         raise ValueError(
             f"{value!r} is reserved by Perennial, as are date, as_of, _metadata and names that begin with __. Choose another name"
         )

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
+from perennial.analyse.pending import changes_read, find_changes
 from perennial.calendar import DAY, parse_date
 from perennial.clean.refusals import refused_dates
 from perennial.collect.deadline import deadlines
@@ -81,19 +82,18 @@ def _sort_out(lake: Lake, landed: Collection[date]) -> Later:
 
 def untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
     """
-    Return the dates that training skips, each with the reason: by their number of dates, or because of their rows.
+    Return the landed dates that training skips, each with the reason: by their number of dates, or because of their rows.
 
-    Only a training shows that its rows have one label, and this counts while nothing else of its history has landed.
+    Dates are counted as if all that landed were analysed. Only a training shows that its rows have one label. This counts until
+    something that it depends on lands, or would be cleaned or analysed again: then the date has to run to show it.
     """
-    calendar, features = lake.pipeline.calendar, lake.tables.state("features")
-    usable = usable_history(lake, landed)
-    reasons: dict[date, str] = {}
-    for day in landed:
-        dates = set(calendar.feature_dates(day))
-        is_analysed = usable & dates == {d for d in dates if features.get(d) is not None}
-        if reason := calendar.split(day, usable).too_little or (skipped_before(lake, day) if is_analysed else None):
-            reasons[day] = reason
-    return reasons
+    calendar, usable = lake.pipeline.calendar, usable_history(lake, landed)
+    reasons = {day: calendar.split(day, usable).too_little or "" for day in landed}
+    skipped = {day: reason for day in landed if not reasons[day] and (reason := skipped_before(lake, day))}
+    if skipped:
+        changes = find_changes(lake, min(skipped), max(skipped))
+        reasons |= {day: reason for day, reason in skipped.items() if not changes_read(lake, changes, day, day)}
+    return {day: reason for day, reason in reasons.items() if reason}
 
 
 def why_not_newest(chain: Chain, later: Later, day: date) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
@@ -9,10 +10,10 @@ from typing import ClassVar
 from perennial.deploy.active import Active, read_active
 from perennial.deploy.deploy import record_intervention
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
-from perennial.deploy.release import build_release, plan_release, read_release, release_date
+from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release, release_date
 from perennial.deploy.serve_check import Numbers
-from perennial.errors import RefusedError, ReleaseFailedError
-from perennial.evaluate.chain import DEPLOY, Chain, Intervention, intervene, is_barred
+from perennial.errors import PipelineRefusedError, RefusedError, ReleaseFailedError
+from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model, intervene, is_barred
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import barred_versions, champion_of, describe_bar
 from perennial.lake.lake import Lake
@@ -20,6 +21,8 @@ from perennial.lake.result import Outcome, Result
 from perennial.runtime.base import Runtime
 from perennial.runtime.choice import open_runtime
 from perennial.store.json_value import JsonValue
+
+log = logging.getLogger(__name__)
 
 LAST = 30
 
@@ -68,6 +71,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
 
     Without `to`, the last version that is not barred is released with the lookups of the same date.
     With `to`, exactly that release serves again, and every champion since its version is barred.
+    If pipeline.yaml is refused, no release can be built: the newest existing release of that version serves again.
     Latency is not judged, because a busy machine must not delay a rollback. An interrupted rollback can be repeated.
     """
     name = lake.pipeline.name
@@ -99,13 +103,14 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
             f"Pipeline {name!r}: without {', '.join(bars)} there is no version {wanted or ''} to go back to".replace("  ", " "),
             remedy=_describe_choice(lake),
         )
-    # Plan before barring anything, so that a rollback without lookups changes nothing. Use the as_of of the serving lookups,
-    # because an edit of the calendar may have moved as_of(D).
-    plan = None if to else plan_release(lake, chain, day, champion, as_of=date.fromisoformat(serves["as_of"]))
+    # Plan before barring anything, so that a rollback without lookups, or without the settings of its server, changes nothing.
+    lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
+    # Use the as_of of the serving lookups, because an edit of the calendar may have moved as_of(D).
+    target = to or _plan(lake, chain, day, champion, date.fromisoformat(serves["as_of"]))
     for version in bars:
         if not is_barred(chain, version, day):
             chain = record_intervention(lake, day, active.release if version == serving else None, version, who, reason)
-    release = build_release(lake, plan) if plan else str(to)
+    release = target if isinstance(target, str) else build_release(lake, target)
     try:
         steps = bring_live(lake, runtime, release, lambda: None, judge_latency=False)
     except ReleaseFailedError as error:
@@ -129,6 +134,18 @@ def _describe_choice(lake: Lake) -> str:
     names = [item.release for item in list_releases(lake, 5) if not item.barred]
     example = f", for example {', '.join(names)}" if names else ""
     return f"`perennial releases {lake.pipeline.name}` lists the newest releases{example}."
+
+
+def _plan(lake: Lake, chain: Chain, day: date, model: Model, as_of: date) -> ReleasePlan | str:
+    """Plan a release of a model. If pipeline.yaml is refused, return the newest existing release of the model instead."""
+    try:
+        return plan_release(lake, chain, day, model, as_of=as_of)
+    except PipelineRefusedError:
+        release = next((item.release for item in list_releases(lake) if item.version == model.version), None)
+        if release is None:
+            raise
+        log.warning("The pipeline is refused, so no release can be built: release %s serves again as it was", release)
+        return release
 
 
 def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from perennial.analyse.fingerprints import REFERENCE
-from perennial.analyse.plan import LABELS, unanalysed_days
-from perennial.calendar import DAY
-from perennial.clean.plan import uncleaned_days
+from perennial.analyse.pending import Change, changes_read, find_changes
 from perennial.clean.refusals import refused_dates
-from perennial.collect.drops import landed_drops, landed_reference
-from perennial.collect.uncollected import uncollected_dates
+from perennial.collect.drops import landed_drops, unfit_drops
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.fingerprints.fingerprint import Category, StaleCause
@@ -31,7 +27,7 @@ class Status(StrEnum):
     FRESH = "fresh"
     STALE = "stale"
     BLOCKED = "blocked"
-    """Stale, and cannot be judged again: its drop is refused or deleted, it is a rest date, or its history insufficient."""
+    """Stale, and cannot be judged again: no fitting drop, a rest date, or insufficient history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +45,6 @@ class Freshness:
 
 
 FRESH = Freshness(Status.FRESH)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A day of a table whose content would change; day None: a reference, which every date uses."""
-
-    table: str
-    day: date | None
-
-    def __str__(self) -> str:
-        return f"{self.table} of {self.day}" if self.day else self.table
 
 
 def stale_dates(lake: Lake, first: date = date.min, last: date = date.max) -> dict[date, Freshness]:
@@ -80,7 +65,7 @@ def freshness_of_dates(lake: Lake, first: date, last: date) -> dict[date, Freshn
     decided = [day for day in chain.days if first <= day <= last]
     if not decided:
         return {}
-    changes = _find_changes(lake, decided[0], decided[-1])
+    changes = find_changes(lake, decided[0], decided[-1])
     blocked = _find_blocked(lake, decided)
     origins = warm_start_origins(lake, decided)
     return {day: blocked.get(day) or _freshness(lake, chain, day, origins[day], changes) for day in decided}
@@ -104,6 +89,10 @@ def _find_blocked(lake: Lake, decided: list[date]) -> dict[date, Freshness]:
     blocked = {day: _block_short(reason) for day, reason in untrainable_dates(lake, decided).items()}
     blocked |= {day: _block(reason) for day, reason in refused_dates(lake, decided).items()}
     for name in lake.pipeline.sources:
+        for day, problems in unfit_drops(lake, name, decided).items():
+            more = f", and {len(problems) - 1} more problems" if len(problems) > 1 else ""
+            reason = f"its drop of {name} breaks the present contract: {problems[0]}{more}"
+            blocked[day] = _block(reason, Category.CONFIGURATION)
         deleted = set(decided) - landed_drops(lake, name, decided).keys()
         blocked |= dict.fromkeys(deleted, _block(f"its drop of {name} is no longer in the landing zone"))
     rest = [day for day in decided if lake.pipeline.calendar.data_days.rests(day)]
@@ -118,31 +107,7 @@ def _block_short(reason: str) -> Freshness:
     return _block(f"its history is no longer sufficient: {reason}")
 
 
-def _find_changes(lake: Lake, first: date, last: date) -> list[_Change]:
-    """
-    Return what has landed since, and what would be cleaned again, for the decided dates from `first` to `last`.
-
-    If no reference is among these, return also what would be analysed again: a changed reference concerns every date anyway.
-    """
-    pipeline = lake.pipeline
-    changes: set[_Change] = set()
-    for name in pipeline.sources:
-        wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
-        uncollected = uncollected_dates(lake, name, wanted)
-        changes |= {_Change(name, day) for day in (*uncollected, *uncleaned_days(lake, name, first, last))}
-    for name in pipeline.references:
-        landed = landed_reference(lake, name)
-        is_missing = REFERENCE not in lake.tables.state(f"clean_{name}").partitions
-        if is_missing or (landed is not None and (landed.drop is None or uncleaned_days(lake, name, first, last))):
-            changes.add(_Change(name, None))
-    found = sorted(changes, key=lambda change: (change.day or date.min, change.table))
-    if not any(change.day is None for change in changes):
-        for table, stale in unanalysed_days(lake, first, last).items():
-            found += [_Change(table, day) for day in sorted(stale)]
-    return found
-
-
-def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[_Change]) -> Freshness:
+def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[Change]) -> Freshness:
     """
     Return the freshness of a decided date that is not blocked by its own drop.
 
@@ -152,13 +117,7 @@ def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[
     from perennial.evaluate.changes import describe
     from perennial.evaluate.evaluate import changes_since, is_current
 
-    read = {table: _days_read(lake, table, origin, day) for table in {change.table for change in changes}}
-
-    def concerns(change: _Change) -> bool:
-        first, last = read[change.table]
-        return change.day is None or first <= change.day <= last
-
-    if relevant := [change for change in changes if concerns(change)]:
+    if relevant := changes_read(lake, changes, day, origin):
         causes = tuple(StaleCause(Category.DATA, str(change)) for change in relevant)
         more = f", and {len(causes) - 1} more" if len(causes) > 1 else ""
         return Freshness(Status.STALE, causes, f"{causes[0].what} has changed{more}")
@@ -174,14 +133,3 @@ def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[
         return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
     causes = changes_since(lake, day)
     return Freshness(Status.STALE, causes, f"changed since it was judged: {describe(causes)}")
-
-
-def _days_read(lake: Lake, table: str, origin: date, day: date) -> tuple[date, date]:
-    """Return the first and the last day of a table that a run of `day` reads, or a training from `origin` on."""
-    calendar = lake.pipeline.calendar
-    if table in lake.pipeline.tables:
-        return calendar.needed_from(origin), day
-    first = calendar.features_from(origin)
-    if table in ("features", LABELS):
-        return first, calendar.labelled_until(day)
-    return first, calendar.as_of(day) if table.startswith("lookup_") else day

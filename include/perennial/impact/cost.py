@@ -8,14 +8,18 @@ from datetime import date
 from statistics import median
 from typing import Any
 
+from perennial.backfill.batch import MAX_DATES
 from perennial.backfill.estimate import expected_seconds
-from perennial.impact.effects import Effect
+from perennial.fingerprints.effects import Effect
 from perennial.lake.lake import Lake
 from perennial.report.costs import SPARK_STAGES
 from perennial.train.plan import read_model
 
 MAX_JOBS = 20
 """Maximum number of past jobs of a stage to read. The newest are read."""
+
+START_SECONDS = 4.0
+"""Seconds until a Spark job runs. Its own clock begins after that, and its CPU seconds include them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,19 @@ class Estimate:
 
 
 def estimate(lake: Lake, effects: Sequence[Effect]) -> Estimate:
-    """Estimate the cost of computing all effects, with one job per stage and one training per date and candidate."""
+    """Estimate the cost of all effects: a Spark job for each stage and MAX_DATES dates, a training for a date and candidate."""
     parts = [_estimate_spark(lake, stage, effects) for stage in SPARK_STAGES]
     parts += [_estimate_training(lake, effect) for effect in effects if effect.stage == "train" and effect.days]
     return Estimate(_add([part.seconds for part in parts]), _add([part.cpu_seconds for part in parts]))
 
 
 def _estimate_spark(lake: Lake, stage: str, effects: Sequence[Effect]) -> Estimate:
-    dates = {day for effect in effects if effect.stage == stage for day in effect.days}
+    # The table with the most dates: a lookup of the same date has the name of the next one.
+    dates = max((len(effect.changed) for effect in effects if effect.stage == stage), default=0)
     if not dates:
         return Estimate(0.0, 0.0)
+    full, rest = divmod(dates, MAX_DATES)
+    jobs = [MAX_DATES] * full + [rest] * (rest > 0)
     seconds: dict[int, list[float]] = {}
     cpu: dict[int, list[float]] = {}
     written = sorted(lake.objects.listing(lake.layout.costs(stage)), key=lambda item: item.at)
@@ -49,11 +56,12 @@ def _estimate_spark(lake: Lake, stage: str, effects: Sequence[Effect]) -> Estima
         seconds.setdefault(len(job["dates"]), []).append(job["seconds"])
         if job["cpu_seconds"] is not None:
             cpu.setdefault(len(job["dates"]), []).append(job["cpu_seconds"])
-    return Estimate(_estimate_jobs(seconds, len(dates)), _estimate_jobs(cpu, len(dates)))
+    work = _estimate_jobs(seconds, jobs)
+    return Estimate(None if work is None else work + START_SECONDS * len(jobs), _estimate_jobs(cpu, jobs))
 
 
-def _estimate_jobs(past: dict[int, list[float]], dates: int) -> float | None:
-    return expected_seconds({count: median(values) for count, values in past.items()}, 0.0, [dates], 0, 1)
+def _estimate_jobs(past: dict[int, list[float]], jobs: Sequence[int]) -> float | None:
+    return expected_seconds({count: median(values) for count, values in past.items()}, 0.0, jobs, 0, 1)
 
 
 def _estimate_training(lake: Lake, effect: Effect) -> Estimate:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
-from perennial.errors import did_you_mean
+from perennial.errors import PipelineRefusedError, did_you_mean
 from perennial.sql.columns import look_at_columns, untyped_nulls
 from perennial.sql.date_conditions import find_conditions
 from perennial.sql.earlier_days import earlier_day_problems, unbounded_problems
 from perennial.sql.finding import Doubt, Problem
 from perennial.sql.functions import function_problems
 from perennial.sql.later_days import later_day_problems
+from perennial.sql.nulls import null_warnings
+from perennial.sql.origins import Origin, find_origins
 from perennial.sql.own_day import own_day_problems
 from perennial.sql.parse import parse_query
 from perennial.sql.refused_functions import refused_texts
@@ -23,10 +25,12 @@ from perennial.sql.tables import table_problems
 from perennial.sql.types import CONTRACT_TYPES, Types, Wanted, family_of, infer_types, type_problems
 from perennial.sql.wanted import DATE, label_type, lookup_types, request_types
 
+NOT_CHECKED = "Spark may accept it: this check does not know all of Spark's syntax"
+
 
 @dataclass(slots=True)
 class Findings:
-    """Problems that are certain, and warnings about SQL that could not be checked."""
+    """Problems that are certain, and warnings: SQL that could not be checked, and fields that are null on some dates."""
 
     problems: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -34,10 +38,11 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns that a query yields (None: not certain), and those of their types that are certain."""
+    """The columns that a query yields (None: not certain), and those of their types and origins that are certain."""
 
     columns: list[str] | None
     types: Types
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ def check_sql(pipeline: Pipeline) -> Findings:
     )
     sees = features_see(sources, lookback, label.known_after_days)
     made = _check(findings, "features.sql", pipeline.sql("features.sql"), views, features, sees=sees)
+    steps_sql = {name: views[name].origins for name in (*shaped, *steps)}
+    findings.doubts.extend(null_warnings(pipeline, made.origins, steps_sql))
     if label.known_after_days:
         key_types = _key_types([name for name in row if name not in inputs.request], made.types)
         types_wanted = {**key_types, **request_types(inputs.request, row), **label_type(label)}
@@ -96,6 +103,12 @@ def check_sql(pipeline: Pipeline) -> Findings:
         dated_only = Expected(("date",), only=False, types={"date": DATE})
         _check(findings, f"analysis/{name}.sql", text, views, dated_only, sees=analyses_see(sources, lookback))
     return findings
+
+
+def require_valid(pipeline: Pipeline, findings: Findings) -> None:
+    """Raise PipelineRefusedError with all certain problems of a pipeline's SQL, if it has any."""
+    if findings.problems:
+        raise PipelineRefusedError(f"{pipeline.folder}", findings.problems, "See docs/reference/pipeline.md, SQL files.")
 
 
 def _key_types(names: list[str], features: Types) -> dict[str, Wanted]:
@@ -131,7 +144,7 @@ def _check(
         findings.problems.append(str(problem))
         return Table(None, {})
     except Doubt as doubt:
-        findings.doubts.append(str(doubt))
+        findings.doubts.append(f"{doubt}. {NOT_CHECKED}")
         return Table(None, {})
     columns = {name: table.columns for name, table in views.items()}
     unknown, yielded = look_at_columns(tree, columns)
@@ -144,7 +157,7 @@ def _check(
     findings.problems.extend(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}" for line, problem in problems)
     if yielded is not None:
         findings.problems.extend(f"{file}: {problem}" for problem in _output_problems(yielded, expected))
-    return Table(yielded, types)
+    return Table(yielded, types, find_origins(tree, columns))
 
 
 def _day_problems(tree: exp.Expr, sees: Sees, must_bound: bool) -> Iterator[tuple[int, str]]:

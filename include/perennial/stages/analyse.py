@@ -8,6 +8,7 @@ from perennial.lake.result import Result
 from perennial.stages.stage import Run, SparkStage
 
 if TYPE_CHECKING:
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.spark.submit import SparkPlan
 
 
@@ -29,3 +30,9 @@ class Analyse(SparkStage):
         from perennial.analyse.plan import finish_analyse
 
         return finish_analyse(run.lake, run.day)
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """Return the partitions that runs would compute."""
+        from perennial.analyse.effects import analyse_effects
+
+        return analyse_effects(scope)

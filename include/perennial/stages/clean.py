@@ -8,6 +8,7 @@ from perennial.lake.result import Result
 from perennial.stages.stage import Run, SparkStage
 
 if TYPE_CHECKING:
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.spark.submit import SparkPlan
 
 
@@ -29,3 +30,9 @@ class Clean(SparkStage):
         from perennial.clean.plan import finish_clean
 
         return finish_clean(run.lake, run.day)
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """Return the clean rows that runs would compute."""
+        from perennial.clean.effects import clean_effects
+
+        return clean_effects(scope)

@@ -8,6 +8,7 @@ from perennial.lake.result import Outcome, Result
 from perennial.stages.stage import Run, Stage
 
 if TYPE_CHECKING:
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.lake.lake import Lake
 
 
@@ -39,3 +40,9 @@ class Collect(Stage):
         from perennial.collect.collect import collect
 
         return collect(run.lake, run.day, run.until)
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """Return the drops that runs would check."""
+        from perennial.collect.effects import collect_effects
+
+        return collect_effects(scope)

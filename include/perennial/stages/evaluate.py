@@ -8,6 +8,7 @@ from perennial.lake.result import Result
 from perennial.stages.stage import Run, Stage
 
 if TYPE_CHECKING:
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.lake.lake import Lake
 
 
@@ -37,3 +38,9 @@ class Evaluate(Stage):
         )
         evaluate_ahead(run.lake, run.day, run.last, run_id=run.run_id)
         return decision
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """Return the decisions that runs would make."""
+        from perennial.evaluate.effects import evaluate_effects
+
+        return evaluate_effects(scope)

@@ -12,6 +12,7 @@ from perennial.lake.result import Outcome, Result, Skipped
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
     from perennial.config.pipeline import Pipeline
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.lake.lake import Lake
     from perennial.runtime.base import Runtime
     from perennial.spark.submit import SparkPlan
@@ -77,6 +78,16 @@ class Stage(Protocol):
     @abstractmethod
     def run(self, run: Run, candidate: str | None = None) -> Result:
         """Do any pending work and return the result. Idempotent."""
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """
+        Return the results that runs would compute, for `perennial impact`. Change nothing.
+
+        A stage without stored results, or whose work costs little, has none.
+
+        :param scope: the dates of the runs, and the effects of the stages before this one
+        """
+        return []
 
 
 class Skips:

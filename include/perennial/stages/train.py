@@ -11,6 +11,7 @@ from perennial.store.json_value import Json
 
 if TYPE_CHECKING:
     from perennial.config.pipeline import Pipeline
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.lake.lake import Lake
 
 
@@ -59,3 +60,9 @@ class Train(Stage):
         if work is not None:
             open_trainer(run.lake).train(work)
         return finish_training(run.lake, plan)
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """Return the models that runs would train."""
+        from perennial.train.effects import train_effects
+
+        return train_effects(scope)

@@ -8,7 +8,7 @@ from datetime import date
 from perennial.calendar import Calendar, Split
 from perennial.clean.lost import lost_history
 from perennial.clean.refusals import refused_dates
-from perennial.collect.drops import complete_dates
+from perennial.collect.drops import complete_dates, unfit_drops
 from perennial.lake.lake import Lake
 from perennial.lake.tables import TableState
 
@@ -49,12 +49,14 @@ def untrainable_dates(lake: Lake, wanted: Collection[date]) -> dict[date, str]:
     """
     Return the dates that training would skip even if everything that has landed were analysed, each with the reason.
 
-    A refused drop is a gap. Features of a drop that was deleted from the landing zone are still used.
-    The answer does not depend on what has run so far, nor on the order of a backfill.
+    A drop that is refused, or that breaks the present contract, is a gap. Features of a drop that was deleted from the landing
+    zone are still used. The answer does not depend on what has run so far, nor on the order of a backfill.
     """
     calendar, usable = lake.pipeline.calendar, usable_history(lake, wanted)
+    for source in lake.pipeline.sources:
+        usable -= unfit_drops(lake, source, usable).keys()
     reasons = {day: calendar.split(day, usable).too_little for day in wanted}
-    return {day: reason for day, reason in reasons.items() if reason}
+    return {day: explain_skip(lake, day, reason) for day, reason in reasons.items() if reason}
 
 
 def usable_history(lake: Lake, wanted: Collection[date]) -> set[date]:

@@ -15,7 +15,15 @@ from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.layers import Layer, add_layers, from_safetensors, to_safetensors
 from perennial.train.prepare import Rows
-from perennial.train.preprocess import Preprocessing, add_preprocessing, amounts, fit_preprocessing, matrix_of, warnings_of
+from perennial.train.preprocess import (
+    Preprocessing,
+    add_preprocessing,
+    amounts,
+    fit_preprocessing,
+    matrix_of,
+    warn_of_empty,
+    warnings_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +64,8 @@ def train_model(
     """
     numbers, texts = to_arrays(window.table, inputs)
     fitted = fit_preprocessing(inputs, numbers, texts)
-    columns, warnings = _digest_columns(inputs, fitted), warnings_of(inputs, fitted)
+    columns = _digest_columns(inputs, fitted)
+    warnings = [*warnings_of(inputs, fitted), *warn_of_empty(inputs, numbers, texts)]
     for text in warnings:
         log.warning("%s", text)
     weights = None

@@ -322,7 +322,7 @@ class Trained(Result):
     :param unlabelled_rows: rows without a label, if labels have their own table
     :param unmatched_labels: labels without a row, if labels have their own table
     :param metrics: metrics of the holdout, by name; in JSON each is a value at the top level
-    :param warnings: categories with too many classes
+    :param warnings: categories with too many classes, and fields without a value in the window
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})

@@ -161,6 +161,17 @@ def warnings_of(inputs: Inputs, fitted: Preprocessing) -> list[str]:
     ]
 
 
+def warn_of_empty(inputs: Inputs, numbers: Numbers, texts: Texts) -> list[str]:
+    """Return a warning for each request field and lookup value that is null in all rows of the window."""
+    empty = [name for index, name in enumerate(inputs.numbers) if np.isnan(numbers[:, index]).all()]
+    empty += [name for index, name in enumerate(inputs.texts) if not texts[:, index].any()]
+    return [
+        f"{name}: it is null in all rows of the training window, so the model learns nothing from it. "
+        "Check the SQL that selects it, or take it out of inputs until the window holds values"
+        for name in empty
+    ]
+
+
 def _code(graph: GraphBuilder, column: str, classes: Classes[Value], keys: str) -> str:
     """Add the node that gives each value the position of its class; rare values share the last one."""
     places = [*range(len(classes.own)), *([len(classes.own)] * len(classes.rare))]

@@ -14,10 +14,11 @@ from perennial.analyse.query_items import Days, analysis_query, features_query, 
 from perennial.analyse.visible import VisibleRange, range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.calendar import DAY
 from perennial.clean.job_file import DropToClean
-from perennial.clean.plan import day_text, drop_to_clean, is_current, prepare_fingerprints, table_to_clean
+from perennial.clean.plan import drop_to_clean, is_current, prepare_fingerprints, table_to_clean
 from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
 from perennial.collect.register import Drop
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
+from perennial.lake.days import day_text
 from perennial.lake.lake import Lake
 from perennial.settings import get_settings
 from perennial.spark.conf import iceberg_conf

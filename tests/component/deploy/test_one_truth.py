@@ -16,10 +16,10 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from clean_keys import clean_keys
 from lab import LAST, Lab
 from scripted_runtime import ScriptedRuntime
 
-from perennial.clean.plan import clean_fingerprints
 from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
 from perennial.commands.history import decisions, releases
@@ -178,7 +178,7 @@ class World:
         else:
             self.land(day)
             collect(self.lab.lake, day)
-            uri = self.lab.lake.layout.refusal("readings", day, clean_fingerprints(self.lab.lake, "readings", day, day)[day])
+            uri = self.lab.lake.layout.refusal("readings", day, clean_keys(self.lab.lake, "readings", day, day)[day])
             refusal = Refusal(rows=60, expected_rows=60, quarantined=9, max_quarantine_share=0.05, rules={"machine required": 9})
             self.lab.lake.objects.create(uri, canonical_json(refusal.to_json()))
         self.model.refused.add(day)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from clean_keys import clean_keys
 from lab import Lab
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, decide
 
-from perennial.clean.plan import clean_fingerprints
 from perennial.collect.collect import collect
 from perennial.collect.deadline import deadlines
 from perennial.deploy.deploy import deploy, is_current
@@ -32,7 +32,7 @@ def refuse(lab: Lab, s3: Any, land_drops: Callable[..., None]) -> Callable[[str]
             return "its drop of readings is refused"
         collect(lab.lake, D2)
         # What the Spark job leaves that refuses a date for its rows.
-        key = clean_fingerprints(lab.lake, "readings", D2, D2)[D2]
+        key = clean_keys(lab.lake, "readings", D2, D2)[D2]
         lab.lake.objects.create(lab.lake.layout.refusal("readings", D2, key), b"{}")
         return "its drop of readings is refused for its rows"
 

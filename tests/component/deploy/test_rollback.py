@@ -12,15 +12,19 @@ from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, D3, decide, forced, killed_at
 
 from perennial.config.calendar import FeedCalendar
+from perennial.config.load import FILE, load_pipeline
+from perennial.config.refused import RefusedPipeline
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.release import read_release
 from perennial.deploy.rollback import list_releases, rollback
+from perennial.deploy.serve_check import soak
 from perennial.deploy.standing import read_standing
-from perennial.errors import PerennialError, RefusedError, ReleaseFailedError
+from perennial.errors import PerennialError, PipelineRefusedError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
+from perennial.lake.lake import Lake
 
 
 def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime: ScriptedRuntime):
@@ -38,6 +42,53 @@ def test_rollback_bars_the_version_and_releases_the_one_before(lab: Lab, runtime
     listed = list_releases(lab.lake)
     assert [item.serves for item in listed].count(True) == 1
     assert {item.version: item.barred for item in listed} == {good: False, bad: True}
+
+
+def refused(lab: Lab, text: str, name: str = "process") -> Lake:
+    """Return the lake with the pipeline as a rollback sees it after its file was replaced by this text."""
+    (lab.pipeline.folder / FILE).write_text(text)
+    with pytest.raises(PipelineRefusedError) as error:
+        load_pipeline("machine_faults", lab.pipeline.folder.parent)
+    return replace(lab.lake, pipeline=RefusedPipeline.read(lab.pipeline.folder, error.value).serving_on(name))
+
+
+NO_YAML, WRONG_VALUE = "name: [", "name: machine_faults\ntask: ternary\ndeployment: {soak_seconds: 0.1}\n"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(NO_YAML, 5), (WRONG_VALUE, 0.1)], ids=["no YAML", "a wrong value"])
+def test_rollback_needs_no_valid_pipeline(
+    lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch, text: str, seconds: float
+):
+    """No release can be built without the settings, so the newest one of the last good version serves again as it was."""
+    soaks: list[float] = []
+
+    def watch_briefly(client: Any, golden: Any, wanted: float) -> Any:
+        soaks.append(wanted)
+        return soak(client, golden, 0.1)
+
+    monkeypatch.setattr("perennial.deploy.protocol.soak", watch_briefly)
+    good = forced(lab, D1)
+    target = deploy(lab.lake, D1, runtime).released
+    bad = forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    found = rollback(refused(lab, text), reason="it flags every machine", who="ann", runtime=runtime)
+    assert (found.released, found.version, found.barred) == (target, good, [bad])
+    assert runtime.version(str(runtime.live.release)) == good
+    assert read_active(lab.lake).release == target
+    assert soaks[-1] == seconds
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["the last good version", "a named release"])
+def test_rollback_on_kubernetes_bars_nothing_if_the_settings_of_its_pods_are_lost(
+    lab: Lab, runtime: ScriptedRuntime, named: bool
+):
+    forced(lab, D1)
+    target = deploy(lab.lake, D1, runtime).released
+    forced(lab, D2, weight=0.11)
+    deploy(lab.lake, D2, runtime)
+    with pytest.raises(PipelineRefusedError, match="not valid YAML"):
+        rollback(refused(lab, NO_YAML, "kubernetes"), reason="bad", who="ann", to=target if named else None, runtime=runtime)
+    assert not read_chain(lab.lake).interventions
 
 
 def test_rollback_to_a_release_bars_every_champion_since(lab: Lab, runtime: ScriptedRuntime):

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from lab import LAST, Lab, of_one_class
+from lab import LAST, START, Lab, of_one_class
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, D3, decide
 
@@ -19,6 +19,7 @@ from perennial.deploy.newest import Later, is_newest
 from perennial.deploy.standing import read_standing
 from perennial.errors import DropRefusedError
 from perennial.evaluate.chain import Chain
+from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.result import Skipped
 from perennial.runtime.choice import open_trainer
@@ -95,7 +96,7 @@ def skip(lab: Lab, day: date) -> None:
 def test_the_date_before_one_whose_window_has_one_class_is_released(
     lab: Lab, runtime: ScriptedRuntime, land: Callable[[date, date], None]
 ) -> None:
-    land(D1, LAST)
+    land(START, LAST)
     lab.write_table("features", of_one_class(LAST), "date")
     for day in (D1, D2, D3):
         decide(lab, day)
@@ -104,6 +105,8 @@ def test_the_date_before_one_whose_window_has_one_class_is_released(
     skipped = evaluate(lab.lake, LAST, run_id="run")
     assert isinstance(skipped, Skipped)
     assert skipped.reason.startswith("the training window has 480 rows, all of them negative")
+    assert not is_newest(lab.lake, read_chain(lab.lake), D3), "its rows may come out otherwise: what has landed is not collected"
+    lab.settle(LAST)
     found = deploy(lab.lake, D3, runtime)
     assert found.outcome == "done"
     assert f"{LAST}: insufficient history to train, {skipped.reason}" in found.note

@@ -10,12 +10,14 @@ import pytest
 from lab import LAST, Lab
 
 from perennial.backfill.plan import plan_history
+from perennial.calendar import days
 from perennial.errors import DateRefusedError
 
-ANALYSED = [LAST - timedelta(days=2), LAST]
-"""Each has too little history to train: with features of these two dates alone it is two days of eight."""
+DATES = [LAST - timedelta(days=2), LAST]
+"""Two landed dates; each trains on eight dates, itself included."""
 
-ONLY_THE_EARLIER_REACHES = LAST - timedelta(days=11)
+HISTORY = [LAST - timedelta(days=back) for back in range(3, 9)]
+"""With these, both dates have enough history; without the last of them, only the later one."""
 
 
 def test_dates_that_have_not_begun_are_refused(lab: Lab) -> None:
@@ -25,21 +27,24 @@ def test_dates_that_have_not_begun_are_refused(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("landed", "expected"),
-    [([], ANALYSED), ([ONLY_THE_EARLIER_REACHES], ANALYSED[1:]), ([LAST - timedelta(days=5)], [])],
-    ids=["nothing to come", "to come for the earlier", "to come for both"],
+    ("landed", "young"),
+    [([], DATES), (HISTORY[:3], DATES), (HISTORY, DATES[:1]), ([*HISTORY, HISTORY[-1] - timedelta(days=1)], [])],
+    ids=["nothing more", "too few", "enough for the later", "enough for both"],
 )
-def test_a_date_is_young_only_when_nothing_of_its_history_is_to_come(
-    lab: Lab, s3: Any, land_drops: Callable[..., None], landed: list[date], expected: list[date]
+@pytest.mark.parametrize("is_analysed", [False, True])
+def test_insufficient_history_is_counted_over_all_that_landed(
+    lab: Lab, s3: Any, land_drops: Callable[..., None], landed: list[date], young: list[date], is_analysed: bool
 ) -> None:
-    state = lab.lake.tables.state("features")
-    keep = {day.isoformat() for day in ANALYSED}
-    few = {day: found for day, found in state.partitions.items() if day in keep}
-    lab.lake.tables.states["features"] = type(state)(state.name, state.metadata_location, state.snapshot_id, few)  # type: ignore[attr-defined]
-    for day in [*ANALYSED, *landed]:
+    """Whether runs have worked in it plays no part in the count; a date whose run still has work is in a batch all the same."""
+    lab.lake.tables.states.clear()  # type: ignore[attr-defined]
+    for day in [*DATES, *landed]:
         land_drops(s3.put, lab.pipeline, day, day)
+    for day in DATES if is_analysed else []:
+        lab.settle(day)
 
-    plan = plan_history(lab.lake, ANALYSED[0], ANALYSED[-1])
+    plan = plan_history(lab.lake, DATES[0], DATES[-1])
 
-    assert plan.young == tuple(expected)
+    assert plan.young == tuple(young)
     assert plan.missing == (LAST - timedelta(days=1),)
+    todo = [day for day in DATES if not (is_analysed and day in young)]
+    assert [day for first, last in plan.batches for day in days(first, last)] == todo

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
 
-from stack.config import REPO
-
 
 @pytest.fixture(scope="module")
-def watchdog() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("watchdog", REPO / "tests/chaos/watchdog.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["watchdog"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
+def watchdog(load_chaos: Callable[[str], ModuleType]) -> ModuleType:
+    return load_chaos("watchdog")
 
 
 def task(run: str, state: str | None, *, pid: int = 0, ended: float | None = None) -> tuple[Any, ...]:

@@ -8,9 +8,10 @@ from datetime import date
 from typing import Any
 
 import pytest
+from clean_keys import clean_keys
 from lab import FixedTables
 
-from perennial.clean.plan import clean_fingerprints, finish_clean, plan_clean, uncleaned_days
+from perennial.clean.plan import finish_clean, plan_clean, uncleaned_days
 from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
 from perennial.config.pipeline import Pipeline
@@ -35,11 +36,11 @@ def test_a_reference_that_is_refused_again_is_not_withdrawn(
     land_drops(s3.put, pipeline, DAY, DAY)
     lake = replace(s3.open_lake(pipeline), tables=FixedTables())
     collect(lake, DAY)
-    made = {DAY.isoformat(): Partition(clean_fingerprints(lake, "readings", DAY, DAY)[DAY], "of the day", 200)}
+    made = {DAY.isoformat(): Partition(clean_keys(lake, "readings", DAY, DAY)[DAY], "of the day", 200)}
     lake.tables.states["clean_readings"] = TableState("clean_readings", "s3://x/meta", 1, made)
     earlier = {"reference": Partition("the key of another file", "of the earlier reference", 1)}
     lake.tables.states["clean_regions"] = TableState("clean_regions", "s3://x/meta", 1, earlier)
-    key = clean_fingerprints(lake, "regions", DAY, DAY)[None]
+    key = clean_keys(lake, "regions", DAY, DAY)[None]
     verdict = Refusal(2, 2, 1, 0.0, {"row unique": 1})
     lake.objects.create(lake.layout.refusal("regions", None, key), canonical_json(verdict.to_json()))
 

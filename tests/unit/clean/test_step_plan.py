@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clean_keys import clean_keys
 from lab import FixedTables
 
 from perennial.clean import plan as module
 from perennial.clean.job_file import CleanJob, PandasStep
-from perennial.clean.plan import clean_fingerprints, plan_clean
+from perennial.clean.plan import plan_clean
 from perennial.collect.collect import collect
 from perennial.config.clean_step import LIBRARIES
 from perennial.config.load import read_pipeline
 from perennial.config.pipeline import Pipeline
+from perennial.fingerprints.causes import explain
 from perennial.fingerprints.fingerprint import Category, StaleCause, library_versions
 from perennial.fingerprints.recipes import recipe_of
-from perennial.impact.causes import explain
 from perennial.lake.lake import Lake
 
 DAY = date(2026, 3, 1)
@@ -49,9 +50,9 @@ def with_step(lake: Lake, text: str, monkeypatch: pytest.MonkeyPatch, **changes:
 
 def test_a_step_is_fingerprinted_by_its_code_its_libraries_and_its_clock(landed: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     def key(text: str, **changes: Any) -> Any:
-        return clean_fingerprints(with_step(landed, text, monkeypatch, **changes), "readings", DAY, DAY)[DAY]
+        return clean_keys(with_step(landed, text, monkeypatch, **changes), "readings", DAY, DAY)[DAY]
 
-    plain = clean_fingerprints(landed, "readings", DAY, DAY)[DAY]
+    plain = clean_keys(landed, "readings", DAY, DAY)[DAY]
     assert set(plain.parts.libraries) == {"spark"}
     first = key(STEP)
     assert set(first.parts.libraries) == {"spark", *LIBRARIES}

@@ -11,18 +11,19 @@ from datetime import date
 from typing import Any
 
 import pytest
+from clean_keys import clean_keys
 from lab import FixedTables
 
 from perennial.analyse.fingerprints import Fingerprints, InputDigests
-from perennial.clean.plan import clean_fingerprints, plan_clean
+from perennial.clean.plan import plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import landed_drops, pinned_drop
 from perennial.collect.manifest import FILE
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropRefusedError
+from perennial.fingerprints.causes import explain
 from perennial.fingerprints.fingerprint import Fingerprint
 from perennial.fingerprints.recipes import recipe_of
-from perennial.impact.causes import explain
 from perennial.lake.lake import Lake
 
 DAY = date(2026, 3, 2)
@@ -78,14 +79,14 @@ def test_the_decimal_sign_changes_clean_rows_and_not_what_is_accepted(land, s3, 
     lake = land(_plain, machine_data.csv_bytes(machine_data.rows(DAY)))
     comma = s3.open_lake(pipeline_factory(_declare(decimal=",")))
     assert pinned_drop(comma, "readings", DAY) == pinned_drop(lake, "readings", DAY)
-    before, after = (clean_fingerprints(one, "readings", DAY, DAY)[DAY] for one in (lake, comma))
+    before, after = (clean_keys(one, "readings", DAY, DAY)[DAY] for one in (lake, comma))
     assert _impact(before, after) == ["configuration: csv added"]
 
 
 def test_the_time_zone_changes_clean_rows_with_timestamps(land, s3, machine_data, pipeline_factory) -> None:
     lake = land(_plain, machine_data.csv_bytes(machine_data.rows(DAY)))
     berlin = s3.open_lake(pipeline_factory(lambda document: document.update(time_zone="Europe/Berlin")))
-    before, after = (clean_fingerprints(one, "readings", DAY, DAY)[DAY] for one in (lake, berlin))
+    before, after = (clean_keys(one, "readings", DAY, DAY)[DAY] for one in (lake, berlin))
     assert _impact(before, after) == ["configuration: time_zone added"]
     assert not {"time_zone", "csv"} & before.parts.configuration.keys()
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import returned_orders
+from clean_keys import clean_keys
 from lab import FixedTables
 
 from perennial.analyse.plan import analyse_fingerprints, plan_analyse, unanalysed_days
+from perennial.backfill.batch import MAX_DATES
 from perennial.calendar import days
-from perennial.clean.plan import clean_fingerprints, plan_clean
+from perennial.clean.plan import plan_clean
 from perennial.collect.collect import collect
 from perennial.collect.drops import unfit_drops
 from perennial.commands.impact import impact
@@ -23,13 +25,16 @@ from perennial.config.pipeline import Pipeline
 from perennial.evaluate.chain import Entry, enter
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.decision import decision_fingerprint
+from perennial.fingerprints.effects import Effect, Scope
 from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause
 from perennial.fingerprints.recipes import keep_recipes
 from perennial.freshness.stale import Status, stale_dates
-from perennial.impact.cost import estimate
-from perennial.impact.effects import Effect, find_effects
+from perennial.impact.cost import START_SECONDS, estimate
+from perennial.impact.effects import find_effects
 from perennial.lake.lake import Lake
+from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import Partition, TableState
+from perennial.stages import STAGES, Run, Stage
 from perennial.store.objects import canonical_json
 from perennial.train.plan import plan_training, training_fingerprints
 
@@ -51,7 +56,7 @@ def ran(s3: Any, pipeline_factory: Callable[..., Pipeline], land_drops: Callable
     collect(lake, LAST)
     collect(lake, DECIDED[0])
     plan_clean(lake, DECIDED[0], until=LAST)
-    keys = {str(day): key for day, key in clean_fingerprints(lake, "readings", DECIDED[0], LAST).items()}
+    keys = {str(day): key for day, key in clean_keys(lake, "readings", DECIDED[0], LAST).items()}
     set_state(lake, "clean_readings", keys)
     plan_analyse(lake, DECIDED[0], until=LAST)
     for table, by_day in analyse_fingerprints(lake, DECIDED[0], LAST).items():
@@ -94,8 +99,10 @@ def reasons_of(effect: Effect) -> set[StaleCause]:
 
 def test_nothing_is_stale_without_an_edit(ran: Lake) -> None:
     effects = effects_of(ran)
-    assert set(effects) == {"clean_readings", "features", "analysis_faults_by_mode", "profile", *CANDIDATES, "decision"}
-    assert not any(effect.days for effect in effects.values())
+    assert set(effects) == {
+        "readings", "clean_readings", "features", "analysis_faults_by_mode", "profile", *CANDIDATES, "decision",
+    }  # fmt: skip
+    assert not any(effect.changed for effect in effects.values())
 
 
 def test_a_comment_in_the_sql_makes_nothing_stale(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
@@ -173,7 +180,7 @@ def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
     # Its table may hold the dates of the source that it was.
-    set_state(lake, "clean_regions", {str(LAST): clean_fingerprints(lake, "readings", LAST, LAST)[LAST]})
+    set_state(lake, "clean_regions", {str(LAST): clean_keys(lake, "readings", LAST, LAST)[LAST]})
     assert {day: one.reason for day, one in stale_dates(lake).items()} == dict.fromkeys(DECIDED, "regions has changed")
 
 
@@ -196,8 +203,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Return a function that gives what `perennial impact` says of a lake, and its JSON."""
 
     def tell(lake: Lake) -> tuple[str, Any]:
-        monkeypatch.setattr("perennial.commands.impact.chosen", lambda name: lake.pipeline)
-        monkeypatch.setattr("perennial.commands.impact.lake_of", lambda pipeline: lake)
+        monkeypatch.setattr("perennial.commands.impact.checked_lake", lambda name: lake)
         capsys.readouterr()
         impact()
         text = " ".join(capsys.readouterr().out.split())
@@ -223,25 +229,78 @@ def test_a_table_without_a_partition_is_named(
         document["sources"]["more"] = {**more, "uri": more["uri"].replace("readings", "more")}
 
     lake = edited(ran, pipeline_factory, edit)
-    set_state(lake, "clean_more", {"reference": clean_fingerprints(ran, "readings", LAST, LAST)[LAST]})  # what it was before
+    set_state(lake, "clean_more", {"reference": clean_keys(ran, "readings", LAST, LAST)[LAST]})  # what it was before
     text, found = told(lake)
     assert "No partition yet: clean_more." in text
     assert "Everything is current" not in text
     assert found["unmade"] == ["clean_more"]
 
 
-def test_a_date_that_has_landed_since_is_named(
+def test_everything_of_a_date_that_has_never_run_is_counted(
     ran: Lake, land_drops: Callable[..., None], s3: Any, told: Callable[[Lake], tuple[str, Any]]
 ) -> None:
-    """Its results are yet to be made, so not everything is current; what they will be is not known before it is collected."""
+    """No run has collected the date, so its rows are not known, but each of its results is new, the decision as well."""
     new = LAST + timedelta(days=1)
     land_drops(s3.put, ran.pipeline, new, new)
+    effects = {effect.name: effect for effect in find_effects(ran, new, new, [new])}
+    assert set(effects) == {
+        "readings", "clean_readings", "features", "analysis_faults_by_mode", "profile", *CANDIDATES, "decision",
+    }  # fmt: skip
+    assert {name: (effect.missing, effect.changed) for name, effect in effects.items()} == dict.fromkeys(effects, ({new}, {new}))
+
     text, found = told(ran)
-    assert f"The run of {new}" in text
-    assert f"readings: landed but not collected yet: 1 date, from {new} on. Their results are not counted." in text
-    assert [scope["uncollected"] for scope in found["scopes"]] == [{"readings": [str(new)]}, {}]
-    assert "Everything is current" not in text.partition("All 2 decided dates")[0]
-    assert "Everything is current" in text.partition("All 2 decided dates")[2]
+    of_new, of_decided = text.split("All 2 decided dates")
+    assert f"The run of {new}" in of_new
+    assert f"evaluate decision 1 {new} new" in of_new
+    assert "Everything is current" not in of_new
+    assert "Everything is current" in of_decided
+    missing = [{effect["name"]: effect["missing"] for effect in scope["effects"]} for scope in found["scopes"]]
+    assert missing == [{name: days for name in effects} for days in ([str(new)], [])]
+
+
+def test_a_date_without_enough_history_is_neither_trained_nor_judged(
+    ran: Lake, land_drops: Callable[..., None], pipeline_factory: Callable[..., Pipeline], s3: Any
+) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["training"]["min_days"] = 6
+
+    new = LAST + timedelta(days=1)
+    land_drops(s3.put, ran.pipeline, new, new)
+    lake = edited(ran, pipeline_factory, edit)
+    enough = {effect.name: effect.days for effect in find_effects(lake, new, new, [new])}
+    assert (enough["mlp"], enough["decision"]) == ({new}, {new})
+
+    for table in ("clean_readings", "features"):
+        state = lake.tables.state(table)
+        kept = {day: partition for day, partition in state.partitions.items() if day != str(LAST)}
+        lake.tables.states[table] = replace(state, partitions=kept)  # type: ignore[attr-defined]
+    s3.delete(lake.pipeline.sources["readings"].drop_uri(LAST) + "_MANIFEST.json")
+    gap = {effect.name: effect.days for effect in find_effects(lake, new, new, [new])}
+    assert gap["features"] >= {new}
+    assert (gap["mlp"], gap["decision"]) == (frozenset(), frozenset())
+
+
+def test_a_replaced_drop_reaches_the_results_of_its_date(ran: Lake, land_drops: Callable[..., None], s3: Any) -> None:
+    def put(uri: str, body: bytes) -> None:
+        s3.put(uri, body.replace(b"{", b"{ ", 1) if uri.endswith(".json") else body)  # another manifest of the same files
+
+    land_drops(put, ran.pipeline, REPLACED, REPLACED)
+    effects = effects_of(ran)
+    assert effects["readings"].missing == {REPLACED}
+    assert effects["clean_readings"].stale == {REPLACED: (StaleCause(Category.DEPENDENCIES, "readings"),)}
+    assert set(effects["features"].stale) == {REPLACED}
+    for name in (*CANDIDATES, "decision"):
+        assert {cause.category for cause in reasons_of(effects[name])} == {Category.DEPENDENCIES}
+
+
+def test_a_drop_whose_rows_were_refused_is_not_cleaned_again(ran: Lake) -> None:
+    key = clean_keys(ran, "readings", LAST, LAST)[REPLACED]
+    state = ran.tables.state("clean_readings")
+    kept = {day: partition for day, partition in state.partitions.items() if day != str(REPLACED)}
+    ran.tables.states["clean_readings"] = replace(state, partitions=kept)  # type: ignore[attr-defined]
+    assert effects_of(ran)["clean_readings"].missing == {REPLACED}
+    ran.objects.create(ran.layout.refusal("readings", REPLACED, key), b"{}")
+    assert not effects_of(ran)["clean_readings"].changed
 
 
 def test_rows_that_the_next_run_withdraws_are_named(
@@ -250,10 +309,15 @@ def test_rows_that_the_next_run_withdraws_are_named(
     def rest(document: dict[str, Any]) -> None:
         document["calendar"] = {"holidays": [FEATURES.isoformat()]}
 
-    text, found = told(edited(ran, pipeline_factory, rest))
-    assert f"clean_readings: the rows of 1 date, from {FEATURES} on, are withdrawn." in text
-    assert [scope["withdrawn"] for scope in found["scopes"]] == [{}, {"readings": [str(FEATURES)]}]
-    assert "Everything is current" not in text.partition("All 2 decided dates")[2]
+    lake = edited(ran, pipeline_factory, rest)
+    text, found = told(lake)
+    assert f"clean clean_readings 1 {FEATURES} withdrawn" in text.partition("All 2 decided dates")[2]
+    withdrawn = [
+        {effect["name"] for effect in scope["effects"] if effect["withdrawn"] == [str(FEATURES)]} for scope in found["scopes"]
+    ]
+    assert withdrawn == [set(), {"clean_readings", "features", "analysis_faults_by_mode", "profile"}]
+    # A training that has lost a date of its window comes out otherwise.
+    assert StaleCause(Category.DATA) in effects_of(lake)["mlp"].stale[DECIDED[0]]
 
 
 def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
@@ -262,12 +326,42 @@ def test_drops_that_no_longer_fit_are_told_with_the_remedy_of_their_cause(
     def take_out(document: dict[str, Any]) -> None:
         del document["sources"]["readings"]["columns"]["has_fault"]
 
-    text, _ = told(edited(ran, pipeline_factory, take_out))
+    lake = edited(ran, pipeline_factory, take_out)
+    text, _ = told(lake)
+    effects = effects_of(lake)
+    gaps = set(days(FEATURES, LAST))
+    assert not effects["readings"].changed, "a run only refuses them"
+    assert (effects["clean_readings"].days, effects["clean_readings"].withdrawn) == (frozenset(), gaps)
     assert (
         "readings: 6 of 6 dates break the present contract: column 'has_fault' is not in the contract. "
         "List has_fault under columns with `until: 2026-03-08`: the files of these dates have it." in text
     )
     assert "since:" not in text
+
+
+def test_a_decided_date_whose_drop_no_longer_fits_is_blocked(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """No run can judge it again: collect would refuse its drop."""
+
+    def take_out(document: dict[str, Any]) -> None:
+        del document["sources"]["readings"]["columns"]["has_fault"]
+
+    found = stale_dates(edited(ran, pipeline_factory, take_out))
+    reason = "its drop of readings breaks the present contract: column 'has_fault' is not in the contract"
+    assert {day: (one.status, one.reason) for day, one in found.items()} == dict.fromkeys(DECIDED, (Status.BLOCKED, reason))
+
+
+def test_a_decided_date_whose_history_no_longer_fits_is_blocked(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
+    """The dates up to 5 March lack a column: they would be gaps, and the three after them are not enough."""
+
+    def begin(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["channel"] = {"type": "string", "since": "2026-01-01", "until": "2026-03-05"}
+
+    (first, last) = stale_dates(edited(ran, pipeline_factory, begin)).values()
+    assert (first.status, last.status) == (Status.BLOCKED, Status.BLOCKED)
+    assert last.reason.startswith(
+        "its history is no longer sufficient: 3 of 5 days; "
+        "readings: 3 of 6 dates break the present contract: column 'channel' is missing."
+    )
 
 
 def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Callable[..., Pipeline]) -> None:
@@ -277,6 +371,48 @@ def test_trainings_cost_what_the_last_ones_took(ran: Lake, pipeline_factory: Cal
     lake = edited(ran, pipeline_factory, edit)
     cost = estimate(lake, find_effects(lake, DECIDED[0], LAST, DECIDED))
     assert (cost.seconds, cost.cpu_seconds) == (len(DECIDED) * 2 * 2.0, len(DECIDED) * 2 * 3.0)
+
+
+def test_each_spark_job_costs_its_start(ran: Lake) -> None:
+    """A job holds at most the dates of a batch."""
+    for size, seconds in ((1, 10.0), (MAX_DATES, 40.0)):
+        uri = ran.layout.cost("clean", str(FIRST), str(LAST), f"{size}")
+        cost = {"dates": [str(FIRST)] * size, "seconds": seconds, "cpu_seconds": 2 * seconds}
+        ran.objects.create(uri, canonical_json(cost))
+    found = [
+        estimate(ran, [Effect("clean", "clean_readings", missing=frozenset(days(FIRST, FIRST + timedelta(days=count - 1))))])
+        for count in (1, MAX_DATES + 1)
+    ]
+    assert [cost.seconds for cost in found] == [10 + START_SECONDS, 50 + 2 * START_SECONDS]
+    assert [cost.cpu_seconds for cost in found] == [20, 100]
+
+
+class Watch(Stage):
+    """A stage that someone adds: it looks at each date that is judged."""
+
+    name, follows, summary = "watch", ("evaluate",), "looks at what was decided"
+
+    def find(self, run: Run, moment: Lake) -> Result | None:
+        return None
+
+    def run(self, run: Run, candidate: str | None = None) -> Result:
+        return Result(Outcome.DONE)
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        return [Effect("watch", "page", missing=scope.found["evaluate"][0].days)]
+
+
+def test_a_stage_that_is_added_is_counted_without_another_line(
+    ran: Lake,
+    land_drops: Callable[..., None],
+    s3: Any,
+    told: Callable[[Lake], tuple[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perennial.impact.effects.STAGES", (*STAGES, Watch()))
+    new = LAST + timedelta(days=1)
+    land_drops(s3.put, ran.pipeline, new, new)
+    assert f"watch page 1 {new} new" in told(ran)[0]
 
 
 def test_planned_dates_are_those_that_can_be_trained(ran: Lake) -> None:
@@ -295,7 +431,7 @@ def late(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
     collect(lake, LAST)
     plan_clean(lake, LAST)
     for source in pipeline.sources:
-        set_state(lake, f"clean_{source}", {str(day): key for day, key in clean_fingerprints(lake, source, LAST, LAST).items()})
+        set_state(lake, f"clean_{source}", {str(day): key for day, key in clean_keys(lake, source, LAST, LAST).items()})
     plan_analyse(lake, LAST)
     for table, by_day in analyse_fingerprints(lake, LAST, LAST).items():
         set_state(lake, table, by_day)
@@ -338,7 +474,7 @@ def test_a_label_that_is_known_earlier_changes_the_dates_that_know_it(
     assert StaleCause(Category.DEPENDENCIES, "labels") in reasons_of(effects["logistic"])
 
     # A drop that lands again reaches the labels of the days before it, too.
-    keys = {str(day): key for day, key in clean_fingerprints(lake, "returns", LAST, LAST).items()}
+    keys = {str(day): key for day, key in clean_keys(lake, "returns", LAST, LAST).items()}
     set_state(lake, "clean_returns", {day: key for day, key in keys.items() if day != str(REPLACED)})
     effects = {effect.name: effect for effect in find_effects(lake, LAST, LAST, [LAST])}
     assert effects["clean_returns"].missing == {REPLACED}

@@ -21,7 +21,7 @@ CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"max
 "time_zone":"UTC"}"""
 
 ANALYSE = """{"analysis":[{"days":{"2026-03-01":"k"},"file":"analysis/n.sql","held":{},"sql":"SELECT 1","table":"analysis_n"}],
-"database":"main__shop","features":[{"days":{"2026-03-01":"k"},"file":"features.sql","held":{"2026-03-01":"digest"},"label":null,
+"database":"main__shop","features":[{"days":{"2026-03-01":"k"},"file":"features.sql","has_stored_labels":true,"held":{"2026-03-01":"digest"},"label":null,
 "later_label":"back","lookups":[{"days":{"2026-03-01":"k"},"key":["kind"],"name":"rates","table":"lookup_rates","values":["rate"]}],
 "request":[{"name":"kind","nullable":false,"type":"category"},{"name":"n","nullable":true,"type":"number"}],"row_key":["id"],
 "sql":"SELECT 2","table":"features"}],"labels":[{"days":

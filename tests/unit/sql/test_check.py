@@ -334,3 +334,71 @@ def test_columns_that_are_not_sure_are_no_problem(check: Callable[[dict[str, str
     found = check({"sources/readings.sql": "SELECT *, explode(array(1)) FROM drop", "features.sql": "SELECT *, 1 FROM readings"})
 
     assert found == Findings([], [])
+
+
+FEATURES = """
+SELECT r.date, r.reading_id, r.temperature, r.pressure, r.machine, {mode} AS mode, r.has_fault AS fault
+FROM dates d JOIN readings r ON r.date = d.date
+"""
+DROP = "SELECT date, reading_id, machine, {mode}, temperature, pressure, has_fault FROM drop"
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"since": "2026-03-10"}, "since: 2026-03-10"),
+        ({"until": "2026-05-31"}, "until: 2026-05-31"),
+        ({"optional": True}, "optional: true"),
+        ({"since": "2020-01-01"}, ""),
+        ({}, ""),
+    ],
+    ids=["since", "until", "optional", "since before the start", "always there"],
+)
+def test_a_field_that_is_null_on_some_dates_is_a_warning(
+    pipeline_factory: Callable[..., Pipeline], declared: dict[str, Any], told: str
+) -> None:
+    def declare(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["mode"] |= declared
+
+    found = check_sql(pipeline_factory(declare))
+
+    assert found.problems == []
+    assert found.doubts == [
+        "features.sql: request field 'mode' may not be null, but column 'mode' of readings is null where a drop "
+        f"lacks it ({told}). Allow null with `mode: category?`, or fill the column or leave these rows out in features.sql"
+    ] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "is_told"),
+    [
+        ("features.sql", FEATURES.format(mode="CAST(r.mode AS STRING)"), True),
+        ("features.sql", f"WITH f AS ({FEATURES.format(mode='mode')}) SELECT f.* EXCEPT (mode), f.mode FROM f", True),  # noqa: S608
+        ("features.sql", FEATURES.format(mode="COALESCE(r.mode, 'idle')"), False),
+        ("features.sql", FEATURES.format(mode="r.mode") + "WHERE r.mode IS NOT NULL", False),
+        ("sources/readings.sql", "SELECT * FROM drop", False),
+        ("sources/readings.sql", DROP.format(mode="mode"), True),
+        ("sources/readings.sql", DROP.format(mode="COALESCE(mode, 'idle') AS mode"), False),
+    ],
+    ids=["cast", "with", "filled", "left out", "not certain", "cleaning step", "filled by the cleaning step"],
+)
+def test_a_warning_of_null_follows_the_column_through_the_sql(
+    pipeline_factory: Callable[..., Pipeline], file: str, text: str, is_told: bool
+) -> None:
+    def declare(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["mode"]["optional"] = True
+
+    pipeline = pipeline_factory(declare)
+    (pipeline.folder / file).parent.mkdir(exist_ok=True)
+    (pipeline.folder / file).write_text(text)
+    found = check_sql(pipeline)
+    assert found.problems == []
+    assert len(found.doubts) == is_told
+
+
+def test_a_field_that_allows_null_is_no_warning(pipeline_factory: Callable[..., Pipeline]) -> None:
+    def declare(document: dict[str, Any]) -> None:
+        document["sources"]["readings"]["columns"]["mode"]["optional"] = True
+        document["inputs"]["request"]["mode"] = "category?"
+
+    assert check_sql(pipeline_factory(declare)) == Findings([], [])

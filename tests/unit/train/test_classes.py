@@ -191,3 +191,9 @@ def test_a_quantity_as_category_is_named_with_its_own_remedy(make_rows: MakeRows
     assert len(model.warnings) == 1
     assert model.warnings[0].startswith("minute: ")
     assert model.warnings[0].endswith("take it out of inputs.categories, and it is an amount")
+
+
+def test_an_input_without_a_value_in_the_window_is_a_warning_of_the_model(make_rows: MakeRows) -> None:
+    table = make_rows(pressure=lambda n: pa.nulls(n, pa.float64()))
+    model = train_model("logistic", fitting({"load": "number", "pressure": "number?"}), window_of(table), seed=1)
+    assert [text.partition(":")[0] for text in model.warnings] == ["pressure"]

@@ -12,7 +12,7 @@ import pytest
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import to_arrays
-from perennial.train.preprocess import amounts, fit_preprocessing, matrix_of
+from perennial.train.preprocess import amounts, fit_preprocessing, matrix_of, warn_of_empty
 
 Rows = Callable[..., pa.Table]
 
@@ -94,3 +94,17 @@ def test_texts_or_numbers_alone_are_enough(make_rows: Rows) -> None:
     table = make_rows()
     assert matrix(Inputs.model_validate({"request": {"site": "category"}}), table).shape == (480, 3)
     assert matrix(Inputs.model_validate({"request": {"load": "number"}}), table).shape == (480, 1)
+
+
+def test_inputs_without_a_value_in_the_window_are_named(inputs: Inputs, make_rows: Rows) -> None:
+    assert warn_of_empty(inputs, *to_arrays(make_rows(), inputs)) == []
+    empty = {
+        "pressure": lambda n: pa.nulls(n, pa.float64()),
+        "shift": lambda n: pa.nulls(n, pa.string()),
+        "machines__age": lambda n: pa.nulls(n, pa.float64()),
+    }
+    warnings = warn_of_empty(inputs, *to_arrays(make_rows(**empty), inputs))
+    assert [text.partition(":")[0] for text in warnings] == ["pressure", "machines__age", "shift"]
+    assert warnings[0].startswith(
+        "pressure: it is null in all rows of the training window, so the model learns nothing from it. "
+    )

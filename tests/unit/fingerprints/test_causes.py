@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from perennial.fingerprints import recipes
+from perennial.fingerprints.causes import differences, explain
 from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause, make_fingerprint, marks_of
 from perennial.fingerprints.recipes import Recipe, recipe_of
-from perennial.impact.causes import differences, explain
 
 MODULES = {"old": {"perennial.a": "1", "perennial.b": "1"}, "new": {"perennial.a": "1", "perennial.b": "2"}}
 

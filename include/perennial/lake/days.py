@@ -1,0 +1,20 @@
+"""The names of partitions: the ISO date, or `reference` for a reference, which every date uses."""
+
+from __future__ import annotations
+
+from datetime import date
+
+Day = date | None
+"""The day of a partition; None: a reference."""
+
+_REFERENCE = "reference"
+
+
+def day_text(day: Day) -> str:
+    """Return the name of the partition of a day."""
+    return day.isoformat() if day else _REFERENCE
+
+
+def read_day(text: str) -> Day:
+    """Return the day of a partition by its name."""
+    return None if text == _REFERENCE else date.fromisoformat(text)
