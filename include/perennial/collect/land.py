@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -19,15 +20,28 @@ from perennial.config.pipeline import Source
 from perennial.config.values import is_file_name
 from perennial.errors import RefusedError, did_you_mean
 from perennial.lake.lake import Lake
-from perennial.store.json_value import Json, JsonValue
+from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, split_uri
 
 _CHUNK = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class LandedFiles:
+    """A drop that has landed now (outcome `done`), or had landed before with the same content (`unchanged`)."""
+
+    outcome: str
+    pipeline: str
+    source: str
+    date: str
+    folder: str
+    rows: int
+    files: list[ListedFile]
+
+
 def land_drops(
     lake: Lake, source: str, files: Mapping[date, Sequence[Path]], *, replace: bool = False
-) -> Iterator[tuple[date, dict[str, JsonValue] | RefusedError]]:
+) -> Iterator[tuple[date, LandedFiles | RefusedError]]:
     """Land the files of each date, and yield the result of the date or its refusal: a refused date leaves the others alone."""
     _find_source(lake, source)
     for day, paths in files.items():
@@ -38,7 +52,7 @@ def land_drops(
             yield day, error
 
 
-def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> dict[str, JsonValue]:
+def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, replace: bool = False) -> LandedFiles:
     """
     Land files as the drop of `source` and `day`. Files that `collect` would refuse are refused before anything is written.
 
@@ -47,16 +61,8 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
     spec = _find_source(lake, source)
     files = _list_files(spec, day, paths)
     folder = spec.drop_uri(day)
-    result: dict[str, JsonValue] = {
-        "outcome": "done",
-        "pipeline": lake.pipeline.name,
-        "source": source,
-        "date": day.isoformat(),
-        "folder": folder,
-        "rows": sum(file.rows for file in files),
-        "files": [asdict(file) for file in files],
-    }
-    manifest: Json = {"format": 1, "source": source, "date": day.isoformat(), "files": result["files"]}
+    landed = LandedFiles("done", lake.pipeline.name, source, day.isoformat(), folder, sum(file.rows for file in files), files)
+    manifest: Json = {"format": 1, "source": source, "date": landed.date, "files": [asdict(file) for file in files]}
     body = canonical_json(manifest)
     if len(body) > MAX_BYTES:
         raise RefusedError(
@@ -66,7 +72,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
     names = {file.name for file in files}
     manifest_landed, present = manifest_bytes(lake, source, day), set(list_data(lake.objects, folder))
     if present == names and manifest_landed and _lists_exactly(manifest_landed, source, day, files):
-        return {**result, "outcome": "unchanged"}
+        return dataclasses.replace(landed, outcome="unchanged")
     # Files with the same names and no manifest were left by an interrupted landing.
     other = {*present, FILE} if manifest_landed else present - names
     if other and not replace:
@@ -81,7 +87,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
         lake.objects.client.upload_file(str(path), bucket, prefix + path.name)
     if not lake.objects.create(folder + FILE, body):
         raise RefusedError(f"{folder}: another drop landed at the same time", remedy="Check it before you land yours again.")
-    return result
+    return landed
 
 
 def _find_source(lake: Lake, source: str) -> Source:

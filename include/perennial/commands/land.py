@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -64,11 +65,11 @@ def _land_date(lake: Lake, source: str, day: str, files: list[Path], *, replace:
         raise RefusedError(f"No files for {day}", remedy="Write them after the date, or a pattern with {date} in its place.")
     result = land_drop(lake, source, chosen_day, files, replace=replace)
     if as_json:
-        print_json(result)
-    elif result["outcome"] == "unchanged":
-        print_line(f"The same drop has already landed: {result['folder']}")
+        print_json(asdict(result))
+    elif result.outcome == "unchanged":
+        print_line(f"The same drop has already landed: {result.folder}")
     else:
-        print_line(f"✓ {result['rows']} rows of {source} landed: {result['folder']}", style="green")
+        print_line(f"✓ {result.rows} rows of {source} landed: {result.folder}", style="green")
 
 
 def _find_files(pattern: str, first: str | None, last: str | None) -> DatedFiles:
@@ -89,45 +90,61 @@ def _find_files(pattern: str, first: str | None, last: str | None) -> DatedFiles
 
 
 def _land_pattern(lake: Lake, source: str, files: DatedFiles, *, replace: bool, as_json: bool) -> None:
-    summary = land_files(lake, source, files.by_date, replace=replace)
+    landing = land_files(lake, source, files.by_date, replace=replace)
     if as_json:
         print_json(
-            {"pipeline": lake.pipeline.name, "source": source, **summary, "ignored": [str(path) for path in files.ignored]}
+            {
+                "pipeline": lake.pipeline.name,
+                "source": source,
+                **asdict(landing),
+                "ignored": [str(path) for path in files.ignored],
+            }
         )
     else:
-        print_summary(source, summary)
+        print_landing(source, landing)
         _print_first([f"? {path}: not landed, {reason}" for path, reason in files.ignored.items()], style="yellow")
-    if summary["refused"]:
+    if landing.refused:
         raise typer.Exit(1)
 
 
-def land_files(lake: Lake, source: str, files: Mapping[date, Sequence[Path]], *, replace: bool = False) -> dict[str, Any]:
-    """Land the files of many dates and show the progress; return rows, the dates by result, and the reason of each refusal."""
+@dataclass(slots=True)
+class Landing:
+    """The dates of a landing by result, and the rows of those that landed now."""
+
+    rows: int = 0
+    landed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """By date, the reason."""
+
+
+def land_files(lake: Lake, source: str, files: Mapping[date, Sequence[Path]], *, replace: bool = False) -> Landing:
+    """Land the files of many dates and show the progress."""
     from perennial.collect.land import land_drops
 
-    summary: dict[str, Any] = {"rows": 0, "landed": [], "unchanged": [], "refused": {}}
+    landing = Landing()
     with at_work("land") as status:
         for number, (day, result) in enumerate(land_drops(lake, source, files, replace=replace), 1):
             if isinstance(result, RefusedError):
-                summary["refused"][day.isoformat()] = str(result)
-            elif result["outcome"] == "unchanged":
-                summary["unchanged"].append(day.isoformat())
+                landing.refused[day.isoformat()] = str(result)
+            elif result.outcome == "unchanged":
+                landing.unchanged.append(day.isoformat())
             else:
-                summary["landed"].append(day.isoformat())
-                summary["rows"] += result["rows"]
+                landing.landed.append(day.isoformat())
+                landing.rows += result.rows
             status.update(f"land: {number} of {counted(len(files), 'date')}, {day}")
-    return summary
+    return landing
 
 
-def print_summary(source: str, summary: dict[str, Any]) -> None:
+def print_landing(source: str, landing: Landing) -> None:
     """Print the dates by result, and the reason of each refusal."""
-    if summary["landed"]:
-        print_line(f"✓ {counted(len(summary['landed']), 'date')} of {source} landed, {summary['rows']} rows", style="green")
-    if summary["unchanged"]:
-        print_line(f"{counted(len(summary['unchanged']), 'date')} had landed before and did not change")
-    if summary["refused"]:
-        print_line(f"✗ {counted(len(summary['refused']), 'date')} refused", style="red")
-    _print_first([f"  {day}: {reason}" for day, reason in summary["refused"].items()], style="red")
+    if landing.landed:
+        print_line(f"✓ {counted(len(landing.landed), 'date')} of {source} landed, {landing.rows} rows", style="green")
+    if landing.unchanged:
+        print_line(f"{counted(len(landing.unchanged), 'date')} had landed before and did not change")
+    if landing.refused:
+        print_line(f"✗ {counted(len(landing.refused), 'date')} refused", style="red")
+    _print_first([f"  {day}: {reason}" for day, reason in landing.refused.items()], style="red")
 
 
 def _print_first(lines: list[str], style: str) -> None:

@@ -7,22 +7,23 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 import typer
 
 from perennial.commands.arguments import AsJson, lake_of
-from perennial.commands.land import land_files, print_summary
+from perennial.commands.land import Landing, land_files, print_landing
 from perennial.commands.output import print_json, print_line
 from perennial.commands.progress import at_work
 from perennial.config.load import pipelines_folder
 from perennial.errors import RefusedError
 from perennial.lake.reach import require_store
+from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -74,7 +75,7 @@ def new(
     with at_work("read the sample") as status:
         ask = partial(_ask, status) if sys.stdin.isatty() and not as_json else None
         draft = _draft(files, options, encoding, ask)
-    summary: dict[str, Any] = {}
+    landing: Landing | None = None
     with tempfile.TemporaryDirectory(prefix="perennial-new-") as scratch:
         if is_landed:
             with at_work("split by date"):
@@ -83,14 +84,14 @@ def new(
         commands = _next_commands(draft, pattern, is_landed=is_landed)
         with staged(root, name, files_of(draft, pattern, commands, datetime.now(UTC).date())) as pipeline:
             if is_landed:
-                summary = _land(lake_of(pipeline), split)
+                landing = _land(lake_of(pipeline), split)
     if as_json:
-        print_json({**_describe(draft, root / name, commands, summary), "ignored": [str(path) for path in ignored]})
+        print_json({**_describe(draft, root / name, commands, landing), "ignored": [str(path) for path in ignored]})
     else:
-        _print_result(draft, root / name, commands, summary)
+        _print_result(draft, root / name, commands, landing)
         for path, reason in ignored.items():
             print_line(f"? {path}: not read, {reason}", style="yellow")
-    if summary.get("refused"):
+    if landing is not None and landing.refused:
         raise typer.Exit(1)
 
 
@@ -149,13 +150,13 @@ def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
         ) from error
 
 
-def _land(lake: Lake, split: Split) -> dict[str, Any]:
+def _land(lake: Lake, split: Split) -> Landing:
     """Land the files of each date; if no date lands, refuse the pipeline, so that its name stays free."""
-    summary = land_files(lake, TABLE, split.files)
-    if summary["refused"] and not summary["landed"] and not summary["unchanged"]:
-        problems = [f"{day}: {reason}" for day, reason in summary["refused"].items()]
+    landing = land_files(lake, TABLE, split.files)
+    if landing.refused and not landing.landed and not landing.unchanged:
+        problems = [f"{day}: {reason}" for day, reason in landing.refused.items()]
         raise RefusedError("No date was landed", problems, "Choose another name, or delete what is there.")
-    return summary
+    return landing
 
 
 def _with_dates(draft: Draft, split: Split) -> Draft:
@@ -179,7 +180,7 @@ def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
     ]
 
 
-def _describe(draft: Draft, folder: Path, commands: list[str], summary: dict[str, Any]) -> dict[str, Any]:
+def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing | None) -> dict[str, JsonValue]:
     from perennial.scaffold.dates import describe_dates
 
     return {
@@ -191,12 +192,12 @@ def _describe(draft: Draft, folder: Path, commands: list[str], summary: dict[str
         "csv": draft.dialect.settings,
         "request": {field.name: field.type + "?" * field.nullable for field in draft.fields},
         "left_out": draft.left_out,
-        "landing": summary or None,
+        "landing": None if landing is None else asdict(landing),
         "next": commands,
     }
 
 
-def _print_result(draft: Draft, folder: Path, commands: list[str], summary: dict[str, Any]) -> None:
+def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Landing | None) -> None:
     dates, label = draft.dates, draft.label
     print_line(f"✓ {folder}", style="green")
     print_line(f"  {len(dates.rows)} dates, {dates.first} to {dates.last}; a row is identified by {', '.join(draft.key)}")
@@ -207,8 +208,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], summary: dict
         print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
     for name, reason in draft.left_out.items():
         print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
-    if summary:
-        print_summary(TABLE, summary)
+    if landing is not None:
+        print_landing(TABLE, landing)
     print_line("Read pipeline.yaml, then:")
     for command in commands:
         print_line(f"  {command}")

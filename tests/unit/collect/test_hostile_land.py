@@ -63,5 +63,5 @@ def test_a_hostile_file_lands_whole_or_is_refused(lake: Lake, tmp_path: Path, ca
         assert all(len(problem) < 300 for problem in result.problems)
         assert list(lake.objects.list(lake.pipeline.sources["readings"].drop_uri(DAY))) == []
     else:
-        assert result["rows"] == sum(map(count_rows, paths))
-        assert collect(lake, DAY).rows_landed == {"readings": result["rows"]}
+        assert result.rows == sum(map(count_rows, paths))
+        assert collect(lake, DAY).rows_landed == {"readings": result.rows}

@@ -82,7 +82,7 @@ def test_documented_program_lands_the_same_drop(lake: Lake, file: Path, document
     program = documented(HOW_TO, "python")[0]
     subprocess.run([sys.executable, "-c", program], cwd=file.parent, check=True, timeout=60)
     assert accepted_rows(lake) == 2
-    assert land_drop(lake, "orders", DAY, [file])["outcome"] == "unchanged"
+    assert land_drop(lake, "orders", DAY, [file]).outcome == "unchanged"
 
 
 def test_another_drop_is_replaced_only_when_told(lake: Lake, file: Path, tmp_path: Path) -> None:
@@ -92,14 +92,14 @@ def test_another_drop_is_replaced_only_when_told(lake: Lake, file: Path, tmp_pat
     with pytest.raises(RefusedError, match="--replace"):
         land_drop(lake, "orders", DAY, [other])
     assert accepted_rows(lake) == 2
-    assert land_drop(lake, "orders", DAY, [other], replace=True)["outcome"] == "done"
+    assert land_drop(lake, "orders", DAY, [other], replace=True).outcome == "done"
     assert landed(lake) == ["_MANIFEST.json", "more.csv"]
     assert accepted_rows(lake) == 3
 
 
 def test_interrupted_landing_is_finished_by_landing_again(lake: Lake, s3, file: Path) -> None:
     s3.put(lake.pipeline.sources["orders"].drop_uri(DAY) + file.name, b"half")
-    assert land_drop(lake, "orders", DAY, [file])["outcome"] == "done"
+    assert land_drop(lake, "orders", DAY, [file]).outcome == "done"
     assert accepted_rows(lake) == 2
 
 
@@ -112,11 +112,11 @@ def test_strange_files_are_not_mixed_with_a_drop(lake: Lake, s3, file: Path) -> 
 def test_notes_of_other_systems_are_no_other_files(lake: Lake, s3, file: Path) -> None:
     note = lake.pipeline.sources["orders"].drop_uri(DAY) + "_SUCCESS"
     s3.put(note, b"")
-    assert land_drop(lake, "orders", DAY, [file])["outcome"] == "done"
-    assert land_drop(lake, "orders", DAY, [file])["outcome"] == "unchanged"
+    assert land_drop(lake, "orders", DAY, [file]).outcome == "done"
+    assert land_drop(lake, "orders", DAY, [file]).outcome == "unchanged"
     assert accepted_rows(lake) == 2
     file.write_bytes(gzip.compress(CSV + b"3,AT,1,false\n"))
-    assert land_drop(lake, "orders", DAY, [file], replace=True)["outcome"] == "done"
+    assert land_drop(lake, "orders", DAY, [file], replace=True).outcome == "done"
     assert landed(lake) == ["_MANIFEST.json", "_SUCCESS", "orders.csv.gz"]
 
 
@@ -128,7 +128,7 @@ def test_all_files_of_a_drop_share_max_bytes_as_in_collect(lake: Lake, folder: P
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for number, path in enumerate(paths):
         path.write_bytes(CSV.replace(b"9.5", b"%d.5" % number))
-    assert land_drop(small, "orders", DAY, paths[:1])["outcome"] == "done"
+    assert land_drop(small, "orders", DAY, paths[:1]).outcome == "done"
     with pytest.raises(RefusedError, match=r"b\.csv: more than 20 bytes of text, the limit that max_bytes sets"):
         land_drop(small, "orders", DAY, paths, replace=True)
 
