@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 export LC_ALL := C.UTF-8
 # The modules of another checkout must not come before those of this one.
 unexport PYTHONPATH PYTHONHOME
+# uv trusts only the authorities that it brings along. Like pip, it shall trust those of the machine, such as a proxy's.
+export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
 VAR := $(if $(PERENNIAL_VAR),$(PERENNIAL_VAR),var)
 STACK := .venv/bin/python -m stack
