@@ -75,6 +75,7 @@ def test_split_takes_the_last_landed_dates_as_holdout() -> None:
     run=st.dates(START, END),
     gaps=st.sets(st.dates(START, END), max_size=40),
 )
+@pytest.mark.exhaustive
 def test_later_labels_shift_window_and_holdout_and_lengthen_the_history(
     later: int, window: int, holdout: int, lookback: int, run: date, gaps: set[date]
 ) -> None:
@@ -103,6 +104,7 @@ def test_later_labels_shift_window_and_holdout_and_lengthen_the_history(
     run=st.dates(START, END),
     gaps=st.sets(st.dates(START, END), max_size=40),
 )
+@pytest.mark.exhaustive
 def test_later_labels_and_rest_dates_together(later: int, holdout: int, weekdays: set[int], run: date, gaps: set[date]) -> None:
     resting = calendar(known_after_days=later, holdout_days=holdout, data_days=DataDays(frozenset(weekdays)))
     split = resting.split(run, set(days(START, END)) - gaps)
@@ -178,6 +180,7 @@ def test_rest_dates_take_nothing_from_the_window() -> None:
     st.integers(1, 40),
     st.integers(1, 10),
 )
+@pytest.mark.exhaustive
 def test_no_rest_date_is_needed_split_or_waited_for(
     weekdays: set[int], holidays: set[date], day: date, window: int, holdout: int
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from stack.config import REPO
 
+pytestmark = pytest.mark.exhaustive
+
 TOOLS = "awk bash cat cp cut dirname getconf grep mkdir nice nproc rm sed sleep sort tail tee timeout touch".split()
 """All that the script finds on the PATH, so that a program of this machine does not count."""
 

@@ -26,6 +26,7 @@ def test_records_are_counted_and_not_lines() -> None:
     assert (found.columns, found.rows, found.problems) == (("a", "b"), 2, [])
 
 
+@pytest.mark.exhaustive
 def test_long_records_are_read_one_after_another() -> None:
     record = ",".join(['"' + "x\n" * 30_000 + '"'] * 40) + "\n"
     found = read("a\n" + record * 3)
@@ -37,6 +38,7 @@ def test_long_records_are_read_one_after_another() -> None:
 @pytest.mark.parametrize(
     ("before", "where"), [("a\n1\n2\n", "the record after row 2"), ("", "the header")], ids=["record", "header"]
 )
+@pytest.mark.exhaustive
 def test_record_of_quoted_line_breaks_has_an_end(before: str, where: str) -> None:
     found = read(before + ",".join(['"' + "x\n" * 60_000 + '"'] * 60))
 
@@ -49,6 +51,7 @@ def test_quote_that_nothing_closes_is_told() -> None:
     assert found.problems == ["row 2: a cell of more than 131,072 characters: is a quote not closed?"]
 
 
+@pytest.mark.exhaustive
 def test_header_of_very_many_columns_is_judged_soon_and_shortly() -> None:
     began = time.monotonic()
     problems = header_problems([f"c{number % 150_000}" for number in range(300_000)], [f"d{number}" for number in range(2_000)])
@@ -198,6 +201,7 @@ def test_a_list_of_json_is_named_and_a_header_with_brackets_is_not() -> None:
     assert read("[a],b\n1,2\n").problems == []
 
 
+@pytest.mark.exhaustive
 def test_hundreds_of_thousands_of_tiny_gzip_members_are_read_in_large_blocks() -> None:
     body = gzip.compress(b"1\n") * 400_000
     began = time.process_time()

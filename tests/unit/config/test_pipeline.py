@@ -562,6 +562,7 @@ def test_deep_nesting_is_refused_soon(refusal: Callable[[str], str], text: str) 
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.exhaustive
 def test_no_text_of_the_validator_shows_through(tmp_path: Path) -> None:
     """Give every key a value of a wrong kind: what is said is ours."""
     shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "machine_faults")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
+import pytest
 
 from perennial.evaluate.bootstrap import interval, mean_difference
 from perennial.evaluate.comparison import by_rule
+
+pytestmark = pytest.mark.exhaustive
 
 MARGIN, DAYS = 0.02, 7
 DAY_SPREAD = 0.015  # of the paired difference of two models' log loss from day to day

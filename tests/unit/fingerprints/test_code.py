@@ -76,6 +76,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied(tmp_path_factory.mktemp("tree"))
 
 
+@pytest.mark.exhaustive
 def test_a_comment_or_a_docstring_anywhere_moves_nothing(tmp_path: Path) -> None:
     copy = copied(tmp_path)
     before, files = digests(copy), list(copy.rglob("*.py"))
@@ -86,6 +87,7 @@ def test_a_comment_or_a_docstring_anywhere_moves_nothing(tmp_path: Path) -> None
     assert digests(copy) == before
 
 
+@pytest.mark.exhaustive
 def test_a_change_of_a_module_moves_the_results_that_it_decides_and_no_others(package: Path) -> None:
     before = digests(package)
     decides: dict[str, set[str]] = {}

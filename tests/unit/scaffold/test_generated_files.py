@@ -15,6 +15,8 @@ from scaffold_orders import csv_text
 from perennial.config.load import read_pipeline
 from perennial.sql.check import check_sql
 
+pytestmark = pytest.mark.exhaustive
+
 Call = Callable[..., tuple[int, dict[str, Any]]]
 FILES = 120
 NAMES = [

@@ -25,6 +25,8 @@ from perennial.scaffold.files import File
 from perennial.scaffold.sample import read_sample
 from stack.config import REPO
 
+pytestmark = pytest.mark.exhaustive
+
 Call = Callable[..., tuple[int, dict[str, Any]]]
 HEADER = "id,day,size,kind,late"
 DAY = date(2026, 1, 1)

@@ -72,6 +72,7 @@ def test_a_text_that_leaves_a_doubt_stays_as_it_is(text: str) -> None:
     assert tokens(text) == [text]
 
 
+@pytest.mark.exhaustive
 def test_long_texts_are_read_in_linear_time() -> None:
     for text in ("(" * 200_000, "/*" * 100_000, "'" * 200_000, "a" * 200_000, "-" * 200_000, "1." * 100_000, "\\" * 200_000):
         tokens(text)

@@ -29,6 +29,7 @@ def family(query: str, column: str = "r") -> str | None:
     return family_of(infer_types(parse_query("x.sql", query), TABLES).get(column))
 
 
+@pytest.mark.exhaustive
 def test_no_type_differs_from_that_of_spark() -> None:
     """A false refusal costs more than an error that Spark finds later."""
     differ, known = {}, 0
