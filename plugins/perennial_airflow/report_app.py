@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from html import escape
 from typing import Any
 
@@ -47,14 +47,14 @@ def _render(dag_id: str, run_id: str | None) -> HTMLResponse:
     try:
         lake = lake_of(name)
         above = "" if run_id is None else _format_run(lake, find_date(dag_id, run_id))
-        page, now = newest(lake), above + _format_standing(read_standing(lake))
+        kept = newest(lake)
+        now = above + _format_standing(read_standing(lake), is_later=kept is not None and _has_changed_since(lake, kept.at))
     except PerennialError as error:
         return _render_message(str(error))
-    if page is None:
+    if kept is None:
         text = f"There is no report yet. Create one with: perennial report {name} --from DATE --to DATE"
         return _render_message(text, now, status_code=200)
-    # The report is as old as the command that wrote it: a later rollback is missing from it.
-    head, body, rest = page.partition("<body>")
+    head, body, rest = kept.page.partition("<body>")
     return HTMLResponse(f"{head}{body}{now}{rest}", headers=SANDBOX)
 
 
@@ -94,12 +94,23 @@ def _format_cell(value: Any) -> str:
     return f"{value:.{DIGITS}f}" if isinstance(value, float) else str(value or "")
 
 
-def _format_standing(standing: Standing) -> str:
-    """Format the current state of the pipeline as HTML."""
+def _has_changed_since(lake: Lake, at: datetime) -> bool:
+    """Return whether a decision, an intervention or a release is later than the report, which does not show it."""
+    states = (lake.objects.head(uri) for uri in (lake.layout.chain, lake.layout.active))
+    return any(state is not None and state.at > at for state in states)
+
+
+def _format_standing(standing: Standing, *, is_later: bool) -> str:
+    """
+    Format the current state of the pipeline as HTML.
+
+    :param is_later: whether it has changed since the report was written
+    """
     release = f"{standing.release} ({standing.version})" if standing.release else "none yet"
     lines = [*standing.lines(), ("active release", release)]
     items = "".join(f"<li>{escape(name)}: {escape(text)}</li>" for name, text in lines)
-    return f"<p>Current state (the report below is older):</p><ul>{items}</ul>"
+    title = "Current state (the report below is older)" if is_later else "Current state"
+    return f"<p>{title}:</p><ul>{items}</ul>"
 
 
 def _render_message(text: str, now: str = "", status_code: int = 404) -> HTMLResponse:

@@ -6,6 +6,7 @@ It is escaped and sandboxed, and only users who may see the DAG get it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
+from perennial.deploy.active import move, read_active
+from perennial.deploy.newest import Later
+from perennial.deploy.standing import Standing
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.lake.lake import Lake
@@ -62,6 +66,23 @@ def test_a_rollback_after_the_report_was_written_is_told_above_it(lake: Lake) ->
     assert html.index("champion: mlp-1: champion again") < html.index("<h1>the report</h1>")
     assert "rolled back by ann: &lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "<script>" not in html
+
+
+@pytest.mark.parametrize("changed", ["decision", "release"])
+def test_a_report_is_called_older_only_after_a_change(lake: Lake, changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    roll_back(lake, "too slow")
+    assert "<p>Current state:</p>" in text()[1], "there is no report"
+    move(lake, read_active(lake), "r-1", None, soaked=True, runtime="process")
+    monkeypatch.setattr(report_app, "read_standing", lambda _: Standing(None, (), "r-1", "mlp-1", Later(), ""))
+    time.sleep(1.1)  # the store's clock counts seconds
+    keep(lake, D1, D2, "<html><body></body></html>")
+    assert "<p>Current state:</p>" in text()[1]
+    time.sleep(1.1)
+    if changed == "decision":
+        roll_back(lake, "again")
+    else:
+        move(lake, read_active(lake), "r-2", "r-1", soaked=True, runtime="process")
+    assert "<p>Current state (the report below is older):</p>" in text()[1]
 
 
 def of_run(monkeypatch: pytest.MonkeyPatch, day: date | None) -> str:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 
 from perennial.lake.lake import Lake
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A stored page, and the time of its last write."""
+
+    page: str
+    at: datetime
 
 
 def keep(lake: Lake, first: date, last: date, page: str) -> None:
@@ -14,9 +23,10 @@ def keep(lake: Lake, first: date, last: date, page: str) -> None:
     lake.objects.replace(uri, page.encode(), previous.etag if previous else None)
 
 
-def newest(lake: Lake) -> str | None:
+def newest(lake: Lake) -> Kept | None:
     """Return the page that was written last, or None."""
     pages = lake.objects.listing(lake.layout.reports)
     if not pages:
         return None
-    return lake.objects.read_existing(max(pages, key=lambda item: item.at).uri).body.decode()
+    last = max(pages, key=lambda item: item.at)
+    return Kept(lake.objects.read_existing(last.uri).body.decode(), last.at)
