@@ -24,7 +24,7 @@ from perennial.fingerprints.recipes import keep_recipes
 from perennial.fingerprints.source import read_source
 from perennial.lake.days import day_text
 from perennial.lake.lake import Lake
-from perennial.lake.result import Outcome, Result
+from perennial.lake.result import OF_RESULT, Outcome, Result
 from perennial.lake.tables import Partition
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
 from perennial.sql.tokens import sql_digest
@@ -191,7 +191,7 @@ def finish_clean(lake: Lake, day: date) -> Cleaned:
         headers = {d: None if drop is None else drop.columns for d, drop in drops.items() if d is not None}
         warnings += count_refused(name, lake.pipeline.tables[name], causes, headers)
     for text in warnings:
-        log.warning("%s", text)
+        log.warning("%s", text, extra=OF_RESULT)
     if nulls:
         counts = ", ".join(f"{column} {count}" for column, count in nulls.items())
         log.info("Columns that drops lack, with the number of dates: %s", counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from perennial.clean.verdict import Refusal, rule_name
+from perennial.collect.lost import rows_remedy
 from perennial.config.pipeline import Pipeline
 from perennial.config.tables import ColumnContract
 from perennial.errors import DropRefusedError
@@ -17,7 +18,7 @@ def drop_refused(pipeline: Pipeline, name: str, day: str, refusal: Refusal) -> D
     return DropRefusedError(
         f"Pipeline {pipeline.name!r}, drop {name} {day}: {refusal.cause()}",
         rule_problems(refusal, pipeline.tables[name].columns),
-        f"None of its rows are used. Check the feed, or change columns or max_quarantine_share of {name} in pipeline.yaml.",
+        f"None of its rows are used. {rows_remedy(name)}",
     )
 
 

@@ -18,7 +18,7 @@ from perennial.collect.manifest import FILE
 from perennial.collect.register import Drop, register, version_of
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
 from perennial.lake.lake import Lake
-from perennial.lake.result import Outcome, Result
+from perennial.lake.result import OF_RESULT, Outcome, Result
 from perennial.store.objects import Listed
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def collect(lake: Lake, day: date, until: date | None = None) -> Collected:
             gaps[d.isoformat()] = "; ".join(reasons)[:MAX_GAP]
     warnings = [text for source in pipeline.sources for text in _count_refused_history(lake, source, outcomes, needed)]
     for text in warnings:
-        log.warning("%s", text)
+        log.warning("%s", text, extra=OF_RESULT)
     new = len(accepted)
     if at_rest:
         log.warning("Landed on rest dates, not used: %s", ", ".join(map(str, sorted(at_rest))))

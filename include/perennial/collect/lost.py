@@ -18,6 +18,8 @@ MAX_CAUSES = 5
 LIST_FROM = "List it under columns, by a name of your own, with `from` and"
 
 _FILE = re.compile(r"^[A-Za-z0-9._-]+\.csv(\.gz)?: ")
+_ROWS = "too many rows break "
+"""The beginning of a cause that clean gives."""
 _UNKNOWN = re.compile(r"column (?P<quoted>.*) is not in the contract")
 
 
@@ -42,14 +44,23 @@ def count_refused(
     shared = sorted((item for item in causes.items() if len(item[1]) >= least), key=lambda item: (-len(item[1]), item[0]))
     texts = [
         f"{source}: {len(days)} of {len(headers)} dates {'breaks' if len(days) == 1 else 'break'} the present contract: "
-        f"{cause}.{_format_remedy(cause, contract, days, headers)}"
+        f"{cause}.{_format_remedy(source, cause, contract, days, headers)}"
         for cause, days in shared[:MAX_CAUSES]
     ]
     return texts if len(shared) <= MAX_CAUSES else [*texts, f"{source}: and {len(shared) - MAX_CAUSES} more causes"]
 
 
-def _format_remedy(cause: str, contract: Reference, refused: set[date], headers: Mapping[date, Collection[str] | None]) -> str:
-    """Return what to declare for a column that these drops lack, or that they hold though the contract does not list it."""
+def rows_remedy(source: str) -> str:
+    """Return what to do about rows of a table that break its contract."""
+    return f"Check the feed, or change columns or max_quarantine_share of {source} in pipeline.yaml."
+
+
+def _format_remedy(
+    source: str, cause: str, contract: Reference, refused: set[date], headers: Mapping[date, Collection[str] | None]
+) -> str:
+    """Return what to do about broken rows, or what to declare for a column that drops lack or that is not in the contract."""
+    if cause.startswith(_ROWS):
+        return f" {rows_remedy(source)}"
     known = {day: {quote_name(name) for name in header} for day, header in headers.items() if header is not None}
     for place, column in contract.header.items():
         if cause == f"column {place!r} is missing":

@@ -31,6 +31,13 @@ def show_children(every_line: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO if every_line else logging.WARNING)
 
 
+def leave_out_results() -> None:
+    """Leave the warnings of results out, for a command that prints each result with its warnings."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.addFilter(lambda record: not hasattr(record, "of_result"))
+
+
 def at_work(stage: str) -> Status:
     """Show a spinner with the name of the running stage; only a terminal shows it."""
     return problems.status(stage)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake, day_of
-from perennial.commands.output import print_json, print_line
-from perennial.commands.progress import at_work, show_children
+from perennial.commands.output import counted, format_dates, print_json, print_line
+from perennial.commands.progress import at_work, leave_out_results, show_children
 from perennial.lake.result import Outcome
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
+    from perennial.calendar import DataDays
     from perennial.lake.result import Result
     from perennial.stages import Run, Stage
+
+MAX_SHOWN = 10
+"""Maximum number of reasons of gaps that a stage prints."""
 
 
 def run(
@@ -45,6 +50,8 @@ def run(
     from perennial.stages import STAGES, Run
 
     show_children(verbose)
+    if not as_json:
+        leave_out_results()
     read_force(force_decision, force_reason)  # report a mistake now, not after the training
     lake = checked_lake(pipeline)
     chosen_day = day_of(lake.pipeline, day)
@@ -66,6 +73,8 @@ def run(
         stages[name] = {**result.to_json(), "seconds": took}
         if not as_json:
             print_line(_format_result(name, result, took), style="green" if result.outcome == Outcome.DONE else "")
+            for line in _gap_lines(result.details().get("gaps"), lake.pipeline.calendar.data_days):
+                print_line(line)
             for warning in getattr(result, "warnings", ()):
                 print_line(f"  ! {warning}", style="yellow")
     seconds = round(time.monotonic() - began, 2)
@@ -99,11 +108,23 @@ def run_stages(run: Run, stages: Sequence[Stage]) -> Iterator[tuple[str, Callabl
 
 
 def _format_result(name: str, result: Result, seconds: float) -> str:
-    details = ", ".join(f"{key} {_format_value(value)}" for key, value in result.details().items())
+    details = ", ".join(f"{key} {_format_value(key, value)}" for key, value in result.details().items())
     return f"{name:<16} {result.outcome:<9} {seconds:>7.1f} s  {details}"
 
 
-def _format_value(value: JsonValue) -> str:
+def _gap_lines(gaps: JsonValue, data_days: DataDays) -> list[str]:
+    """Return a line for each reason of gaps, with the dates that share it, the earliest first."""
+    dates: dict[str, list[date]] = defaultdict(list)
+    for day, reason in sorted(gaps.items()) if isinstance(gaps, dict) else ():
+        dates[str(reason)].append(date.fromisoformat(day))
+    lines = [f"  gap {format_dates(days, data_days)}: {reason}" for reason, days in dates.items()]
+    more = len(lines) - MAX_SHOWN
+    return lines if more <= 0 else [*lines[:MAX_SHOWN], f"  and {counted(more, 'more reason')} of gaps; --json shows all"]
+
+
+def _format_value(key: str, value: JsonValue) -> str:
     if isinstance(value, dict):
+        if key == "gaps":
+            return str(len(value))
         return " ".join(f"{key}={item}" for key, item in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)

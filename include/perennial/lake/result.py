@@ -11,6 +11,10 @@ from typing import Any, ClassVar
 from perennial.store.json_value import JsonValue
 
 
+OF_RESULT = {"of_result": True}
+"""`extra` of a log record whose text is a warning of the result too."""
+
+
 class Outcome(StrEnum):
     """The outcome of a stage: it did its work, had nothing to do, or was skipped."""
 

@@ -11,6 +11,7 @@ from lab import FixedTables
 
 from perennial.calendar import days
 from perennial.clean.lost import lost_history
+from perennial.clean.verdict import Refusal
 from perennial.collect.collect import collect
 from perennial.collect.header import header_problems
 from perennial.collect.lost import MAX_CAUSES, count_refused
@@ -23,6 +24,7 @@ FIRST, LAST = date(2026, 3, 1), date(2026, 3, 5)
 ALL = list(days(FIRST, LAST))
 MISSING, UNKNOWN = "column 'channel' is missing", "column 'channel' is not in the contract"
 
+(BROKEN_ROWS,) = Refusal(10, 10, 2, 0.1, {"n type": 2}).rule_causes()
 
 WITH, WITHOUT = ("id", "channel"), ("id",)
 CONTRACT = Source.model_validate(
@@ -54,14 +56,14 @@ def headers(refused: list[date], others: tuple[str, ...]) -> dict[date, tuple[st
         (ALL[3:], UNKNOWN, WITHOUT, "List channel under columns with `since: 2026-03-04`: the files of these dates have it."),
         (ALL[1:3], UNKNOWN, WITHOUT, "List channel under columns with `optional: true`: the files of these dates have it."),
         (ALL, UNKNOWN, WITHOUT, "List channel under columns with `until: 2026-03-05`: the files of these dates have it."),
-        (ALL[:2], "too many rows break 'n type'", WITH, ""),
+        (ALL[:2], BROKEN_ROWS, WITH, "Check the feed, or change columns or max_quarantine_share of rows in pipeline.yaml."),
     ],
     ids=["began", "ended", "now and then", "never", "taken out", "new", "came and went", "in all of them", "rows"],
 )
 def test_says_how_many_dates_and_what_to_declare(refused: list[date], cause: str, others: tuple[str, ...], expected: str) -> None:
     problems = {day: [f"rows-{day}.csv.gz: {cause}"] for day in refused}
     found = count_refused("rows", CONTRACT, problems, headers(refused, others))
-    assert found == [f"rows: {len(refused)} of 5 dates break the present contract: {cause}. {expected}".rstrip()]
+    assert found == [f"rows: {len(refused)} of 5 dates break the present contract: {cause}. {expected}"]
 
 
 @pytest.mark.parametrize(
