@@ -30,7 +30,7 @@ def rule_problems(refusal: Refusal, columns: Mapping[str, ColumnContract]) -> li
         column, _, name = rule.rpartition(" ")
         contract = columns.get(column)
         place = f" ({contract.header!r} in its files)" if contract is not None and contract.header else ""
-        text = f"{column}{place} {name}{_format_allowed(contract, name)}: {count} rows"
+        text = f"{column}{place} {name}{_format_allowed(contract, name)}: {count} {'row' if count == 1 else 'rows'}"
         if item := examples.get(rule):
             text += f", for example {item.value!r} in {item.file}, row {item.position}"
         problems.append(text)

@@ -22,9 +22,9 @@ def test_each_rule_says_what_it_allows_and_shows_a_row():
         "delay range (-120 to 1500): 7 rows, for example '9999' in a.csv, row 4",
         "state enum (S00, S01, S02, S03, S04, S05, S06, S07, S08, S09, … 12 in total): 3 rows",
         "code max_length (3): 2 rows",
-        "day required: 1 rows",
-        "day type (date): 1 rows",
-        "row cells: 1 rows",
+        "day required: 1 row",
+        "day type (date): 1 row",
+        "row cells: 1 row",
     ]
 
 
