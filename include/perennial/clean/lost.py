@@ -23,7 +23,7 @@ def lost_history(lake: Lake, day: date) -> list[str]:
             problems = list(pool.map(lambda d: refused_problems(lake, source, d, landed[d].found), unread))  # noqa: B023
         refused = dict(zip(unread, problems, strict=True))
         refused |= unfit_drops(lake, source, needed)
-        refused |= {d: refusal.rule_causes() for d, refusal in row_refusals(lake, source, day).items()}
+        refused |= {d: refusal.rule_causes() for d, refusal in row_refusals(lake, source, needed).items()}
         refused = {d: causes for d, causes in refused.items() if causes}
         texts += count_refused(source, lake.pipeline.sources[source], refused, landed_headers(lake, source, needed))
     return texts

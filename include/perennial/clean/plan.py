@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
@@ -245,14 +245,14 @@ def _warn_of_reshaped(name: str, kept: Collection[str], needed: int) -> list[str
     ]
 
 
-def row_refusals(lake: Lake, source: str, day: date) -> dict[date, Refusal]:
+def row_refusals(lake: Lake, source: str, wanted: Iterable[date]) -> dict[date, Refusal]:
     """
-    Return the refusals of dates that `day` needs: collect accepts their drops, and clean has refused their rows.
+    Return the refusals of dates whose drops collect accepts, and whose rows clean has refused.
 
     No table is read.
     """
     refused = {item.uri for item in lake.objects.listing(lake.layout.refusals(source))}
-    landed = landed_drops(lake, source, lake.pipeline.calendar.needed_dates(day)) if refused else {}
+    landed = landed_drops(lake, source, wanted) if refused else {}
     refusals, make = {}, prepare_fingerprints(lake, source)
     for d, item in landed.items():
         uri = lake.layout.refusal(source, d, make(d, item.drop)) if item.drop is not None else ""

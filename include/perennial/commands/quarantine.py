@@ -31,20 +31,20 @@ def quarantine(
     if as_json:
         print_json({"pipeline": lake.pipeline.name, "date": day.isoformat(), "rows": rows})
     elif not rows:
-        print_line(f"No row of {day} is in quarantine.{_describe_unclean(lake, day)}")
+        _print_empty(lake, day)
     else:
         print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows[:MAX_SHOWN]))
         if len(rows) > MAX_SHOWN:
             print_line(f"and {len(rows) - MAX_SHOWN} more; --json shows all", style="dim")
 
 
-def _describe_unclean(lake: Lake, day: datetime.date) -> str:
-    """Name the sources whose drop of the date clean has not accepted, so that their rows were not checked."""
-    unclean = [name for name in lake.pipeline.sources if lake.tables.state(f"clean_{name}").get(day) is None]
-    run = f"perennial run {lake.pipeline.name} --date {day}"
-    if not unclean:
-        return ""
-    return f" Not checked: {', '.join(unclean)}. The drop has not been cleaned yet, or was refused; `{run}` shows which."
+def _print_empty(lake: Lake, day: datetime.date) -> None:
+    """Print that there are no rows, and the sources whose drop clean has not accepted, so that none of its rows were kept."""
+    from perennial.clean.unclean import unclean_sources
+
+    print_line(f"No row of {day} is in quarantine.")
+    for item in unclean_sources(lake, day):
+        print_line(f"  ! {item}. {item.remedy}", style="yellow")
 
 
 def _rows(lake: Lake, day: datetime.date) -> list[Json]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from perennial.clean.unclean import Unclean, unclean_sources
 from perennial.config.load import load_pipeline
 from perennial.errors import RefusedError, did_you_mean
 from perennial.frames.dates import read_date, read_range
@@ -110,17 +111,17 @@ class PipelineData:
         Columns: `date`, `source`, `file`, `position` (of the row in its file, from 1), `column`, `rule`, `value`,
         and `row`, the cells as they landed, as JSON.
 
-        :raises RefusedError: if no drop of the date has been cleaned, so that no row was checked
+        :raises RefusedError: if no source has clean rows of the date, with the reason
         """
         import pyarrow as pa
 
         day = read_date(date)
-        sources = self._lake.pipeline.sources
-        if all(self._lake.tables.state(f"clean_{source}").get(day) is None for source in sources):
-            run = f"perennial run {self._lake.pipeline.name} --date {day}"
+        unclean = unclean_sources(self._lake, day)
+        if len(unclean) == len(self._lake.pipeline.sources):
             raise RefusedError(
-                f"Pipeline {self._lake.pipeline.name!r}: no drop of {day} has been cleaned, so no row was checked",
-                remedy=f"`{run}` cleans it, or shows why it is refused.",
+                f"Pipeline {self._lake.pipeline.name!r}: {day} has no clean rows, so none are in quarantine",
+                [str(item) for item in unclean],
+                _join_remedies(unclean),
             )
         texts = [(name, pa.string()) for name in ("column", "rule", "value", "row")]
         places = [("source", pa.string()), ("file", pa.string()), ("position", pa.int64())]
@@ -216,9 +217,27 @@ class PipelineData:
         days = [day for day in map(date.fromisoformat, sorted(stored.state.partitions)) if first <= day <= last]
         if not days:
             asked = f"{first}" if first == last else f"{first} to {last}"
-            raise RefusedError(f"Table {name!r} has no rows of {asked}", remedy=f"Choose dates that it has: {self._held(name)}.")
+            gaps = self._explain_gap(name, first, last)
+            raise RefusedError(
+                f"Table {name!r} has no rows of {asked}",
+                [str(gap) for gap in gaps],
+                " ".join(filter(None, [_join_remedies(gaps), f"Choose dates that it has: {self._held(name)}."])),
+            )
         return stored, days
 
+    def _explain_gap(self, name: str, first: date, last: date) -> list[Unclean]:
+        """Return why a table lacks a date between its first and its last date. The dates of a longer gap are not read."""
+        held = self._stored(name).state.partitions
+        if first != last or not min(held) < first.isoformat() < max(held):
+            return []
+        source = name.removeprefix("clean_") if name.startswith("clean_") else None
+        return [item for item in unclean_sources(self._lake, first) if source in (None, item.source)]
+
     def _held(self, name: str) -> str:
-        days = sorted(self._stored(name).state.partitions)
-        return f"{days[0]} to {days[-1]}"
+        days = sorted(map(date.fromisoformat, self._stored(name).state.partitions))
+        every = len(self._lake.pipeline.calendar.data_days.dates(days[0], days[-1]))
+        return f"{'' if len(days) >= every else f'{len(days)} dates from '}{days[0]} to {days[-1]}"
+
+
+def _join_remedies(unclean: Sequence[Unclean]) -> str:
+    return " ".join(dict.fromkeys(item.remedy for item in unclean))

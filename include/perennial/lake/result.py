@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from perennial.store.json_value import JsonValue
 
-
 OF_RESULT = {"of_result": True}
 """`extra` of a log record whose text is a warning of the result too."""
 

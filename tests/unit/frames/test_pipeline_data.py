@@ -169,7 +169,7 @@ def test_labels_of_a_table_of_their_own_are_joined_and_null_where_they_are_not_k
 
 
 def test_quarantine_is_empty_only_for_a_date_that_was_checked(lab: Lab, data: PipelineData) -> None:
-    with pytest.raises(RefusedError, match="no drop of 2026-03-01 has been cleaned, so no row was checked"):
+    with pytest.raises(RefusedError, match="2026-03-01 has no clean rows, so none are in quarantine"):
         data.quarantine(START)
     write_by_date(lab, "clean_readings", readings(START, LAST))
     empty = data.quarantine(START)
