@@ -11,6 +11,8 @@ from perennial.backfill.batch import split_batches
 from perennial.clean.refusals import refused_dates
 from perennial.collect.drops import complete_dates
 from perennial.deploy.newest import is_newest, untrained_dates
+from perennial.deploy.release import release_date
+from perennial.deploy.standing import read_standing
 from perennial.errors import DateRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.freshness.stale import Freshness, stale_dates
@@ -28,7 +30,10 @@ class HistoryPlan:
     a decision on other inputs, with the reason. `young` dates have landed, but have insufficient history to train.
 
     :param batches: the first and the last date of each batch
+    :param deploys: the newest date, if it is among the dates and runs; None: nothing reaches the endpoint
     :param rest: the number of rest dates that it skips
+    :param newest: the newest date, if it is among the dates
+    :param serves: whether the release of the newest date serves
     """
 
     dates: tuple[date, ...]
@@ -39,6 +44,13 @@ class HistoryPlan:
     batches: tuple[tuple[date, date], ...]
     deploys: date | None
     rest: int
+    newest: date | None = None
+    serves: bool = False
+
+    @property
+    def perhaps_again(self) -> list[date]:
+        """Return the unchanged dates after a date that runs: a decision there may give them another incumbent."""
+        return [day for day in self.unchanged if self.batches and day > self.batches[0][0]]
 
     @property
     def again(self) -> list[date]:
@@ -87,8 +99,8 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
     young = tuple(d for d in untrained if d not in refused)
     done = {*unchanged, *_without_work(lake, young)}
     todo = {d for d, state in stale.items() if not state.is_blocked} if only_stale else {*dates} - missing - done
-    newest = next((d for d in reversed(landed) if not refused_dates(lake, [d]) and not untrained_dates(lake, [d])), None)
-    is_deployed = newest is not None and (not only_stale or newest in todo) and is_newest(lake, chain, newest)
+    last_able = next((d for d in reversed(landed) if not refused_dates(lake, [d]) and not untrained_dates(lake, [d])), None)
+    newest = last_able if last_able is not None and is_newest(lake, chain, last_able) else None
     return HistoryPlan(
         dates=dates,
         missing=tuple(sorted(missing)),
@@ -96,9 +108,17 @@ def plan_history(lake: Lake, first: date, last: date, *, only_stale: bool = Fals
         stale=stale,
         young=young,
         batches=tuple((batch[0], batch[-1]) for batch in split_batches(calendar, (d for d in dates if d in todo))),
-        deploys=newest if is_deployed else None,
+        deploys=newest if not only_stale or newest in todo else None,
         rest=(last - first).days + 1 - len(dates),
+        newest=newest,
+        serves=newest is not None and _is_serving(lake, newest),
     )
+
+
+def _is_serving(lake: Lake, day: date) -> bool:
+    """Return whether the release of the newest date is active and has passed its soak."""
+    now = read_standing(lake)
+    return now.release is not None and release_date(now.release) == day and not now.behind
 
 
 def _without_work(lake: Lake, young: Sequence[date]) -> list[date]:

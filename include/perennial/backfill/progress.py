@@ -15,7 +15,9 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.stages import STAGES
 
-TRAIN, EVALUATE = "train", "evaluate"
+TRAIN, EVALUATE, DEPLOY = "train", "evaluate", "deploy"
+MIN_IDLE_LOOKS = 5
+"""Looks without a running stage after which a batch is done: between two tasks of a run, none runs for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Progress:
     :param ended: the number of dates whose run has ended
     :param decided: the number of dates that this backfill has decided, or that were decided already and have not changed
     :param stages: the finished stages of the running batch, then the running one, such as `clean ✓` and `train 12/40`
+    :param is_closing: whether all batches are done, so that the runs that have not ended find nothing left to do
     :param waits: the reason why it does not continue, if any
     """
 
@@ -36,6 +39,7 @@ class Progress:
     decided: int = 0
     stages: tuple[str, ...] = ()
     waits: str = ""
+    is_closing: bool = False
 
 
 class Tracker:
@@ -50,6 +54,8 @@ class Tracker:
         self._trained: dict[str, set[date]] = {}
         self._turns = cycle(lake.pipeline.training.candidates)
         self._stages: tuple[str, ...] = ()
+        self._is_last = False
+        self._idle_looks = 0
         self.progress = Progress(first, last, len(self._dates))
 
     def look(self, unended: int, running: Mapping[str, datetime], began: datetime) -> Progress:
@@ -73,12 +79,23 @@ class Tracker:
         self._ended = ended
         if stage is not None:  # between two tasks of a run, the last stage is still the news
             passed = [f"{name} ✓" for name in names[: names.index(stage)]]
-            self._stages = (*passed, self._describe(stage, self._batch(running[stage])))
+            batch = self._batch(running[stage])
+            self._stages = (*passed, self._describe(stage, batch))
+            self._idle_looks, self._is_last = 0, stage in (EVALUATE, DEPLOY) and batch[-1] == self._last_of_batches()
         elif ended == len(self._dates):
             self._stages = ()
+        else:
+            self._idle_looks += 1
+        is_closing = self._is_last and self._idle_looks >= MIN_IDLE_LOOKS and ended < len(self._dates)
+        stages = () if is_closing else self._stages
         first, last, total = self.progress.first, self.progress.last, len(self._dates)
-        self.progress = Progress(first, last, total, ended, len(self._decided), self._stages)
+        self.progress = Progress(first, last, total, ended, len(self._decided), stages, is_closing=is_closing)
         return self.progress
+
+    def _last_of_batches(self) -> date | None:
+        """Return the last date of the last batch of this range."""
+        lasts = [last for first, last in self._plan.batches if first <= self.progress.last]
+        return min(max(lasts), self.progress.last) if lasts else None
 
     def _batch(self, logical_date: datetime) -> list[date]:
         """Return the dates that the run of this logical date works on."""

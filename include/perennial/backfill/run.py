@@ -120,9 +120,7 @@ def _run_range(
         _check_same(running, begin, end, dag_id)
         log.warning("Joining backfill %s, which is already running", running["id"])
     if airflow.unpause(dag_id):
-        log.warning(
-            "%s was paused and has been unpaused, because runs of a paused DAG wait. Its schedule is active again too", dag_id
-        )
+        log.warning("%s was paused and has been unpaused, because runs of a paused DAG wait. Its schedule is active now", dag_id)
     if running is None:
         until = {"until": last.isoformat()}
         backfill_id = airflow.backfill(dag_id, begin, end, until, reprocess=reprocess, runs_at_once=RUNS_AT_ONCE)

@@ -14,7 +14,7 @@ import typer
 
 from perennial.backfill.again import Again
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake, chosen_date
-from perennial.commands.output import counted, print_json, print_line, problems
+from perennial.commands.output import counted, format_dates, print_json, print_line, problems
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.reach import STACK_IS_DOWN
 from perennial.settings import describe_missing, get_settings
@@ -192,7 +192,7 @@ def _progress_text(now: Progress, seconds: float, expected: float | None) -> str
     parts = [
         f"{now.first} to {now.last}: {now.decided} of {counted(now.total, 'date')} decided",
         *now.stages,
-        f"{now.ended} of {counted(now.total, 'run')} ended",
+        f"{now.ended} of {counted(now.total, 'run')} ended" + (", the others find nothing left to do" if now.is_closing else ""),
         f"{int(seconds) // 60}:{int(seconds) % 60:02}",
         *([] if expected is None else [f"about {_format_duration(max(expected - seconds, 0))} left"]),
         *(["waiting"] if now.waits else []),
@@ -219,12 +219,23 @@ def _plan_lines(plan: HistoryPlan, expected: float | None, *, only_stale: bool) 
         listed = [f"{first} to {last}" for first, last in plan.batches[:MAX_SHOWN]]
         count = "1 batch" if len(plan.batches) == 1 else f"{len(plan.batches)} batches"
         lines.append(f"  processed in {count}: {', '.join(listed)}{_more(plan.batches)}")
-    lines.append(f"  reaches the endpoint: {plan.deploys or 'nothing, the newest date is not among these dates'}")
+    if plan.perhaps_again and not only_stale:
+        owner = "its" if len(plan.perhaps_again) == 1 else "their"
+        lines.append(f"  may be judged again: {format_dates(plan.perhaps_again)}; {owner} incumbent may change")
+    lines.append(f"  reaches the endpoint: {_describe_deploy(plan)}")
     duration = (
         "not known yet, no earlier backfill to estimate it from" if expected is None else f"about {_format_duration(expected)}"
     )
     lines.append(f"  time: {duration}")
     return lines
+
+
+def _describe_deploy(plan: HistoryPlan) -> str:
+    if plan.newest is None:
+        return "nothing, the newest date is not among these dates"
+    if plan.serves and plan.newest in plan.unchanged:
+        return f"nothing new, the newest date {plan.newest} is unchanged and serves already"
+    return f"{plan.deploys or f'nothing, the newest date {plan.newest} does not run again'}"
 
 
 def _format_duration(seconds: float) -> str:

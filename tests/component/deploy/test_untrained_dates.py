@@ -123,6 +123,21 @@ def test_the_plan_of_a_backfill_names_the_date_that_it_deploys(lab: Lab, land: C
     assert plan_history(lab.lake, D1, SECOND).deploys == D1
 
 
+def test_the_plan_of_a_backfill_knows_whether_the_newest_date_serves(
+    lab: Lab, runtime: ScriptedRuntime, land: Callable[[date, date], None]
+) -> None:
+    land(START, D1)
+    lab.settle(D1)
+    decide(lab, D1)
+    before = plan_history(lab.lake, D1, D1)
+    assert (before.newest, before.serves) == (D1, False)
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
+    after = plan_history(lab.lake, D1, D1, only_stale=True)
+    assert (after.newest, after.deploys, after.serves) == (D1, None, True), "it does not run again"
+    land(D2, D2)
+    assert plan_history(lab.lake, D1, D1).newest is None
+
+
 def test_a_refused_drop_of_its_history_is_a_gap(lab: Lab, s3: Any, land: Callable[[date, date], None]) -> None:
     land(FIRST, ENOUGH)
     assert not is_newest(lab.lake, Chain(), D1)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from lab import LAST, Lab
 
-from perennial.backfill.plan import plan_history
+from perennial.backfill.plan import HistoryPlan, plan_history
 from perennial.calendar import days
+from perennial.commands.backfill import _plan_lines
 from perennial.errors import DateRefusedError
 
 DATES = [LAST - timedelta(days=2), LAST]
@@ -48,3 +49,36 @@ def test_insufficient_history_is_counted_over_all_that_landed(
     assert plan.missing == (LAST - timedelta(days=1),)
     todo = [day for day in DATES if not (is_analysed and day in young)]
     assert [day for first, last in plan.batches for day in days(first, last)] == todo
+
+
+def plan_of(**facts: Any) -> HistoryPlan:
+    """Return a plan of three dates, of which the last is the newest."""
+    defaults = {"missing": (), "unchanged": (), "stale": {}, "young": (), "batches": (), "deploys": LAST, "rest": 0}
+    return HistoryPlan(**{"dates": tuple(days(DATES[0], LAST)), **defaults, "newest": LAST, **facts})
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({}, f"{LAST}"),
+        ({"serves": True}, f"{LAST}"),
+        ({"unchanged": (LAST,)}, f"{LAST}"),
+        ({"unchanged": (LAST,), "serves": True}, f"nothing new, the newest date {LAST} is unchanged and serves already"),
+        ({"unchanged": (LAST,), "deploys": None}, f"nothing, the newest date {LAST} does not run again"),
+        ({"newest": None, "deploys": None}, "nothing, the newest date is not among these dates"),
+    ],
+    ids=["new", "stale", "rolled back", "serves", "not stale", "elsewhere"],
+)
+def test_the_plan_says_what_reaches_the_endpoint(facts: dict[str, Any], text: str) -> None:
+    assert f"  reaches the endpoint: {text}" in _plan_lines(plan_of(**facts), None, only_stale=False)
+
+
+def test_an_unchanged_date_after_one_that_runs_may_be_judged_again() -> None:
+    middle = LAST - timedelta(days=1)
+    runs = plan_of(unchanged=(DATES[0], LAST), batches=((middle, middle),))
+    again = f"  may be judged again: {LAST}; its incumbent may change"
+    assert again in _plan_lines(runs, None, only_stale=False)
+    both = plan_of(unchanged=(middle, LAST), batches=((DATES[0], DATES[0]),))
+    assert f"  may be judged again: {middle} to {LAST}; their incumbent may change" in _plan_lines(both, None, only_stale=False)
+    nothing_runs = plan_of(unchanged=(DATES[0], middle, LAST))
+    assert not [line for line in _plan_lines(nothing_runs, None, only_stale=False) if "judged again" in line]

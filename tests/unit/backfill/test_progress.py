@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from perennial.backfill.plan import HistoryPlan
-from perennial.backfill.progress import Progress, Tracker
+from perennial.backfill.progress import MIN_IDLE_LOOKS, Progress, Tracker
 from perennial.calendar import DAY, days, midnight
 from perennial.commands.backfill import _progress_text
 from perennial.errors import UnreachableError
@@ -69,6 +69,20 @@ def test_stages_move_and_a_spark_job_shows_its_dates(tracker: Tracker) -> None:
     assert look(tracker, None).stages[-1] == "analyse 2026-03-02 to 2026-03-05", "between two tasks it stays as it was"
     assert look(tracker, "clean", day=LAST).stages[-1] == "clean 2026-03-10", "a run that takes over in the middle of a batch"
     assert look(tracker, None, unended=0).stages == ()
+
+
+def test_after_the_last_batch_the_other_runs_have_nothing_left_to_do(tracker: Tracker) -> None:
+    def is_closing(task: str, day: date, idle: int, unended: int = 9) -> bool:
+        look(tracker, task, unended, day)
+        return [look(tracker, None, unended).is_closing for _ in range(idle)][-1]
+
+    assert is_closing("evaluate", LAST, MIN_IDLE_LOOKS)
+    assert "1 of 10 runs ended, the others find nothing left to do · 0:09" in _progress_text(tracker.progress, 9, None)
+    assert not is_closing("evaluate", LAST, MIN_IDLE_LOOKS - 1), "deploy may follow"
+    assert is_closing("deploy", LAST, MIN_IDLE_LOOKS)
+    assert not is_closing("evaluate", FIRST + DAY, MIN_IDLE_LOOKS), "another batch follows"
+    assert not is_closing("train", LAST, MIN_IDLE_LOOKS), "evaluate follows"
+    assert not is_closing("deploy", LAST, MIN_IDLE_LOOKS, unended=0), "all runs have ended"
 
 
 def test_models_are_counted_over_all_candidates(lake: Lake, tracker: Tracker) -> None:

@@ -119,6 +119,16 @@ def test_one_with_open_runs_is_joined(backfill: Answers) -> None:
     assert backfill([OPEN], (ENDED, 0, False)) == ([THEIRS], [])
 
 
+def test_a_paused_dag_is_unpaused_and_said_to_be_active(
+    backfill: Answers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unpause = Airflow.unpause
+    monkeypatch.setattr(Airflow, "unpause", lambda airflow, dag_id: not unpause(airflow, dag_id))
+    backfill([NONE], (RUNS, 0, False))
+    assert "retrain_machine_faults was paused and has been unpaused" in caplog.text
+    assert "Its schedule is active now" in caplog.text
+
+
 def test_one_that_is_just_being_made_is_waited_for(backfill: Answers) -> None:
     assert backfill([(True, 0), (True, 0), (True, 2)], (ENDED, 0, False))[0] == [THEIRS]
 
