@@ -446,11 +446,33 @@ def test_predict_passes_on_what_the_server_says(call: Call, endpoint) -> None:
     assert "answered 502: <html>" in call("predict", "--record", "{}")[1]["error"]
 
 
+def serve(lake, positive: object) -> bytes:
+    """Store a release and its model, and return the server's answer to one record."""
+    model = lake.layout.model_manifest("mlp", date(2026, 3, 9), "key")
+    lake.objects.create(lake.layout.release(RELEASE), canonical_json({**MANIFEST, "model": model}))
+    lake.objects.create(model, canonical_json({"format": 1, "label": {"column": "befund", "positive": positive}}))
+    predictions = [{"probability": 0.39174, "unseen": ["mode"]}]
+    return json.dumps({"predictions": predictions, "model_version": "m", "release": RELEASE, "as_of": "d"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("positive", "shown"), [("bösartig", "bösartig"), (True, "true"), (2, "2")], ids=["text", "boolean", "number"]
+)
+def test_a_probability_names_the_label_of_the_model_that_serves(
+    lake, endpoint, capsys: pytest.CaptureFixture[str], positive: object, shown: str
+) -> None:
+    """The label in pipeline.yaml is another one: it has changed since the release."""
+    _, answers = endpoint
+    answers.append((200, serve(lake, positive)))
+    assert run_command(["predict", "--record", "{}"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"P(befund = {shown}) = 0.3917  unseen: mode"
+
+
 def test_example_is_printed_as_a_command_for_the_shell(
-    endpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lake, endpoint, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen, answers = endpoint
-    answers.append((200, b'{"predictions":[{"probability":0.5,"unseen":[]}],"model_version":"m","release":"r","as_of":"d"}'))
+    answers.append((200, serve(lake, True)))
     monkeypatch.setattr("perennial.commands.predict._example", lambda _: [{"mode": "it's"}])
     assert run_command(["predict", "--example"]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[0])

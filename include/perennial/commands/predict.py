@@ -38,7 +38,7 @@ def predict(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send records to the endpoint and show the probabilities."""
+    """Send records to the endpoint and show the probabilities of the label's positive value."""
     if sum((record is not None, file is not None, example)) != 1:
         raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
     target = served(pipeline)
@@ -50,10 +50,21 @@ def predict(
     if example:
         for line in _shell_commands(target, records):
             print_line(line)
+    outcome = _describe_outcome(lake_of(target), answer["release"])
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
-        print_line(f"{prediction['probability']:.4f}{unseen}")
+        print_line(f"P({outcome}) = {prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
+
+
+def _describe_outcome(lake: Lake, release: str) -> str:
+    """Return the label and the positive value of the model of a release: the pipeline's own may have changed since."""
+    from perennial.deploy.release import read_release
+    from perennial.train.plan import read_model
+
+    label = read_model(lake, read_release(lake, release)["model"])["label"]
+    positive = label["positive"]
+    return f"{label['column']} = {json.dumps(positive) if isinstance(positive, bool) else positive}"
 
 
 def _shell_commands(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
