@@ -38,7 +38,7 @@ def predict(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send records to the endpoint and show the probabilities of the label's positive value."""
+    """Send records to the endpoint and show the probabilities."""
     if sum((record is not None, file is not None, example)) != 1:
         raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
     target = served(pipeline)
