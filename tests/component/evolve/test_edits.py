@@ -184,6 +184,17 @@ def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(
     assert differences(edited, fresh) == []
 
 
+def test_an_analysis_follows_the_order_of_columns_that_it_copies(trial: Trial) -> None:
+    """No digest of rows changes, and no new date lands."""
+    draft = Draft()
+    trial.begin(draft, "ordered")
+    draft.columns = dict(reversed(draft.columns.items()))
+    trial.write(draft)
+    edited, fresh = trial.lake("ordered"), trial.lake("disordered")
+    assert run(edited, FIRST) == run(fresh, FIRST)
+    assert differences(edited, fresh) == []
+
+
 def part(lake: Lake, plan: SparkPlan, *kinds: str) -> SparkPlan:
     """Return a job with some kinds of tables of a planned one: the part of its work before or after a moment."""
     stored = lake.objects.read_existing(str(plan.job_uri)).json()
