@@ -134,7 +134,7 @@ def _ask(status: Status, text: str, columns: Sequence[str]) -> list[str]:
 def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
     from perennial.scaffold.split import DateColumn, Split, split_by_date
 
-    if draft.date_column is None:
+    if draft.is_dated or draft.date_column is None:
         split = Split()
         for file in files:
             if file.day is not None:

@@ -13,7 +13,7 @@ from perennial.config.limits import MAX_FIELDS
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import is_skipped, read_cell
 from perennial.scaffold.columns import Column, describe_columns
-from perennial.scaffold.dates import Ask, Dates, choose_date_column, count_dates, read_days
+from perennial.scaffold.dates import IS_DATE, Ask, Dates, choose_date_column, count_dates, match_days, read_days
 from perennial.scaffold.fields import Field, choose_field
 from perennial.scaffold.key import count_doubles, find_key
 from perennial.scaffold.label import Label, read_label
@@ -41,7 +41,8 @@ class Draft:
     """
     A pipeline to be written.
 
-    :ivar date_column: the column with the date of each row; None if the names of the files have it
+    :ivar date_column: the column with the date of each row; None if only the names of the files have it
+    :ivar is_dated: the names of the files have the date, and each file is of one date
     :ivar time_field: the field with the time of the date column, if that is a timestamp with times
     :ivar left_out: the reason by column that does not enter the model
     :ivar lookup_key: the category whose history the lookup computes, or None
@@ -53,6 +54,7 @@ class Draft:
     label: Label
     key: list[str]
     date_column: Column | None
+    is_dated: bool
     time_field: str | None
     fields: list[Field]
     left_out: dict[str, str]
@@ -84,12 +86,18 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         wanted = _find(columns, options.date_column) if options.date_column is not None else None
         others = [column for column in columns if column is not label.column]
         date_column = choose_date_column(others, wanted, formats, ask)
+    is_dated = date_column is None
     zone = ZoneInfo(options.time_zone or "UTC")
     days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, zone)
     _note_skipped(columns, zone)
     key, doubled = _choose_key(sample, columns, days, options, label.column.name, ask)
     answers = [label.answer(text) for text in sample.cells(columns.index(label.column))]
+    reasons: dict[str, str] = {}
+    if is_dated:
+        date_column, reasons = match_days(columns, label.column, sample, zone)
     fields, left_out = _choose_fields(sample, columns, label, date_column, answers)
+    left_out |= {name: reason for name, reason in reasons.items() if "leakage" not in left_out.get(name, "")}
+    fields = [field for field in fields if field.name not in reasons]
     lookup_key = _choose_lookup_key(columns, fields)
     for field in [field for field in fields if field.is_wide and field.name != lookup_key]:
         left_out[field.name] = "a category of many values: write a lookup for it, and list it in identifiers"
@@ -102,7 +110,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
             f"No column of {len(columns)} can be an input", [f"{name!r}: {reason}" for name, reason in left_out.items()]
         )
     time_field = _time_field(date_column, columns)
-    dates = count_dates(days, sample.seen, sample.file_days if date_column is None else ())
+    dates = count_dates(days, sample.seen, sample.file_days if is_dated else ())
     if len(dates.rows) < 2:
         raise RefusedError(
             f"All rows are of {dates.first}, expected two dates or more",
@@ -115,6 +123,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         label=label,
         key=key,
         date_column=date_column,
+        is_dated=is_dated,
         time_field=time_field,
         fields=fields,
         left_out=left_out,
@@ -188,7 +197,7 @@ def _choose_fields(
         if column is label.column:
             continue
         if column is date_column:
-            left_out[column.name] = "it is the date of the row, which the field date has"
+            left_out[column.name] = IS_DATE
             continue
         field = choose_field(column, sample.dialect.decimal)
         reason = field if isinstance(field, str) else None
