@@ -80,7 +80,7 @@ def new(
         if is_landed:
             with at_work("split by date"):
                 split = _split(files, draft, Path(scratch))
-            draft = _with_dates(draft, split)
+            draft = _with_all_rows(draft, split)
         commands = _next_commands(draft, pattern, is_landed=is_landed)
         with staged(root, name, files_of(draft, pattern, commands, datetime.now(UTC).date())) as pipeline:
             if is_landed:
@@ -159,11 +159,11 @@ def _land(lake: Lake, split: Split) -> Landing:
     return landing
 
 
-def _with_dates(draft: Draft, split: Split) -> Draft:
-    """Return the draft with the dates of all rows instead of those of the sample."""
+def _with_all_rows(draft: Draft, split: Split) -> Draft:
+    """Return the draft with the dates and the torn rows of all rows instead of those of the sample."""
     from perennial.scaffold.dates import Dates
 
-    return replace(draft, dates=Dates(split.rows)) if split.rows else draft
+    return replace(draft, dates=Dates(split.rows), torn=split.torn) if split.rows else draft
 
 
 def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
@@ -192,6 +192,7 @@ def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing 
         "csv": draft.dialect.settings,
         "request": {field.name: field.type + "?" * field.nullable for field in draft.fields},
         "left_out": draft.left_out,
+        "notes": draft.notes,
         "landing": None if landing is None else asdict(landing),
         "next": commands,
     }
@@ -208,6 +209,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Land
         print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
     for name, reason in draft.left_out.items():
         print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
+    for note in draft.notes:
+        print_line(f"  ? {note}", style="yellow")
     if landing is not None:
         print_landing(TABLE, landing)
     print_line("Read pipeline.yaml, then:")

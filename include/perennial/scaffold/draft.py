@@ -19,6 +19,7 @@ from perennial.scaffold.key import count_doubles, find_key
 from perennial.scaffold.label import Label, read_label
 from perennial.scaffold.leakage import find_leak
 from perennial.scaffold.sample import Sample
+from perennial.scaffold.torn import Torn
 
 MAX_DOUBLES = 0.02
 """Share of rows with a doubled key that a key may have which the user names; those rows go to quarantine."""
@@ -60,6 +61,7 @@ class Draft:
     left_out: dict[str, str]
     lookup_key: str | None
     dates: Dates
+    torn: Torn
     doubled: int
     """Rows of the sample whose key an earlier row has."""
 
@@ -69,6 +71,11 @@ class Draft:
     def time_zone(self) -> str:
         """Return the time zone of the pipeline."""
         return self.options.time_zone or "UTC"
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what the user has to know of the rows."""
+        return self.torn.notes(self.dates.rows)
 
 
 def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: Ask | None = None) -> Draft:
@@ -129,6 +136,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         left_out=left_out,
         lookup_key=lookup_key,
         dates=dates,
+        torn=sample.torn,
         doubled=doubled,
         example=_example(fields, time_field, days[-1], dialect.decimal),
     )
