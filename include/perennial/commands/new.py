@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -81,14 +81,15 @@ def new(
             with at_work("split by date"):
                 split = _split(files, draft, Path(scratch))
             draft = _with_all_rows(draft, split)
-        commands = _next_commands(draft, pattern, is_landed=is_landed)
-        with staged(root, name, files_of(draft, pattern, commands, datetime.now(UTC).date())) as pipeline:
+        commands, today = _next_commands(draft, pattern, is_landed=is_landed), datetime.now(UTC).date()
+        with staged(root, name, files_of(draft, pattern, commands, today)) as pipeline:
             if is_landed:
                 landing = _land(lake_of(pipeline), split)
     if as_json:
         print_json({**_describe(draft, root / name, commands, landing), "ignored": [str(path) for path in ignored]})
     else:
         _print_result(draft, root / name, commands, landing)
+        print_line(_explain_later(draft, today))
         for path, reason in ignored.items():
             print_line(f"? {path}: not read, {reason}", style="yellow")
     if landing is not None and landing.refused:
@@ -178,6 +179,14 @@ def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
         f"{PROGRAM} run {name} --date {draft.dates.last}",
         f"{PROGRAM} predict {name} --record {record}",
     ]
+
+
+def _explain_later(draft: Draft, today: date) -> str:
+    """Return what to do when the file of the next date arrives."""
+    name, first = draft.options.name, ""
+    if draft.dates.has_ended(today):
+        first = f"remove `end: {draft.dates.last}` from pipeline.yaml, or move it; "
+    return f"When the file of a later date arrives: {first}{PROGRAM} land {name} {TABLE} DATE FILE, then run that date."
 
 
 def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing | None) -> dict[str, JsonValue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,6 +25,7 @@ Ask = Callable[[str, Sequence[str]], Sequence[str]]
 IS_DATE = "it is the date of the row, which the field date has"
 _FIRST_EPOCH = 1_000_000_000  # September 2001
 _MIN_SPAN = 21
+_ENDED_DAYS = 7
 _FLOORS = {"rows": 100, "positives": 20}
 
 
@@ -43,6 +44,10 @@ class Dates:
     def last(self) -> date:
         """Return the last date."""
         return max(self.rows)
+
+    def has_ended(self, today: date) -> bool:
+        """Return whether the data ended more than a week before: then pipeline.yaml gets an `end`."""
+        return self.last < today - timedelta(days=_ENDED_DAYS)
 
     @property
     def weekdays(self) -> list[str]:

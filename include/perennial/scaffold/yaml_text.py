@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column, free_name
@@ -17,7 +17,6 @@ Line = tuple[str, str]
 """A line of YAML, and its comment."""
 
 MAX_BYTES = 150_000
-_ENDED_DAYS = 7
 _MAX_ENUM = 8
 _MIN_ENUM_ROWS = 20
 _MAX_ENUM_TEXT = 200
@@ -47,7 +46,7 @@ def _head(draft: Draft, today: date) -> Iterator[Line]:
     yield f"name: {word(options.name)}", "the folder's name; the DAG is retrain_" + options.name
     yield f"title: {text(f'Predicts {draft.label.column.name}')}", "one line for people"
     yield f"start: {dates.first}", "the first date of the data"
-    if dates.last < today - timedelta(days=_ENDED_DAYS):
+    if dates.has_ended(today):
         yield f"end: {dates.last}", "the last date of the data; remove it when data keeps arriving"
     zone = "" if options.time_zone else "; --time-zone chooses another"
     yield f"time_zone: {draft.time_zone}", f"a date is a local day of this zone{zone}"

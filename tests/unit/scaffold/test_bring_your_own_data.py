@@ -32,6 +32,7 @@ def said(s3, place: Path, documented: Callable[[str, str], list[str]], capsys: p
 def test_the_first_command_prints_what_the_page_shows(said: str, documented: Callable[[str, str], list[str]]) -> None:
     for line in documented(PAGE, "text")[0].splitlines()[1:]:
         assert line.removesuffix(" …") in said
+    assert documented(PAGE, "text")[1] in said
 
 
 def test_the_other_commands_fit_the_new_pipeline(
@@ -47,7 +48,7 @@ def test_the_other_commands_fit_the_new_pipeline(
     words = shlex.split(predict)
     record = json.loads(words[words.index("--record") + 1])
     assert set(record) == set(pipeline.inputs.request)
-    printed = shlex.split(said.splitlines()[-1].strip())
+    printed = shlex.split(said.splitlines()[-2].strip())
     assert set(json.loads(printed[-1])) == set(record)
 
 

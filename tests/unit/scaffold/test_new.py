@@ -109,11 +109,12 @@ def test_it_ends_with_the_next_commands(call: Call, place: Path, capsys: pytest.
     (place.parent / "exports" / "orders.csv").write_text(csv_text(orders()))
     assert run_command(["new", *NEW]) == 0
     last = str(FIRST + timedelta(days=DAYS - 1))
-    land, validate, run, predict = [line.strip() for line in capsys.readouterr().out.splitlines()[-4:]]
+    land, validate, run, predict, later = [line.strip() for line in capsys.readouterr().out.splitlines()[-5:]]
     assert land == ".venv/bin/perennial land returns records 'exports/{date}.csv.gz'"
     assert validate.startswith(".venv/bin/perennial validate returns && make up")
     assert run == f".venv/bin/perennial run returns --date {last}"
     assert predict.startswith('.venv/bin/perennial predict returns --record \'{"date": ')
+    assert later.startswith(f"When the file of a later date arrives: remove `end: {last}` from pipeline.yaml, or move it; ")
 
 
 def test_an_existing_folder_is_never_touched(call: Call, pipeline: Pipeline) -> None:
@@ -224,11 +225,12 @@ def test_a_feed_that_rests_at_weekends_gets_a_calendar(call: Call, place: Path) 
     assert found.calendar.split(days[-1], set(days)).too_little is None
 
 
-def test_data_that_arrives_today_has_no_end(call: Call, place: Path) -> None:
+def test_data_that_arrives_today_has_no_end(call: Call, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [[n, date.today() - timedelta(days=n // 20), n % 7, n % 4 == 0] for n in range(600)]
     (place.parent / "exports" / "a.csv").write_text(csv_text(lines, "id,day,size,late"))
-    assert call("sales", "--from", "exports/a.csv", "--label", "late")[0] == 0
+    assert run_command(["new", "sales", "--from", "exports/a.csv", "--label", "late"]) == 0
     assert read_pipeline(place / "sales" / "pipeline.yaml").end is None
+    assert "When the file of a later date arrives: .venv/bin/perennial land sales records DATE FILE" in capsys.readouterr().out
 
 
 def test_rows_of_many_files_and_columns_are_sampled_in_bounded_memory(
