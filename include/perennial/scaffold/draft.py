@@ -14,15 +14,13 @@ from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import is_skipped, read_cell
 from perennial.scaffold.columns import Column, describe_columns
 from perennial.scaffold.dates import IS_DATE, Ask, Dates, choose_date_column, count_dates, match_days, read_days
+from perennial.scaffold.doubles import Doubles, find_doubles, refuse_key
 from perennial.scaffold.fields import Field, choose_field
-from perennial.scaffold.key import count_doubles, find_key
+from perennial.scaffold.key import MAX_DOUBLES, find_key
 from perennial.scaffold.label import Label, read_label
 from perennial.scaffold.leakage import find_leak
 from perennial.scaffold.sample import Sample
 from perennial.scaffold.torn import Torn
-
-MAX_DOUBLES = 0.02
-"""Share of rows with a doubled key that a key may have which the user names; those rows go to quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Draft:
     lookup_key: str | None
     dates: Dates
     torn: Torn
-    doubled: int
+    doubles: Doubles
     """Rows of the sample whose key an earlier row has."""
 
     example: dict[str, Any]
@@ -75,7 +73,8 @@ class Draft:
     @property
     def notes(self) -> list[str]:
         """Return what the user has to know of the rows."""
-        return self.torn.notes(self.dates.rows)
+        doubles = [f"{self.doubles.text}: clean sends the later ones to quarantine"] if self.doubles.rows else []
+        return self.torn.notes(self.dates.rows) + doubles
 
 
 def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: Ask | None = None) -> Draft:
@@ -97,7 +96,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
     zone = ZoneInfo(options.time_zone or "UTC")
     days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, zone)
     _note_skipped(columns, zone)
-    key, doubled = _choose_key(sample, columns, days, options, label.column.name, ask)
+    key, doubles = _choose_key(sample, columns, days, options, label.column.name, ask)
     answers = [label.answer(text) for text in sample.cells(columns.index(label.column))]
     reasons: dict[str, str] = {}
     if is_dated:
@@ -137,7 +136,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         lookup_key=lookup_key,
         dates=dates,
         torn=sample.torn,
-        doubled=doubled,
+        doubles=doubles,
         example=_example(fields, time_field, days[-1], dialect.decimal),
     )
 
@@ -166,33 +165,27 @@ def _choose_key(
     options: Options,
     label: str,
     ask: Ask | None,
-) -> tuple[list[str], int]:
-    """Return the key, and how many rows of the sample have the key of an earlier row."""
+) -> tuple[list[str], Doubles]:
+    """Return the key, and the rows of the sample that have the key of an earlier row."""
     rows, first_days = sample.rows[: sample.head], days[: sample.head]
     wanted = list(options.key)
     if not wanted and (found := find_key(columns, rows, first_days, label)):
-        return found, 0
+        return found, Doubles()
     if not wanted and ask is not None:
         text = "No combination of columns is unique within a date. Which columns identify a row?"
         wanted = list(ask(text, [column.header for column in columns]))
     if not wanted:
-        same = len(rows) - len(set(zip(first_days, rows, strict=True)))
-        reason = [f"{same} of {len(rows)} rows are equal to an earlier one in all columns"] if same else []
-        raise RefusedError(
-            "No combination of columns is unique within a date",
-            reason,
-            "Name the columns that identify a row: --key COLUMN,COLUMN.",
-        )
+        refuse_key(sample, columns, days, label, options.time_zone)
     chosen = list(dict.fromkeys(_find(columns, name).name for name in wanted))
-    by_name = {column.name: index for index, column in enumerate(columns)}
+    by_name = {column.name: column for column in columns}
     if label in chosen:
         raise RefusedError(f"The label {label!r} cannot be part of the key", remedy="The key would reveal the answer.")
-    empty = [f"{name!r} has no value in {columns[by_name[name]].nulls} rows" for name in chosen if columns[by_name[name]].nulls]
-    doubled = count_doubles(rows, first_days, [by_name[name] for name in chosen])
-    problems = empty + ([f"{doubled} of {len(rows)} rows have the key of an earlier row of their date"] if doubled else [])
-    if empty or doubled > MAX_DOUBLES * len(rows):
+    empty = [f"{name!r} has no value in {by_name[name].nulls} rows" for name in chosen if by_name[name].nulls]
+    doubles = find_doubles(sample, columns, days, chosen, options.time_zone)
+    problems = empty + ([doubles.text] if doubles.rows else [])
+    if empty or doubles.rows > MAX_DOUBLES * len(rows):
         raise RefusedError(f"{', '.join(chosen)} do not identify a row", problems, "Name other columns: --key COLUMN,COLUMN.")
-    return chosen, doubled
+    return chosen, doubles
 
 
 def _choose_fields(

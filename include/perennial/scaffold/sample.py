@@ -37,6 +37,9 @@ class Sample:
     dialect: Csv
     rows: list[tuple[str, ...]] = field(default_factory=list)
     days: list[date | None] = field(default_factory=list)
+    places: list[tuple[File, int]] = field(default_factory=list)
+    """The file and the number of each row."""
+
     head: int = 0
     seen: int = 0
     torn: Torn = field(default_factory=Torn)
@@ -65,7 +68,7 @@ def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
     texts: dict[str, str] = {}  # equal texts are kept once
     for file in chosen:
         budget = MAX_CHARACTERS // len(chosen)
-        for record in _rows(file, dialect, header, chosen[0], sample.torn):
+        for number, record in _rows(file, dialect, header, chosen[0], sample.torn):
             size = sum(map(len, record))
             budget -= size
             if budget < 0:
@@ -78,10 +81,12 @@ def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
             kept += size
             sample.rows.append(tuple([texts.setdefault(text, text) if len(text) < 40 else text for text in record]))
             sample.days.append(file.day)
+            sample.places.append((file, number))
             while len(sample.rows) == limit or kept > MAX_KEPT:
                 step *= 2
                 sample.head = len(sample.rows) // 2 if sample.head == 0 else min(sample.head, len(sample.rows) // 2)
-                del sample.rows[sample.head :: 2], sample.days[sample.head :: 2]
+                for values in (sample.rows, sample.days, sample.places):
+                    del values[sample.head :: 2]
                 kept = sum(sum(map(len, row)) for row in sample.rows)
     sample.torn.require_few(sample.seen)
     if not sample.rows:
@@ -115,12 +120,12 @@ def _is_value(name: str) -> bool:
     return name.strip("+-")[:1].isdigit() and not any(char.isalpha() for char in name.replace("T", "").replace("Z", ""))
 
 
-def _rows(file: File, dialect: Csv, header: Sequence[str], first: File, torn: Torn) -> Iterator[list[str]]:
-    """Yield the rows of one file and add the torn ones to `torn`; refuse another header."""
+def _rows(file: File, dialect: Csv, header: Sequence[str], first: File, torn: Torn) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each row of one file, and add the torn ones to `torn`; refuse another header."""
     records = read_file(file, dialect)
     check_header(next(records, ([], ""))[0], file, header, first)
     for number, (record, _) in enumerate(records, 1):
         if len(record) == len(header):
-            yield record
+            yield number, record
         else:
             torn.add(file, number, len(record), len(header), file.day)

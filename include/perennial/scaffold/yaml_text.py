@@ -64,7 +64,9 @@ def _source(draft: Draft) -> Iterator[Line]:
         pairs = ", ".join(f"{name}: {text(str(value))}" for name, value in settings.items())
         yield f"    csv: {{{pairs}}}", "the dialect of the files, where it is not the default"
     doubled = (
-        f"{draft.doubled} rows of the sample repeat it and would go to quarantine" if draft.doubled else "unique in the sample"
+        f"{draft.doubles.rows} rows of the sample repeat it and would go to quarantine"
+        if draft.doubles.rows
+        else "unique in the sample"
     )
     yield f"    key: {words(draft.key)}", f"identifies a row of a date; {doubled}"
     least = max(1, min(draft.dates.rows.values()) // 2)

@@ -138,7 +138,10 @@ def test_a_key_is_asked_for_where_none_is_unique(
     text = csv_text([*rows, rows[-1]], "ordered_at,customer,order,returned")
     (place.parent / "exports" / "orders.csv").write_text(text)
     assert run_command(["new", *NEW, "--json"]) == 1
-    assert "1 of 2701 rows are equal to an earlier one in all columns. Name the columns" in capsys.readouterr().out
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert "1 of 2701 rows are equal to an earlier one in all columns" in said
+    assert "1 of 2701 rows have the key of an earlier row of their date, such as exports/orders.csv row 2700 and" in said
+    assert "Name the columns that identify a row" in said
     answers = io.StringIO("ordered_at, customer,order\n")
     answers.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stdin", answers)
