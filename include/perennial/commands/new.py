@@ -171,11 +171,12 @@ def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
     name = draft.options.name
     dated = pattern if "{date" in pattern else "exports/{date}.csv.gz"
     land = [] if is_landed else [f"{PROGRAM} land {name} {TABLE} {shlex.quote(dated)}"]
-    record = json.dumps(draft.example, ensure_ascii=False)
-    record = shlex.quote(record if record.isprintable() else json.dumps(draft.example))
+    example = {"date": str(draft.dates.next), **draft.example}
+    record = json.dumps(example, ensure_ascii=False)
+    record = shlex.quote(record if record.isprintable() else json.dumps(example))
     return [
         *land,
-        f"{PROGRAM} validate {name} && make up  # starts its model server",
+        "make up  # starts its model server",
         f"{PROGRAM} run {name} --date {draft.dates.last}",
         f"{PROGRAM} predict {name} --record {record}",
     ]

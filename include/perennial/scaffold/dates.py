@@ -56,10 +56,19 @@ class Dates:
         is_long = (self.last - self.first).days >= _MIN_SPAN
         return [WEEKDAYS[number] for number in sorted(found)] if is_long and len(found) < len(WEEKDAYS) else []
 
+    @property
+    def next(self) -> date:
+        """Return the first date with data after the last one: that of the cases which a model is asked next."""
+        return self._data_days.after(self.last)
+
+    @property
+    def _data_days(self) -> DataDays:
+        return DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays or WEEKDAYS))
+
     def training(self) -> dict[str, int]:
         """Return the settings of `training` that suit this history."""
         count = len(self.rows)
-        data_days = DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays or WEEKDAYS))
+        data_days = self._data_days
         share = count / len(data_days.dates(self.first, self.last))  # less than 1 if dates are missing
         is_long = count >= FULL_DAYS
         holdout = min(7, round(35 * share) // 3) if is_long else min(7, count // 4)

@@ -137,7 +137,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         dates=dates,
         torn=sample.torn,
         doubles=doubles,
-        example=_example(fields, time_field, days[-1], dialect.decimal),
+        example=_example(fields, time_field, dialect.decimal),
     )
 
 
@@ -227,9 +227,9 @@ def _time_field(date_column: Column | None, columns: Sequence[Column]) -> str | 
     return name if all(column.name != name for column in columns) else None
 
 
-def _example(fields: Sequence[Field], time_field: str | None, day: date | None, decimal: str) -> dict[str, Any]:
-    """Return a record that a caller could send."""
-    record: dict[str, Any] = {"date": str(day)}
+def _example(fields: Sequence[Field], time_field: str | None, decimal: str) -> dict[str, Any]:
+    """Return the fields of a record that a caller could send, besides the date."""
+    record: dict[str, Any] = {}
     if time_field:
         record[time_field] = "12:00"
     for field in fields:

@@ -109,11 +109,11 @@ def test_it_ends_with_the_next_commands(call: Call, place: Path, capsys: pytest.
     (place.parent / "exports" / "orders.csv").write_text(csv_text(orders()))
     assert run_command(["new", *NEW]) == 0
     last = str(FIRST + timedelta(days=DAYS - 1))
-    land, validate, run, predict, later = [line.strip() for line in capsys.readouterr().out.splitlines()[-5:]]
+    land, up, run, predict, later = [line.strip() for line in capsys.readouterr().out.splitlines()[-5:]]
     assert land == ".venv/bin/perennial land returns records 'exports/{date}.csv.gz'"
-    assert validate.startswith(".venv/bin/perennial validate returns && make up")
+    assert up == "make up  # starts its model server"
     assert run == f".venv/bin/perennial run returns --date {last}"
-    assert predict.startswith('.venv/bin/perennial predict returns --record \'{"date": ')
+    assert predict.startswith('.venv/bin/perennial predict returns --record \'{"date": "2026-02-15", ')  # the day after the last
     assert later.startswith(f"When the file of a later date arrives: remove `end: {last}` from pipeline.yaml, or move it; ")
 
 
@@ -222,9 +222,12 @@ def test_a_feed_that_rests_at_weekends_gets_a_calendar(call: Call, place: Path) 
     days = [day for n in range(60) if (day := FIRST + timedelta(days=n)).weekday() < 5]
     lines = [[n, day, n % 7, n % 4 == 0] for n, day in enumerate(day for day in days for _ in range(20))]
     (place.parent / "exports" / "a.csv").write_text(csv_text(lines, "id,day,size,late"))
-    assert call("sales", "--from", "exports/a.csv", "--label", "late")[0] == 0
+    code, answer = call("sales", "--from", "exports/a.csv", "--label", "late")
+    assert code == 0, answer
     found = read_pipeline(place / "sales" / "pipeline.yaml")
     assert found.feed.weekdays == ["mon", "tue", "wed", "thu", "fri"]
+    assert max(days).weekday() == 4
+    assert f'"date": "{max(days) + timedelta(days=3)}"' in answer["next"][-1]
     assert found.calendar.split(days[-1], set(days)).too_little is None
 
 
