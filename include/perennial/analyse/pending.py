@@ -58,10 +58,15 @@ def changes_read(lake: Lake, changes: Iterable[Change], day: date, origin: date)
     """
     changes = list(changes)
     read = {table: _days_read(lake, table, origin, day) for table in {change.table for change in changes}}
+    clean = [lake.tables.state(f"clean_{name}") for name in lake.pipeline.sources]
 
     def concerns(change: Change) -> bool:
+        if change.day is None:
+            return True
         first, last = read[change.table]
-        return change.day is None or first <= change.day <= last
+        # A lookup as of a gap was computed for the release of the date before, and no features join it.
+        is_joined = change.day == lake.pipeline.calendar.as_of(day) or all(state.get(change.day) for state in clean)
+        return first <= change.day <= last and (is_joined or not change.table.startswith("lookup_"))
 
     return [change for change in changes if concerns(change)]
 

@@ -134,10 +134,20 @@ def _compare(
     positives = np.bincount(day[y == 1], minlength=days).astype(np.float64)
     if 0 < positives.sum() < len(y):
         wins = ordered_pairs(y, p, day, days) - ordered_pairs(y, q, day, days)
-        roc_auc = interval(auc_difference(wins, positives, rows - positives), days, seed)
+        roc_auc = _within_one(interval(auc_difference(wins, positives, rows - positives), days, seed))
         if by_rule(roc_auc, gate.margin.roc_auc) == "REJECT":
             verdict = "REJECT"
     return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, len(y))
+
+
+def _within_one(found: Interval) -> Interval:
+    """
+    Return an interval whose finite bounds are possible for a difference of two ROC AUCs, which is at most 1.
+
+    With few positives the bootstrap's bounds can lie beyond. No verdict depends on this, since a margin is below 1.
+    """
+    low, high = (bound if np.isinf(bound) else float(np.clip(bound, -1, 1)) for bound in (found.low, found.high))
+    return Interval(low, found.mid, high)
 
 
 def _format_interval(delta: Interval, margin: float) -> str:

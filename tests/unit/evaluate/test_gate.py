@@ -246,3 +246,15 @@ def test_a_reason_names_the_interval_and_says_in_words_where_it_has_no_bound(low
 )
 def test_the_rule(found: Interval, verdict: str):
     assert by_rule(found, 0.02) == verdict
+
+
+def test_a_difference_of_roc_auc_is_never_said_to_be_beyond_one():
+    """With three positives the bootstrap's own bounds are -4.3 and 1.6."""
+    chance, day = np.random.default_rng(0), np.repeat(np.arange(7), 30)
+    y = np.isin(np.arange(210), [d * 30 + chance.integers(0, 30) for d in (1, 4, 5)]).astype(np.int_)
+    p, q = (np.clip(0.1 + lift * y + chance.normal(0, 0.2, 210), 0.01, 0.99) for lift in (0.5, 0.0))
+    found = compare(q, incumbent(p), Holdout(y, day, 7), GATE, 3)[0]
+    assert found.roc_auc is not None
+    assert (found.roc_auc.low, found.roc_auc.high) == (-1.0, 1.0)
+    assert found.verdict == "HOLD"
+    assert "ROC AUC" in found.reason(GATE.margin)
