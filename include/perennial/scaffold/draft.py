@@ -73,7 +73,7 @@ class Draft:
     @property
     def notes(self) -> list[str]:
         """Return what the user has to know of the rows."""
-        doubles = [f"{self.doubles.text}: clean sends the later ones to quarantine"] if self.doubles.rows else []
+        doubles = [f"{self.doubles.text}; clean sends the later ones to quarantine"] if self.doubles.rows else []
         return self.torn.notes(self.dates.rows) + doubles
 
 
