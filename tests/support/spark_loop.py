@@ -87,7 +87,8 @@ class FolderTables(Tables):
         loaded = StaticTable.from_metadata(location, properties=file_io_properties())
         snapshot = loaded.current_snapshot()
         assert snapshot is not None
-        return TableState(name, location, snapshot.snapshot_id, *read_partitions(loaded.metadata, snapshot))
+        columns = tuple(column.name for column in loaded.schema().fields)
+        return TableState(name, location, snapshot.snapshot_id, *read_partitions(loaded.metadata, snapshot), columns)
 
 
 @contextmanager

@@ -81,6 +81,29 @@ def test_validate_says_what_is_wrong_and_fails(
     assert "expected 'binary', found 'ternary'" in found["pipelines"][0]["problem"]
 
 
+def test_validate_shows_the_place_of_a_probable_syntax_error(
+    pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pipeline_factory().folder / "features.sql").write_text("SELECT r.date,\n  r.mode\n  r.machine\nFROM readings r\n")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    assert run_command(["validate"]) == 0
+    head, *doubt = capsys.readouterr().out.splitlines()
+    assert head == "? machine_faults: 1 file not checked"
+    assert doubt[0].startswith(
+        "? machine_faults: features.sql, line 3: probably a syntax error at '.'. Look for a missing comma, "
+    )
+    assert doubt[1:] == ["   3 |   r.machine", "     |    ^"]
+
+
+def test_validate_counts_warnings(
+    pipeline_factory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline_factory(lambda document: document["sources"]["readings"]["columns"]["mode"].update(optional=True))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
+    assert run_command(["validate"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "? machine_faults: 1 warning"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -28,10 +28,15 @@ FingerprintOf = Callable[[date], Fingerprint]
 
 @dataclass(frozen=True, slots=True)
 class InputDigests:
-    """The digests of all clean tables: {source: {day: digest}}, {reference: digest}."""
+    """
+    The digests of all clean tables: {source: {day: digest}}, {reference: digest}.
+
+    :param columns: by table, the names of its columns in order, which no digest of rows covers
+    """
 
     sources: Mapping[str, Mapping[date, str]]
     references: Mapping[str, str]
+    columns: Mapping[str, Sequence[str]]
 
     @staticmethod
     def of(pipeline: Pipeline, clean: Mapping[str, TableState]) -> InputDigests:
@@ -52,6 +57,7 @@ class InputDigests:
                 for name in pipeline.sources
             },
             {name: "" if partition is None else partition.digest for name, partition in references.items()},
+            {name: clean[name].columns for name in pipeline.tables},
         )
 
     def digest(self, first: date, last: date) -> str:
@@ -69,6 +75,7 @@ class Fingerprints:
         self._lookback = pipeline.training.lookback_days
         self._code = code_digest("analyse")
         self._seen = cache(seen.digest)
+        self._columns: Json = {name: list(columns) for name, columns in seen.columns.items()}
 
     def lookup(self, name: str) -> FingerprintOf:
         """Return the fingerprint of a lookup by as_of: it sees the days before that midnight."""
@@ -130,8 +137,12 @@ class Fingerprints:
         )
 
     def analysis(self, name: str) -> FingerprintOf:
-        """Return the fingerprint of an analysis by date."""
-        configuration: Json = {"sql": self._sql(f"analysis/{name}.sql"), **self._pipeline.sql_session}
+        """Return the fingerprint of an analysis by date. `SELECT *` returns the columns of a clean table in their order."""
+        configuration: Json = {
+            "sql": self._sql(f"analysis/{name}.sql"),
+            "columns": self._columns,
+            **self._pipeline.sql_session,
+        }
         return lambda day: make_fingerprint(
             "analysis",
             of={"name": name, "date": day.isoformat()},

@@ -109,8 +109,7 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
     for text in warnings:
         log.warning("%s", text)
     if earlier_columns:
-        counts = ", ".join(f"{table} {count}" for table, count in earlier_columns.items())
-        log.info("Dates whose rows have earlier columns, null in new ones: %s", counts)
+        log.info("%s", _describe_earlier_columns(earlier_columns))
     if problems := [*missing, *obsolete]:
         remedy = "The job did not finish, or another run changed its inputs meanwhile. Run analyse again."
         raise PerennialError(f"Pipeline {lake.pipeline.name!r}, {day}, analyse", problems, remedy)
@@ -123,6 +122,14 @@ def finish_analyse(lake: Lake, day: date) -> Analysed:
         digests=digests,
         earlier_columns=earlier_columns,
         warnings=warnings,
+    )
+
+
+def _describe_earlier_columns(earlier_columns: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{count} of {table}" for table, count in earlier_columns.items())
+    return (
+        f"Dates that keep their earlier columns: {counts}. No action is needed: "
+        "new columns are null there until a run needs these dates and computes them again"
     )
 
 

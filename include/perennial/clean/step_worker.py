@@ -6,7 +6,9 @@ A failure is returned as a value, so that all failing dates are reported togethe
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -121,7 +123,7 @@ def _call(task: Task, rows: pa.Table, where: str) -> pd.DataFrame:
         exec(compile(task.source, task.file, "exec", dont_inherit=True), module)  # noqa: S102
         result = module["clean"](frame)
     except (Exception, SystemExit) as error:
-        raise _describe_failure(task, error, where) from None
+        raise _describe_failure(task, error, where, [str(name) for name in frame.columns]) from None
     if not isinstance(result, pd.DataFrame):
         raise StepError(
             task.file, f"clean returned {type(result).__name__}, expected a DataFrame", "Return the cleaned DataFrame."
@@ -134,14 +136,32 @@ def _call(task: Task, rows: pa.Table, where: str) -> pd.DataFrame:
     return result
 
 
-def _describe_failure(task: Task, error: BaseException, where: str) -> StepError:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == task.file]
+def _describe_failure(task: Task, error: BaseException, where: str, columns: list[str]) -> StepError:
+    calls = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in calls if frame.filename == task.file]
     line = frames[-1].lineno if frames else getattr(error, "lineno", None)
     lines = task.source.splitlines()
     code = f", in `{lines[line - 1].strip()[:200]}`" if line is not None and 0 < line <= len(lines) else ""
     text = " ".join(str(error).split())[:_MAX_TEXT]
+    remedy = "Change the file so that it handles such rows."
+    is_raised_by_pandas = bool(calls) and calls[-1].filename != task.file  # a dict of the step raises KeyError, too
+    if isinstance(error, KeyError) and is_raised_by_pandas and (key := _missing_column(error, columns)) is not None:
+        near = difflib.get_close_matches(key, columns, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        remedy = f"df has no column {key!r}.{hint} Its columns are {', '.join(columns)[:_MAX_TEXT]}."
+        where = "" if where == _EMPTY else where  # the rows are not the cause
     cause = f"{type(error).__name__}{f': {text}' if text else ''}{code}{f', {where}' if where else ''}"
-    return StepError(f"{task.file}, line {line}" if line else task.file, cause, "Change the file so that it handles such rows.")
+    return StepError(f"{task.file}, line {line}" if line else task.file, cause, remedy)
+
+
+def _missing_column(error: KeyError, columns: list[str]) -> str | None:
+    """Return the column that pandas did not find, if its message names one."""
+    key = error.args[0] if error.args else None
+    if not isinstance(key, str):
+        return None
+    listed = re.fullmatch(r"\['(.+)'\] not (?:found in axis|in index)", key)
+    names = listed[1].split("', '") if listed else [] if " are in the [" in key else [key]
+    return next((name for name in names if name not in columns), None)
 
 
 def _spark_type(task: Task, name: str, frame: pd.DataFrame) -> str:
@@ -227,14 +247,24 @@ def _typed(task: Task, name: str, column: pa.Array, kind: pa.DataType, day: obje
     try:
         if column.type == kind or pa.types.is_null(column.type) or any(is_of(column.type) and is_of(kind) for is_of in alike):
             return column.cast(kind)
-        problem = f"is of type {column.type}"
+        problem = f"is of type {pa.string() if _is_text(column.type) else column.type}"
     except pa.ArrowInvalid as error:
         problem = " ".join(str(error).split())[:_MAX_TEXT]
     raise StepError(
         task.file,
         f"column {name!r}: expected {kind}, as without rows; {problem}{_on(day)}",
-        f"Give it one type on every date, for example df[{name!r}].astype('{kind}[pyarrow]').",
+        f"Give it one type on every date, for example df[{name!r}].astype('{_suggest_type(column.type, kind)}[pyarrow]').",
     )
+
+
+def _suggest_type(found: pa.DataType, expected: pa.DataType) -> pa.DataType:
+    """Return the type of the rows if a table can hold it: without rows, pandas only guesses a type."""
+    import pyarrow as pa
+
+    if _is_text(found):
+        return pa.string()
+    plain = (pa.types.is_boolean, pa.types.is_date32, pa.types.is_timestamp, pa.types.is_signed_integer, pa.types.is_floating)
+    return found if any(is_of(found) for is_of in plain) else expected
 
 
 def _is_text(kind: pa.DataType) -> bool:

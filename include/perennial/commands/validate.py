@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perennial.commands.arguments import AsJson
-from perennial.commands.output import print_json, print_line
+from perennial.commands.output import counted, print_json, print_line
 from perennial.config.load import load_pipeline, pipeline_names, pipelines_folder
 from perennial.errors import PipelineRefusedError, RefusedError
+
+if TYPE_CHECKING:
+    from perennial.sql.check import Findings
 
 
 def validate(
@@ -27,22 +30,33 @@ def validate(
         print_json(
             {
                 "pipelines": [
-                    {"name": name, "valid": problem is None, "problem": problem, "doubts": doubts}
-                    for name, (problem, doubts) in results.items()
+                    {"name": name, "valid": problem is None, "problem": problem, "doubts": findings.doubts}
+                    for name, (problem, findings) in results.items()
                 ]
             }
         )
     else:
-        for name, (problem, doubts) in results.items():
-            print_line(f"✓ {name}" if problem is None else f"✗ {problem}", style="green" if problem is None else "red")
-            for doubt in doubts:
+        for name, (problem, findings) in results.items():
+            if problem is not None:
+                print_line(f"✗ {problem}", style="red")
+            elif findings.doubts:
+                print_line(f"? {name}: {_count_doubts(findings)}", style="yellow")
+            else:
+                print_line(f"✓ {name}", style="green")
+            for doubt in findings.doubts:
                 print_line(f"? {name}: {doubt}", style="yellow")
     if any(problem for problem, _ in results.values()):
         raise typer.Exit(1)
 
 
-def _check(name: str) -> tuple[str | None, list[str]]:
-    """Return the refusal of a pipeline, if any, and the warnings."""
+def _count_doubts(findings: Findings) -> str:
+    unchecked, warnings = len(findings.unchecked), len(findings.doubts) - len(findings.unchecked)
+    counts = [f"{counted(unchecked, 'file')} not checked"] * bool(unchecked) + [counted(warnings, "warning")] * bool(warnings)
+    return ", ".join(counts)
+
+
+def _check(name: str) -> tuple[str | None, Findings]:
+    """Return the refusal of a pipeline, if any, and the findings in its SQL."""
     from perennial.sql.check import Findings, check_sql, require_valid
 
     findings = Findings()
@@ -51,5 +65,5 @@ def _check(name: str) -> tuple[str | None, list[str]]:
         findings = check_sql(pipeline)
         require_valid(pipeline, findings)
     except PipelineRefusedError as error:
-        return str(error), findings.doubts
-    return None, findings.doubts
+        return str(error), findings
+    return None, findings

@@ -11,6 +11,7 @@ from yaml.constructor import SafeConstructor
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.resolver import Resolver
 
+from perennial.config.yaml_errors import explain_yaml
 from perennial.errors import PipelineRefusedError
 
 MAX_DEPTH = 20
@@ -189,12 +190,4 @@ def parse_yaml(what: str, text: str) -> Document:
     try:
         return _Reader(text).read(what)
     except yaml.YAMLError as error:
-        raise PipelineRefusedError(f"{what}: not valid YAML", [_format_error(error)]) from None
-
-
-def _format_error(error: yaml.YAMLError) -> str:
-    """Return PyYAML's message in one line, after the line number."""
-    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark or error.context_mark):
-        message = ", ".join(part for part in (error.context, error.problem) if part)
-        return f"line {mark.line + 1}, column {mark.column + 1}: {message}"
-    return " ".join(str(error).split())
+        raise PipelineRefusedError(f"{what}: not valid YAML", [explain_yaml(text, error)]) from None

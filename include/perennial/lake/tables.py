@@ -82,6 +82,9 @@ class TableState:
     reshaped: frozenset[str] = frozenset()
     """Days whose rows were written before the table's columns changed: a column that is new or retyped is null there."""
 
+    columns: tuple[str, ...] = ()
+    """The names of the table's columns, in order."""
+
     def get(self, day: date) -> Partition | None:
         """Return the partition of a day, or None."""
         return self.partitions.get(day.isoformat())
@@ -134,7 +137,8 @@ class Tables:
         if snapshot is None:
             return TableState(name, loaded.metadata_location, None, {})
         partitions, reshaped = read_partitions(loaded.metadata, snapshot)
-        return TableState(name, loaded.metadata_location, snapshot.snapshot_id, partitions, reshaped)
+        columns = tuple(column.name for column in loaded.schema().fields)
+        return TableState(name, loaded.metadata_location, snapshot.snapshot_id, partitions, reshaped, columns)
 
 
 class _CachedTables(Tables):

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from perennial.errors import RefusedError
+from perennial.sql.excerpt import show_place
 
-MAX_PIECE, MAX_LINE, MAX_CAUSE = 80, 160, 500
+MAX_PIECE, MAX_CAUSE = 80, 500
 
 _CONDITION = re.compile(r"\[([A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\] ")
 _END = re.compile(r"(?:\.? SQLSTATE: \w+|; line \d+ pos \d+|\s\(line \d+, pos \d+\)|\n== SQL|\n'|\n\tat |\n\n)")
@@ -81,7 +82,8 @@ def explain(file: str, sql: str, message: str) -> RefusedError:
     text = sql.split("\n")[place.line - 1] if place else ""
     piece = text[place.column : place.column + place.length] if place and place.length > 1 else ""
     quoted = f" in `{' '.join(piece.split())[:MAX_PIECE]}`" if piece else ""
-    return RefusedError(f"{where}: {cause}{quoted}", remedy=_end(remedy), details=_show(text, place) if place else "")
+    excerpt = show_place(sql, place.line, place.column, place.length) if place else ""
+    return RefusedError(f"{where}: {cause}{quoted}", remedy=_end(remedy), details=excerpt)
 
 
 def _find_place(sql: str, message: str) -> _Place | None:
@@ -115,15 +117,3 @@ def _find_cause(message: str) -> tuple[str, str]:
 
 def _end(remedy: str) -> str:
     return remedy if not remedy or remedy.endswith("?") else f"{remedy}."
-
-
-def _show(text: str, place: _Place) -> str:
-    """Return the line of a query under its number, with a caret below the place."""
-    text, begin = text.rstrip("\r"), max(0, place.column - MAX_LINE // 2)
-    shown = text[begin : begin + MAX_LINE]
-    column = place.column - begin
-    carets = "^" * max(1, min(place.length, len(shown) - column))
-    number = f"{place.line:>4} | "
-    # Tabs stay tabs, so that the caret is below its place in any terminal.
-    blanks = "".join(char if char == "\t" else " " for char in shown[:column])
-    return f"{number}{shown}\n{' ' * 4} | {blanks}{carets}"

@@ -25,15 +25,20 @@ from perennial.sql.tables import table_problems
 from perennial.sql.types import CONTRACT_TYPES, Types, Wanted, family_of, infer_types, type_problems
 from perennial.sql.wanted import DATE, label_type, lookup_types, request_types
 
-NOT_CHECKED = "Spark may accept it: this check does not know all of Spark's syntax"
-
 
 @dataclass(slots=True)
 class Findings:
-    """Problems that are certain, and warnings: SQL that could not be checked, and fields that are null on some dates."""
+    """
+    The findings of a check.
+
+    :param problems: certain problems
+    :param doubts: warnings: SQL that could not be checked, and fields that are null on some dates
+    :param unchecked: the files that could not be checked
+    """
 
     problems: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,8 @@ def _check(
         findings.problems.append(str(problem))
         return Table(None, {})
     except Doubt as doubt:
-        findings.doubts.append(f"{doubt}. {NOT_CHECKED}")
+        findings.unchecked.append(file)
+        findings.doubts.append(str(doubt))
         return Table(None, {})
     columns = {name: table.columns for name, table in views.items()}
     unknown, yielded = look_at_columns(tree, columns)

@@ -37,10 +37,10 @@ RESULT, JOB = "result.json", "job.json"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """
-    The dates of a source that a trial reads.
+    The dates of a source that the shown day sees. Dates that only the day before it sees do not count.
 
     :param wanted: number of dates with data in the range that it sees
-    :param read: number of drops that the trial checks and cleans itself, because no run has
+    :param read: number of their drops that the trial checks and cleans itself, because no run has
     :param gaps: by date (ISO), why it has no rows
     """
 
@@ -51,10 +51,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A planned trial: the job to submit, the day that it shows, and by table what it reads."""
+    """
+    A planned trial: the job to submit, the day that it shows, and by table what that day sees.
+
+    :param partitions: the dates that the shown day sees (ISO), and `reference`
+    """
 
     plan: SparkPlan
     day: str
+    partitions: frozenset[str]
     seen: dict[str, Seen]
 
 
@@ -72,24 +77,28 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
     before = _landed_before(lake, [name for name in tables if name in lake.pipeline.sources], day)
     batch = [*([before] if before else []), day]
     shown, job, sees = _queries(lake, target, batch)
+    dates, own = batch, [day]
+    if target.kind != "table":
+        _, _, alone = _queries(lake, target, [day])
+        dates, own = (lake.pipeline.calendar.dates(visible.first, visible.last) for visible in (sees, alone))
     copies = Copies(lake, folder)
     read, seen = {}, {}
     for name in tables:
         if name in lake.pipeline.references:
             read[name], seen[name] = _read_reference(copies, name)
         else:
-            dates = batch if target.kind == "table" else lake.pipeline.calendar.dates(sees.first, sees.last)
-            read[name], seen[name] = _read_source(copies, name, dates, day, fresh=target.kind == "table")
+            read[name], seen[name] = _read_source(copies, name, dates, day, own, fresh=target.kind == "table")
     source = target.name if target.kind == "table" else None
     shown = "reference" if source in lake.pipeline.references else shown
     result = (folder / RESULT).as_uri()
     content = TrialJob(result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job).to_json()
     head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}
     (folder / JOB).write_bytes(canonical_json({**head, **content}))
+    partitions = frozenset({*(own_day.isoformat() for own_day in own), day_text(None)})
     settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
     conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"  # few rows: compiling the queries would cost more than it saves
-    return Trial(SparkPlan(application("trial"), (folder / JOB).as_uri(), 1, conf), shown, seen)
+    return Trial(SparkPlan(application("trial"), (folder / JOB).as_uri(), 1, conf), shown, partitions, seen)
 
 
 def _tables_read(lake: Lake, sql: str) -> list[str]:
@@ -131,10 +140,13 @@ def _queries(lake: Lake, target: Target, batch: list[date]) -> tuple[str, Analys
     return shown, job, sees
 
 
-def _read_source(copies: Copies, name: str, dates: list[date], day: date, *, fresh: bool) -> tuple[TrialTable, Seen]:
+def _read_source(
+    copies: Copies, name: str, dates: list[date], day: date, own: list[date], *, fresh: bool
+) -> tuple[TrialTable, Seen]:
     """
     Return where the rows of these dates come from.
 
+    :param own: the dates that the day itself sees
     :param fresh: clean every drop again, even if its rows are in the table
     """
     lake = copies.lake
@@ -164,8 +176,12 @@ def _read_source(copies: Copies, name: str, dates: list[date], day: date, *, fre
     gaps = {d.isoformat(): "not landed" for d in dates if d not in landed and d not in held}
     gaps |= {d.isoformat(): "; ".join(drop.problems) or str(drop) for d, drop in drops.items() if not isinstance(drop, Drop)}
     to_clean = {d: drop for d, drop in drops.items() if isinstance(drop, Drop)}
+    gaps |= {d.isoformat(): "its drop has no rows" for d, drop in to_clean.items() if not drop.rows}
+    gaps |= {d.isoformat(): "its clean table has no rows" for d in held if (part := state.get(d)) and not part.rows}
     table = _table(lake, name, state.snapshot_id, [d.isoformat() for d in held], to_clean)
-    return table, Seen(len(dates), len(to_clean), gaps)
+    own_texts = [d.isoformat() for d in own]
+    own_gaps = {text: gaps[text] for text in own_texts if text in gaps}
+    return table, Seen(len(own), sum(d in to_clean for d in own), own_gaps)
 
 
 def _accept(copies: Copies, name: str, day: date, item: Landed) -> Drop | DropRefusedError | DropChangedError:

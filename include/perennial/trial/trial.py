@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,7 +39,8 @@ class Findings:
     :param seen: by table, the dates that were read and the gaps among them
     :param saw: by table, the rows, and for a source the number of dates with rows, and the first and last of them
     :param alone: by day, how its rows among other days differ from those of the day alone; None: they are equal
-    :param quarantined: by table and day, the number of rows that break the contract, of the drops that the trial cleaned
+    :param quarantined: by table and day that the shown day sees, the number of rows that break the contract, of the drops that
+        the trial cleaned
     :param examples: some of these rows, of a source that is shown
     :param problems: everything that the stage would refuse
     """
@@ -67,7 +68,7 @@ def try_target(lake: Lake, target: Target, day: date, max_rows: int) -> Findings
         trial = plan_trial(lake, target, day, max_rows, folder)
         submit(trial.plan)
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    refused = {name: days for name, days in found["refused"].items() if days}
+    refused, quarantined = (_keep(found[kind], trial.partitions) for kind in ("refused", "quarantined"))
     for table, days in refused.items():
         own = "reference" if table in lake.pipeline.references else day.isoformat()
         if own in days:
@@ -84,10 +85,16 @@ def try_target(lake: Lake, target: Target, day: date, max_rows: int) -> Findings
         seen=seen,
         saw=found["saw"],
         alone=found["alone"],
-        quarantined={table: days for table, days in found["quarantined"].items() if days},
+        quarantined=quarantined,
         examples=[Example(**example) for example in found["examples"]],
         problems=[*found["problems"], *_describe_differences(found["alone"])],
     )
+
+
+def _keep(found: Mapping[str, Mapping[str, Any]], partitions: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return, by table, what was found in these partitions. Others are there only for the comparison with the date before."""
+    kept = {table: {day: value for day, value in days.items() if day in partitions} for table, days in found.items()}
+    return {table: days for table, days in kept.items() if days}
 
 
 def _describe_differences(alone: Mapping[str, str | None]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import random
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -156,7 +158,9 @@ def test_edits_leave_what_a_lake_made_so_from_the_start_holds(trial: Trial, seed
     assert content(before, set(before.partitions)) == shown, "an old snapshot is not what it was"
 
 
-def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(trial: Trial) -> None:
+def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(
+    trial: Trial, caplog: pytest.LogCaptureFixture
+) -> None:
     """A column that was dropped and comes back is another column: old rows have null in it, though their inputs are the same."""
     draft = Draft()
     trial.begin(draft, "passed")
@@ -171,9 +175,22 @@ def test_dates_that_an_edit_passed_over_are_made_again_when_it_is_taken_back(tri
     changed = trial.lake("passed")
     run(changed, draft.today)
     assert finish_clean(changed, draft.today).earlier_columns == {"sales": 3}
-    assert finish_analyse(changed, draft.today).earlier_columns["features"] == 3
+    with caplog.at_level(logging.INFO, "perennial.analyse.plan"):
+        assert finish_analyse(changed, draft.today).earlier_columns["features"] == 3
+    assert re.search(r"Dates that keep their earlier columns: .*\b3 of features\b.*No action is needed", caplog.text)
     trial.write(first)
     edited, fresh = trial.lake("passed"), trial.lake("unpassed")
+    assert run(edited, FIRST) == run(fresh, FIRST)
+    assert differences(edited, fresh) == []
+
+
+def test_an_analysis_follows_the_order_of_columns_that_it_copies(trial: Trial) -> None:
+    """No digest of rows changes, and no new date lands."""
+    draft = Draft()
+    trial.begin(draft, "ordered")
+    draft.columns = dict(reversed(draft.columns.items()))
+    trial.write(draft)
+    edited, fresh = trial.lake("ordered"), trial.lake("disordered")
     assert run(edited, FIRST) == run(fresh, FIRST)
     assert differences(edited, fresh) == []
 

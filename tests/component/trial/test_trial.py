@@ -144,7 +144,7 @@ def test_features_of_a_date_that_no_run_has_collected(shop: Shop) -> None:
         {"name": "category", "type": "string", "stored": "string"},
         {"name": "price", "type": "double", "stored": "double"},
     ]
-    assert found["seen"] == {"orders": {"wanted": 5, "read": 3, "gaps": {}}}, "two dates are in the clean table"
+    assert found["seen"] == {"orders": {"wanted": 4, "read": 3, "gaps": {}}}, "one date is in the clean table"
     assert found["saw"]["orders"] == {"rows": 4 * 160, "dates": 4, "first": "2026-03-04", "last": "2026-03-07"}
     assert found["alone"] == {"2026-03-06": None, "2026-03-07": None}
     assert found["problems"] == []
@@ -237,12 +237,38 @@ def test_a_contract_that_rows_break_is_told_with_the_rows(shop: Shop) -> None:
         "pipeline.yaml", ("      price:\n        type: double\n", "      price:\n        type: double\n        range: [0, 97]\n")
     )
     found = shop.try_("orders")
-    assert found["quarantined"]["orders"]["2026-03-07"] > 0
+    assert list(found["quarantined"]["orders"]) == ["2026-03-07"], "the date before is there only for the comparison"
     assert {(item["column"], item["rule"]) for item in found["examples"]} == {("price", "range")}
+    found = shop.try_("features")
+    assert min(found["quarantined"]["orders"]) == "2026-03-04", "2026-03-03 is seen by the date before only"
+    assert found["seen"]["orders"] == {"wanted": 4, "read": 4, "gaps": {}}
     shop.edit("pipeline.yaml", ("[0, 97]", "[0, 20]"))
     error = shop.try_("orders", code=1)["error"]
     assert error.startswith(f"Pipeline '{NAME}', drop orders 2026-03-07: ")
     assert "price range (0 to 20): " in error
+
+
+def test_dates_without_rows_are_told_with_the_reason(shop: Shop) -> None:
+    day = date(2026, 2, 28)
+    landed = {
+        f"{shop.landing}/{NAME}/{source}/date={day}/{name}": body
+        for source, files in drops(day, lost_share=1.0).items()
+        for name, body in files.items()
+    }
+    shop.edit("pipeline.yaml", ("  returns:\n", "  returns:\n    min_rows: 0\n"))
+    for uri, body in landed.items():
+        bucket, key = split_uri(uri)
+        shop.objects.client.put_object(Bucket=bucket, Key=key, Body=body)
+    try:
+        seen = shop.try_("labels", day=START)["seen"]
+    finally:
+        for bucket, key in map(split_uri, landed):
+            shop.objects.client.delete_object(Bucket=bucket, Key=key)
+    assert seen["orders"]["gaps"] == {"2026-02-26": "not landed", "2026-02-27": "not landed"}
+    assert seen["returns"]["gaps"] == {
+        "2026-02-26": "not landed", "2026-02-27": "not landed", "2026-02-28": "its drop has no rows"
+    }  # fmt: skip
+    assert seen["returns"]["wanted"] == 6, "three days before the date, itself, and two after it"
 
 
 def test_cleaning_sql_that_reads_other_dates_is_told(shop: Shop) -> None:
@@ -267,6 +293,6 @@ def test_people_see_rows_types_and_dates(shop: Shop) -> None:
     said = shop.text("features", "--rows", "2")
     assert "features.sql, 2026-03-07: " in said
     assert ", the first 2 are shown" in said
-    assert "orders: saw 4 of 5 dates (2026-03-04 to 2026-03-07), 640 rows; 3 drops read from the landing zone" in said
+    assert "orders: saw 4 of 4 dates (2026-03-04 to 2026-03-07), 640 rows; 3 drops read from the landing zone" in said
     assert "✓ exact alone: 2026-03-06 and 2026-03-07" in said
     assert "nothing was committed" in said

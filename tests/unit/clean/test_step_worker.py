@@ -125,6 +125,47 @@ def test_an_error_names_the_line_of_the_step_that_a_library_failed_for() -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "remedy"),
+    [
+        ("df['name'].map(str)", pa.float64(), "df['x'].astype('string[pyarrow]')."),
+        ("df['n'].astype('float64') + 0.5", pa.int64(), "df['x'].astype('double[pyarrow]')."),
+        ("df['n'] > 1", pa.float64(), "df['x'].astype('bool[pyarrow]')."),
+        ("[[1], [2], [3]]", pa.string(), "df['x'].astype('string[pyarrow]')."),
+    ],
+    ids=["text", "fraction", "boolean", "no table holds it"],
+)
+def test_the_remedy_for_a_column_of_two_types_names_the_type_of_the_rows(value: str, kind: pa.DataType, remedy: str) -> None:
+    problem = problem_of(clean(f"df[['date']].assign(x={value})", {"x": kind}))
+    assert f"expected {kind}, as without rows" in problem
+    assert "large_string" not in problem
+    assert problem.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("df['names']", "df has no column 'names'. Did you mean 'name'? Its columns are date, n, name, seen."),
+        ("df.drop(columns=['names'])", "df has no column 'names'. Did you mean 'name'? Its columns are date, n, name, seen."),
+        ("df[['n', 'sen', 'x']]", "df has no column 'sen'. Did you mean 'seen'? Its columns are date, n, name, seen."),
+        ("df['weather']", "df has no column 'weather'. Its columns are date, n, name, seen."),
+    ],
+    ids=["near", "drop", "several", "none near"],
+)
+def test_an_unknown_column_is_named_beside_the_columns(value: str, hint: str) -> None:
+    where, problem, remedy = columns_of(task(value), rows())["problem"]
+    assert where == "sources/a.py, line 4"
+    assert problem.endswith(f", in `return {value}`"), "the missing rows are not the cause"
+    assert remedy == hint
+
+
+@pytest.mark.parametrize("value", ["{'name': 1}['names']", "df['n'].sum() / {}[len(df)]"], ids=["text", "number"])
+def test_a_key_of_the_steps_own_mapping_is_no_column(value: str) -> None:
+    _, problem, remedy = columns_of(task(value), rows())["problem"]
+    assert "on a DataFrame without rows" in problem
+    assert remedy == "Change the file so that it handles such rows."
+
+
 def test_the_documented_step_can_run(documented: Callable[[str, str], list[str]]) -> None:
     (source,) = documented("docs/how-to/clean-with-pandas.md", "python")
     assert step_problems(source) == []

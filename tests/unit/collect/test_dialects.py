@@ -92,7 +92,7 @@ def test_the_time_zone_changes_clean_rows_with_timestamps(land, s3, machine_data
 
 
 def test_the_time_zone_changes_everything_that_sql_computes(s3, pipeline_factory) -> None:
-    seen = InputDigests({"readings": {DAY: "digest"}}, {})
+    seen = InputDigests({"readings": {DAY: "digest"}}, {}, {})
     zones = ("UTC", "Europe/Berlin", "Asia/Tokyo")
     pipelines = [pipeline_factory(lambda document, zone=zone: document.update(time_zone=zone)) for zone in zones]
     for table in ("features", "profile"):

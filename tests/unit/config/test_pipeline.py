@@ -170,7 +170,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "share": ("max_quarantine_share: 0.05", "max_quarantine_share: 5", ["max_quarantine_share"]),
     "duplicate key": ("owner: tests", "owner: tests\nowner: me", ["line 4: owner is set twice"]),
     "alias": ("owner: tests", "owner: &a tests\ntags: [*a]", ["aliases (*name) are not allowed"]),
-    "not YAML": ("owner: tests", "owner: [tests", ["not valid YAML: line 4, column "]),
+    "not YAML": ("owner: tests", "owner: [tests", ["not valid YAML: line 3: a [ is not closed"]),
     "python tag": (
         "owner: tests",
         "owner: !!python/object/apply:os.system [id]",

@@ -217,7 +217,7 @@ def test_what_is_no_query_is_told(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("SELECT a\nFROM t WHERE (a > 1) b c d", "x.sql, line 2: not understood at 'b'"),
+        ("SELECT a\nFROM t WHERE (a > 1) b c d", "x.sql, line 2: probably a syntax error at 'b'"),
         ("SELECT 'a", "x.sql: not understood"),
         ("TABLE t", "x.sql: a query without SELECT is not checked"),
         ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "x.sql: nested too deep"),
@@ -402,3 +402,47 @@ def test_a_field_that_allows_null_is_no_warning(pipeline_factory: Callable[..., 
         document["inputs"]["request"]["mode"] = "category?"
 
     assert check_sql(pipeline_factory(declare)) == Findings([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "caret"),
+    [
+        ("SELECT r.mode\n  r.machine FROM readings r", 2, "."),
+        ("SELECT\r\n\tr.mode x machine FROM readings r", 2, "m"),
+        ("SELECT r.mode\rFROM readings r WHERE r.mode =", 2, "="),
+    ],
+    ids=["missing comma", "three names", "nothing after ="],
+)
+def test_a_probable_syntax_error_has_a_place(pipeline_factory: Callable[..., Pipeline], text: str, line: int, caret: str) -> None:
+    pipeline = pipeline_factory()
+    (pipeline.folder / "analysis" / "faults_by_mode.sql").write_bytes(text.encode())
+    found = check_sql(pipeline)
+    assert (found.problems, found.unchecked) == ([], ["analysis/faults_by_mode.sql"])
+    head, shown, mark = found.doubts[0].split("\n")
+    assert head.startswith(f"analysis/faults_by_mode.sql, line {line}: probably a syntax error at {caret!r}"[:-1])
+    assert shown[mark.index("^")] == caret
+
+
+@pytest.mark.parametrize("text", ["SELECT r.date, r.mode\nFORM readings r", "SELECT r.date AS d\nform readings r"])
+def test_form_for_from_is_certainly_wrong(pipeline_factory: Callable[..., Pipeline], text: str) -> None:
+    pipeline = pipeline_factory()
+    (pipeline.folder / "analysis" / "faults_by_mode.sql").write_text(text)
+    problem = "analysis/faults_by_mode.sql, line 2: syntax error at 'FORM'. Did you mean 'FROM'?"
+    assert check_sql(pipeline).problems == [problem]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT r.date, r.mode AS form FROM readings r",
+        "SELECT r.date, r.mode form FROM readings r",
+        "SELECT form.date, form.mode x FROM readings form",
+        "SELECT r.date FROM readings r LATERAL VIEW explode(array(1)) form value",
+        "SELECT r.date FROM readings r, dates form SETMINUS SELECT date FROM dates",
+    ],
+    ids=["alias", "alias without AS", "table", "lateral view", "setminus"],
+)
+def test_form_may_be_a_name(pipeline_factory: Callable[..., Pipeline], text: str) -> None:
+    pipeline = pipeline_factory()
+    (pipeline.folder / "analysis" / "faults_by_mode.sql").write_text(text)
+    assert check_sql(pipeline).problems == []
