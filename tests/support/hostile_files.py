@@ -95,6 +95,10 @@ EXACT: dict[str, tuple[Files, Rows] | list[Rows]] = {
         ROWS,
     ),
     "many tiny files": (TINY, ROWS),
+    "a short row": ({"a.csv": (TEXT + "1,2\n").encode()}, [*ROWS, ["1", "2"]]),
+    "a long row": ({"a.csv": (TEXT + "1,2,3,4,5,6\n").encode()}, [*ROWS, ["1", "2", "3", "4", "5", "6"]]),
+    "a torn row at the beginning": ({"a.csv": TEXT.replace("\n", "\n;\n", 1).encode()}, [[";"], *ROWS]),
+    "Ctrl-Z at the end": ({"a.csv": (TEXT + "\x1a").encode()}, [*ROWS, ["\x1a"]]),
     "numbers at the limits": [
         change(2, lambda rows, n: ["1.7976931348623157e308", "-1e308", "4.9e-324", "-0", "+1.", "9" * 30][n % 6])
     ],
@@ -137,9 +141,8 @@ REFUSED: dict[str, tuple[Files | bytes | str | Rows, str]] = {
     "delimiters that differ": (LINES[0] + LINES[1] + LINES[2].replace(",", ";"), "row 2 has 1 cells, expected 5"),
     "delimiter behind each row": (LINES[0] + "".join(LINES[1:]).replace("\n", ",\n"), "row 1 has 6 cells, expected 5"),
     "delimiter behind each line": (TEXT.replace("\n", ",\n"), "column 6 has no name"),
-    "short row": (TEXT + "1,2\n", "row 41 has 2 cells, expected 5"),
-    "long row": (TEXT + "1,2,3,4,5,6\n", "row 41 has 6 cells, expected 5"),
-    "Ctrl-Z at the end": (TEXT + "\x1a", "row 41 has 1 cells, expected 5"),
+    "short rows": (TEXT + "1,2\n" * 3, "row 41 has 2 cells, expected 5 as in the header; 3 of 43 rows"),
+    "long rows": (TEXT + "1,2,3,4,5,6\n" * 3, "row 41 has 6 cells, expected 5 as in the header; 3 of 43 rows"),
     "text behind a quote": (TEXT + '1,2026-01-01,2,"x"y,no\n', "row 41: text after a closing quote"),
     "blank behind a quote": (TEXT + '1,2026-01-01,2,"x" ,no\n', "row 41: text after a closing quote"),
     "quote not closed": (TEXT + '1,2026-01-01,2,"x,no\n', "row 41: a quote is not closed"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,7 +145,21 @@ def print_landing(source: str, landing: Landing) -> None:
         print_line(f"{counted(len(landing.unchanged), 'date')} had landed before and did not change")
     if landing.refused:
         print_line(f"✗ {counted(len(landing.refused), 'date')} refused", style="red")
-    _print_first([f"  {day}: {reason}" for day, reason in landing.refused.items()], style="red")
+    _print_first(_format_refused(landing), style="red")
+
+
+def _format_refused(landing: Landing) -> list[str]:
+    """Return a line for each range of dates that were refused for the same reason, with the reason of its first date."""
+    lines: list[str] = []
+    for key, group in groupby(
+        sorted([*landing.landed, *landing.unchanged, *landing.refused]),
+        key=lambda day: landing.refused.get(day, "").replace(day, ""),
+    ):
+        days = list(group)
+        if key:
+            dates = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} dates)"
+            lines.append(f"  {dates}: {landing.refused[days[0]]}")
+    return lines
 
 
 def _print_first(lines: list[str], style: str) -> None:

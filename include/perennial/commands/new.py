@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -80,15 +80,16 @@ def new(
         if is_landed:
             with at_work("split by date"):
                 split = _split(files, draft, Path(scratch))
-            draft = _with_dates(draft, split)
-        commands = _next_commands(draft, pattern, is_landed=is_landed)
-        with staged(root, name, files_of(draft, pattern, commands, datetime.now(UTC).date())) as pipeline:
+            draft = _with_all_rows(draft, split)
+        commands, today = _next_commands(draft, pattern, is_landed=is_landed), datetime.now(UTC).date()
+        with staged(root, name, files_of(draft, pattern, commands, today)) as pipeline:
             if is_landed:
                 landing = _land(lake_of(pipeline), split)
     if as_json:
         print_json({**_describe(draft, root / name, commands, landing), "ignored": [str(path) for path in ignored]})
     else:
         _print_result(draft, root / name, commands, landing)
+        print_line(_explain_later(draft, today))
         for path, reason in ignored.items():
             print_line(f"? {path}: not read, {reason}", style="yellow")
     if landing is not None and landing.refused:
@@ -134,7 +135,7 @@ def _ask(status: Status, text: str, columns: Sequence[str]) -> list[str]:
 def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
     from perennial.scaffold.split import DateColumn, Split, split_by_date
 
-    if draft.date_column is None:
+    if draft.is_dated or draft.date_column is None:
         split = Split()
         for file in files:
             if file.day is not None:
@@ -159,25 +160,34 @@ def _land(lake: Lake, split: Split) -> Landing:
     return landing
 
 
-def _with_dates(draft: Draft, split: Split) -> Draft:
-    """Return the draft with the dates of all rows instead of those of the sample."""
+def _with_all_rows(draft: Draft, split: Split) -> Draft:
+    """Return the draft with the dates and the torn rows of all rows instead of those of the sample."""
     from perennial.scaffold.dates import Dates
 
-    return replace(draft, dates=Dates(split.rows)) if split.rows else draft
+    return replace(draft, dates=Dates(split.rows), torn=split.torn) if split.rows else draft
 
 
 def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
     name = draft.options.name
     dated = pattern if "{date" in pattern else "exports/{date}.csv.gz"
     land = [] if is_landed else [f"{PROGRAM} land {name} {TABLE} {shlex.quote(dated)}"]
-    record = json.dumps(draft.example, ensure_ascii=False)
-    record = shlex.quote(record if record.isprintable() else json.dumps(draft.example))
+    example = {"date": str(draft.dates.next), **draft.example}
+    record = json.dumps(example, ensure_ascii=False)
+    record = shlex.quote(record if record.isprintable() else json.dumps(example))
     return [
         *land,
-        f"{PROGRAM} validate {name} && make up  # starts its model server",
+        "make up  # starts its model server",
         f"{PROGRAM} run {name} --date {draft.dates.last}",
         f"{PROGRAM} predict {name} --record {record}",
     ]
+
+
+def _explain_later(draft: Draft, today: date) -> str:
+    """Return what to do when the file of the next date arrives."""
+    name, first = draft.options.name, ""
+    if draft.dates.has_ended(today):
+        first = f"remove `end: {draft.dates.last}` from pipeline.yaml, or move it; "
+    return f"When the file of a later date arrives: {first}{PROGRAM} land {name} {TABLE} DATE FILE, then run that date."
 
 
 def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing | None) -> dict[str, JsonValue]:
@@ -192,6 +202,7 @@ def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing 
         "csv": draft.dialect.settings,
         "request": {field.name: field.type + "?" * field.nullable for field in draft.fields},
         "left_out": draft.left_out,
+        "notes": draft.notes,
         "landing": None if landing is None else asdict(landing),
         "next": commands,
     }
@@ -208,6 +219,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Land
         print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
     for name, reason in draft.left_out.items():
         print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
+    for note in draft.notes:
+        print_line(f"  ? {note}", style="yellow")
     if landing is not None:
         print_landing(TABLE, landing)
     print_line("Read pipeline.yaml, then:")

@@ -64,6 +64,14 @@ def is_skipped(text: str, zone: ZoneInfo) -> bool:
     return value.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) != value
 
 
+def is_repeated(text: str, zone: ZoneInfo) -> bool:
+    """Return whether a timestamp is a local time that happens twice, as clocks are set back."""
+    value = read_cell("timestamp", text)
+    if not isinstance(value, datetime) or value.tzinfo is not None or is_skipped(text, zone):
+        return False
+    return zone.utcoffset(value) != zone.utcoffset(value.replace(fold=1))
+
+
 def _integer(text: str) -> int | None:
     value = int(text) if _INTEGER.fullmatch(text) else None
     return value if value is not None and -(2**63) <= value < 2**63 else None

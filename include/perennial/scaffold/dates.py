@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,8 +22,10 @@ FULL_DAYS = 42
 Ask = Callable[[str, Sequence[str]], Sequence[str]]
 """Asks the user to name columns, and returns their names."""
 
+IS_DATE = "it is the date of the row, which the field date has"
 _FIRST_EPOCH = 1_000_000_000  # September 2001
 _MIN_SPAN = 21
+_ENDED_DAYS = 7
 _FLOORS = {"rows": 100, "positives": 20}
 
 
@@ -43,6 +45,10 @@ class Dates:
         """Return the last date."""
         return max(self.rows)
 
+    def has_ended(self, today: date) -> bool:
+        """Return whether the data ended more than a week before: then pipeline.yaml gets an `end`."""
+        return self.last < today - timedelta(days=_ENDED_DAYS)
+
     @property
     def weekdays(self) -> list[str]:
         """Return the weekdays with data if others never had any, else an empty list."""
@@ -50,10 +56,19 @@ class Dates:
         is_long = (self.last - self.first).days >= _MIN_SPAN
         return [WEEKDAYS[number] for number in sorted(found)] if is_long and len(found) < len(WEEKDAYS) else []
 
+    @property
+    def next(self) -> date:
+        """Return the first date with data after the last one: that of the cases which a model is asked next."""
+        return self._data_days.after(self.last)
+
+    @property
+    def _data_days(self) -> DataDays:
+        return DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays or WEEKDAYS))
+
     def training(self) -> dict[str, int]:
         """Return the settings of `training` that suit this history."""
         count = len(self.rows)
-        data_days = DataDays(frozenset(WEEKDAYS.index(name) for name in self.weekdays or WEEKDAYS))
+        data_days = self._data_days
         share = count / len(data_days.dates(self.first, self.last))  # less than 1 if dates are missing
         is_long = count >= FULL_DAYS
         holdout = min(7, round(35 * share) // 3) if is_long else min(7, count // 4)
@@ -138,6 +153,37 @@ def read_days(sample: Sample, column: Column | None, index: int, zone: ZoneInfo)
         if day is None or not FIRST_DAY <= day <= LAST_DAY:
             raise RefusedError(f"{column.header!r}: {text!r} is outside the dates {FIRST_DAY} to {LAST_DAY}")
     return [known[text] for text in sample.cells(index)]
+
+
+def match_days(columns: Sequence[Column], label: Column, sample: Sample, zone: ZoneInfo) -> tuple[Column | None, dict[str, str]]:
+    """
+    Return the one timestamp whose local date is that of the file in each row, or None; and why other columns are no inputs.
+
+    Its time is an input, as if the names of the files had no date.
+    """
+    found: list[Column] = []
+    reasons: dict[str, str] = {}
+    for index, column in enumerate(columns):
+        if column.type not in ("date", "timestamp") or column.nulls or not column.distinct or column is label:
+            continue
+        known = {text: local_date(column.type, text, zone) for text in column.counts}
+        cells = zip(sample.cells(index), sample.days, strict=True)
+        others = [(text, day) for text, day in cells if known[text] != day]
+        if not others and column.type == "date":
+            reasons[column.name] = IS_DATE
+        elif not others:
+            found.append(column)
+        elif column.type == "timestamp" and len(others) < column.rows:
+            text, day = others[0]
+            reasons[column.name] = (
+                f"a timestamp is no input, and its date in {zone.key} is not that of the file in {len(others)} of {column.rows}"
+                f" rows, such as {text} in a file of {day}: choose --time-zone, or derive a time from it in features.sql"
+            )
+    if len(found) > 1:
+        names = " and ".join(column.header for column in found)
+        reason = f"{names} have the date of the file: name the one that is known when a model is asked, --date-column"
+        return None, reasons | {column.name: reason for column in found}
+    return (found[0] if found else None), reasons
 
 
 def count_dates(days: Sequence[date | None], seen: int, file_days: Collection[date] = ()) -> Dates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -77,14 +78,14 @@ def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _count_fitting(head: str, dialect: Csv) -> int:
-    """Count the first records that have as many cells as the header, if it has two or more."""
+    """Count those of the first records that have as many cells as the header, if it has two or more."""
     count = width = 0
     try:
-        for record, _ in each_record(iter([head]), dialect, Records()):
+        for record, _ in islice(each_record(iter([head]), dialect, Records()), _PROOF_ROWS):
             width = width or len(record)
-            if count == _PROOF_ROWS or len(record) != width or width == 1:
+            if width == 1:
                 break
-            count += 1
+            count += len(record) == width
     except BrokenError:
         return count  # the strict reading of the sample names the row
     return count

@@ -13,15 +13,14 @@ from perennial.config.limits import MAX_FIELDS
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import is_skipped, read_cell
 from perennial.scaffold.columns import Column, describe_columns
-from perennial.scaffold.dates import Ask, Dates, choose_date_column, count_dates, read_days
+from perennial.scaffold.dates import IS_DATE, Ask, Dates, choose_date_column, count_dates, match_days, read_days
+from perennial.scaffold.doubles import Doubles, find_doubles, refuse_key
 from perennial.scaffold.fields import Field, choose_field
-from perennial.scaffold.key import count_doubles, find_key
+from perennial.scaffold.key import MAX_DOUBLES, find_key
 from perennial.scaffold.label import Label, read_label
 from perennial.scaffold.leakage import find_leak
 from perennial.scaffold.sample import Sample
-
-MAX_DOUBLES = 0.02
-"""Share of rows with a doubled key that a key may have which the user names; those rows go to quarantine."""
+from perennial.scaffold.torn import Torn
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ class Draft:
     """
     A pipeline to be written.
 
-    :ivar date_column: the column with the date of each row; None if the names of the files have it
+    :ivar date_column: the column with the date of each row; None if only the names of the files have it
+    :ivar is_dated: the names of the files have the date, and each file is of one date
     :ivar time_field: the field with the time of the date column, if that is a timestamp with times
     :ivar left_out: the reason by column that does not enter the model
     :ivar lookup_key: the category whose history the lookup computes, or None
@@ -53,12 +53,14 @@ class Draft:
     label: Label
     key: list[str]
     date_column: Column | None
+    is_dated: bool
     time_field: str | None
     fields: list[Field]
     left_out: dict[str, str]
     lookup_key: str | None
     dates: Dates
-    doubled: int
+    torn: Torn
+    doubles: Doubles
     """Rows of the sample whose key an earlier row has."""
 
     example: dict[str, Any]
@@ -67,6 +69,12 @@ class Draft:
     def time_zone(self) -> str:
         """Return the time zone of the pipeline."""
         return self.options.time_zone or "UTC"
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what the user has to know of the rows."""
+        doubles = [f"{self.doubles.text}; clean sends the later ones to quarantine"] if self.doubles.rows else []
+        return self.torn.notes(self.dates.rows) + doubles
 
 
 def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: Ask | None = None) -> Draft:
@@ -84,12 +92,18 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         wanted = _find(columns, options.date_column) if options.date_column is not None else None
         others = [column for column in columns if column is not label.column]
         date_column = choose_date_column(others, wanted, formats, ask)
+    is_dated = date_column is None
     zone = ZoneInfo(options.time_zone or "UTC")
     days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, zone)
     _note_skipped(columns, zone)
-    key, doubled = _choose_key(sample, columns, days, options, label.column.name, ask)
+    key, doubles = _choose_key(sample, columns, days, options, label.column.name, ask)
     answers = [label.answer(text) for text in sample.cells(columns.index(label.column))]
+    reasons: dict[str, str] = {}
+    if is_dated:
+        date_column, reasons = match_days(columns, label.column, sample, zone)
     fields, left_out = _choose_fields(sample, columns, label, date_column, answers)
+    left_out |= {name: reason for name, reason in reasons.items() if "leakage" not in left_out.get(name, "")}
+    fields = [field for field in fields if field.name not in reasons]
     lookup_key = _choose_lookup_key(columns, fields)
     for field in [field for field in fields if field.is_wide and field.name != lookup_key]:
         left_out[field.name] = "a category of many values: write a lookup for it, and list it in identifiers"
@@ -102,7 +116,7 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
             f"No column of {len(columns)} can be an input", [f"{name!r}: {reason}" for name, reason in left_out.items()]
         )
     time_field = _time_field(date_column, columns)
-    dates = count_dates(days, sample.seen, sample.file_days if date_column is None else ())
+    dates = count_dates(days, sample.seen, sample.file_days if is_dated else ())
     if len(dates.rows) < 2:
         raise RefusedError(
             f"All rows are of {dates.first}, expected two dates or more",
@@ -115,13 +129,15 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         label=label,
         key=key,
         date_column=date_column,
+        is_dated=is_dated,
         time_field=time_field,
         fields=fields,
         left_out=left_out,
         lookup_key=lookup_key,
         dates=dates,
-        doubled=doubled,
-        example=_example(fields, time_field, days[-1], dialect.decimal),
+        torn=sample.torn,
+        doubles=doubles,
+        example=_example(fields, time_field, dialect.decimal),
     )
 
 
@@ -149,33 +165,27 @@ def _choose_key(
     options: Options,
     label: str,
     ask: Ask | None,
-) -> tuple[list[str], int]:
-    """Return the key, and how many rows of the sample have the key of an earlier row."""
+) -> tuple[list[str], Doubles]:
+    """Return the key, and the rows of the sample that have the key of an earlier row."""
     rows, first_days = sample.rows[: sample.head], days[: sample.head]
     wanted = list(options.key)
     if not wanted and (found := find_key(columns, rows, first_days, label)):
-        return found, 0
+        return found, Doubles()
     if not wanted and ask is not None:
         text = "No combination of columns is unique within a date. Which columns identify a row?"
         wanted = list(ask(text, [column.header for column in columns]))
     if not wanted:
-        same = len(rows) - len(set(zip(first_days, rows, strict=True)))
-        reason = [f"{same} of {len(rows)} rows are equal to an earlier one in all columns"] if same else []
-        raise RefusedError(
-            "No combination of columns is unique within a date",
-            reason,
-            "Name the columns that identify a row: --key COLUMN,COLUMN.",
-        )
+        refuse_key(sample, columns, days, label, options.time_zone)
     chosen = list(dict.fromkeys(_find(columns, name).name for name in wanted))
-    by_name = {column.name: index for index, column in enumerate(columns)}
+    by_name = {column.name: column for column in columns}
     if label in chosen:
         raise RefusedError(f"The label {label!r} cannot be part of the key", remedy="The key would reveal the answer.")
-    empty = [f"{name!r} has no value in {columns[by_name[name]].nulls} rows" for name in chosen if columns[by_name[name]].nulls]
-    doubled = count_doubles(rows, first_days, [by_name[name] for name in chosen])
-    problems = empty + ([f"{doubled} of {len(rows)} rows have the key of an earlier row of their date"] if doubled else [])
-    if empty or doubled > MAX_DOUBLES * len(rows):
+    empty = [f"{name!r} has no value in {by_name[name].nulls} rows" for name in chosen if by_name[name].nulls]
+    doubles = find_doubles(sample, columns, days, chosen, options.time_zone)
+    problems = empty + ([doubles.text] if doubles.rows else [])
+    if empty or doubles.rows > MAX_DOUBLES * len(rows):
         raise RefusedError(f"{', '.join(chosen)} do not identify a row", problems, "Name other columns: --key COLUMN,COLUMN.")
-    return chosen, doubled
+    return chosen, doubles
 
 
 def _choose_fields(
@@ -188,7 +198,7 @@ def _choose_fields(
         if column is label.column:
             continue
         if column is date_column:
-            left_out[column.name] = "it is the date of the row, which the field date has"
+            left_out[column.name] = IS_DATE
             continue
         field = choose_field(column, sample.dialect.decimal)
         reason = field if isinstance(field, str) else None
@@ -217,9 +227,9 @@ def _time_field(date_column: Column | None, columns: Sequence[Column]) -> str | 
     return name if all(column.name != name for column in columns) else None
 
 
-def _example(fields: Sequence[Field], time_field: str | None, day: date | None, decimal: str) -> dict[str, Any]:
-    """Return a record that a caller could send."""
-    record: dict[str, Any] = {"date": str(day)}
+def _example(fields: Sequence[Field], time_field: str | None, decimal: str) -> dict[str, Any]:
+    """Return the fields of a record that a caller could send, besides the date."""
+    record: dict[str, Any] = {}
     if time_field:
         record[time_field] = "12:00"
     for field in fields:

@@ -10,6 +10,9 @@ from itertools import combinations
 from perennial.scaffold.columns import Column
 
 MAX_COLUMNS = 4
+MAX_DOUBLES = 0.02
+"""Share of rows with a doubled key that a key may have which the user names; those rows go to quarantine."""
+
 _MAX_CANDIDATES = 12
 _QUICK_ROWS = 2000
 _MAX_TEXT = 64
@@ -24,9 +27,7 @@ def find_key(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], days: S
     Of several, it takes identifiers first, then the columns on the left. Numbers with fractions and long texts are
     unique by chance and are no keys.
     """
-    candidates = [index for index, column in enumerate(columns) if column.name != label and _is_candidate(column)]
-    candidates.sort(key=lambda index: -columns[index].distinct)
-    candidates = sorted(candidates[:_MAX_CANDIDATES], key=lambda index: (not is_id(columns[index].name), index))
+    candidates = _find_candidates(columns, label)
     if count_doubles(rows, days, candidates):
         return []  # not even all of them together are unique
     for indices in _combinations(candidates):
@@ -34,6 +35,25 @@ def find_key(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], days: S
         if is_likely and count_doubles(rows, days, indices) == 0:
             return [columns[index].name for index in sorted(indices)]
     return []
+
+
+def find_nearest_key(
+    columns: Sequence[Column], rows: Sequence[tuple[str, ...]], days: Sequence[date | None], label: str
+) -> list[str]:
+    """
+    Return the names of the combination that comes nearest to a key.
+
+    It is the smallest that few rows repeat (MAX_DOUBLES), or else the one that the fewest rows repeat.
+    """
+    rows, days = rows[:_QUICK_ROWS], days[:_QUICK_ROWS]
+    candidates = _find_candidates(columns, label)
+    best: tuple[int, tuple[int, ...]] = (len(rows), ())
+    for size in range(1, MAX_COLUMNS + 1):
+        counts = [(count_doubles(rows, days, indices), indices) for indices in combinations(candidates, size)]
+        best = min([best, *counts], key=lambda pair: pair[0])
+        if best[0] <= MAX_DOUBLES * len(rows):
+            break
+    return [columns[index].name for index in sorted(best[1])]
 
 
 def count_doubles(rows: Sequence[tuple[str, ...]], days: Sequence[date | None], indices: Sequence[int]) -> int:
@@ -45,6 +65,13 @@ def count_doubles(rows: Sequence[tuple[str, ...]], days: Sequence[date | None], 
 def is_id(name: str) -> bool:
     """Return whether the name of a column is that of an identifier."""
     return _ID.search(name) is not None
+
+
+def _find_candidates(columns: Sequence[Column], label: str) -> list[int]:
+    """Return the columns that may be parts of a key: identifiers first, then from the left."""
+    candidates = [index for index, column in enumerate(columns) if column.name != label and _is_candidate(column)]
+    candidates.sort(key=lambda index: -columns[index].distinct)
+    return sorted(candidates[:_MAX_CANDIDATES], key=lambda index: (not is_id(columns[index].name), index))
 
 
 def _is_candidate(column: Column) -> bool:

@@ -10,6 +10,7 @@ from datetime import date
 from perennial.config.dialect import Csv
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.files import File, check_header, read_file
+from perennial.scaffold.torn import Torn
 
 MAX_COLUMNS = 2000
 MAX_CELLS = 2_000_000
@@ -28,6 +29,7 @@ class Sample:
 
     :ivar head: the first so many rows follow each other in the files; the others are every n-th
     :ivar seen: rows that were read to choose these
+    :ivar torn: the rows with another number of cells than the header, which are not in `rows`
     :ivar file_days: the dates in the names of all files, also of those that were not read
     """
 
@@ -35,8 +37,12 @@ class Sample:
     dialect: Csv
     rows: list[tuple[str, ...]] = field(default_factory=list)
     days: list[date | None] = field(default_factory=list)
+    places: list[tuple[File, int]] = field(default_factory=list)
+    """The file and the number of each row."""
+
     head: int = 0
     seen: int = 0
+    torn: Torn = field(default_factory=Torn)
     file_days: frozenset[date] = frozenset()
 
     def cells(self, column: int) -> list[str]:
@@ -53,7 +59,7 @@ class Sample:
 
 
 def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
-    """Read the sample; refuse files that are not read exactly: another header, a row with another number of cells."""
+    """Read the sample; refuse files with another header, and files in which many rows are torn."""
     chosen = files[:: max(1, -(-len(files) // MAX_FILES))]
     header = tuple(next(read_file(chosen[0], dialect), ([], ""))[0])
     check_names(header, chosen[0])
@@ -62,7 +68,7 @@ def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
     texts: dict[str, str] = {}  # equal texts are kept once
     for file in chosen:
         budget = MAX_CHARACTERS // len(chosen)
-        for record in _rows(file, dialect, header, chosen[0]):
+        for number, record in _rows(file, dialect, header, chosen[0], sample.torn):
             size = sum(map(len, record))
             budget -= size
             if budget < 0:
@@ -75,11 +81,14 @@ def read_sample(files: Sequence[File], dialect: Csv) -> Sample:
             kept += size
             sample.rows.append(tuple([texts.setdefault(text, text) if len(text) < 40 else text for text in record]))
             sample.days.append(file.day)
+            sample.places.append((file, number))
             while len(sample.rows) == limit or kept > MAX_KEPT:
                 step *= 2
                 sample.head = len(sample.rows) // 2 if sample.head == 0 else min(sample.head, len(sample.rows) // 2)
-                del sample.rows[sample.head :: 2], sample.days[sample.head :: 2]
+                for values in (sample.rows, sample.days, sample.places):
+                    del values[sample.head :: 2]
                 kept = sum(sum(map(len, row)) for row in sample.rows)
+    sample.torn.require_few(sample.seen)
     if not sample.rows:
         raise RefusedError(f"{chosen[0].path}: a header without rows", remedy="Expected rows to learn from.")
     sample.head = sample.head or len(sample.rows)
@@ -111,11 +120,12 @@ def _is_value(name: str) -> bool:
     return name.strip("+-")[:1].isdigit() and not any(char.isalpha() for char in name.replace("T", "").replace("Z", ""))
 
 
-def _rows(file: File, dialect: Csv, header: Sequence[str], first: File) -> Iterator[list[str]]:
-    """Yield the rows of one file; refuse another header, and a row with another number of cells."""
+def _rows(file: File, dialect: Csv, header: Sequence[str], first: File, torn: Torn) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each row of one file, and add the torn ones to `torn`; refuse another header."""
     records = read_file(file, dialect)
     check_header(next(records, ([], ""))[0], file, header, first)
     for number, (record, _) in enumerate(records, 1):
-        if len(record) != len(header):
-            raise RefusedError(f"{file.path}: row {number} has {len(record)} cells, expected {len(header)} as in the header")
-        yield record
+        if len(record) == len(header):
+            yield number, record
+        else:
+            torn.add(file, number, len(record), len(header), file.day)

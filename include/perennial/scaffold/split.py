@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import MAX_PROBLEMS_SHOWN, RefusedError
 from perennial.scaffold.cells import local_date
 from perennial.scaffold.files import File, check_header, read_file
+from perennial.scaffold.torn import Torn
 
 MAX_BUFFER = 32_000_000
 """Characters that wait in memory before they are written to the files of their dates."""
@@ -26,10 +28,11 @@ _MAX_KNOWN = 100_000
 
 @dataclass(slots=True)
 class Split:
-    """The files of each date, and the number of its rows."""
+    """The files of each date, the number of its rows without the torn ones, and the torn rows."""
 
     files: dict[date, list[Path]] = field(default_factory=dict)
     rows: dict[date, int] = field(default_factory=dict)
+    torn: Torn = field(default_factory=Torn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,15 @@ def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folde
     """
     Write one compressed file for each date into `folder`; refuse a row without a date by file and number.
 
+    The cells of a torn row may be those of other columns, so it goes to the drop of the row before it, or else of the row after.
     Records keep their text and their order, so that the same input gives the same bytes.
     All lines end as those of the first file do: a drop has one end of lines, and files of both may have rows of one date.
     """
     buffers: dict[date, list[str]] = defaultdict(list)
     rows: Counter[date] = Counter()
-    known: dict[str, date | None] = {}
+    read_day = lru_cache(_MAX_KNOWN)(partial(_read_day, column=column))
     problems: list[str] = []
+    torn, early, day = Torn(), list[str](), None
     header, end, waiting = "", "\n", 0
     columns: list[str] = []
     for file in files:
@@ -63,18 +68,20 @@ def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folde
             header = _set_end(text, end)
         check_header(names, file, columns, files[0])
         for number, (record, text) in enumerate(records, 1):
-            cell = record[column.index] if column.index < len(record) else ""
-            if cell not in known:
-                if len(known) == _MAX_KNOWN:
-                    known.clear()
-                known[cell] = _read_day(cell, column)
-            if (day := known[cell]) is None:
+            if len(record) != len(columns):
+                torn.add(file, number, len(record), len(columns), day)
+                (early if day is None else buffers[day]).append(_set_end(text, end))
+            elif (found := read_day(record[column.index])) is None:
+                cell = record[column.index]
                 problems.append(f"{file.path}: row {number} has no date in the years of a pipeline, found {cell[:40]!r}")
                 if len(problems) > MAX_PROBLEMS_SHOWN:
                     break
-                continue
-            buffers[day].append(_set_end(text, end))
-            rows[day] += 1
+            else:
+                day = found
+                buffers[day] += [*early, _set_end(text, end)]
+                torn.days[day] += len(early)
+                early.clear()
+                rows[day] += 1
             waiting += len(text)
             if waiting > MAX_BUFFER:
                 _flush(buffers, folder)
@@ -82,9 +89,8 @@ def split_by_date(files: Sequence[File], dialect: Csv, column: DateColumn, folde
     if problems:
         raise RefusedError("Nothing was landed: a row belongs to the drop of its date", problems, "Mend or remove these rows.")
     _flush(buffers, folder)
-    return Split(
-        {day: [_compress(folder, day, header, dialect.encoding, name)] for day in sorted(rows)}, dict(sorted(rows.items()))
-    )
+    packed = {day: [_compress(folder, day, header, dialect.encoding, name)] for day in sorted(rows)}
+    return Split(packed, dict(sorted(rows.items())), torn)
 
 
 def _set_end(text: str, end: str) -> str:

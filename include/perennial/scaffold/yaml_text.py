@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column, free_name
 from perennial.scaffold.draft import Draft
 from perennial.scaffold.sql_text import LOOKBACK_DAYS, TABLE, lookup_name, rate_name
+from perennial.scaffold.torn import MAX_SHARE
 
 Line = tuple[str, str]
 """A line of YAML, and its comment."""
 
 MAX_BYTES = 150_000
-_ENDED_DAYS = 7
 _MAX_ENUM = 8
 _MIN_ENUM_ROWS = 20
 _MAX_ENUM_TEXT = 200
@@ -46,7 +46,7 @@ def _head(draft: Draft, today: date) -> Iterator[Line]:
     yield f"name: {word(options.name)}", "the folder's name; the DAG is retrain_" + options.name
     yield f"title: {text(f'Predicts {draft.label.column.name}')}", "one line for people"
     yield f"start: {dates.first}", "the first date of the data"
-    if dates.last < today - timedelta(days=_ENDED_DAYS):
+    if dates.has_ended(today):
         yield f"end: {dates.last}", "the last date of the data; remove it when data keeps arriving"
     zone = "" if options.time_zone else "; --time-zone chooses another"
     yield f"time_zone: {draft.time_zone}", f"a date is a local day of this zone{zone}"
@@ -64,12 +64,14 @@ def _source(draft: Draft) -> Iterator[Line]:
         pairs = ", ".join(f"{name}: {text(str(value))}" for name, value in settings.items())
         yield f"    csv: {{{pairs}}}", "the dialect of the files, where it is not the default"
     doubled = (
-        f"{draft.doubled} rows of the sample repeat it and would go to quarantine" if draft.doubled else "unique in the sample"
+        f"{draft.doubles.rows} rows of the sample repeat it and would go to quarantine"
+        if draft.doubles.rows
+        else "unique in the sample"
     )
     yield f"    key: {words(draft.key)}", f"identifies a row of a date; {doubled}"
     least = max(1, min(draft.dates.rows.values()) // 2)
     yield "    min_rows: 1", f"fewer rows refuse a drop; the smallest date of the sample suggests {least}"
-    yield "    max_quarantine_share: 0.05", "more bad rows refuse a date"
+    yield f"    max_quarantine_share: {MAX_SHARE}", "more bad rows refuse a date"
     yield "    columns:", "every column of the files"
 
 

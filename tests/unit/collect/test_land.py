@@ -237,6 +237,20 @@ def test_a_pattern_lands_many_dates(lake: Lake, call, exports: Path, capsys) -> 
     assert call(f"{exports}/{{date}}.csv.gz", "--replace")[1]["landed"] == ["2026-01-02"]
 
 
+def test_dates_refused_for_one_reason_are_one_line(call, exports: Path, capsys) -> None:
+    for day in ("2025-12-30", "2025-12-31", *(f"2026-02-{day:02}" for day in range(1, 13))):
+        (exports / f"{day}.csv.gz").write_bytes(gzip.compress(CSV))
+    (exports / "2026-01-02.csv.gz").write_bytes(b"not gzip")
+    assert run_command(["land", "returned_orders", "orders", f"{exports}/{{date}}.csv.gz"]) == 1
+    lines = [line.split(": Pipeline")[0].split(": Nothing")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines[-5:-1] == [
+        "✗ 15 dates refused",
+        "  2025-12-30 to 2025-12-31 (2 dates)",
+        "  2026-01-02",
+        "  2026-02-01 to 2026-02-12 (12 dates)",
+    ]
+
+
 def test_documented_pattern_lands_the_exports(lake: Lake, call, exports: Path, documented) -> None:
     program, land, pipeline, source, pattern = shlex.split(documented(HOW_TO, "sh")[1])
     assert (program, land, pipeline, source) == (".venv/bin/perennial", "land", "returned_orders", "orders")

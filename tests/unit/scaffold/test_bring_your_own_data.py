@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -32,23 +33,25 @@ def said(s3, place: Path, documented: Callable[[str, str], list[str]], capsys: p
 def test_the_first_command_prints_what_the_page_shows(said: str, documented: Callable[[str, str], list[str]]) -> None:
     for line in documented(PAGE, "text")[0].splitlines()[1:]:
         assert line.removesuffix(" …") in said
+    assert documented(PAGE, "text")[1] in said
 
 
 def test_the_other_commands_fit_the_new_pipeline(
     said: str, place: Path, documented: Callable[[str, str], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, predict = documented(PAGE, "sh")[1:]
-    validate, date = run.splitlines()
-    assert f"  {validate}" in said
+    up, date = run.splitlines()
+    assert f"  {up}" in said
     assert f"  {date}" in said
-    assert run_command(shlex.split(validate.partition(" && ")[0])[1:]) == 0
+    assert run_command(["validate", "returns"]) == 0
     pipeline = read_pipeline(place / "returns" / "pipeline.yaml")
     assert str(pipeline.end) in date
     words = shlex.split(predict)
     record = json.loads(words[words.index("--record") + 1])
     assert set(record) == set(pipeline.inputs.request)
-    printed = shlex.split(said.splitlines()[-1].strip())
+    printed = shlex.split(said.splitlines()[-2].strip())
     assert set(json.loads(printed[-1])) == set(record)
+    assert json.loads(printed[-1])["date"] == record["date"] == str(pipeline.end + timedelta(days=1))
 
 
 def test_the_page_quotes_the_errors_of_the_command() -> None:

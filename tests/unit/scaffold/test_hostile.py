@@ -69,7 +69,7 @@ TEXT = csv_text(lines(), HEADER)
         (TEXT.encode(), ["--key", "knid"], "Did you mean 'kind'?"),
         (TEXT.encode(), ["--key", "id,late"], "cannot be part of the key"),
         (TEXT.replace("\n7,", "\n,").encode(), ["--key", "id"], "'id' has no value in 1 rows"),
-        ((TEXT + "1,2\n").encode(), [], "row 401 has 2 cells, expected 5 as in the header"),
+        ((TEXT + "1,2\n" * 40).encode(), [], "row 401 has 2 cells, expected 5 as in the header; 40 of 440 rows"),
         ((TEXT + '1,2,3,"x"y,no\n').encode(), [], "row 401: text after a closing quote"),
         ((TEXT + '1,2,3,"x,no\n').encode(), [], "row 401: a quote is not closed"),
         (TEXT.replace("\n", "\r").encode(), [], "a carriage return (CR) alone"),
@@ -256,7 +256,7 @@ def test_what_is_not_read_is_named_with_its_reason(call: Call, place: Path, caps
 
 
 def test_a_name_that_is_not_utf_8_is_printed(call: Call, place: Path) -> None:
-    (place.parent / "exports" / "a\udcff\x1b.csv").write_text(TEXT + "1\n")
+    (place.parent / "exports" / "a\udcff\x1b.csv").write_text(TEXT + "1\n" * 40)
     words = [
         sys.executable,
         "-c",

@@ -109,11 +109,12 @@ def test_it_ends_with_the_next_commands(call: Call, place: Path, capsys: pytest.
     (place.parent / "exports" / "orders.csv").write_text(csv_text(orders()))
     assert run_command(["new", *NEW]) == 0
     last = str(FIRST + timedelta(days=DAYS - 1))
-    land, validate, run, predict = [line.strip() for line in capsys.readouterr().out.splitlines()[-4:]]
+    land, up, run, predict, later = [line.strip() for line in capsys.readouterr().out.splitlines()[-5:]]
     assert land == ".venv/bin/perennial land returns records 'exports/{date}.csv.gz'"
-    assert validate.startswith(".venv/bin/perennial validate returns && make up")
+    assert up == "make up  # starts its model server"
     assert run == f".venv/bin/perennial run returns --date {last}"
-    assert predict.startswith('.venv/bin/perennial predict returns --record \'{"date": ')
+    assert predict.startswith('.venv/bin/perennial predict returns --record \'{"date": "2026-02-15", ')  # the day after the last
+    assert later.startswith(f"When the file of a later date arrives: remove `end: {last}` from pipeline.yaml, or move it; ")
 
 
 def test_an_existing_folder_is_never_touched(call: Call, pipeline: Pipeline) -> None:
@@ -137,7 +138,10 @@ def test_a_key_is_asked_for_where_none_is_unique(
     text = csv_text([*rows, rows[-1]], "ordered_at,customer,order,returned")
     (place.parent / "exports" / "orders.csv").write_text(text)
     assert run_command(["new", *NEW, "--json"]) == 1
-    assert "1 of 2701 rows are equal to an earlier one in all columns. Name the columns" in capsys.readouterr().out
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert "1 of 2701 rows are equal to an earlier one in all columns" in said
+    assert "1 of 2701 rows have the key of an earlier row of their date, such as exports/orders.csv row 2700 and" in said
+    assert "Name the columns that identify a row" in said
     answers = io.StringIO("ordered_at, customer,order\n")
     answers.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stdin", answers)
@@ -218,17 +222,21 @@ def test_a_feed_that_rests_at_weekends_gets_a_calendar(call: Call, place: Path) 
     days = [day for n in range(60) if (day := FIRST + timedelta(days=n)).weekday() < 5]
     lines = [[n, day, n % 7, n % 4 == 0] for n, day in enumerate(day for day in days for _ in range(20))]
     (place.parent / "exports" / "a.csv").write_text(csv_text(lines, "id,day,size,late"))
-    assert call("sales", "--from", "exports/a.csv", "--label", "late")[0] == 0
+    code, answer = call("sales", "--from", "exports/a.csv", "--label", "late")
+    assert code == 0, answer
     found = read_pipeline(place / "sales" / "pipeline.yaml")
     assert found.feed.weekdays == ["mon", "tue", "wed", "thu", "fri"]
+    assert max(days).weekday() == 4
+    assert f'"date": "{max(days) + timedelta(days=3)}"' in answer["next"][-1]
     assert found.calendar.split(days[-1], set(days)).too_little is None
 
 
-def test_data_that_arrives_today_has_no_end(call: Call, place: Path) -> None:
+def test_data_that_arrives_today_has_no_end(call: Call, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [[n, date.today() - timedelta(days=n // 20), n % 7, n % 4 == 0] for n in range(600)]
     (place.parent / "exports" / "a.csv").write_text(csv_text(lines, "id,day,size,late"))
-    assert call("sales", "--from", "exports/a.csv", "--label", "late")[0] == 0
+    assert run_command(["new", "sales", "--from", "exports/a.csv", "--label", "late"]) == 0
     assert read_pipeline(place / "sales" / "pipeline.yaml").end is None
+    assert "When the file of a later date arrives: .venv/bin/perennial land sales records DATE FILE" in capsys.readouterr().out
 
 
 def test_rows_of_many_files_and_columns_are_sampled_in_bounded_memory(
