@@ -52,8 +52,8 @@ GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
 BRIDGES = {"_jvm", "_jdf", "_jsc", "_jsparkSession"}
 """PySpark's bridge to the JVM. The Spark tests run each use of it, in Spark's own environment."""
 
-DOCUMENTED = {"_exit", "_asdict", "_put_if"}
-"""Names of Python that are no secret in spite of their underscore, and a method of a parent class of ours."""
+DOCUMENTED = {"_exit", "_asdict", "_put_if", "_refusal"}
+"""Names of Python that are no secret in spite of their underscore, and members of classes of ours."""
 
 
 def private_names(file: Path) -> Iterator[str]:
