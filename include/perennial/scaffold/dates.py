@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class Dates:
         found = {day.weekday() for day in self.rows}
         is_long = (self.last - self.first).days >= _MIN_SPAN
         return [WEEKDAYS[number] for number in sorted(found)] if is_long and len(found) < len(WEEKDAYS) else []
+
+    @property
+    def quarantine_share(self) -> float:
+        """Return the share of bad rows above which a date is refused: 5 %, or two rows of the smallest date, at most a half."""
+        return min(0.5, max(0.05, math.ceil(200 / min(self.rows.values())) / 100))
 
     @property
     def next(self) -> date:

@@ -74,7 +74,7 @@ class Draft:
     def notes(self) -> list[str]:
         """Return what the user has to know of the rows."""
         doubles = [f"{self.doubles.text}; clean sends the later ones to quarantine"] if self.doubles.rows else []
-        return self.torn.notes(self.dates.rows) + doubles
+        return self.torn.notes(self.dates.rows, self.dates.quarantine_share) + doubles
 
 
 def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: Ask | None = None) -> Draft:

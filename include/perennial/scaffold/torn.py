@@ -11,7 +11,7 @@ from perennial.errors import RefusedError
 from perennial.scaffold.files import File
 
 MAX_SHARE = 0.05
-"""Share of bad rows that a new pipeline lets go to quarantine: `max_quarantine_share`."""
+"""Share of torn rows in a sample above which its files are refused."""
 
 _MAX_EXAMPLES = 3
 _MAX_DATES = 5
@@ -44,22 +44,27 @@ class Torn:
         if self.rows > MAX_SHARE * (self.rows + whole):
             raise RefusedError(
                 f"{self.examples[0]}; {self.rows} of {self.rows + whole} rows of the sample are torn so, "
-                f"and a date may have {MAX_SHARE:.0%} of them in quarantine",
+                f"at most {MAX_SHARE:.0%} may be",
                 remedy="Mend these rows: a delimiter in a text needs quotes around the text, a row at the end may be cut off.",
             )
 
-    def notes(self, whole: Mapping[date, int]) -> list[str]:
-        """Return what the user has to know; `whole` are the other rows by date."""
+    def notes(self, whole: Mapping[date, int], max_share: float) -> list[str]:
+        """
+        Return what the user has to know.
+
+        :param whole: the other rows by date
+        :param max_share: the share of bad rows above which clean refuses a date (`max_quarantine_share`)
+        """
         if not self.rows:
             return []
         more = f", and {self.rows - len(self.examples)} more" if self.rows > len(self.examples) else ""
         notes = [f"{'; '.join(self.examples)}{more}: clean sends torn rows to quarantine (rule cells)"]
-        many = [day for day, rows in sorted(self.days.items()) if rows > MAX_SHARE * (rows + whole.get(day, 0))]
+        many = [day for day, rows in sorted(self.days.items()) if rows > max_share * (rows + whole.get(day, 0))]
         if many:
             shown = [f"{day} ({self.days[day]} of {self.days[day] + whole.get(day, 0)})" for day in many[:_MAX_DATES]]
             shown += [f"{len(many) - _MAX_DATES} more"] if len(many) > _MAX_DATES else []
             notes.append(
-                f"dates with more torn rows than max_quarantine_share ({MAX_SHARE}) allows: {', '.join(shown)}. "
+                f"dates with more torn rows than max_quarantine_share ({max_share}) allows: {', '.join(shown)}. "
                 "Clean refuses these dates: mend the rows, or raise the share in pipeline.yaml"
             )
         return notes

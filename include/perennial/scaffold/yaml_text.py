@@ -11,7 +11,6 @@ from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column, free_name
 from perennial.scaffold.draft import Draft
 from perennial.scaffold.sql_text import LOOKBACK_DAYS, TABLE, lookup_name, rate_name
-from perennial.scaffold.torn import MAX_SHARE
 
 Line = tuple[str, str]
 """A line of YAML, and its comment."""
@@ -71,7 +70,7 @@ def _source(draft: Draft) -> Iterator[Line]:
     yield f"    key: {words(draft.key)}", f"identifies a row of a date; {doubled}"
     least = max(1, min(draft.dates.rows.values()) // 2)
     yield "    min_rows: 1", f"fewer rows refuse a drop; the smallest date of the sample suggests {least}"
-    yield f"    max_quarantine_share: {MAX_SHARE}", "more bad rows refuse a date"
+    yield f"    max_quarantine_share: {draft.dates.quarantine_share}", "more bad rows refuse a date"
     yield "    columns:", "every column of the files"
 
 

@@ -14,6 +14,7 @@ import pytest
 from scaffold_orders import FIRST, csv_text
 
 from perennial.cli import run_command
+from perennial.scaffold.dates import Dates
 
 Call = Callable[..., tuple[int, dict[str, Any]]]
 HEADER = "id,day,size,late"
@@ -90,3 +91,8 @@ def test_many_torn_rows_refuse_the_files(call: Call, place: Path) -> None:
     assert code == 1
     assert "row 1 has 2 cells, expected 4 as in the header; 120 of 1320 rows of the sample are torn" in answer["error"]
     assert "Mend these rows" in answer["error"]
+
+
+@pytest.mark.parametrize(("rows", "share"), [(1000, 0.05), (40, 0.05), (14, 0.15), (3, 0.5)])
+def test_two_bad_rows_refuse_no_date_of_few_rows(rows: int, share: float) -> None:
+    assert Dates({FIRST: 1000, FIRST + timedelta(days=1): rows}).quarantine_share == share
