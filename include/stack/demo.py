@@ -23,6 +23,7 @@ from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
 from perennial.runtime.endpoints import endpoint_url
 from perennial.settings import load_environment
+from perennial.store.json_value import JsonValue
 from stack.__main__ import main as stack
 from stack.airflow import admin_password
 from stack.config import StackConfig
@@ -136,7 +137,7 @@ def _failure(airflow: AirflowClient, run_id: str, tasks: list[TaskState]) -> str
     return "\n".join(texts)
 
 
-def _predict(endpoint: str, record: dict[str, Any]) -> dict[str, Any]:
+def _predict(endpoint: str, record: dict[str, JsonValue]) -> dict[str, JsonValue]:
     with httpx.Client(base_url=endpoint, timeout=30, trust_env=False) as client:
         client.get("/v2/health/ready").raise_for_status()  # opens the connection, so that only the answer is timed below
         begin = time.perf_counter()
@@ -154,7 +155,7 @@ def _setup_seconds(config: StackConfig) -> float | None:
     return None
 
 
-def _write(file: Path, summary: dict[str, Any]) -> None:
+def _write(file: Path, summary: dict[str, JsonValue]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(".new")
     scratch.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

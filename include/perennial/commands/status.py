@@ -10,6 +10,7 @@ from perennial.commands.output import counted, print_json, print_line, stale_tex
 from perennial.config.load import pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import PipelineRefusedError
+from perennial.store.json_value import JsonValue
 
 _FOR_PEOPLE = ("serving", "standing")
 
@@ -43,7 +44,7 @@ def _status_or_refusal(name: str) -> dict[str, Any]:
     return refused | (_serving(pipeline, release, read_release(lake, release)["version"]) if release else {"release": None})
 
 
-def _serving(pipeline: Pipeline, release: str | None, version: str | None) -> dict[str, Any]:
+def _serving(pipeline: Pipeline, release: str | None, version: str | None) -> dict[str, JsonValue]:
     """Return the active release of a pipeline with its version, and whether the endpoint serves it."""
     from perennial.commands.endpoint import look
 

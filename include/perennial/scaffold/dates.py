@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from perennial.calendar import WEEKDAYS, DataDays
@@ -16,6 +15,7 @@ from perennial.errors import RefusedError
 from perennial.scaffold.cells import infer_type, local_date
 from perennial.scaffold.columns import Column
 from perennial.scaffold.sample import Sample
+from perennial.store.json_value import JsonValue
 
 FULL_DAYS = 42
 """Dates from which on the defaults of training and gate fit."""
@@ -204,6 +204,6 @@ def count_dates(days: Sequence[date | None], seen: int, file_days: Collection[da
     return Dates({day: rows.get(day, average) for day in sorted({*rows, *file_days})})
 
 
-def describe_dates(dates: Dates) -> dict[str, Any]:
+def describe_dates(dates: Dates) -> dict[str, JsonValue]:
     """Return the dates as JSON."""
     return {"first": dates.first.isoformat(), "last": dates.last.isoformat(), "dates": len(dates.rows)}

@@ -21,6 +21,7 @@ from perennial.scaffold.label import Label, read_label
 from perennial.scaffold.leakage import find_leak
 from perennial.scaffold.sample import Sample
 from perennial.scaffold.torn import Torn
+from perennial.store.json_value import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Draft:
     doubles: Doubles
     """Rows of the sample whose key an earlier row has."""
 
-    example: dict[str, Any]
+    example: dict[str, JsonValue]
 
     @property
     def time_zone(self) -> str:
@@ -227,9 +228,9 @@ def _time_field(date_column: Column | None, columns: Sequence[Column]) -> str | 
     return name if all(column.name != name for column in columns) else None
 
 
-def _example(fields: Sequence[Field], time_field: str | None, decimal: str) -> dict[str, Any]:
+def _example(fields: Sequence[Field], time_field: str | None, decimal: str) -> dict[str, JsonValue]:
     """Return the fields of a record that a caller could send, besides the date."""
-    record: dict[str, Any] = {}
+    record: dict[str, JsonValue] = {}
     if time_field:
         record[time_field] = "12:00"
     for field in fields:

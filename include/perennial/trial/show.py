@@ -21,6 +21,7 @@ from perennial.errors import RefusedError
 from perennial.spark.batch_independence import find_difference
 from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import days_filter
+from perennial.store.json_value import JsonValue
 from perennial.trial.job_file import TrialJob
 
 
@@ -36,7 +37,7 @@ class _Kind:
     rules: Sequence[Rule] = ()
 
 
-def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[str, Any]:
+def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[str, JsonValue]:
     """Return the rows of the day, as the stage would store them if their types fit, and everything that it would refuse."""
     queries = Queries(spark, job.queries, tables)
     kind = _kind_of(job, queries)
@@ -61,7 +62,7 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
     return {**found, "problems": problems}
 
 
-def show_source(job: TrialJob, rows: DataFrame, alone: DataFrame) -> dict[str, Any]:
+def show_source(job: TrialJob, rows: DataFrame, alone: DataFrame) -> dict[str, JsonValue]:
     """
     Return the clean rows of the day, and the difference that other days of the drop make to them.
 
@@ -100,7 +101,7 @@ def _kind_of(job: TrialJob, queries: Queries) -> _Kind:
     return _Kind(asked.analysis[0], queries.analysis, lambda days: range_of_dates(days, lookback), "date", ())
 
 
-def _describe(rows: DataFrame, raw: DataFrame, job: TrialJob, day_column: str, order: Sequence[str]) -> dict[str, Any]:
+def _describe(rows: DataFrame, raw: DataFrame, job: TrialJob, day_column: str, order: Sequence[str]) -> dict[str, JsonValue]:
     """Return the number of rows of the day, the first of them, and the columns with the types found and stored."""
     stored = {field.name: field.dataType.simpleString() for field in rows.schema}
     if isinstance(rows.schema[day_column].dataType if day_column in rows.columns else None, T.DateType):
@@ -154,7 +155,7 @@ def _compare(kind: _Kind, job: TrialJob, rows: DataFrame) -> dict[str, str | Non
     return {day: find_difference(kind.day_column, day, among, made) for day, made in alone.items()}
 
 
-def _count_dates(rows: DataFrame) -> dict[str, Any]:
+def _count_dates(rows: DataFrame) -> dict[str, JsonValue]:
     """Return the number of rows, and of dates if the table has dates, with the first and the last date."""
     if "date" not in rows.columns:
         return {"rows": rows.count()}
