@@ -19,7 +19,11 @@ MAX_JOBS = 20
 """Maximum number of past jobs of a stage to read. The newest are read."""
 
 START_SECONDS = 4.0
-"""Seconds until a Spark job runs. Its own clock begins after that, and its CPU seconds include them."""
+"""
+Seconds until a Spark job runs. Its own clock begins after that, and its CPU seconds include them.
+
+Measured on two cores: 2.8 CPU seconds, and 8 s at a load average of 14.
+"""
 
 
 @dataclass(frozen=True, slots=True)
