@@ -44,7 +44,7 @@ class ServerProcess:
             self._log = os.fdopen(os.dup(log.fileno()), "r+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "perennial.serve", "--pipeline", pipeline, "--port", str(self.port), *arguments],
-            env={**inherited, **store.environment, "PYTHONPATH": include, "PERENNIAL_VAR": "/nonexistent"},
+            env={**inherited, **store.environment, "PYTHONPATH": include, "PERENNIAL_VAR": "/dev/null/none"},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )

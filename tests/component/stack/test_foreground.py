@@ -27,14 +27,14 @@ def _stack(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=180)
     return process.returncode, said
 
 
 def test_a_part_runs_answers_and_stops(tmp_path: Path) -> None:
     running = _stack(tmp_path, "run", "s3")
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while _ended(_stack(tmp_path, "healthy", "s3"))[0] != 0:
             assert time.monotonic() < deadline
             assert running.poll() is None
