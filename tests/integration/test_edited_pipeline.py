@@ -215,7 +215,7 @@ def test_a_run_after_an_edit_of_columns_says_which_old_dates_have_nulls(edited: 
     assert f"Columns that drops lack, with the number of dates: orders.channel {len(without)}" in edited.run.logs["clean"]
     assert clean["earlier_columns"] == {"orders": 1, "returns": 1}
     assert analysed["earlier_columns"] == {"features": len(UNUSED), "labels": len(UNUSED)}
-    assert f"earlier columns: features {len(UNUSED)}, labels {len(UNUSED)}" in edited.run.logs["analyse"]
+    assert f"earlier columns: {len(UNUSED)} of features, {len(UNUSED)} of labels" in edited.run.logs["analyse"]
     assert set(rows(edited.lake, "clean_orders", [START], ["order_id", "channel"])["order_id"]) == {None}
     assert set(rows(edited.lake, "clean_orders", without, ["channel"])["channel"]) == {None}
     assert set(rows(edited.lake, "clean_orders", [EDITED], ["channel"])["channel"]) == {"web", "shop"}
