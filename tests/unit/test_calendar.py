@@ -136,6 +136,7 @@ def test_nothing_landed() -> None:
     assert calendar().split(START, []).too_little == "0 of 30 days"
 
 
+@pytest.mark.exhaustive
 @given(
     st.sets(st.dates(START, date(2013, 4, 30))),
     st.dates(START, date(2013, 4, 30)),

@@ -100,6 +100,7 @@ def test_a_change_of_a_module_moves_the_results_that_it_decides_and_no_others(pa
             assert moved(before, digests(package)) == results, module
 
 
+@pytest.mark.exhaustive
 def test_a_change_of_any_other_module_moves_nothing(package: Path) -> None:
     before = digests(package)
     files = {file_of(package, module) for modules in before.values() for module in modules}
