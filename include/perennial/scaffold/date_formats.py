@@ -34,9 +34,9 @@ def find_formats(texts: Collection[str], wanted: str | None = None) -> tuple[str
     """
     if not texts:
         return ()
-    if wanted is not None and _reads(wanted, texts):
+    if wanted is not None and reads(wanted, texts):
         return (wanted,)
-    found = _by_place_of_the_year([form for form in _guess(texts) if _reads(form, texts)], texts)
+    found = _by_place_of_the_year([form for form in _guess(texts) if reads(form, texts)], texts)
     if wanted is not None and len(found) > 1:
         order = read_format(wanted).order
         return tuple(form for form in found if read_format(form).order == order) or found
@@ -62,7 +62,7 @@ def _by_place_of_the_year(forms: Sequence[str], texts: Collection[str]) -> tuple
     return tuple(form for form in forms if (read_format(form).order == "yMd") is best)
 
 
-def _reads(form: str, texts: Collection[str]) -> bool:
+def reads(form: str, texts: Collection[str]) -> bool:
     """Return whether a format reads each text. Texts of digits alone may be numbers, so their dates are a pipeline's."""
     kind, is_compact = read_format(form).kind, form.isalpha()
     if is_compact and len(texts) < _MIN_COMPACT:

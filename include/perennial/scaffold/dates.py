@@ -15,7 +15,7 @@ from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import RefusedError
 from perennial.scaffold.cells import infer_type, iso_text, local_date
 from perennial.scaffold.columns import Column
-from perennial.scaffold.date_formats import find_formats
+from perennial.scaffold.date_formats import find_formats, reads
 from perennial.scaffold.sample import Sample
 from perennial.store.json_value import JsonValue
 
@@ -28,6 +28,7 @@ Ask = Callable[[str, Sequence[str]], Sequence[str]]
 IS_DATE = "it is the date of the row, which the field date has"
 _FIRST_EPOCH = 1_000_000_000  # September 2001
 _MIN_SPAN = 21
+_MAX_FORMS = 20
 _ENDED_DAYS = 7
 _FLOORS = {"rows": 100, "positives": 20}
 
@@ -155,15 +156,20 @@ def _explain(column: Column) -> str | None:
         return f"{column.header!r} may have seconds or milliseconds since 1970"
     if column.type != "string":
         return None
-    likely = find_formats([text for text, _ in column.counts.most_common(1)])
-    if likely:
-        others = [text for text in column.counts if iso_text(text, likely[0]) is None]
-    else:
-        others = [text for text in column.counts if infer_type([text]) not in ("date", "timestamp")]
+    others = _find_others(column)
     if not others and column.rows:
         return f"{column.header!r} has dates in some rows and timestamps in others"
     rows = sum(column.counts[text] for text in others)
     return f"{column.header!r} has none in {rows} rows, such as {others[0][:40]!r}" if rows < column.rows / 2 else None
+
+
+def _find_others(column: Column) -> list[str]:
+    """Return the texts that are no dates in the form of the most dates."""
+    frequent = [text for text, _ in column.counts.most_common(_MAX_FORMS)]
+    found = [[text for text in column.counts if infer_type([text]) not in ("date", "timestamp")]]
+    for form in {form: None for text in frequent for form in find_formats([text])}:
+        found.append([text for text in column.counts if not reads(form, [text])])
+    return min(found, key=lambda texts: sum(column.counts[text] for text in texts))
 
 
 def _is_epoch(text: str) -> bool:
