@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 
-from perennial.config.date_format import LITERALS, MAX_FRACTION, read_format
+from perennial.config.date_format import LITERALS, MAX_FRACTION, MAX_LENGTH, read_format
 from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.scaffold.cells import iso_text, read_cell
 
@@ -17,7 +17,6 @@ _COMPACT = {8: ("yyyyMMdd", "ddMMyyyy", "MMddyyyy"), 12: ("yyyyMMddHHmm",), 14: 
 _COMPACT_TIMES = {4: "HHmm", 6: "HHmmss"}
 _RUN = re.compile(r"[0-9]+|[^0-9]+")
 _MARK = re.compile(r" ?[AaPp][Mm]\Z")
-_MAX_TEXT = 40
 _MAX_SPREAD = 10
 _DECADES = 7300
 """Twenty years, in days."""
@@ -36,7 +35,7 @@ def find_formats(texts: Collection[str], wanted: str | None = None) -> tuple[str
         return ()
     if wanted is not None and reads(wanted, texts):
         return (wanted,)
-    found = _by_place_of_the_year([form for form in _guess(texts) if reads(form, texts)], texts)
+    found = _by_place_of_the_year([form for form in _guess(texts) if len(form) <= MAX_LENGTH and reads(form, texts)], texts)
     if wanted is not None and len(found) > 1:
         order = read_format(wanted).order
         return tuple(form for form in found if read_format(form).order == order) or found
@@ -77,7 +76,7 @@ def reads(form: str, texts: Collection[str]) -> bool:
 
 def _guess(texts: Collection[str]) -> Iterator[str]:
     """Yield the formats that have the shape of the texts: the same signs between digits, and as many digits."""
-    if any(len(text) > _MAX_TEXT or text[0] not in "0123456789" for text in texts):
+    if any(len(text) > MAX_LENGTH or text[0] not in "0123456789" for text in texts):
         return
     marks = {match.group()[:-2] + "a" if (match := _MARK.search(text)) else "" for text in texts}
     rows = [_RUN.findall(_MARK.sub("", text)) for text in texts]

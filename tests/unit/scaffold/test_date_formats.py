@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -73,6 +74,9 @@ def write(place: Path, form: str, days: int = 20, header: str = HEADER, **more: 
         (["14:05", "15:05"], []),
         (["31#12#2026"], []),
         (["3" * 100_000, "4" * 100_000], []),
+        (["31" + "." * 40 + "12.2026"], []),  # longer than a format may be
+        (["1T1T2026" + "." * 10 + "09T05T07T1" + "." * 10], []),  # as it would be written: 'T' has three characters
+        (["1/2/2026 2:05 PM", "12/31/2026 14:05"], []),
         ([], []),
     ],
 )  # fmt: skip
@@ -182,4 +186,5 @@ def test_rows_are_split_by_the_dates_of_the_format_and_keep_their_text(place: Pa
     (tmp_path / "split").mkdir()
     split = split_by_date(files, Csv(), column, tmp_path / "split", "sales")
     assert split.rows == {FIRST + timedelta(days=n): 10 for n in range(3)}
-    assert len(rows) == 30
+    landed = [gzip.decompress(path.read_bytes()).decode() for day in sorted(split.files) for path in split.files[day]]
+    assert landed == [csv_text(rows[start : start + 10], HEADER) for start in (0, 10, 20)]
