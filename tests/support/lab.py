@@ -23,8 +23,9 @@ from perennial.calendar import days
 from perennial.clean.plan import pending_work
 from perennial.collect.collect import collect
 from perennial.config.pipeline import Inputs, Pipeline
+from perennial.lake.files import file_io_properties
 from perennial.lake.lake import Lake
-from perennial.lake.tables import Partition, TableState, file_io_properties
+from perennial.lake.tables import Partition, TableState
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.store.objects import canonical_json, sha256

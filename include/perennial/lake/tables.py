@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
     from pyiceberg.schema import Schema
-    from pyiceberg.table import StaticTable
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
 
@@ -109,9 +108,9 @@ class Tables:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        from pyiceberg.catalog import load_catalog
+        from perennial.lake.catalog import LakeCatalog
 
-        return load_catalog("ice", type="hive", uri=_metastore_uri(), **file_io_properties())
+        return LakeCatalog("ice", uri=_metastore_uri())
 
     def at_one_moment(self) -> Tables:
         """Return the same tables, but read the state of each only once: for a group of queries that change nothing."""
@@ -121,6 +120,8 @@ class Tables:
         """Return the state of a table; a table that does not exist yet has no partitions."""
         from pyiceberg.exceptions import NoSuchTableError
         from thrift.Thrift import TApplicationException
+
+        from perennial.lake.files import check_metadata
 
         name = f"{self.database}.{table}"
         try:
@@ -133,6 +134,7 @@ class Tables:
                 [str(error)],
                 "Use a Hive metastore of version 2.3, 3.1 or 4.0.0: later versions have removed the call.",
             ) from error
+        check_metadata(name, loaded.metadata)
         snapshot = loaded.current_snapshot()
         if snapshot is None:
             return TableState(name, loaded.metadata_location, None, {})
@@ -198,33 +200,6 @@ def _digest_of_rest(digest: str, written: Schema | None, current: Schema) -> str
     return sha256(json.dumps([digest, columns], separators=(",", ":")).encode()).hexdigest()
 
 
-def open_table(metadata_location: str) -> StaticTable:
-    """Return a table as its metadata file describes it. Spark writes addresses with s3a, which pyiceberg does not know."""
-    from pyiceberg.table import StaticTable
-
-    return StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
-
-
-def file_io_properties() -> dict[str, str]:
-    """Return pyiceberg's file properties from boto3's own configuration chain."""
-    import boto3
-
-    from perennial.settings import get_settings
-
-    session = boto3.session.Session()
-    properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", "s3.region": session.region_name or "us-east-1"}
-    if endpoint := get_settings().s3_endpoint:
-        properties["s3.endpoint"] = endpoint
-    credentials = session.get_credentials()
-    if credentials is not None:
-        frozen = credentials.get_frozen_credentials()
-        properties["s3.access-key-id"] = frozen.access_key
-        properties["s3.secret-access-key"] = frozen.secret_key
-        if frozen.token:
-            properties["s3.session-token"] = frozen.token
-    return properties
-
-
 @dataclass(frozen=True, slots=True)
 class _HeldRows:
     """The part of one table that a reader holds: some columns of some days at one snapshot."""
@@ -288,6 +263,8 @@ def read_rows(
     """
     import pyarrow as pa
     from pyiceberg.expressions import In
+
+    from perennial.lake.files import open_table
 
     table = open_table(metadata_location)
     wanted = sorted({day.isoformat() for day in days})
