@@ -112,12 +112,10 @@ def no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def lab(s3: S3, pipeline_factory: Callable[..., Pipeline], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def lab(s3: S3, pipeline_factory: Callable[..., Pipeline], tmp_path: Path) -> Any:
     """Return a `lab.Lab`: a lake with features and lookups of two weeks, into which a test puts models."""
     from lab import build_lab, with_lookup  # it brings pyiceberg, which most tests do without
 
-    # The tables of all labs are written once, in the lake of the first one.
-    monkeypatch.setattr("perennial.lake.files.lake_root", lambda: "s3://perennial")
     pipeline = pipeline_factory(with_lookup(tmp_path / "pipelines" / "machine_faults"))
     return build_lab(s3.open_lake(pipeline), tmp_path)
 

@@ -122,7 +122,7 @@ def test_a_property_that_names_a_class_or_a_folder_elsewhere_is_refused(
 ) -> None:
     address = changed(lambda document: document.setdefault("properties", {}).update({name: PROPERTIES[name] or canary}))
     for work in (lambda: open_table(address), lambda: Tables("d").state("t"), lambda: read_rows(address, 1, [LAST], ["date"])):
-        with pytest.raises(RefusedError, match=rf"leads out of the lake s3://perennial: property {name}: "):
+        with pytest.raises(RefusedError, match=rf"leads out of the lake s3://perennial/\w+: property {name}: "):
             work()
 
 
@@ -152,7 +152,7 @@ def test_a_file_outside_that_the_metadata_names_is_refused(
 ) -> None:
     address = changed(CHANGES[part])
     for work in (lambda: open_table(address), lambda: Tables("d").state("t")):
-        with pytest.raises(RefusedError, match=r"leads out of the lake s3://perennial: file file:///etc/passwd"):
+        with pytest.raises(RefusedError, match=r"leads out of the lake s3://perennial/\w+: file file:///etc/passwd"):
             work()
 
 
@@ -171,7 +171,7 @@ def test_a_metadata_file_outside_is_not_opened(lab: Lab, tmp_path: Path, monkeyp
     for address in (f"file://{tmp_path}/1.metadata.json", f"{tmp_path}/1.metadata.json", "s3a://landing/1.metadata.json"):
         name_in_metastore(monkeypatch, address)
         for work in (lambda: open_table(address), lambda: Tables("d").state("t")):  # noqa: B023
-            with pytest.raises(RefusedError, match=r"1\.metadata\.json is outside the lake s3://perennial"):
+            with pytest.raises(RefusedError, match=r"1\.metadata\.json is outside the lake s3://perennial/\w+"):
                 work()
 
 
@@ -207,7 +207,7 @@ def test_manifests_and_data_files_outside_are_not_opened(
     with write_manifest_list(2, io.new_output(f"{folder}/hostile-list.avro"), snapshot.snapshot_id, None, 1, "null") as listed:
         listed.add_manifests([manifest])
     address = changed(lambda document: document["snapshots"][-1].update({"manifest-list": f"{folder}/hostile-list.avro"}))
-    with pytest.raises(RefusedError, match=r"file:.*rows\.parquet is outside the lake s3://perennial"):
+    with pytest.raises(RefusedError, match=r"file:.*rows\.parquet is outside the lake s3://perennial/\w+"):
         open_table(address).scan(selected_fields=("date",)).to_arrow()
 
 
