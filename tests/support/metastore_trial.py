@@ -1,11 +1,12 @@
-"""The metastore's own door and guard, before a handler that answers every call with nothing: no database, no object store."""
+"""The metastore's own door and guard before a handler that answers every call with nothing, and clients of several users."""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from stack.metastore import SOURCE
 from stack.probe import is_listening
 from stack.spark import LEAN_JVM, SparkHome
 
+NOBODY = 65534
 WAREHOUSE = "s3a://lake/warehouse"
 
 PROGRAM = """
@@ -87,3 +89,19 @@ def metastore_client(port: int) -> Iterator[ThriftHiveMetastore.Client]:
         yield ThriftHiveMetastore.Client(TBinaryProtocol(transport))
     finally:
         transport.close()
+
+
+def as_user(user: int, work: Callable[[], object]) -> None:
+    """Do work in a child process of another user; an assertion that fails there fails here."""
+    "localhost".encode("idna")  # for names of hosts: the user may not be able to read Python's own modules
+    if (child := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
+            work()
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from hive_metastore import ThriftHiveMetastore, ttypes
-from metastore_trial import WAREHOUSE, metastore_client, trial_metastore
+from metastore_trial import NOBODY, WAREHOUSE, as_user, metastore_client, trial_metastore
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TApplicationException, TException
 from thrift.transport.TTransport import TMemoryBuffer
@@ -22,7 +22,6 @@ from thrift.transport.TTransport import TMemoryBuffer
 pytestmark = pytest.mark.spark
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
-NOBODY = 65534
 MPTCP = 262
 
 
@@ -45,21 +44,6 @@ class Service:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with trial_metastore(tmp_path_factory.mktemp("metastore")) as (port, pid, log):
         yield Service(port, pid, log)
-
-
-def as_user(user: int, work: Callable[[], object]) -> None:
-    """Do work in a child process of another user; an assertion that fails there fails here."""
-    if (child := os.fork()) == 0:
-        try:
-            os.setgroups([])
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
-            work()
-            os._exit(0)
-        except BaseException as error:
-            os.write(2, f"{error!r}\n".encode())
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def request() -> bytes:
