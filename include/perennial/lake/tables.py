@@ -8,16 +8,18 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.catalog import Catalog
     from pyiceberg.schema import Schema
+    from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
+
+    from perennial.lake.catalog import LakeCatalog
 
 PROPERTY = "perennial."
 DATES_AT_ONCE = 7
@@ -107,7 +109,7 @@ class Tables:
         self.database = database
 
     @cached_property
-    def _catalog(self) -> Catalog:
+    def _catalog(self) -> LakeCatalog:
         from perennial.lake.catalog import LakeCatalog
 
         return LakeCatalog("ice", uri=_metastore_uri())
@@ -115,6 +117,9 @@ class Tables:
     def at_one_moment(self) -> Tables:
         """Return the same tables, but read the state of each only once: for a group of queries that change nothing."""
         return _CachedTables(self.database)
+
+    def _load(self, table: str) -> Table:
+        return self._catalog.load_table((self.database, table))
 
     def state(self, table: str) -> TableState:
         """Return the state of a table; a table that does not exist yet has no partitions."""
@@ -125,7 +130,7 @@ class Tables:
 
         name = f"{self.database}.{table}"
         try:
-            loaded = self._catalog.load_table(name)
+            loaded = self._load(table)
         except NoSuchTableError:
             return TableState(name, None, None, {})
         except TApplicationException as error:
@@ -147,6 +152,17 @@ class _CachedTables(Tables):
     def __init__(self, database: str) -> None:
         super().__init__(database)
         self._states: dict[str, TableState] = {}
+
+    @cached_property
+    def _entries(self) -> dict[str, Any]:
+        return self._catalog.read_entries(self.database)
+
+    def _load(self, table: str) -> Table:
+        from pyiceberg.exceptions import NoSuchTableError
+
+        if table not in self._entries:
+            raise NoSuchTableError(f"{self.database}.{table}")
+        return self._catalog.open_entry(self._entries[table])
 
     def at_one_moment(self) -> Tables:
         return self
