@@ -103,6 +103,7 @@ def spark_loop(folder: Path) -> Iterator[SparkLoop]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "is_below", lambda root, address: True)
+        patch.setattr(files, "find_foreign", lambda root, addresses, properties: [])
         with _session(folder) as session:
             yield session
 

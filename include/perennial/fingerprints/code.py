@@ -25,6 +25,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.spark.lean": "keeps libraries out of a job that does not use them",
         "perennial.store.heads": "replaces an object on a condition; its content is computed elsewhere",
         "perennial.fingerprints.fingerprint": "computes the fingerprints: other fingerprints for the same parts have other names",
+        "perennial.lake.boundary": "names what is outside the lake, which is refused",
         "perennial.lake.catalog": "finds tables in the metastore; the digests of their rows are parts of the fingerprints",
         "perennial.lake.files": "refuses files outside the lake; the bytes of the others are the same",
         "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
 import boto3
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
@@ -12,14 +10,9 @@ from pyiceberg.table import StaticTable
 from pyiceberg.table.metadata import TableMetadata
 
 from perennial.errors import RefusedError
+from perennial.lake.boundary import find_foreign, is_below
 from perennial.lake.layout import lake_root
 from perennial.settings import get_settings
-
-CLASSES = frozenset({"io-impl", "py-io-impl", "write.location-provider.impl", "write.py-location-provider.impl"})
-"""Properties of a table by which readers or writers load a class that the table names."""
-
-FOLDERS = frozenset({"write.data.path", "write.folder-storage.path", "write.metadata.path", "write.object-storage.path"})
-"""Properties of a table that move its future files."""
 
 
 class LakeFiles(PyArrowFileIO):
@@ -62,25 +55,6 @@ def check_metadata(name: str, metadata: TableMetadata) -> None:
             problems,
             "If PERENNIAL_LAKE has changed, set it back. Otherwise find out who changed the table's metadata.",
         )
-
-
-def find_foreign(root: str, addresses: Iterable[str], properties: Mapping[str, str]) -> list[str]:
-    """Return each address that is not below `root`, and each property that names a class or a folder elsewhere."""
-    return [
-        *(f"file {address}" for address in dict.fromkeys(addresses) if not is_below(root, address)),
-        *(f"property {name}: {properties[name]}" for name in sorted(CLASSES & properties.keys())),
-        *(
-            f"property {name}: {properties[name]}"
-            for name in sorted(FOLDERS & properties.keys())
-            if not is_below(root, properties[name])
-        ),
-    ]
-
-
-def is_below(root: str, address: str) -> bool:
-    """Return whether an address is below a folder; `s3a` is another name of `s3`."""
-    folder, file = (f"s3://{text[6:]}" if text.startswith("s3a://") else text for text in (root, address))
-    return file.startswith(f"{folder}/") and not {".", ".."} & set(file.split("/"))
 
 
 def file_io_properties() -> dict[str, str]:
