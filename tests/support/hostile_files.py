@@ -214,7 +214,7 @@ REFUSED: dict[str, tuple[Files | bytes | str | Rows, str]] = {
         change(1, lambda rows, n: f"{rows[n][1]}T10:00" if n % 3 else rows[n][1]),
         "'day' has dates in some rows and timestamps in others",
     ),
-    "years of two digits": (change(1, lambda rows, n: rows[n][1][2:]), "'day' has dates of the form %y-%m-%d"),
+    "years of two digits": (change(1, lambda rows, n: rows[n][1][2:]), "The dates of 'day' fit 2 formats"),
     "seconds since 1970": (
         change(1, lambda rows, n: str(1_767_225_600 + n % 2 * 86_400)),
         "'day' may have seconds or milliseconds since 1970",
