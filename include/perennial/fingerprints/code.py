@@ -62,7 +62,9 @@ class EntryPoint:
 
 ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
     {
-        "collect": EntryPoint("perennial.collect.accept"),
+        "collect": EntryPoint(
+            "perennial.collect.accept", {"perennial.config.date_format": "reads cells, and collect reads none"}
+        ),
         "clean": EntryPoint("perennial.clean.job"),
         "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "computes only profiles"}),
         "profile": EntryPoint(
