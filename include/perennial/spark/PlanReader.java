@@ -1,4 +1,5 @@
 import java.util.IdentityHashMap;
+import org.apache.spark.sql.catalyst.CatalystIdentifier;
 import org.apache.spark.sql.catalyst.plans.logical.SubqueryAlias;
 import org.apache.spark.sql.catalyst.plans.logical.View;
 import org.apache.spark.sql.catalyst.trees.TreeNode;
@@ -92,6 +93,8 @@ public class PlanReader {
     private void appendText(Object field) {
         if (field instanceof String || field instanceof Boolean) {
             append(field.toString());
+        } else if (field instanceof CatalystIdentifier) {
+            append(((CatalystIdentifier) field).unquotedString());
         } else if (field instanceof Class) {
             append(((Class) field).getName());
         } else if (field instanceof scala.collection.Seq && !((scala.collection.Seq) field).isEmpty()) {

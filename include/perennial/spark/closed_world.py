@@ -15,6 +15,9 @@ from perennial.spark.node_classes import CALLED_AS, PARSED, RESOLVED
 from perennial.spark.plan_nodes import Node
 from perennial.sql.refused_functions import REFUSED_SYNTAX, UNKNOWN, why_refused
 
+CALLS = ("UnresolvedFunction", "UnresolvedTableValuedFunction", "UnresolvedGenerator")
+"""The classes of a parsed plan that name a function."""
+
 
 def foreign_relations(nodes: Sequence[Node], views: Collection[str]) -> list[str]:
     """
@@ -62,7 +65,7 @@ def _foreign(nodes: Sequence[Node], views: frozenset[str]) -> Iterator[str]:
 def _refused(nodes: Sequence[Node]) -> Iterator[str]:
     for node, after in zip(nodes, [*nodes[1:], None], strict=True):
         has_arguments = after is not None and after.depth > node.depth
-        if node.kind in ("UnresolvedFunction", "UnresolvedTableValuedFunction"):
+        if node.kind in CALLS:
             name = ".".join(node.parts())
             if why := why_refused(name, has_arguments=has_arguments):
                 yield _at(node, f"the function {name}: {why}")
