@@ -58,7 +58,7 @@ def _judge_unknown(call: exp.Anonymous) -> tuple[str, str | None]:
     while isinstance(node.parent, exp.Dot) and node.parent.expression is node:
         node = node.parent
         name = f"{node.this.sql()}.{call.name}"
-    if plain(name) == "identifier":
+    if plain(name) == "identifier" or isinstance(node.parent, exp.Hint):
         return name, None
     return name.lower(), why_refused(name, has_arguments=bool(call.expressions))
 

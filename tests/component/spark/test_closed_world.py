@@ -14,7 +14,11 @@ from spark_job import run_job
 
 from perennial.spark.conf import iceberg_conf
 from perennial.sql.allowed_functions import ALLOWED
+from perennial.sql.finding import Doubt
+from perennial.sql.functions import function_problems
+from perennial.sql.parse import parse_query
 from perennial.sql.refused_functions import REFUSED
+from perennial.sql.unparsed import problems_of_tokens
 
 ANALYST_QUERIES = Path(__file__).with_name("analyst_queries.sql")
 DRAWS = 2_400
@@ -113,6 +117,16 @@ def drawn() -> Iterator[str]:
         yield hidden(chance)
 
 
+def without_spark(query: str) -> list[str]:
+    """Return the functions and paths for which `validate` refuses a query."""
+    found = [text for _, text in problems_of_tokens(query)]
+    try:
+        tree = parse_query("x.sql", query)
+    except Doubt:
+        return found
+    return [*found, *(text for _, text in function_problems(tree, {"people": ["user", "country"]}))]
+
+
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Judge all queries in one Spark."""
@@ -150,6 +164,11 @@ def test_each_documented_example_of_an_allowed_function_is_accepted(said: dict[s
 def test_what_analysts_write_is_accepted(said: dict[str, Any]) -> None:
     assert len(said["written"]) >= 100
     assert [(query, answer) for query, answer in said["written"] if answer is not None] == []
+
+
+def test_validate_refuses_none_of_the_accepted_queries(said: dict[str, Any]) -> None:
+    accepted = [query for query, answer in (*said["documented"], *said["written"], *said["harmless"]) if answer is None]
+    assert [(query, problems) for query in accepted if (problems := without_spark(query))] == []
 
 
 def test_each_place_of_the_grammar_accepts_what_is_harmless(said: dict[str, Any]) -> None:
