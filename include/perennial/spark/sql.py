@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
+from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
 from perennial.spark.moments import moments
@@ -56,7 +57,7 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
     """Return the planned rows of a query, which may be of any type; refuse a query that reads or does more than it may."""
     if texts := refused_texts(text):
         raise RefusedError(f"{file}: it contains text that is not allowed", texts, _ROWS_ALONE)
-    with failing_on_rows(file, text), _explaining(file, text):
+    with within_budget(spark, file), failing_on_rows(file, text), _explaining(file, text):
         # The text is read once, by Spark's own parser, as a query: INSERT, DROP and the like are statements.
         # The session's parser is Iceberg's, whose parseQuery accepts statements too.
         plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(without_last_semicolon(text))
