@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError
@@ -47,6 +47,12 @@ class Settings(BaseSettings):
         None,
         "Names of the pipelines whose Python (`sources/*.py`) may run, separated by commas; none when it is not set.",
     )
+    landing: str | None = _variable(
+        "PERENNIAL_LANDING",
+        None,
+        "Prefixes in which sources and references may lie, separated by commas, such as `s3://landing/{pipeline}/`; anywhere "
+        "but in the lake, and in a folder with the name of another pipeline, when it is not set.",
+    )
     var: Path | None = _variable(
         "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
     )
@@ -63,8 +69,28 @@ class Settings(BaseSettings):
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."
     )
+    airflow_users: str | None = _variable(
+        "PERENNIAL_AIRFLOW_USERS",
+        None,
+        "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
+    )
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
+    )
+
+    # Model servers
+    server_tokens: Path | None = _variable(
+        "PERENNIAL_SERVER_TOKENS",
+        None,
+        "File with the tokens for predictions, one a line; predictions need no token when it is not set.",
+    )
+    server_memory_mib: Annotated[int, Field(ge=64)] | None = _variable(
+        "PERENNIAL_SERVER_MEMORY_MIB",
+        None,
+        "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
+    )
+    server_address_connections: Annotated[int, Field(ge=1)] = _variable(
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum of connections to a model server from one address."
     )
 
     # Training and serving
@@ -116,6 +142,11 @@ class Settings(BaseSettings):
     def trusted_names(self) -> frozenset[str]:
         """Return the names of the pipelines whose Python may run."""
         return frozenset(name.strip() for name in (self.trusted_pipelines or "").split(",") if name.strip())
+
+    @property
+    def landing_prefixes(self) -> list[str]:
+        """Return the prefixes in which sources and references may lie; if there are none, their places are not listed."""
+        return [prefix.strip() for prefix in (self.landing or "").split(",") if prefix.strip()]
 
 
 def variables_of(field: str) -> list[str]:
