@@ -21,6 +21,7 @@ from stack.errors import StackError
 from stack.postgres import database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
+from stack.roles import Role
 from stack.secrets import secret, write_private
 
 PARALLELISM = 4
@@ -50,6 +51,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
             argv=(str(config.python), "-m", "airflow", *command),
             fork=partial(forks.fork, command),
             env=connections(),
+            role=Role.JOBS,
             ports=ports,
             is_ready=lambda: _is_healthy(config, name, part),
             ready_seconds=180,

@@ -23,6 +23,7 @@ from stack.errors import StackError
 from stack.postgres import database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
+from stack.roles import Role
 from stack.secrets import write_private
 from stack.spark import LEAN_JVM, spark_home
 
@@ -44,6 +45,7 @@ def metastore_service(config: StackConfig) -> Service:
         argv=(str(home.java), *options, "-cp", class_path, compiler, str(SOURCE), SOURCE.stem, str(port)),
         is_ready=lambda: is_listening(port) and _answers(port),
         ports=(port,),
+        role=Role.JOBS,
         ready_seconds=120.0,
         hopeless=refused_password(config, DATABASE),
     )

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import psutil
 
+from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.probe import taken_by
 from stack.record import Record, is_alive
+from stack.roles import Role
 from stack.waiting import await_ready, size
 
-MARK = "PERENNIAL_SERVICE"
+MARK = SERVICE_MARK
 """Environment variable that a service's children inherit, so that they can be found after their parent has ended."""
 
 FREED_SECONDS = 3.0
@@ -41,6 +43,9 @@ class Service:
     is_ready: Callable[[], bool]
     fork: Callable[[Mapping[str, str], Path], int] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    role: Role | None = None
+    """The role whose keys of the object store it has. None: it has none."""
+
     ports: tuple[int, ...] = ()
     ready_seconds: float = 60.0
     hopeless: Mapping[str, str] = field(default_factory=dict)
@@ -136,7 +141,10 @@ def last_lines(path: Path, count: int = 8) -> str:
 def _launch(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment, log = config.process_environment({**service.env, MARK: service.name}), log_path(config, service.name)
+    environment, log = (
+        config.process_environment({**service.env, MARK: service.name}, service.role),
+        log_path(config, service.name),
+    )
     number = service.fork(environment, log) if service.fork else _spawn(config, service, environment, log)
     record = Record(number, psutil.Process(number).create_time())
     (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")
