@@ -18,7 +18,7 @@ from perennial.settings import get_settings
 from stack.airflow_forks import AirflowForks
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password, refused_password
+from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
 from stack.roles import Role
@@ -115,7 +115,8 @@ def _is_healthy(config: StackConfig, name: str, part: str) -> bool:
 
 
 def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
-    database = f"127.0.0.1:{config.port('postgres')}/airflow"
+    user = f"airflow:{database_password(config, 'airflow')}"
+    database = f"{user}@127.0.0.1:{config.port('postgres')}/airflow?require_auth={AUTHENTICATION}"
     return {
         "core": {
             "dags_folder": str(config.repo / "dags"),
@@ -130,7 +131,9 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "execution_api_server_url": f"{config.airflow_url}/execution/",
         },
         "database": {
-            "sql_alchemy_conn": f"postgresql+psycopg2://airflow:{database_password(config, 'airflow')}@{database}",
+            "sql_alchemy_conn": f"postgresql+psycopg2://{database}",
+            # Airflow's default for coroutines, asyncpg, sends the password in whatever form the server asks for.
+            "sql_alchemy_conn_async": f"postgresql+psycopg://{database}",
             # Each connection is a PostgreSQL process. Connections beyond the pool are closed after use.
             "sql_alchemy_pool_size": "2",
             "sql_alchemy_max_overflow": "20",

@@ -20,7 +20,7 @@ from thrift.transport.TTransport import TBufferedTransport
 from perennial.spark.conf import s3a_conf, s3a_uri
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password, refused_password
+from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
 from stack.roles import Role
@@ -147,9 +147,14 @@ def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
 
 
 def _connect(config: StackConfig) -> connection:
-    password = database_password(config, DATABASE)
     return psycopg2.connect(
-        host="127.0.0.1", port=config.port("postgres"), dbname=DATABASE, user=DATABASE, password=password, connect_timeout=10
+        host="127.0.0.1",
+        port=config.port("postgres"),
+        dbname=DATABASE,
+        user=DATABASE,
+        password=database_password(config, DATABASE),
+        connect_timeout=10,
+        require_auth=AUTHENTICATION,
     )
 
 
