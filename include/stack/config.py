@@ -190,7 +190,7 @@ class StackConfig:
         return pipeline_names(self.pipelines)
 
     def shared_environment(self) -> dict[str, str]:
-        """Return the environment variables of the owner's commands. Services share them, but have other keys. None is a secret."""
+        """Return the environment of the owner's commands. Services share it, but with other keys. It holds no secret."""
         region = self.store.region if self.store else "us-east-1"
         return {
             "AIRFLOW_HOME": str(self.var / "airflow"),

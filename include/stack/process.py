@@ -17,6 +17,7 @@ import psutil
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.logs import bound_log
 from stack.probe import taken_by
 from stack.record import Record, is_alive
 from stack.roles import Role
@@ -83,6 +84,7 @@ def start(config: StackConfig, service: Service) -> bool:
         return False
     stop(config, service)  # children of a killed parent still hold its ports
     _require_free(service)
+    bound_log(log)
     log_begin = size(log)
     _launch(config, service)
     if not _becomes_ready(config, service, log, log_begin):

@@ -22,6 +22,7 @@ READS_THE_ENVIRONMENT = {
     "include/perennial/train/mlp.py": "sets variables of TensorFlow and Keras before their import",
     "include/stack/airflow_import.py": "puts on the environment that a service is started with",
     "include/stack/config.py": "builds the environment of the stack's processes",
+    "include/stack/executor.py": "tasks inherit its imports, and must run the current files of Perennial",
     "include/stack/jars.py": "runs in Spark's image, which has no pydantic-settings",
     "include/stack/machine.py": "runs before anything is installed",
     "include/stack/spark_archive.py": "builds the environment of a Spark job",

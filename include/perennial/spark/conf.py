@@ -47,6 +47,11 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
     }
 
 
+def cluster_conf(master: str) -> dict[str, str]:
+    """Return the settings for a master: jobs of a local Spark need a secret, and a cluster would have to know it beforehand."""
+    return {} if master.startswith("local") else {"spark.authenticate": "false"}
+
+
 def s3a_uri(uri: str) -> str:
     """Return an S3 address in the form that Hadoop's client expects."""
     return "s3a://" + uri.removeprefix("s3a://").removeprefix("s3://").rstrip("/")

@@ -75,6 +75,6 @@ def test_no_client_answers_a_request_for_a_password_in_clear_text(
     taken: tuple[StackConfig, list[bytes]], connect: Callable[[StackConfig], object]
 ) -> None:
     config, answers = taken
-    with pytest.raises(Exception, match="requires? .*authentication.*, but|authentication method requirement"):
+    with pytest.raises(Exception, match=r"requires? .*authentication.*, but|authentication method requirement"):
         connect(config)
     assert answers in ([], [b""])
