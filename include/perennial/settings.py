@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError
@@ -50,12 +50,24 @@ class Settings(BaseSettings):
         None,
         "Names of the pipelines whose Python (`sources/*.py`) may run, separated by commas; none when it is not set.",
     )
+    landing: str | None = _variable(
+        "PERENNIAL_LANDING",
+        None,
+        "Prefixes in which sources and references may lie, separated by commas, such as `s3://landing/{pipeline}/`; anywhere "
+        "but in the lake, and in a folder with the name of another pipeline, when it is not set.",
+    )
     var: Path | None = _variable(
         "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
     )
 
     # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
+    query_minutes: float = _variable(
+        "PERENNIAL_QUERY_MINUTES", 60, "Minutes after which a query of a pipeline is stopped and its file refused."
+    )
+    query_disk_gb: float = _variable(
+        "PERENNIAL_QUERY_DISK_GB", 100, "Gigabytes on Spark's local disk at which a query is stopped and its file refused."
+    )
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."
@@ -65,8 +77,28 @@ class Settings(BaseSettings):
         None,
         "File with the AWS credentials of model servers, which only read the lake; those of everything else when it is not set.",
     )
+    airflow_users: str | None = _variable(
+        "PERENNIAL_AIRFLOW_USERS",
+        None,
+        "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
+    )
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
+    )
+
+    # Model servers
+    server_tokens: Path | None = _variable(
+        "PERENNIAL_SERVER_TOKENS",
+        None,
+        "File with the tokens for predictions, one a line; predictions need no token when it is not set.",
+    )
+    server_memory_mib: Annotated[int, Field(ge=64)] | None = _variable(
+        "PERENNIAL_SERVER_MEMORY_MIB",
+        None,
+        "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
+    )
+    server_address_connections: Annotated[int, Field(ge=1)] = _variable(
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum of connections to a model server from one address."
     )
 
     # Training and serving
@@ -119,6 +151,11 @@ class Settings(BaseSettings):
     def trusted_names(self) -> frozenset[str]:
         """Return the names of the pipelines whose Python may run."""
         return frozenset(name.strip() for name in (self.trusted_pipelines or "").split(",") if name.strip())
+
+    @property
+    def landing_prefixes(self) -> list[str]:
+        """Return the prefixes in which sources and references may lie; if there are none, their places are not listed."""
+        return [prefix.strip() for prefix in (self.landing or "").split(",") if prefix.strip()]
 
 
 def variables_of(field: str) -> list[str]:

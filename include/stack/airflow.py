@@ -16,6 +16,7 @@ from pathlib import Path
 
 from perennial.settings import get_settings
 from stack.airflow_forks import AirflowForks
+from stack.airflow_users import airflow_users, passwords
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.postgres import AUTHENTICATION, database_password, refused_password
@@ -70,7 +71,7 @@ def prepare_airflow(config: StackConfig) -> None:
     """Write airflow.cfg with all settings and secrets, and the password file of the UI."""
     home = config.var / "airflow"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(_passwords_file(config), json.dumps({"admin": admin_password(config)}))
+    write_private(_passwords_file(config), json.dumps(passwords(config)))
     parser = configparser.RawConfigParser()
     parser.read_dict(_settings(config))
     text = io.StringIO()
@@ -126,13 +127,13 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "load_examples": "False",
             "hostname_callable": "socket.gethostname",  # the default does a DNS lookup
             "fernet_key": secret(config.secrets, "airflow_fernet_key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode()),
-            "simple_auth_manager_users": "admin:admin",
+            "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in airflow_users().items()),
             "simple_auth_manager_passwords_file": str(_passwords_file(config)),
             "execution_api_server_url": f"{config.airflow_url}/execution/",
         },
         "database": {
             "sql_alchemy_conn": f"postgresql+psycopg2://{database}",
-            # Airflow's default for coroutines, asyncpg, sends the password in whatever form the server asks for.
+            # Airflow's default for coroutines, asyncpg, sends the password in clear text if the server asks for it.
             "sql_alchemy_conn_async": f"postgresql+psycopg://{database}",
             # Each connection is a PostgreSQL process. Connections beyond the pool are closed after use.
             "sql_alchemy_pool_size": "2",

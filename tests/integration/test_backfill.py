@@ -179,7 +179,7 @@ def forced(first: First, lake: Lake, stack) -> Forced:
 
 
 def test_params_of_a_backfill_hold_for_dates_that_ran_before(forced: Forced) -> None:
-    assert [body["forced"] for body in forced.bodies] == [FORCE, FORCE]
+    assert [body["forced"] for body in forced.bodies] == [{**FORCE, "by": "admin"}] * 2
     # The later of the two has waited for the earlier: it was judged against what that one left.
     assert forced.stale == [False, False]
 
@@ -326,6 +326,7 @@ def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first
     assert page["dates"] == 14
     assert set(page["pooled"]) == {"champion", "frozen at the start", "base rate", "mlp", "logistic"}
     html = Path(page["file"]).read_text(encoding="utf-8")
+    assert Path(page["file"]).stat().st_mode & 0o777 == 0o600
     assert html.startswith("<!doctype html>")
     address = f"{stack.airflow.url}/perennial/report/"
     shown = stack.airflow.get(f"/perennial/report/{DAG}")

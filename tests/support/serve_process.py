@@ -36,7 +36,7 @@ def free_port() -> int:
 class ServerProcess:
     """python -m perennial.serve on a free port."""
 
-    def __init__(self, store: SmallS3, pipeline: str, *arguments: str) -> None:
+    def __init__(self, store: SmallS3, pipeline: str, *arguments: str, **settings: str) -> None:
         self.port = free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PERENNIAL_"))}
         include = str(Path(__file__).resolve().parents[2] / "include")
@@ -44,7 +44,7 @@ class ServerProcess:
             self._log = os.fdopen(os.dup(log.fileno()), "r+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "perennial.serve", "--pipeline", pipeline, "--port", str(self.port), *arguments],
-            env={**inherited, **store.environment, "PYTHONPATH": include, "PERENNIAL_VAR": "/dev/null/none"},
+            env={**inherited, **store.environment, "PYTHONPATH": include, "PERENNIAL_VAR": "/dev/null/none", **settings},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -90,8 +90,13 @@ class ServerProcess:
     def get(self, path: str) -> Response:
         return self.exchange(request("GET", path))
 
-    def predict(self, records: Any) -> Response:
-        return self.exchange(request("POST", "/predict", json.dumps(records).encode()))
+    def predict(self, records: Any, **headers: str) -> Response:
+        return self.exchange(request("POST", "/predict", json.dumps(records).encode(), **headers))
+
+    def peak_mib(self) -> float:
+        """Return the peak of the process's resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) / 1024
 
     def exchange(self, raw: bytes, timeout: float = 10) -> Response:
         """Send bytes on a fresh connection and read one answer; a server that closes while we still send is read as well."""

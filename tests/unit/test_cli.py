@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -41,8 +42,7 @@ MANIFEST = {"release": RELEASE, "date": "2026-03-09", "version": "mlp-1", "as_of
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the tests away from a stack that runs on this machine, and let there be one pipeline, which need not be named."""
     monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path / "var"))
-    (tmp_path / "only").mkdir()
-    (tmp_path / "only" / "machine_faults").symlink_to(REPO / "tests" / "pipelines" / "machine_faults")
+    shutil.copytree(REPO / "tests" / "pipelines" / "machine_faults", tmp_path / "only" / "machine_faults")
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "only"))
 
 
@@ -502,6 +502,21 @@ def test_example_is_printed_as_a_command_for_the_shell(
     assert words[0] == "curl"
     assert "content-type: application/json" in words
     assert [json.loads(words[-1])] == seen
+
+
+def test_an_example_with_a_token_lets_the_shell_read_it(
+    lake, endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, answers = endpoint
+    answers.append((200, serve(lake, True)))
+    file = tmp_path / "the tokens"
+    file.write_text("t" * 32)
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(file))
+    monkeypatch.setattr("perennial.commands.predict._example", lambda _: [{}])
+    assert run_command(["predict", "--example"]) == 0
+    out = capsys.readouterr().out
+    assert "t" * 32 not in out
+    assert f"\"authorization: Bearer $(head -n 1 '{file}')\"" in out
 
 
 def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

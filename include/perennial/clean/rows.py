@@ -13,8 +13,8 @@ from pyspark.sql import types as T
 from perennial.clean.cells import broken, broken_rule, present, typed
 from perennial.clean.files import CORRUPT, read_files
 from perennial.clean.job_file import Rules, TableToClean
+from perennial.lake.days import REFERENCE
 from perennial.spark.sql import local_rows
-from perennial.spark.tables import REFERENCE
 
 FILES = T.StructType(
     [
@@ -79,7 +79,7 @@ def _check_rows(
         "lacks",
         F.col(f"cell_{CORRUPT}").alias(CORRUPT),
         *[cell.alias(f"text_{name}") for name, cell in cells.items()],
-        *[typed(columns[name].type, cell, decimal).alias(f"value_{name}") for name, cell in cells.items()],
+        *[typed(columns[name].type, cell, decimal, columns[name].format).alias(f"value_{name}") for name, cell in cells.items()],
         F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
     )
 

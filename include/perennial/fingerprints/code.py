@@ -25,6 +25,9 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.spark.lean": "keeps libraries out of a job that does not use them",
         "perennial.store.heads": "replaces an object on a condition; its content is computed elsewhere",
         "perennial.fingerprints.fingerprint": "computes the fingerprints: other fingerprints for the same parts have other names",
+        "perennial.lake.boundary": "names what is outside the lake, which is refused",
+        "perennial.lake.catalog": "finds tables in the metastore; the digests of their rows are parts of the fingerprints",
+        "perennial.lake.files": "refuses files outside the lake; the bytes of the others are the same",
         "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",
         "perennial.store.objects": "moves bytes; fingerprints use its canonical JSON, so another form of it changes them already",
         "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",
@@ -32,6 +35,11 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.config.values": "the allowed values in pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.spark.failures": "texts of failed jobs, which have no result",
         "perennial.spark.sql_errors": "texts of refused queries, which have no result",
+        "perennial.spark.budget": "stops queries, which then have no result",
+        "perennial.spark.closed_world": "refuses queries: one that passes has the result that it has without the check",
+        "perennial.spark.plan_nodes": "reads plans so that queries can be refused",
+        "perennial.spark.moments": "refuses queries that depend on the time",
+        "perennial.sql.refused_functions": "the functions and texts that are refused",
         "perennial.train.candidates": "the module of a candidate (part of its code) and its libraries (part of its fingerprint)",
         "perennial.train.plan": "plans trainings; others read a model by its address, which ends in its fingerprint",
     }
@@ -59,7 +67,9 @@ class EntryPoint:
 
 ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
     {
-        "collect": EntryPoint("perennial.collect.accept"),
+        "collect": EntryPoint(
+            "perennial.collect.accept", {"perennial.config.date_format": "reads cells, and collect reads none"}
+        ),
         "clean": EntryPoint("perennial.clean.job"),
         "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "computes only profiles"}),
         "profile": EntryPoint(

@@ -17,6 +17,9 @@ Body = dict[str, Any]
 """An object of Kubernetes, as its API reference describes it."""
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
+TOKENS_SECRET = "perennial-server-tokens"  # noqa: S105  the Secret's name
+TOKENS_FOLDER = "/var/run/secrets/perennial-server"
+TOKENS_KEY = "tokens"
 STORAGE_FOLDER = "/var/run/secrets/perennial"
 CREDENTIALS_KEY = "aws_credentials"
 MANAGED_BY = "perennial"
@@ -38,6 +41,12 @@ class KubernetesSettings:
     region: str
     image: str | None = None
     work: str = SERVING
+    asks_token: bool = False
+    """Predictions need a token, of the Secret TOKENS_SECRET."""
+
+    address_connections: int | None = None
+    """Maximum of connections to a model server from one address; None: the server's default."""
+
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
 
@@ -45,10 +54,13 @@ class KubernetesSettings:
     def read(cls, work: str) -> KubernetesSettings:
         """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
         settings = get_settings()
+        is_limited = work == SERVING and "server_address_connections" in settings.model_fields_set
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
             image=getattr(settings, _IMAGES[work]),
             work=work,
+            asks_token=work == SERVING and settings.server_tokens is not None,
+            address_connections=settings.server_address_connections if is_limited else None,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
         )
@@ -75,6 +87,8 @@ class KubernetesSettings:
             "AWS_DEFAULT_REGION": self.region,
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "PERENNIAL_LAKE": lake_root(),
+            **({"PERENNIAL_SERVER_TOKENS": f"{TOKENS_FOLDER}/{TOKENS_KEY}"} if self.asks_token else {}),
+            **({"PERENNIAL_SERVER_ADDRESS_CONNECTIONS": str(limit)} if (limit := self.address_connections) else {}),
             "HOME": "/tmp",  # noqa: S108  the pod's own
         }
 

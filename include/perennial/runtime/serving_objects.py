@@ -5,7 +5,15 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from perennial.config.pipeline import Deployment
-from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
+from perennial.runtime.kubernetes import (
+    LAKE_LABEL,
+    MANAGED_BY,
+    TOKENS_FOLDER,
+    TOKENS_SECRET,
+    Body,
+    KubernetesSettings,
+    restricted_pod,
+)
 from perennial.store.objects import canonical_json, sha256
 
 PORT = 8080
@@ -103,7 +111,7 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
-                    **restricted_pod(container),
+                    **_with_tokens(settings, restricted_pod(container)),
                 },
             },
         },
@@ -129,6 +137,17 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
         },
     }
     return [config, deployment, scaler]
+
+
+def _with_tokens(settings: KubernetesSettings, pod: Body) -> Body:
+    """Return the spec of a pod with the Secret of the tokens as files, if predictions need one."""
+    if not settings.asks_token:
+        return pod
+    (container,) = pod["containers"]
+    mount = {"name": "tokens", "mountPath": TOKENS_FOLDER, "readOnly": True}
+    volume = {"name": "tokens", "secret": {"secretName": TOKENS_SECRET, "defaultMode": 0o440}}
+    container = {**container, "volumeMounts": [*container["volumeMounts"], mount]}
+    return {**pod, "containers": [container], "volumes": [*pod["volumes"], volume]}
 
 
 def release_heads(settings: KubernetesSettings, pipeline: str, release: str) -> list[Body]:

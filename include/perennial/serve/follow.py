@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,10 +35,12 @@ class Follower(threading.Thread):
         self._settled: str | None = None  # the pointer's ETag that needs no more work
         self._refused: str | None = None
         self._unreachable = False
+        self._read_at = time.monotonic()
+        app.metrics.watch_pointer(lambda: time.monotonic() - self._read_at)
 
     def run(self) -> None:
         """Poll until stopped."""
-        while not self._stopping.wait(self.follow_once()):
+        while not self._stopping.wait(self._try_to_follow()):
             pass
 
     def stop(self) -> None:
@@ -45,10 +48,20 @@ class Follower(threading.Thread):
         self._stopping.set()
         self.join(timeout=1)
 
+    def _try_to_follow(self) -> float:
+        """Follow, and survive any error: a dead thread would never load another release, a rollback included."""
+        try:
+            return self.follow_once()
+        except Exception:
+            self._app.metrics.follow_failures.inc()
+            log.exception("Failed to follow the active release, trying again")
+            return _RETRY_SECONDS
+
     def follow_once(self) -> float:
         """Read the pointer and load the release that it names. Return the seconds until the next poll."""
         try:
             pointer = self._objects.read(self._layout.active)
+            self._read_at = time.monotonic()
             if self._unreachable:
                 log.info("The store answers again")
             self._unreachable = False
@@ -56,6 +69,7 @@ class Follower(threading.Thread):
                 return POLL_SECONDS
             return self._load(pointer.body, pointer.etag)
         except (BotoCoreError, ClientError, PerennialError) as error:
+            self._app.metrics.follow_failures.inc()
             if not self._unreachable:
                 log.warning("Cannot read the active release, trying again: %s", error)
             self._unreachable = True
@@ -90,5 +104,5 @@ def _release_name(pointer: bytes) -> str | None:
         if document["format"] != 1:
             raise RefusedError(f"The pointer to the active release is of format {document['format']!r}, expected 1")
         return None if document["release"] is None else str(document["release"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RefusedError("The pointer to the active release is malformed") from None

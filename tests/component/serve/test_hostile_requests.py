@@ -182,6 +182,15 @@ def test_bad_infer_request_gets_422(server: ServerProcess, case: str) -> None:
     assert server.predict([RECORD]).status == 200
 
 
+def test_too_many_elements_are_refused_before_a_record_is_made_of_each(server: ServerProcess) -> None:
+    body = json.dumps(tensor("distance", shape=[10_001], data=[1] * 10_001)).encode()
+
+    answer = server.exchange(request("POST", "/v2/models/small/infer", body))
+
+    assert answer.status == 413
+    assert "10001 records" in answer.json()["error"]
+
+
 HTTP: dict[str, tuple[bytes, int]] = {
     "GET of predict": (request("GET", "/predict"), 405),
     "HEAD of predict": (request("HEAD", "/predict"), 405),
@@ -223,6 +232,22 @@ HTTP: dict[str, tuple[bytes, int]] = {
     ),
     "header of 40 KiB": (request("GET", "/v2", x_large="a" * 40_000), 431),
     "many headers": (request("GET", "/v2", **{f"x-{index}": "a" * 20 for index in range(2_000)}), 431),
+    "5,000 short headers": (b"GET /v2 HTTP/1.1\r\nhost: test\r\n" + b"a:b\r\n" * 5_000 + b"\r\n", 431),
+    "101 headers": (b"GET /v2 HTTP/1.1\r\nhost: test\r\n" + b"a:b\r\n" * 100 + b"\r\n", 431),
+    "short headers without end": (b"GET /v2 HTTP/1.1\r\nhost: test\r\n" + b"a:b\r\n" * 200, 431),
+    "no host": (request("GET", "/v2", host=None), 400),
+    "two hosts": (request("GET", "/v2", host="a\r\nhost: b"), 400),
+    "no host, with a body": (request("POST", "/predict", PLAIN, host=None), 400),
+    "two hosts in HTTP/1.0": (b"GET /v2 HTTP/1.0\r\nhost: a\r\nhost: b\r\n\r\n", 400),
+    "CR in a header": (b"GET /v2 HTTP/1.1\r\nhost: a\rb\r\n\r\n", 400),
+    "bare LF": (b"GET /v2 HTTP/1.1\nhost: a\n\n", 400),
+    "escape in the target": (b"GET /\x1b HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+    "length +2": (request("POST", "/predict", b"[]", content_length="+2"), 400),
+    "length 10^20": (request("POST", "/predict", b"[]", content_length="1" + "0" * 20), 400),
+    "chunk overflow": (
+        request("POST", "/predict", b"f" * 17 + b"\r\n", content_length=None, transfer_encoding="chunked"),
+        400,
+    ),
     "header without end": (b"GET /v2 HTTP/1.1\r\nx: " + b"a" * 100_000, 431),
     "not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n", 400),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perennial.config.pipeline import Autoscaling, Deployment
 from perennial.errors import RefusedError
-from perennial.runtime.kubernetes import KubernetesSettings
+from perennial.runtime.kubernetes import SERVING, TRAINING, KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_heads, release_objects, selector, service, service_name
 
 SETTINGS = KubernetesSettings("perennial-serving", "http://10.0.0.1:8333", "us-east-1", "perennial-server:1")
@@ -70,6 +71,32 @@ def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:
     assert not [
         name for name in objects()["ConfigMap"]["data"] if any(word in name for word in ("SECRET", "ACCESS_KEY", "TOKEN"))
     ]
+
+
+def test_tokens_are_files_of_a_secret_where_predictions_need_one() -> None:
+    bodies = release_objects(replace(SETTINGS, asks_token=True), Deployment(), "flight_delays", "main", RELEASE)
+    found = {body["kind"]: body for body in bodies}
+    spec = found["Deployment"]["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume}
+    assert found["ConfigMap"]["data"]["PERENNIAL_SERVER_TOKENS"] == f"{mounts['tokens']}/tokens"
+    assert secrets == {"storage": "perennial-storage", "tokens": "perennial-server-tokens"}
+    assert "tokens" not in str(objects())
+
+
+def test_pods_need_a_token_where_the_setting_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not KubernetesSettings.read(SERVING).asks_token
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(tmp_path / "tokens"))
+    assert KubernetesSettings.read(SERVING).asks_token
+    assert not KubernetesSettings.read(TRAINING).asks_token
+
+
+def test_pods_get_the_limit_of_connections_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = "PERENNIAL_SERVER_ADDRESS_CONNECTIONS"
+    assert variable not in KubernetesSettings.read(SERVING).variables()
+    monkeypatch.setenv(variable, "50")
+    assert KubernetesSettings.read(SERVING).variables()[variable] == "50"
+    assert variable not in KubernetesSettings.read(TRAINING).variables()
 
 
 def test_all_that_a_release_may_have_is_deleted() -> None:
