@@ -64,8 +64,8 @@ class S3:
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Start SeaweedFS with keys on free ports, once; yield the environment of its clients."""
+def s3_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfig]:
+    """Start SeaweedFS with keys on free ports, once."""
     config = _free_config(tmp_path_factory.mktemp("s3"))
     prepare_s3(config)
     service = s3_service(config)
@@ -78,12 +78,18 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
                 pytest.fail(f"SeaweedFS did not start: {(config.var / 's3.log').read_text()[-2000:]}")
             time.sleep(0.1)
         create_buckets(config)
-        yield {name: value for name, value in config.shared_environment().items() if name.startswith("AWS_")}
+        yield config
     finally:
         server.kill()  # its data is thrown away; an orderly stop takes 20 s
         server.wait()
         for path in service.leaves:
             path.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server(s3_config: StackConfig) -> dict[str, str]:
+    """Return the environment of the owner's clients of SeaweedFS."""
+    return {name: value for name, value in s3_config.shared_environment().items() if name.startswith("AWS_")}
 
 
 @pytest.fixture(scope="session")

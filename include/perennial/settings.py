@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from perennial.errors import RefusedError
 
 ENVIRONMENT_FILE = "stack.env"
+SERVICE_MARK = "PERENNIAL_SERVICE"
+"""Variable that the services of the stack and their children inherit. The stack chose their keys when it started them."""
+
 SETTINGS_FILE = ".env"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,6 +71,11 @@ class Settings(BaseSettings):
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."
+    )
+    serving_credentials: Path | None = _variable(
+        "PERENNIAL_SERVING_CREDENTIALS",
+        None,
+        "File with the AWS credentials of model servers, which only read the lake; those of everything else when it is not set.",
     )
     airflow_users: str | None = _variable(
         "PERENNIAL_AIRFLOW_USERS",
@@ -127,7 +135,8 @@ class Settings(BaseSettings):
     keys: Path | None = _variable(
         "PERENNIAL_KEYS",
         None,
-        "Folder for the keys of the stack's object store; `secrets` of the state folder when it is not set.",
+        "Folder for the keys that jobs and model servers have for the stack's object store; "
+        "`secrets` of the state folder when it is not set.",
     )
     spark_master: str = _variable("PERENNIAL_SPARK_MASTER", "local[2]", "Spark master to which the stack's Airflow submits.")
     store_credentials: Path | None = _variable(
@@ -177,6 +186,12 @@ def _read_settings(_values: tuple[str | None, ...]) -> Settings:
         raise RefusedError(
             "Settings in the environment are not valid", problems, remedy="docs/reference/settings.md lists all settings."
         ) from error
+
+
+def server_environment() -> dict[str, str]:
+    """Return the environment of a model server that this process starts: this one with the keys of model servers."""
+    keys = get_settings().serving_credentials
+    return {**os.environ, **({"AWS_SHARED_CREDENTIALS_FILE": str(keys)} if keys else {})}
 
 
 def describe_missing(field: str) -> str:
@@ -234,13 +249,13 @@ def load_environment() -> bool:
     Copy the settings that `stack up` wrote into the environment; variables that are set stay. Return whether the file exists.
 
     AWS settings are replaced together. Otherwise keys or a profile of another account, set in the shell, would be sent to
-    the stack's own S3. They stay only if the shell also sets its own endpoint.
+    the stack's own S3. They stay only if the shell also sets its own endpoint, or if a service of the stack was given them.
     """
     load_settings()
     file = var_folder() / ENVIRONMENT_FILE
     if not file.is_file():
         return False
-    if "AWS_ENDPOINT_URL_S3" not in os.environ:
+    if "AWS_ENDPOINT_URL_S3" not in os.environ and SERVICE_MARK not in os.environ:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             del os.environ[name]
     _export(file)

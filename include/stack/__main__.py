@@ -31,6 +31,7 @@ from stack.machine import Finding
 from stack.plan import Outcome, Part, bring_down, bring_up, choose, plan, strays
 from stack.postgres import remove_postgres
 from stack.process import is_running
+from stack.roles import Role
 from stack.server import keep_places, served_elsewhere
 from stack.spark import prepare_spark
 
@@ -246,7 +247,7 @@ def _print_addresses(config: StackConfig, parts: Sequence[Part]) -> None:
         for name in served_elsewhere(config):
             out.print(f"  {name}  serves on Kubernetes, as Service {service_name(name)}")
     if "s3" in names:
-        out.print(f"  S3        {config.s3_url}  keys in {config.credentials}")
+        out.print(f"  S3        {config.s3_url}  keys in {config.credentials(Role.OWNER)}")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from stack.airflow_forks import AirflowForks
 from stack.airflow_users import airflow_users, passwords
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password, refused_password
+from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
+from stack.roles import Role
 from stack.secrets import secret, write_private
 
 PARALLELISM = 4
@@ -51,6 +52,7 @@ def airflow_services(config: StackConfig) -> tuple[Service, ...]:
             argv=(str(config.python), "-m", "airflow", *command),
             fork=partial(forks.fork, command),
             env=connections(),
+            role=Role.JOBS,
             ports=ports,
             is_ready=lambda: _is_healthy(config, name, part),
             ready_seconds=180,
@@ -114,7 +116,8 @@ def _is_healthy(config: StackConfig, name: str, part: str) -> bool:
 
 
 def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
-    database = f"127.0.0.1:{config.port('postgres')}/airflow"
+    user = f"airflow:{database_password(config, 'airflow')}"
+    database = f"{user}@127.0.0.1:{config.port('postgres')}/airflow?require_auth={AUTHENTICATION}"
     return {
         "core": {
             "dags_folder": str(config.repo / "dags"),
@@ -129,7 +132,9 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "execution_api_server_url": f"{config.airflow_url}/execution/",
         },
         "database": {
-            "sql_alchemy_conn": f"postgresql+psycopg2://airflow:{database_password(config, 'airflow')}@{database}",
+            "sql_alchemy_conn": f"postgresql+psycopg2://{database}",
+            # Airflow's default for coroutines, asyncpg, sends the password in clear text if the server asks for it.
+            "sql_alchemy_conn_async": f"postgresql+psycopg://{database}",
             # Each connection is a PostgreSQL process. Connections beyond the pool are closed after use.
             "sql_alchemy_pool_size": "2",
             "sql_alchemy_max_overflow": "20",

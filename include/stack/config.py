@@ -13,6 +13,7 @@ from perennial.settings import ENVIRONMENT_FILE, Settings, get_settings
 from stack.errors import StackError
 from stack.files import write_file
 from stack.record import Record
+from stack.roles import IN_CONTAINERS, Role
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -31,8 +32,6 @@ PORTS = {
     "volume-grpc": 8340,
 }
 """Default port of each service. PERENNIAL_PORT_OFFSET is added to all of them."""
-
-BUCKETS = ("landing", "perennial")
 
 FOREIGN = ("AIRFLOW", "AWS_", "HADOOP_", "HIVE_", "JAVA_", "JDK_", "LC_", "PG", "PYSPARK_", "PYTHON", "SPARK_", "WEED_")
 """Prefixes of shell variables that would misdirect a service, such as the AWS keys of another account. They are dropped."""
@@ -59,9 +58,10 @@ RUNTIME_SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The user's own object store, in place of the stack's. `endpoint` None: AWS."""
+    """The user's own object store, in place of the stack's. `endpoint` None: AWS. `serving`: the keys of model servers."""
 
     credentials: Path
+    serving: Path
     lake: str
     endpoint: str | None
     region: str
@@ -73,16 +73,19 @@ class Store:
         if credentials is None:
             return None
         lake = settings.lake if "lake" in settings.model_fields_set else ""
-        if not credentials.is_file():
-            raise StackError(
-                f"PERENNIAL_STORE_CREDENTIALS points to {credentials}, which is not a file. "
-                "Set it to a file in the format of AWS's shared credentials file."
-            )
+        serving = settings.serving_credentials or credentials
+        for name, file in {"PERENNIAL_STORE_CREDENTIALS": credentials, "PERENNIAL_SERVING_CREDENTIALS": serving}.items():
+            if not file.is_file():
+                raise StackError(
+                    f"{name} points to {file}, which is not a file. "
+                    "Set it to a file in the format of AWS's shared credentials file."
+                )
         if not lake.startswith("s3://"):
             raise StackError(
                 f"PERENNIAL_LAKE is {lake!r}, expected s3://BUCKET. With your own store, set it to the location of the lake."
             )
-        return cls(credentials.resolve(), lake.rstrip("/"), settings.store_endpoint, settings.store_region)
+        location = (lake.rstrip("/"), settings.store_endpoint, settings.store_region)
+        return cls(credentials.resolve(), serving.resolve(), *location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class StackConfig:
     pipelines: Path = field(default=REPO / "include" / "pipelines")
     store: Store | None = None
     keys: Path | None = None
-    """A folder for the object store's keys, apart from the other secrets, for containers that need only these keys."""
+    """A folder for the keys of the roles IN_CONTAINERS, apart from the other secrets."""
 
     s3_bind: str = "127.0.0.1"
     """The address that the object store listens on. With another one of this machine, pods of a local cluster reach it."""
@@ -149,10 +152,12 @@ class StackConfig:
     def secrets(self) -> Path:
         return self.var / "secrets"
 
-    @property
-    def credentials(self) -> Path:
-        """Return the file with the keys of the stack's own object store."""
-        return (self.keys or self.secrets) / "aws_credentials"
+    def credentials(self, role: Role) -> Path:
+        """Return the file with a role's keys of the object store."""
+        if self.store:
+            return self.store.serving if role is Role.SERVING else self.store.credentials
+        folder = self.keys if self.keys and role in IN_CONTAINERS else self.secrets
+        return (folder if role is Role.OWNER else folder / role) / "aws_credentials"
 
     @property
     def logs(self) -> Path:
@@ -190,7 +195,7 @@ class StackConfig:
         return pipeline_names(self.pipelines)
 
     def shared_environment(self) -> dict[str, str]:
-        """Return the environment variables that all processes and clients of the stack share. They hold no secrets."""
+        """Return the environment of the owner's commands. Services share it, but with other keys. It holds no secret."""
         region = self.store.region if self.store else "us-east-1"
         return {
             "AIRFLOW_HOME": str(self.var / "airflow"),
@@ -198,7 +203,7 @@ class StackConfig:
             "AWS_EC2_METADATA_DISABLED": "true",
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "AWS_REGION": region,
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.store.credentials if self.store else self.credentials),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.credentials(Role.OWNER)),
             "PERENNIAL_AIRFLOW_LOGIN": str(self.secrets / "airflow_admin"),
             "PERENNIAL_AIRFLOW_URL": self.airflow_url,
             "PERENNIAL_ENDPOINT_PORT": str(self.port("endpoint")),
@@ -206,20 +211,27 @@ class StackConfig:
             "PERENNIAL_METASTORE_URI": f"thrift://127.0.0.1:{self.port('metastore')}",
             "PERENNIAL_PIPELINES": str(self.pipelines),
             "PERENNIAL_PORT_OFFSET": str(self.offset),
+            "PERENNIAL_SERVING_CREDENTIALS": str(self.credentials(Role.SERVING)),
             "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
             "PERENNIAL_VAR": str(self.var),
             # The runtime of releases: without it, a shell would deploy them on this machine.
             **{name: os.environ[name] for name in RUNTIME_SETTINGS if os.environ.get(name)},
         }
 
-    def process_environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the environment of a process of the stack: the user's without `FOREIGN`, the shared one, and `extra`."""
+    def process_environment(self, extra: Mapping[str, str] | None = None, role: Role | None = None) -> dict[str, str]:
+        """
+        Return the environment of a process of the stack: the user's without `FOREIGN`, the shared one, and `extra`.
+
+        :param role: the role whose keys of the object store the process gets; None: it gets none
+        """
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
         # The traffic within the stack must not go through a proxy of the user's shell.
         for key in ("NO_PROXY", "no_proxy"):
             hosts = dict.fromkeys([*inherited.get(key, "").split(","), "127.0.0.1", "localhost", self.s3_bind])
             inherited[key] = ",".join(host for host in hosts if host)
-        return {**inherited, **NEUTRAL, **self.shared_environment(), **(extra or {})}
+        shared = self.shared_environment()
+        shared["AWS_SHARED_CREDENTIALS_FILE"] = str(self.credentials(role)) if role else os.devnull
+        return {**inherited, **NEUTRAL, **shared, **(extra or {})}
 
     def write_environment(self) -> None:
         """Write `stack.env` for `perennial.settings.load_environment`."""

@@ -16,6 +16,7 @@ import httpx
 from rich.markup import escape
 
 from perennial.access.token_file import token_headers
+from perennial.backfill.airflow_access import open_airflow
 from perennial.backfill.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
 from perennial.config.load import load_pipeline
@@ -26,7 +27,6 @@ from perennial.runtime.endpoints import endpoint_url
 from perennial.settings import load_environment
 from perennial.store.json_value import JsonValue
 from stack.__main__ import main as stack
-from stack.airflow import admin_password
 from stack.config import StackConfig
 from stack.demo_flight import flight_record
 from stack.demo_report import print_report, run_report
@@ -63,7 +63,7 @@ def main() -> int:
     }
     file = config.var / "demo" / "summary.json"
     try:
-        with AirflowClient(config.airflow_url, admin_password(config)) as airflow:
+        with open_airflow() as airflow:
             airflow.wait_for_dag(DAG)
             airflow.unpause(DAG)
             _feed(lake, FIRST, FIRST_RUN)

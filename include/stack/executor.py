@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
@@ -14,10 +17,14 @@ from airflow.utils.session import create_session
 from sqlalchemy import update
 
 from stack.bound_forks import bind_forks
+from stack.logs import bound_logs
 
 FIRST_WAIT_SECONDS = 0.25
 MAX_WAIT_SECONDS = 1.0
 """Airflow's own interval. A run that is triggered while the scheduler is idle begins after half of this, on average."""
+BOUND_SECONDS = 60.0
+"""Interval between two looks at the logs of the stack's services."""
+
 MAX_TRIES = 20
 """Limit up to which the death of a scheduler costs a task no try. A task that always kills its scheduler must fail in the end."""
 
@@ -38,6 +45,7 @@ class PromptLocalExecutor(LocalExecutor):
         bind_forks(generations=2)
         super().start()
         self._pause = 0.0
+        self._next_bound = 0.0
 
     def _fail_predecessors(self) -> None:
         """
@@ -65,6 +73,14 @@ class PromptLocalExecutor(LocalExecutor):
         wait([self.result_queue._reader], self._pause)  # type: ignore[attr-defined]
         self._pause = min(max(FIRST_WAIT_SECONDS, 2 * self._pause), MAX_WAIT_SECONDS)
         super().sync()
+        self._bound_logs()
+
+    def _bound_logs(self) -> None:
+        """Bound the logs of all services of the stack. This is its only process that runs all the time and has a loop of ours."""
+        if time.monotonic() >= self._next_bound:
+            self._next_bound = time.monotonic() + BOUND_SECONDS
+            # Tasks inherit imports, and must run the current files of Perennial: its settings are not imported here.
+            bound_logs(Path(os.environ["PERENNIAL_VAR"]) / "log")
 
     def change_state(self, key: Any, state: Any, info: Any = None, remove_running: bool = True) -> None:
         """Record that a task has begun or ended, and run the next loop at once: other tasks may now be ready."""

@@ -57,7 +57,7 @@ def _part(config: StackConfig, name: str) -> Part:
 
 
 def _start(config: StackConfig, service: Service) -> subprocess.Popen[bytes]:
-    environment = config.process_environment({**service.env, MARK: service.name})
+    environment = config.process_environment({**service.env, MARK: service.name}, service.role)
     return subprocess.Popen(
         service.argv, env=environment, cwd=service.cwd or config.repo, user=service.user, stdout=sys.stdout, stderr=sys.stderr
     )

@@ -20,9 +20,10 @@ from thrift.transport.TTransport import TBufferedTransport
 from perennial.spark.conf import s3a_conf, s3a_uri
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import database_password, refused_password
+from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
+from stack.roles import Role
 from stack.secrets import write_private
 from stack.spark import LEAN_JVM, spark_home
 
@@ -44,6 +45,7 @@ def metastore_service(config: StackConfig) -> Service:
         argv=(str(home.java), *options, "-cp", class_path, compiler, str(SOURCE), SOURCE.stem, str(port), _warehouse(config)),
         is_ready=lambda: is_listening(port) and _answers(port),
         ports=(port,),
+        role=Role.JOBS,
         ready_seconds=120.0,
         hopeless=refused_password(config, DATABASE),
     )
@@ -145,9 +147,14 @@ def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
 
 
 def _connect(config: StackConfig) -> connection:
-    password = database_password(config, DATABASE)
     return psycopg2.connect(
-        host="127.0.0.1", port=config.port("postgres"), dbname=DATABASE, user=DATABASE, password=password, connect_timeout=10
+        host="127.0.0.1",
+        port=config.port("postgres"),
+        dbname=DATABASE,
+        user=DATABASE,
+        password=database_password(config, DATABASE),
+        connect_timeout=10,
+        require_auth=AUTHENTICATION,
     )
 
 

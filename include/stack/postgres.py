@@ -19,6 +19,9 @@ from stack.postgres_home import HOME, binary, database_home, prepare_home, remov
 from stack.process import Service, stop
 from stack.secrets import secret, write_private
 
+AUTHENTICATION = "scram-sha-256"
+"""The only method that clients accept: another one would give the password to any program that took the port."""
+
 DATABASES = ("airflow", "metastore")
 """Databases. Each is also the name of the user that owns it."""
 
@@ -81,7 +84,7 @@ def create_databases(config: StackConfig) -> None:
     try:
         with admin.cursor() as cursor:
             for name in DATABASES:
-                verifier = encrypt_password(database_password(config, name), name, admin, "scram-sha-256")
+                verifier = encrypt_password(database_password(config, name), name, admin, AUTHENTICATION)
                 cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
                 verb = "ALTER" if cursor.fetchone() else "CREATE"
                 statement = sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}")
@@ -122,7 +125,7 @@ def _create_cluster(config: StackConfig, user: str | None) -> None:
     if user:
         shutil.chown(password_file, user, user)
     initdb = str(binary(config, "initdb"))
-    options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
+    options = [f"--auth={AUTHENTICATION}", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
     try:
         subprocess.run(
             [initdb, "-D", str(scratch), "-U", "postgres", *options],
@@ -199,9 +202,15 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
 
 
 def _connect(config: StackConfig) -> connection:
-    password = secret(config.secrets, "postgres_admin")
-    port = config.port("postgres")
-    return psycopg2.connect(host="127.0.0.1", port=port, user="postgres", password=password, dbname="postgres", connect_timeout=5)
+    return psycopg2.connect(
+        host="127.0.0.1",
+        port=config.port("postgres"),
+        user="postgres",
+        password=secret(config.secrets, "postgres_admin"),
+        dbname="postgres",
+        connect_timeout=5,
+        require_auth=AUTHENTICATION,
+    )
 
 
 def _answers(config: StackConfig) -> bool:

@@ -14,13 +14,16 @@ from pathlib import Path
 
 import psutil
 
+from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.logs import bound_log
 from stack.probe import taken_by
 from stack.record import Record, is_alive
+from stack.roles import Role
 from stack.waiting import await_ready, size
 
-MARK = "PERENNIAL_SERVICE"
+MARK = SERVICE_MARK
 """Environment variable that a service's children inherit, so that they can be found after their parent has ended."""
 
 FREED_SECONDS = 3.0
@@ -41,6 +44,9 @@ class Service:
     is_ready: Callable[[], bool]
     fork: Callable[[Mapping[str, str], Path], int] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    role: Role | None = None
+    """The role whose keys of the object store it has. None: it has none."""
+
     ports: tuple[int, ...] = ()
     ready_seconds: float = 60.0
     hopeless: Mapping[str, str] = field(default_factory=dict)
@@ -78,6 +84,7 @@ def start(config: StackConfig, service: Service) -> bool:
         return False
     stop(config, service)  # children of a killed parent still hold its ports
     _require_free(service)
+    bound_log(log)
     log_begin = size(log)
     _launch(config, service)
     if not _becomes_ready(config, service, log, log_begin):
@@ -136,7 +143,10 @@ def last_lines(path: Path, count: int = 8) -> str:
 def _launch(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment, log = config.process_environment({**service.env, MARK: service.name}), log_path(config, service.name)
+    environment, log = (
+        config.process_environment({**service.env, MARK: service.name}, service.role),
+        log_path(config, service.name),
+    )
     number = service.fork(environment, log) if service.fork else _spawn(config, service, environment, log)
     record = Record(number, psutil.Process(number).create_time())
     (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")

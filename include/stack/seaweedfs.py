@@ -1,4 +1,4 @@
-"""S3 of the embedded stack: SeaweedFS with keys, on 127.0.0.1. Its inner ports refuse unsigned requests."""
+"""S3 of the embedded stack: SeaweedFS with keys for each role, on 127.0.0.1. Its inner ports serve its own parts alone."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stack.config import BUCKETS, StackConfig
+from stack.certificate import ensure_certificate
+from stack.config import StackConfig
 from stack.errors import StackError
 from stack.probe import http_get
-from stack.process import Service
-from stack.secrets import secret, write_private
+from stack.process import Service, is_running, stop
+from stack.roles import BUCKETS, RIGHTS, Role
+from stack.secrets import replace_private, secret, write_private
 
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
 
 SOCKETS = Path("/tmp")  # noqa: S108  fixed by SeaweedFS
 """Folder of the sockets between SeaweedFS' parts. No setting moves it; only their names distinguish stacks."""
 
+CERTIFICATE = "s3_grpc.pem"
 PROBE = ".readable"
 DATA_SECONDS = 300.0
 
@@ -33,8 +36,26 @@ key = "{signing_read}"
 key = "{filer}"
 [jwt.filer_signing.read]
 key = "{filer_read}"
+[grpc]
+ca = "{certificate}"
+[https.master]
+ca = "{certificate}"
+cert = "{certificate}"
+key = "{certificate}"
 """
-"""With these four keys, filer and volume servers refuse HTTP requests that the S3 gateway or the master did not sign."""
+"""
+With the four keys, filer and volume servers refuse HTTP requests that the S3 gateway or the master did not sign.
+
+With the certificate, the master's HTTP port and every gRPC port refuse a client that lacks it.
+"""
+
+GRPC_PART = """\
+[grpc.{name}]
+cert = "{certificate}"
+key = "{certificate}"
+"""
+GRPC_PARTS = ("master", "volume", "filer", "s3", "client", "admin", "worker", "mq", "msg_agent", "msg_broker")
+"""All parts that SeaweedFS knows, because a part without a certificate accepts every client."""
 
 
 def s3_service(config: StackConfig) -> Service:
@@ -69,7 +90,7 @@ def s3_service(config: StackConfig) -> Service:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.localSocket=s3.sock",
-            f"-s3.config={os.path.relpath(config.secrets / 's3.json', _folder(config))}",
+            f"-s3.config={_relative(config, config.secrets / 's3.json')}",
         ),
         cwd=_folder(config),  # it reads security.toml from here
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
@@ -86,26 +107,33 @@ def s3_service(config: StackConfig) -> Service:
 
 
 def prepare_s3(config: StackConfig) -> None:
-    """Create the keys, and the files from which the server and its clients read them."""
+    """
+    Create the keys and the certificate that are missing, and the files from which the server and its clients read them.
+
+    A server that runs with other files is stopped, so that the start uses the new ones.
+    """
     (_folder(config) / "data").mkdir(parents=True, exist_ok=True)
-    access = secret(config.secrets, "s3_access_key", lambda: secrets.token_hex(10).upper())
-    key = secret(config.secrets, "s3_secret_key")
-    credentials = [{"accessKey": access, "secretKey": key}]
-    identities = [{"name": "perennial", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]
-    write_private(config.secrets / "s3.json", json.dumps({"identities": identities}))
-    lines = ("[default]", f"aws_access_key_id = {access}", f"aws_secret_access_key = {key}", "")
-    write_private(config.credentials, "\n".join(lines))
-    names = ("signing", "signing_read", "filer", "filer_read")
-    keys = {name: secret(config.secrets, f"s3_jwt_{name}") for name in names}
-    write_private(_folder(config) / "security.toml", SECURITY.format(**keys))
+    identities = []
+    for role in Role:
+        access, key = _keys(config, role)
+        credentials = [{"accessKey": access, "secretKey": key}]
+        identities.append({"name": role, "credentials": credentials, "actions": list(RIGHTS[role])})
+        lines = ("[default]", f"aws_access_key_id = {access}", f"aws_secret_access_key = {key}", "")
+        write_private(config.credentials(role), "\n".join(lines))
+    is_new = (
+        ensure_certificate(config.secrets / CERTIFICATE),
+        replace_private(config.secrets / "s3.json", json.dumps({"identities": identities})),
+        replace_private(_folder(config) / "security.toml", _security(config)),
+    )
+    if any(is_new) and is_running(config, "s3"):
+        stop(config, s3_service(config))
 
 
 def create_buckets(config: StackConfig) -> None:
     """Create missing buckets, and wait until stored objects can be read."""
     import boto3
 
-    key_id = secret(config.secrets, "s3_access_key")
-    session = boto3.session.Session(key_id, secret(config.secrets, "s3_secret_key"), region_name="us-east-1")
+    session = boto3.session.Session(*_keys(config, Role.OWNER), region_name="us-east-1")
     client = session.client("s3", endpoint_url=config.s3_url)
     present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
     for name in BUCKETS:
@@ -135,6 +163,25 @@ def _await_data(client: Any) -> None:
                     f"The object store cannot read its stored objects after {DATA_SECONDS:.0f} s: {error}"
                 ) from error
             time.sleep(0.5)
+
+
+def _keys(config: StackConfig, role: Role) -> tuple[str, str]:
+    """Return the access key and the secret key of a role."""
+    suffix = "" if role is Role.OWNER else f"_{role}"
+    access = secret(config.secrets, f"s3_access_key{suffix}", lambda: secrets.token_hex(10).upper())
+    return access, secret(config.secrets, f"s3_secret_key{suffix}")
+
+
+def _security(config: StackConfig) -> str:
+    keys = {name: secret(config.secrets, f"s3_jwt_{name}") for name in ("signing", "signing_read", "filer", "filer_read")}
+    certificate = _relative(config, config.secrets / CERTIFICATE)
+    parts = (GRPC_PART.format(name=name, certificate=certificate) for name in GRPC_PARTS)
+    return SECURITY.format(**keys, certificate=certificate) + "".join(parts)
+
+
+def _relative(config: StackConfig, path: Path) -> str:
+    """Return a path as the server needs it: relative to its folder."""
+    return os.path.relpath(path, _folder(config))
 
 
 def _folder(config: StackConfig) -> Path:

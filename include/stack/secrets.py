@@ -19,6 +19,14 @@ def write_private(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
+def replace_private(path: Path, text: str) -> bool:
+    """Write a private file unless it holds this text already. Return whether it was written."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_private(path, text)
+    return True
+
+
 def secret(folder: Path, name: str, make: Callable[[], str] | None = None) -> str:
     """Return the secret with this name. It is created on first use: by `make`, or as 32 random bytes in URL-safe text."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from perennial.runtime.endpoints import read_places, with_places, write_places
 from stack.config import StackConfig
 from stack.probe import http_get
 from stack.process import Service
+from stack.roles import Role
 
 
 def server_services(config: StackConfig) -> tuple[Service, ...]:
@@ -40,6 +41,7 @@ def _service(config: StackConfig, pipeline: str, port: int) -> Service:
     return Service(
         name=f"server-{pipeline}",
         argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
+        role=Role.SERVING,
         ports=(port,),
         # Liveness, not readiness: a server without a release is live but not ready.
         is_ready=lambda: http_get(f"http://127.0.0.1:{port}/v2/health/live") is not None,

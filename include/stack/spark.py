@@ -105,6 +105,8 @@ def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
     ]
     settings = {
         "spark.master": "local[2]",
+        # The driver's ports refuse a client that does not know the job's secret. A local Spark makes one for each job.
+        "spark.authenticate": "true",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",

@@ -116,13 +116,13 @@ def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowC
     assert published == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("part", ["server", "spark-worker"])
-def test_what_users_or_queries_reach_sees_the_stores_keys_alone(stack: AirflowClient, part: str) -> None:
+@pytest.mark.parametrize(("part", "role"), [("server", "serving"), ("spark-worker", "jobs")])
+def test_what_users_or_queries_reach_sees_the_keys_of_its_role_alone(stack: AirflowClient, part: str, role: str) -> None:
     look = (
         "import os; "
         "print([os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at])"
     )
-    assert compose("exec", "-T", part, "python", "-c", look).strip() == "['/var/lib/perennial-keys/aws_credentials']"
+    assert compose("exec", "-T", part, "python", "-c", look).strip() == f"['/var/lib/perennial-keys/{role}/aws_credentials']"
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ PODS_GONE_SECONDS = 60
 @pytest.fixture(scope="module")
 def cluster(stack, pod_environment: dict[str, str]) -> Iterator[None]:
     """Install what a user's administrator would, and let pods reach the stack's S3."""
-    install(Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"]))
+    install(stack.config.credentials)
     address = urlsplit(pod_environment["PERENNIAL_KUBERNETES_S3_ENDPOINT"])
     with (
         relayed((str(address.hostname), int(address.port or 0)), ("127.0.0.1", stack.config.port("s3"))),

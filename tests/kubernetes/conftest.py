@@ -14,6 +14,7 @@ from kube import install, kubectl, node_address, relayed
 from lab import Lab, build_lab, with_lookup
 
 from perennial.runtime.kubernetes_serving import KubernetesRuntime
+from stack.config import StackConfig
 
 NAMESPACE = "perennial-serving"
 
@@ -28,9 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster_s3(s3_server: dict[str, str]) -> Iterator[str]:
-    """Install namespaces, roles and the Secret, and yield the address of the object store as pods see it."""
-    install(Path(s3_server["AWS_SHARED_CREDENTIALS_FILE"]))
+def cluster_s3(s3_config: StackConfig, s3_server: dict[str, str]) -> Iterator[str]:
+    """Install namespaces, roles and the Secrets, and yield the address of the object store as pods see it."""
+    install(s3_config.credentials)
     port = urlsplit(s3_server["AWS_ENDPOINT_URL_S3"]).port
     address = node_address()
     with relayed((address, 0), ("127.0.0.1", int(port or 0))) as at:

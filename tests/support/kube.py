@@ -8,14 +8,17 @@ import socket
 import socketserver
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from perennial.runtime.kubernetes import CREDENTIALS_KEY, STORAGE_SECRET
 from stack.config import REPO
+from stack.roles import Role
 
-NAMESPACES = ("perennial-training", "perennial-serving")
+ROLES = {"perennial-training": Role.JOBS, "perennial-serving": Role.SERVING}
+"""By namespace: the role whose keys its pods have."""
+
 KUBECTL = shlex.split(os.environ.get("KUBECTL") or "kubectl")
 
 
@@ -26,17 +29,17 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def install(credentials: Path) -> None:
+def install(credentials: Callable[[Role], Path]) -> None:
     """
-    Install namespaces, roles, and the Secret with the storage credentials.
+    Install namespaces, roles, and the Secrets with the storage credentials: `credentials` gives the file of a role.
 
     The documentation tells an administrator to do the same.
     """
     kubectl("apply", "-k", str(REPO / "include/deploy"))
-    for namespace in NAMESPACES:
+    for namespace, role in ROLES.items():
         secret = kubectl(
             *("-n", namespace, "create", "secret", "generic", STORAGE_SECRET),
-            *(f"--from-file={CREDENTIALS_KEY}={credentials}", "--dry-run=client", "-o", "yaml"),
+            *(f"--from-file={CREDENTIALS_KEY}={credentials(role)}", "--dry-run=client", "-o", "yaml"),
         )
         kubectl("apply", "-f", "-", stdin=secret)
 

@@ -13,7 +13,7 @@ TESTS = Path(__file__).parents[1]
 
 NEEDS = frozenset({"s3", "spark", "tensorflow", "stack", "cluster", "docker"})
 FOLDERS = {"integration": "stack", "start": "stack", "kubernetes": "cluster", "compose": "docker"}
-FIXTURES = {"s3_server": "s3"}
+FIXTURES = {"s3_config": "s3"}
 HELPERS = {"spark_job": "spark", "spark_loop": "spark", "spark_server": "spark", "kube": "cluster"}
 """Modules of tests/support that start a service: a test file that imports from one needs it."""
 

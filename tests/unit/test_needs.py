@@ -26,7 +26,7 @@ def item(path: str, fixtures: tuple[str, ...] = (), marks: tuple[str, ...] = (),
     ("test", "needs"),
     [
         (item("unit/test_calendar.py", ("tmp_path",), ("parametrize",)), set()),
-        (item("unit/lake/test_lake.py", ("s3", "s3_server")), {"s3"}),
+        (item("unit/lake/test_lake.py", ("s3", "s3_server", "s3_config")), {"s3"}),
         (item("component/clean/test_job.py", run_job=SimpleNamespace(__module__="spark_job")), {"spark"}),
         (item("component/clean/test_job.py", spark_loop=SimpleNamespace(__name__="spark_loop", __module__=None)), {"spark"}),
         (item("unit/train/test_models.py", (), ("tensorflow",)), {"tensorflow"}),

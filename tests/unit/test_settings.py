@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from settings_page import OTHERS, PAGE, settings_page
 
 from perennial import settings
 from perennial.errors import RefusedError
-from perennial.settings import Settings, describe_missing, get_settings, variables_of
+from perennial.settings import Settings, describe_missing, get_settings, load_environment, server_environment, variables_of
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -21,6 +22,7 @@ READS_THE_ENVIRONMENT = {
     "include/perennial/train/mlp.py": "sets variables of TensorFlow and Keras before their import",
     "include/stack/airflow_import.py": "puts on the environment that a service is started with",
     "include/stack/config.py": "builds the environment of the stack's processes",
+    "include/stack/executor.py": "tasks inherit its imports, and must run the current files of Perennial",
     "include/stack/jars.py": "runs in Spark's image, which has no pydantic-settings",
     "include/stack/machine.py": "runs before anything is installed",
     "include/stack/spark_archive.py": "builds the environment of a Spark job",
@@ -125,3 +127,27 @@ def test_the_file_of_the_checkout_is_looked_at_for_its_own_stack(tmp_path: Path,
     (tmp_path / ".env").write_text("PERENNIAL_RUNTIME=kubernetes\n", encoding="utf-8")
     found = describe_missing("trainer_image")
     assert f"; {tmp_path}/.env, which does not set it; {tmp_path}/var/stack.env, which does not exist" in found
+
+
+def test_a_staged_model_server_has_the_keys_of_model_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/keys/jobs")
+    monkeypatch.delenv("PERENNIAL_SERVING_CREDENTIALS", raising=False)
+    assert server_environment()["AWS_SHARED_CREDENTIALS_FILE"] == "/keys/jobs"
+    monkeypatch.setenv("PERENNIAL_SERVING_CREDENTIALS", "/keys/serving")
+    assert server_environment()["AWS_SHARED_CREDENTIALS_FILE"] == "/keys/serving"
+
+
+@pytest.mark.parametrize(("mark", "keys"), [("server-orders", "/keys/serving"), (None, "/keys/owner")], ids=["service", "shell"])
+def test_a_service_keeps_the_keys_that_it_was_started_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str | None, keys: str
+) -> None:
+    """On AWS no endpoint is set, and the keys of a shell are those of another account."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set below ends with this test
+    (tmp_path / "stack.env").write_text("AWS_SHARED_CREDENTIALS_FILE=/keys/owner\n")
+    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/keys/serving")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    if mark:
+        monkeypatch.setenv("PERENNIAL_SERVICE", mark)
+    assert load_environment()
+    assert os.environ["AWS_SHARED_CREDENTIALS_FILE"] == keys

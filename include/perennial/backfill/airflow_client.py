@@ -60,10 +60,15 @@ class Backfill(TypedDict):
 
 
 class AirflowClient:
-    """Trigger runs and read their results, as the user `admin`."""
+    """
+    Trigger runs and read their results, as the user `admin`.
 
-    def __init__(self, url: str, password: str, user: str = "admin") -> None:
+    :param check_server: called before each request; raises UnreachableError if another program may answer in Airflow's place
+    """
+
+    def __init__(self, url: str, password: str, user: str = "admin", *, check_server: Callable[[], None] = lambda: None) -> None:
         self.url = url
+        self._check_server = check_server
         self._credentials = {"username": user, "password": password}
         # Requests within the stack must not pass through the user's proxy.
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
@@ -276,6 +281,7 @@ class AirflowClient:
         return dict(self._check(self._ask(method, f"/api/v2{path}", json=body)))
 
     def _ask(self, method: str, path: str, *, json: Json | None = None, params: Query | None = None) -> httpx.Response:
+        self._check_server()
         try:
             answer = self._http.request(method, path, json=json, params=params)
         except httpx.TransportError as error:

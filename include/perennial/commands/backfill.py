@@ -15,9 +15,7 @@ import typer
 from perennial.backfill.again import Again
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake, chosen_date
 from perennial.commands.output import counted, format_dates, print_json, print_line, problems
-from perennial.errors import PerennialError, RefusedError
-from perennial.lake.reach import STACK_IS_DOWN
-from perennial.settings import describe_missing, get_settings
+from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     from perennial.backfill.airflow_client import AirflowClient
@@ -65,7 +63,7 @@ def backfill(
 
     With --as, the dates run under other settings and without Airflow, in a separate space that production never reads.
     """
-    from perennial.backfill.airflow_client import AirflowClient
+    from perennial.backfill.airflow_access import open_airflow
     from perennial.backfill.plan import plan_history
 
     lake = checked_lake(pipeline)
@@ -86,7 +84,7 @@ def backfill(
         )
     only_stale = again is Again.STALE
     plan = plan_history(lake, chosen_date(first), chosen_date(last), only_stale=only_stale)
-    with AirflowClient(*_access()) as airflow:
+    with open_airflow() as airflow:
         expected = _estimate_seconds(airflow, lake, plan, only_stale=only_stale)
         if not as_json:
             for line in _plan_lines(plan, expected, only_stale=only_stale):
@@ -174,17 +172,6 @@ def _estimate_seconds(airflow: AirflowClient, lake: Lake, plan: HistoryPlan, *, 
     batches = [sum(first <= day <= last for day in plan.dates) for first, last in plan.batches]
     runs = len(plan.again if only_stale else plan.dates)
     return expected_seconds(led, quick, batches, runs - len(batches), RUNS_AT_ONCE)
-
-
-def _access() -> tuple[str, str]:
-    """Return Airflow's address and the password of its user `admin`, which the stack wrote."""
-    settings = get_settings()
-    if settings.airflow_url is None or settings.airflow_login is None:
-        missing = "airflow_url" if settings.airflow_url is None else "airflow_login"
-        raise PerennialError(describe_missing(missing), remedy="Start the stack (`make up`), or set the variable.")
-    if not settings.airflow_login.exists():
-        raise PerennialError(STACK_IS_DOWN)
-    return settings.airflow_url, settings.airflow_login.read_text(encoding="utf-8").strip()
 
 
 def _progress_text(now: Progress, seconds: float, expected: float | None) -> str:

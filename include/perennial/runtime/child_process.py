@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
@@ -18,11 +18,16 @@ LAST_LINES = 20
 
 
 @contextmanager
-def child(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a module as a child in its own session. Leaving the block ends it and everything it started."""
+def child(module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """
+    Run a module as a child in its own session. Leaving the block ends it and everything it started.
+
+    :param environment: its environment, in place of that of this process
+    """
     command = [sys.executable, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
     process = subprocess.Popen(
         command,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -15,6 +15,7 @@ from perennial.errors import REFUSED_EXIT_CODE, ReleaseUnprovenError
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
 from perennial.runtime.endpoints import endpoint_url
+from perennial.settings import server_environment
 
 READY_SECONDS = 60.0
 FOLLOW_SECONDS = 20.0
@@ -39,7 +40,7 @@ class ProcessRuntime:
         self._log.clear()
         port = _free_port()
         arguments = ["--pipeline", self.pipeline, "--space", self.space, "--release", release, "--port", str(port)]
-        self._context = child("perennial.serve", arguments)
+        self._context = child("perennial.serve", arguments, server_environment())
         self._staged = process = self._context.__enter__()
         threading.Thread(target=self._listen, args=(process,), daemon=True).start()
         url = f"http://127.0.0.1:{port}"

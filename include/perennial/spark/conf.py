@@ -50,6 +50,11 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
     }
 
 
+def cluster_conf(master: str) -> dict[str, str]:
+    """Return the settings for a master: jobs of a local Spark need a secret, and a cluster would have to know it beforehand."""
+    return {} if master.startswith("local") else {"spark.authenticate": "false"}
+
+
 def budget_conf(minutes: float, disk_gb: float) -> dict[str, str]:
     """Return the Spark configuration of a query's budget."""
     return {MAX_SECONDS: str(minutes * 60), MAX_DISK_BYTES: str(int(disk_gb * 1e9))}

@@ -16,6 +16,7 @@ from perennial.errors import PerennialError
 from perennial.lake.result import Outcome
 from perennial.settings import get_settings
 from perennial.showable import make_showable
+from perennial.spark.conf import cluster_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.stages import Run, SparkStage, stage_named
 from perennial.store.json_value import JsonValue
@@ -74,8 +75,9 @@ class SparkStageOperator(SparkSubmitOperator):
     def _submit(self, plan: SparkPlan, context: Context) -> None:
         self.application = plan.application
         self.application_args = [str(plan.job_uri)]
-        self.conf = dict(plan.conf)
-        self._spark_binary = get_settings().spark_submit
+        settings = get_settings()
+        self.conf = {**plan.conf, **cluster_conf(settings.spark_master)}
+        self._spark_binary = settings.spark_submit
         self._hook = None  # it holds the state of the previous submission
         try:
             super().execute(context)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from airflow.executors.local_executor import LocalExecutor
 
 import stack.executor
-from stack.executor import FIRST_WAIT_SECONDS, MAX_TRIES, MAX_WAIT_SECONDS, PromptLocalExecutor
+from stack.executor import BOUND_SECONDS, FIRST_WAIT_SECONDS, MAX_TRIES, MAX_WAIT_SECONDS, PromptLocalExecutor
+from stack.logs import MAX_BYTES
 
 KEY = "a task"
 
 
 @pytest.fixture
-def executor(monkeypatch: pytest.MonkeyPatch) -> PromptLocalExecutor:
+def executor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PromptLocalExecutor:
     """Return one with its queues and no workers: this process is the worker."""
+    monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path))
     monkeypatch.setattr(LocalExecutor, "_spawn_workers_with_gc_freeze", lambda self, number: None)
     one = PromptLocalExecutor(parallelism=1)
     one.start()
@@ -64,3 +67,19 @@ def test_a_task_of_a_killed_scheduler_runs_again(executor: PromptLocalExecutor, 
     task = SimpleNamespace(max_tries=before)
     assert executor.try_adopt_task_instances([task]) == [task]  # Airflow resets those that are returned
     assert task.max_tries == after
+
+
+def test_logs_of_the_stack_are_bounded_once_a_minute(
+    executor: PromptLocalExecutor, waits: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log" / "server.log"
+    log.parent.mkdir()
+    sizes = []
+    for _ in range(2):
+        with log.open("wb") as file:
+            file.truncate(MAX_BYTES + 1)
+        executor.sync()
+        sizes.append(log.stat().st_size)
+    executor._next_bound -= BOUND_SECONDS
+    executor.sync()
+    assert [*sizes, log.stat().st_size] == [0, MAX_BYTES + 1, 0]

@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack.config import PORTS, StackConfig
+from stack.config import PORTS, REPO, StackConfig
 from stack.errors import StackError
 from stack.plan import plan
+from stack.roles import Role
 
 StackOf = Callable[..., StackConfig]
 
@@ -84,7 +85,35 @@ def test_keys_of_the_users_shell_do_not_reach_a_service(tmp_path: Path, monkeypa
     monkeypatch.setenv("SPARK_HOME", "of another Spark")
     environment = StackConfig(repo=tmp_path, var=tmp_path).process_environment()
     assert not {"AWS_ACCESS_KEY_ID", "AIRFLOW__CORE__EXECUTOR", "SPARK_HOME"} & set(environment)
-    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == str(tmp_path / "secrets" / "aws_credentials")
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+
+
+def test_a_service_has_the_keys_of_its_role_alone(tmp_path: Path) -> None:
+    config = StackConfig(repo=REPO, var=tmp_path)
+    owner = str(config.credentials(Role.OWNER))
+    assert config.shared_environment()["AWS_SHARED_CREDENTIALS_FILE"] == owner == str(tmp_path / "secrets" / "aws_credentials")
+    roles = {part.name: part.service.role for part in plan(config) if part.service}
+    assert {name: role for name, role in roles.items() if not name.startswith(("airflow", "server"))} == {
+        "s3": None,
+        "postgres": None,
+        "metastore": Role.JOBS,
+    }
+    assert {role for name, role in roles.items() if name.startswith("airflow")} == {Role.JOBS}
+    assert {role for name, role in roles.items() if name.startswith("server")} == {Role.SERVING}
+    for role in {*roles.values()} - {None}:
+        environment = config.process_environment(role=role)
+        assert environment["AWS_SHARED_CREDENTIALS_FILE"] == str(tmp_path / "secrets" / role / "aws_credentials")
+        assert owner not in environment.values()
+
+
+def test_containers_without_other_secrets_have_a_folder_of_keys(tmp_path: Path) -> None:
+    config = StackConfig(repo=tmp_path, var=tmp_path / "var", keys=tmp_path / "keys")
+    assert {role: config.credentials(role).relative_to(tmp_path).parts[0] for role in Role} == {
+        Role.OWNER: "var",
+        Role.JOBS: "keys",
+        Role.SERVING: "keys",
+        Role.LANDING: "var",
+    }
 
 
 def test_a_proxy_of_the_users_shell_is_not_asked_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +167,31 @@ def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path, 
     parts = {part.name: part for part in plan(config)}
     assert "s3" not in parts
     assert parts["metastore"].needs == ("postgres",)
+    assert told["PERENNIAL_SERVING_CREDENTIALS"] == str(tmp_path / "keys")
     other = stack_of(**environment, PERENNIAL_STORE_ENDPOINT="https://s3.example.com")
     assert other.shared_environment()["AWS_ENDPOINT_URL_S3"] == "https://s3.example.com"
 
 
+def test_model_servers_may_have_keys_of_their_own_for_a_store_of_the_users(tmp_path: Path, stack_of: StackOf) -> None:
+    for name in ("keys", "reading"):
+        (tmp_path / name).write_text("[default]\n")
+    config = stack_of(
+        PERENNIAL_VAR=str(tmp_path / "var"),
+        PERENNIAL_STORE_CREDENTIALS=str(tmp_path / "keys"),
+        PERENNIAL_SERVING_CREDENTIALS=str(tmp_path / "reading"),
+        PERENNIAL_LAKE="s3://team-lake",
+    )
+    files = {role: config.process_environment(role=role)["AWS_SHARED_CREDENTIALS_FILE"] for role in (Role.JOBS, Role.SERVING)}
+    assert files == {Role.JOBS: str(tmp_path / "keys"), Role.SERVING: str(tmp_path / "reading")}
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"PERENNIAL_STORE_CREDENTIALS": "/nowhere"}, "is not a file"), ({"PERENNIAL_LAKE": "team-lake"}, "expected s3://BUCKET")],
+    [
+        ({"PERENNIAL_SERVING_CREDENTIALS": "/nowhere"}, "PERENNIAL_SERVING_CREDENTIALS points to /nowhere, which is not a file"),
+        ({"PERENNIAL_STORE_CREDENTIALS": "/nowhere"}, "is not a file"),
+        ({"PERENNIAL_LAKE": "team-lake"}, "expected s3://BUCKET"),
+    ],
 )
 def test_a_store_without_keys_or_lake_is_refused(
     tmp_path: Path, stack_of: StackOf, changes: dict[str, str], problem: str

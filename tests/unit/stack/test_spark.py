@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from perennial.spark.conf import cluster_conf
 from stack.metastore import hive_site
 from stack.spark import SparkHome, properties, submit_script
 from stack.spark_archive import archive_path
@@ -37,3 +38,9 @@ def test_folder_with_a_blank_is_quoted() -> None:
 
 def test_password_with_markup_stays_one_value() -> None:
     assert "<value>&lt;&amp;&gt;</value>" in hive_site({"javax.jdo.option.ConnectionPassword": "<&>"})
+
+
+def test_jobs_of_a_local_spark_need_a_secret_and_those_of_a_cluster_cannot() -> None:
+    assert "spark.authenticate true\n" in properties(Path("/logging"), Path("/archive"), Path("/jars"))
+    assert cluster_conf("local[4]") == {}
+    assert cluster_conf("spark://127.0.0.1:7077") == {"spark.authenticate": "false"}

@@ -1,0 +1,172 @@
+"""The object store gives each role its own rights, and its inner ports accept only its own parts."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from perennial.lake.layout import Layout
+from stack.certificate import ensure_certificate
+from stack.config import REPO, StackConfig
+from stack.roles import Role
+from stack.seaweedfs import CERTIFICATE
+
+WEED = str(REPO / ".venv/bin/weed")
+LOCKED = ("master-grpc", "volume-grpc", "filer-grpc", "s3-grpc", "master")
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""The first bytes of an HTTP/2 client: its preface and empty settings."""
+
+SETTINGS_FRAME = 4
+LAYOUT = Layout("s3://perennial", "main", "roles")
+
+
+def answers(port: int, certificate: Path | None = None, *, tls: bool = True) -> bool:
+    """Return whether a port answers an HTTP/2 client with this certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if certificate:
+        context.load_cert_chain(certificate)
+    try:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=5)
+        with context.wrap_socket(plain) if tls else plain as connection:
+            connection.sendall(HTTP2)
+            header = connection.recv(9)
+    except (ssl.SSLError, ConnectionError):
+        return False
+    return len(header) > 3 and header[3] == SETTINGS_FRAME
+
+
+@pytest.fixture(scope="module")
+def foreign_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("foreign") / "other.pem"
+    ensure_certificate(path)
+    return path
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_an_inner_port_answers_only_to_the_stores_own_certificate(
+    s3_config: StackConfig, foreign_certificate: Path, name: str
+) -> None:
+    port = s3_config.port(name)
+    assert answers(port, s3_config.secrets / CERTIFICATE)
+    assert not answers(port, tls=False)
+    assert not answers(port)
+    assert not answers(port, foreign_certificate)
+
+
+def test_the_master_tells_nothing_by_plain_http(s3_config: StackConfig) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{s3_config.port('master')}/cluster/status")
+    assert (answer.status_code, "Leader" in answer.text) == (400, False)
+
+
+def weed(folder: Path, *arguments: str, stdin: str = "") -> str:
+    """Run a tool of SeaweedFS, which reads `security.toml` in its folder, for at most five seconds; return its output."""
+    command = ["timeout", "--kill-after=1", "5", WEED, *arguments]
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_tools_of_seaweedfs_need_the_certificate(s3_config: StackConfig, tmp_path: Path) -> None:
+    owner(s3_config).put_object(Bucket="landing", Key="tools/seen", Body=b"seen")
+    shell = (
+        "shell",
+        f"-master=127.0.0.1:{s3_config.port('master')}.{s3_config.port('master-grpc')}",
+        f"-filer=127.0.0.1:{s3_config.port('filer')}.{s3_config.port('filer-grpc')}",
+    )
+    listing = "fs.ls /buckets/landing/tools\nexit\n"
+    assert "seen" in weed(s3_config.var / "s3", *shell, stdin=listing)
+    assert "seen" not in weed(tmp_path, *shell, stdin=listing)
+
+    (tmp_path / "evil").write_text("evil")
+    filer = f"http://127.0.0.1:{s3_config.port('filer')}.{s3_config.port('filer-grpc')}"
+    weed(tmp_path, "filer.copy", "evil", f"{filer}/buckets/landing/tools/")
+    assert keys_in(s3_config, "landing", "tools/") == ["tools/seen"]
+    weed(s3_config.var / "s3", "filer.copy", str(tmp_path / "evil"), f"{filer}/buckets/landing/tools/")
+    assert keys_in(s3_config, "landing", "tools/") == ["tools/evil", "tools/seen"]
+
+    master = f"-master=127.0.0.1:{s3_config.port('master')}.{s3_config.port('master-grpc')}"
+    volume = next((s3_config.var / "s3/data").glob("landing_*.dat")).stem.removeprefix("landing_")
+    backup = ("backup", master, "-collection=landing", f"-volumeId={volume}", f"-dir={tmp_path}")
+    weed(tmp_path, *backup)
+    assert [path.name for path in tmp_path.iterdir()] == ["evil"]
+    weed(s3_config.var / "s3", *backup)
+    assert f"landing_{volume}.dat" in [path.name for path in tmp_path.iterdir()]
+
+
+def test_each_role_has_the_rights_of_its_work(s3_config: StackConfig) -> None:
+    served = [LAYOUT.active, LAYOUT.release("one"), LAYOUT.blob("0" * 64)]
+    others = [f"{LAYOUT.root}/raw/one", f"{LAYOUT.root}/decisions/chain.json", f"{LAYOUT.root}/models/one.json"]
+    lake = [uri.removeprefix("s3://perennial/") for uri in (*served, *others)]
+    for key in lake:
+        owner(s3_config).put_object(Bucket="perennial", Key=key, Body=b"{}")
+    owner(s3_config).put_object(Bucket="landing", Key="roles/drop", Body=b"{}")
+
+    def rights(role: Role) -> dict[str, list[str]]:
+        s3, buckets = client(s3_config, role), ("landing", "perennial")
+        return {
+            "get": [key for key in lake if allowed(s3.get_object, Bucket="perennial", Key=key)],
+            "put": [bucket for bucket in buckets if allowed(s3.put_object, Bucket=bucket, Key="roles/new", Body=b"new")],
+            "delete": [bucket for bucket in buckets if allowed(s3.delete_object, Bucket=bucket, Key="roles/new")],
+            "list": [bucket for bucket in buckets if allowed(s3.list_objects_v2, Bucket=bucket)],
+            "land": ["read"] if allowed(s3.get_object, Bucket="landing", Key="roles/drop") else [],
+            "copy": ["lake"] if allowed(s3.copy_object, **copied, Bucket="landing", Key="roles/copy") else [],
+            "admin": ["create"] if allowed(s3.create_bucket, Bucket=f"roles-{role}") else [],
+        }
+
+    copied = {"CopySource": {"Bucket": "perennial", "Key": lake[-1]}}
+    both = ["landing", "perennial"]
+    everything = {"get": lake, "put": both, "delete": both, "list": both, "land": ["read"], "copy": ["lake"]}
+    assert rights(Role.OWNER) == {**everything, "admin": ["create"]}
+    written = {"put": ["perennial"], "delete": ["perennial"]}
+    assert rights(Role.JOBS) == {**everything, **written, "copy": [], "admin": []}
+    none: dict[str, list[str]] = {name: [] for name in (*everything, "admin")}
+    assert rights(Role.SERVING) == {**none, "get": lake[: len(served)]}
+    landed = {"put": ["landing"], "delete": ["landing"], "list": ["landing"], "land": ["read"]}
+    assert rights(Role.LANDING) == {**none, **landed}
+
+
+def test_an_object_that_is_not_there_is_missing_for_model_servers_too(s3_config: StackConfig) -> None:
+    """A server without a release must tell this from a refusal."""
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        client(s3_config, Role.SERVING).get_object(Bucket="perennial", Key="main/nothing/endpoint/active.json")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_keys_of_a_role_are_private(s3_config: StackConfig, role: Role) -> None:
+    assert s3_config.credentials(role).stat().st_mode & 0o777 == 0o600
+    assert s3_config.secrets.stat().st_mode & 0o777 == 0o700
+
+
+def client(config: StackConfig, role: Role) -> Any:
+    lines = dict(line.split(" = ") for line in config.credentials(role).read_text().splitlines() if " = " in line)
+    session = boto3.session.Session(lines["aws_access_key_id"], lines["aws_secret_access_key"], region_name="us-east-1")
+    return session.client("s3", endpoint_url=config.s3_url, config=Config(retries={"max_attempts": 3}))
+
+
+def owner(config: StackConfig) -> Any:
+    return client(config, Role.OWNER)
+
+
+def keys_in(config: StackConfig, bucket: str, prefix: str) -> list[str]:
+    return [item["Key"] for item in owner(config).list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
+
+
+def allowed(call: Callable[..., object], **arguments: Any) -> bool:
+    """Return whether a call is not refused for lack of rights."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] != httpx.codes.FORBIDDEN
+    return True
