@@ -29,6 +29,7 @@ from perennial.commands import (
     quarantine,
     report,
     run,
+    sign,
     status,
     try_,
     validate,
@@ -92,6 +93,7 @@ app.command()(impact.impact)
 app.command()(history.releases)
 app.command()(history.rollback)
 app.command()(cluster.plan)
+app.command()(sign.sign)
 app.command()(predict.predict)
 app.command()(cluster.janitor)
 app.command()(doctor.doctor)

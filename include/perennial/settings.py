@@ -82,6 +82,19 @@ class Settings(BaseSettings):
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
 
+    # Signatures
+    signing_key: Path | None = _variable(
+        "PERENNIAL_SIGNING_KEY",
+        None,
+        "File with the private key that signs decisions, releases and pointers, where Perennial evaluates and deploys.",
+    )
+    trusted_keys: Path | None = _variable(
+        "PERENNIAL_TRUSTED_KEYS",
+        None,
+        "Folder of files `*.pem`, or one file, with the public keys whose signatures count; "
+        "signatures are not checked when it is not set.",
+    )
+
     # The embedded stack
     port_offset: str | None = _variable(
         "PERENNIAL_PORT_OFFSET",

@@ -150,6 +150,23 @@ class StackConfig:
         return (self.keys or self.secrets) / "aws_credentials"
 
     @property
+    def has_own_signing(self) -> bool:
+        """Return whether the user's settings name keys: then the stack makes none."""
+        settings = get_settings()
+        own = self.secrets / "signing_key", (self.keys or self.secrets) / "trusted_keys"
+        return (settings.signing_key or own[0], settings.trusted_keys or own[1]) != own
+
+    @property
+    def signing_key(self) -> Path:
+        """Return the file with the private key that signs: the user's, or the stack's own."""
+        return get_settings().signing_key or self.secrets / "signing_key"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Return the folder with the trusted public keys: the user's, or the stack's own."""
+        return get_settings().trusted_keys or (self.keys or self.secrets) / "trusted_keys"
+
+    @property
     def logs(self) -> Path:
         return self.var / "log"
 
@@ -201,7 +218,9 @@ class StackConfig:
             "PERENNIAL_METASTORE_URI": f"thrift://127.0.0.1:{self.port('metastore')}",
             "PERENNIAL_PIPELINES": str(self.pipelines),
             "PERENNIAL_PORT_OFFSET": str(self.offset),
+            "PERENNIAL_SIGNING_KEY": str(self.signing_key),
             "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
+            "PERENNIAL_TRUSTED_KEYS": str(self.trusted_keys),
             "PERENNIAL_VAR": str(self.var),
             # The runtime of releases: without it, a shell would deploy them on this machine.
             **{name: os.environ[name] for name in RUNTIME_SETTINGS if os.environ.get(name)},

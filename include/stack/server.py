@@ -41,6 +41,7 @@ def _service(config: StackConfig, pipeline: str, port: int) -> Service:
         name=f"server-{pipeline}",
         argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
         ports=(port,),
+        env={"PERENNIAL_SIGNING_KEY": ""},  # it verifies signatures and makes none
         # Liveness, not readiness: a server without a release is live but not ready.
         is_ready=lambda: http_get(f"http://127.0.0.1:{port}/v2/health/live") is not None,
     )

@@ -13,7 +13,7 @@ from types import FrameType
 import uvicorn
 
 from perennial.config.values import NAME
-from perennial.errors import REFUSED_EXIT_CODE, PerennialError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, SignatureRefusedError
 from perennial.lake.layout import Layout, lake_root
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
@@ -21,6 +21,7 @@ from perennial.serve.limits import Limits
 from perennial.serve.metrics import Metrics
 from perennial.serve.protocol import bounded_protocol, sweep_connections
 from perennial.serve.release import load_release
+from perennial.serve.trust import TrustMetric
 from perennial.settings import load_environment
 from perennial.store.objects import Objects
 
@@ -46,10 +47,13 @@ def main() -> int:
     follower: Follower | None = None
     if args.release:
         try:
+            TrustMetric(app.metrics.registry).show()
             app.switch(load_release(objects, layout, args.release, limits))
         except PerennialError as error:
             log.error("%s", error)
-            return 1 if error.retryable else REFUSED_EXIT_CODE
+            # A signature says nothing about a version: a deploy must not bar the version for it.
+            is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
+            return REFUSED_EXIT_CODE if is_version_to_blame else 1
     else:
         follower = Follower(app, objects, layout, limits)
         follower.start()
