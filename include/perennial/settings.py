@@ -192,6 +192,11 @@ def load_settings() -> None:
         _export(file)
 
 
+def environment_without_signing_key() -> dict[str, str]:
+    """Return the environment of a training or a model server, which sign nothing."""
+    return {**os.environ, "PERENNIAL_SIGNING_KEY": ""}
+
+
 def _export(file: Path) -> None:
     """Set the variables of a file in the environment, except those that are set."""
     for name, value in _read_file(file):

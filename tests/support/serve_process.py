@@ -36,7 +36,7 @@ def free_port() -> int:
 class ServerProcess:
     """python -m perennial.serve on a free port."""
 
-    def __init__(self, store: SmallS3, pipeline: str, *arguments: str) -> None:
+    def __init__(self, store: SmallS3, pipeline: str, *arguments: str, **settings: str) -> None:
         self.port = free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PERENNIAL_"))}
         include = str(Path(__file__).resolve().parents[2] / "include")
@@ -44,7 +44,7 @@ class ServerProcess:
             self._log = os.fdopen(os.dup(log.fileno()), "r+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "perennial.serve", "--pipeline", pipeline, "--port", str(self.port), *arguments],
-            env={**inherited, **store.environment, "PYTHONPATH": include, "PERENNIAL_VAR": "/dev/null/none"},
+            env={**inherited, **store.environment, "PYTHONPATH": include, "PERENNIAL_VAR": "/dev/null/none", **settings},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )

@@ -25,10 +25,10 @@ def sign(
     as_json: AsJson = False,
 ) -> None:
     """
-    Sign decisions, models, releases and pointers with the signing key.
+    Sign what is stored, for a new signing key.
 
-    By default it signs those that another trusted key has signed, which is a step of a rotation. Without a name, it signs
-    those of all pipelines.
+    It signs decisions, models, releases and pointers that another trusted key has signed: a step of a rotation.
+    Without a name, it signs those of all pipelines.
     """
     from perennial.deploy.sign_stored import sign_stored
     from perennial.settings import describe_missing
@@ -36,9 +36,7 @@ def sign(
 
     keys = read_keys()
     if keys.signing is None or keys.trusted is None:
-        raise RefusedError(
-            f"Nothing can be signed: {describe_missing('signing_key')}", remedy=RUNBOOK
-        )
+        raise RefusedError(f"Nothing can be signed: {describe_missing('signing_key')}", remedy=RUNBOOK)
     require_store()
     objects, names = Objects(), [pipeline] if pipeline else pipeline_names()
     results = [

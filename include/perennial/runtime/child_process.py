@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from perennial.settings import environment_without_signing_key
+
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
@@ -29,7 +31,7 @@ def child(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[st
         text=True,
         errors="replace",
         start_new_session=True,
-        env={**os.environ, "PERENNIAL_SIGNING_KEY": ""},  # trainings and servers sign nothing
+        env=environment_without_signing_key(),
     )
     try:
         yield process

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from perennial.errors import RefusedError
 from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
 from perennial.settings import Settings, describe_missing, get_settings, variables_of
+from perennial.signing.keys import read_trusted_keys
 from perennial.store.objects import Objects
 
 Body = dict[str, Any]
@@ -18,6 +19,7 @@ Body = dict[str, Any]
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
 STORAGE_FOLDER = "/var/run/secrets/perennial"
+TRUSTED_KEYS_FOLDER = "/var/run/perennial/trusted-keys"
 CREDENTIALS_KEY = "aws_credentials"
 MANAGED_BY = "perennial"
 USER = 10001
@@ -41,16 +43,21 @@ class KubernetesSettings:
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
 
+    trusted_keys: Mapping[str, str] = field(default_factory=dict)
+    """The public keys that a model server trusts, as PEM texts by file name; empty: it checks no signatures."""
+
     @classmethod
     def read(cls, work: str) -> KubernetesSettings:
         """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
         settings = get_settings()
+        trusted = read_trusted_keys() if work == SERVING else None
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
             image=getattr(settings, _IMAGES[work]),
             work=work,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
+            trusted_keys=trusted.to_pem() if trusted else {},
         )
 
     def of(self, objects: Objects) -> KubernetesSettings:
@@ -75,6 +82,7 @@ class KubernetesSettings:
             "AWS_DEFAULT_REGION": self.region,
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "PERENNIAL_LAKE": lake_root(),
+            **({"PERENNIAL_TRUSTED_KEYS": TRUSTED_KEYS_FOLDER} if self.trusted_keys else {}),
             "HOME": "/tmp",  # noqa: S108  the pod's own
         }
 
@@ -95,12 +103,15 @@ def _endpoint(settings: Settings) -> str | None:
     return endpoint
 
 
-def restricted_pod(container: Body) -> Body:
+def restricted_pod(container: Body, config_maps: Mapping[str, str] | None = None) -> Body:
     """
     Return the spec of a pod with one container that Pod Security *restricted* admits.
 
     It has no service-account token and a read-only root file system. Storage credentials are files of a Secret.
+
+    :param config_maps: the folders in which the container sees ConfigMaps, by their names
     """
+    mounted = config_maps or {}
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -123,6 +134,7 @@ def restricted_pod(container: Body) -> Body:
                 "volumeMounts": [
                     {"name": "storage", "mountPath": STORAGE_FOLDER, "readOnly": True},
                     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+                    *({"name": name, "mountPath": folder, "readOnly": True} for name, folder in mounted.items()),
                 ],
                 **container,
             }
@@ -130,6 +142,7 @@ def restricted_pod(container: Body) -> Body:
         "volumes": [
             {"name": "storage", "secret": {"secretName": STORAGE_SECRET, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {}},
+            *({"name": name, "configMap": {"name": name, "defaultMode": 0o444}} for name in mounted),
         ],
     }
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from perennial.config.pipeline import Deployment
-from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
+from perennial.runtime.kubernetes import (
+    LAKE_LABEL,
+    MANAGED_BY,
+    TRUSTED_KEYS_FOLDER,
+    Body,
+    KubernetesSettings,
+    restricted_pod,
+)
 from perennial.store.objects import canonical_json, sha256
 
 PORT = 8080
@@ -46,7 +53,10 @@ def selector(pipeline: str, release: str) -> dict[str, str]:
 def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
     """Return the objects that all releases of a pipeline share, except the Service."""
     pods = {"matchLabels": {"app": "model", PIPELINE_LABEL: pipeline}}
+    trusted = {**_head(settings, "v1", "ConfigMap", _keys_name(pipeline), pipeline), "data": dict(settings.trusted_keys)}
     return [
+        # Pods see a changed ConfigMap within a minute or two: a rotation of keys restarts none of them.
+        *([trusted] if settings.trusted_keys else []),
         {**_head(settings, "v1", "ServiceAccount", service_name(pipeline), pipeline), "automountServiceAccountToken": False},
         {
             # Even with one replica, one may be unavailable: a node drain must never be blocked.
@@ -103,7 +113,7 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
-                    **restricted_pod(container),
+                    **restricted_pod(container, {_keys_name(pipeline): TRUSTED_KEYS_FOLDER} if settings.trusted_keys else {}),
                 },
             },
         },
@@ -154,6 +164,10 @@ def _head(
 ) -> Body:
     metadata = {"name": name, "namespace": settings.namespace, "labels": labels(settings, pipeline, release)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _keys_name(pipeline: str) -> str:
+    return f"{service_name(pipeline)}-trusted-keys"
 
 
 def _digest(settings: KubernetesSettings) -> str:

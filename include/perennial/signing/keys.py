@@ -42,7 +42,7 @@ class SigningKey:
     @property
     def public_pem(self) -> str:
         """Return the public half as a PEM text."""
-        return self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return _to_pem(self.private.public_key())
 
     @property
     def trusting_itself(self) -> TrustedKeys:
@@ -66,6 +66,10 @@ class TrustedKeys:
         except InvalidSignature:
             return False
         return True
+
+    def to_pem(self) -> dict[str, str]:
+        """Return the keys as PEM texts by file name."""
+        return {f"{key}.pem": _to_pem(public) for key, public in self.keys.items()}
 
     def describe(self) -> str:
         """Return the ids of the keys as a text."""
@@ -159,6 +163,10 @@ def _read_public_keys(file: Path) -> dict[str, Ed25519PublicKey]:
     if not keys:
         raise ValueError("it holds no key")
     return keys
+
+
+def _to_pem(public: Ed25519PublicKey) -> str:
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def _id(public: Ed25519PublicKey) -> str:
