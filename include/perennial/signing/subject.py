@@ -16,7 +16,6 @@ class Kind(StrEnum):
     """The kinds of signed objects."""
 
     DECISION = "decision"
-    LOG = "decision log"
     MODEL = "model"
     POINTER = "pointer"
     RELEASE = "release"
