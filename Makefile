@@ -34,7 +34,7 @@ BESIDE := --numprocesses 4 --dist loadfile
 # Without this variable, the theme announces its successor at each build.
 BUILD_DOCS := env NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
-IMAGE_LOCKS := include/images/server/requirements include/images/trainer/requirements include/images/trainer/requirements-gpu
+LOCKS := $(foreach name,airflow dev spark uv manifests,requirements/$(name).lock) $(foreach name,server/requirements trainer/requirements trainer/requirements-gpu,include/images/$(name).lock)
 # The tag is the checksum of the image's sources, so that a node that has the image does not ask a registry again.
 IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
@@ -42,7 +42,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock
+.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock audit sbom
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -197,9 +197,15 @@ test-compose: setup image-server image-airflow ## Run the demo's DAG in containe
 settings-page: setup ## Write docs/reference/settings.md from the class of the settings
 	$(call timed,Page of the settings,PYTHONPATH=include:tests/support .venv/bin/python -m settings_page)
 
+audit: setup sbom ## Look for known vulnerabilities of every pinned package (asks PyPI: needs a network), and write bills of materials
+	$(call timed,Audit,for lock in $(LOCKS); do echo "  $$lock"; .venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $$lock; done)
+
+sbom: setup ## Write bills of materials (CycloneDX) of all environments and images to var/sbom, from the locks alone
+	$(call timed,Bills of materials,PYTHONPATH=include:tests/support .venv/bin/python -m sbom "$(VAR)/sbom" $(LOCKS))
+
 lock: $(UV_STAMP) ## Resolve every requirements file again and write its lock file
 	$(call timed,Locking,\
-	for name in requirements/airflow requirements/dev requirements/spark requirements/uv requirements/manifests $(IMAGE_LOCKS); do \
+	for name in $(LOCKS:.lock=); do \
 	(cd "$$(dirname $$name)"; "$(CURDIR)/.uv/bin/uv" pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		"$$(basename $$name).txt" --output-file "$$(basename $$name).lock"); \
 	echo "  $$name.lock"; done)

@@ -156,9 +156,9 @@ class Calendar:
         """Return the first calendar day whose clean data a run of `day` may use: the start of the lookback of its window."""
         return max(self.features_from(day, cut=False) - DAY * self.lookback_days, self.start)
 
-    def needed_dates(self, day: date) -> list[date]:
-        """Return every date with data whose clean data a run of `day` may use, in order."""
-        return self.dates(self.needed_from(day), day)
+    def needed_dates(self, day: date, until: date | None = None) -> list[date]:
+        """Return every date with data whose clean data a run of `day`, or of a date up to `until`, may use, in order."""
+        return self.dates(self.needed_from(day), until or day)
 
     def split(self, day: date, landed: Iterable[date]) -> Split:
         """

@@ -14,6 +14,7 @@ from typer._click.exceptions import (
     ClickException,
     NoSuchOption,
 )  # Typer bundles its own click. Its version is pinned, and tests cover this import.
+from typer.main import get_command
 
 from perennial.commands import (
     backfill,
@@ -97,6 +98,7 @@ app.command()(sign.sign)
 app.command()(predict.predict)
 app.command()(cluster.janitor)
 app.command()(doctor.doctor)
+command = get_command(app)
 
 
 def main() -> None:
@@ -113,7 +115,7 @@ def run_command(arguments: Sequence[str]) -> int:
     show_progress()
     try:
         load_environment()
-        return int(app(list(arguments), standalone_mode=False) or 0)
+        return int(command(list(arguments), standalone_mode=False) or 0)
     except typer.Exit as stop:
         return _fail(arguments, "Stopped.", 130) if stop.exit_code == 130 else stop.exit_code  # typer exits with 130 on Ctrl-C
     except (typer.Abort, KeyboardInterrupt):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError
@@ -59,6 +59,21 @@ class Settings(BaseSettings):
     )
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
+    )
+
+    # Model servers
+    server_tokens: Path | None = _variable(
+        "PERENNIAL_SERVER_TOKENS",
+        None,
+        "File with the tokens for predictions, one a line; predictions need no token when it is not set.",
+    )
+    server_memory_mib: Annotated[int, Field(ge=64)] | None = _variable(
+        "PERENNIAL_SERVER_MEMORY_MIB",
+        None,
+        "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
+    )
+    server_address_connections: Annotated[int, Field(ge=1)] = _variable(
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum of connections to a model server from one address."
     )
 
     # Training and serving

@@ -1,4 +1,4 @@
-"""`python -m stack up|down|status|clean|doctor|prepare`: run the embedded stack from a shell."""
+"""`python -m stack up|down|serve|status|clean|doctor|prepare`: run the embedded stack from a shell."""
 
 from __future__ import annotations
 
@@ -39,25 +39,15 @@ out = Console(highlight=False, soft_wrap=True)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Return 0 if all is well, else 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m stack", description="The embedded stack: S3, PostgreSQL, metastore, Airflow, servers."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        if name in ("up", "down", "status"):
-            command.add_argument("--only", default="", metavar="PART,PART", help="parts, for example s3,postgres or airflow")
-        if name in ("status", "doctor"):
-            command.add_argument("--json", action="store_true", help="machine-readable output")
-        if name in ("run", "healthy"):
-            command.add_argument("part", help="one part, for example s3")
-    options = parser.parse_args(arguments)
+    options = _read_arguments(arguments)
     only = [word for word in getattr(options, "only", "").split(",") if word]
     load_settings()
     try:
         config = StackConfig.from_environment()
         if options.command in ("up", "down", "clean"):
             return change(config, options.command, only)
+        if options.command == "serve":
+            return serve(config, options.pipeline)
         if options.command == "run":
             return run_part(config, options.part)
         if options.command == "healthy":
@@ -70,6 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PerennialError as error:
         out.print(f"[red]✗[/] {escape(str(error))}")
         return 1
+
+
+def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m stack", description="The embedded stack: S3, PostgreSQL, metastore, Airflow, servers."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name in ("up", "down", "status"):
+            command.add_argument("--only", default="", metavar="PART,PART", help="parts, for example s3,postgres or airflow")
+        if name in ("status", "doctor"):
+            command.add_argument("--json", action="store_true", help="machine-readable output")
+        if name in ("run", "healthy"):
+            command.add_argument("part", help="one part, for example s3")
+        if name == "serve":
+            command.add_argument("pipeline", help="name of the pipeline")
+    return parser.parse_args(arguments)
 
 
 def change(config: StackConfig, command: str, only: Sequence[str]) -> int:
@@ -85,6 +93,7 @@ def change(config: StackConfig, command: str, only: Sequence[str]) -> int:
 COMMANDS = {
     "up": "Start the parts that are not running; print each with its seconds.",
     "down": "Stop everything; data is kept.",
+    "serve": "Start the model server of a pipeline if the stack is up; exit with 1 if it is not.",
     "status": "Show the state of every service.",
     "clean": "Stop everything and remove the stack's data.",
     "doctor": "Show the problems that would keep the stack from starting, each with its fix.",
@@ -123,6 +132,14 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
         except PipelineRefusedError as error:
             out.print(f"[red]✗[/] Pipeline {name} has no DAG: {escape(str(error))}")
     return 1 if failed else 0
+
+
+def serve(config: StackConfig, pipeline: str) -> int:
+    """Start the model server of a pipeline that is newer than the start of the stack."""
+    if not is_running(config, "airflow-scheduler"):
+        out.print("The stack is not up.")
+        return 1
+    return change(config, "up", [f"server-{pipeline}"])
 
 
 def down(config: StackConfig, only: Sequence[str], keeps: bool = True) -> int:

@@ -16,6 +16,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from perennial.access.token_file import token_headers
 from perennial.backfill.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
 from perennial.config.load import load_pipeline
@@ -138,7 +139,7 @@ def _failure(airflow: AirflowClient, run_id: str, tasks: list[TaskState]) -> str
 
 
 def _predict(endpoint: str, record: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    with httpx.Client(base_url=endpoint, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=endpoint, headers=token_headers(), timeout=30, trust_env=False) as client:
         client.get("/v2/health/ready").raise_for_status()  # opens the connection, so that only the answer is timed below
         begin = time.perf_counter()
         answer = client.post("/predict", json=[record])
@@ -156,9 +157,10 @@ def _setup_seconds(config: StackConfig) -> float | None:
 
 
 def _write(file: Path, summary: dict[str, JsonValue]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = file.with_suffix(".new")
     scratch.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    scratch.chmod(0o600)
     os.replace(scratch, file)
 
 

@@ -56,7 +56,7 @@ FIRST = LANDED + timedelta(days=4)
 OFFSET = 1700
 RUNS_AT_ONCE = 3
 DATES_AGAIN = 2 * RUNS_AT_ONCE
-"""How many dates are computed again together. After the last kill the rest of them is the only work left."""
+"""Number of dates that are recomputed as one group. After the last kill, only the rest of the current group remains."""
 
 MAX_SECONDS = 600
 MAX_ROUNDS = 10

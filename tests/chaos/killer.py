@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 20
 """How long a kill waits for the kind that its seed drew; then it takes any that is there."""
 
 LOCK_SECONDS = 5
-"""How long a kill waits for row locks. A scheduler at work takes some in each loop, once a second or more often."""
+"""Seconds that a kill waits for row locks. A busy scheduler takes some in each loop, at least once a second."""
 
 
 def draw(chance: random.Random, before: Sequence[str]) -> str:

@@ -28,11 +28,11 @@ def made(stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     (exports / "orders.csv").write_text(csv_text(orders()) + TORN)
     yield in_a_shell("new", NAME, "--from", f"{exports}/*.csv", "--label", "returned", "--land")
     shutil.rmtree(stack.config.pipelines / NAME)
-    start()  # it stops the server of the pipeline that no longer exists
+    up()  # it stops the server of the pipeline that no longer exists
 
 
-def start() -> None:
-    """Start the servers of new pipelines, and stop those of deleted ones, as `make up` does."""
+def up() -> None:
+    """Start the parts that do not run, and stop the servers of deleted pipelines, as `make up` does."""
     argv = [sys.executable, "-m", "stack", "up"]
     done = subprocess.run(argv, env=os.environ, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -47,9 +47,7 @@ def command(text: str) -> list[str]:
 
 def test_a_csv_file_becomes_an_answer_by_the_printed_commands(stack, made: dict[str, Any]) -> None:
     assert (made["landing"]["refused"], made["landing"]["rows"]) == ({}, DAYS * ROWS + 1)
-    up, run, predict = made["next"]
-    assert up.startswith("make up")
-    start()
+    run, predict = made["next"]  # the stack runs, so its model server was started
 
     stages = in_a_shell(*command(run))["stages"]
 

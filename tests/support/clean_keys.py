@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-from perennial.calendar import DAY
 from perennial.clean.plan import prepare_fingerprints
 from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.fingerprints.fingerprint import Fingerprint
@@ -18,6 +17,5 @@ def clean_keys(lake: Lake, name: str, day: date, until: date) -> dict[date | Non
         drop = pinned_reference(lake, name)
         assert drop is not None
         return {None: make(None, drop)}
-    calendar = lake.pipeline.calendar
-    landed = landed_drops(lake, name, [*calendar.needed_dates(day), *calendar.dates(day + DAY, until)])
+    landed = landed_drops(lake, name, lake.pipeline.calendar.needed_dates(day, until))
     return {d: make(d, item.drop) for d, item in landed.items() if item.drop is not None}

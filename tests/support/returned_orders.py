@@ -10,9 +10,11 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+
+from perennial.config.pipeline import Pipeline
 
 ROWS = 160
 LATEST_DAYS = 4
@@ -83,6 +85,13 @@ def drops(day: date, lost_share: float = 0.0, *, with_channel: bool = False) -> 
         "orders": _drop("orders", day, [f"order_id,category,price,is_gift{',channel' if with_channel else ''}", *rows]),
         "returns": _drop("returns", day, ["order_id", *map(str, back)]),
     }
+
+
+def land(put: Callable[[str, bytes], object], pipeline: Pipeline, day: date, lost_share: float = 0.0) -> None:
+    """Put the drops of a date where the pipeline's sources expect them."""
+    for source, files in drops(day, lost_share).items():
+        for name, body in files.items():
+            put(pipeline.sources[source].drop_uri(day) + name, body)
 
 
 def _drop(source: str, day: date, lines: list[str]) -> dict[str, bytes]:

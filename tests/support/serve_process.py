@@ -90,8 +90,13 @@ class ServerProcess:
     def get(self, path: str) -> Response:
         return self.exchange(request("GET", path))
 
-    def predict(self, records: Any) -> Response:
-        return self.exchange(request("POST", "/predict", json.dumps(records).encode()))
+    def predict(self, records: Any, **headers: str) -> Response:
+        return self.exchange(request("POST", "/predict", json.dumps(records).encode(), **headers))
+
+    def peak_mib(self) -> float:
+        """Return the peak of the process's resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) / 1024
 
     def exchange(self, raw: bytes, timeout: float = 10) -> Response:
         """Send bytes on a fresh connection and read one answer; a server that closes while we still send is read as well."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -229,8 +230,9 @@ def wait_for_child(pid: int) -> int:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         for child in psutil.Process(pid).children(recursive=True):
-            if child.name() == "sleep":
-                return int(child.pid)
+            with suppress(psutil.NoSuchProcess):  # the shell's own helpers come and go
+                if child.name() == "sleep":
+                    return int(child.pid)
         time.sleep(0.05)
     raise AssertionError("the suite did not begin")
 

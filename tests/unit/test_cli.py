@@ -504,6 +504,21 @@ def test_example_is_printed_as_a_command_for_the_shell(
     assert [json.loads(words[-1])] == seen
 
 
+def test_an_example_with_a_token_lets_the_shell_read_it(
+    lake, endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, answers = endpoint
+    answers.append((200, serve(lake, True)))
+    file = tmp_path / "the tokens"
+    file.write_text("t" * 32)
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(file))
+    monkeypatch.setattr("perennial.commands.predict._example", lambda _: [{}])
+    assert run_command(["predict", "--example"]) == 0
+    out = capsys.readouterr().out
+    assert "t" * 32 not in out
+    assert f"\"authorization: Bearer $(head -n 1 '{file}')\"" in out
+
+
 def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set below ends with this test
     (tmp_path / "var").mkdir()

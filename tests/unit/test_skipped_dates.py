@@ -33,19 +33,13 @@ IN_WINDOW = date(2026, 3, 3)
 REASON = "the training window has 480 rows, all of them negative"
 
 
-def land(s3: Any, pipeline: Pipeline, day: date, lost_share: float = 0.0) -> None:
-    for source, files in returned_orders.drops(day, lost_share).items():
-        for name, body in files.items():
-            s3.put(pipeline.sources[source].drop_uri(day) + name, body)
-
-
 @pytest.fixture
 def skipped(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
     """Return a lake as the run of LAST leaves it, whose training found one label only."""
     pipeline = pipeline_factory(name="returned_orders")
     lake = replace(s3.open_lake(pipeline), tables=FixedTables())
     for day in days(FIRST, LAST):
-        land(s3, pipeline, day)
+        returned_orders.land(s3.put, pipeline, day)
     Lab(lake, None).settle(LAST)  # type: ignore[arg-type]
     plan = plan_training(lake, LAST, "logistic")
     lake.objects.create(str(plan.manifest_uri), canonical_json({"skipped": REASON}))
@@ -55,7 +49,7 @@ def skipped(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
 def correct(lake: Lake, s3: Any, file: str, old: str, new: str) -> Lake:
     """Return the lake after a correction: of a file of the pipeline, or of a drop."""
     if file == "drop":
-        land(s3, lake.pipeline, IN_WINDOW, lost_share=0.5)
+        returned_orders.land(s3.put, lake.pipeline, IN_WINDOW, lost_share=0.5)
         return lake
     path = lake.pipeline.folder / file
     text = path.read_text()

@@ -11,6 +11,7 @@ from perennial.calendar import DAY, days
 from perennial.config.pipeline import Pipeline
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
+from perennial.lake.days import REFERENCE
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SPARK_VERSION
 from perennial.sql.tokens import sql_digest
@@ -20,8 +21,6 @@ from perennial.store.objects import canonical_json, sha256
 _LIBRARIES = {"spark": SPARK_VERSION}
 
 LABELS_FILE = "labels.sql"
-REFERENCE = "reference"
-"""The partition of a reference."""
 
 FingerprintOf = Callable[[date], Fingerprint]
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from perennial.analyse.fingerprints import REFERENCE
 from perennial.analyse.plan import LABELS, unanalysed_days
-from perennial.calendar import DAY
 from perennial.clean.plan import uncleaned_days
 from perennial.collect.drops import landed_reference
 from perennial.collect.uncollected import uncollected_dates
+from perennial.lake.days import REFERENCE
 from perennial.lake.lake import Lake
 
 
@@ -35,8 +34,7 @@ def find_changes(lake: Lake, first: date, last: date) -> list[Change]:
     pipeline = lake.pipeline
     changes: set[Change] = set()
     for name in pipeline.sources:
-        wanted = [*pipeline.calendar.needed_dates(first), *pipeline.calendar.dates(first + DAY, last)]
-        uncollected = uncollected_dates(lake, name, wanted)
+        uncollected = uncollected_dates(lake, name, pipeline.calendar.needed_dates(first, last))
         changes |= {Change(name, day) for day in (*uncollected, *uncleaned_days(lake, name, first, last))}
     for name in pipeline.references:
         landed = landed_reference(lake, name)
@@ -58,17 +56,25 @@ def changes_read(lake: Lake, changes: Iterable[Change], day: date, origin: date)
     """
     changes = list(changes)
     read = {table: _days_read(lake, table, origin, day) for table in {change.table for change in changes}}
-    clean = [lake.tables.state(f"clean_{name}") for name in lake.pipeline.sources]
 
     def concerns(change: Change) -> bool:
         if change.day is None:
             return True
         first, last = read[change.table]
-        # A lookup as of a gap was computed for the release of the date before, and no features join it.
-        is_joined = change.day == lake.pipeline.calendar.as_of(day) or all(state.get(change.day) for state in clean)
-        return first <= change.day <= last and (is_joined or not change.table.startswith("lookup_"))
+        is_used = not change.table.startswith("lookup_") or _is_joined(lake, change.day, day)
+        return first <= change.day <= last and is_used
 
     return [change for change in changes if concerns(change)]
+
+
+def _is_joined(lake: Lake, midnight: date, day: date) -> bool:
+    """
+    Return whether a run of `day` uses a lookup as of a midnight: for its release, or because features of that date join it.
+
+    A lookup as of a gap was computed for the release of the date before, and no features join it.
+    """
+    sources = lake.pipeline.sources
+    return midnight == lake.pipeline.calendar.as_of(day) or all(lake.tables.state(f"clean_{n}").get(midnight) for n in sources)
 
 
 def _days_read(lake: Lake, table: str, origin: date, day: date) -> tuple[date, date]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from perennial.analyse.fingerprints import REFERENCE, FingerprintOf, Fingerprints, InputDigests
+from perennial.analyse.fingerprints import FingerprintOf, Fingerprints, InputDigests
 from perennial.analyse.job_file import AnalyseJob, CleanTable, ProfileToMake
 from perennial.analyse.query_items import Days, analysis_query, features_query, labels_query, lookup_query
 from perennial.calendar import DAY, days
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint
 from perennial.fingerprints.recipes import keep_recipes
+from perennial.lake.days import REFERENCE
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import TableState

@@ -18,12 +18,13 @@ from perennial.clean.shape import Shape, good_rows, judge_days, of_days
 from perennial.clean.step import refuse_failures
 from perennial.clean.step_worker import PROBLEM
 from perennial.errors import RefusedError
+from perennial.lake.days import REFERENCE
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
 from perennial.spark.sql import failing_on_rows, use_time_zone
-from perennial.spark.tables import REFERENCE, Stopwatch, commit, days_filter, open_database, table_name, withdraw
+from perennial.spark.tables import Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
 log = logging.getLogger("perennial.spark")
 QUARANTINE = "quarantine"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
-from perennial.calendar import DAY
 from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, PandasStep, Rules, TableToClean
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Refusal, read_refusal
@@ -277,7 +276,7 @@ def _read_drops(lake: Lake, name: str, day: date, until: date) -> DropsByDay:
     if name in lake.pipeline.references:
         return {None: pinned_reference(lake, name)}
     calendar = lake.pipeline.calendar
-    landed = landed_drops(lake, name, [*calendar.needed_dates(day), *calendar.dates(day + DAY, until)])
+    landed = landed_drops(lake, name, calendar.needed_dates(day, until))
     known: DropsByDay = {
         d: item.drop for d, item in landed.items() if item.drop is not None or is_refused(lake, name, d, item.found)
     }

@@ -13,8 +13,8 @@ from pyspark.sql import types as T
 from perennial.clean.cells import broken, broken_rule, present, typed
 from perennial.clean.files import CORRUPT, read_files
 from perennial.clean.job_file import Rules, TableToClean
+from perennial.lake.days import REFERENCE
 from perennial.spark.sql import local_rows
-from perennial.spark.tables import REFERENCE
 
 FILES = T.StructType(
     [

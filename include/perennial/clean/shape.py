@@ -15,8 +15,9 @@ from perennial.clean.job_file import TableToClean
 from perennial.clean.step import prepare_step
 from perennial.clean.verdict import EXAMPLES, Count, Example, Refusal, judge
 from perennial.errors import RefusedError
+from perennial.lake.days import REFERENCE
 from perennial.spark.sql import run_query
-from perennial.spark.tables import REFERENCE, days_filter
+from perennial.spark.tables import days_filter
 
 DROP = "drop"
 _one_at_a_time = Lock()

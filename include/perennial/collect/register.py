@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from perennial.errors import LostRaceError
+from perennial.lake.days import REFERENCE, day_text, read_day
 from perennial.lake.lake import Lake
 from perennial.store.heads import move_head, parse_head
 from perennial.store.json_value import JsonValue
@@ -75,7 +76,7 @@ def version_of(landed: Listed) -> str:
 
 def page_of(day: date | None) -> str:
     """Return the name of the page that lists the drops of that day."""
-    return "reference" if day is None else f"{day:%Y-%m}"
+    return REFERENCE if day is None else f"{day:%Y-%m}"
 
 
 def read_page(lake: Lake, source: str, page: str) -> Page:
@@ -108,7 +109,7 @@ def _parse(uri: str, source: str, stored: Stored | None) -> Page:
 def _from_json(source: str, body: dict[str, Any]) -> Page:
     page: dict[tuple[date | None, str], Drop] = {}
     for text, versions in body["days"].items():
-        day = None if text == "reference" else date.fromisoformat(text)
+        day = read_day(text)
         for version, drop in versions.items():
             if "dialect" not in drop:
                 continue  # an earlier version of Perennial accepted it, whose reader was less strict: it is checked again
@@ -123,7 +124,5 @@ def _to_json(page: Page) -> dict[str, JsonValue]:
     days: dict[str, dict[str, Any]] = defaultdict(dict)
     for (day, version), drop in page.items():
         body = asdict(drop)
-        days[day.isoformat() if day else "reference"][version] = {
-            name: body[name] for name in ("digest", "files", "rows", "columns", "dialect")
-        }
+        days[day_text(day)][version] = {name: body[name] for name in ("digest", "files", "rows", "columns", "dialect")}
     return {"format": FORMAT, "days": days}

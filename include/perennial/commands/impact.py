@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from perennial.commands.arguments import AsJson, PipelineName, checked_lake
 from perennial.commands.output import counted, format_dates, print_json, print_line, print_table
+from perennial.lake.days import REFERENCE, day_text
 
 if TYPE_CHECKING:
     from datetime import date
@@ -89,7 +90,7 @@ def _scope(lake: Lake, title: str, first: date, last: date, decided: list[date])
     unmade = unmade_tables(lake, effects)
     cost = estimate(lake, effects)
     calendar = lake.pipeline.calendar
-    needed = [*calendar.needed_dates(first), *(day for day in calendar.dates(first, last) if day > first)]
+    needed = calendar.needed_dates(first, last)
     unfit = {source: drops for source in lake.pipeline.sources if (drops := unfit_drops(lake, source, needed))}
     return _Scope(
         title=title,
@@ -121,7 +122,7 @@ def _rows(effect: Effect, data_days: DataDays) -> list[tuple[str, str, str, str,
 
 def _format_days(days: Collection[date | None], data_days: DataDays) -> str:
     dates = [day for day in days if day is not None]
-    return format_dates(dates, data_days) if dates else "reference"
+    return format_dates(dates, data_days) if dates else REFERENCE
 
 
 def _reasons(effect: Effect) -> str:
@@ -147,14 +148,10 @@ def _to_json(effect: Effect) -> Json:
     return {
         "stage": effect.stage,
         "name": effect.name,
-        "missing": sorted(_text(day) for day in effect.missing),
+        "missing": sorted(day_text(day) for day in effect.missing),
         "stale": [
-            {"date": _text(day), "reasons": [{"cause": reason.category.value, "what": reason.what} for reason in reasons]}
+            {"date": day_text(day), "reasons": [{"cause": reason.category.value, "what": reason.what} for reason in reasons]}
             for day, reasons in stale
         ],
-        "withdrawn": sorted(_text(day) for day in effect.withdrawn),
+        "withdrawn": sorted(day_text(day) for day in effect.withdrawn),
     }
-
-
-def _text(day: date | None) -> str:
-    return day.isoformat() if day else "reference"

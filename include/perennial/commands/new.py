@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from perennial.commands.progress import at_work
 from perennial.config.load import pipelines_folder
 from perennial.errors import RefusedError
 from perennial.lake.reach import require_store
+from perennial.settings import ENVIRONMENT_FILE, var_folder
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 Encoding = Literal["utf-8", "utf-16", "latin-1", "windows-1252"]
 PROGRAM = ".venv/bin/perennial"
 TABLE = "records"
+START = "make up  # starts its model server"
 
 
 def new(
@@ -85,6 +88,8 @@ def new(
         with staged(root, name, files_of(draft, pattern, commands, today)) as pipeline:
             if is_landed:
                 landing = _land(lake_of(pipeline), split)
+    if _start_server(name):
+        commands.remove(START)
     if as_json:
         print_json({**_describe(draft, root / name, commands, landing), "ignored": [str(path) for path in ignored]})
     else:
@@ -94,6 +99,15 @@ def new(
             print_line(f"? {path}: not read, {reason}", style="yellow")
     if landing is not None and landing.refused:
         raise typer.Exit(1)
+
+
+def _start_server(name: str) -> bool:
+    """Start the model server of the pipeline; return False if the embedded stack is not up, or cannot start it."""
+    if not (var_folder() / ENVIRONMENT_FILE).is_file():
+        return False
+    # The stack imports this package. This package must not import the stack, so it runs in a separate process.
+    done = subprocess.run([sys.executable, "-m", "stack", "serve", name], stdout=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
 
 
 def _check_zone(name: str | None) -> None:
@@ -176,7 +190,7 @@ def _next_commands(draft: Draft, pattern: str, *, is_landed: bool) -> list[str]:
     record = shlex.quote(record if record.isprintable() else json.dumps(example))
     return [
         *land,
-        "make up  # starts its model server",
+        START,
         f"{PROGRAM} run {name} --date {draft.dates.last}",
         f"{PROGRAM} predict {name} --record {record}",
     ]
@@ -223,6 +237,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Land
         print_line(f"  ? {note}", style="yellow")
     if landing is not None:
         print_landing(TABLE, landing)
+    if START not in commands:
+        print_line("  its model server has started")
     print_line("Read pipeline.yaml, then:")
     for command in commands:
         print_line(f"  {command}")

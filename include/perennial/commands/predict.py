@@ -82,7 +82,12 @@ def _shell_commands(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
 
 
 def _curl(url: str, records: list[JsonValue]) -> str:
-    return shlex.join(["curl", f"{url}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)])
+    from perennial.settings import get_settings
+
+    command = shlex.join(["curl", f"{url}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)])
+    file = get_settings().server_tokens
+    # The shell reads the token, so that it is neither printed nor kept in the history.
+    return f'{command} -H "authorization: Bearer $(head -n 1 {shlex.quote(str(file))})"' if file else command
 
 
 def _ask(pipeline: Pipeline, records: list[JsonValue]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 from perennial.commands.arguments import AsJson, chosen_lake, day_of
 from perennial.commands.output import counted, print_json, print_line, print_table
 from perennial.commands.progress import at_work, show_children
+from perennial.lake.days import REFERENCE
 
 if TYPE_CHECKING:
     from perennial.trial.trial import Findings
@@ -73,7 +74,7 @@ def _print(found: Findings, what: str) -> None:
     compared = [day for day, difference in found.alone.items() if difference is None]
     if compared:
         print_line(f"✓ exact alone: {' and '.join(compared)}, computed alone and together, give the same rows", style="green")
-    elif not found.alone and not found.problems and found.day != "reference":
+    elif not found.alone and not found.problems and found.day != REFERENCE:
         print_line("? not compared with a batch of dates: no earlier date has landed, or each row depends on itself only")
     for problem in found.problems:
         print_line(f"✗ {what}: {problem}", style="red")

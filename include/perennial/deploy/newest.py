@@ -91,6 +91,7 @@ def untrained_dates(lake: Lake, landed: Collection[date]) -> dict[date, str]:
     reasons = {day: calendar.split(day, usable).too_little or "" for day in landed}
     skipped = {day: reason for day in landed if not reasons[day] and (reason := skipped_before(lake, day))}
     if skipped:
+        lake = lake.at_one_moment()
         changes = find_changes(lake, min(skipped), max(skipped))
         reasons |= {day: reason for day, reason in skipped.items() if not changes_read(lake, changes, day, day)}
     return {day: reason for day, reason in reasons.items() if reason}

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from perennial.config.limits import MAX_BODY
 from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
 from perennial.store.json_value import Json
 
 TOLERANCE = 1e-5
+MAX_BATCH = 2**20
+"""Bytes of golden records in one request. A longer record is sent alone."""
+
 WARM_UP = 20
 REQUESTS = 200
 PAUSE_SECONDS = 0.05
@@ -126,12 +128,12 @@ def _shorten(problems: Sequence[str]) -> list[str]:
 
 
 def _batches(records: Sequence[Json]) -> list[list[int]]:
-    """Divide the positions of records into batches, each of which fits into the body of one request."""
+    """Divide the positions of records into batches, each of which a server of little memory takes in one request."""
     batches: list[list[int]] = [[]]
     size = 0
     for index, record in enumerate(records):
         length = len(json.dumps(record, ensure_ascii=False).encode()) + 1
-        if batches[-1] and size + length > MAX_BODY - 2:
+        if batches[-1] and size + length > MAX_BATCH - 2:
             batches.append([])
             size = 0
         batches[-1].append(index)
@@ -143,7 +145,7 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[
     """
     Send golden records in one request, and return the problems of the answer and its latency in ms.
 
-    No answer, or an answer of another release, is inconclusive.
+    No answer, an answer of another release, or a server that asks for another token is inconclusive.
     """
     asked = f"golden requests {indices[0]} to {indices[-1]}" if len(indices) > 1 else f"golden request {indices[0]}"
     started = time.perf_counter()
@@ -154,7 +156,7 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[
         raise ReleaseUnprovenError(f"Release {golden.release}: {asked}, sent to {client.base_url}", [reason]) from error
     passed_ms = (time.perf_counter() - started) * 1000
     serving = answer.headers.get(RELEASE_HEADER)
-    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE or serving != golden.release:
+    if answer.status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.UNAUTHORIZED) or serving != golden.release:
         reason = f"HTTP {answer.status_code} from release {serving}: {answer.text[:300]}"
         raise ReleaseUnprovenError(f"Release {golden.release}: {asked}, sent to {client.base_url}", [reason])
     return _find_problems(answer, golden, indices, asked), _reported_ms(answer) or passed_ms

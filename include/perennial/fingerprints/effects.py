@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from perennial.calendar import DAY
 from perennial.fingerprints.causes import explain
 from perennial.fingerprints.fingerprint import Category, Fingerprint, StaleCause
 from perennial.fingerprints.recipes import Recipe
@@ -81,8 +80,7 @@ class Scope:
     @property
     def needed(self) -> list[date]:
         """Return the dates whose drops the runs may use."""
-        calendar = self.lake.pipeline.calendar
-        return [*calendar.needed_dates(self.first), *calendar.dates(self.first + DAY, self.last)]
+        return self.lake.pipeline.calendar.needed_dates(self.first, self.last)
 
     def add(self, stage: str, effects: Sequence[Effect], *, are_tables: bool) -> Scope:
         """Return the scope as the next stage finds it."""

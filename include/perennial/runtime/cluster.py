@@ -123,7 +123,7 @@ class Cluster:
         lines = difflib.unified_diff(_lines(before), _lines(after), f"{title} now", f"{title} after", n=2, lineterm="")
         return list(lines)
 
-    def http(self, path: str) -> httpx.Client:
+    def http(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Client:
         """Return a client of something behind the API server's proxy: pods/NAME:PORT/proxy or services/NAME:PORT/proxy."""
         settings = self._api.configuration
         tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
@@ -140,7 +140,7 @@ class Cluster:
             return request
 
         base = f"{settings.host}/api/v1/namespaces/{self.namespace}/{path}"
-        return httpx.Client(base_url=base, verify=tls, auth=sign, timeout=ANSWER_SECONDS, trust_env=False)
+        return httpx.Client(base_url=base, headers=headers, verify=tls, auth=sign, timeout=ANSWER_SECONDS, trust_env=False)
 
     @cached_property
     def _api(self) -> Any:

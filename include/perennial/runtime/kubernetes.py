@@ -18,6 +18,9 @@ Body = dict[str, Any]
 """An object of Kubernetes, as its API reference describes it."""
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
+TOKENS_SECRET = "perennial-server-tokens"  # noqa: S105  the Secret's name
+TOKENS_FOLDER = "/var/run/secrets/perennial-server"
+TOKENS_KEY = "tokens"
 STORAGE_FOLDER = "/var/run/secrets/perennial"
 TRUSTED_KEYS_FOLDER = "/var/run/perennial/trusted-keys"
 CREDENTIALS_KEY = "aws_credentials"
@@ -40,6 +43,9 @@ class KubernetesSettings:
     region: str
     image: str | None = None
     work: str = SERVING
+    asks_token: bool = False
+    """Predictions need a token, of the Secret TOKENS_SECRET."""
+
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
 
@@ -55,6 +61,7 @@ class KubernetesSettings:
             namespace=getattr(settings, _NAMESPACES[work]),
             image=getattr(settings, _IMAGES[work]),
             work=work,
+            asks_token=work == SERVING and settings.server_tokens is not None,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
             trusted_keys=trusted.to_pem() if trusted else {},
@@ -83,6 +90,7 @@ class KubernetesSettings:
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "PERENNIAL_LAKE": lake_root(),
             **({"PERENNIAL_TRUSTED_KEYS": TRUSTED_KEYS_FOLDER} if self.trusted_keys else {}),
+            **({"PERENNIAL_SERVER_TOKENS": f"{TOKENS_FOLDER}/{TOKENS_KEY}"} if self.asks_token else {}),
             "HOME": "/tmp",  # noqa: S108  the pod's own
         }
 

@@ -8,6 +8,8 @@ from perennial.config.pipeline import Deployment
 from perennial.runtime.kubernetes import (
     LAKE_LABEL,
     MANAGED_BY,
+    TOKENS_FOLDER,
+    TOKENS_SECRET,
     TRUSTED_KEYS_FOLDER,
     Body,
     KubernetesSettings,
@@ -113,7 +115,10 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
-                    **restricted_pod(container, {_keys_name(pipeline): TRUSTED_KEYS_FOLDER} if settings.trusted_keys else {}),
+                    **_with_tokens(
+                        settings,
+                        restricted_pod(container, {_keys_name(pipeline): TRUSTED_KEYS_FOLDER} if settings.trusted_keys else {}),
+                    ),
                 },
             },
         },
@@ -139,6 +144,17 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
         },
     }
     return [config, deployment, scaler]
+
+
+def _with_tokens(settings: KubernetesSettings, pod: Body) -> Body:
+    """Return the spec of a pod with the Secret of the tokens as files, if predictions need one."""
+    if not settings.asks_token:
+        return pod
+    (container,) = pod["containers"]
+    mount = {"name": "tokens", "mountPath": TOKENS_FOLDER, "readOnly": True}
+    volume = {"name": "tokens", "secret": {"secretName": TOKENS_SECRET, "defaultMode": 0o440}}
+    container = {**container, "volumeMounts": [*container["volumeMounts"], mount]}
+    return {**pod, "containers": [container], "volumes": [*pod["volumes"], volume]}
 
 
 def release_heads(settings: KubernetesSettings, pipeline: str, release: str) -> list[Body]:

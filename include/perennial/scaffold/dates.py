@@ -187,7 +187,7 @@ def match_days(columns: Sequence[Column], label: Column, sample: Sample, zone: Z
             )
     if len(found) > 1:
         names = " and ".join(column.header for column in found)
-        reason = f"{names} have the date of the file: name the one that is known when a model is asked, --date-column"
+        reason = f"{names} have the date of the file: name the one that callers know, with --date-column"
         return None, reasons | {column.name: reason for column in found}
     return (found[0] if found else None), reasons
 

@@ -43,7 +43,7 @@ def find_nearest_key(
     """
     Return the names of the combination that comes nearest to a key.
 
-    It is the smallest that few rows repeat (MAX_DOUBLES), or else the one that the fewest rows repeat.
+    That is the smallest combination with few duplicates (MAX_DOUBLES), or else the combination with the fewest duplicates.
     """
     rows, days = rows[:_QUICK_ROWS], days[:_QUICK_ROWS]
     candidates = _find_candidates(columns, label)

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from perennial.collect.header import quote_name
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import read_cell
 from perennial.scaffold.columns import Column
@@ -46,13 +47,13 @@ class Label:
 def read_label(column: Column, positive: str | None = None, decimal: str = ".") -> Label:
     """Return the label in a column; refuse one with a single value, and one with more than two unless the positive is named."""
     counts = column.counts
-    shown = ", ".join(map(_cut, list(counts)[:_MAX_SHOWN])) + (", …" if column.distinct > _MAX_SHOWN else "")
+    shown = ", ".join(map(quote_name, list(counts)[:_MAX_SHOWN])) + (", …" if column.distinct > _MAX_SHOWN else "")
     what = f"The label {column.header!r}"
     if column.distinct < 2:
         raise RefusedError(f"{what}: expected two values, found {shown or 'no value'} only")
     if positive is not None and positive not in counts:
         near = did_you_mean(positive, [text for text in counts if len(text) <= _MAX_TEXT][:1000])
-        raise RefusedError(f"{what} has no value {_cut(positive)}.{near}", remedy=f"It has {shown}.")
+        raise RefusedError(f"{what} has no value {quote_name(positive)}.{near}", remedy=f"It has {shown}.")
     values = {text: read_cell(column.type, text, decimal) for text in counts}
     if positive is None:
         if len(set(values.values())) > 2:
@@ -75,10 +76,7 @@ def read_label(column: Column, positive: str | None = None, decimal: str = ".") 
     letters = "".join(char for char in positive if not unicodedata.category(char).startswith("M"))
     if column.type != "string" or not _PLAIN.fullmatch(letters) or len(positive) > _MAX_TEXT:
         raise RefusedError(
-            f"{what}: the positive value {_cut(positive)} is not a plain word", remedy="Write the label as 0 and 1, or as words."
+            f"{what}: the positive value {quote_name(positive)} is not a plain word",
+            remedy="Write the label as 0 and 1, or as words.",
         )
     return Label(column, positive, texts)
-
-
-def _cut(text: str) -> str:
-    return repr(text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from perennial.collect.header import quote_name
 from perennial.config.dialect import Csv
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.files import File, check_header, read_file
@@ -102,18 +103,16 @@ def check_names(header: Sequence[str], file: File) -> None:
     twice = {name: count for name, count in Counter(header).items() if count > 1 and name.strip()}
     problems = [f"{len(header)} columns, at most {MAX_COLUMNS} are read"] if len(header) > MAX_COLUMNS else []
     problems += [f"column {number} has no name (pandas writes its index so: use index=False)" for number in empty]
-    problems += [f"no header: the first row holds the value {_cut(values[0])}"] if values else []
-    problems += [f"column {_cut(name)} is in the header {count} times" for name, count in twice.items()]
-    problems += [f"column {_cut(name)}: expected a name of printable characters" for name in header if not name.isprintable()]
-    problems += [f"column {_cut(name)}: expected at most 200 characters" for name in header if len(name) > 200]
+    problems += [f"no header: the first row holds the value {quote_name(values[0])}"] if values else []
+    problems += [f"column {quote_name(name)} is in the header {count} times" for name, count in twice.items()]
+    problems += [
+        f"column {quote_name(name)}: expected a name of printable characters" for name in header if not name.isprintable()
+    ]
+    problems += [f"column {quote_name(name)}: expected at most 200 characters" for name in header if len(name) > 200]
     problems += ["one column only: expected a label and at least one input"] if len(header) == 1 else []
     problems += ["its first line is a note for Excel: delete it"] if header[0].lower().startswith("sep=") else []
     if problems:
         raise RefusedError(str(file.path), problems)
-
-
-def _cut(name: str) -> str:
-    return repr(name if len(name) <= 60 else name[:60] + "…")
 
 
 def _is_value(name: str) -> bool:

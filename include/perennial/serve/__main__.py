@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import sys
-from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -18,11 +18,14 @@ from perennial.lake.layout import Layout, lake_root
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
+from perennial.serve.memory import DEFAULT_MEMORY, find_memory_limit, use_few_arenas
 from perennial.serve.metrics import Metrics
 from perennial.serve.protocol import bounded_protocol, sweep_connections
 from perennial.serve.release import load_release
+from perennial.serve.repeats import Repeats
+from perennial.serve.tokens import Tokens
 from perennial.serve.trust import TrustMetric
-from perennial.settings import load_environment
+from perennial.settings import get_settings, load_environment
 from perennial.store.objects import Objects
 
 log = logging.getLogger("perennial.serve")
@@ -34,28 +37,32 @@ _SWITCH_SECONDS = 0.0005
 
 def main() -> int:
     """Serve until SIGTERM. Return 65 if the release given with --release is refused, 1 if it cannot be read."""
+    use_few_arenas()
     args = _arguments()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats())
     logging.getLogger("botocore").setLevel(logging.WARNING)
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again after it has stopped
         signal.signal(name, _leave)
     sys.setswitchinterval(_SWITCH_SECONDS)
     load_environment()
-    limits = replace(Limits(), header_seconds=args.header_seconds, body_seconds=args.body_seconds)
     objects, layout = Objects(), Layout(lake_root(), args.space, args.pipeline)
-    app = App(args.pipeline, Metrics(args.pipeline), limits)
     follower: Follower | None = None
-    if args.release:
-        try:
-            TrustMetric(app.metrics.registry).show()
+    try:
+        limits = _limits(args)
+        app = App(args.pipeline, Metrics(args.pipeline), limits, _tokens())
+        trust = TrustMetric(app.metrics.registry)
+        trust.show()
+        if args.release:
             app.switch(load_release(objects, layout, args.release, limits))
-        except PerennialError as error:
-            log.error("%s", error)
-            # A signature says nothing about a version: a deploy must not bar the version for it.
-            is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
-            return REFUSED_EXIT_CODE if is_version_to_blame else 1
-    else:
-        follower = Follower(app, objects, layout, limits)
+    except PerennialError as error:
+        log.error("%s", error)
+        # A signature says nothing about a version: a deploy must not bar the version for it.
+        is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
+        return REFUSED_EXIT_CODE if is_version_to_blame else 1
+    if not args.release:
+        follower = Follower(app, objects, layout, limits, trust)
         follower.start()
     try:
         _run(app, args.host, args.port, limits)
@@ -63,6 +70,23 @@ def main() -> int:
         if follower is not None:
             follower.stop()
     return 0
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    settings = get_settings()
+    given = settings.server_memory_mib * 2**20 if settings.server_memory_mib else None
+    memory = given or find_memory_limit() or DEFAULT_MEMORY
+    limits = Limits(
+        header_seconds=args.header_seconds,
+        body_seconds=args.body_seconds,
+        address_connections=settings.server_address_connections,
+    )
+    return limits.within(memory)
+
+
+def _tokens() -> Tokens | None:
+    file: Path | None = get_settings().server_tokens
+    return Tokens(file) if file else None
 
 
 def _run(app: App, host: str, port: int, limits: Limits) -> None:
@@ -86,14 +110,15 @@ def _run(app: App, host: str, port: int, limits: Limits) -> None:
     server = uvicorn.Server(config)
 
     async def serve() -> None:
-        sweeper = asyncio.create_task(sweep_connections(server.server_state.connections))
+        sweeper = asyncio.create_task(sweep_connections(server.server_state.connections, limits))
         try:
             await server.serve()
         finally:
             sweeper.cancel()
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        log.info("Listening on http://%s:%s", host, port)
+        asks = "predictions need a token" if get_settings().server_tokens else "predictions need no token"
+        log.info("Listening on http://%s:%s, %s", host, port, asks)
         runner.run(serve())
 
 

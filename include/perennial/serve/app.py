@@ -8,17 +8,21 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from threading import Lock
 from time import perf_counter
 from typing import NamedTuple
 
 from perennial.serve.body import BodyReader, ClientGoneError, Message, Receive, Scope, has_body
 from perennial.serve.limits import Limits
+from perennial.serve.memory import MAX_GROWTH, needed_memory
 from perennial.serve.metrics import CONTENT_TYPE, Metrics
 from perennial.serve.refusal import Refusal
 from perennial.serve.release import Release
 from perennial.serve.routes import Route, find_route
 from perennial.serve.strict_json import read_json
 from perennial.serve.tensors import infer_answer, model_metadata, read_infer
+from perennial.serve.tokens import Tokens
 from perennial.store.json_value import Json, JsonValue
 
 Send = Callable[[Message], Awaitable[None]]
@@ -41,15 +45,17 @@ class Answer(NamedTuple):
 class App:
     """Answers requests with the active release. A request keeps the release it began with."""
 
-    def __init__(self, pipeline: str, metrics: Metrics, limits: Limits) -> None:
-        """Start without a release: live, but not ready."""
+    def __init__(self, pipeline: str, metrics: Metrics, limits: Limits, tokens: Tokens | None = None) -> None:
+        """Start without a release: live, but not ready. With tokens, a prediction needs one."""
         self.release: Release | None = None
         self.pipeline = pipeline
         self.metrics = metrics
         self._limits = limits
+        self._tokens = tokens
         self._bodies = BodyReader(limits)
         self._workers = ThreadPoolExecutor(limits.workers, thread_name_prefix="batch")
         self._waiting = 0
+        self._in_turn = Lock()
 
     def switch(self, release: Release) -> None:
         """Serve a release from the next request on. It is one assignment, so every request sees exactly one release."""
@@ -67,9 +73,14 @@ class App:
             route = find_route(scope["method"], scope["path"], self.pipeline, release.id if release else None)
             label = route.label
             if route.kind in ("predict", "infer"):
+                if self._tokens is not None:
+                    self._tokens.check(scope["headers"])
                 body = await self._bodies.read(scope, receive)
                 unread = False
-                answer = await self._predict(route, release, body)
+                try:
+                    answer = await self._predict(route, release, body)
+                finally:
+                    self._bodies.release(body)
             else:
                 answer = self._inform(route, release)
         except Refusal as refusal:
@@ -117,9 +128,19 @@ class App:
             raise Refusal(503, "Too many large requests are waiting already. Try again", headers=[(b"retry-after", b"1")])
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._workers, self._compute, route, release, body)
+            return await asyncio.get_running_loop().run_in_executor(self._workers, self._compute_large, route, release, body)
         finally:
             self._waiting -= 1
+
+    def _compute_large(self, route: Route, release: Release, body: bytes) -> Answer:
+        """Answer on a worker thread, within the memory for answers."""
+        maximum = self._limits.answer_bytes
+        memory = needed_memory(body) if len(body) * MAX_GROWTH > maximum // 4 else 0
+        if memory > maximum:
+            found = f"may take {memory >> 20} MiB to answer, the maximum is {maximum >> 20} MiB"
+            raise Refusal(413, f"The request {found}. Send the records in parts")
+        with self._in_turn if memory > maximum // 4 else nullcontext():
+            return self._compute(route, release, body)
 
     def _compute(self, route: Route, release: Release, body: bytes) -> Answer:
         request = read_json(body)

@@ -21,7 +21,7 @@ class ClientGoneError(Exception):
 
 
 class BodyReader:
-    """Reads bodies, and limits the bytes held over all connections."""
+    """Reads bodies, and limits the bytes held over all connections: of bodies that arrive, and of large ones until release()."""
 
     def __init__(self, limits: Limits) -> None:
         """Start with nothing held."""
@@ -29,16 +29,30 @@ class BodyReader:
         self._held = 0
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """Return the body of a JSON request, or raise Refusal (408, 411, 413, 415, 501, 503)."""
+        """
+        Return the body of a JSON request, or raise Refusal (408, 411, 413, 415, 501, 503).
+
+        The caller releases it when it is answered.
+        """
         check_headers(scope, self._limits)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 message = await receive()
                 if message["type"] == "http.request" and not message["more_body"]:
-                    return self._within(message["body"])
-                return await self._read_rest(message, receive)
+                    body: bytes = message["body"]
+                else:
+                    body = await self._read_rest(message, receive)
         except TimeoutError:
             raise Refusal(408, f"The body did not arrive within {self._limits.body_seconds:g} seconds") from None
+        if len(body) > self._limits.inline_bytes:
+            self._require_room(len(body))
+            self._held += len(body)
+        return body
+
+    def release(self, body: bytes) -> None:
+        """Forget a body that was answered."""
+        if len(body) > self._limits.inline_bytes:
+            self._held -= len(body)
 
     async def _read_rest(self, message: Message, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -51,10 +65,7 @@ class BodyReader:
                 self._held += len(part)
                 if size > self._limits.body_bytes:
                     raise _too_large(self._limits)
-                if self._held > self._limits.buffered_bytes:
-                    raise Refusal(
-                        503, "The server's buffer for request bodies is full. Try again", headers=[(b"retry-after", b"1")]
-                    )
+                self._require_room(0)
                 if not message["more_body"]:
                     return b"".join(parts)
                 message = await receive()
@@ -62,10 +73,9 @@ class BodyReader:
         finally:
             self._held -= size
 
-    def _within(self, body: bytes) -> bytes:
-        if len(body) > self._limits.body_bytes:
-            raise _too_large(self._limits)
-        return body
+    def _require_room(self, size: int) -> None:
+        if self._held + size > self._limits.buffered_bytes:
+            raise Refusal(503, "The server's buffer for request bodies is full. Try again", headers=[(b"retry-after", b"1")])
 
 
 def check_headers(scope: Scope, limits: Limits) -> None:

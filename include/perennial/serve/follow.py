@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,7 +26,7 @@ _RETRY_SECONDS = 5.0
 class Follower(threading.Thread):
     """Thread that keeps the application at the active release. While the new one cannot be loaded, the old one keeps serving."""
 
-    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits) -> None:
+    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits, trust: TrustMetric) -> None:
         """Prepare; nothing is contacted before start()."""
         super().__init__(name="follow", daemon=True)
         self._app = app
@@ -33,15 +34,17 @@ class Follower(threading.Thread):
         self._layout = layout
         self._limits = limits
         self._pointer = PointerReader(layout)
-        self._trust = TrustMetric(app.metrics.registry)
+        self._trust = trust
         self._stopping = threading.Event()
         self._settled: str | None = None  # the pointer's ETag that needs no more work
         self._refused: str | None = None
         self._unreachable = False
+        self._read_at = time.monotonic()
+        app.metrics.watch_pointer(lambda: time.monotonic() - self._read_at)
 
     def run(self) -> None:
         """Poll until stopped."""
-        while not self._stopping.wait(self.follow_once()):
+        while not self._stopping.wait(self._try_to_follow()):
             pass
 
     def stop(self) -> None:
@@ -49,10 +52,20 @@ class Follower(threading.Thread):
         self._stopping.set()
         self.join(timeout=1)
 
+    def _try_to_follow(self) -> float:
+        """Follow, and survive any error: a dead thread would never load another release, a rollback included."""
+        try:
+            return self.follow_once()
+        except Exception:
+            self._app.metrics.follow_failures.inc()
+            log.exception("Failed to follow the active release, trying again")
+            return _RETRY_SECONDS
+
     def follow_once(self) -> float:
         """Read the pointer and load the release that it names. Return the seconds until the next poll."""
         try:
             pointer = self._objects.read(self._layout.active, MAX_BYTES)
+            self._read_at = time.monotonic()
             if self._unreachable:
                 log.info("The store answers again")
             self._unreachable = False
@@ -60,6 +73,7 @@ class Follower(threading.Thread):
                 return POLL_SECONDS
             return self._load(pointer.body, pointer.etag)
         except (BotoCoreError, ClientError, PerennialError) as error:
+            self._app.metrics.follow_failures.inc()
             if not self._unreachable:
                 log.warning("Cannot read the active release, trying again: %s", error)
             self._unreachable = True

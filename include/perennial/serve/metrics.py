@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -42,6 +44,9 @@ class Metrics:
         self.load_failures = Counter(
             "perennial_release_load_failures", "Releases that could not be loaded", registry=self.registry
         )
+        self.follow_failures = Counter(
+            "perennial_follow_failures", "Failed attempts to read the pointer to the active release", registry=self.registry
+        )
         self._requests_children: dict[tuple[str, int], Counter] = {}
         self._seconds_children: dict[str, Histogram] = {}
 
@@ -61,6 +66,14 @@ class Metrics:
         for fields in unseen:
             for field in fields:
                 self._unseen.labels(field).inc()
+
+    def watch_pointer(self, age: Callable[[], float]) -> None:
+        """Publish the seconds since the pointer to the active release was last read."""
+        Gauge(
+            "perennial_pointer_age_seconds",
+            "Seconds since the pointer to the active release was last read",
+            registry=self.registry,
+        ).set_function(age)
 
     def switched(self, release: Release) -> None:
         """Publish which release serves now, and end the series of the previous one."""

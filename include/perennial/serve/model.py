@@ -18,6 +18,8 @@ from perennial.serve.refusal import Refusal
 from perennial.store.json_value import JsonValue
 
 _NONE: tuple[str, ...] = ()
+_ROWS = 2_000
+"""Rows that the graph computes at once: its memory grows with them, and its speed no longer does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Model:
         options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = _open(graph, options)
         self.inputs = inputs
         self._takes = _check_signature(self._session, inputs)
         self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
@@ -49,16 +51,21 @@ class Model:
         """Return the answers to records as parsed from JSON. Raise Refusal if they do not fit the inputs."""
         numbers, texts = self._reader.read(records)
         unseen = [self._complete(number, text) for number, text in zip(numbers, texts, strict=True)]
+        parts = [self._run(numbers[at : at + _ROWS], texts[at : at + _ROWS]) for at in range(0, len(numbers), _ROWS)]
+        probabilities = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if not np.isfinite(probabilities).all():
+            index = int(np.flatnonzero(~np.isfinite(probabilities))[0])
+            raise Refusal(422, f"record {index}: the model cannot answer these values, its result is not a finite number")
+        return Answers(probabilities.tolist(), unseen)
+
+    def _run(self, numbers: list[list[float]], texts: list[list[str]]) -> NDArray[np.float32]:
         feed: dict[str, NDArray[np.float32] | NDArray[np.object_]] = {}
         if "numbers" in self._takes:
             feed["numbers"] = np.array(numbers, dtype=np.float32).reshape(len(numbers), -1)
         if "texts" in self._takes:
             feed["texts"] = np.array(texts, dtype=object).reshape(len(texts), -1)
-        probabilities = self._session.run(["probability"], feed)[0].ravel()
-        if not np.isfinite(probabilities).all():
-            index = int(np.flatnonzero(~np.isfinite(probabilities))[0])
-            raise Refusal(422, f"record {index}: the model cannot answer these values, its result is not a finite number")
-        return Answers(probabilities.tolist(), unseen)
+        probabilities: NDArray[np.float32] = self._session.run(["probability"], feed)[0].ravel()
+        return probabilities
 
     def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
         """Append the values of the lookups to a row, and return the fields that were never seen."""
@@ -75,6 +82,17 @@ class Model:
             if texts[at] and texts[at] not in known:
                 unseen = [*(unseen or ()), name]
         return _NONE if unseen is None else tuple(dict.fromkeys(unseen))
+
+
+def _open(graph: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no class in common
+        raise RefusedError(
+            f"model.onnx cannot be opened ({type(error).__name__})",
+            [str(error)[:500]],
+            "If a newer version wrote it, upgrade the server.",
+        ) from error
 
 
 def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> frozenset[str]:

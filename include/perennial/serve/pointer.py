@@ -16,7 +16,7 @@ from perennial.signing.subject import Kind, Subject
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 64 * 2**10
+MAX_BYTES = 2**20
 _FORMAT = 1
 _NAME = "The pointer to the active release"
 
@@ -44,7 +44,7 @@ class PointerReader:
             if trusted is not None:
                 self._refuse_older(pointer)
             return None if pointer["release"] is None else str(pointer["release"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise RefusedError(f"{_NAME} is malformed") from None
 
     def _refuse_older(self, pointer: Mapping[str, Any]) -> None:

@@ -1,10 +1,13 @@
-"""HTTP connections with deadlines: uvicorn alone waits forever for headers, and for a client that does not read."""
+"""HTTP connections with limits: uvicorn alone waits forever for headers, for a client that does not read, and for any number."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from collections import Counter
 from collections.abc import Iterable
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -23,17 +26,50 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limits = Limits()
+    addresses: ClassVar[Counter[str]] = Counter()
+    """Number of connections from each address."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection, or refuse it with 503 if there are too many."""
+        """Accept a connection. If there are too many, close the one that has waited longest, or this one if none waits."""
         super().connection_made(transport)
+        # Otherwise the kernel takes up to 4 MB of answers that the client does not read, which count as memory of the pod.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes)
+        now = self.loop.time()
         self._begun = False  # headers have begun to arrive
         self._in_message = False  # headers or body are still arriving
         self._messages = 0
         self._header_bytes = 0
-        self.due: float | None = self.loop.time() + self.limits.header_seconds
-        if len(self.connections) > self.limits.connections:
-            self._refuse(503, "Too many connections. Try again")
+        self._waits_since = now
+        self._blocked_since: float | None = None  # the client does not read
+        self.due: float | None = now + self.limits.header_seconds
+        self.address = self.client[0] if self.client else ""
+        self.addresses[self.address] += 1
+        is_greedy = self.addresses[self.address] > self.limits.address_connections
+        if is_greedy or len(self.connections) > self.limits.connections:
+            address = self.address if is_greedy else self.addresses.most_common(1)[0][0]
+            others = [one for one in self.connections if one is not self and isinstance(one, BoundedProtocol)]
+            waiting = [one for one in others if one.address == address and one.is_waiting]
+            min(waiting, key=lambda one: one._waits_since, default=self)._refuse(503, "Too many connections. Try again")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        super().connection_lost(exc)
+        self.addresses[self.address] -= 1
+        if not self.addresses[self.address]:
+            del self.addresses[self.address]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether the server waits for the client here, for a request or for the rest of one, and answers nothing."""
+        if self.transport.is_closing() or self.pipeline:
+            return False
+        is_idle = self.cycle is None or self.cycle.response_complete
+        return is_idle or (self._in_message and not self._begun and not self.cycle.response_started)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Return the bytes of answers that the client has not read, and of requests that wait behind them."""
+        return self.transport.get_write_buffer_size() + sum(len(cycle.body) for cycle, _ in self.pipeline)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and limit the bytes of headers that do not end."""
@@ -42,8 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # A chunk that also holds the end of an earlier, pipelined request is not counted: the socket's buffer limits its size.
         if self._begun and (self._messages == begun or (self._messages == begun + 1 and not under_way)):
             self._header_bytes += len(data)
-            if self._header_bytes > self.limits.header_bytes:
-                self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+            self._check_size(self._header_bytes)
 
     def on_message_begin(self) -> None:
         """Start the clock of a request's headers at their first byte."""
@@ -51,17 +86,34 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = self._in_message = True
         self._messages += 1
         self._header_bytes = 0
-        self.due = self.loop.time() + self.limits.header_seconds
+        self._waits_since = self.loop.time()
+        self.due = self._waits_since + self.limits.header_seconds
 
     def on_headers_complete(self) -> None:
-        """Stop the clock, and refuse headers that arrived complete in one chunk but are too large."""
+        """Stop the clock, and refuse headers that arrived complete in one chunk but are too large, too many, or not HTTP/1.1."""
         self._begun = False
         self.due = None
-        size = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
-        if size > self.limits.header_bytes:
-            self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+        size = len(self.url)
+        hosts = 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == b"host"
+        if not self._check_size(size):
+            return
+        if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            self._refuse(400, f"The request has {hosts} Host headers, expected 1")
             return
         super().on_headers_complete()
+
+    def _check_size(self, size: int) -> bool:
+        """Refuse headers of too many bytes, or too many headers. Return whether they are within the limits."""
+        if size > self.limits.header_bytes:
+            self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+        elif len(self.headers) > self.limits.headers:
+            self._refuse(431, f"The request has more than {self.limits.headers} headers")
+        else:
+            return True
+        return False
 
     def on_message_complete(self) -> None:
         """Record the end of a request. Its answer may still be under way."""
@@ -72,7 +124,18 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the next request's headers, unless a pipelined request has begun already."""
         super().on_response_complete()
         if not self._in_message:
-            self.due = self.loop.time() + self.limits.idle_seconds
+            self._waits_since = self.loop.time()
+            self.due = self._waits_since + self.limits.idle_seconds
+
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read."""
+        super().pause_writing()
+        self._blocked_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """Stop the clock of a client that reads again."""
+        super().resume_writing()
+        self._blocked_since = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not HTTP."""
@@ -80,7 +143,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Close the connection if its time is up. Called a few times a second."""
-        if self.transport.is_closing():
+        if self._blocked_since is not None and now - self._blocked_since > self.limits.idle_seconds:
+            self.abort()
+        elif self.transport.is_closing():
             if self.due is None:
                 self.due = now + self.limits.header_seconds
             elif now > self.due:  # only bytes that the client does not read keep it open
@@ -91,6 +156,11 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(408, f"The headers did not arrive within {self.limits.header_seconds:g} seconds")
             else:
                 self.transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once, without the bytes that its client does not read."""
+        self.app.metrics.count("connection", 408, 0.0)
+        self.transport.abort()
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer without the application, and close."""
@@ -109,15 +179,21 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """Return the protocol class with these limits. uvicorn creates one instance for each connection."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "addresses": Counter()})
 
 
-async def sweep_connections(connections: Iterable[asyncio.Protocol]) -> None:
-    """Enforce the deadlines of all connections until cancelled."""
+async def sweep_connections(connections: Iterable[asyncio.Protocol], limits: Limits) -> None:
+    """Enforce the deadlines of all connections, and the limit of their unread bytes, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         now = loop.time()
-        for connection in list(connections):
-            if isinstance(connection, BoundedProtocol):
-                connection.sweep(now)
+        bounded = [connection for connection in connections if isinstance(connection, BoundedProtocol)]
+        for connection in bounded:
+            connection.sweep(now)
+        unread = sum(connection.unread_bytes for connection in bounded)
+        for connection in sorted(bounded, key=lambda one: one.unread_bytes, reverse=True) if unread > limits.unread_bytes else ():
+            unread -= connection.unread_bytes
+            connection.abort()
+            if unread <= limits.unread_bytes:
+                break

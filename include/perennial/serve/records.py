@@ -13,7 +13,7 @@ from perennial.config.limits import MAX_NUMBER
 from perennial.config.pipeline import Inputs
 from perennial.errors import MAX_PROBLEMS_SHOWN, DateRefusedError, did_you_mean
 from perennial.serve.limits import Limits
-from perennial.serve.refusal import Refusal, quoted, shown
+from perennial.serve.refusal import Refusal, quoted, shown, too_many_records
 from perennial.store.json_value import JsonValue
 
 T = TypeVar("T", float, str)
@@ -78,9 +78,7 @@ class RecordReader:
         if not records:
             raise Refusal(422, "The list of records is empty, expected at least one")
         if len(records) > self._max_records:
-            raise Refusal(
-                413, f"{len(records)} records in one request, the maximum is {self._max_records}. Send them in several requests"
-            )
+            raise too_many_records(len(records), self._max_records)
         return records
 
     def _find_problems(self, index: int, record: JsonValue) -> list[str]:

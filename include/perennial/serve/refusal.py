@@ -39,6 +39,11 @@ class Refusal(Exception):
         return json.dumps(answer).encode()
 
 
+def too_many_records(count: int, maximum: int) -> Refusal:
+    """Return the refusal of a request with too many records."""
+    return Refusal(413, f"{count} records in one request, the maximum is {maximum}. Send them in several requests")
+
+
 def shown(value: JsonValue) -> str:
     """Describe a JSON value in about fifty characters at most."""
     if value is None or isinstance(value, bool):

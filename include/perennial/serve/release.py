@@ -27,6 +27,8 @@ from perennial.store.objects import Objects, sha256
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
 _TOLERANCE = 1e-5
 _MAX_MANIFEST_BYTES = 16 * 2**20
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""Errors of a file that is not of its kind: missing members, other types, numbers beyond a float, lists nested too deeply."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def load_release(objects: Objects, layout: Layout, release: str, limits: Limits)
         golden = json.loads(_blob(objects, layout, release, files, "golden.json"))
         _ask_golden(release, model, golden["records"], golden["probabilities"], limits)
         return Release(release, str(manifest["version"]), str(manifest["as_of"]), model)
-    except (KeyError, TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise RefusedError(f"Release {release!r}: one of its files is malformed ({type(error).__name__}: {error})") from error
 
 
@@ -80,7 +82,7 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest
     check_signature(objects, layout, Kind.RELEASE, layout.release(release), stored.body)
     try:
         document = stored.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
     is_object = isinstance(document, dict)
     if not is_object or document.get("format") != 1:
@@ -124,6 +126,9 @@ def _ask_golden(release: str, model: Model, records: Sequence[JsonValue], expect
             raise RefusedError(
                 f"Release {release!r} refuses its own golden records", refusal.problems or [refusal.text]
             ) from None
+        except Exception as error:  # ONNX Runtime's errors have no class in common
+            reason = f"{type(error).__name__}: {str(error)[:500]}"
+            raise RefusedError(f"Release {release!r} fails on its own golden records", [reason]) from error
         for index, (answer, wanted) in enumerate(zip(probabilities, expected[first:], strict=False), start=first):
             if not math.isclose(answer, wanted, rel_tol=0, abs_tol=_TOLERANCE):
                 problems.append(f"golden record {index}: {answer}, expected {wanted}")

@@ -11,7 +11,7 @@ from perennial.config.pipeline import Inputs
 from perennial.errors import MAX_PROBLEMS_SHOWN, did_you_mean
 from perennial.serve.limits import Limits
 from perennial.serve.model import Answers
-from perennial.serve.refusal import Refusal, quoted, shown
+from perennial.serve.refusal import Refusal, quoted, shown, too_many_records
 from perennial.serve.release import Release
 from perennial.store.json_value import JsonValue
 
@@ -80,6 +80,8 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
             break
     problems += [f"input '{name}' is missing" for name in inputs.request if name not in columns and not problems]
     lengths = {len(data) for data in columns.values()}
+    if max(lengths, default=0) > limits.records:  # before a record is made of each
+        raise too_many_records(max(lengths), limits.records)
     if not problems and len(lengths) > 1:
         problems.append(f"the inputs have different lengths: {', '.join(map(str, sorted(lengths)[:5]))}")
     if problems:

@@ -21,7 +21,6 @@ from perennial.spark.conf import CATALOG
 from perennial.spark.sql import date_literal
 
 log = logging.getLogger("perennial.spark")
-REFERENCE = "reference"
 FIRST_COLUMNS = 0
 """The number that Iceberg gives the columns of a new table."""
 

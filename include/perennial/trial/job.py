@@ -17,7 +17,7 @@ from perennial.clean.job_file import TableToClean
 from perennial.clean.rows import read_rows
 from perennial.clean.shape import Shape, broken_examples, good_rows, judge_days
 from perennial.clean.step import refuse_failures
-from perennial.spark.job import run_job, write_text
+from perennial.spark.job import run_job, several_at_once, write_text
 from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import days_filter, read_table, table_name
 from perennial.trial.job_file import TrialJob
@@ -32,7 +32,9 @@ def try_out(spark: SparkSession, job: TrialJob) -> None:
         rows, alone = _read_clean(spark, job, job.source, found)
         found |= show_source(job, rows, alone)
     else:
-        clean = {name: _read_clean(spark, job, name, found)[0] for name in job.tables}
+        with several_at_once() as pool:
+            read = {name: pool.submit(_read_clean, spark, job, name, found) for name in job.tables}
+            clean = {name: future.result()[0] for name, future in read.items()}
         dated = [name for name, table in job.tables.items() if table.dated]
         found |= show_query(spark, job, CleanTables(spark, clean, dated))
     write_text(spark, job.result, json.dumps(found))

@@ -18,7 +18,7 @@ from perennial.clean.plan import drop_to_clean, is_current, prepare_fingerprints
 from perennial.collect.drops import THREADS, Landed, landed_drops, landed_reference
 from perennial.collect.register import Drop
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
-from perennial.lake.days import day_text
+from perennial.lake.days import REFERENCE, day_text
 from perennial.lake.lake import Lake
 from perennial.settings import get_settings
 from perennial.spark.conf import iceberg_conf
@@ -89,7 +89,7 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
         else:
             read[name], seen[name] = _read_source(copies, name, dates, day, own, fresh=target.kind == "table")
     source = target.name if target.kind == "table" else None
-    shown = "reference" if source in lake.pipeline.references else shown
+    shown = REFERENCE if source in lake.pipeline.references else shown
     result = (folder / RESULT).as_uri()
     content = TrialJob(result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job).to_json()
     head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from perennial.analyse.views import CleanTables
 from perennial.analyse.visible import VisibleRange, range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.errors import RefusedError
 from perennial.spark.batch_independence import find_difference
+from perennial.spark.job import several_at_once
 from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import days_filter
 from perennial.store.json_value import JsonValue
@@ -52,11 +54,11 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
     with failing_on_rows(kind.item.file, kind.item.sql):
         found = _describe(rows, raw, job, kind.day_column, [kind.day_column, *kind.unique] if not problems else [])
         if not problems:
-            problems += _foreign_days(rows, job, kind.day_column)
-            duplicates = find_duplicates(rows, kind.day_column, kind.unique) if kind.unique else []
-            problems += [f"several rows with the same ({', '.join(kind.unique)}): {text}" for text in duplicates]
-            problems += _broken_rules(rows, kind)
-            found["alone"] = _compare(kind, job, rows)
+            with several_at_once() as pool:
+                compared = _compare(kind, job, rows, pool)
+                checks = [pool.submit(check, rows, kind, job) for check in (_foreign_days, _duplicates, _broken_rules)]
+                problems += [problem for check in checks for problem in check.result()]
+                found["alone"] = {day: difference.result() for day, difference in compared.items()}
     tables.show(kind.sees(alone.days))
     found["saw"] = {name: _count_dates(spark.table(name)) for name in job.tables}
     return {**found, "problems": problems}
@@ -130,7 +132,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _broken_rules(rows: DataFrame, kind: _Kind) -> list[str]:
+def _duplicates(rows: DataFrame, kind: _Kind, _: TrialJob) -> list[str]:
+    found = find_duplicates(rows, kind.day_column, kind.unique) if kind.unique else []
+    return [f"several rows with the same ({', '.join(kind.unique)}): {text}" for text in found]
+
+
+def _broken_rules(rows: DataFrame, kind: _Kind, _: TrialJob) -> list[str]:
     """Return the rules of a record that some rows break, such as null in a field that no caller may leave null."""
     try:
         refuse_broken(rows, kind.item.file, kind.rules, kind.day_column, kind.unique)
@@ -139,20 +146,21 @@ def _broken_rules(rows: DataFrame, kind: _Kind) -> list[str]:
     return []
 
 
-def _foreign_days(rows: DataFrame, job: TrialJob, day_column: str) -> list[str]:
+def _foreign_days(rows: DataFrame, kind: _Kind, job: TrialJob) -> list[str]:
+    day_column = kind.day_column
     days = rows.where(~days_filter(day_column, [job.day]) | F.col(day_column).isNull()).select(day_column).distinct().limit(5)
     foreign = [str(row[0]) for row in days.collect()]
     return [f"it returns rows of {day}: take {day_column} from the view dates" for day in sorted(foreign)]
 
 
-def _compare(kind: _Kind, job: TrialJob, rows: DataFrame) -> dict[str, str | None]:
-    """Return by day of the batch how its rows in the batch differ from those of the day alone; None: they are equal."""
+def _compare(kind: _Kind, job: TrialJob, rows: DataFrame, pool: ThreadPoolExecutor) -> dict[str, Future[str | None]]:
+    """Find by day of the batch how its rows in the batch differ from those of the day alone; None: they are equal."""
     days = kind.item.days
     if len(days) < 2:
         return {}
     among = kind.plan(kind.item).persist()
     alone = {day: rows if day == job.day else kind.plan(replace(kind.item, days={day: ""})) for day in days}
-    return {day: find_difference(kind.day_column, day, among, made) for day, made in alone.items()}
+    return {day: pool.submit(find_difference, kind.day_column, day, among, made) for day, made in alone.items()}
 
 
 def _count_dates(rows: DataFrame) -> dict[str, JsonValue]:

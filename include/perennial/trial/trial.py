@@ -12,6 +12,7 @@ from typing import Any
 
 from perennial.clean.refused import drop_refused
 from perennial.clean.verdict import Example, read_refusal
+from perennial.lake.days import REFERENCE
 from perennial.lake.lake import Lake
 from perennial.spark.submit import submit
 from perennial.store.json_value import Json
@@ -70,7 +71,7 @@ def try_target(lake: Lake, target: Target, day: date, max_rows: int) -> Findings
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     refused, quarantined = (_keep(found[kind], trial.partitions) for kind in ("refused", "quarantined"))
     for table, days in refused.items():
-        own = "reference" if table in lake.pipeline.references else day.isoformat()
+        own = REFERENCE if table in lake.pipeline.references else day.isoformat()
         if own in days:
             raise drop_refused(lake.pipeline, table, own, read_refusal(days[own]))
     seen = {

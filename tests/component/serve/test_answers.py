@@ -150,6 +150,19 @@ def test_metrics_count_routes_codes_rows_and_unseen(server: ServerProcess) -> No
         assert name in text
 
 
+def test_http_1_0_needs_no_host(server: ServerProcess) -> None:
+    assert server.exchange(b"GET /v2 HTTP/1.0\r\n\r\n").status == 200
+
+
+def test_hundred_headers_are_taken(server: ServerProcess) -> None:
+    assert server.exchange(b"GET /v2 HTTP/1.1\r\nhost: test\r\n" + b"a:b\r\n" * 99 + b"\r\n").status == 200
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_an_upgrade_is_ignored(server: ServerProcess, protocol: str) -> None:
+    assert server.exchange(request("GET", "/v2", connection="upgrade", upgrade=protocol)).status == 200
+
+
 def test_chunked_body_is_read(server: ServerProcess) -> None:
     body = json.dumps([RECORD]).encode()
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"

@@ -267,6 +267,7 @@ BODIES = {
     "not UTF-8": b"\xff\xfe",
     "nested": b'{"format":' + b"[" * 5000,
     "a number without an end": b'{"format":1,"signature":{"key":"","value":""},"number":' + b"9" * 5000 + b"}",
+    "larger than a megabyte": b'{"format":1,"note":"' + b"x" * 2**20 + b'"}',
     "surrogate": b'{"format":1,"release":"\\ud800","signature":{"key":"K","value":""}}',
 }
 
@@ -305,6 +306,7 @@ def test_a_server_keeps_its_release_under_attack_and_follows_a_rotation(lake: La
     put_pointer(lake, pointer(lake.key, number=1000))
     with ServerProcess(lake.store, LAYOUT.pipeline, PERENNIAL_TRUSTED_KEYS=str(keys.trusted)) as server:
         serves(server, NAME)
+        assert server.log().count("trusted keys:") == 1
         assert f"trusted keys: {lake.key.id}" in server.log()
         assert f'perennial_trusted_key_info{{key="{lake.key.id}"}} 1.0' in server.get("/metrics").body.decode()
 

@@ -28,9 +28,7 @@ def ran(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
     pipeline = pipeline_factory(name="returned_orders")
     lake = replace(s3.open_lake(pipeline), tables=FixedTables())
     for day in days(FIRST, LAST):
-        for source, files in returned_orders.drops(day).items():
-            for name, body in files.items():
-                s3.put(pipeline.sources[source].drop_uri(day) + name, body)
+        returned_orders.land(s3.put, pipeline, day)
     Lab(lake, None).settle(LAST)  # type: ignore[arg-type]
     return lake
 

@@ -36,7 +36,7 @@ def test_dates_that_have_not_begun_are_refused(lab: Lab) -> None:
 def test_insufficient_history_is_counted_over_all_that_landed(
     lab: Lab, s3: Any, land_drops: Callable[..., None], landed: list[date], young: list[date], is_analysed: bool
 ) -> None:
-    """Whether runs have worked in it plays no part in the count; a date whose run still has work is in a batch all the same."""
+    """The count does not depend on earlier runs. A date whose run still has work to do stays in a batch."""
     lab.lake.tables.states.clear()  # type: ignore[attr-defined]
     for day in [*DATES, *landed]:
         land_drops(s3.put, lab.pipeline, day, day)

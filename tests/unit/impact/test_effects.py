@@ -425,9 +425,7 @@ def late(s3: Any, pipeline_factory: Callable[..., Pipeline]) -> Lake:
     pipeline = pipeline_factory(name="returned_orders")
     lake = replace(s3.open_lake(pipeline), tables=FixedTables())
     for day in days(FIRST, LAST):
-        for source, files in returned_orders.drops(day).items():
-            for name, body in files.items():
-                s3.put(pipeline.sources[source].drop_uri(day) + name, body)
+        returned_orders.land(s3.put, pipeline, day)
     collect(lake, LAST)
     plan_clean(lake, LAST)
     for source in pipeline.sources:

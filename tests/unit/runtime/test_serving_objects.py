@@ -106,6 +106,24 @@ def test_the_settings_of_servers_hold_the_public_keys_and_those_of_trainings_do_
     assert not any("KEYS" in name or "SIGNING" in name for name in training.variables())
 
 
+def test_tokens_are_files_of_a_secret_where_predictions_need_one() -> None:
+    bodies = release_objects(replace(SETTINGS, asks_token=True), Deployment(), "flight_delays", "main", RELEASE)
+    found = {body["kind"]: body for body in bodies}
+    spec = found["Deployment"]["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]}
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in spec["volumes"] if "secret" in volume}
+    assert found["ConfigMap"]["data"]["PERENNIAL_SERVER_TOKENS"] == f"{mounts['tokens']}/tokens"
+    assert secrets == {"storage": "perennial-storage", "tokens": "perennial-server-tokens"}
+    assert "tokens" not in str(objects())
+
+
+def test_pods_need_a_token_where_the_setting_names_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not KubernetesSettings.read(SERVING).asks_token
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(tmp_path / "tokens"))
+    assert KubernetesSettings.read(SERVING).asks_token
+    assert not KubernetesSettings.read(TRAINING).asks_token
+
+
 def test_all_that_a_release_may_have_is_deleted() -> None:
     made = {(body["kind"], body["metadata"]["name"]) for body in objects(autoscaling=Autoscaling(max_replicas=2)).values()}
     assert {(body["kind"], body["metadata"]["name"]) for body in release_heads(SETTINGS, "flight_delays", RELEASE)} == made

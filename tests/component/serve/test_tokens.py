@@ -1,0 +1,127 @@
+"""Tokens: predictions need one where a file lists them, and our own clients send it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from serve_process import ServerProcess, request
+from serve_release_builder import RECORD, build_release, inputs_of
+from serve_small_s3 import SmallS3
+
+from perennial.access.token_file import read_tokens, token_headers
+from perennial.errors import RefusedError
+from perennial.runtime import process_serving
+from perennial.serve.refusal import Refusal
+from perennial.serve.tokens import Tokens
+
+NEW, OLD = "n" * 32, "o" * 32
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tokens") / "tokens"
+    file.write_text(f"# the newest first\n{NEW}\n{OLD}\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def guarded(store: SmallS3, file: Path) -> Iterator[ServerProcess]:
+    release = build_release(store, "small", inputs_of("small"))
+    with ServerProcess(store, "small", "--release", release, PERENNIAL_SERVER_TOKENS=str(file)) as server:
+        server.wait_ready()
+        yield server
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2/models/small/infer"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer"},
+        {"authorization": f"Basic {NEW}"},
+        {"authorization": f"Bearer {NEW[:-1]}"},
+        {"authorization": f"Bearer {NEW}x"},
+        {"authorization": f"Bearer {NEW} {OLD}"},
+        {"x_perennial_token": "# the newest first"},
+        {"x_perennial_token": ""},
+        {"cookie": NEW},
+    ],
+)
+def test_without_a_token_a_prediction_is_refused(guarded: ServerProcess, path: str, headers: dict[str, str]) -> None:
+    answer = guarded.exchange(request("POST", path, b"[]", **headers))
+
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert "token" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("token", [NEW, OLD])
+def test_each_token_of_the_file_counts_in_either_header(guarded: ServerProcess, token: str) -> None:
+    assert guarded.predict([RECORD], authorization=f"bearer {token}").status == 200
+    assert guarded.predict([RECORD], x_perennial_token=token).status == 200
+
+
+def test_a_refused_client_sends_no_body_into_the_servers_memory(guarded: ServerProcess) -> None:
+    assert guarded.exchange(request("POST", "/predict", b" " * 1_000_000, content_length="8000000")).status == 401
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/small", "/metrics"])
+def test_health_metadata_and_metrics_stay_open(guarded: ServerProcess, path: str) -> None:
+    assert guarded.get(path).status == 200
+
+
+def test_our_clients_send_the_first_token(guarded: ServerProcess, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"http://127.0.0.1:{guarded.port}"
+    assert token_headers() == {}
+    assert process_serving._client(url).post("/predict", json=[RECORD]).status_code == httpx.codes.UNAUTHORIZED
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(file))
+    assert token_headers() == {"x-perennial-token": NEW}
+    assert process_serving._client(url).post("/predict", json=[RECORD]).status_code == httpx.codes.OK
+
+
+def test_a_server_without_its_tokens_does_not_start(store: SmallS3, tmp_path: Path) -> None:
+    release = build_release(store, "small", inputs_of("small"))
+    with ServerProcess(store, "small", "--release", release, PERENNIAL_SERVER_TOKENS=str(tmp_path / "none")) as server:
+        assert server.process.wait(timeout=30) == 65
+        assert "cannot be read" in server.log()
+
+
+def test_tokens_rotate_without_a_restart(tmp_path: Path) -> None:
+    file, now = tmp_path / "tokens", [0.0]
+    file.write_text(f"{OLD}\n")
+    tokens = Tokens(file, lambda: now[0])
+
+    def takes(token: str) -> bool:
+        try:
+            tokens.check([(b"authorization", b"Bearer " + token.encode())])
+        except Refusal:
+            return False
+        return True
+
+    file.write_text(f"{NEW}\n{OLD}\n")
+    assert (takes(NEW), takes(OLD)) == (False, True)
+    now[0] = 6.0
+    assert (takes(NEW), takes(OLD)) == (True, True)
+    file.write_text("")
+    now[0] = 12.0
+    assert (takes(NEW), takes(OLD)) == (True, True)
+    file.write_text(f"{NEW}\n")
+    now[0] = 18.0
+    assert (takes(NEW), takes(OLD)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "no token"), ("# none\n\n", "no token"), (f"{NEW}\nshort\n", "line 2"), (f"{NEW} {OLD}\n", "line 1")],
+)
+def test_a_file_that_is_not_of_tokens_is_refused_and_not_quoted(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(text)
+
+    with pytest.raises(RefusedError, match=problem) as refused:
+        read_tokens(file)
+    assert "short" not in str(refused.value)
+    assert NEW not in str(refused.value)
