@@ -75,7 +75,11 @@ def find_signer(objects: Objects, layout: Layout, subject: Subject, body: bytes,
     problems = []
     message = subject.message(body)
     for key in sorted(trusted.keys):
-        signature = objects.read(layout.signature(key, subject.name), SIGNATURE_BYTES)
+        try:
+            signature = objects.read(layout.signature(key, subject.name), SIGNATURE_BYTES)
+        except RefusedError as error:
+            problems.append(str(error))
+            continue
         if signature is None:
             continue
         if trusted.verifies(key, message, signature.body):
