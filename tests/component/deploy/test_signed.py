@@ -104,13 +104,14 @@ def test_a_deploy_after_a_replayed_pointer_is_followed(lab: Lab, runtime: Script
     decide(lab, D1)
     deploy(lab.lake, D1, runtime)
     older = lab.lake.objects.read_existing(address).body
-    decide(lab, D2)
-    deploy(lab.lake, D2, runtime)
+    for day in (D2, D3):
+        decide(lab, day)
+        deploy(lab.lake, day, runtime)
     server.read(lab.lake.objects.read_existing(address).body)
     s3.put(address, older)
     with pytest.raises(SignatureRefusedError, match="older than one that this server has seen"):
         server.read(older)
-    found = deploy(lab.lake, D2, runtime)
+    found = deploy(lab.lake, D3, runtime)
     assert server.read(lab.lake.objects.read_existing(address).body) == found.released
 
 
