@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG
 
 from perennial.config.load import FILE, load_pipeline, pipeline_names, pipelines_folder
+from perennial.config.text import read_text
 from perennial.errors import PerennialError
 from perennial.runtime.choice import runtime_of
 from perennial.settings import get_settings
@@ -27,7 +28,7 @@ def on_kubernetes() -> list[str]:
 
 def _may_be_on_kubernetes(name: str) -> bool:
     """Return False for most other pipelines, cheaply: Airflow parses this file often, and loading a hundred pipelines is slow."""
-    return get_settings().runtime is not None or b"kubernetes" in (pipelines_folder() / name / FILE).read_bytes()
+    return get_settings().runtime is not None or "kubernetes" in read_text(pipelines_folder() / name, FILE)
 
 
 if names := on_kubernetes():

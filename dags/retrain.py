@@ -13,6 +13,7 @@ from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
 from perennial.runtime.choice import runtime_of
+from perennial.showable import make_showable
 from perennial.stages import STAGES, SparkStage, Stage
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md
@@ -91,7 +92,7 @@ def retrain(pipeline: Pipeline) -> DAG:
 
 def unbuildable(name: str, error: Exception) -> DAG:
     """Return a DAG that shows why the real one could not be built. An import error would hide the DAGs of all pipelines."""
-    text = f"The DAG of {name} cannot be built. {type(error).__name__}: {error}"
+    text = make_showable(f"The DAG of {name} cannot be built. {type(error).__name__}: {error}")
     with DAG(dag_id=f"retrain_{name}", description=text[:200], doc_md=f"**{text}**", schedule=None, tags=["retrain"]) as dag:
         tasks.fail(text)
     return dag

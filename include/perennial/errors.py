@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from perennial.showable import make_showable
+
 MAX_PROBLEMS_SHOWN = 10
 REFUSED_EXIT_CODE = 65
 """Exit code of our processes after a RefusedError: the caller must not retry. (EX_DATAERR of sysexits.h)"""
@@ -16,12 +18,16 @@ class PerennialError(Exception):
     retryable = True
 
     def __init__(self, what: str, problems: Sequence[str] = (), remedy: str = "", *, details: str = "") -> None:
-        """Join what failed, the problems (the first ten), the remedy and, on lines of their own, the details into one message."""
-        self.what = what
-        self.problems = list(problems)
-        self.remedy = remedy
-        text = render(what, problems, remedy)
-        super().__init__(f"{text}\n{details}" if details else text)
+        """
+        Join what failed, the problems (the first ten), the remedy and, on lines of their own, the details into one message.
+
+        Texts may quote cells and names, and reach logs and pages from here, so all of them are made showable.
+        """
+        self.what = make_showable(what)
+        self.problems = list(map(make_showable, problems))
+        self.remedy = make_showable(remedy)
+        text = render(self.what, self.problems, self.remedy)
+        super().__init__(f"{text}\n{make_showable(details)}" if details else text)
 
 
 class RefusedError(PerennialError):

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
         None,
         "Names of the pipelines whose Python (`sources/*.py`) may run, separated by commas; none when it is not set.",
     )
+    landing: str | None = _variable(
+        "PERENNIAL_LANDING",
+        None,
+        "Prefixes in which sources and references may lie, separated by commas, such as `s3://landing/{pipeline}/`; anywhere "
+        "but in the lake, and in a folder with the name of another pipeline, when it is not set.",
+    )
     var: Path | None = _variable(
         "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
     )
@@ -56,6 +62,11 @@ class Settings(BaseSettings):
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."
+    )
+    airflow_users: str | None = _variable(
+        "PERENNIAL_AIRFLOW_USERS",
+        None,
+        "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
     )
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
@@ -138,6 +149,11 @@ class Settings(BaseSettings):
     def trusted_names(self) -> frozenset[str]:
         """Return the names of the pipelines whose Python may run."""
         return frozenset(name.strip() for name in (self.trusted_pipelines or "").split(",") if name.strip())
+
+    @property
+    def landing_prefixes(self) -> list[str]:
+        """Return the prefixes in which sources and references may lie; if there are none, their places are not listed."""
+        return [prefix.strip() for prefix in (self.landing or "").split(",") if prefix.strip()]
 
 
 def variables_of(field: str) -> list[str]:

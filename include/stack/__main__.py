@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import time
@@ -11,16 +10,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from perennial.config.load import load_pipeline
+from perennial.console import ShowableConsole
 from perennial.errors import PerennialError, PipelineRefusedError
 from perennial.fingerprints.known_sources import keep_sources
 from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
 from perennial.settings import load_settings
+from perennial.showable import dump_json
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
@@ -34,7 +34,7 @@ from stack.process import is_running
 from stack.server import keep_places, served_elsewhere
 from stack.spark import prepare_spark
 
-out = Console(highlight=False, soft_wrap=True)
+out = ShowableConsole()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,7 +160,7 @@ def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
     """Print the state of every service."""
     states = status.look(config, choose(plan(config), only, with_needs=False))
     if as_json:
-        out.print_json(json.dumps([asdict(state) for state in states]))
+        out.print(dump_json([asdict(state) for state in states]), markup=False)
     else:
         table = Table("service", "state", "pid", "port", "MB", "up", box=None)
         for state in states:
@@ -176,7 +176,7 @@ def show_doctor(config: StackConfig, as_json: bool) -> int:
     parts = plan(config)
     findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
     if as_json:
-        out.print_json(json.dumps([finding._asdict() for finding in findings]))
+        out.print(dump_json([finding._asdict() for finding in findings]), markup=False)
     else:
         for finding in findings:
             _print_finding(finding)

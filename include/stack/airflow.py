@@ -16,6 +16,7 @@ from pathlib import Path
 
 from perennial.settings import get_settings
 from stack.airflow_forks import AirflowForks
+from stack.airflow_users import airflow_users, passwords
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.postgres import database_password, refused_password
@@ -68,7 +69,7 @@ def prepare_airflow(config: StackConfig) -> None:
     """Write airflow.cfg with all settings and secrets, and the password file of the UI."""
     home = config.var / "airflow"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(_passwords_file(config), json.dumps({"admin": admin_password(config)}))
+    write_private(_passwords_file(config), json.dumps(passwords(config)))
     parser = configparser.RawConfigParser()
     parser.read_dict(_settings(config))
     text = io.StringIO()
@@ -123,7 +124,7 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
             "load_examples": "False",
             "hostname_callable": "socket.gethostname",  # the default does a DNS lookup
             "fernet_key": secret(config.secrets, "airflow_fernet_key", lambda: base64.urlsafe_b64encode(os.urandom(32)).decode()),
-            "simple_auth_manager_users": "admin:admin",
+            "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in airflow_users().items()),
             "simple_auth_manager_passwords_file": str(_passwords_file(config)),
             "execution_api_server_url": f"{config.airflow_url}/execution/",
         },

@@ -46,6 +46,7 @@ RUNTIME_SETTINGS = (
     "PERENNIAL_KUBERNETES_NAMESPACE",
     "PERENNIAL_KUBERNETES_S3_ENDPOINT",
     "PERENNIAL_KUBERNETES_SERVING_NAMESPACE",
+    "PERENNIAL_LANDING",
     "PERENNIAL_RUNTIME",
     "PERENNIAL_SERVER_ADDRESS_CONNECTIONS",
     "PERENNIAL_SERVER_IMAGE",
@@ -119,7 +120,8 @@ class StackConfig:
             repo=REPO,
             var=var,
             offset=int(text),
-            pipelines=(settings.pipelines or REPO / "include" / "pipelines").resolve(),
+            # Not resolved: git-sync switches the link to another folder while the stack runs.
+            pipelines=(settings.pipelines or REPO / "include" / "pipelines").absolute(),
             store=Store.from_settings(settings),
             s3_bind=_check_address(settings.s3_bind),
             keys=settings.keys,

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from rich.console import Console
 from rich.markup import escape
 
 from perennial.access.token_file import token_headers
 from perennial.backfill.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
 from perennial.config.load import load_pipeline
+from perennial.console import ShowableConsole
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
 from perennial.runtime.endpoints import endpoint_url
@@ -39,7 +39,7 @@ SECOND_RUN = FIRST_RUN + DAY
 RUN_SECONDS = 1200
 
 # Output to a file has no width, and tables cut at 80 columns are unreadable.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+out = ShowableConsole(width=None if sys.stdout.isatty() else 120)
 MARKS = {"success": "[green]✓[/]", "skipped": "[yellow]-[/]", "failed": "[red]✗[/]", "up_for_retry": "[yellow]↻[/]"}
 
 

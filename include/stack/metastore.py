@@ -1,4 +1,4 @@
-"""The Hive metastore of the embedded stack: the service in Spark's own jars, on PostgreSQL, on 127.0.0.1 only."""
+"""The Hive metastore of the embedded stack: the service in Spark's own jars, on PostgreSQL, for this user and root only."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def metastore_service(config: StackConfig) -> Service:
     compiler = "org.codehaus.janino.SimpleCompiler"
     return Service(
         name="metastore",
-        argv=(str(home.java), *options, "-cp", class_path, compiler, str(SOURCE), SOURCE.stem, str(port)),
+        argv=(str(home.java), *options, "-cp", class_path, compiler, str(SOURCE), SOURCE.stem, str(port), _warehouse(config)),
         is_ready=lambda: is_listening(port) and _answers(port),
         ports=(port,),
         ready_seconds=120.0,
@@ -91,7 +91,7 @@ def service_settings(config: StackConfig) -> dict[str, str]:
         "datanucleus.connectionPool.minIdle": "1",
         # Without verification, the service writes its version into the empty table at the first start.
         "hive.metastore.schema.verification": "false",
-        "hive.metastore.warehouse.dir": s3a_uri(f"{config.shared_environment()['PERENNIAL_LAKE']}/warehouse/hive"),
+        "hive.metastore.warehouse.dir": f"{_warehouse(config)}/hive",
         **s3a_conf(config.s3_endpoint),
     }
 
@@ -165,6 +165,11 @@ def _answers(port: int) -> bool:
         return False
     finally:
         transport.close()
+
+
+def _warehouse(config: StackConfig) -> str:
+    """Return the address of the folder that holds all tables, as Spark writes it."""
+    return s3a_uri(f"{config.shared_environment()['PERENNIAL_LAKE']}/warehouse")
 
 
 def _conf(config: StackConfig) -> Path:

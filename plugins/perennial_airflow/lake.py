@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from perennial.showable import make_logs_showable
+
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
 
@@ -14,6 +16,7 @@ def lake_of(pipeline: str) -> Lake:
     from perennial.config.load import load_pipeline
     from perennial.lake.lake import open_lake
 
+    make_logs_showable()
     # They log every table and every session, which would bury the task's own lines.
     for name in ("pyiceberg", "botocore"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from html import escape
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -16,8 +15,10 @@ from fastapi.responses import HTMLResponse
 from perennial.deploy.standing import Standing, read_standing
 from perennial.errors import PerennialError
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.who import describe_force
 from perennial.lake.lake import Lake
 from perennial.report.kept import newest
+from perennial.showable import make_html
 from perennial_airflow.lake import lake_of
 from perennial_airflow.summary import DIGITS, METRICS
 
@@ -74,8 +75,9 @@ def _format_run(lake: Lake, day: date | None) -> str:
     if entry is None:
         return f"<p>Date of the data: <b>{day}</b>. It has no decision.</p>"
     body = lake.objects.read_existing(entry.uri).json()
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in body["reasons"])
-    decision = f"<p>Date of the data: <b>{day}</b>. Decision: <b>{escape(body['decision'])}</b></p>"
+    lines = filter(None, (describe_force(body.get("forced")), *body["reasons"]))
+    reasons = "".join(f"<li>{make_html(line)}</li>" for line in lines)
+    decision = f"<p>Date of the data: <b>{day}</b>. Decision: <b>{make_html(body['decision'])}</b></p>"
     return f"{decision}<ul>{reasons}</ul>{_format_candidates(body)}"
 
 
@@ -84,7 +86,7 @@ def _format_candidates(body: Mapping[str, Any]) -> str:
     columns = ("version", "decision", *METRICS)
     head = "".join(f"<th align=left>{METRICS.get(column, column)}&emsp;</th>" for column in columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(_format_cell(candidate.get(column)))}&emsp;</td>" for column in columns) + "</tr>"
+        "<tr>" + "".join(f"<td>{make_html(_format_cell(candidate.get(column)))}&emsp;</td>" for column in columns) + "</tr>"
         for candidate in body["candidates"]
     )
     return f"<table><tr>{head}</tr>{rows}</table>"
@@ -108,12 +110,12 @@ def _format_standing(standing: Standing, *, is_later: bool) -> str:
     """
     release = f"{standing.release} ({standing.version})" if standing.release else "none yet"
     lines = [*standing.lines(), ("active release", release)]
-    items = "".join(f"<li>{escape(name)}: {escape(text)}</li>" for name, text in lines)
+    items = "".join(f"<li>{make_html(name)}: {make_html(text)}</li>" for name, text in lines)
     title = "Current state (the report below is older)" if is_later else "Current state"
     return f"<p>{title}:</p><ul>{items}</ul>"
 
 
 def _render_message(text: str, now: str = "", status_code: int = 404) -> HTMLResponse:
     style = "font: 15px/1.5 system-ui, sans-serif; margin: 2rem"
-    page = f'<!doctype html><meta charset=utf-8><body style="{style}">{now}<p>{escape(text)}</p>'
+    page = f'<!doctype html><meta charset=utf-8><body style="{style}">{now}<p>{make_html(text)}</p>'
     return HTMLResponse(page, status_code=status_code, headers=SANDBOX)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from perennial.evaluate.who import describe_force
+from perennial.showable import make_showable
+
 HEADLINE = "headline"
 """The key of a task's context that holds the headline."""
 
@@ -44,7 +47,7 @@ def describe_decision(result: Mapping[str, Any]) -> str:
         + " ".join(f"{label} {candidate[name]:.{DIGITS}f}" for name, label in METRICS.items() if candidate.get(name) is not None)
         for candidate in result["candidates"]
     ]
-    return "; ".join([result["decision"], *candidates])
+    return "; ".join(filter(None, [result["decision"], describe_force(result.get("forced")), *candidates]))
 
 
 def to_lines(result: Mapping[str, Any]) -> list[str]:
@@ -52,7 +55,7 @@ def to_lines(result: Mapping[str, Any]) -> list[str]:
     import yaml  # DAG files are read often and must stay light
 
     text = yaml.safe_dump(_plain(result), sort_keys=False, allow_unicode=True, width=LINE_CHARACTERS)
-    return str(text).splitlines()
+    return make_showable(text).splitlines()
 
 
 def _plain(value: Any) -> Any:
@@ -66,4 +69,6 @@ def _plain(value: Any) -> Any:
 
 
 def _cut(text: str) -> str:
+    """Return a headline, on one line."""
+    text = " ".join(make_showable(text).split())
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"

@@ -53,6 +53,7 @@ def run_stage(
         recompute=bool(asked["recompute"]),
         force_decision=asked["force_decision"],
         force_reason=asked["force_reason"],
+        by=dag_run.triggering_user_name,
     )
     result = stage_of_run.run(run, candidate)
     _show(stage, result.to_json())

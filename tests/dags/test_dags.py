@@ -157,7 +157,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "dangling_yaml": (replace_by(lambda file: file.symlink_to("gone"), "pipeline.yaml"), "pipeline.yaml: a link to 'gone'"),
     "dangling_folder": (
         replace_folder("gone"),
-        "dangling_folder: a link to 'gone', which does not exist. Fix or remove the link.",
+        "dangling_folder: a link to 'gone', which is no part of the pipeline. Copy what it",
+    ),
+    "foreign_yaml": (
+        replace_by(lambda file: file.symlink_to("../good/pipeline.yaml"), "pipeline.yaml"),
+        "pipeline.yaml: a link to '../good/pipeline.yaml', which is no part of the pipeline.",
     ),
     "looping_folder": (replace_folder("looping_folder"), "looping_folder: a link to 'looping_folder'"),
 }

@@ -94,6 +94,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
         "PERENNIAL_VAR": str(var),
         "PERENNIAL_PORT_OFFSET": str(config.offset),
         "PERENNIAL_PIPELINES": str(pipelines),
+        "PERENNIAL_AIRFLOW_USERS": "eva:viewer,ulf:user,ota:op",
     }
 
     def stack(command: str) -> subprocess.CompletedProcess[str]:

@@ -179,7 +179,7 @@ def forced(first: First, lake: Lake, stack) -> Forced:
 
 
 def test_params_of_a_backfill_hold_for_dates_that_ran_before(forced: Forced) -> None:
-    assert [body["forced"] for body in forced.bodies] == [FORCE, FORCE]
+    assert [body["forced"] for body in forced.bodies] == [{**FORCE, "by": "admin"}] * 2
     # The later of the two has waited for the earlier: it was judged against what that one left.
     assert forced.stale == [False, False]
 

@@ -43,6 +43,7 @@ GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     (SPARK_STAGE, "_spark_binary"): lambda: sets(SparkSubmitOperator, "_spark_binary"),
     (SPARK_STAGE, "_get_hook"): lambda: calls(SparkSubmitOperator, "_get_hook"),
     (SPARK_STAGE, "_last_submit_log_lines"): lambda: sets(SparkSubmitHook, "_last_submit_log_lines"),
+    (SPARK_STAGE, "_process_spark_submit_log"): lambda: calls(SparkSubmitHook, "_process_spark_submit_log"),
     (SPARK_STAGE, "_submit_sp"): lambda: sets(SparkSubmitHook, "_submit_sp"),
     (EXECUTOR, "_process_workloads"): lambda: calls(LocalExecutor, "_process_workloads"),
     (EXECUTOR, "_reader"): lambda: hasattr(SimpleQueue(), "_reader"),

@@ -95,6 +95,7 @@ def of_run(monkeypatch: pytest.MonkeyPatch, day: date | None) -> str:
 def test_a_run_shows_the_decision_of_its_date_with_metrics(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     candidates = [{"name": "mlp", "version": "mlp-1", "decision": "HOLD", "roc_auc": 0.73125, "log_loss": None}]
     body = {"format": 1, "date": str(D1), "decision": "HOLD", "reasons": ["mlp: <not> better"], "candidates": candidates}
+    body["forced"] = {"decision": "HOLD", "reason": "x", "by": "ann\u202e <b>"}
     uri = lake.layout.decision(D1, "d")
     lake.objects.create(uri, canonical_json(body))
     entry = Entry("HOLD", uri, "k", None, None, None, False, "run", "2026-03-10T00:00:00Z")
@@ -105,6 +106,7 @@ def test_a_run_shows_the_decision_of_its_date_with_metrics(lake: Lake, monkeypat
     assert "Date of the data: <b>2026-03-09</b>. Decision: <b>HOLD</b>" in html
     assert "mlp: &lt;not&gt; better" in html
     assert "0.7312" in html
+    assert "forced by ann\\u202e &lt;b&gt;" in html
     assert html.index("Decision:") < html.index("Current state")
     assert "It has no decision" in of_run(monkeypatch, D2)
     assert "plan_run determines it" in of_run(monkeypatch, None)

@@ -13,11 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.clean.plan import Cleaned
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.result import Outcome
+from perennial.showable import make_showable
 from perennial.spark.submit import SparkPlan
 from perennial_airflow.operators import spark_stage
 from perennial_airflow.operators.spark_stage import SparkStageOperator
@@ -81,6 +83,17 @@ def test_a_date_that_is_refused_alone_is_refused_in_the_jobs_words(submitted: Ca
         stage(UNTIL).execute(CONTEXT)
     assert refused.value.__suppress_context__, "Airflow's log would begin with the command line"
     assert submitted() == [AHEAD, ALONE]
+
+
+def test_what_a_query_reads_cannot_steer_the_log(submitted: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text reaches the log through the lines of the JVM, and the job's own error."""
+    submitted("printf 'java: \\033[2J\\302\\233\\342\\200\\256\\n│ raised \\033]52;c;x\\007\\n'; exit 65")
+    lines: list[str] = []
+    monkeypatch.setattr(SparkSubmitHook, "log", SimpleNamespace(info=lambda text, *_: lines.append(text), debug=lambda *_: None))
+    with pytest.raises(RefusedError, match=r"^raised \\x1b\]52;c;x\\x07\n"):
+        stage().execute(CONTEXT)
+    assert "java: \\x1b[2J\\x9b\\u202e" in lines
+    assert [line for line in lines if make_showable(line) != line] == []
 
 
 def test_a_job_that_was_killed_may_be_retried(submitted: Callable[..., list[str]]) -> None:

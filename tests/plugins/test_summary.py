@@ -10,6 +10,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.execution_time import task_runner
 
+from perennial.showable import make_showable
 from perennial_airflow.operators.plan_run import PlanRunOperator
 from perennial_airflow.summary import (
     HEADLINE,
@@ -38,6 +39,18 @@ DECISION: dict[str, Any] = {
 def test_a_decision_is_told_with_the_main_metrics_of_each_candidate() -> None:
     assert describe_result("evaluate", DECISION) == "HOLD; mlp ROC AUC 0.7312 log loss 0.4012; logistic log loss 0.5000"
     assert describe_result("evaluate", {"outcome": "skipped", "reason": "6 of 8 days"}) == "skipped: 6 of 8 days"
+
+
+def test_a_forced_decision_is_told_with_its_person() -> None:
+    forced = {**DECISION, "forced": {"decision": "HOLD", "reason": "freeze", "by": "ann"}}
+    assert describe_result("evaluate", forced).startswith("HOLD; forced by ann; mlp ROC AUC 0.7312")
+
+
+def test_no_text_of_a_result_steers_the_page_or_the_log() -> None:
+    reason = "a\x1b[2J\u202eb\nc\u200b"
+    assert describe_result("evaluate", {"outcome": "skipped", "reason": reason}) == "skipped: a\\x1b[2J\\u202eb c\\u200b"
+    for line in to_lines({"reason": reason, reason: [reason]}):
+        assert make_showable(line) == line
 
 
 def test_a_release_or_the_reason_for_none_is_told() -> None:

@@ -54,7 +54,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def train(ti: Any = None) -> Any:
     params = {"recompute": False, "force_decision": None, "force_reason": None}
-    dag_run = SimpleNamespace(run_id="r")
+    dag_run = SimpleNamespace(run_id="r", triggering_user_name="ann")
     return tasks.run_stage.function("p", "train", "2026-03-05", "2026-03-09", "mlp", dag_run=dag_run, params=params, ti=ti)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -23,8 +22,9 @@ from perennial.calendar import days
 from perennial.clean.plan import pending_work
 from perennial.collect.collect import collect
 from perennial.config.pipeline import Inputs, Pipeline
+from perennial.lake.files import file_io_properties
 from perennial.lake.lake import Lake
-from perennial.lake.tables import Partition, TableState, file_io_properties
+from perennial.lake.tables import Partition, TableState
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
 from perennial.store.objects import canonical_json, sha256
@@ -182,24 +182,16 @@ class Lab:
         return str(body["version"])
 
 
-_WRITTEN: dict[str, dict[str, TableState]] = {}
-"""The tables that all labs begin with, by object store: files never change, so they are written once."""
-
-
 def build_lab(lake: Lake, folder: Path) -> Lab:
     """Return a lab with features and lookups of all dates."""
     catalog = SqlCatalog("lab", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"{lake.layout.root}/lab", **file_io_properties())
     catalog.create_namespace("lab")
     tables = FixedTables()
     lab = Lab(replace(lake, tables=tables), catalog)  # type: ignore[arg-type]
-    store = os.environ["AWS_ENDPOINT_URL_S3"]
-    if store not in _WRITTEN:
-        lab.write_table("features", features_table(), "date")
-        dates = [as_of(day) for day in days(START, LAST)]
-        rates = [{"as_of": when, "machine": name, "rate": rate(name, when)} for when in dates for name in MACHINES]
-        lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rates), "as_of")
-        _WRITTEN[store] = dict(tables.states)
-    tables.states.update(_WRITTEN[store])
+    lab.write_table("features", features_table(), "date")
+    dates = [as_of(day) for day in days(START, LAST)]
+    rates = [{"as_of": when, "machine": name, "rate": rate(name, when)} for when in dates for name in MACHINES]
+    lab.write_table("lookup_machine_rates", pa.Table.from_pylist(rates), "as_of")
     return lab
 
 

@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from perennial.evaluate.chain_store import read_chain
+from perennial.lake.files import open_table
 from perennial.lake.lake import Lake
-from perennial.lake.tables import open_table
 from perennial.store.objects import sha256
 from perennial.train.plan import plan_training, read_model
 

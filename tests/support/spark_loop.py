@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import pytest
 from pyiceberg.table import StaticTable
 from spark_job import SUBMIT
 
 from perennial.errors import RefusedError
-from perennial.lake.tables import Tables, TableState, file_io_properties, read_partitions
+from perennial.lake import files
+from perennial.lake.files import file_io_properties
+from perennial.lake.tables import Tables, TableState, read_partitions
 from perennial.spark.conf import s3a_conf
 from perennial.spark.submit import SparkPlan
 from stack.spark_archive import hadoop_catalog
@@ -93,7 +96,20 @@ class FolderTables(Tables):
 
 @contextmanager
 def spark_loop(folder: Path) -> Iterator[SparkLoop]:
-    """Start a session in a folder of its own; it reaches S3 with the settings of this process."""
+    """
+    Start a session in a folder of its own; it reaches S3 with the settings of this process.
+
+    The files of its tables are in that folder and not in the lake, which readers of tables accept meanwhile.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "is_below", lambda root, address: True)
+        patch.setattr(files, "find_foreign", lambda root, addresses, properties: [])
+        with _session(folder) as session:
+            yield session
+
+
+@contextmanager
+def _session(folder: Path) -> Iterator[SparkLoop]:
     (folder / "loop.py").write_text(PROGRAM)
     os.mkfifo(folder / "jobs")
     conf = s3a_conf(os.environ["AWS_ENDPOINT_URL_S3"], "spark.hadoop.")

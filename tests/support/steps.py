@@ -41,9 +41,9 @@ def decide(lab: Lab, day: date, weight: float = 0.1) -> str:
     return version
 
 
-def forced(lab: Lab, day: date, weight: float = 0.1, reason: str = "test") -> str:
+def forced(lab: Lab, day: date, weight: float = 0.1, reason: str = "test", by: str | None = None) -> str:
     """Like decide, promoted in any case: these tests are about what comes after."""
     version = lab.train("mlp", day, weight)
     lab.train("logistic", day, -0.05)
-    evaluate(lab.lake, day, run_id=f"run-{day}", force_decision="PROMOTE", force_reason=reason)
+    evaluate(lab.lake, day, run_id=f"run-{day}", force_decision="PROMOTE", force_reason=reason, by=by)
     return version

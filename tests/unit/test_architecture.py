@@ -31,4 +31,5 @@ def test_the_page_has_the_order_of_the_layers() -> None:
 
 
 def test_only_what_belongs_to_all_rooms_lies_beside_them() -> None:
-    assert {file.name for file in PACKAGE.glob("*.py")} == {"__init__.py", "calendar.py", "cli.py", "errors.py", "settings.py"}
+    shared = {"__init__", "calendar", "cli", "console", "errors", "settings", "showable"}
+    assert {file.stem for file in PACKAGE.glob("*.py")} == shared

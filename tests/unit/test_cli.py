@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -41,8 +42,7 @@ MANIFEST = {"release": RELEASE, "date": "2026-03-09", "version": "mlp-1", "as_of
 def _nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the tests away from a stack that runs on this machine, and let there be one pipeline, which need not be named."""
     monkeypatch.setenv("PERENNIAL_VAR", str(tmp_path / "var"))
-    (tmp_path / "only").mkdir()
-    (tmp_path / "only" / "machine_faults").symlink_to(REPO / "tests" / "pipelines" / "machine_faults")
+    shutil.copytree(REPO / "tests" / "pipelines" / "machine_faults", tmp_path / "only" / "machine_faults")
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "only"))
 
 

@@ -176,7 +176,7 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     if content.padding:  # Spark cannot read it
         digest = pin_beginning(lake.objects, landed, size, lambda digest: lake.layout.raw(digest, suffix(name)))
     else:
-        pin(lake.objects, landed, lake.layout.raw(digest, suffix(name)))
+        pin(lake.objects, landed, lake.layout.raw(digest, suffix(name)), digest)
     uri = lake.layout.raw(digest, suffix(name))
     return DropFile(name, digest, size, content.rows, uri, content.line_end, tuple(content.unclear))
 

@@ -63,17 +63,21 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
     """Yield the bytes of exactly the version that was listed."""
     bucket, key = split_uri(file.uri)
     try:
-        body: Any = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
+        body = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
     except ClientError as error:
         if _code(error) in _MISSING | _EXISTS_OR_CHANGED:
             raise _make_changed_error(file) from error
         raise
+    yield from _chunks(body, file.uri)
+
+
+def _chunks(body: Any, uri: str) -> Iterator[bytes]:
     with body:
         try:
             yield from body.iter_chunks(_CHUNK)
         except BotoCoreError as error:
             raise PerennialError(
-                f"{file.uri}: the object store broke the connection during the read ({error}). Run the date again."
+                f"{uri}: the object store broke the connection during the read ({error}). Run the date again."
             ) from error
 
 
@@ -83,11 +87,15 @@ def require_unchanged(objects: Objects, file: Listed) -> None:
         raise _make_changed_error(file)
 
 
-def pin(objects: Objects, file: Listed, to: str) -> None:
+def pin(objects: Objects, file: Listed, to: str, digest: str) -> None:
     """
-    Copy exactly the version that was listed, once, within the store; an existing object at `to` is left alone.
+    Copy exactly the version that was listed, once, within the store, and check the copy; an existing object is only checked.
 
-    `to` is named by the digest of bytes that were read under the same ETag, so an earlier copy has the same bytes.
+    The ETag is an MD5, and one can make two files with the same MD5.
+    So the copy must have the digest of the bytes that were read.
+
+    :param to: an address that is named by the digest
+    :raises DropChangedError: if the file was replaced meanwhile, also by one with the same ETag
     """
     source_bucket, source_key = split_uri(file.uri)
     bucket, key = split_uri(to)
@@ -104,6 +112,18 @@ def pin(objects: Objects, file: Listed, to: str) -> None:
             raise
         if not objects.exists(to):
             raise _make_changed_error(file) from error
+    copied = hashlib.sha256()
+    try:
+        body = objects.client.get_object(Bucket=bucket, Key=key)["Body"]
+    except ClientError as error:
+        if _code(error) in _MISSING:  # another run has found a wrong copy and deleted it
+            raise _make_changed_error(file) from error
+        raise
+    for chunk in _chunks(body, to):
+        copied.update(chunk)
+    if copied.hexdigest() != digest:
+        objects.client.delete_object(Bucket=bucket, Key=key)
+        raise _make_changed_error(file)
 
 
 def pin_beginning(objects: Objects, file: Listed, size: int, name: Callable[[str], str]) -> str:

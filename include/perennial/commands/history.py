@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Container
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,8 +143,9 @@ def rollback(
     Without --to, the target is the last version that is not barred.
     """
     from perennial.deploy.rollback import rollback as go_back
+    from perennial.evaluate.who import get_os_user
 
-    result = go_back(served_lake(pipeline), reason=reason, who=getpass.getuser(), to=to)
+    result = go_back(served_lake(pipeline), reason=reason, who=get_os_user(), to=to)
     if as_json:
         print_json(result.to_json())
     else:
@@ -182,6 +182,8 @@ def _describe(release: ListedRelease, endpoint: Endpoint) -> str:
 
 
 def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:
+    from perennial.evaluate.who import describe_force
+
     if as_json:
         print_json(body)
         return
@@ -190,6 +192,8 @@ def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) 
         print_line(f"  {body['note']}", style="yellow")
     if body["stale"]:
         print_line("  stale: judged against a model that is no longer its incumbent or anchor", style="yellow")
+    if force := describe_force(body.get("forced")):
+        print_line(f"  {force}", style="yellow")
     for reason in body["reasons"]:
         print_line(f"  {reason}")
     columns = ("name", "version", "decision", "roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "calibration_error")

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from perennial.calendar import EVERY_DAY, DataDays
-from perennial.config.values import UNSHOWABLE
+from perennial.console import ShowableConsole
+from perennial.showable import dump_json, make_showable
 from perennial.store.json_value import JsonValue
 
 MAX_RANGES = 5
 """Maximum number of ranges in a text of dates."""
 
-out = Console(highlight=False, soft_wrap=True)
-problems = Console(stderr=True, highlight=False, soft_wrap=True)
+out = ShowableConsole()
+problems = ShowableConsole(stderr=True)
 
 
 def stale_text(pipeline: str, dates: Sequence[str]) -> str:
@@ -47,36 +47,31 @@ def format_dates(dates: Collection[date], data_days: DataDays = EVERY_DAY) -> st
 
 def print_json(value: JsonValue) -> None:
     """Print the command's one JSON value."""
-    text = json.dumps(value, ensure_ascii=False)
-    typer.echo(text.encode(errors="backslashreplace").decode())  # a file name may have bytes that are not UTF-8
+    typer.echo(dump_json(value))
 
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line; square brackets in it are text, not markup."""
-    out.print(showable(text), style=style, markup=False)
+    out.print(_plain(text), style=style)
 
 
 def print_problem(text: str, style: str = "") -> None:
     """Print a line on standard error."""
-    problems.print(showable(text), style=style, markup=False)
-
-
-def showable(text: str) -> str:
-    """Return a text in which no name of a file and no cell of data can steer the terminal."""
-    return UNSHOWABLE.sub(lambda match: match[0] if match[0] in "\n\t" else ascii(match[0])[1:-1], text)
+    problems.print(_plain(text), style=style)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[JsonValue | date]]) -> None:
     """Print rows under column names; None is shown as a dash."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column(_plain(column), no_wrap=True)
     for row in rows:
-        table.add_row(*("-" if cell is None else _plain(str(cell)) for cell in row))
+        table.add_row(*(_plain("-" if cell is None else str(cell)) for cell in row))
     # Users copy names of models and releases: a narrow terminal may wrap a line, but must not cut a cell.
     table.width = out.measure(table, options=out.options.update_width(10_000)).maximum
     out.print(table)
 
 
-def _plain(text: str) -> str:
-    return showable(text).replace("[", r"\[")
+def _plain(text: str) -> Text:
+    """Return a text that is printed as it is, without markup and control characters."""
+    return Text(make_showable(text))

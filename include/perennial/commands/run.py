@@ -47,6 +47,7 @@ def run(
     The stages are collect, clean, analyse, train, evaluate and deploy. Unchanged work is not done again.
     """
     from perennial.evaluate.force import read_force
+    from perennial.evaluate.who import get_os_user
     from perennial.stages import STAGES, Run
 
     show_children(verbose)
@@ -62,6 +63,7 @@ def run(
         recompute=recompute,
         force_decision=force_decision,
         force_reason=force_reason,
+        by=get_os_user(),
     )
     began = time.monotonic()
     stages: dict[str, dict[str, JsonValue]] = {}

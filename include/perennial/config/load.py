@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from perennial.config.clean_step import step_problems
+from perennial.config.landing import place_problem
 from perennial.config.pipeline import Pipeline
 from perennial.config.problems import contract_problems, unknown_key
-from perennial.config.text import file_names, read_sql, read_text, shown, sql_names
+from perennial.config.text import check_folder, file_names, read_text, shown, sql_names
 from perennial.config.values import NAME
 from perennial.config.yaml_reader import Document, parse_yaml
 from perennial.errors import PipelineRefusedError, did_you_mean
@@ -58,14 +59,10 @@ def load_pipeline(name: str, folder: Path | None = None) -> Pipeline:
 
 def read_pipeline(path: Path) -> Pipeline:
     """Read one pipeline.yaml and check it together with the SQL files of its folder."""
-    if path.parent.is_symlink() and not path.parent.exists():
-        raise PipelineRefusedError(
-            f"{shown(path.parent)}: a link to {os.readlink(path.parent)!r}, which does not exist",
-            remedy="Fix or remove the link.",
-        )
+    check_folder(path.parent)
     if not os.path.lexists(path) and os.path.lexists(path.parent / NEAR_MISS):
         raise PipelineRefusedError(f"{shown(path.parent / NEAR_MISS)}: the file must be called {FILE}", remedy="Rename it.")
-    document = parse_yaml(shown(path), read_text(path))
+    document = parse_yaml(shown(path), read_text(path.parent, path.name))
     problems = list(document.problems)
     pipeline = None
     if "folder" in document.value:
@@ -86,6 +83,7 @@ def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]
     name, lookups = document.value.get("name"), _keys(document.value, "inputs", "lookups")
     if isinstance(name, str) and name != folder.name:
         yield document.line(("name",)), f"name {name!r}, but the folder is {shown(Path(folder.name))!r}"
+    yield from _place_problems(folder, document)
     yield from _features_problems(folder, document)
     files: dict[str, list[str]] = {}
     for below in SQL_FOLDERS:
@@ -112,6 +110,20 @@ def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]
                 yield _LAST, f"{file.format(stem)}: the YAML has no {kind} {stem!r}.{did_you_mean(stem, allowed)}"
 
 
+def _place_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
+    """Yield the sources and references that lie where this deployment does not allow them."""
+
+    def is_pipeline(name: str) -> bool:
+        return NAME.fullmatch(name) is not None and _is_pipeline(folder.parent / name)
+
+    for kind in ("sources", "references"):
+        for name in _keys(document.value, kind):
+            table = document.value[kind][name]
+            uri = table.get("uri") if isinstance(table, dict) else None
+            if isinstance(uri, str) and (problem := place_problem(uri, folder.name, is_pipeline)):
+                yield document.line((kind, name, "uri")), f"{kind}.{name}.uri: {problem}"
+
+
 def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
     """Yield the mismatches between the label and its SQL file: features.sql, or labels.sql for a label known later."""
     label = document.value.get("label")
@@ -124,7 +136,7 @@ def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, 
         if not os.path.lexists(folder / file):
             yield _LAST, f"{file} is missing: it must select {selects}"
         else:
-            yield from _try_read(folder, lambda file=file: read_sql(folder, file))[1]  # type: ignore[misc]
+            yield from _try_read(folder, lambda file=file: read_text(folder, file))[1]  # type: ignore[misc]
     if later == 0 and os.path.lexists(folder / "labels.sql"):
         yield (
             document.line(("label",)),
@@ -134,14 +146,14 @@ def _features_problems(folder: Path, document: Document) -> Iterator[tuple[int, 
 
 
 def _sql_problems(folder: Path, file: str, stem: str) -> Iterator[tuple[int, str]]:
-    yield from _try_read(folder, lambda: read_sql(folder, file))[1]
+    yield from _try_read(folder, lambda: read_text(folder, file))[1]
     yield from _name_problems(file, stem)
 
 
 def _step_problems(folder: Path, stem: str, sql: Collection[str]) -> Iterator[tuple[int, str]]:
     """Yield the problems of a cleaning step in Python, which runs only if this installation trusts the pipeline."""
     file = f"sources/{stem}.py"
-    text, problems = _try_read(folder, lambda: read_text(folder / file))
+    text, problems = _try_read(folder, lambda: read_text(folder, file))
     yield from problems
     yield from _name_problems(file, stem)
     if stem in sql:

@@ -14,7 +14,7 @@ from perennial.config.calendar import FeedCalendar
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
 from perennial.config.tables import ColumnContract, Reference, Source
-from perennial.config.text import file_names, read_sql, read_text, sql_names
+from perennial.config.text import file_names, read_text, sql_names
 from perennial.config.values import (
     Column,
     Count,
@@ -373,7 +373,7 @@ class Pipeline(Contract):
 
     def sql(self, path: str) -> str:
         """Return the text of a SQL file such as 'features.sql'; raise PipelineRefusedError if it cannot be read."""
-        return read_sql(self.folder, path)
+        return read_text(self.folder, path)
 
     def sql_files(self, folder: str) -> dict[str, str]:
         """Return {name: text} of the SQL files in sources, lookups or analysis; raise PipelineRefusedError if unreadable."""
@@ -381,4 +381,4 @@ class Pipeline(Contract):
 
     def clean_steps(self) -> dict[str, str]:
         """Return {name: text} of the cleaning steps in Python, sources/<name>.py; raise PipelineRefusedError if unreadable."""
-        return {name: read_text(self.folder / "sources" / f"{name}.py") for name in file_names(self.folder, "sources", ".py")}
+        return {name: read_text(self.folder, f"sources/{name}.py") for name in file_names(self.folder, "sources", ".py")}

@@ -50,7 +50,7 @@ class RefusedPipeline(Pipeline):
 
 def _read_deployment(folder: Path) -> Deployment | None:
     try:
-        document = parse_yaml(shown(folder / FILE), read_text(folder / FILE))
+        document = parse_yaml(shown(folder / FILE), read_text(folder, FILE))
         return Deployment.model_validate(document.value.get("deployment", {}))
     except (PipelineRefusedError, ValidationError):
         return None

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from perennial.showable import STEERING
+
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -28,8 +30,7 @@ _OWN_COLUMNS = {"date", "as_of", "_metadata"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Control characters, halves of surrogate pairs, and marks that reorder or break the line in which they appear.
-UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSHOWABLE = re.compile(f"[{STEERING}]")
 _MAX_URI = 1000
 _INT64 = 2**63
 
@@ -123,13 +124,13 @@ def _s3(value: str) -> str:
 def _line(value: str) -> str:
     if value.strip() != value or not value:
         raise ValueError("expected text that is not empty and has no blanks at its beginning or end")
-    if match := UNSHOWABLE.search(value):
+    if match := _UNSHOWABLE.search(value):
         raise ValueError(f"the character {match.group()!a} cannot be shown; write plain text on one line")
     return value
 
 
 def _header(value: str) -> str:
-    if match := UNSHOWABLE.search(value):
+    if match := _UNSHOWABLE.search(value):
         raise ValueError(f"the character {match.group()!a} cannot be shown; a name in a header is plain text on one line")
     return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import ClassVar
@@ -39,7 +39,7 @@ class Evaluated(Result):
     """
     The decision of a date, without the parts that only a report needs, and the champion that results now.
 
-    :param forced: the decision that a person made instead of the gate, with the reason
+    :param forced: the decision that a person made instead of the gate, with the reason and, in `by`, the person
     :param incumbent: the version that the candidates were judged against
     :param champion: the present champion; `why` explains it in one sentence (see `Champion`)
     :param barred: the interventions that bar versions named champion by later decisions (see `Champion.passed_over`)
@@ -76,12 +76,16 @@ def evaluate(
     run_id: str,
     force_decision: str | None = None,
     force_reason: str | None = None,
+    by: str | None = None,
     reader: RowsReader | None = None,
 ) -> Evaluated | Skipped:
     """
     Judge the candidates of `day` and return the decision with every number.
 
     Idempotent: an unchanged date keeps its decision, even a forced one. Changed inputs or another force decide again.
+    A person who asks for the same force as another one before changes nothing: the decision keeps the first name.
+
+    :param by: the person who asks for the force; a decision of the gate names no person
     """
     force = read_force(force_decision, force_reason)
     plans = _plan_trainings(lake, day)
@@ -107,7 +111,7 @@ def evaluate(
             uri = decision.champion.manifest
             sign_object(lake.objects, lake.layout, Kind.MODEL, uri, seen.read_existing(uri).body)
         try:
-            return _publish(lake, day, decision, key, run_id)
+            return _publish(lake, day, decision, key, run_id, by)
         except _IncumbentMovedError:
             continue
     raise LostRaceError(
@@ -181,13 +185,14 @@ def _find_recorded(lake: Lake, entry: Entry | None, key: str, force: Force | Non
     if entry is None or entry.key != key:
         return None
     body: StoredDecision = lake.objects.read_existing(entry.uri).json()
-    if force is not None and body["forced"] != {"decision": force.decision, "reason": force.reason}:
+    forced = body["forced"] or {}
+    if force is not None and (forced.get("decision"), forced.get("reason")) != (force.decision, force.reason):
         return None
     return body
 
 
-def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> Evaluated:
-    body = canonical_json(decided.body)
+def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str, by: str | None) -> Evaluated:
+    body = canonical_json(_with_person(decided.body, by))
     uri = lake.layout.decision(day, sha256(body))
     lake.objects.create(uri, body)  # named by its content: an earlier writer wrote the same bytes
     sign_object(lake.objects, lake.layout, Kind.DECISION, uri, body)
@@ -215,6 +220,12 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str) -> 
 
     chain = update_chain(lake, change)
     return _result(Outcome.UNCHANGED if was_recorded[-1] else Outcome.DONE, json.loads(body), chain)
+
+
+def _with_person(body: Json, by: str | None) -> Json:
+    """Return a decision with the name of the person who forced it, if one did."""
+    forced = body["forced"]
+    return {**body, "forced": {**forced, "by": by}} if isinstance(forced, Mapping) else body
 
 
 def _result(outcome: Outcome, body: StoredDecision, chain: Chain) -> Evaluated:

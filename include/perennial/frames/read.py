@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from perennial.errors import RefusedError, did_you_mean
-from perennial.lake.tables import TableState, open_table
+from perennial.lake.tables import TableState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,8 @@ class StoredRows:
 
     @cached_property
     def _table(self) -> StaticTable:
+        from perennial.lake.files import open_table
+
         return open_table(str(self.state.metadata_location))
 
     @property

@@ -8,17 +8,18 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyiceberg.catalog import Catalog
     from pyiceberg.schema import Schema
-    from pyiceberg.table import StaticTable
+    from pyiceberg.table import Table
     from pyiceberg.table.metadata import TableMetadata
     from pyiceberg.table.snapshots import Snapshot
+
+    from perennial.lake.catalog import LakeCatalog
 
 PROPERTY = "perennial."
 DATES_AT_ONCE = 7
@@ -108,23 +109,28 @@ class Tables:
         self.database = database
 
     @cached_property
-    def _catalog(self) -> Catalog:
-        from pyiceberg.catalog import load_catalog
+    def _catalog(self) -> LakeCatalog:
+        from perennial.lake.catalog import LakeCatalog
 
-        return load_catalog("ice", type="hive", uri=_metastore_uri(), **file_io_properties())
+        return LakeCatalog("ice", uri=_metastore_uri())
 
     def at_one_moment(self) -> Tables:
         """Return the same tables, but read the state of each only once: for a group of queries that change nothing."""
         return _CachedTables(self.database)
+
+    def _load(self, table: str) -> Table:
+        return self._catalog.load_table((self.database, table))
 
     def state(self, table: str) -> TableState:
         """Return the state of a table; a table that does not exist yet has no partitions."""
         from pyiceberg.exceptions import NoSuchTableError
         from thrift.Thrift import TApplicationException
 
+        from perennial.lake.files import check_metadata
+
         name = f"{self.database}.{table}"
         try:
-            loaded = self._catalog.load_table(name)
+            loaded = self._load(table)
         except NoSuchTableError:
             return TableState(name, None, None, {})
         except TApplicationException as error:
@@ -133,6 +139,7 @@ class Tables:
                 [str(error)],
                 "Use a Hive metastore of version 2.3, 3.1 or 4.0.0: later versions have removed the call.",
             ) from error
+        check_metadata(name, loaded.metadata)
         snapshot = loaded.current_snapshot()
         if snapshot is None:
             return TableState(name, loaded.metadata_location, None, {})
@@ -145,6 +152,17 @@ class _CachedTables(Tables):
     def __init__(self, database: str) -> None:
         super().__init__(database)
         self._states: dict[str, TableState] = {}
+
+    @cached_property
+    def _entries(self) -> dict[str, Any]:
+        return self._catalog.read_entries(self.database)
+
+    def _load(self, table: str) -> Table:
+        from pyiceberg.exceptions import NoSuchTableError
+
+        if table not in self._entries:
+            raise NoSuchTableError(f"{self.database}.{table}")
+        return self._catalog.open_entry(self._entries[table])
 
     def at_one_moment(self) -> Tables:
         return self
@@ -196,33 +214,6 @@ def _digest_of_rest(digest: str, written: Schema | None, current: Schema) -> str
     remaining = {field.field_id for field in written.fields} if written is not None else set()
     columns = [[field.name, str(field.field_type), field.field_id in remaining] for field in current.fields]
     return sha256(json.dumps([digest, columns], separators=(",", ":")).encode()).hexdigest()
-
-
-def open_table(metadata_location: str) -> StaticTable:
-    """Return a table as its metadata file describes it. Spark writes addresses with s3a, which pyiceberg does not know."""
-    from pyiceberg.table import StaticTable
-
-    return StaticTable.from_metadata(metadata_location.replace("s3a://", "s3://", 1), properties=file_io_properties())
-
-
-def file_io_properties() -> dict[str, str]:
-    """Return pyiceberg's file properties from boto3's own configuration chain."""
-    import boto3
-
-    from perennial.settings import get_settings
-
-    session = boto3.session.Session()
-    properties = {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", "s3.region": session.region_name or "us-east-1"}
-    if endpoint := get_settings().s3_endpoint:
-        properties["s3.endpoint"] = endpoint
-    credentials = session.get_credentials()
-    if credentials is not None:
-        frozen = credentials.get_frozen_credentials()
-        properties["s3.access-key-id"] = frozen.access_key
-        properties["s3.secret-access-key"] = frozen.secret_key
-        if frozen.token:
-            properties["s3.session-token"] = frozen.token
-    return properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +279,8 @@ def read_rows(
     """
     import pyarrow as pa
     from pyiceberg.expressions import In
+
+    from perennial.lake.files import open_table
 
     table = open_table(metadata_location)
     wanted = sorted({day.isoformat() for day in days})

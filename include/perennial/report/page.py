@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from html import escape
 from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from perennial.calendar import DAY
 from perennial.report.drift import REFERENCE_DAYS
 from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, Day, WalkForward
+from perennial.showable import make_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -87,14 +87,14 @@ def page(report: WalkForward) -> str:
         summary += f" Barred: {'; '.join(report.barred[:MAX_LISTED])}{' and others' if len(report.barred) > MAX_LISTED else ''}."
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{score.log_loss:.4f}</td><td>{_format_number(score.roc_auc)}</td></tr>"
+        f"<tr><td>{make_html(name)}</td><td>{score.log_loss:.4f}</td><td>{_format_number(score.roc_auc)}</td></tr>"
         for name, score in ranked
     )
     figure = _figure(report.days).to_html(
         full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True}
     )
     title = f"{report.pipeline}, {first} to {last}"
-    return _PAGE.format(title=escape(title), summary=escape(summary), pooled=report.pooled_dates, rows=rows, figure=figure)
+    return _PAGE.format(title=make_html(title), summary=make_html(summary), pooled=report.pooled_dates, rows=rows, figure=figure)
 
 
 def _list_dates(dates: Sequence[date]) -> str:
@@ -136,7 +136,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         trace = go.Scatter(
             x=dates,
             y=list(values),
-            name=escape(name),
+            name=make_html(name),
             mode="lines" if len(days) > FEW_DATES else "lines+markers",
             legendgroup=name,
             showlegend=legend,
@@ -145,7 +145,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         figure.add_trace(trace, row=panel, col=1)
 
     def bars(panel: int, name: str, colour: str, values: Iterable[float | None]) -> None:
-        trace = go.Bar(x=dates, y=list(values), name=escape(name), showlegend=False, marker={"color": colour})
+        trace = go.Bar(x=dates, y=list(values), name=make_html(name), showlegend=False, marker={"color": colour})
         figure.add_trace(trace, row=panel, col=1)
 
     for name in (CHAMPION, *challengers, FROZEN, BASE):
@@ -155,7 +155,9 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
             line(2, name, (score.roc_auc if score else None for score in scores), legend=False)
     for decision, colour in COLOURS.items():
         marked = [day for day in days if day.decision == decision]
-        text = ["<br>".join(escape(_shorten(reason)) for reason in (*filter(None, [day.note]), *day.reasons)) for day in marked]
+        text = [
+            "<br>".join(make_html(_shorten(reason)) for reason in (*filter(None, [day.note]), *day.reasons)) for day in marked
+        ]
         marks = go.Scatter(
             x=[day.date for day in marked],
             y=[decision] * len(marked),
@@ -179,7 +181,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         mode="lines+markers",
         showlegend=False,
         name="drift",
-        text=[f"most: {escape(day.drift.column)} {day.drift.largest:.1f}" for day in drifted if day.drift],
+        text=[f"most: {make_html(day.drift.column)} {day.drift.largest:.1f}" for day in drifted if day.drift],
         marker={"size": 4},
         line={"color": "#555", "width": 1},
     )

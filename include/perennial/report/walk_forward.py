@@ -25,6 +25,7 @@ from perennial.evaluate.comparison import Integers, losses
 from perennial.evaluate.decision import StoredDecision
 from perennial.evaluate.holdout import read_file
 from perennial.evaluate.opponents import unfit
+from perennial.evaluate.who import describe_force
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
@@ -183,7 +184,7 @@ def _build_day(
     return Day(
         date=champion.day,
         decision=body["decision"],
-        reasons=tuple(body["reasons"]),
+        reasons=tuple(filter(None, (describe_force(body["forced"]), *body["reasons"]))),
         champion=champion.version,
         note=champion.note,
         stale=champion.stale,

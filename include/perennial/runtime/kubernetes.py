@@ -46,6 +46,9 @@ class KubernetesSettings:
     asks_token: bool = False
     """Predictions need a token, of the Secret TOKENS_SECRET."""
 
+    address_connections: int | None = None
+    """Maximum of connections to a model server from one address; None: the server's default."""
+
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
 
@@ -57,11 +60,13 @@ class KubernetesSettings:
         """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
         settings = get_settings()
         trusted = read_trusted_keys() if work == SERVING else None
+        is_limited = work == SERVING and "server_address_connections" in settings.model_fields_set
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
             image=getattr(settings, _IMAGES[work]),
             work=work,
             asks_token=work == SERVING and settings.server_tokens is not None,
+            address_connections=settings.server_address_connections if is_limited else None,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
             trusted_keys=trusted.to_pem() if trusted else {},
@@ -91,6 +96,7 @@ class KubernetesSettings:
             "PERENNIAL_LAKE": lake_root(),
             **({"PERENNIAL_TRUSTED_KEYS": TRUSTED_KEYS_FOLDER} if self.trusted_keys else {}),
             **({"PERENNIAL_SERVER_TOKENS": f"{TOKENS_FOLDER}/{TOKENS_KEY}"} if self.asks_token else {}),
+            **({"PERENNIAL_SERVER_ADDRESS_CONNECTIONS": str(limit)} if (limit := self.address_connections) else {}),
             "HOME": "/tmp",  # noqa: S108  the pod's own
         }
 

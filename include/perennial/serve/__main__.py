@@ -26,6 +26,7 @@ from perennial.serve.repeats import Repeats
 from perennial.serve.tokens import Tokens
 from perennial.serve.trust import TrustMetric
 from perennial.settings import get_settings, load_environment
+from perennial.showable import make_logs_showable
 from perennial.store.objects import Objects
 
 log = logging.getLogger("perennial.serve")
@@ -43,6 +44,7 @@ def main() -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(Repeats())
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    make_logs_showable()
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal again after it has stopped
         signal.signal(name, _leave)
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -16,7 +16,7 @@ _UNLIMITED = 2**60  # cgroup v1 writes a number near 2**63 where there is no lim
 
 _SIGNS = b"[{,:"
 _SIGN_BYTES = 120
-"""Upper bound of the memory that one of these signs adds, in CPython 3.11: the object that it begins, with its place in another."""
+"""Upper bound of the memory that one of these signs adds, in CPython 3.11: an object, and its place in another one."""
 
 MAX_GROWTH = 64
 """No body takes more than this times its own size. Lists in lists take 45 times theirs."""

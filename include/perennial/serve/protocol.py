@@ -32,8 +32,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection. If there are too many, close the one that has waited longest, or this one if none waits."""
         super().connection_made(transport)
-        # Otherwise the kernel takes up to 4 MB of answers that the client does not read, which count as memory of the pod.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes)
         now = self.loop.time()
         self._begun = False  # headers have begun to arrive
         self._in_message = False  # headers or body are still arriving
@@ -44,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.due: float | None = now + self.limits.header_seconds
         self.address = self.client[0] if self.client else ""
         self.addresses[self.address] += 1
+        # Otherwise the kernel takes up to 4 MB of answers that the client does not read, which count as memory of the pod.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes)
         is_greedy = self.addresses[self.address] > self.limits.address_connections
         if is_greedy or len(self.connections) > self.limits.connections:
             address = self.address if is_greedy else self.addresses.most_common(1)[0][0]

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from perennial.errors import LostRaceError, RefusedError
+from perennial.lake.boundary import find_foreign
 from perennial.spark.conf import CATALOG
 from perennial.spark.java import JavaObject, jvm
 
@@ -104,14 +105,38 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
 
 
 def load_table(spark: SparkSession, name: str) -> JavaObject | None:
-    """Return Iceberg's own view of a table, or None if it does not exist."""
+    """
+    Return Iceberg's own view of a table, or None if it does not exist.
+
+    A table whose metadata leads out of the warehouse is refused.
+    """
     try:
         table: JavaObject = jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
-        return table
     except AnalysisException as error:
         if error.getCondition() not in ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND"):
             raise
         return None
+    _check_metadata(spark, name, table)
+    return table
+
+
+def _check_metadata(spark: SparkSession, name: str, table: JavaObject) -> None:
+    """
+    Refuse metadata that names files or folders outside the warehouse, or classes.
+
+    Iceberg would write to these folders, load these classes, and delete old metadata files at any address.
+    """
+    warehouse = str(spark.conf.get(f"spark.sql.catalog.{CATALOG}.warehouse"))
+    metadata = json.loads(jvm(spark).org.apache.iceberg.TableMetadataParser.toJson(table.operations().current()))
+    addresses = [
+        metadata["location"],
+        *(entry["metadata-file"] for entry in metadata.get("metadata-log", [])),
+        *(snapshot["manifest-list"] for snapshot in metadata.get("snapshots", [])),
+    ]
+    if problems := find_foreign(warehouse, addresses, metadata.get("properties", {})):
+        raise RefusedError(
+            f"{name}: its metadata leads out of {warehouse}", problems, "Find out who changed the table's metadata."
+        )
 
 
 def _types(spark: SparkSession, schema: JavaObject) -> dict[str, T.DataType]:

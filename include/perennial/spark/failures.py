@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
+from perennial.showable import make_showable
 
 GUTTER = "│ "
 """
@@ -28,8 +29,8 @@ OUT_OF_MEMORY = f"The Spark job ran out of memory. {_MORE_MEMORY}."
 
 
 def mark_error(text: str) -> str:
-    """Return a job's error as it prints it."""
-    return "\n".join(GUTTER + line for line in text.splitlines())
+    """Return a job's error as it prints it. It may quote what a query reads."""
+    return "\n".join(GUTTER + line for line in make_showable(text).splitlines())
 
 
 def describe_java_error(text: str) -> str:

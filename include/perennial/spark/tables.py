@@ -16,7 +16,7 @@ from pyspark.sql.readwriter import DataFrameWriterV2
 
 from perennial.errors import LostRaceError, PerennialError
 from perennial.lake.tables import WITHDRAWN, Partition
-from perennial.spark.columns import change_columns
+from perennial.spark.columns import change_columns, load_table
 from perennial.spark.conf import CATALOG
 from perennial.spark.sql import date_literal
 
@@ -134,6 +134,7 @@ def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -
 
 def withdraw(spark: SparkSession, name: str, days: Sequence[str]) -> None:
     """Delete the partitions of these days in one commit that records the withdrawal."""
+    load_table(spark, name)  # it refuses metadata that leads out of the lake
     no_rows = spark.table(name).where(F.lit(False))
     _write_to(no_rows, name, dict.fromkeys(days, WITHDRAWN)).overwrite(days_filter("date", days))
     log.info("%s: withdrew %s", name, ", ".join(days))

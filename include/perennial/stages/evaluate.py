@@ -35,6 +35,7 @@ class Evaluate(Stage):
             run_id=run.run_id,
             force_decision=run.force_decision,
             force_reason=run.force_reason,
+            by=run.by,
         )
         evaluate_ahead(run.lake, run.day, run.last, run_id=run.run_id)
         return decision

@@ -26,6 +26,7 @@ class Run:
     :param run_id: the name of the run in decisions, from Airflow or from the command line
     :param until: the last date of the batch that the run works on; None: only its own date
     :param recompute: compute results again although they exist; they must be identical
+    :param by: the person who started the run, for a forced decision; None: not known
     :param runtime: where models serve; None: the runtime of the pipeline
     """
 
@@ -36,6 +37,7 @@ class Run:
     recompute: bool = False
     force_decision: str | None = None
     force_reason: str | None = None
+    by: str | None = None
     runtime: Runtime | None = None
 
     @property

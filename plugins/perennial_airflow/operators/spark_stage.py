@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 from perennial.errors import PerennialError
 from perennial.lake.result import Outcome
 from perennial.settings import get_settings
+from perennial.showable import make_showable
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.stages import Run, SparkStage, stage_named
 from perennial.store.json_value import JsonValue
@@ -100,4 +101,7 @@ class SparkStageOperator(SparkSubmitOperator):
     def _get_hook(self) -> SparkSubmitHook:
         hook = super()._get_hook()
         hook._last_submit_log_lines = deque(maxlen=MAX_LINES)  # the hook's 20 may not hold the error of a job
+        read = hook._process_spark_submit_log
+        # The JVM writes what a query reads into its errors.
+        hook._process_spark_submit_log = lambda itr: read(map(make_showable, itr))  # type: ignore[method-assign]
         return hook

@@ -25,9 +25,10 @@ from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.config.load import read_pipeline
 from perennial.errors import PerennialError
+from perennial.lake.files import file_io_properties
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.result import Outcome
-from perennial.lake.tables import TableState, file_io_properties
+from perennial.lake.tables import TableState
 from perennial.spark.submit import SparkPlan, submit
 from perennial.store.objects import Objects, canonical_json, split_uri
 from perennial.train.plan import plan_training

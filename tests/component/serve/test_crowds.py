@@ -83,10 +83,19 @@ def test_an_address_beyond_its_share_loses_the_connection_that_waited_longest(sm
 
 
 def test_a_request_that_is_answered_is_not_cut_for_a_newcomer(small: ServerProcess) -> None:
-    with small.connect() as busy:
-        busy.sendall(request("POST", "/predict", json.dumps([RECORD] * 5_000).encode()))
-        with crowd(small, CONNECTIONS + 50, HALF["nothing"]):
-            assert read_response(busy.makefile("rb")).status == 200
+    message = request("POST", "/predict", json.dumps([RECORD] * 5_000).encode())
+    with crowd(small, 10, message) as busy, crowd(small, CONNECTIONS + 50, HALF["nothing"]):
+        assert [read_response(connection.makefile("rb")).status for connection in busy] == [200] * 10
+
+
+def test_no_more_connections_than_the_limit_are_open(small: ServerProcess) -> None:
+    def refused() -> float:
+        lines = small.get("/metrics").body.decode().splitlines()
+        return sum(float(line.split()[1]) for line in lines if 'code="503",route="connection"' in line)
+
+    before = refused()
+    with crowd(small, 150, HALF["headers"], "127.0.0.6"), crowd(small, 150, HALF["headers"], "127.0.0.7"):
+        assert refused() - before >= 300 - CONNECTIONS
 
 
 def test_answers_that_no_one_reads_are_dropped(small: ServerProcess) -> None:

@@ -182,6 +182,15 @@ def test_bad_infer_request_gets_422(server: ServerProcess, case: str) -> None:
     assert server.predict([RECORD]).status == 200
 
 
+def test_too_many_elements_are_refused_before_a_record_is_made_of_each(server: ServerProcess) -> None:
+    body = json.dumps(tensor("distance", shape=[10_001], data=[1] * 10_001)).encode()
+
+    answer = server.exchange(request("POST", "/v2/models/small/infer", body))
+
+    assert answer.status == 413
+    assert "10001 records" in answer.json()["error"]
+
+
 HTTP: dict[str, tuple[bytes, int]] = {
     "GET of predict": (request("GET", "/predict"), 405),
     "HEAD of predict": (request("HEAD", "/predict"), 405),

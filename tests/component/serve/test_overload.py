@@ -9,8 +9,10 @@ from typing import Any, cast
 import pytest
 
 from perennial.serve.app import App
+from perennial.serve.body import BodyReader
 from perennial.serve.limits import Limits
 from perennial.serve.metrics import Metrics
+from perennial.serve.refusal import Refusal
 from perennial.serve.release import Release
 
 RELEASE = Release("r", "v", "2013-02-13", cast(Any, None))
@@ -56,3 +58,41 @@ def test_within_its_bounds_the_same_body_is_read() -> None:
 
     assert status == 400
     assert b"not JSON" in body
+
+
+def test_a_large_body_takes_room_until_it_is_released() -> None:
+    reader = BodyReader(replace(Limits(), inline_bytes=5, buffered_bytes=30))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
+
+    def read(parts: list[bytes]) -> bytes:
+        messages = [{"type": "http.request", "body": part, "more_body": part is not parts[-1]} for part in parts]
+
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0)
+
+        return asyncio.run(reader.read({"headers": headers}, receive))
+
+    body = read([b"x" * 20])
+    read([b"small"])
+    for parts in ([b"x" * 20], [b"x" * 10, b"y" * 10]):
+        with pytest.raises(Refusal) as refused:
+            read(parts)
+        assert refused.value.status == 503
+    reader.release(body)
+    assert read([b"x" * 10, b"y" * 10]) == b"x" * 10 + b"y" * 10
+
+
+def test_an_answered_body_is_released() -> None:
+    app = App("small", Metrics("small"), replace(Limits(), inline_bytes=5))
+    app.switch(RELEASE)
+    messages = [{"type": "http.request", "body": b"{" * 20, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        assert message.get("status", 400) == 400
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
+    asyncio.run(app({"type": "http", "method": "POST", "path": "/predict", "headers": headers}, receive, send))
+    assert app._bodies._held == 0

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from lab import FixedTables
@@ -125,15 +126,53 @@ def test_file_replaced_while_it_is_read_is_not_pinned(lake, s3, land, monkeypatc
     land(DAY, DAY)
     folder = lake.pipeline.sources["readings"].drop_uri(DAY)
 
-    def replace_then_pin(objects, file: Listed, to: str) -> None:
+    def replace_then_pin(objects, file: Listed, to: str, digest: str) -> None:
         s3.put(folder + "readings-1.csv", b"evil")
-        pin(objects, file, to)
+        pin(objects, file, to, digest)
 
     monkeypatch.setattr(accept, "pin", replace_then_pin)
     with pytest.raises(DropChangedError, match="was replaced or deleted while it was read"):
         collect(lake, DAY)
     assert pinned_drop(lake, "readings", DAY) is None
     assert not [uri for uri in s3.objects.list(f"{lake.layout.root}/raw/") if s3.objects.read(uri).body == b"evil"]
+
+
+def test_file_replaced_by_one_with_the_same_etag_is_not_pinned(lake, s3, land, monkeypatch) -> None:
+    """An ETag is an MD5, so upstream can make such files. A copy without its condition stands for a copy of one."""
+    land(DAY, DAY)
+    file = lake.pipeline.sources["readings"].drop_uri(DAY) + "readings-1.csv"
+    good = s3.objects.read_existing(file).body
+    client, etags = lake.objects.client, []
+
+    def forget_condition(params: dict[str, Any], **_: Any) -> None:
+        if params.pop("CopySourceIfMatch", None) and params["CopySource"].endswith("readings-1.csv"):
+            etags.append(s3.objects.head(file).etag)
+            s3.put(file, good.replace(b"1", b"2"))
+
+    client.meta.events.register("before-parameter-build.s3.CopyObject", forget_condition)
+    try:
+        with pytest.raises(DropChangedError, match="was replaced or deleted while it was read"):
+            collect(lake, DAY)
+    finally:
+        client.meta.events.unregister("before-parameter-build.s3.CopyObject", forget_condition)
+
+    assert etags, "nothing was exchanged"
+    for uri in s3.objects.list(f"{lake.layout.root}/raw/"):
+        assert sha256(s3.objects.read(uri).body) in uri
+    assert pinned_drop(lake, "readings", DAY) is None
+    s3.put(file, good)
+    assert collect(lake, DAY).outcome == "done"
+
+
+def test_damaged_copy_of_an_interrupted_run_is_found_and_made_again(lake, s3, land) -> None:
+    land(DAY, DAY)
+    file = lake.pipeline.sources["readings"].drop_uri(DAY) + "readings-1.csv"
+    copy = lake.layout.raw(sha256(s3.objects.read_existing(file).body), ".csv")
+    s3.put(copy, b"damaged")
+    with pytest.raises(DropChangedError):
+        collect(lake, DAY)
+    assert collect(lake, DAY).outcome == "done"
+    assert s3.objects.read(copy).body == s3.objects.read(file).body
 
 
 def test_two_runs_at_once_pin_one_drop(lake, s3, land) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import time
 from collections.abc import Callable
 from datetime import date
 from types import ModuleType
@@ -137,13 +138,51 @@ def test_extra_file_in_a_folder_below(problems, machine_data) -> None:
         "a.exe",
         "",
         "a" * 300,
+        "%2e%2e%2fa.csv",
+        "a\x1b]52;c;ZXZpbA==\x07.csv",
+        "a\ud800.csv",
+        "<script>.csv",
+        "=1+1.csv",
     ],
-    ids=["parent", "root", "folder", "backslash", "nul", "hidden", "dots", "newline", "bidi", "umlaut", "exe", "empty", "long"],
+    ids=ascii,
 )
 def test_file_name_tricks(problems, machine_data, name: str) -> None:
     found = problems({}, files=[_entry(name, _plain(machine_data))])
     assert len(found) == 1
     assert "is not allowed" in found[0]
+    assert found[0].isprintable()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b]52;c;x\x07", "<img src=x>.csv", "=cmd|' '!A1.csv", "\u202ea.csv"], ids=ascii)
+def test_names_of_objects_that_no_manifest_lists(problems, machine_data, name: str) -> None:
+    body = _plain(machine_data)
+    (found,) = problems({"a.csv": body, name: b"x"}, files=[_entry("a.csv", body)])
+    assert found.startswith("extra file ")
+    assert found.isprintable()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"PK\x03\x04" + bytes(100),
+        b"PAR1" + bytes(100),
+        b'a,b\n1,"x\n',
+        b",".join(b"c%d" % n for n in range(100_000)) + b"\n",
+        b"a,b\r1,2\r",
+        b"\x1b[2J,<script>alert(1)</script>,\xe2\x80\xaeb\n1,2,3\n",
+    ],
+    ids=["zip", "Parquet", "open quote", "columns", "CR only", "hostile header"],
+)
+def test_content_of_another_kind_is_refused_in_printable_words(problems, body: bytes) -> None:
+    found = problems({"a.csv": body})
+    assert found
+    assert [problem for problem in found if not problem.isprintable()] == []
+
+
+def test_many_empty_members_of_gzip_are_refused_soon(problems) -> None:
+    began = time.monotonic()
+    assert problems({"a.csv.gz": gzip.compress(b"") * 40_000})
+    assert time.monotonic() - began < 20
 
 
 HEADERS = {
@@ -291,14 +330,26 @@ def test_manifest_contents(problems, machine_data, changes: dict[str, Any], expe
         (b"{", "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         (b"[]", "the file"),
+        (b"[" * 400_000, "not valid JSON"),
+        (b'{"format":' + b"9" * 900_000 + b"}", "not valid JSON"),
+        (b'{"format":NaN}', "format"),
+        (b'{"a\\u001b[2J":1,"a\\u001b[2J":2}', "is listed twice"),
+        (b'{"\\u001b[2J\\u202e":1}', "Extra inputs"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b'{"format":1,"format":1}', "'format' is listed twice"),
         (b" " * 1_100_000, "has more than"),
     ],
-    ids=["empty", "half", "deep", "list", "encoding", "duplicate key", "large"],
+    ids=lambda value: ascii(value[:30]),
 )
 def test_manifest_text(problems, body: bytes, expected: str) -> None:
-    assert expected in problems({}, body)[0]
+    found = problems({}, body)
+    assert any(expected in problem for problem in found)
+    assert [problem for problem in found if not problem.isprintable()] == []
+
+
+def test_a_manifest_of_very_many_files_is_refused(problems) -> None:
+    entries = [_entry(f"{n}.csv", b"%d" % n) for n in range(7_000)]
+    assert problems({}, files=entries)[0] == f"half uploaded: 0.csv is in {FILE} but not in the folder"
 
 
 def test_all_problems_at_once(problems, machine_data) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -369,6 +370,42 @@ def test_refuses(refusal: Callable[[str], str], case: str) -> None:
 )
 def test_refuses_what_is_no_pipeline(refusal: Callable[[str], str], text: str, expected: str) -> None:
     assert expected in refusal(text)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///etc/date={date}/",
+        "/etc/date={date}/",
+        "http://127.0.0.1/date={date}/",
+        "s3a://landing/date={date}/",
+        "S3://landing/date={date}/",
+        "s3://user@landing/date={date}/",
+        "s3://landing/../perennial/date={date}/",
+        "s3://landing/%2e%2e/perennial/date={date}/",
+        "s3://landing/date={date}/?versionId=1/",
+        "s3://landing/date={date}/#/",
+        "s3://LANDING/date={date}/",
+        "s3://landing/{other}/date={date}/",
+        "s3://landing/a b/date={date}/",
+        "s3://landing/a\\b/date={date}/",
+        "s3://landing/\u202e/date={date}/",
+        "s3://landing/\x1b[2J/date={date}/",
+    ],
+    ids=ascii,
+)
+def test_address_of_another_form_is_refused(refusal: Callable[[str], str], uri: str) -> None:
+    address = next(line for line in TEXT.splitlines() if line.strip().startswith("uri:"))
+    found = refusal(TEXT.replace(address, f"    uri: {json.dumps(uri)}", 1))
+    assert "sources.readings.uri: expected an S3 address such as s3://bucket/folder/date={date}/" in found
+    assert found.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("name", ["../x", "a\nb", "a'b", 'a"b', "a\x1b[2J", "flight_delays", "a" * 41, "A", "", "é"], ids=ascii)
+def test_name_of_another_form_or_folder_is_refused(refusal: Callable[[str], str], name: str) -> None:
+    found = refusal(TEXT.replace("name: machine_faults", f"name: {json.dumps(name)}", 1))
+    assert "a name must be 1 to 40 characters" in found or f"name {name!r}, but the folder is 'machine_faults'" in found
+    assert found.replace("\n", "").isprintable()
 
 
 def test_all_problems_at_once(refusal: Callable[[str], str]) -> None:

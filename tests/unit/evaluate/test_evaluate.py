@@ -147,6 +147,38 @@ def test_a_forced_decision_stands_and_another_force_replaces_it(lab: Lab):
     assert (entry.revision, entry.run_id) == (2, "r4")
 
 
+def test_a_forced_decision_names_its_person_and_a_repetition_by_another_one_changes_nothing(lab: Lab):
+    both(lab, DAY)
+    force = {"force_decision": "HOLD", "force_reason": "release freeze"}
+    held = evaluate(lab.lake, DAY, run_id="r1", by="ann", **force)
+    entry = read_chain(lab.lake).entries[str(DAY)]
+    assert held.forced == {"decision": "HOLD", "reason": "release freeze", "by": "ann"}
+    for run_id, by in (("r1", "ann"), ("r2", "bob"), ("r3", None)):
+        again = evaluate(lab.lake, DAY, run_id=run_id, by=by, **force)
+        assert (again.outcome, again.forced) == ("unchanged", held.forced)
+    assert evaluate(lab.lake, DAY, run_id="r4", by="bob").forced == held.forced
+    assert read_chain(lab.lake).entries[str(DAY)] == entry
+    other = evaluate(lab.lake, DAY, run_id="r5", by="bob", force_decision="HOLD", force_reason="another reason")
+    assert other.forced == {"decision": "HOLD", "reason": "another reason", "by": "bob"}
+    assert read_chain(lab.lake).entries[str(DAY)].key == entry.key, "a person is no part of a fingerprint"
+
+
+def test_a_decision_of_the_gate_names_no_person(lab: Lab):
+    both(lab, DAY)
+    assert evaluate(lab.lake, DAY, run_id="r1", by="ann").forced is None
+    assert b"ann" not in lab.lake.objects.read_existing(read_chain(lab.lake).entries[str(DAY)].uri).body
+
+
+def test_a_forced_decision_of_an_earlier_version_holds_no_name_and_stays(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    both(lab, DAY)
+    force = {"force_decision": "HOLD", "force_reason": "release freeze"}
+    with monkeypatch.context() as earlier:
+        earlier.setattr("perennial.evaluate.evaluate._with_person", lambda body, by: body)
+        evaluate(lab.lake, DAY, run_id="r1", **force)
+    again = evaluate(lab.lake, DAY, run_id="r2", by="bob", **force)
+    assert (again.outcome, again.forced) == ("unchanged", {"decision": "HOLD", "reason": "release freeze"})
+
+
 def test_after_a_rollback_the_result_names_the_champion_that_is_left_and_a_force_takes_another(lab: Lab):
     both(lab, DAY)
     first = evaluate(lab.lake, DAY, run_id="r1")

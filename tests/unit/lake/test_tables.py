@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
 import pytest
-from hive_metastore import ThriftHiveMetastore
+from hive_metastore import ThriftHiveMetastore, ttypes
+from lab import Lab
 from pyiceberg.table.metadata import TableMetadataV2
 from thrift.server.TServer import TThreadedServer
 from thrift.transport.TSocket import TServerSocket
@@ -38,6 +41,67 @@ def test_a_metastore_without_a_call_that_spark_needs_is_refused_with_the_version
             Tables("main__shop").state("features")
     finally:
         socket.close()
+
+
+class Entries:
+    """A metastore with some tables, and the calls that it got."""
+
+    def __init__(self, tables: dict[str, str]) -> None:
+        self.calls: list[str] = []
+        self._tables = {
+            name: ttypes.Table(dbName="d", tableName=name, parameters={"table_type": "ICEBERG", "metadata_location": address})
+            for name, address in tables.items()
+        }
+
+    def get_all_tables(self, database: str) -> list[str]:
+        self.calls.append("get_all_tables")
+        return list(self._tables)
+
+    def get_table_objects_by_name(self, database: str, names: list[str]) -> list[ttypes.Table]:
+        self.calls.append("get_table_objects_by_name")
+        return [self._tables[name] for name in names]
+
+    def get_table(self, dbname: str, tbl_name: str) -> ttypes.Table:
+        self.calls.append("get_table")
+        if tbl_name not in self._tables:
+            raise ttypes.NoSuchObjectException(tbl_name)
+        return self._tables[tbl_name]
+
+
+@contextmanager
+def serving(handler: Entries, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    socket = TServerSocket("127.0.0.1", 0)
+    socket.listen()
+    port = socket.handle.getsockname()[1]
+    socket.listen = lambda: None
+    processor = ThriftHiveMetastore.Processor(handler)
+    threading.Thread(target=TThreadedServer(processor, socket, daemon=True).serve, daemon=True).start()
+    monkeypatch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
+    try:
+        yield
+    finally:
+        socket.close()
+
+
+def test_at_one_moment_all_tables_are_found_by_two_calls_and_have_the_same_states(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("features", "lookup_machine_rates")
+    metastore = Entries({name: str(lab.lake.tables.state(name).metadata_location) for name in names})
+    with serving(metastore, monkeypatch):
+        alone = {name: Tables("d").state(name) for name in (*names, "missing")}
+        assert metastore.calls == ["get_table"] * 3
+        at_one_moment = Tables("d").at_one_moment()
+        assert {name: at_one_moment.state(name) for name in (*names, "missing")} == alone
+    assert metastore.calls[3:] == ["get_all_tables", "get_table_objects_by_name"]
+    assert [state.snapshot_id is not None for state in alone.values()] == [True, True, False]
+
+
+def test_at_one_moment_a_database_without_tables_is_empty(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    metastore = Entries({})
+    with serving(metastore, monkeypatch):
+        assert Tables("d").at_one_moment().state("features") == TableState("d.features", None, None, {})
+    assert metastore.calls == ["get_all_tables"]
 
 
 def test_another_result_of_the_same_inputs_is_refused() -> None:

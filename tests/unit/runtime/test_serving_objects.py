@@ -124,6 +124,14 @@ def test_pods_need_a_token_where_the_setting_names_a_file(tmp_path: Path, monkey
     assert not KubernetesSettings.read(TRAINING).asks_token
 
 
+def test_pods_get_the_limit_of_connections_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = "PERENNIAL_SERVER_ADDRESS_CONNECTIONS"
+    assert variable not in KubernetesSettings.read(SERVING).variables()
+    monkeypatch.setenv(variable, "50")
+    assert KubernetesSettings.read(SERVING).variables()[variable] == "50"
+    assert variable not in KubernetesSettings.read(TRAINING).variables()
+
+
 def test_all_that_a_release_may_have_is_deleted() -> None:
     made = {(body["kind"], body["metadata"]["name"]) for body in objects(autoscaling=Autoscaling(max_replicas=2)).values()}
     assert {(body["kind"], body["metadata"]["name"]) for body in release_heads(SETTINGS, "flight_delays", RELEASE)} == made

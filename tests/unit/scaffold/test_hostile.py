@@ -273,7 +273,7 @@ def test_a_name_that_is_not_utf_8_is_printed(call: Call, place: Path) -> None:
     assert said.returncode == 1
     assert "✗ exports/a\\udcff\\x1b.csv: row 401 has 1 cells, expected 5" in said.stderr.decode()
     said = subprocess.run([*words, "--json"], env=environment, capture_output=True, check=False)
-    assert "a\udcff\x1b.csv: row 401" in json.loads(said.stdout)["error"]
+    assert "a\\udcff\\x1b.csv: row 401" in json.loads(said.stdout)["error"]
 
 
 @pytest.mark.parametrize(("answer", "first"), [("until", "2026-03-01"), ("day", "2026-01-01"), ("late", "")])

@@ -104,3 +104,8 @@ def test_a_jvm_without_memory_says_so_first() -> None:
     text = describe_java_error(JAVA_ERROR.format(cause="x").replace("java.io.IOException: x", OUT))
     assert text.splitlines()[0] == f"The Spark job ran out of memory. G{MORE}"
     assert OUT in text
+
+
+def test_what_a_query_reads_cannot_steer_the_log_of_its_job() -> None:
+    text = "raise_error: \x1b]52;c;x\x07\u202e\nsecond\x0bline"
+    assert mark_error(text) == f"{GUTTER}raise_error: \\x1b]52;c;x\\x07\\u202e\n{GUTTER}second\\x0bline"

@@ -110,6 +110,20 @@ def test_pipelines_are_counted_in_alphabetical_order(tmp_path: Path) -> None:
     assert StackConfig(repo=tmp_path, var=tmp_path, pipelines=tmp_path).pipeline_names() == ["a", "b", "c"]
 
 
+def test_a_link_to_the_pipelines_may_be_switched_while_the_stack_runs(tmp_path: Path, stack_of: StackOf) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name / name).mkdir(parents=True)
+        (tmp_path / name / name / "pipeline.yaml").touch()
+    link = tmp_path / "current"
+    link.symlink_to("old")
+    config = stack_of(PERENNIAL_PIPELINES=str(link))
+    assert config.pipeline_names() == ["old"]
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").rename(link)
+    assert config.pipeline_names() == ["new"]
+    assert config.shared_environment()["PERENNIAL_PIPELINES"] == str(link)
+
+
 def test_a_store_of_the_users_takes_the_place_of_the_stacks_own(tmp_path: Path, stack_of: StackOf) -> None:
     (tmp_path / "keys").write_text("[default]\n")
     environment = {

@@ -1,0 +1,30 @@
+"""The boundary of the lake: what a table's metadata may name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+CLASSES = frozenset({"io-impl", "py-io-impl", "write.location-provider.impl", "write.py-location-provider.impl"})
+"""Properties of a table by which readers or writers load a class that the table names."""
+
+FOLDERS = frozenset({"write.data.path", "write.folder-storage.path", "write.metadata.path", "write.object-storage.path"})
+"""Properties of a table that move its future files."""
+
+
+def find_foreign(root: str, addresses: Iterable[str], properties: Mapping[str, str]) -> list[str]:
+    """Return each address that is not below `root`, and each property that names a class or a folder elsewhere."""
+    return [
+        *(f"file {address}" for address in dict.fromkeys(addresses) if not is_below(root, address)),
+        *(f"property {name}: {properties[name]}" for name in sorted(CLASSES & properties.keys())),
+        *(
+            f"property {name}: {properties[name]}"
+            for name in sorted(FOLDERS & properties.keys())
+            if not is_below(root, properties[name])
+        ),
+    ]
+
+
+def is_below(root: str, address: str) -> bool:
+    """Return whether an address is below a folder; `s3a` is another name of `s3`."""
+    folder, file = (f"s3://{text[6:]}" if text.startswith("s3a://") else text for text in (root, address))
+    return file.startswith(f"{folder}/") and not {".", ".."} & set(file.split("/"))
