@@ -30,6 +30,7 @@ from perennial.commands import (
     quarantine,
     report,
     run,
+    sign,
     status,
     try_,
     validate,
@@ -93,6 +94,7 @@ app.command()(impact.impact)
 app.command()(history.releases)
 app.command()(history.rollback)
 app.command()(cluster.plan)
+app.command()(sign.sign)
 app.command()(predict.predict)
 app.command()(cluster.janitor)
 app.command()(doctor.doctor)

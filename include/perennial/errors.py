@@ -36,6 +36,10 @@ class RefusedError(PerennialError):
     retryable = False
 
 
+class SignatureRefusedError(RefusedError):
+    """A signature is missing, does not match or cannot be checked. No model version is to blame."""
+
+
 class PipelineRefusedError(RefusedError):
     """A pipeline.yaml or its SQL breaks the contract of a pipeline."""
 

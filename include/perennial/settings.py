@@ -122,6 +122,19 @@ class Settings(BaseSettings):
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
 
+    # Signatures
+    signing_key: Path | None = _variable(
+        "PERENNIAL_SIGNING_KEY",
+        None,
+        "File with the private key that signs decisions, releases and pointers, where Perennial evaluates and deploys.",
+    )
+    trusted_keys: Path | None = _variable(
+        "PERENNIAL_TRUSTED_KEYS",
+        None,
+        "Folder of files `*.pem`, or one file, with the public keys whose signatures count; "
+        "signatures are not checked when it is not set.",
+    )
+
     # The embedded stack
     port_offset: str | None = _variable(
         "PERENNIAL_PORT_OFFSET",
@@ -188,10 +201,15 @@ def _read_settings(_values: tuple[str | None, ...]) -> Settings:
         ) from error
 
 
+def training_environment() -> dict[str, str]:
+    """Return the environment of a training that this process starts: it signs nothing, so it does not learn where the key is."""
+    return {**os.environ, "PERENNIAL_SIGNING_KEY": ""}
+
+
 def server_environment() -> dict[str, str]:
-    """Return the environment of a model server that this process starts: this one with the keys of model servers."""
+    """Return the environment of a model server that this process starts: that of a training, with the keys of model servers."""
     keys = get_settings().serving_credentials
-    return {**os.environ, **({"AWS_SHARED_CREDENTIALS_FILE": str(keys)} if keys else {})}
+    return {**training_environment(), **({"AWS_SHARED_CREDENTIALS_FILE": str(keys)} if keys else {})}
 
 
 def describe_missing(field: str) -> str:

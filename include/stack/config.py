@@ -160,6 +160,28 @@ class StackConfig:
         return (folder if role is Role.OWNER else folder / role) / "aws_credentials"
 
     @property
+    def has_own_signing(self) -> bool:
+        """Return whether the user's settings name keys: then the stack makes none."""
+        settings = get_settings()
+        own = self.secrets / "signing_key", self._own_trusted_keys
+        return (settings.signing_key or own[0], settings.trusted_keys or own[1]) != own
+
+    @property
+    def signing_key(self) -> Path:
+        """Return the file with the private key that signs: the user's, or the stack's own."""
+        return get_settings().signing_key or self.secrets / "signing_key"
+
+    @property
+    def trusted_keys(self) -> Path:
+        """Return the folder with the trusted public keys: the user's, or the stack's own."""
+        return get_settings().trusted_keys or self._own_trusted_keys
+
+    @property
+    def _own_trusted_keys(self) -> Path:
+        """Return the stack's own folder of public keys, which model servers read."""
+        return (self.keys / Role.SERVING if self.keys else self.secrets) / "trusted_keys"
+
+    @property
     def logs(self) -> Path:
         return self.var / "log"
 
@@ -212,7 +234,9 @@ class StackConfig:
             "PERENNIAL_PIPELINES": str(self.pipelines),
             "PERENNIAL_PORT_OFFSET": str(self.offset),
             "PERENNIAL_SERVING_CREDENTIALS": str(self.credentials(Role.SERVING)),
+            "PERENNIAL_SIGNING_KEY": str(self.signing_key),
             "PERENNIAL_SPARK_SUBMIT": str(self.spark_submit),
+            "PERENNIAL_TRUSTED_KEYS": str(self.trusted_keys),
             "PERENNIAL_VAR": str(self.var),
             # The runtime of releases: without it, a shell would deploy them on this machine.
             **{name: os.environ[name] for name in RUNTIME_SETTINGS if os.environ.get(name)},

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from stack import airflow, postgres, seaweedfs, server
+from stack import airflow, postgres, seaweedfs, server, signing
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.metastore import metastore_service, prepare_metastore
@@ -67,6 +67,7 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
             restarts_with=("postgres",),
             before=prepare_metastore,
         ),
+        Part(name="signing", needs=stored, before=signing.prepare_signing),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(
             Part(
@@ -78,7 +79,7 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
             )
             for service in airflow.airflow_services(config)
         ),
-        *(Part(name=service.name, service=service, needs=stored) for service in server.server_services(config)),
+        *(Part(name=service.name, service=service, needs=(*stored, "signing")) for service in server.server_services(config)),
     )
 
 
@@ -90,7 +91,7 @@ def _needs(service: str, stored: tuple[str, ...]) -> tuple[str, ...]:
     call, and stops before them. A task that could not reach one of them would use up one of its tries.
     """
     if service == "airflow-scheduler":
-        return ("airflow-api", "metastore", *stored)
+        return ("airflow-api", "metastore", "signing", *stored)
     return ("airflow-api", *stored) if service == "airflow-triggerer" else ("airflow-database",)
 
 

@@ -43,6 +43,7 @@ def _service(config: StackConfig, pipeline: str, port: int) -> Service:
         argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
         role=Role.SERVING,
         ports=(port,),
+        env={"PERENNIAL_SIGNING_KEY": ""},  # it verifies signatures and makes none
         # Liveness, not readiness: a server without a release is live but not ready.
         is_ready=lambda: http_get(f"http://127.0.0.1:{port}/v2/health/live") is not None,
     )

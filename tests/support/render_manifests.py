@@ -13,7 +13,11 @@ from perennial.runtime.training_pod import training_pod
 
 PIPELINE, RELEASE = "flight_delays", "2013-02-12-0123456789ab"
 SERVING = KubernetesSettings(
-    "perennial-serving", "https://s3.example.com", "us-east-1", "registry.example.com/perennial-server:1"
+    "perennial-serving",
+    "https://s3.example.com",
+    "us-east-1",
+    "registry.example.com/perennial-server:1",
+    trusted_keys={"0123456789abcdef.pem": "-----BEGIN PUBLIC KEY-----\n"},
 )
 TRAINING = KubernetesSettings("perennial-training", None, "us-east-1", "registry.example.com/perennial-trainer:1")
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from perennial.errors import LostRaceError
+from perennial.errors import LostRaceError, RefusedError
 from perennial.lake.lake import Lake
+from perennial.lake.layout import Layout
+from perennial.settings import describe_missing
+from perennial.signing.keys import SigningKey, TrustedKeys, read_keys, read_trusted_keys
+from perennial.signing.objects import key_to_sign
+from perennial.signing.sealed import seal, signer_of, unseal
+from perennial.signing.subject import Kind, Subject
 from perennial.store.heads import parse_head
-from perennial.store.objects import canonical_json
+from perennial.store.json_value import Json
+from perennial.store.objects import Objects, canonical_json
 
 FORMAT = 1
 
@@ -29,6 +39,12 @@ class Active:
     runtime: str | None = None
     """The runtime on which the release serves; None in pointers written before this field existed."""
 
+    number: int = 0
+    """Rises with each move. A server that has seen a number refuses a pointer with a lower one."""
+
+    signed_by: str | None = None
+    """The id of the key that signed it."""
+
     @property
     def good(self) -> str | None:
         """Return the release to go back to: this one if it has passed its soak, else the previous one."""
@@ -41,26 +57,71 @@ class Active:
 
 
 def read_active(lake: Lake) -> Active:
-    """Return the pointer; before the first release, it names no release."""
-    stored = lake.objects.read(lake.layout.active)
+    """Return the pointer, once its signature is verified; before the first release, it names no release."""
+    return read_pointer(lake.objects, lake.layout, read_trusted_keys())
+
+
+def read_pointer(objects: Objects, layout: Layout, trusted: TrustedKeys | None) -> Active:
+    """Return the pointer; without trusted keys, its signature is not verified."""
+    stored = objects.read(layout.active)
     if stored is None:
         return Active(None, None, True, None)
-    return parse_head(
-        lake.layout.active,
-        stored,
-        FORMAT,
-        lambda body: Active(body["release"], body["previous"], body.get("soaked", True), stored.etag, body.get("runtime")),
-    )
+
+    def make(document: Mapping[str, Any]) -> Active:
+        body = unseal(document, _subject(layout), trusted)
+        return Active(
+            release=body["release"],
+            previous=body["previous"],
+            soaked=body.get("soaked", True),
+            etag=stored.etag,
+            runtime=body.get("runtime"),
+            number=int(body.get("number", 0)),
+            signed_by=signer_of(document),
+        )
+
+    return parse_head(layout.active, stored, FORMAT, make)
 
 
 def move(lake: Lake, was: Active, release: str | None, previous: str | None, *, soaked: bool, runtime: str) -> Active:
     """Move the pointer if it has not changed since it was read; else raise LostRaceError with the release that won."""
-    body = canonical_json({"format": FORMAT, "release": release, "previous": previous, "soaked": soaked, "runtime": runtime})
-    etag = lake.objects.replace(lake.layout.active, body, was.etag)
-    if etag is None:
-        now = read_active(lake)
+    key = key_to_sign(read_keys())
+    if was.signed_by is not None and key is None:
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r}: the pointer to the active release is signed, and servers would refuse an "
+            f"unsigned one: {describe_missing('signing_key')}"
+        )
+    now = write_pointer(
+        lake.objects, lake.layout, replace(was, release=release, previous=previous, soaked=soaked, runtime=runtime), key
+    )
+    if now is None:
+        winner = read_active(lake)
         raise LostRaceError(
-            f"Pipeline {lake.pipeline.name!r}: another deploy was faster: release {now.release} is active, not {release}. "
+            f"Pipeline {lake.pipeline.name!r}: another deploy was faster: release {winner.release} is active, not {release}. "
             f"Run the deploy again if you want release {release}."
         )
-    return Active(release, previous, soaked, etag, runtime)
+    return now
+
+
+def write_pointer(objects: Objects, layout: Layout, wanted: Active, key: SigningKey | None) -> Active | None:
+    """
+    Replace the pointer that has the ETag of `wanted`; return None if another writer was first.
+
+    The new number is the time in milliseconds, unless the clock is behind the last number. So a pointer that follows an older
+    one, restored from a backup, still has a higher number than all that servers have seen.
+    """
+    number = max(wanted.number + 1, int(time.time() * 1000))
+    document: Json = {
+        "format": FORMAT,
+        "release": wanted.release,
+        "previous": wanted.previous,
+        "soaked": wanted.soaked,
+        "runtime": wanted.runtime,
+        "number": number,
+    }
+    body = canonical_json(seal(document, _subject(layout), key))
+    etag = objects.replace(layout.active, body, wanted.etag)
+    return None if etag is None else replace(wanted, etag=etag, number=number, signed_by=key.id if key else None)
+
+
+def _subject(layout: Layout) -> Subject:
+    return Subject.of(layout, Kind.POINTER, layout.active)

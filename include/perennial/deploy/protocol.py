@@ -23,6 +23,7 @@ from perennial.errors import (
     ReleaseFailedError,
     ReleaseUnprovenError,
     ReleaseWithdrawnError,
+    SignatureRefusedError,
 )
 from perennial.evaluate.chain import is_barred
 from perennial.evaluate.chain_store import read_chain
@@ -112,10 +113,19 @@ def _as_failure(error: PerennialError) -> ReleaseFailedError | ReleaseUnprovenEr
 
 
 def way_back(lake: Lake, was: Active) -> str | None:
-    """Return the last release that passed its soak and whose version is not barred, or None."""
+    """Return the last release that passed its soak, whose signature is valid and whose version is not barred, or None."""
     chain = read_chain(lake)
-    candidates = [name for name in (was.good, was.previous) if name is not None]
-    return next((name for name in candidates if not is_barred(chain, read_release(lake, name)["version"])), None)
+    for name in (was.good, was.previous):
+        if name is None:
+            continue
+        try:
+            version = read_release(lake, name)["version"]
+        except SignatureRefusedError as error:
+            log.warning("Nothing goes back to release %s: %s", name, error)
+            continue
+        if not is_barred(chain, version):
+            return name
+    return None
 
 
 def read_golden(lake: Lake, release: str) -> Golden:

@@ -19,6 +19,8 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.tables import TableState, read_rows
 from perennial.models.scoring import score
+from perennial.signing.objects import is_signed, read_verified, sign_object
+from perennial.signing.subject import Kind
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import read_model
@@ -78,15 +80,18 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
     """
-    Write the files of the release, then its manifest, each once, and return its id.
+    Write the files of the release, then its manifest, each once, then its signature, and return its id.
 
-    Existing files are kept; lost files are written again.
+    Existing files are kept; lost files are written again. Only a manifest that this process computed is signed: a stored one
+    without a signature is computed again and compared.
     """
     uri = lake.layout.release(plan.id)
-    if (stored := lake.objects.read(uri)) is not None:
+    stored = lake.objects.read(uri)
+    if stored is not None and is_signed(lake.objects, lake.layout, Kind.RELEASE, uri, stored.body):
         files = stored.json()["files"].values()
         if all(lake.objects.exists(lake.layout.blob(file["sha256"])) for file in files):
             return plan.id
+    _check_origin(lake, plan)
     lookups = {name: freeze(state, plan.as_of, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
@@ -116,14 +121,19 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         raise OutcomeUnknownError(
             f"Release {plan.id}: another run wrote different bytes under the same fingerprint. Check {uri} and report it."
         )
+    sign_object(lake.objects, lake.layout, Kind.RELEASE, uri, body)
     return plan.id
 
 
 def read_release(lake: Lake, release: str) -> ReleaseManifest:
-    """Return the manifest of a release."""
-    if not _ID.fullmatch(release):
-        raise PerennialError(f"{release!r} is not a valid release id: expected a date, a dash and 12 hex digits")
-    body: ReleaseManifest = lake.objects.read_existing(lake.layout.release(release)).json()
+    """Return the manifest of a release, once its signature is verified."""
+    body: ReleaseManifest = read_verified(lake.objects, lake.layout, Kind.RELEASE, _address(lake, release)).json()
+    return body
+
+
+def describe_release(lake: Lake, release: str) -> ReleaseManifest:
+    """Return the manifest of a release to show it: its signature is not verified."""
+    body: ReleaseManifest = lake.objects.read_existing(_address(lake, release)).json()
     return body
 
 
@@ -133,6 +143,20 @@ def release_date(release: str) -> date:
         return date.fromisoformat(release[:10])
     except ValueError:
         raise PerennialError(f"{release!r} is not a valid release id: expected a date, a dash and 12 hex digits") from None
+
+
+def _address(lake: Lake, release: str) -> str:
+    if not _ID.fullmatch(release):
+        raise PerennialError(f"{release!r} is not a valid release id: expected a date, a dash and 12 hex digits")
+    return lake.layout.release(release)
+
+
+def _check_origin(lake: Lake, plan: ReleasePlan) -> None:
+    """Refuse a plan whose model or decision `evaluate` did not sign: the lake was changed after the decision."""
+    read_verified(lake.objects, lake.layout, Kind.DECISION, plan.decision)
+    judged = read_verified(lake.objects, lake.layout, Kind.MODEL, plan.model.manifest).json()
+    if judged != plan.manifest:
+        raise PerennialError(f"Release {plan.id}: {plan.model.manifest} was replaced during the deploy. Deploy {plan.day} again.")
 
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:

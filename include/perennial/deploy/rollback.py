@@ -10,7 +10,7 @@ from typing import ClassVar
 from perennial.deploy.active import Active, read_active
 from perennial.deploy.deploy import record_intervention
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
-from perennial.deploy.release import ReleasePlan, build_release, plan_release, read_release, release_date
+from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
 from perennial.deploy.serve_check import Numbers
 from perennial.errors import PipelineRefusedError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model, intervene, is_barred
@@ -151,12 +151,12 @@ def _plan(lake: Lake, chain: Chain, day: date, model: Model, as_of: date) -> Rel
 def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
     """Return the newest releases, newest first: id, date, version, as_of, whether it is active, and its bar."""
     active, barred = read_active(lake), barred_versions(read_chain(lake))
-    prefix = lake.layout.release("x").removesuffix("x.json")
+    prefix = lake.layout.releases
     written = sorted(lake.objects.listing(prefix), key=lambda item: item.at, reverse=True)
     names = [item.uri.removeprefix(prefix).removesuffix(".json") for item in written]
     releases = []
     for name in names[:last]:
-        manifest = read_release(lake, name)
+        manifest = describe_release(lake, name)
         bar = barred.get(manifest["version"])
         why = describe_bar(bar) if bar else ""
         releases.append(

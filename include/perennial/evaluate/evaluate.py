@@ -23,6 +23,8 @@ from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
+from perennial.signing.objects import sign_object
+from perennial.signing.subject import Kind
 from perennial.store.json_value import Json, JsonValue
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import TrainingPlan, plan_training
@@ -102,7 +104,12 @@ def evaluate(
         if recorded is not None:
             return _result(Outcome.UNCHANGED, recorded, chain)
         keep_recipes(lake, "evaluate", {"decision": key})
-        decision = decide(lake, day, chain, models, key, force, reader or RowsReader())
+        # Read each object once, so that exactly the model that was judged is signed.
+        seen = lake.objects.at_one_moment()
+        decision = decide(replace(lake, objects=seen), day, chain, models, key, force, reader or RowsReader())
+        if decision.champion is not None and decision.champion.manifest in models.values():
+            uri = decision.champion.manifest
+            sign_object(lake.objects, lake.layout, Kind.MODEL, uri, seen.read_existing(uri).body)
         try:
             return _publish(lake, day, decision, key, run_id, by)
         except _IncumbentMovedError:
@@ -188,6 +195,7 @@ def _publish(lake: Lake, day: date, decided: Decided, key: str, run_id: str, by:
     body = canonical_json(_with_person(decided.body, by))
     uri = lake.layout.decision(day, sha256(body))
     lake.objects.create(uri, body)  # named by its content: an earlier writer wrote the same bytes
+    sign_object(lake.objects, lake.layout, Kind.DECISION, uri, body)
     entry = Entry(
         decision=decided.decision,
         uri=uri,

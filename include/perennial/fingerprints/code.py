@@ -33,6 +33,8 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.config.contract": "strictness in reading pipeline.yaml and job files",
         "perennial.config.values": "the allowed values in pipeline.yaml; its actual values are parts of the fingerprints",
+        "perennial.signing.objects": "signs and verifies bytes, and changes none",
+        "perennial.signing.subject": "the identity in a signature, which is no part of the signed object",
         "perennial.spark.failures": "texts of failed jobs, which have no result",
         "perennial.spark.sql_errors": "texts of refused queries, which have no result",
         "perennial.spark.budget": "stops queries, which then have no result",

@@ -107,6 +107,15 @@ class Layout:
         return f"{self.root}/releases/{release}.json"
 
     @property
+    def releases(self) -> str:
+        """Return the prefix of the manifests of releases."""
+        return f"{self.root}/releases/"
+
+    def signature(self, key: str, name: str) -> str:
+        """Return the address of a key's signature of an object, whose name is its address below the root."""
+        return f"{self.root}/signatures/{key}/{name}"
+
+    @property
     def active(self) -> str:
         """Return the address of the pointer to the serving release."""
         return f"{self.root}/endpoint/active.json"

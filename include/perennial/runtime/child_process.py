@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from perennial.settings import training_environment
+
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
@@ -22,12 +24,12 @@ def child(module: str, arguments: Sequence[str], environment: Mapping[str, str] 
     """
     Run a module as a child in its own session. Leaving the block ends it and everything it started.
 
-    :param environment: its environment, in place of that of this process
+    :param environment: its environment; that of a training by default
     """
     command = [sys.executable, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
     process = subprocess.Popen(
         command,
-        env=environment,
+        env=environment or training_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

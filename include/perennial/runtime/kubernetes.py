@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from perennial.errors import RefusedError
 from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
 from perennial.settings import Settings, describe_missing, get_settings, variables_of
+from perennial.signing.keys import read_trusted_keys
 from perennial.store.objects import Objects
 
 Body = dict[str, Any]
@@ -21,6 +22,7 @@ TOKENS_SECRET = "perennial-server-tokens"  # noqa: S105  the Secret's name
 TOKENS_FOLDER = "/var/run/secrets/perennial-server"
 TOKENS_KEY = "tokens"
 STORAGE_FOLDER = "/var/run/secrets/perennial"
+TRUSTED_KEYS_FOLDER = "/var/run/perennial/trusted-keys"
 CREDENTIALS_KEY = "aws_credentials"
 MANAGED_BY = "perennial"
 USER = 10001
@@ -50,10 +52,14 @@ class KubernetesSettings:
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
 
+    trusted_keys: Mapping[str, str] = field(default_factory=dict)
+    """The public keys that a model server trusts, as PEM texts by file name; empty: it checks no signatures."""
+
     @classmethod
     def read(cls, work: str) -> KubernetesSettings:
         """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
         settings = get_settings()
+        trusted = read_trusted_keys() if work == SERVING else None
         is_limited = work == SERVING and "server_address_connections" in settings.model_fields_set
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
@@ -63,6 +69,7 @@ class KubernetesSettings:
             address_connections=settings.server_address_connections if is_limited else None,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
+            trusted_keys=trusted.to_pem() if trusted else {},
         )
 
     def of(self, objects: Objects) -> KubernetesSettings:
@@ -87,6 +94,7 @@ class KubernetesSettings:
             "AWS_DEFAULT_REGION": self.region,
             **({"AWS_ENDPOINT_URL_S3": self.s3_endpoint} if self.s3_endpoint else {}),
             "PERENNIAL_LAKE": lake_root(),
+            **({"PERENNIAL_TRUSTED_KEYS": TRUSTED_KEYS_FOLDER} if self.trusted_keys else {}),
             **({"PERENNIAL_SERVER_TOKENS": f"{TOKENS_FOLDER}/{TOKENS_KEY}"} if self.asks_token else {}),
             **({"PERENNIAL_SERVER_ADDRESS_CONNECTIONS": str(limit)} if (limit := self.address_connections) else {}),
             "HOME": "/tmp",  # noqa: S108  the pod's own
@@ -109,12 +117,15 @@ def _endpoint(settings: Settings) -> str | None:
     return endpoint
 
 
-def restricted_pod(container: Body) -> Body:
+def restricted_pod(container: Body, config_maps: Mapping[str, str] | None = None) -> Body:
     """
     Return the spec of a pod with one container that Pod Security *restricted* admits.
 
     It has no service-account token and a read-only root file system. Storage credentials are files of a Secret.
+
+    :param config_maps: the folders in which the container sees ConfigMaps, by their names
     """
+    mounted = config_maps or {}
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -137,6 +148,7 @@ def restricted_pod(container: Body) -> Body:
                 "volumeMounts": [
                     {"name": "storage", "mountPath": STORAGE_FOLDER, "readOnly": True},
                     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+                    *({"name": name, "mountPath": folder, "readOnly": True} for name, folder in mounted.items()),
                 ],
                 **container,
             }
@@ -144,6 +156,7 @@ def restricted_pod(container: Body) -> Body:
         "volumes": [
             {"name": "storage", "secret": {"secretName": STORAGE_SECRET, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {}},
+            *({"name": name, "configMap": {"name": name, "defaultMode": 0o444}} for name in mounted),
         ],
     }
 

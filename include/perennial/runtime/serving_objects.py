@@ -10,6 +10,7 @@ from perennial.runtime.kubernetes import (
     MANAGED_BY,
     TOKENS_FOLDER,
     TOKENS_SECRET,
+    TRUSTED_KEYS_FOLDER,
     Body,
     KubernetesSettings,
     restricted_pod,
@@ -54,7 +55,10 @@ def selector(pipeline: str, release: str) -> dict[str, str]:
 def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
     """Return the objects that all releases of a pipeline share, except the Service."""
     pods = {"matchLabels": {"app": "model", PIPELINE_LABEL: pipeline}}
+    trusted = {**_head(settings, "v1", "ConfigMap", _keys_name(pipeline), pipeline), "data": dict(settings.trusted_keys)}
     return [
+        # Pods see a changed ConfigMap within a minute or two: a rotation of keys restarts none of them.
+        *([trusted] if settings.trusted_keys else []),
         {**_head(settings, "v1", "ServiceAccount", service_name(pipeline), pipeline), "automountServiceAccountToken": False},
         {
             # Even with one replica, one may be unavailable: a node drain must never be blocked.
@@ -111,7 +115,10 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
-                    **_with_tokens(settings, restricted_pod(container)),
+                    **_with_tokens(
+                        settings,
+                        restricted_pod(container, {_keys_name(pipeline): TRUSTED_KEYS_FOLDER} if settings.trusted_keys else {}),
+                    ),
                 },
             },
         },
@@ -173,6 +180,10 @@ def _head(
 ) -> Body:
     metadata = {"name": name, "namespace": settings.namespace, "labels": labels(settings, pipeline, release)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _keys_name(pipeline: str) -> str:
+    return f"{service_name(pipeline)}-trusted-keys"
 
 
 def _digest(settings: KubernetesSettings) -> str:

@@ -13,7 +13,7 @@ from types import FrameType
 import uvicorn
 
 from perennial.config.values import NAME
-from perennial.errors import REFUSED_EXIT_CODE, PerennialError
+from perennial.errors import REFUSED_EXIT_CODE, PerennialError, SignatureRefusedError
 from perennial.lake.layout import Layout, lake_root
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
@@ -24,6 +24,7 @@ from perennial.serve.protocol import bounded_protocol, sweep_connections
 from perennial.serve.release import load_release
 from perennial.serve.repeats import Repeats
 from perennial.serve.tokens import Tokens
+from perennial.serve.trust import TrustMetric
 from perennial.settings import get_settings, load_environment
 from perennial.showable import make_logs_showable
 from perennial.store.objects import Objects
@@ -53,13 +54,17 @@ def main() -> int:
     try:
         limits = _limits(args)
         app = App(args.pipeline, Metrics(args.pipeline), limits, _tokens())
+        trust = TrustMetric(app.metrics.registry)
+        trust.show()
         if args.release:
             app.switch(load_release(objects, layout, args.release, limits))
     except PerennialError as error:
         log.error("%s", error)
-        return 1 if error.retryable else REFUSED_EXIT_CODE
+        # A signature says nothing about a version: a deploy must not bar the version for it.
+        is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
+        return REFUSED_EXIT_CODE if is_version_to_blame else 1
     if not args.release:
-        follower = Follower(app, objects, layout, limits)
+        follower = Follower(app, objects, layout, limits, trust)
         follower.start()
     try:
         _run(app, args.host, args.port, limits)

@@ -12,7 +12,9 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
 from perennial.serve.app import App
 from perennial.serve.limits import Limits
+from perennial.serve.pointer import MAX_BYTES, PointerReader
 from perennial.serve.release import load_release
+from perennial.serve.trust import TrustMetric
 from perennial.store.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -24,13 +26,15 @@ _RETRY_SECONDS = 5.0
 class Follower(threading.Thread):
     """Thread that keeps the application at the active release. While the new one cannot be loaded, the old one keeps serving."""
 
-    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits) -> None:
+    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits, trust: TrustMetric) -> None:
         """Prepare; nothing is contacted before start()."""
         super().__init__(name="follow", daemon=True)
         self._app = app
         self._objects = objects
         self._layout = layout
         self._limits = limits
+        self._pointer = PointerReader(layout)
+        self._trust = trust
         self._stopping = threading.Event()
         self._settled: str | None = None  # the pointer's ETag that needs no more work
         self._refused: str | None = None
@@ -60,7 +64,7 @@ class Follower(threading.Thread):
     def follow_once(self) -> float:
         """Read the pointer and load the release that it names. Return the seconds until the next poll."""
         try:
-            pointer = self._objects.read(self._layout.active)
+            pointer = self._objects.read(self._layout.active, MAX_BYTES)
             self._read_at = time.monotonic()
             if self._unreachable:
                 log.info("The store answers again")
@@ -77,7 +81,8 @@ class Follower(threading.Thread):
 
     def _load(self, pointer: bytes, etag: str) -> float:
         try:
-            name = _release_name(pointer)
+            self._trust.show()
+            name = self._pointer.read(pointer)
             if name is None:  # the first release was rolled back, and no release comes before it
                 self._app.release = None
                 log.warning("No release is active")
@@ -94,15 +99,3 @@ class Follower(threading.Thread):
             return _RETRY_SECONDS  # a deploy may restore a lost file under the same name
         self._settled = etag
         return POLL_SECONDS
-
-
-def _release_name(pointer: bytes) -> str | None:
-    import json
-
-    try:
-        document = json.loads(pointer)
-        if document["format"] != 1:
-            raise RefusedError(f"The pointer to the active release is of format {document['format']!r}, expected 1")
-        return None if document["release"] is None else str(document["release"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise RefusedError("The pointer to the active release is malformed") from None

@@ -19,11 +19,14 @@ from perennial.serve.limits import Limits
 from perennial.serve.lookups import read_lookup
 from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
+from perennial.signing.objects import check_signature
+from perennial.signing.subject import Kind
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, sha256
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
 _TOLERANCE = 1e-5
+_MAX_MANIFEST_BYTES = 16 * 2**20
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """Errors of a file that is not of its kind: missing members, other types, numbers beyond a float, lists nested too deeply."""
 
@@ -45,10 +48,10 @@ class Release:
 
 def load_release(objects: Objects, layout: Layout, release: str, limits: Limits) -> Release:
     """
-    Fetch and open a release. Raise RefusedError if any part of it differs from its manifest.
+    Fetch and open a release. Raise RefusedError if its signature is not valid, or any part of it differs from its manifest.
 
-    A file is opened only after its size and SHA-256 are verified. The release is returned only after it has answered its
-    golden requests correctly.
+    The manifest is read only after its signature is verified, and a file is opened only after its size and SHA-256 are
+    verified. The release is returned only after it has answered its golden requests correctly.
     """
     if not RELEASE_ID.fullmatch(release):
         raise RefusedError(f"{release[:80]!r} is not a valid release name")
@@ -73,9 +76,10 @@ def load_release(objects: Objects, layout: Layout, release: str, limits: Limits)
 
 
 def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest:
-    stored = objects.read(layout.release(release))
+    stored = objects.read(layout.release(release), _MAX_MANIFEST_BYTES)
     if stored is None:
         raise RefusedError(f"There is no release {release!r} of {layout.pipeline!r} in space {layout.space!r}")
+    check_signature(objects, layout, Kind.RELEASE, layout.release(release), stored.body)
     try:
         document = stored.json()
     except (ValueError, RecursionError):
@@ -103,7 +107,7 @@ def _blob(objects: Objects, layout: Layout, release: str, files: Mapping[str, St
     digest, size = str(files[name]["sha256"]), files[name]["size"]
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise RefusedError(f"Release {release!r}: {name} has no SHA-256 in the manifest")
-    body = objects.read_existing(layout.blob(digest)).body
+    body = objects.read_existing(layout.blob(digest), int(size)).body
     if len(body) != size or sha256(body) != digest:
         raise RefusedError(
             f"Release {release!r}: {name} is {len(body)} bytes with SHA-256 {sha256(body)[:12]}…, "

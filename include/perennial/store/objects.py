@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.errors import OutcomeUnknownError, PerennialError, RefusedError
 from perennial.store.json_value import JsonValue
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
@@ -79,8 +79,8 @@ class Objects:
         """Return the same store, but read each object and each listing only once."""
         return Remembered(self)
 
-    def read(self, uri: str) -> Stored | None:
-        """Return an object, or None if it does not exist."""
+    def read(self, uri: str, max_bytes: int | None = None) -> Stored | None:
+        """Return an object, or None if it does not exist. Raise RefusedError, and read nothing, if it has more than max_bytes."""
         bucket, key = split_uri(uri)
         try:
             answer = self.client.get_object(Bucket=bucket, Key=key)
@@ -88,11 +88,16 @@ class Objects:
             if _code(error) in _MISSING:
                 return None
             raise
+        if max_bytes is not None and answer["ContentLength"] > max_bytes:
+            answer["Body"].close()
+            raise RefusedError(
+                f"{uri} has {answer['ContentLength']} bytes, expected at most {max_bytes}. Another writer replaced it."
+            )
         return Stored(answer["Body"].read(), answer["ETag"])
 
-    def read_existing(self, uri: str) -> Stored:
+    def read_existing(self, uri: str, max_bytes: int | None = None) -> Stored:
         """Return an object, or raise PerennialError if it does not exist."""
-        stored = self.read(uri)
+        stored = self.read(uri, max_bytes)
         if stored is None:
             raise PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
         return stored
@@ -185,9 +190,9 @@ class Remembered(Objects):
     def at_one_moment(self) -> Objects:
         return self
 
-    def read(self, uri: str) -> Stored | None:
+    def read(self, uri: str, max_bytes: int | None = None) -> Stored | None:
         if uri not in self._read:
-            self._read[uri] = super().read(uri)
+            self._read[uri] = super().read(uri, max_bytes)
         return self._read[uri]
 
     def listing(self, prefix_uri: str) -> Sequence[Listed]:

@@ -19,6 +19,7 @@ from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
 from perennial.serve.metrics import Metrics
 from perennial.serve.release import load_release
+from perennial.serve.trust import TrustMetric
 from perennial.store.objects import Objects, canonical_json, sha256
 
 LAYOUT = Layout("s3://perennial", "main", "followed")
@@ -76,7 +77,7 @@ def test_a_release_that_cannot_be_opened_is_refused(store: SmallS3, app: App, ca
 
 @pytest.mark.parametrize("case", [*FILES, *POINTERS])
 def test_the_old_release_serves_on_and_the_next_one_is_loaded(store: SmallS3, app: App, case: str) -> None:
-    follower = Follower(app, Objects(), LAYOUT, Limits())
+    follower = Follower(app, Objects(), LAYOUT, Limits(), TrustMetric(app.metrics.registry))
     good = build_release(store, "followed", INPUTS, name="good")
     point_at(store, "followed", good)
     follower.follow_once()
@@ -102,13 +103,13 @@ def test_the_thread_survives_any_error(
     errors: list[Exception] = [MemoryError(), RecursionError(), RuntimeError("odd"), AssertionError()]
 
     class Odd(Objects):
-        def read(self, uri: str) -> Any:
+        def read(self, uri: str, max_bytes: int | None = None) -> Any:
             if errors:
                 raise errors.pop()
-            return super().read(uri)
+            return super().read(uri, max_bytes)
 
     point_at(store, "followed", build_release(store, "followed", INPUTS, name="good"))
-    follower = Follower(app, Odd(), LAYOUT, Limits())
+    follower = Follower(app, Odd(), LAYOUT, Limits(), TrustMetric(app.metrics.registry))
     with caplog.at_level(logging.ERROR):
         follower.start()
         deadline = time.monotonic() + 10
@@ -130,7 +131,7 @@ def test_the_age_of_the_pointer_grows_while_the_store_does_not_answer(
         return float(next(line.split()[1] for line in lines if line.startswith("perennial_pointer_age_seconds ")))
 
     now = time.monotonic()
-    follower = Follower(app, Objects(), LAYOUT, Limits())
+    follower = Follower(app, Objects(), LAYOUT, Limits(), TrustMetric(app.metrics.registry))
     follower.follow_once()
     assert age() < 10
     monkeypatch.setattr(time, "monotonic", lambda: now + 100)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from signing_keys import KeyFolder
 
 from perennial.config.pipeline import Autoscaling, Deployment
 from perennial.errors import RefusedError
@@ -71,6 +72,38 @@ def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:
     assert not [
         name for name in objects()["ConfigMap"]["data"] if any(word in name for word in ("SECRET", "ACCESS_KEY", "TOKEN"))
     ]
+
+
+def test_trusted_keys_are_files_of_a_config_map() -> None:
+    settings = replace(SETTINGS, trusted_keys={"0123456789abcdef.pem": "-----BEGIN PUBLIC KEY-----"})
+    (keys,) = [body for body in pipeline_objects(settings, "flight_delays") if body["kind"] == "ConfigMap"]
+    assert keys["data"] == settings.trusted_keys
+    bodies = {body["kind"]: body for body in release_objects(settings, Deployment(), "flight_delays", "main", RELEASE)}
+    spec = bodies["Deployment"]["spec"]["template"]["spec"]
+    (mount,) = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == keys["metadata"]["name"]]
+    (volume,) = [volume for volume in spec["volumes"] if volume["name"] == mount["name"]]
+    assert volume["configMap"]["name"] == keys["metadata"]["name"]
+    assert bodies["ConfigMap"]["data"]["PERENNIAL_TRUSTED_KEYS"] == mount["mountPath"]
+    assert not any("SIGNING" in name for name in bodies["ConfigMap"]["data"])
+
+
+def test_without_trusted_keys_a_release_is_as_before() -> None:
+    assert not [body for body in pipeline_objects(SETTINGS, "flight_delays") if body["kind"] == "ConfigMap"]
+    assert "PERENNIAL_TRUSTED_KEYS" not in objects()["ConfigMap"]["data"]
+    volumes = objects()["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    assert [volume["name"] for volume in volumes] == ["storage", "tmp"]
+
+
+def test_the_settings_of_servers_hold_the_public_keys_and_those_of_trainings_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = KeyFolder(tmp_path)
+    key = keys.make("mine")
+    keys.use(monkeypatch, "mine")
+    assert KubernetesSettings.read(SERVING).trusted_keys == {f"{key.id}.pem": key.public_pem}
+    training = KubernetesSettings.read(TRAINING)
+    assert training.trusted_keys == {}
+    assert not any("KEYS" in name or "SIGNING" in name for name in training.variables())
 
 
 def test_tokens_are_files_of_a_secret_where_predictions_need_one() -> None:

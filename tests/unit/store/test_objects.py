@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.errors import OutcomeUnknownError, PerennialError, RefusedError
 from perennial.store.objects import Objects, Remembered, canonical_json, sha256, split_uri
 
 
@@ -51,6 +51,14 @@ def test_eight_writers_lose_no_increment(s3) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(increment, range(16)))
     assert s3.objects.read(uri).body.startswith(b"16 ")
+
+
+def test_an_object_over_the_bound_is_refused_unread(s3) -> None:
+    uri = f"{s3.lake}/large"
+    s3.objects.create(uri, b"four")
+    assert s3.objects.read(uri, 4).body == b"four"
+    with pytest.raises(RefusedError, match="has 4 bytes, expected at most 3"):
+        s3.objects.read(uri, 3)
 
 
 def test_missing_objects(s3) -> None:

@@ -1,0 +1,55 @@
+"""The signing key of the embedded stack: made at the first start, which also signs the releases of earlier versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.files import write_file
+from stack.secrets import secret, write_private
+
+DONE = "signed_with"
+"""File in the folder of secrets: the digest of the key that has signed everything stored."""
+
+
+def prepare_signing(config: StackConfig) -> str | None:
+    """
+    Make the signing key if there is none, and sign with it what is stored. Return a note if an object was not signed.
+
+    The first key signs everything, because earlier versions signed nothing. A later key signs only what a trusted key has
+    signed. An interrupted start leaves no record of it, and the next start repeats it.
+    """
+    if config.has_own_signing:
+        return None
+    pem, done = config.signing_key, config.secrets / DONE
+    if pem.exists() and done.exists() and done.read_text(encoding="utf-8") == _digest(pem.read_text(encoding="utf-8")):
+        return None  # without loading the library that reads keys
+    from perennial.signing.keys import make_signing_key, parse_signing_key
+
+    text = secret(config.secrets, pem.name, make_signing_key)
+    key = parse_signing_key(text.encode())
+    config.trusted_keys.mkdir(parents=True, exist_ok=True)
+    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem)
+    refused = _sign_stored(config, is_first=not done.exists())
+    write_private(done, _digest(text))
+    return f"Not signed, so no server accepts it: {'; '.join(refused)}" if refused else None
+
+
+def _sign_stored(config: StackConfig, *, is_first: bool) -> list[str]:
+    """Run `perennial sign`, and return why it did not sign an object."""
+    command = [str(config.python.with_name("perennial")), "sign", "--json", *(["--unsigned"] if is_first else [])]
+    done = subprocess.run(
+        command, env=config.process_environment(), cwd=config.repo, capture_output=True, text=True, timeout=600, check=False
+    )
+    try:
+        answer = json.loads(done.stdout)
+        return [problem for pipeline in answer["pipelines"] for problem in pipeline["refused"]]
+    except (ValueError, KeyError):
+        raise StackError(f"`perennial sign` ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}") from None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

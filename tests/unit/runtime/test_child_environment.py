@@ -1,0 +1,15 @@
+"""A training or a server that a task starts does not learn where the signing key is."""
+
+from __future__ import annotations
+
+import pytest
+
+from perennial.runtime.child_process import child
+
+
+def test_a_child_does_not_learn_where_the_signing_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_SIGNING_KEY", "/secret/signing_key")
+    show = "import os; print('key:', repr(os.environ['PERENNIAL_SIGNING_KEY']))"
+    with child("timeit", ["-n", "1", "-r", "1", show]) as process:
+        assert process.stdout is not None
+        assert "key: ''" in process.stdout.read()
