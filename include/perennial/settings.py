@@ -59,6 +59,12 @@ class Settings(BaseSettings):
 
     # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
+    query_minutes: float = _variable(
+        "PERENNIAL_QUERY_MINUTES", 60, "Minutes after which a query of a pipeline is stopped and its file refused."
+    )
+    query_disk_gb: float = _variable(
+        "PERENNIAL_QUERY_DISK_GB", 100, "Gigabytes on Spark's local disk at which a query is stopped and its file refused."
+    )
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."

@@ -326,6 +326,7 @@ def test_an_experiment_leaves_production_as_it_was_and_is_compared_with_it(first
     assert page["dates"] == 14
     assert set(page["pooled"]) == {"champion", "frozen at the start", "base rate", "mlp", "logistic"}
     html = Path(page["file"]).read_text(encoding="utf-8")
+    assert Path(page["file"]).stat().st_mode & 0o777 == 0o600
     assert html.startswith("<!doctype html>")
     address = f"{stack.airflow.url}/perennial/report/"
     shown = stack.airflow.get(f"/perennial/report/{DAG}")

@@ -1,4 +1,4 @@
-"""A pipeline made by `perennial new --land` from a CSV file: run, released and asked by the commands that it prints."""
+"""A pipeline made by `perennial new --land` from a German CSV file: run, released and asked by the commands that it prints."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 
 import pytest
 from command_line import in_a_shell
-from scaffold_orders import DAYS, ROWS, csv_text, orders
+from scaffold_orders import DAYS, ROWS, as_german, csv_text, orders
 
 NAME = "returns_of_new"
 PROGRAM = ".venv/bin/perennial"
-TORN = "1000,2026\n"
+TORN = "1000;2026\n"
 
 
 @pytest.fixture(scope="module")
 def made(stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Make the pipeline in the running stack, and start its model server."""
     exports = tmp_path_factory.mktemp("exports")
-    (exports / "orders.csv").write_text(csv_text(orders()) + TORN)
+    (exports / "orders.csv").write_text(csv_text(as_german(orders()), delimiter=";") + TORN, encoding="windows-1252")
     yield in_a_shell("new", NAME, "--from", f"{exports}/*.csv", "--label", "returned", "--land")
     shutil.rmtree(stack.config.pipelines / NAME)
     up()  # it stops the server of the pipeline that no longer exists
@@ -47,6 +47,8 @@ def command(text: str) -> list[str]:
 
 def test_a_csv_file_becomes_an_answer_by_the_printed_commands(stack, made: dict[str, Any]) -> None:
     assert (made["landing"]["refused"], made["landing"]["rows"]) == ({}, DAYS * ROWS + 1)
+    assert made["csv"] == {"delimiter": ";", "encoding": "windows-1252", "decimal": ","}
+    assert made["formats"] == {"ordered_at": "dd.MM.yyyy HH:mm", "returned_on": "dd.MM.yyyy"}
     run, predict = made["next"]  # the stack runs, so its model server was started
 
     stages = in_a_shell(*command(run))["stages"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+import re
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -38,6 +39,20 @@ def orders() -> list[list[Any]]:
             ]
         )
     return rows
+
+
+def as_german(rows: list[list[Any]]) -> list[list[Any]]:
+    """Return orders as a German program writes them: 31.12.2026 14:05, 1,5 and letters that ASCII does not have."""
+
+    def write(cell: Any) -> Any:
+        if isinstance(cell, float):
+            return str(cell).replace(".", ",")
+        if isinstance(cell, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}.*", cell):
+            moment = datetime.fromisoformat(cell)
+            return moment.strftime("%d.%m.%Y %H:%M" if "T" in cell else "%d.%m.%Y")
+        return cell.replace("please", "möglichst") if isinstance(cell, str) else cell
+
+    return [[write(cell) for cell in row] for row in rows]
 
 
 def csv_text(rows: list[list[Any]], header: str = HEADER, **dialect: Any) -> str:

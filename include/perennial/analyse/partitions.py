@@ -14,6 +14,7 @@ from perennial.analyse.row_rules import NO_CHECKS, Checks, refuse_broken
 from perennial.errors import RefusedError
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
+from perennial.spark.budget import within_budget
 from perennial.spark.digest import Content, empty_content, partition_contents
 from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import Stopwatch, commit, days_filter, table_name
@@ -46,7 +47,7 @@ def store_days(
     watch, file, keys = Stopwatch(), item.file, item.days
     rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
     sql = item.sql if isinstance(item, Query) else ""
-    with failing_on_rows(file, sql):
+    with within_budget(rows.sparkSession, file), failing_on_rows(file, sql):
         contents = partition_contents(rows, day_column, unique, checks.suspect)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:

@@ -8,6 +8,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from perennial.clean.job_file import Rules
+from perennial.config.date_format import LONE_DIGIT, read_format
 
 # \z instead of $, which would accept a trailing line break.
 _INTEGER = r"\A[+-]?[0-9]{1,19}\z"
@@ -35,12 +36,15 @@ def present(text: Column, null_text: str | None) -> Column:
     return F.when(~absent, text)
 
 
-def typed(kind: str, text: Column, decimal: str = ".") -> Column:
+def typed(kind: str, text: Column, decimal: str = ".", date_format: str | None = None) -> Column:
     """
     Return the value of a cell's text, or null if the text is not exactly of the type.
 
     :param decimal: the sign before the fraction of a double
+    :param date_format: the form of the texts of a date or timestamp; None: ISO 8601
     """
+    if date_format is not None:
+        text = _iso(text, date_format)
     return _double(text, decimal) if kind == "double" else _READERS[kind](text)
 
 
@@ -63,6 +67,18 @@ def _boolean(text: Column) -> Column:
 
 def _date(text: Column) -> Column:
     return F.when(text.rlike(_DATE), text.try_cast("date"))
+
+
+def _iso(text: Column, date_format: str) -> Column:
+    """Return the text of a date or timestamp in ISO 8601, or null if it is not of the format. It may be no calendar date."""
+    form = read_format(date_format)
+    pattern = rf"\A{form.pattern}\z"
+    iso = F.regexp_replace(F.regexp_replace(text, pattern, form.iso), LONE_DIGIT, "0$1")
+    if form.mark is not None:
+        is_pm = F.lower(F.regexp_extract(text, pattern, form.mark)) == "pm"
+        hour = F.substring(iso, 12, 2).try_cast("int") % 12 + F.when(is_pm, 12).otherwise(0)
+        iso = F.concat(F.substring(iso, 1, 11), F.lpad(hour.cast("string"), 2, "0"), F.substring(iso, 14, 40))
+    return F.when(text.rlike(pattern), iso)
 
 
 def _time(text: Column) -> Column:

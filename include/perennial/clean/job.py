@@ -21,6 +21,7 @@ from perennial.errors import RefusedError
 from perennial.lake.days import REFERENCE
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence, middle
+from perennial.spark.budget import within_budget
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
 from perennial.spark.sql import failing_on_rows, use_time_zone
@@ -96,7 +97,7 @@ def _write_accepted(spark: SparkSession, rows: DataFrame, database: str, table: 
     cached = (shaped.coalesce(1) if is_reference else shaped).persist()
     shaped = cached if table.step is None else refuse_failures(cached, file)
     sql = table.sql or ""
-    with failing_on_rows(file, sql):
+    with within_budget(spark, file), failing_on_rows(file, sql):
         contents = partition_contents(shaped, None if is_reference else "date")
     if not set(contents) <= set(days):
         raise RefusedError(

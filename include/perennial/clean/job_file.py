@@ -19,6 +19,7 @@ class Rules:
     enum: Sequence[str | int] | None
     max_length: int
     null_text: str | None
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

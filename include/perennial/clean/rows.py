@@ -79,7 +79,7 @@ def _check_rows(
         "lacks",
         F.col(f"cell_{CORRUPT}").alias(CORRUPT),
         *[cell.alias(f"text_{name}") for name, cell in cells.items()],
-        *[typed(columns[name].type, cell, decimal).alias(f"value_{name}") for name, cell in cells.items()],
+        *[typed(columns[name].type, cell, decimal, columns[name].format).alias(f"value_{name}") for name, cell in cells.items()],
         F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
     )
 

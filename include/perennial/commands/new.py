@@ -52,6 +52,9 @@ def new(
         list[str] | None, typer.Option(help="Columns that identify a row of a date, separated by commas; else they are searched.")
     ] = None,
     date_column: Annotated[str | None, typer.Option(help="Column with the date of a row, if several have dates.")] = None,
+    date_format: Annotated[
+        str | None, typer.Option(help="Format of dates that fit several, such as dd/MM/yyyy or MM/dd/yyyy.")
+    ] = None,
     time_zone: Annotated[
         str | None, typer.Option(help="Time zone of the dates, such as Europe/Berlin; UTC if not given.")
     ] = None,
@@ -69,10 +72,11 @@ def new(
     root = pipelines_folder()
     check_place(root, name)
     _check_zone(time_zone)
+    _check_format(date_format)
     if is_landed:
         require_store()
     keys = [column.strip() for words in key or () for column in words.split(",")]
-    options = Options(name, label, keys, date_column, positive, time_zone)
+    options = Options(name, label, keys, date_column, positive, time_zone, date_format)
     _check_pattern(pattern)
     files, ignored = find_files(pattern)
     with at_work("read the sample") as status:
@@ -121,6 +125,16 @@ def _check_zone(name: str | None) -> None:
         raise RefusedError(f"--time-zone {name!r}", [error.errors()[0]["msg"].removeprefix("Value error, ")]) from None
 
 
+def _check_format(text: str | None) -> None:
+    from perennial.config.date_format import MAX_LENGTH, read_format
+
+    try:
+        if text is not None:
+            read_format(text[: MAX_LENGTH + 1])
+    except ValueError as error:
+        raise RefusedError("--date-format", [str(error)]) from None
+
+
 def _check_pattern(pattern: str) -> None:
     if not pattern.isprintable():
         raise RefusedError(f"--from {pattern!r}: expected a text of printable characters", remedy="Write * or ? for the others.")
@@ -135,14 +149,13 @@ def _draft(files: Sequence[File], options: Options, encoding: Encoding | None, a
     found, head = read_head(files[0], encoding)
     if encoding is None:
         require_one_encoding(files, found)
-    dialect, formats = sniff(head, found, files[0].path)
-    return make_draft(read_sample(files, dialect), options, formats, ask)
+    return make_draft(read_sample(files, sniff(head, found, files[0].path)), options, ask)
 
 
-def _ask(status: Status, text: str, columns: Sequence[str]) -> list[str]:
-    """Ask the user to name columns; the spinner would write over the answer."""
+def _ask(status: Status, text: str, names: Sequence[str]) -> list[str]:
+    """Ask the user to choose names; the spinner would write over the answer."""
     status.stop()
-    print_line(f"{text}\nColumns: {', '.join(columns)}")
+    print_line(f"{text}\nChoices: {', '.join(names)}")
     return [name.strip() for name in str(typer.prompt("Answer; separate several by commas")).split(",")]
 
 
@@ -156,7 +169,8 @@ def _split(files: Sequence[File], draft: Draft, folder: Path) -> Split:
                 split.files.setdefault(file.day, []).append(file.path)
         return split
     index = draft.columns.index(draft.date_column)
-    column = DateColumn(index, draft.date_column.type, draft.date_column.null_text, ZoneInfo(draft.time_zone))
+    found = draft.date_column
+    column = DateColumn(index, found.type, found.format, found.null_text, ZoneInfo(draft.time_zone))
     try:
         return split_by_date(files, draft.dialect, column, folder, draft.options.name)
     except OSError as error:
@@ -214,6 +228,7 @@ def _describe(draft: Draft, folder: Path, commands: list[str], landing: Landing 
         "key": draft.key,
         "label": {"column": draft.label.column.name, "positive": draft.label.positive, "share": round(draft.label.share, 4)},
         "csv": draft.dialect.settings,
+        "formats": draft.formats,
         "request": {field.name: field.type + "?" * field.nullable for field in draft.fields},
         "left_out": draft.left_out,
         "notes": draft.notes,
@@ -231,6 +246,8 @@ def _print_result(draft: Draft, folder: Path, commands: list[str], landing: Land
     )
     if settings := draft.dialect.settings:
         print_line(f"  files with {', '.join(f'{name} {value!r}' for name, value in settings.items())}")
+    for name, form in draft.formats.items():
+        print_line(f"  {name} has dates of the form {form}")
     for name, reason in draft.left_out.items():
         print_line(f"  ? {name} is no input: {reason}", style="yellow" if "leakage" in reason else "")
     for note in draft.notes:

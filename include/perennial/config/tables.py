@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from perennial.config.contract import Contract
+from perennial.config.date_format import MAX_LENGTH, read_format
 from perennial.config.dialect import Csv
 from perennial.config.limits import MAX_TEXT
 from perennial.config.values import (
@@ -34,6 +35,9 @@ class ColumnContract(Contract):
     """One column of a drop: its type, and the rules that a value must satisfy to reach the clean table."""
 
     type: Literal["string", "integer", "double", "boolean", "date", "time", "timestamp"]
+    format: Annotated[str, Field(max_length=MAX_LENGTH)] | None = None
+    """The form of the texts of a date or timestamp, such as dd.MM.yyyy; None: ISO 8601."""
+
     required: bool = False
     range: Range | None = None
     enum: Annotated[Some[TextOrWhole], Field(max_length=10_000)] | None = None
@@ -50,6 +54,19 @@ class ColumnContract(Contract):
 
     header: HeaderName | None = Field(default=None, alias="from")
     """The name in the header of the files, if it is not the column's own. The YAML calls it `from`."""
+
+    @field_validator("format")
+    @classmethod
+    def _reads_the_type(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if text is None or "type" not in info.data:
+            return text
+        kind = info.data["type"]
+        if kind not in ("date", "timestamp"):
+            raise ValueError(f"format is for columns of type date or timestamp, this column has type {kind}")
+        if (found := read_format(text).kind) != kind:
+            has, remedy = ("no time", "such as HH:mm:ss") if found == "date" else ("a time", "which a date does not have")
+            raise ValueError(f"{text!r} has {has}, {remedy}: change it, or the type to {found}")
+        return text
 
     @field_validator("until")
     @classmethod
@@ -72,8 +89,10 @@ class ColumnContract(Contract):
         Return the rules for a cell as JSON.
 
         since, until and optional do not count: the header lists the columns of a drop. The name in the header is no rule.
+        A column without `format` has no key of it: its fingerprints are as before there were formats.
         """
-        return self.model_dump(mode="json", exclude={"since", "until", "optional", "header"})
+        others = {"since", "until", "optional", "header"} | ({"format"} if self.format is None else set())
+        return self.model_dump(mode="json", exclude=others)
 
     def may_be_missing(self, day: date | None) -> bool:
         """Return whether the column may be missing in the drop of a date (None: a reference)."""

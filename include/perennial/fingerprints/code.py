@@ -37,6 +37,11 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.signing.subject": "the identity in a signature, which is no part of the signed object",
         "perennial.spark.failures": "texts of failed jobs, which have no result",
         "perennial.spark.sql_errors": "texts of refused queries, which have no result",
+        "perennial.spark.budget": "stops queries, which then have no result",
+        "perennial.spark.closed_world": "refuses queries: one that passes has the result that it has without the check",
+        "perennial.spark.plan_nodes": "reads plans so that queries can be refused",
+        "perennial.spark.moments": "refuses queries that depend on the time",
+        "perennial.sql.refused_functions": "the functions and texts that are refused",
         "perennial.train.candidates": "the module of a candidate (part of its code) and its libraries (part of its fingerprint)",
         "perennial.train.plan": "plans trainings; others read a model by its address, which ends in its fingerprint",
     }
@@ -64,7 +69,9 @@ class EntryPoint:
 
 ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
     {
-        "collect": EntryPoint("perennial.collect.accept"),
+        "collect": EntryPoint(
+            "perennial.collect.accept", {"perennial.config.date_format": "reads cells, and collect reads none"}
+        ),
         "clean": EntryPoint("perennial.clean.job"),
         "analyse": EntryPoint("perennial.analyse.job", {"perennial.analyse.day_profile": "computes only profiles"}),
         "profile": EntryPoint(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+from perennial.config.date_format import LONE_DIGIT, read_format
+
 Value = int | float | bool | date | datetime | str
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -16,6 +18,7 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _OFFSET = "Z|[+-](0[0-9]|1[0-7])(:?[0-5][0-9])?|[+-]18(:?00)?"  # Java knows no others
 _TIMESTAMP = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?({_OFFSET})?")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_GROUP = re.compile(r"\$([0-9])")
 _LEADING_ZERO = re.compile(r"[+-]?0[0-9]+")
 
 
@@ -39,6 +42,20 @@ def read_cell(kind: str, text: str, decimal: str = ".") -> Value | None:
         return _READERS[kind](text)
     except ValueError:  # the 30th of February
         return None
+
+
+def iso_text(text: str, date_format: str | None) -> str | None:
+    """Return the text of a date or timestamp in ISO 8601, or None if it is not of the format. It may be no calendar date."""
+    if date_format is None:
+        return text
+    form = read_format(date_format)
+    if (found := re.fullmatch(form.pattern, text)) is None:
+        return None
+    iso = re.sub(LONE_DIGIT, r"0\1", _GROUP.sub(lambda group: found[int(group[1])], form.iso))
+    if form.mark is None:
+        return iso
+    hour = int(iso[11:13]) % 12 + 12 * (found[form.mark].lower() == "pm")
+    return f"{iso[:11]}{hour:02}{iso[13:]}"
 
 
 def local_date(kind: str, text: str, zone: ZoneInfo) -> date | None:

@@ -6,11 +6,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from perennial.config.dialect import Csv
+from perennial.config.date_format import read_format
 from perennial.config.values import COLUMN
-from perennial.scaffold.cells import infer_type
+from perennial.scaffold.cells import infer_type, iso_text
+from perennial.scaffold.date_formats import find_formats
 from perennial.scaffold.sample import Sample
 
 NULL_TEXTS = ("NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "#N/A", "\\N", "-", "?", ".")
@@ -24,8 +25,9 @@ class Column:
     """
     One column of the sample.
 
-    :ivar counts: rows by text, without nulls
+    :ivar counts: rows by text, without nulls; dates of a format are in ISO 8601
     :ivar note: a doubt about the type, for the reader of the YAML
+    :ivar formats: the formats that read each text as a date; the type is string where several do
     """
 
     header: str
@@ -35,6 +37,12 @@ class Column:
     nulls: int
     counts: Counter[str] = field(repr=False)
     note: str = ""
+    formats: tuple[str, ...] = ()
+
+    @property
+    def format(self) -> str | None:
+        """Return the format of the dates in the files; None: ISO 8601, or no dates."""
+        return self.formats[0] if len(self.formats) == 1 else None
 
     @property
     def rows(self) -> int:
@@ -56,15 +64,40 @@ class Column:
         return text == "" or text == self.null_text
 
 
-def describe_columns(sample: Sample) -> tuple[Csv, list[Column]]:
-    """Return the columns of a sample, and its dialect with the decimal mark that the numbers have."""
+def describe_columns(sample: Sample, date_format: str | None = None) -> tuple[Sample, list[Column]]:
+    """
+    Return the columns of a sample, and the sample with its decimal mark and with all dates in ISO 8601.
+
+    :param date_format: the user's format of dates
+    """
     counts = [Counter(sample.cells(index)) for index in range(len(sample.header))]
     decimal = _find_decimal(counts, sample.dialect.delimiter)
     dialect = sample.dialect.model_copy(update={"decimal": decimal})
     names = column_names(sample.header)
-    return dialect, [
-        _describe(header, name, texts, decimal) for header, name, texts in zip(sample.header, names, counts, strict=True)
+    columns = [
+        _describe(header, name, texts, decimal, date_format)
+        for header, name, texts in zip(sample.header, names, counts, strict=True)
     ]
+    return replace(sample, dialect=dialect, rows=_with_iso(sample.rows, columns)), columns
+
+
+def _with_iso(rows: list[tuple[str, ...]], columns: Sequence[Column]) -> list[tuple[str, ...]]:
+    """Return the rows with the dates of each format in ISO 8601; texts for null stay."""
+    dated = [(index, column) for index, column in enumerate(columns) if column.format]
+    if not dated:
+        return rows
+    known = {index: {text: text for text in ("", column.null_text) if text is not None} for index, column in dated}
+
+    def read(row: tuple[str, ...]) -> tuple[str, ...]:
+        cells = list(row)
+        for index, column in dated:
+            text = cells[index]
+            if text not in known[index]:
+                known[index][text] = iso_text(text, column.format) or text
+            cells[index] = known[index][text]
+        return tuple(cells)
+
+    return [read(row) for row in rows]
 
 
 def column_names(header: Iterable[str]) -> list[str]:
@@ -94,19 +127,43 @@ def is_column_name(text: str) -> bool:
     return COLUMN.fullmatch(text) is not None and text not in _RESERVED and not text.startswith("__")
 
 
-def _describe(header: str, name: str, texts: Counter[str], decimal: str) -> Column:
+def _describe(header: str, name: str, texts: Counter[str], decimal: str, date_format: str | None) -> Column:
     empty = texts.pop("", 0)
     kind, null_text = _find_type(texts, decimal)
     note = ""
+    formats: tuple[str, ...] = ()
+    if kind in ("string", "integer"):
+        formats, absent = _find_formats(texts, date_format)
+        null_text = absent if formats else null_text
     if null_text is not None:
         empty += texts.pop(null_text)
+    if len(formats) == 1:
+        kind, texts = read_format(formats[0]).kind, _iso_counts(texts, formats[0])
+        note = "yy is a year from 2000 to 2099" if "yyyy" not in formats[0] else ""
+    elif formats:
+        kind, note = "string", f"its dates fit {' and '.join(formats)}: --date-format chooses one"
     other = [text for text in NULL_TEXTS if text in texts]
     if kind == "string" and other and texts.keys() - set(other):
         rest = infer_type(texts.keys() - set(other), decimal)
         if rest != "string":
             shown = ", ".join(filter(None, [null_text, *other]))
             note = f"all but {shown} is {rest}; a column has one text for null, so clean these first"
-    return Column(header, name, kind, null_text, empty, texts, note)
+    return Column(header, name, kind, null_text, empty, texts, note, formats)
+
+
+def _iso_counts(texts: Counter[str], date_format: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for text, count in texts.items():
+        counts[iso_text(text, date_format) or text] += count
+    return counts
+
+
+def _find_formats(texts: Counter[str], date_format: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Return the formats that read each text as a date, and the text that means null, if there is one."""
+    for absent in (None, *(text for text in NULL_TEXTS if text in texts)):
+        if formats := find_formats(texts.keys() - {absent}, date_format):
+            return formats, absent
+    return (), None
 
 
 def _find_type(texts: Counter[str], decimal: str) -> tuple[str, str | None]:

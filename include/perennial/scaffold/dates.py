@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from zoneinfo import ZoneInfo
 from perennial.calendar import WEEKDAYS, DataDays
 from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import RefusedError
-from perennial.scaffold.cells import infer_type, local_date
+from perennial.scaffold.cells import infer_type, iso_text, local_date
 from perennial.scaffold.columns import Column
+from perennial.scaffold.date_formats import find_formats, reads
 from perennial.scaffold.sample import Sample
 from perennial.store.json_value import JsonValue
 
@@ -21,11 +23,12 @@ FULL_DAYS = 42
 """Dates from which on the defaults of training and gate fit."""
 
 Ask = Callable[[str, Sequence[str]], Sequence[str]]
-"""Asks the user to name columns, and returns their names."""
+"""Asks the user to choose some of the names, and returns these."""
 
 IS_DATE = "it is the date of the row, which the field date has"
 _FIRST_EPOCH = 1_000_000_000  # September 2001
 _MIN_SPAN = 21
+_MAX_FORMS = 20
 _ENDED_DAYS = 7
 _FLOORS = {"rows": 100, "positives": 20}
 
@@ -93,18 +96,18 @@ class Dates:
         }
 
 
-def choose_date_column(
-    columns: Sequence[Column], wanted: Column | None, formats: dict[str, str], ask: Ask | None = None
-) -> Column:
+def choose_date_column(columns: Sequence[Column], wanted: Column | None, ask: Ask | None = None) -> Column:
     """
-    Return the column with the date of each row; refuse a choice that is not clear.
+    Return the column with the date of each row; refuse a choice that is not clear. Its dates may fit several formats.
 
-    :param formats: by header, the form of a column that looks like dates and that no type reads
     :param ask: asks the user if several columns fit; None: the user cannot be asked
     """
-    remedy = "Write dates as YYYY-MM-DD, or put {date} into the pattern where the names of the files have the date."
+    remedy = (
+        "Write dates in digits and in one form, such as 2026-12-31 or 31.12.2026, "
+        "or put {date} into the pattern where the names of the files have the date."
+    )
     if wanted is not None:
-        if wanted.type not in ("date", "timestamp"):
+        if not _has_dates(wanted):
             example = next(iter(wanted.counts), "")
             raise RefusedError(f"{wanted.header!r} is no column of dates, found {example!r}", remedy=remedy)
         if wanted.nulls:
@@ -112,7 +115,7 @@ def choose_date_column(
                 f"{wanted.header!r}: {wanted.nulls} rows of the sample have no date", remedy="Leave these rows out."
             )
         return wanted
-    found = [column for column in columns if column.type in ("date", "timestamp") and not column.nulls and column.distinct]
+    found = [column for column in columns if _has_dates(column) and not column.nulls and column.distinct]
     if len(found) == 1:
         return found[0]
     if found:
@@ -125,24 +128,48 @@ def choose_date_column(
                 return by_name[answer]
             names += f"; {answer!r} is none of them"
         raise RefusedError(f"{len(found)} columns have dates: {names}", remedy="Name the one of the row's date: --date-column.")
-    looks = [f"{header!r} has dates of the form {form}, which no type reads" for header, form in formats.items()]
-    looks += [reason for column in columns if column.header not in formats and (reason := _explain(column))]
+    looks = [reason for column in columns if (reason := _explain(column))]
     raise RefusedError("No column has a date in each row", looks, remedy)
+
+
+def choose_format(column: Column, ask: Ask | None = None) -> str:
+    """Return the format of a date column whose texts fit several; refuse if the user cannot be asked."""
+    example = max(column.counts, key=lambda text: len({iso_text(text, form) for form in column.formats}))
+    readings = " and ".join(f"{iso_text(example, form)} as {form}" for form in column.formats)
+    text = f"The dates of {column.header!r} fit {len(column.formats)} formats: {example!r} is {readings}"
+    answer = next(iter(ask(f"{text}. Which one is it?", column.formats)), "") if ask is not None else ""
+    if answer in column.formats:
+        return answer
+    text += f"; {answer!r} is none of them" if answer else ""
+    raise RefusedError(text, remedy=f"Name the right one, such as --date-format {shlex.quote(column.formats[0])}.")
+
+
+def _has_dates(column: Column) -> bool:
+    return column.type in ("date", "timestamp") or len(column.formats) > 1
 
 
 def _explain(column: Column) -> str | None:
     """Return why a column that looks like dates has not one in each row, or None."""
-    if column.type in ("date", "timestamp"):
+    if _has_dates(column):
         return f"{column.header!r} has none in {column.nulls} rows" if column.nulls and column.rows else None
     if column.type == "integer" and all(_is_epoch(text) for text in column.counts) and column.counts:
         return f"{column.header!r} may have seconds or milliseconds since 1970"
     if column.type != "string":
         return None
-    others = [text for text in column.counts if infer_type([text]) not in ("date", "timestamp")]
+    others = _find_others(column)
     if not others and column.rows:
         return f"{column.header!r} has dates in some rows and timestamps in others"
     rows = sum(column.counts[text] for text in others)
     return f"{column.header!r} has none in {rows} rows, such as {others[0][:40]!r}" if rows < column.rows / 2 else None
+
+
+def _find_others(column: Column) -> list[str]:
+    """Return the texts that are no dates in the form of the most dates."""
+    frequent = [text for text, _ in column.counts.most_common(_MAX_FORMS)]
+    found = [[text for text in column.counts if infer_type([text]) not in ("date", "timestamp")]]
+    for form in {form: None for text in frequent for form in find_formats([text])}:
+        found.append([text for text in column.counts if not reads(form, [text])])
+    return min(found, key=lambda texts: sum(column.counts[text] for text in texts))
 
 
 def _is_epoch(text: str) -> bool:

@@ -17,21 +17,21 @@ DELIMITERS = get_args(Csv.model_fields["delimiter"].annotation)
 _PROOF_ROWS = 1000
 
 
-def sniff(head: str, encoding: str, name: Path) -> tuple[Csv, dict[str, str]]:
+def sniff(head: str, encoding: str, name: Path) -> Csv:
     """
-    Return the dialect of a text, and {column: form} of the dates that DuckDB reads in another form than ISO 8601.
+    Return the dialect of a text.
 
     It is the dialect that divides the most records into as many cells as the header has, and into two or more.
     """
     if "\r" in head and "\n" not in head:
         raise RefusedError(f"{name}: its lines end in a carriage return (CR) alone", remedy="Expected LF or CRLF.")
-    guess, formats = _ask_duckdb(head)
+    guess = _ask_duckdb(head)
     settings = [guess, {**guess, "escape": None}, {**guess, "escape": "\\"}, {}, *({"delimiter": char} for char in DELIMITERS)]
     dialects = [Csv.model_validate({**values, "encoding": encoding}) for values in settings]
     fits = [_count_fitting(head, dialect) for dialect in dialects]
     if not max(fits):
         _refuse(head, Csv.model_validate({"encoding": encoding}), name)
-    return dialects[fits.index(max(fits))], formats
+    return dialects[fits.index(max(fits))]
 
 
 def _refuse(head: str, dialect: Csv, name: Path) -> NoReturn:
@@ -46,10 +46,10 @@ def _refuse(head: str, dialect: Csv, name: Path) -> NoReturn:
     )
 
 
-def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
+def _ask_duckdb(head: str) -> dict[str, Any]:
     """Ask DuckDB's sniffer; the default dialect replaces one that it does not find, or that we do not read."""
     if max(map(head.partition("\n")[0].count, DELIMITERS)) > MAX_CELLS:
-        return {}, {}  # the sniffer would take half a gigabyte
+        return {}  # the sniffer would take half a gigabyte
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder:
@@ -62,19 +62,15 @@ def _ask_duckdb(head: str) -> tuple[dict[str, Any], dict[str, str]]:
         }
         with duckdb.connect(config=settings) as connection:
             try:
-                query = "SELECT Delimiter, Quote, Escape, Columns, DateFormat, TimestampFormat FROM sniff_csv(?)"
+                query = "SELECT Delimiter, Quote, Escape FROM sniff_csv(?)"
                 found = connection.execute(query, [str(file)]).fetchone()
             except duckdb.Error:  # it is only a guess: the strict reader says what is wrong with the file
                 found = None
     if found is None or found[0] not in DELIMITERS:
-        return {}, {}
-    forms = {"DATE": found[4], "TIMESTAMP": found[5]}
-    formats = {
-        column["name"]: form for column in found[3] if (form := forms.get(column["type"])) and not form.startswith("%Y-%m-%d")
-    }
+        return {}
     # Without a text in single quotes, they are a guess that would hide text after a closing double quote.
     is_single = found[1] == "'" and re.search(rf"(^|{re.escape(found[0])})'[^'\r\n]", head, re.MULTILINE)
-    return {"delimiter": found[0], "quote": "'" if is_single else '"', "escape": "\\" if found[2] == "\\" else None}, formats
+    return {"delimiter": found[0], "quote": "'" if is_single else '"', "escape": "\\" if found[2] == "\\" else None}
 
 
 def _count_fitting(head: str, dialect: Csv) -> int:

@@ -8,12 +8,22 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from perennial.config.date_format import read_format
 from perennial.config.dialect import Csv
 from perennial.config.limits import MAX_FIELDS
 from perennial.errors import RefusedError, did_you_mean
 from perennial.scaffold.cells import is_skipped, read_cell
 from perennial.scaffold.columns import Column, describe_columns
-from perennial.scaffold.dates import IS_DATE, Ask, Dates, choose_date_column, count_dates, match_days, read_days
+from perennial.scaffold.dates import (
+    IS_DATE,
+    Ask,
+    Dates,
+    choose_date_column,
+    choose_format,
+    count_dates,
+    match_days,
+    read_days,
+)
 from perennial.scaffold.doubles import Doubles, find_doubles, refuse_key
 from perennial.scaffold.fields import Field, choose_field
 from perennial.scaffold.key import MAX_DOUBLES, find_key
@@ -34,6 +44,7 @@ class Options:
     date_column: str | None = None
     positive: str | None = None
     time_zone: str | None = None
+    date_format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +83,36 @@ class Draft:
         return self.options.time_zone or "UTC"
 
     @property
+    def formats(self) -> dict[str, str]:
+        """Return the format by column of the dates that are not in ISO 8601."""
+        return {column.name: column.format for column in self.columns if column.format is not None}
+
+    @property
     def notes(self) -> list[str]:
         """Return what the user has to know of the rows."""
         doubles = [f"{self.doubles.text}; clean sends the later ones to quarantine"] if self.doubles.rows else []
         return self.torn.notes(self.dates.rows, self.dates.quarantine_share) + doubles
 
 
-def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: Ask | None = None) -> Draft:
+def make_draft(raw: Sample, options: Options, ask: Ask | None = None) -> Draft:
     """
     Decide everything that the files of a pipeline need.
 
-    :param formats: by header, the form of a column that looks like dates and that no type reads
+    :param raw: the sample with the texts of the files
     :param ask: asks the user to name columns; None: the user cannot be asked
     """
-    dialect, columns = describe_columns(sample)
-    sample = replace(sample, dialect=dialect)
+    sample, columns = describe_columns(raw, options.date_format)
+    dialect = sample.dialect
+    _require_format(columns, options.date_format)
     label = read_label(_find(columns, options.label), options.positive, dialect.decimal)
     date_column = None
     if options.date_column is not None or any(day is None for day in sample.days):
         wanted = _find(columns, options.date_column) if options.date_column is not None else None
         others = [column for column in columns if column is not label.column]
-        date_column = choose_date_column(others, wanted, formats, ask)
+        date_column = choose_date_column(others, wanted, ask)
+        if len(date_column.formats) > 1:
+            chosen = choose_format(date_column, ask)
+            return make_draft(raw, replace(options, date_column=date_column.header, date_format=chosen), ask)
     is_dated = date_column is None
     zone = ZoneInfo(options.time_zone or "UTC")
     days = read_days(sample, date_column, columns.index(date_column) if date_column else 0, zone)
@@ -140,6 +160,18 @@ def make_draft(sample: Sample, options: Options, formats: dict[str, str], ask: A
         doubles=doubles,
         example=_example(fields, time_field, dialect.decimal),
     )
+
+
+def _require_format(columns: Sequence[Column], wanted: str | None) -> None:
+    """Refuse a format of the user that is of no column."""
+    if wanted is None or any(form == wanted or _order(form) == _order(wanted) for column in columns for form in column.formats):
+        return
+    found = [f"{column.header!r} has dates of the form {column.format}" for column in columns if column.format]
+    raise RefusedError(f"No column has dates of the form {wanted} in each row", found, "Remove --date-format, or correct it.")
+
+
+def _order(form: str) -> str:
+    return read_format(form).order
 
 
 def _find(columns: Sequence[Column], name: str) -> Column:

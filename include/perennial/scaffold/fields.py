@@ -42,6 +42,8 @@ def choose_field(column: Column, decimal: str) -> Field | str:
         return "it is empty in every row of the sample"
     if column.distinct == 1 and not column.nulls:
         return f"it has the same value in every row of the sample, {next(iter(column.counts))[:40]!r}"
+    if len(column.formats) > 1:
+        return column.note
     if column.type == "timestamp":
         return "a timestamp is no input; derive a number, a time or a date from it in features.sql"
     nullable, example = column.nulls > 0, column.counts.most_common(1)[0][0]

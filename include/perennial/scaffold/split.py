@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from perennial.config.dialect import Csv
 from perennial.config.values import FIRST_DAY, LAST_DAY
 from perennial.errors import MAX_PROBLEMS_SHOWN, RefusedError
-from perennial.scaffold.cells import local_date
+from perennial.scaffold.cells import iso_text, local_date
 from perennial.scaffold.files import File, check_header, read_file
 from perennial.scaffold.torn import Torn
 
@@ -37,10 +37,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class DateColumn:
-    """The column with the date of a row: its place, type and null text, and the time zone of the dates."""
+    """The column with the date of a row: its place, type, format and null text, and the time zone of the dates."""
 
     index: int
     type: str
+    format: str | None
     null_text: str | None
     zone: ZoneInfo
 
@@ -99,7 +100,8 @@ def _set_end(text: str, end: str) -> str:
 
 
 def _read_day(cell: str, column: DateColumn) -> date | None:
-    day = None if cell in ("", column.null_text) else local_date(column.type, cell, column.zone)
+    iso = None if cell in ("", column.null_text) else iso_text(cell, column.format)
+    day = None if iso is None else local_date(column.type, iso, column.zone)
     return day if day is not None and FIRST_DAY <= day <= LAST_DAY else None
 
 

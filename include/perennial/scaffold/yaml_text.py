@@ -88,6 +88,8 @@ def _rules(column: Column, decimal: str, *, is_label: bool) -> tuple[dict[str, s
     if column.header != column.name:
         rules["from"] = text(column.header)
     rules["type"] = column.type
+    if column.format is not None:
+        rules["format"] = text(column.format)
     if not column.nulls and column.distinct and not is_label:
         rules["required"] = "true"
     if column.null_text is not None:

@@ -37,7 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_message = False  # headers or body are still arriving
         self._messages = 0
         self._header_bytes = 0
-        self._waits_since = now
+        self.waits_since = now
         self._blocked_since: float | None = None  # the client does not read
         self.due: float | None = now + self.limits.header_seconds
         self.address = self.client[0] if self.client else ""
@@ -49,7 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
             address = self.address if is_greedy else self.addresses.most_common(1)[0][0]
             others = [one for one in self.connections if one is not self and isinstance(one, BoundedProtocol)]
             waiting = [one for one in others if one.address == address and one.is_waiting]
-            min(waiting, key=lambda one: one._waits_since, default=self)._refuse(503, "Too many connections. Try again")
+            min(waiting, key=lambda one: one.waits_since, default=self).refuse(503, "Too many connections. Try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
@@ -86,8 +86,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = self._in_message = True
         self._messages += 1
         self._header_bytes = 0
-        self._waits_since = self.loop.time()
-        self.due = self._waits_since + self.limits.header_seconds
+        self.waits_since = self.loop.time()
+        self.due = self.waits_since + self.limits.header_seconds
 
     def on_headers_complete(self) -> None:
         """Stop the clock, and refuse headers that arrived complete in one chunk but are too large, too many, or not HTTP/1.1."""
@@ -101,16 +101,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._check_size(size):
             return
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
-            self._refuse(400, f"The request has {hosts} Host headers, expected 1")
+            self.refuse(400, f"The request has {hosts} Host headers, expected 1")
             return
         super().on_headers_complete()
 
     def _check_size(self, size: int) -> bool:
         """Refuse headers of too many bytes, or too many headers. Return whether they are within the limits."""
         if size > self.limits.header_bytes:
-            self._refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
+            self.refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
         elif len(self.headers) > self.limits.headers:
-            self._refuse(431, f"The request has more than {self.limits.headers} headers")
+            self.refuse(431, f"The request has more than {self.limits.headers} headers")
         else:
             return True
         return False
@@ -124,8 +124,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the next request's headers, unless a pipelined request has begun already."""
         super().on_response_complete()
         if not self._in_message:
-            self._waits_since = self.loop.time()
-            self.due = self._waits_since + self.limits.idle_seconds
+            self.waits_since = self.loop.time()
+            self.due = self.waits_since + self.limits.idle_seconds
 
     def pause_writing(self) -> None:
         """Start the clock of a client that does not read."""
@@ -139,7 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not HTTP."""
-        self._refuse(400, "The request is not valid HTTP/1.1")
+        self.refuse(400, "The request is not valid HTTP/1.1")
 
     def sweep(self, now: float) -> None:
         """Close the connection if its time is up. Called a few times a second."""
@@ -153,7 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.due is not None and now > self.due and (self.cycle is None or self.cycle.response_complete):
             self.due = now + self.limits.header_seconds
             if self._begun:
-                self._refuse(408, f"The headers did not arrive within {self.limits.header_seconds:g} seconds")
+                self.refuse(408, f"The headers did not arrive within {self.limits.header_seconds:g} seconds")
             else:
                 self.transport.close()
 
@@ -162,8 +162,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.app.metrics.count("connection", 408, 0.0)
         self.transport.abort()
 
-    def _refuse(self, status: int, text: str) -> None:
-        """Answer without the application, and close."""
+    def refuse(self, status: int, text: str) -> None:
+        """Answer a request that the application does not see, and close the connection."""
         if self.transport.is_closing():
             return
         body = json.dumps({"error": text}).encode()

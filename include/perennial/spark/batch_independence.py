@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
+from perennial.spark.budget import within_budget
 from perennial.spark.sql import failing_on_rows, quoted
 from perennial.spark.tables import days_filter
 
@@ -43,7 +44,7 @@ def check_batch_independence(
 
     :param sql: the text of the query, for errors
     """
-    with failing_on_rows(file, sql):
+    with within_budget(among.sparkSession, file), failing_on_rows(file, sql):
         difference = find_difference(day_column, day, among, alone)
     if difference is not None:
         raise RefusedError(

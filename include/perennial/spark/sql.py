@@ -15,10 +15,13 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from perennial.errors import RefusedError
+from perennial.spark.budget import within_budget
+from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
-from perennial.spark.relations import foreign_relations, moments, refused_calls
+from perennial.spark.moments import moments
+from perennial.spark.plan_nodes import read_nodes
 from perennial.spark.sql_errors import explain
-from perennial.sql.refused_functions import may_call_refused, refused_texts, untyped_null
+from perennial.sql.refused_functions import refused_texts, untyped_null
 
 MOMENT = "a text such as 'now' or 'today', perhaps composed of several texts, is converted to a date"
 NUMBERS = (T.NumericType,)
@@ -26,6 +29,8 @@ WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateType, T.TimestampType, T.BooleanType)
 """The types whose values have a digest."""
 
+_ROWS_ALONE = "A result must depend only on the rows it reads."
+_TOO_DEEP = "java.lang.StackOverflowError"
 _FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 
 
@@ -40,40 +45,54 @@ def use_time_zone(spark: SparkSession, name: str) -> None:
 
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; refuse anything but a single query over `views`."""
-    if texts := refused_texts(text):
-        raise RefusedError(
-            f"{file}: it contains text that is not allowed", texts, "A result must depend only on the rows it reads."
-        )
-    try:
-        # Parse the text as a query first: INSERT, DROP and the like are statements, and would run at once.
-        # Use Spark's own parser: the session's parser is Iceberg's, whose parseQuery accepts statements too.
-        query = without_last_semicolon(text)
-        plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
-        if foreign := foreign_relations(plan, views):
-            raise RefusedError(
-                f"{file}: it reads relations that a query must not see",
-                foreign,
-                f"Read only {', '.join(sorted(views))}, by these names.",
-            )
-        # Visiting every expression through the bridge to Java costs more than planning the query.
-        if may_call_refused(query) and (calls := refused_calls(plan)):
-            raise RefusedError(
-                f"{file}: it calls functions that are not allowed", calls, "A result must depend only on the rows it reads."
-            )
-        # A plain spark.sql() resolves its text again at the time of the write, with the views of that time.
-        # A projection keeps the views that are resolved now.
-        rows = spark.sql(query).select("*")
-    except AnalysisException as error:  # a text that is no query, too
-        raise explain(file, text, str(error)) from None
-    with failing_on_rows(file, text):
-        depends_on_time = moments(rows._jdf.queryExecution().analyzed(), jvm(spark).org.apache.spark.sql.catalyst.optimizer)
-    if depends_on_time:
-        raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
+    rows = plan_query(spark, file, text, views)
     if odd := [_describe_odd_type(field) for field in rows.schema if not isinstance(field.dataType, PLAIN)]:
         raise RefusedError(
             f"{file}: it returns columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
         )
     return rows
+
+
+def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
+    """Return the planned rows of a query, which may be of any type; refuse a query that reads or does more than it may."""
+    if texts := refused_texts(text):
+        raise RefusedError(f"{file}: it contains text that is not allowed", texts, _ROWS_ALONE)
+    with within_budget(spark, file), failing_on_rows(file, text), _explaining(file, text):
+        # The text is read once, by Spark's own parser, as a query: INSERT, DROP and the like are statements.
+        # The session's parser is Iceberg's, whose parseQuery accepts statements too.
+        plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(without_last_semicolon(text))
+        parsed = read_nodes(spark, plan)
+        if foreign := foreign_relations(parsed, views):
+            raise RefusedError(
+                f"{file}: it reads relations that a query must not see",
+                foreign,
+                f"Read only {', '.join(sorted(views))}, by these names.",
+            )
+        _refuse_parts(file, refused_parts(parsed))
+        # Resolve exactly this plan. A projection keeps the views that are resolved now:
+        # otherwise Spark resolves the plan again at the time of the write, with the views of that time.
+        planned = jvm(spark).org.apache.spark.sql.classic.Dataset.ofRows(spark._jsparkSession, plan)
+        rows = DataFrame(planned, spark).select("*")
+        resolved = rows._jdf.queryExecution().analyzed()
+        _refuse_parts(file, unknown_parts(read_nodes(spark, resolved), views))
+        depends_on_time = moments(resolved, jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+    if depends_on_time:
+        raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
+    return rows
+
+
+def _refuse_parts(file: str, parts: list[str]) -> None:
+    if parts:
+        raise RefusedError(f"{file}: it uses functions or syntax that are not allowed", parts, _ROWS_ALONE)
+
+
+@contextmanager
+def _explaining(file: str, text: str) -> Iterator[None]:
+    """Refuse a text that Spark cannot parse or resolve, with Spark's reason."""
+    try:
+        yield
+    except AnalysisException as error:  # a text that is no query, too
+        raise explain(file, text, str(error)) from None
 
 
 def _describe_odd_type(field: T.StructField) -> str:
@@ -95,7 +114,10 @@ def failing_on_rows(file: str, sql: str) -> Iterator[None]:
         if isinstance(error, AnalysisException) or not error.getCondition():
             raise
         raise explain(file, sql, str(error)) from None
-    except Py4JJavaError as error:  # PySpark has no class for a subquery that fails
+    except Py4JJavaError as error:
+        if _TOO_DEEP in str(error):
+            raise RefusedError(f"{file}: it is nested too deep for Spark", remedy="Split it into parts of a WITH.") from None
+        # PySpark has no class for a subquery that fails.
         if not _FAILED_QUERY.search(str(error)):
             raise
         raise explain(file, sql, str(error)) from None

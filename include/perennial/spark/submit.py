@@ -12,7 +12,7 @@ from pathlib import Path
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.settings import describe_missing, get_settings
-from perennial.spark.conf import iceberg_conf
+from perennial.spark.conf import budget_conf, iceberg_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.store.objects import canonical_json, sha256
@@ -68,6 +68,7 @@ def plan_job(
     lake.objects.create(uri, body)
     settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
+    conf |= budget_conf(settings.query_minutes, settings.query_disk_gb)
     if interpreted:
         conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
     return SparkPlan(script, uri, todo, conf)

@@ -23,6 +23,7 @@ from perennial.sql.refused_functions import refused_texts
 from perennial.sql.sees import Sees, analyses_see, features_see, labels_see, lookups_see
 from perennial.sql.tables import table_problems
 from perennial.sql.types import CONTRACT_TYPES, Types, Wanted, family_of, infer_types, type_problems
+from perennial.sql.unparsed import problems_of_tokens
 from perennial.sql.wanted import DATE, label_type, lookup_types, request_types
 
 
@@ -149,6 +150,9 @@ def _check(
         findings.problems.append(str(problem))
         return Table(None, {})
     except Doubt as doubt:
+        if refused := sorted(set(problems_of_tokens(text))):
+            findings.problems.extend(f"{file}, line {line}: {problem}" for line, problem in refused)
+            return Table(None, {})
         findings.unchecked.append(file)
         findings.doubts.append(str(doubt))
         return Table(None, {})
@@ -158,7 +162,7 @@ def _check(
     own_day = list(own_day_problems(tree)) if before_midnight else []
     reported = {line for line, _ in own_day}
     days = [problem for problem in _day_problems(tree, sees, must_bound) if problem[0] not in reported] if sees else []
-    of_names = (*table_problems(tree, views), *function_problems(tree), *untyped_nulls(tree), *unknown)
+    of_names = (*table_problems(tree, views), *function_problems(tree, columns), *untyped_nulls(tree), *unknown)
     problems = sorted({*of_names, *type_problems(tree, types, expected.types), *own_day, *days})
     findings.problems.extend(f"{file}, line {line}: {problem}" if line else f"{file}: {problem}" for line, problem in problems)
     if yielded is not None:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import re
 
+from perennial.errors import did_you_mean
+from perennial.sql.allowed_functions import ALLOWED
+
 _TIME = "its result depends on the time; take dates from the view dates"
 _CHANCE = "its result differs each time; derive the value from the rows, for example with hash()"
 _PLACE = "its result depends on how Spark reads the rows"
 _WHO = "its result depends on the user and the place of the run"
 _OUT = "it runs code outside the query"
+_OPENS = "its options open files"
+_OFF = "its type is switched off in Spark 4.1"
+_SKETCH = "its result differs each time; use percentile() or approx_percentile()"
+_KLL_KINDS = ("bigint", "double", "float")
+_KLL = [
+    *(f"kll_{call}_{kind}" for call in ("merge_agg", "sketch_agg", "sketch_merge", "sketch_to_string") for kind in _KLL_KINDS),
+    *(f"kll_sketch_get_{value}_{kind}" for value in ("n", "quantile", "rank") for kind in _KLL_KINDS),
+]
 
 REFUSED = {
     **dict.fromkeys(("current_date", "curdate", "current_timestamp", "now", "localtimestamp", "current_time"), _TIME),
@@ -38,7 +49,16 @@ REFUSED = {
         _WHO,
     ),
     **dict.fromkeys(("reflect", "java_method", "try_reflect"), _OUT),
-    **dict.fromkeys(("from_xml", "schema_of_xml"), "its options open files"),
+    **dict.fromkeys(("from_xml", "schema_of_xml", "from_avro", "schema_of_avro", "from_protobuf", "to_protobuf"), _OPENS),
+    "to_avro": "Spark jobs lack its library",
+    **dict.fromkeys(
+        ("xpath", *(f"xpath_{kind}" for kind in ("boolean", "double", "float", "int", "long", "number", "short", "string"))),
+        "a text can make it ask any address; take the value out with regexp_extract()",
+    ),
+    **dict.fromkeys(("collations", "sql_keywords", "python_worker_logs"), "it reads Spark itself"),
+    **dict.fromkeys(_KLL, _SKETCH),
+    **dict.fromkeys(("time", "make_time", "to_time", "try_to_time", "time_diff", "time_trunc"), _OFF),
+    **dict.fromkeys(("st_asbinary", "st_geogfromwkb", "st_geomfromwkb", "st_setsrid", "st_srid"), _OFF),
 }
 """Refused functions by name, with the reason."""
 
@@ -53,18 +73,22 @@ WITHOUT_PARENTHESES = frozenset(
         "current_time",
         "current_user",
         "session_user",
+        "user",
         "current_catalog",
         "current_database",
+        "current_schema",
     )
 )
 """Refused functions that SQL calls without parentheses, unless a column has that name."""
 
 TRANSFORM = "TRANSFORM … USING: it runs a program"
 IDENTIFIER = "IDENTIFIER(…): its name is known only when the query runs; write the name itself"
-
 SAMPLE = f"TABLESAMPLE: {_CHANCE}"
+UNKNOWN = "it is not among the parts that a query may have"
 
-_WORDS = frozenset((*REFUSED, *WITHOUT_ARGUMENTS, "using", "identifier", "tablesample"))
+REFUSED_SYNTAX = {"ScriptTransformation": TRANSFORM, "Sample": SAMPLE, "ExpressionWithUnresolvedIdentifier": IDENTIFIER}
+"""Reasons by the class of Spark's parsed plan; other classes that are not allowed are unknown."""
+
 _MOMENT = re.compile(r"""(?<=['"])\s*(now|today|tomorrow|yesterday)(\s+[^'"]*)?(?=['"])""", re.IGNORECASE)
 
 _ESCAPED = re.compile(r"""\b(date|timestamp\w*)\s*r?(?:'[^'\\]*\\|"[^"\\]*\\)""", re.IGNORECASE)
@@ -86,14 +110,19 @@ def refused_texts(query: str) -> list[str]:
     return [*problems, *moments]
 
 
-def may_call_refused(query: str) -> bool:
-    """Cheap pre-check: return False if no refused name occurs in the text, so that its plan need not be walked."""
-    return not _WORDS.isdisjoint(re.findall(r"\w+", plain(query)))
-
-
-def why_refused(name: str, arguments: int) -> str | None:
+def why_refused(name: str, *, has_arguments: bool) -> str | None:
     """Return the reason why a function is refused, or None if it is allowed."""
-    return REFUSED.get(plain(name)) or (WITHOUT_ARGUMENTS.get(plain(name)) if arguments == 0 else None)
+    if reason := why_refused_on_purpose(name, has_arguments=has_arguments):
+        return reason
+    if "." in name:
+        return "a query calls only Spark's own functions, by their plain names"
+    # Spark looks a name up in lower case, and asks the metastore for a name that it does not know.
+    return None if name.lower() in ALLOWED else f"Spark 4.1 has no such function.{did_you_mean(name.lower(), ALLOWED)}"
+
+
+def why_refused_on_purpose(name: str, *, has_arguments: bool) -> str | None:
+    """Return the reason why one of Spark's functions is refused, or None."""
+    return REFUSED.get(plain(name)) or (None if has_arguments else WITHOUT_ARGUMENTS.get(plain(name)))
 
 
 def untyped_null(column: str) -> str:

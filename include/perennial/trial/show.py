@@ -20,6 +20,7 @@ from perennial.analyse.views import CleanTables
 from perennial.analyse.visible import VisibleRange, range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.errors import RefusedError
 from perennial.spark.batch_independence import find_difference
+from perennial.spark.budget import within_budget
 from perennial.spark.job import several_at_once
 from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import days_filter
@@ -51,7 +52,7 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
     except RefusedError as error:
         rows, problems = raw, error.problems or [str(error)]
     rows = rows.persist()
-    with failing_on_rows(kind.item.file, kind.item.sql):
+    with within_budget(spark, kind.item.file), failing_on_rows(kind.item.file, kind.item.sql):
         found = _describe(rows, raw, job, kind.day_column, [kind.day_column, *kind.unique] if not problems else [])
         if not problems:
             with several_at_once() as pool:
@@ -72,7 +73,8 @@ def show_source(job: TrialJob, rows: DataFrame, alone: DataFrame) -> dict[str, J
     """
     source = job.tables[str(job.source)]
     sql = (source.drops.sql if source.drops else None) or ""
-    with failing_on_rows(f"sources/{job.source}.sql", sql):
+    file = f"sources/{job.source}.sql"
+    with within_budget(rows.sparkSession, file), failing_on_rows(file, sql):
         found = _describe(alone, alone, job, "date", [])
         is_shaped = source.drops is not None and (source.drops.sql is not None or source.drops.step is not None)
         if is_shaped and source.drops and len(source.drops.days) > 1:

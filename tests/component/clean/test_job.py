@@ -36,7 +36,8 @@ for job in json.loads(sys.argv[1]):
         clean_job.clean(spark, CleanJob.from_json(job))
         said = {"cached": cached, "rows": {name: spark.table(name).count() for name in cached}}
         if "ice.`lab`.`clean_escaped`" in cached:
-            said["values"] = {row.Id: row.s for row in spark.table("ice.lab.clean_escaped").selectExpr("id AS Id", "s").collect()}
+            rows = spark.table("ice.lab.clean_escaped").selectExpr("id AS Id", "s", "CAST(day AS STRING) AS day").collect()
+            said["values"], said["days"] = {row.Id: row.s for row in rows}, {row.Id: row.day for row in rows}
             broken = spark.table("ice.lab.quarantine").where("source = 'escaped'").collect()
             said["broken"] = [[row.position, row.column, row.rule, row.value] for row in broken]
         if "ice.`lab`.`clean_begun`" in cached:
@@ -108,28 +109,31 @@ def begun(folder: Path) -> dict[str, Any]:
 
 
 def escaped(folder: Path) -> dict[str, Any]:
-    """Return a table whose quotes are escaped by backslashes, under other names in the header."""
-    escaped = table(folder, "escaped", "SELECT date, id, s FROM drop")
+    """Return a table whose quotes are escaped by backslashes, under other names in the header, with dates of a format."""
+    escaped = table(folder, "escaped", "SELECT date, id, s, day FROM drop")
     file = folder / "escaped.csv"
     rows = [
-        '1,"He said \\"hi\\""',
-        '2,"a \\"b\\", c"',
-        "3,plain",
-        '4,"ends with \\"q\\""',
-        '5,"5\\" pipe"',
-        "6,x\\y",
-        '7,"C:\\\\"',
+        '1,"He said \\"hi\\"",31.12.2026',
+        '2,"a \\"b\\", c",01.02.2026',
+        "3,plain,",
+        '4,"ends with \\"q\\"",-',
+        '5,"5\\" pipe",29.02.2024',
+        "6,x\\y,31.12.2026",
+        '7,"C:\\\\",31.12.2026',
+        "8,no such day,31.02.2026",
+        "9,in ISO 8601,2026-12-31",
     ]
-    file.write_text("\n".join(["Id,Some Text", *rows, ""]))
-    drop = escaped["days"][DAYS[0]] | {"header": ["Id", "Some Text"]}
-    drop["files"] = [{"uri": str(file), "name": "a.csv", "rows": 7, "line_end": "\n", "unclear": [6]}]
+    file.write_text("\n".join(["Id,Some Text,Am", *rows, ""]))
+    drop = escaped["days"][DAYS[0]] | {"header": ["Id", "Some Text", "Am"]}
+    drop["files"] = [{"uri": str(file), "name": "a.csv", "rows": 9, "line_end": "\n", "unclear": [6]}]
     text = ColumnContract.model_validate({"type": "string", "from": "Some Text"}).rules
+    day = ColumnContract.model_validate({"type": "date", "format": "dd.MM.yyyy", "null_text": "-", "from": "Am"}).rules
     return escaped | {
-        "columns": [["id", escaped["columns"][0][1]], ["s", text]],
-        "header": {"id": "Id", "s": "Some Text"},
+        "columns": [["id", escaped["columns"][0][1]], ["s", text], ["day", day]],
+        "header": {"id": "Id", "s": "Some Text", "day": "Am"},
         "key": ["id"],
         "dialect": Csv(escape="\\").model_dump(),
-        "max_quarantine_share": 0.2,
+        "max_quarantine_share": 0.4,
         "days": {DAYS[0]: drop},
     }
 
@@ -138,7 +142,15 @@ def test_quotes_after_a_backslash_are_read_and_an_unclear_row_is_in_quarantine(s
     assert said[3]["values"] == {
         "1": 'He said "hi"', "2": 'a "b", c', "3": "plain", "4": 'ends with "q"', "5": '5" pipe', "7": "C:\\"
     }  # fmt: skip
-    assert said[3]["broken"] == [[6, "", "cells", "6,x\\y"]]
+    assert [6, "", "cells", "6,x\\y,31.12.2026"] in said[3]["broken"]
+
+
+def test_dates_of_a_format_are_read_and_other_texts_are_in_quarantine(said: list[Any]) -> None:
+    assert said[3]["days"] == {
+        "1": "2026-12-31", "2": "2026-02-01", "3": None, "4": None, "5": "2024-02-29", "7": "2026-12-31"
+    }  # fmt: skip
+    types = [broken for broken in said[3]["broken"] if broken[2] == "type"]
+    assert sorted(types) == [[8, "day", "type", "31.02.2026"], [9, "day", "type", "2026-12-31"]]
 
 
 def test_cells_are_found_by_the_names_of_each_header_and_what_a_drop_lacks_is_null(said: list[Any]) -> None:

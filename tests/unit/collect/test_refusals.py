@@ -348,7 +348,7 @@ def test_manifest_text(problems, body: bytes, expected: str) -> None:
 
 
 def test_a_manifest_of_very_many_files_is_refused(problems) -> None:
-    entries = [_entry(f"{n}.csv", b"%d" % n) for n in range(7_000)]
+    entries = [_entry(f"{n}.csv", b"%d" % n, rows=1) for n in range(7_000)]
     assert problems({}, files=entries)[0] == f"half uploaded: 0.csv is in {FILE} but not in the folder"
 
 

@@ -60,7 +60,12 @@ TEXT = csv_text(lines(), HEADER)
         (TEXT.replace("yes", "no").encode(), [], "expected two values, found 'no' only"),
         (TEXT.replace("yes", "").replace("no", "").encode(), [], "expected two values, found no value only"),
         (TEXT.encode(), ["--positive", "yess"], "has no value 'yess'. Did you mean 'yes'?"),
-        (TEXT.replace("-", "/").encode(), [], "No column has a date in each row: 'day' has dates of the form %Y/%m/%d"),
+        (TEXT.replace("2026-01-", "01 Jan ").encode(), [], "No column has a date in each row. Write dates in digits"),
+        (TEXT.replace("2026-01-01", "31.1.26").encode(), [], "'day' has none in 10 rows, such as '31.1.26'"),
+        (TEXT.replace("2026-01-", "1/2026/").encode(), [], "No column has a date in each row"),
+        (TEXT.encode(), ["--date-format", "dd.MM.yyyy"], "No column has dates of the form dd.MM.yyyy in each row"),
+        (TEXT.encode(), ["--date-format", "DD.MM.YYYY"], "--date-format: 'DD' is no part of a format"),
+        (TEXT.encode(), ["--date-format", "d" * 5000], "--date-format: 'ddd"),
         (TEXT.replace("2026-01-01", "").encode(), ["--date-column", "day"], "10 rows of the sample have no date"),
         (TEXT.encode(), ["--date-column", "size"], "'size' is no column of dates, found"),
         (TEXT.replace("2026-", "0001-").encode(), [], "is outside the dates 1970-01-01 to 2200-12-31"),
@@ -288,7 +293,7 @@ def test_it_asks_for_the_date_column_if_several_fit(
     code = run_command(["new", "sales", "--from", "exports/a.csv", "--label", "late"])
     said = capsys.readouterr()
     assert "2 columns have dates. Which one has the row's date" in said.out
-    assert "Columns: day, until" in said.out
+    assert "Choices: day, until" in said.out
     if first:
         assert (code, str(read_pipeline(place / "sales" / "pipeline.yaml").start)) == (0, first)
     else:

@@ -10,9 +10,11 @@ from perennial.analyse.job_file import AnalyseJob
 from perennial.clean.job_file import CleanJob
 from perennial.store.objects import canonical_json
 
-CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"max_length":1000,"null_text":"NA","range":[0,9.5],
-"required":true,"type":"integer"}],["kind",{"enum":["a","b"],"max_length":20,"null_text":null,"range":null,"required":false,
-"type":"string"}]],"days":{"2026-03-01":{"files":[{"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":
+CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"format":null,
+"max_length":1000,"null_text":"NA","range":[0,9.5],
+"required":true,"type":"integer"}],["kind",{"enum":["a","b"],"format":null,"max_length":20,"null_text":null,"range":null,"required":false,
+"type":"string"}],["day",{"enum":null,"format":"dd.MM.yyyy","max_length":1000,"null_text":null,"range":null,"required":false,
+"type":"date"}]],"days":{"2026-03-01":{"files":[{"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":
 "s3://x/raw/1.csv"}],"header":["n","kind"],"key":"k-1","refusal":"s3://x/refused/1.json"},"reference":{"files":[],"header":[],"key":"k-2",
 "refusal":"s3://x/refused/2.json"}},
 "dialect":{"decimal":".","delimiter":";","encoding":"utf-8","escape":null,"quote":null},"header":{"kind":"Kind","n":"n"},

@@ -145,6 +145,10 @@ def test_wrong_name_is_told(query: str, expected: list[str]) -> None:
         ("SELECT a FROM t TABLESAMPLE (50 PERCENT)", "TABLESAMPLE"),
         ("SELECT hex(aes_encrypt('a', '0000111122223333')) AS a FROM t", "aes_encrypt"),
         ("SELECT user() AS a FROM t", "user"),
+        ("SELECT xpath_string('<a/>', 'a') AS a FROM t", "xpath_string: a text can make it ask any address"),
+        ("SELECT default.f(a) AS a FROM t", "default.f: a query calls only Spark's own functions"),
+        ("SELECT system.builtin.abs(a) AS a FROM t", "system.builtin.abs: a query calls only Spark's own functions"),
+        ("SELECT conut_if(a) AS a FROM t", "conut_if: Spark 4.1 has no such function. Did you mean 'count_if'?"),
         ("SELECT from_xml('<a>1</a>', 'a INT', map('rowValidationXSDPath', '/etc/passwd')) AS a FROM t", "from_xml"),
     ],
 )
@@ -190,8 +194,13 @@ def test_a_null_that_gets_a_type_passes(query: str) -> None:
     assert list(untyped_nulls(parse_query("x.sql", query))) == []
 
 
+@pytest.mark.parametrize(("columns", "problems"), [(["a"], 1), (["a", "user"], 0), (None, 0)])
+def test_user_is_a_function_unless_a_column_has_that_name(columns: list[str] | None, problems: int) -> None:
+    assert len(list(function_problems(parse_query("x.sql", "SELECT user FROM t"), {"t": columns}))) == problems
+
+
 def called_in(query: str) -> list[str]:
-    return [text for _, text in function_problems(parse_query("x.sql", query))]
+    return [text for _, text in function_problems(parse_query("x.sql", query), VIEWS)]
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_no_type_differs_from_that_of_spark() -> None:
         ("SELECT t.*, q AS r FROM t JOIN u USING (id)", "text"),
         ("SELECT (SELECT MAX(u.q) FROM u WHERE u.id = t.id) AS r FROM t", "text"),
         ("SELECT h.anything AS r FROM hidden h JOIN t ON t.id = h.id", None),
-        ("SELECT my_function(a) AS r FROM t", None),
-        ("SELECT COALESCE(my_function(a), 1) AS r FROM t", None),
+        ("SELECT mask(a) AS r FROM t", None),
+        ("SELECT COALESCE(mask(a), 1) AS r FROM t", None),
         ("SELECT a AS r FROM t UNION ALL SELECT c FROM t", None),
         ("WITH n AS (SELECT a AS r FROM t UNION ALL SELECT c FROM t) SELECT r FROM n", None),  # Spark makes it a number
         ("WITH n AS (SELECT a AS r FROM t UNION ALL SELECT b FROM t) SELECT r FROM n", "whole number"),
@@ -62,7 +62,7 @@ def test_no_type_differs_from_that_of_spark() -> None:
         ("SELECT d - d AS r FROM t", None),
         ("SELECT d + INTERVAL 2 HOURS AS r FROM t", None),
         ("SELECT struct(a) AS r FROM t", None),
-        ("SELECT r FROM t LATERAL VIEW explode(my_function(a)) e AS r", None),
+        ("SELECT r FROM t LATERAL VIEW explode(mask(a)) e AS r", None),
         ("SELECT no_such_column AS r FROM t", None),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_request_field_of_another_type_is_told_with_its_line(
         ("time", "HOUR(r.measured_at) * 60 + MINUTE(r.measured_at)"),
         ("date", "CAST(r.measured_at AS DATE)"),
         ("boolean", "r.pressure > 1"),
-        ("time", "my_function(r.measured_at)"),  # Spark decides
+        ("time", "mask(r.measured_at)"),  # Spark decides
     ],
 )
 def test_a_request_field_of_its_type_passes(check: Check, field: str, column: str) -> None:
@@ -166,7 +166,7 @@ def test_a_request_field_of_its_type_passes(check: Check, field: str, column: st
         (True, "r.has_fault", None),
         ("boost", "r.mode", None),
         (1, "CAST(r.has_fault AS INT)", None),
-        (1, "my_function(r.mode)", None),
+        (1, "mask(r.mode)", None),
     ],
 )
 def test_the_positive_value_is_of_the_labels_type(check: Check, positive: Any, column: str, expected: str | None) -> None:
