@@ -26,7 +26,7 @@ class Role(StrEnum):
 RIGHTS = {
     Role.OWNER: ("Admin", "Read", "Write", "List", "Tagging"),
     Role.JOBS: ("Read", "List", "Write:perennial"),
-    Role.SERVING: ("Read:perennial/*/endpoint/*", "Read:perennial/*/releases/*", "Read:perennial/*/blobs/*"),
+    Role.SERVING: tuple(f"Read:perennial/*/{folder}/*" for folder in ("endpoint", "releases", "signatures", "blobs")),
     Role.LANDING: ("Read:landing", "Write:landing", "List:landing"),
 }
 """Actions in the words of SeaweedFS: `ACTION` in all buckets, `ACTION:BUCKET` in one, `ACTION:BUCKET/KEY` for some objects."""

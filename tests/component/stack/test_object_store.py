@@ -106,7 +106,7 @@ def test_tools_of_seaweedfs_need_the_certificate(s3_config: StackConfig, tmp_pat
 
 
 def test_each_role_has_the_rights_of_its_work(s3_config: StackConfig) -> None:
-    served = [LAYOUT.active, LAYOUT.release("one"), LAYOUT.blob("0" * 64)]
+    served = [LAYOUT.active, LAYOUT.release("one"), LAYOUT.blob("0" * 64), LAYOUT.signature("k", "s")]
     others = [f"{LAYOUT.root}/raw/one", f"{LAYOUT.root}/decisions/chain.json", f"{LAYOUT.root}/models/one.json"]
     lake = [uri.removeprefix("s3://perennial/") for uri in (*served, *others)]
     for key in lake:
