@@ -9,6 +9,7 @@ import subprocess
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.files import write_file
+from stack.roles import Role
 from stack.secrets import secret, write_private
 
 DONE = "signed_with"
@@ -42,7 +43,13 @@ def _sign_stored(config: StackConfig, *, is_first: bool) -> list[str]:
     """Run `perennial sign`, and return why it did not sign an object."""
     command = [str(config.python.with_name("perennial")), "sign", "--json", *(["--unsigned"] if is_first else [])]
     done = subprocess.run(
-        command, env=config.process_environment(), cwd=config.repo, capture_output=True, text=True, timeout=600, check=False
+        command,
+        env=config.process_environment(role=Role.JOBS),
+        cwd=config.repo,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     try:
         answer = json.loads(done.stdout)

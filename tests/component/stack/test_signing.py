@@ -38,12 +38,8 @@ def released(s3: Any, pipeline_factory: Any, tmp_path: Path, monkeypatch: pytest
 @pytest.fixture
 def config(released: Lab, s3_server: dict[str, str], tmp_path: Path) -> StackConfig:
     """A stack on the lake's store."""
-    store = Store(
-        Path(s3_server["AWS_SHARED_CREDENTIALS_FILE"]),
-        released.lake.layout.lake,
-        s3_server["AWS_ENDPOINT_URL_S3"],
-        "us-east-1",
-    )
+    keys = Path(s3_server["AWS_SHARED_CREDENTIALS_FILE"])
+    store = Store(keys, keys, released.lake.layout.lake, s3_server["AWS_ENDPOINT_URL_S3"], "us-east-1")
     return StackConfig(repo=REPO, var=tmp_path / "var", pipelines=tmp_path / "pipelines", store=store)
 
 
@@ -112,11 +108,12 @@ def test_the_users_own_keys_are_left_alone(config: StackConfig, monkeypatch: pyt
 
 
 def test_a_store_that_does_not_answer_is_an_error_and_the_next_start_tries_again(config: StackConfig, s3_server: dict[str, str]):
+    keys = Path(s3_server["AWS_SHARED_CREDENTIALS_FILE"])
     away = StackConfig(
         repo=REPO,
         var=config.var,
         pipelines=config.pipelines,
-        store=Store(Path(s3_server["AWS_SHARED_CREDENTIALS_FILE"]), "s3://perennial/x", "http://127.0.0.1:9", "us-east-1"),
+        store=Store(keys, keys, "s3://perennial/x", "http://127.0.0.1:9", "us-east-1"),
     )
     with pytest.raises(StackError, match=r"perennial sign.*stack is down"):
         prepare_signing(away)
