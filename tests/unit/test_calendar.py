@@ -203,6 +203,7 @@ def test_no_rest_date_is_needed_split_or_waited_for(
 
 
 @given(st.sets(st.dates(START, END)), st.dates(START, END), st.integers(1, 40), st.integers(1, 10))
+@pytest.mark.exhaustive
 def test_a_calendar_of_all_days_is_none(landed: set[date], day: date, window: int, holdout: int) -> None:
     plain = calendar(window_days=window, holdout_days=holdout)
     counted = calendar(window_days=window, holdout_days=holdout, data_days=DataDays(holidays=frozenset({date(2030, 1, 1)})))

@@ -18,6 +18,7 @@ LOCKS = sorted([*REPO.glob("requirements/*.lock"), *REPO.glob("include/images/*/
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: str(lock.relative_to(REPO)))
+@pytest.mark.exhaustive
 def test_a_bill_names_every_package_of_a_lock_with_its_sums(lock: Path, tmp_path: Path) -> None:
     text = write_bom(lock, tmp_path).read_text(encoding="utf-8")
     components = json.loads(text)["components"]

@@ -30,6 +30,7 @@ def test_what_steers_or_hides_is_escaped(character: str) -> None:
     assert make_showable(f"a{character}b") == f"a{expected}b"
 
 
+@pytest.mark.exhaustive
 def test_everything_of_unicode_that_controls_or_separates_lines_is_escaped() -> None:
     wrong = [
         hex(code)

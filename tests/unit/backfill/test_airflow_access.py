@@ -85,6 +85,7 @@ def test_a_later_process_with_the_same_number_is_not(var: Path, listener: tuple[
 
 
 @pytest.mark.parametrize("state", ["down", "at another port", "ended"])
+@pytest.mark.exhaustive
 def test_a_stranger_at_the_port_gets_nothing(
     var: Path, listener: tuple[int, int], stranger: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:

@@ -152,6 +152,7 @@ def test_folder_of_pipelines_that_git_sync_or_kubernetes_mounts_is_read(pipeline
         ]
 
 
+@pytest.mark.exhaustive
 def test_link_that_is_exchanged_while_it_is_read_shows_nothing(tmp_path: Path) -> None:
     """The check looks at the file that is open: a link that is good when it is checked and bad when it is read helps no one."""
     (tmp_path / "secret").write_text("s3cr3t")

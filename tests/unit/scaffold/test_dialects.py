@@ -60,6 +60,7 @@ def comma(text: str) -> str:
     ],
     ids="default gzip mark crlf semicolon tab pipe quote backslash decimal latin utf-16 utf-8".split(),
 )  # fmt: skip
+@pytest.mark.exhaustive
 def test_the_dialect_is_declared_where_it_is_not_the_default(
     source: Callable[..., Source], body: bytes, settings: dict[str, str]
 ) -> None:
@@ -105,6 +106,7 @@ def test_column_names_are_unique_and_valid_ones_stay() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
+@pytest.mark.exhaustive
 def test_the_type_is_the_narrowest_that_reads_every_cell(
     source: Callable[..., Source], cells: list[str], kind: str, null_text: str | None
 ) -> None:

@@ -174,6 +174,7 @@ def test_the_smallest_combination_is_the_key(call: Call, place: Path) -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
+@pytest.mark.exhaustive
 def test_the_positive_value_of_the_label(
     call: Call, place: Path, values: list[str], options: list[str], positive: bool | int | str
 ) -> None:
