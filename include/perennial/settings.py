@@ -16,7 +16,11 @@ from perennial.errors import RefusedError
 
 ENVIRONMENT_FILE = "stack.env"
 SERVICE_MARK = "PERENNIAL_SERVICE"
-"""Variable that the services of the stack and their children inherit. The stack chose their keys when it started them."""
+"""
+Variable that the services of the stack and their children inherit.
+
+By it the stack finds children whose parent has ended, and `load_environment` keeps the keys that a service was started with.
+"""
 
 SETTINGS_FILE = ".env"
 ROOT = Path(__file__).resolve().parents[2]
