@@ -18,12 +18,12 @@ Body = dict[str, Any]
 """An object of Kubernetes, as its API reference describes it."""
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
+STORAGE_FOLDER = "/var/run/secrets/perennial"
+CREDENTIALS_KEY = "aws_credentials"
 TOKENS_SECRET = "perennial-server-tokens"  # noqa: S105  the Secret's name
 TOKENS_FOLDER = "/var/run/secrets/perennial-server"
 TOKENS_KEY = "tokens"
-STORAGE_FOLDER = "/var/run/secrets/perennial"
 TRUSTED_KEYS_FOLDER = "/var/run/perennial/trusted-keys"
-CREDENTIALS_KEY = "aws_credentials"
 MANAGED_BY = "perennial"
 USER = 10001
 
@@ -47,7 +47,7 @@ class KubernetesSettings:
     """Predictions need a token, of the Secret TOKENS_SECRET."""
 
     address_connections: int | None = None
-    """Maximum of connections to a model server from one address; None: the server's default."""
+    """Maximum number of connections to a model server from one address; None: the server's default."""
 
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
