@@ -16,7 +16,11 @@ from perennial.errors import RefusedError
 
 ENVIRONMENT_FILE = "stack.env"
 SERVICE_MARK = "PERENNIAL_SERVICE"
-"""Variable that the services of the stack and their children inherit. The stack chose their keys when it started them."""
+"""
+Variable that the services of the stack and their children inherit.
+
+By it the stack finds children whose parent has ended, and `load_environment` keeps the keys that a service was started with.
+"""
 
 SETTINGS_FILE = ".env"
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +58,7 @@ class Settings(BaseSettings):
         "PERENNIAL_LANDING",
         None,
         "Prefixes in which sources and references may lie, separated by commas, such as `s3://landing/{pipeline}/`; anywhere "
-        "but in the lake, and in a folder with the name of another pipeline, when it is not set.",
+        "except in the lake and in folders named like other pipelines when it is not set.",
     )
     var: Path | None = _variable(
         "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
@@ -72,21 +76,16 @@ class Settings(BaseSettings):
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."
     )
-    serving_credentials: Path | None = _variable(
-        "PERENNIAL_SERVING_CREDENTIALS",
-        None,
-        "File with the AWS credentials of model servers, which only read the lake; those of everything else when it is not set.",
-    )
-    airflow_users: str | None = _variable(
-        "PERENNIAL_AIRFLOW_USERS",
-        None,
-        "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
-    )
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
     )
 
     # Model servers
+    serving_credentials: Path | None = _variable(
+        "PERENNIAL_SERVING_CREDENTIALS",
+        None,
+        "File with the AWS credentials of model servers, which only read the lake; those of everything else when it is not set.",
+    )
     server_tokens: Path | None = _variable(
         "PERENNIAL_SERVER_TOKENS",
         None,
@@ -98,7 +97,7 @@ class Settings(BaseSettings):
         "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
     )
     server_address_connections: Annotated[int, Field(ge=1)] = _variable(
-        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum of connections to a model server from one address."
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum number of connections to a model server from one address."
     )
 
     # Training and serving
@@ -151,6 +150,11 @@ class Settings(BaseSettings):
         "Folder for the keys that jobs and model servers have for the stack's object store; "
         "`secrets` of the state folder when it is not set.",
     )
+    airflow_users: str | None = _variable(
+        "PERENNIAL_AIRFLOW_USERS",
+        None,
+        "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
+    )
     spark_master: str = _variable("PERENNIAL_SPARK_MASTER", "local[2]", "Spark master to which the stack's Airflow submits.")
     store_credentials: Path | None = _variable(
         "PERENNIAL_STORE_CREDENTIALS", None, "File with the AWS credentials of your own object store, which replaces the stack's."
@@ -167,7 +171,7 @@ class Settings(BaseSettings):
 
     @property
     def landing_prefixes(self) -> list[str]:
-        """Return the prefixes in which sources and references may lie; if there are none, their places are not listed."""
+        """Return the prefixes in which sources and references may lie; an empty list if the setting does not limit them."""
         return [prefix.strip() for prefix in (self.landing or "").split(",") if prefix.strip()]
 
 

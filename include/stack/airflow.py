@@ -98,11 +98,6 @@ def migrate_airflow(config: StackConfig) -> bool:
     return True
 
 
-def admin_password(config: StackConfig) -> str:
-    """Return the password of the user `admin` of the UI and the API."""
-    return secret(config.secrets, "airflow_admin")
-
-
 def _is_healthy(config: StackConfig, name: str, part: str) -> bool:
     """Ask the API server, which sees the heartbeats of the other three. Ignore a heartbeat from before this process began."""
     answer = http_get(f"{config.airflow_url}/api/v2/monitor/health")

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.process import MARK, last_lines
+from stack.process import last_lines
 
 SHARED_MARK = "airflow"
 """The mark that all forks share. No service has this name."""
@@ -53,7 +54,7 @@ class AirflowForks:
                 [self._config.python, "-m", "stack.airflow_import", str(self._config.var)],
                 # A process's mark is read from its initial environment, which forks share. SPT_NOENV keeps their titles from
                 # overwriting it.
-                env={**environment, MARK: SHARED_MARK, "SPT_NOENV": "1"},
+                env={**environment, SERVICE_MARK: SHARED_MARK, "SPT_NOENV": "1"},
                 cwd=self._config.repo,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

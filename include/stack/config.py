@@ -162,19 +162,21 @@ class StackConfig:
     @property
     def has_own_signing(self) -> bool:
         """Return whether the user's settings name keys: then the stack makes none."""
-        settings = get_settings()
-        own = self.secrets / "signing_key", self._own_trusted_keys
-        return (settings.signing_key or own[0], settings.trusted_keys or own[1]) != own
+        return (self.signing_key, self.trusted_keys) != (self._own_signing_key, self._own_trusted_keys)
 
     @property
     def signing_key(self) -> Path:
         """Return the file with the private key that signs: the user's, or the stack's own."""
-        return get_settings().signing_key or self.secrets / "signing_key"
+        return get_settings().signing_key or self._own_signing_key
 
     @property
     def trusted_keys(self) -> Path:
         """Return the folder with the trusted public keys: the user's, or the stack's own."""
         return get_settings().trusted_keys or self._own_trusted_keys
+
+    @property
+    def _own_signing_key(self) -> Path:
+        return self.secrets / "signing_key"
 
     @property
     def _own_trusted_keys(self) -> Path:

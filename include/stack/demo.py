@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from stack.config import StackConfig
 from stack.demo_flight import flight_record
 from stack.demo_report import print_report, run_report
 from stack.errors import StackError
+from stack.secrets import write_private
 
 PIPELINE = "flight_delays"
 DAG = f"retrain_{PIPELINE}"
@@ -158,10 +158,7 @@ def _setup_seconds(config: StackConfig) -> float | None:
 
 def _write(file: Path, summary: dict[str, JsonValue]) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = file.with_suffix(".new")
-    scratch.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    scratch.chmod(0o600)
-    os.replace(scratch, file)
+    write_private(file, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from types import FrameType
 
 import psutil
 
+from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.plan import Part, choose, plan
-from stack.process import MARK, Service
+from stack.process import Service
 from stack.server import keep_places
 from stack.waiting import await_ready
 
@@ -57,7 +58,7 @@ def _part(config: StackConfig, name: str) -> Part:
 
 
 def _start(config: StackConfig, service: Service) -> subprocess.Popen[bytes]:
-    environment = config.process_environment({**service.env, MARK: service.name}, service.role)
+    environment = config.process_environment({**service.env, SERVICE_MARK: service.name}, service.role)
     return subprocess.Popen(
         service.argv, env=environment, cwd=service.cwd or config.repo, user=service.user, stdout=sys.stdout, stderr=sys.stderr
     )

@@ -23,9 +23,6 @@ from stack.record import Record, is_alive
 from stack.roles import Role
 from stack.waiting import await_ready, size
 
-MARK = SERVICE_MARK
-"""Environment variable that a service's children inherit, so that they can be found after their parent has ended."""
-
 FREED_SECONDS = 3.0
 
 
@@ -129,7 +126,7 @@ def mark_of(config: StackConfig, process: psutil.Process) -> str | None:
         return None
     if environment.get("PERENNIAL_VAR") != str(config.var) or _is_in_another_container(process):
         return None
-    mark: str | None = environment.get(MARK)
+    mark: str | None = environment.get(SERVICE_MARK)
     return mark
 
 
@@ -143,10 +140,8 @@ def last_lines(path: Path, count: int = 8) -> str:
 def _launch(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment, log = (
-        config.process_environment({**service.env, MARK: service.name}, service.role),
-        log_path(config, service.name),
-    )
+    environment = config.process_environment({**service.env, SERVICE_MARK: service.name}, service.role)
+    log = log_path(config, service.name)
     number = service.fork(environment, log) if service.fork else _spawn(config, service, environment, log)
     record = Record(number, psutil.Process(number).create_time())
     (config.run / f"{service.name}.json").write_text(json.dumps(asdict(record)), encoding="utf-8")

@@ -23,7 +23,6 @@ from perennial.config.load import FILE, read_pipeline
 from perennial.lake.lake import Lake, open_lake
 from perennial.runtime.endpoints import endpoint_url
 from perennial.store.objects import split_uri
-from stack.airflow import admin_password
 from stack.config import REPO, StackConfig
 from stack.plan import plan
 from stack.postgres import remove_postgres
@@ -121,7 +120,8 @@ def pod_environment(running_stack: StackConfig) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def airflow(running_stack: StackConfig) -> Iterator[AirflowClient]:
     """Log in to the stack's Airflow."""
-    with AirflowClient(running_stack.airflow_url, admin_password(running_stack)) as client:
+    password = (running_stack.secrets / "airflow_admin").read_text(encoding="utf-8")
+    with AirflowClient(running_stack.airflow_url, password) as client:
         yield client
 
 

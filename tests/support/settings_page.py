@@ -45,7 +45,9 @@ OTHERS = {
     "PERENNIAL_PIPELINE": (
         "Pipeline of the model server with containers, `flight_delays` when it is not set; read by `docker-compose.yaml`."
     ),
-    "PERENNIAL_SERVICE": "Set by the stack on each of its processes, to find them again.",
+    "PERENNIAL_SERVICE": (
+        "Set by the stack on each of its processes, to find them again; they keep the `AWS_*` variables that they started with."
+    ),
     "PERENNIAL_TAG": "Tag of the images with containers; set by `make compose-up`, read by `docker-compose.yaml`.",
 }
 """Variables that are not in the class: other programs read them, or they are only set."""

@@ -54,7 +54,8 @@ def _listening_ports(record: Path) -> set[int]:
         leader = psutil.Process(facts["pid"])
         if abs(leader.create_time() - facts["created"]) >= 2.0:  # a later process with the same number
             return set()
-        connections = [c for process in (leader, *leader.children(recursive=True)) for c in process.net_connections("tcp")]
+        processes = (leader, *leader.children(recursive=True))
+        connections = [connection for process in processes for connection in process.net_connections("tcp")]
     except (FileNotFoundError, psutil.Error):
         return set()
     return {connection.laddr.port for connection in connections if connection.status == psutil.CONN_LISTEN}

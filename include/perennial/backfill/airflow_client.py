@@ -66,10 +66,10 @@ class AirflowClient:
     :param check_server: called before each request; raises UnreachableError if another program may answer in Airflow's place
     """
 
-    def __init__(self, url: str, password: str, user: str = "admin", *, check_server: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, url: str, password: str, *, check_server: Callable[[], None] = lambda: None) -> None:
         self.url = url
         self._check_server = check_server
-        self._credentials = {"username": user, "password": password}
+        self._credentials = {"username": "admin", "password": password}
         # Requests within the stack must not pass through the user's proxy.
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 

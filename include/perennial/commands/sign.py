@@ -31,6 +31,7 @@ def sign(
     Without a name, it signs those of all pipelines.
     """
     from perennial.deploy.sign_stored import sign_stored
+    from perennial.experiments.experiment import PRODUCTION
     from perennial.settings import describe_missing
     from perennial.signing.keys import RUNBOOK, read_keys
 
@@ -39,9 +40,8 @@ def sign(
         raise RefusedError(f"Nothing can be signed: {describe_missing('signing_key')}", remedy=RUNBOOK)
     require_store()
     objects, names = Objects(), [pipeline] if pipeline else pipeline_names()
-    results = [
-        sign_stored(objects, Layout(lake_root(), "main", name), keys.signing, keys.trusted, unsigned=unsigned) for name in names
-    ]
+    layouts = [Layout(lake_root(), PRODUCTION, name) for name in names]
+    results = [sign_stored(objects, layout, keys.signing, keys.trusted, unsigned=unsigned) for layout in layouts]
     if as_json:
         print_json({"key": keys.signing.id, "pipelines": [asdict(result) for result in results]})
     else:

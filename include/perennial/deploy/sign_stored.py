@@ -36,9 +36,10 @@ def sign_stored(objects: Objects, layout: Layout, key: SigningKey, trusted: Trus
     """
     Sign decisions, their models, releases and, as the last one, the pointer with `key`, if a trusted key has signed them.
 
+    :param key: the signing key, which must be one of the trusted keys
     :param unsigned: also sign objects that no trusted key has signed. Nothing shows who wrote them, so this is for a first key
     """
-    signer = _Signer(objects, layout, key, TrustedKeys({**trusted.keys, **key.trusting_itself.keys}), unsigned)
+    signer = _Signer(objects, layout, key, trusted, unsigned)
     for kind, uri in _immutable_objects(objects, layout):
         signer.sign(kind, uri)
     signer.sign_pointer()

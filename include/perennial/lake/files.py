@@ -14,6 +14,8 @@ from perennial.lake.boundary import find_foreign, is_below
 from perennial.lake.layout import lake_root
 from perennial.settings import get_settings
 
+_REMEDY = "If PERENNIAL_LAKE has changed, set it back. Otherwise find out who changed the table's metadata."
+
 
 class LakeFiles(PyArrowFileIO):
     """The files of the lake, read with the settings of this process. A table's metadata cannot add settings or other files."""
@@ -27,7 +29,7 @@ class LakeFiles(PyArrowFileIO):
         if not is_below(self._root, location):
             raise RefusedError(
                 f"The table's file {location} is outside the lake {self._root}",
-                remedy="If PERENNIAL_LAKE has changed, set it back. Otherwise find out who changed the table's metadata.",
+                remedy=_REMEDY,
             )
         return super().new_input(location)
 
@@ -53,7 +55,7 @@ def check_metadata(name: str, metadata: TableMetadata) -> None:
         raise RefusedError(
             f"{name}: its metadata leads out of the lake {root}",
             problems,
-            "If PERENNIAL_LAKE has changed, set it back. Otherwise find out who changed the table's metadata.",
+            _REMEDY,
         )
 
 

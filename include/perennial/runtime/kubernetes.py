@@ -18,12 +18,12 @@ Body = dict[str, Any]
 """An object of Kubernetes, as its API reference describes it."""
 
 STORAGE_SECRET = "perennial-storage"  # noqa: S105  the Secret's name
+STORAGE_FOLDER = "/var/run/secrets/perennial"
+CREDENTIALS_KEY = "aws_credentials"
 TOKENS_SECRET = "perennial-server-tokens"  # noqa: S105  the Secret's name
 TOKENS_FOLDER = "/var/run/secrets/perennial-server"
 TOKENS_KEY = "tokens"
-STORAGE_FOLDER = "/var/run/secrets/perennial"
 TRUSTED_KEYS_FOLDER = "/var/run/perennial/trusted-keys"
-CREDENTIALS_KEY = "aws_credentials"
 MANAGED_BY = "perennial"
 USER = 10001
 
@@ -47,7 +47,7 @@ class KubernetesSettings:
     """Predictions need a token, of the Secret TOKENS_SECRET."""
 
     address_connections: int | None = None
-    """Maximum of connections to a model server from one address; None: the server's default."""
+    """Maximum number of connections to a model server from one address; None: the server's default."""
 
     lake_mark: str = ""
     """The installation that owns the pods: see perennial.lake.identity."""
@@ -117,15 +117,27 @@ def _endpoint(settings: Settings) -> str | None:
     return endpoint
 
 
-def restricted_pod(container: Body, config_maps: Mapping[str, str] | None = None) -> Body:
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """
+    A volume of a pod, which its container sees as a folder that it cannot change.
+
+    :param source: the source of the volume in the words of Kubernetes, such as `{"configMap": …}`
+    """
+
+    name: str
+    folder: str
+    source: Body
+
+
+def restricted_pod(container: Body, mounts: Sequence[Mount] = ()) -> Body:
     """
     Return the spec of a pod with one container that Pod Security *restricted* admits.
 
     It has no service-account token and a read-only root file system. Storage credentials are files of a Secret.
 
-    :param config_maps: the folders in which the container sees ConfigMaps, by their names
+    :param mounts: further volumes
     """
-    mounted = config_maps or {}
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -148,7 +160,7 @@ def restricted_pod(container: Body, config_maps: Mapping[str, str] | None = None
                 "volumeMounts": [
                     {"name": "storage", "mountPath": STORAGE_FOLDER, "readOnly": True},
                     {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-                    *({"name": name, "mountPath": folder, "readOnly": True} for name, folder in mounted.items()),
+                    *({"name": mount.name, "mountPath": mount.folder, "readOnly": True} for mount in mounts),
                 ],
                 **container,
             }
@@ -156,7 +168,7 @@ def restricted_pod(container: Body, config_maps: Mapping[str, str] | None = None
         "volumes": [
             {"name": "storage", "secret": {"secretName": STORAGE_SECRET, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {}},
-            *({"name": name, "configMap": {"name": name, "defaultMode": 0o444}} for name in mounted),
+            *({"name": mount.name, **mount.source} for mount in mounts),
         ],
     }
 

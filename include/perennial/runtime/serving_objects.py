@@ -13,6 +13,7 @@ from perennial.runtime.kubernetes import (
     TRUSTED_KEYS_FOLDER,
     Body,
     KubernetesSettings,
+    Mount,
     restricted_pod,
 )
 from perennial.store.objects import canonical_json, sha256
@@ -115,10 +116,7 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
                 "spec": {
                     "serviceAccountName": service_name(pipeline),
                     "terminationGracePeriodSeconds": 30,
-                    **_with_tokens(
-                        settings,
-                        restricted_pod(container, {_keys_name(pipeline): TRUSTED_KEYS_FOLDER} if settings.trusted_keys else {}),
-                    ),
+                    **restricted_pod(container, _mounts(settings, pipeline)),
                 },
             },
         },
@@ -146,15 +144,12 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
     return [config, deployment, scaler]
 
 
-def _with_tokens(settings: KubernetesSettings, pod: Body) -> Body:
-    """Return the spec of a pod with the Secret of the tokens as files, if predictions need one."""
-    if not settings.asks_token:
-        return pod
-    (container,) = pod["containers"]
-    mount = {"name": "tokens", "mountPath": TOKENS_FOLDER, "readOnly": True}
-    volume = {"name": "tokens", "secret": {"secretName": TOKENS_SECRET, "defaultMode": 0o440}}
-    container = {**container, "volumeMounts": [*container["volumeMounts"], mount]}
-    return {**pod, "containers": [container], "volumes": [*pod["volumes"], volume]}
+def _mounts(settings: KubernetesSettings, pipeline: str) -> list[Mount]:
+    """Return the volumes of a model server: the public keys that it trusts and the tokens of predictions, if there are any."""
+    keys = _keys_name(pipeline)
+    trusted = Mount(keys, TRUSTED_KEYS_FOLDER, {"configMap": {"name": keys, "defaultMode": 0o444}})
+    tokens = Mount("tokens", TOKENS_FOLDER, {"secret": {"secretName": TOKENS_SECRET, "defaultMode": 0o440}})
+    return [*([trusted] if settings.trusted_keys else []), *([tokens] if settings.asks_token else [])]
 
 
 def release_heads(settings: KubernetesSettings, pipeline: str, release: str) -> list[Body]:

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -87,7 +86,7 @@ def _limits(args: argparse.Namespace) -> Limits:
 
 
 def _tokens() -> Tokens | None:
-    file: Path | None = get_settings().server_tokens
+    file = get_settings().server_tokens
     return Tokens(file) if file else None
 
 

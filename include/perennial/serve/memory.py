@@ -14,9 +14,9 @@ _M_ARENA_MAX = -8  # malloc.h of glibc
 _ARENAS = 2
 _UNLIMITED = 2**60  # cgroup v1 writes a number near 2**63 where there is no limit
 
-_SIGNS = b"[{,:"
-_SIGN_BYTES = 120
-"""Upper bound of the memory that one of these signs adds, in CPython 3.11: an object, and its place in another one."""
+_PUNCTUATION = b"[{,:"
+_MARK_BYTES = 120
+"""Upper bound of the memory that one of these marks adds, in CPython 3.11: an object, and its place in another one."""
 
 MAX_GROWTH = 64
 """No body takes more than this times its own size. Lists in lists take 45 times theirs."""
@@ -29,9 +29,9 @@ def use_few_arenas() -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-def find_memory_limit(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
+def find_memory_limit(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
     """Return the lowest memory limit, in bytes, of the cgroups that this process is in, or None without a limit."""
-    lines = own.read_text(encoding="utf-8").splitlines() if own.is_file() else []
+    lines = membership.read_text(encoding="utf-8").splitlines() if membership.is_file() else []
     limits = [limit for line in lines for limit in _limits_of(cgroups, *line.split(":", 2)[1:])]
     return min(limits, default=None)
 
@@ -55,10 +55,10 @@ def _limits_of(cgroups: Path, controllers: str, path: str) -> Iterator[int]:
 
 
 def needed_memory(body: bytes) -> int:
-    """Return an upper bound of the bytes that it takes to parse and answer a body, from its size and its signs."""
+    """Return an upper bound of the bytes that it takes to parse and answer a body, from its size and its punctuation."""
     text = body.decode("utf-8", "replace")
     characters = sys.getsizeof(text)
     # An escape makes a wide character of narrow ones, and one wide character makes its whole text wide.
     values = 4 * len(text) if b"\\" in body else characters
-    signs = len(body) - len(body.translate(None, _SIGNS))
-    return characters + values + _SIGN_BYTES * signs
+    marks = len(body) - len(body.translate(None, _PUNCTUATION))
+    return characters + values + _MARK_BYTES * marks

@@ -47,9 +47,9 @@ class BoundedProtocol(HttpToolsProtocol):
         is_greedy = self.addresses[self.address] > self.limits.address_connections
         if is_greedy or len(self.connections) > self.limits.connections:
             address = self.address if is_greedy else self.addresses.most_common(1)[0][0]
-            others = [one for one in self.connections if one is not self and isinstance(one, BoundedProtocol)]
-            waiting = [one for one in others if one.address == address and one.is_waiting]
-            min(waiting, key=lambda one: one.waits_since, default=self).refuse(503, "Too many connections. Try again")
+            others = [other for other in self.connections if other is not self and isinstance(other, BoundedProtocol)]
+            waiting = [other for other in others if other.address == address and other.is_waiting]
+            min(waiting, key=lambda other: other.waits_since, default=self).refuse(503, "Too many connections. Try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
@@ -192,7 +192,9 @@ async def sweep_connections(connections: Iterable[asyncio.Protocol], limits: Lim
         for connection in bounded:
             connection.sweep(now)
         unread = sum(connection.unread_bytes for connection in bounded)
-        for connection in sorted(bounded, key=lambda one: one.unread_bytes, reverse=True) if unread > limits.unread_bytes else ():
+        if unread <= limits.unread_bytes:
+            continue
+        for connection in sorted(bounded, key=lambda connection: connection.unread_bytes, reverse=True):
             unread -= connection.unread_bytes
             connection.abort()
             if unread <= limits.unread_bytes:

@@ -125,7 +125,7 @@ def test_limits_leave_half_of_the_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "files", "expected"),
+    ("membership", "files", "expected"),
     [
         ("0::/pod/server\n", {"pod/memory.max": "536870912\n", "pod/server/memory.max": "max\n"}, 512 * MIB),
         ("0::/pod\n", {"pod/memory.max": "536870912\n", "memory.max": "268435456\n"}, 256 * MIB),
@@ -137,10 +137,12 @@ def test_limits_leave_half_of_the_memory() -> None:
     ],
     ids=["v2, above", "v2, the lowest", "v2, none", "v1", "v1 in a container", "v1, none", "no cgroups"],
 )
-def test_the_memory_limit_is_that_of_the_cgroup(tmp_path: Path, own: str, files: dict[str, str], expected: int | None) -> None:
-    (tmp_path / "own").write_text(own)
+def test_the_memory_limit_is_that_of_the_cgroup(
+    tmp_path: Path, membership: str, files: dict[str, str], expected: int | None
+) -> None:
+    (tmp_path / "membership").write_text(membership)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    assert find_memory_limit(tmp_path, tmp_path / "own") == expected
+    assert find_memory_limit(tmp_path, tmp_path / "membership") == expected

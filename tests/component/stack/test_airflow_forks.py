@@ -11,11 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from perennial.settings import SERVICE_MARK
 from stack.airflow import connections, prepare_airflow
 from stack.airflow_forks import SHARED_MARK, AirflowForks
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
-from stack.process import MARK, mark_of
+from stack.process import mark_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def config(tmp_path: Path) -> StackConfig:
 def test_forks_are_services_of_their_own(config: StackConfig, tmp_path: Path) -> None:
     forks = AirflowForks(config)
     logs = [tmp_path / "one.log", tmp_path / "two.log"]
-    environment = config.process_environment({**connections(), MARK: "one"})
+    environment = config.process_environment({**connections(), SERVICE_MARK: "one"})
     numbers = [forks.fork(["config", "get-value", "core", "executor"], environment, log) for log in logs]
     deadline = time.monotonic() + 60
     while os.getsid(numbers[1]) != numbers[1]:  # a moment after it was forked

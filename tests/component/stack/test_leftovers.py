@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.leftovers import end_leftovers
-from stack.process import MARK, Service, recorded, start, stop
+from stack.process import Service, recorded, start, stop
 from stack.record import is_alive
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -42,15 +43,15 @@ def process() -> Iterator[Callable[..., psutil.Process]]:
 
 
 def test_a_marked_process_of_no_service_is_ended(config: StackConfig, process: Callable[..., psutil.Process]) -> None:
-    left = process(**{MARK: "airflow", "PERENNIAL_VAR": str(config.var)})
+    left = process(**{SERVICE_MARK: "airflow", "PERENNIAL_VAR": str(config.var)})
     assert end_leftovers(config) == 1
     assert not is_alive(left)
 
 
 def test_other_stacks_and_a_users_own_processes_are_spared(config: StackConfig, process: Callable[..., psutil.Process]) -> None:
     others = [
-        process(**{MARK: "airflow", "PERENNIAL_VAR": f"{config.var}-2"}),
-        process(**{MARK: "airflow"}),
+        process(**{SERVICE_MARK: "airflow", "PERENNIAL_VAR": f"{config.var}-2"}),
+        process(**{SERVICE_MARK: "airflow"}),
         process(PERENNIAL_VAR=str(config.var)),
     ]
     assert end_leftovers(config) == 0
@@ -61,7 +62,7 @@ def test_a_container_whose_folder_has_the_same_name_is_spared(config: StackConfi
     contained = ["unshare", "--pid", "--fork", "--kill-child"]
     if not shutil.which("unshare") or subprocess.run([*contained, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this user may not make a name space of processes")
-    marks = [f"{MARK}=airflow", f"PERENNIAL_VAR={config.var}"]
+    marks = [f"{SERVICE_MARK}=airflow", f"PERENNIAL_VAR={config.var}"]
     container = subprocess.Popen([*contained, "env", *marks, *SLEEP], env={"PATH": "/usr/bin:/bin"})
     try:
         while not any("time.sleep" in " ".join(inside.cmdline()) for inside in psutil.Process(container.pid).children()):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from perennial.runtime.child_process import child
+from perennial.settings import server_environment
 
 
-def test_a_child_does_not_learn_where_the_signing_key_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("environment", [lambda: None, server_environment], ids=["training", "server"])
+def test_a_child_does_not_learn_where_the_signing_key_is(
+    monkeypatch: pytest.MonkeyPatch, environment: Callable[[], dict[str, str] | None]
+) -> None:
     monkeypatch.setenv("PERENNIAL_SIGNING_KEY", "/secret/signing_key")
     show = "import os; print('key:', repr(os.environ['PERENNIAL_SIGNING_KEY']))"
-    with child("timeit", ["-n", "1", "-r", "1", show]) as process:
+    with child("timeit", ["-n", "1", "-r", "1", show], environment()) as process:
         assert process.stdout is not None
         assert "key: ''" in process.stdout.read()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stack.airflow import admin_password, airflow_services, connections, prepare_airflow
+from stack.airflow import airflow_services, connections, prepare_airflow
 from stack.config import StackConfig
 
 
@@ -29,7 +29,8 @@ def test_settings_are_private_and_survive_interpolation(config: StackConfig) -> 
     assert parser["api"]["port"] == "8087"
     assert parser["core"]["execution_api_server_url"] == "http://127.0.0.1:8087/execution/"
     assert parser["logging"]["base_log_folder"] == str(config.var / "airflow" / "logs")
-    assert json.loads(Path(parser["core"]["simple_auth_manager_passwords_file"]).read_text()) == {"admin": admin_password(config)}
+    password = (config.secrets / "airflow_admin").read_text()
+    assert json.loads(Path(parser["core"]["simple_auth_manager_passwords_file"]).read_text()) == {"admin": password}
 
 
 def test_airflow_knows_every_setting_and_wraps_its_logs(config: StackConfig) -> None:
