@@ -96,7 +96,8 @@ class Clones:
             _rewrite(environment / "pyvenv.cfg", f"home = {python.parent}\ninclude-system-site-packages = false\n")
         for link in (place / PACKAGES).glob("__editable__*.pth"):
             _rewrite(link, f"{place}/include\n")
-        _rewrite(place / ".venv/bin/perennial", f"#!/bin/sh\nexec '{place}/.venv/bin/python' -m perennial.cli \"$@\"\n", 0o755)
+        run = f"exec '{place}/.venv/bin/python' -c 'from perennial.cli import main; main()' \"$@\""
+        _rewrite(place / ".venv/bin/perennial", f"#!/bin/sh\n{run}\n", 0o755)
         for part in POSTGRES:
             for path in [place / PACKAGES / part, *(place / PACKAGES / part).rglob("*")]:
                 path.chmod((0o777 if path.is_dir() or path.stat().st_mode & 0o100 else 0o666) & ~umask)
