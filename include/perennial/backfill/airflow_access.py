@@ -26,8 +26,9 @@ def open_airflow() -> AirflowClient:
     if not settings.airflow_login.exists():
         raise PerennialError(STACK_IS_DOWN)
     password = settings.airflow_login.read_text(encoding="utf-8").strip()
-    records = var_folder() / "run"
-    if not settings.airflow_login.is_relative_to(var_folder()) or not records.is_dir():
+    var = var_folder().resolve()
+    records = var / "run"
+    if not settings.airflow_login.resolve().is_relative_to(var) or not records.is_dir():
         return AirflowClient(settings.airflow_url, password)  # another Airflow, or parts in containers, which keep no records
     return AirflowClient(settings.airflow_url, password, check_server=partial(check_server, settings.airflow_url, records))
 

@@ -36,7 +36,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 def main() -> int:
-    """Serve until SIGTERM. Return 65 if the release given with --release is refused, 1 if it cannot be read."""
+    """Serve until SIGTERM. Return 65 if the release given with --release is refused, 1 after any other error."""
     use_few_arenas()
     args = _arguments()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
@@ -55,14 +55,18 @@ def main() -> int:
         app = App(args.pipeline, Metrics(args.pipeline), limits, _tokens())
         trust = TrustMetric(app.metrics.registry)
         trust.show()
-        if args.release:
-            app.switch(load_release(objects, layout, args.release, limits))
     except PerennialError as error:
         log.error("%s", error)
-        # A signature says nothing about a version: a deploy must not bar the version for it.
-        is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
-        return REFUSED_EXIT_CODE if is_version_to_blame else 1
-    if not args.release:
+        return 1  # the settings say nothing about a version: a deploy must not bar the version for them
+    if args.release:
+        try:
+            app.switch(load_release(objects, layout, args.release, limits))
+        except PerennialError as error:
+            log.error("%s", error)
+            # Neither does a signature.
+            is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
+            return REFUSED_EXIT_CODE if is_version_to_blame else 1
+    else:
         follower = Follower(app, objects, layout, limits, trust)
         follower.start()
     try:

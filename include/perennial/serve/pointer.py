@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 2**20
 _FORMAT = 1
+_DAY_MILLISECONDS = 24 * 3600 * 1000
 _NAME = "The pointer to the active release"
 
 
@@ -42,13 +44,18 @@ class PointerReader:
             if pointer["format"] != _FORMAT:
                 raise RefusedError(f"{_NAME} is of format {pointer['format']!r}, expected {_FORMAT}")
             if trusted is not None:
-                self._refuse_older(pointer)
+                self._check_number(pointer)
             return None if pointer["release"] is None else str(pointer["release"])
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise RefusedError(f"{_NAME} is malformed") from None
 
-    def _refuse_older(self, pointer: Mapping[str, Any]) -> None:
+    def _check_number(self, pointer: Mapping[str, Any]) -> None:
         number, newest = int(pointer["number"]), int(self._newest["number"])
+        if number > time.time() * 1000 + _DAY_MILLISECONDS:  # it would have this server refuse all later pointers
+            raise SignatureRefusedError(
+                f"{_NAME} is of the future: its number is {number}, a time in milliseconds more than a day from now",
+                remedy="Set the clocks. Then put an earlier endpoint/active.json back, and deploy again.",
+            )
         if number < newest or (number == newest and pointer != self._newest):
             raise SignatureRefusedError(
                 f"{_NAME} is older than one that this server has seen: its number is {number}, expected at least {newest}",

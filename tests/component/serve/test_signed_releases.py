@@ -258,6 +258,7 @@ POINTERS: dict[str, Callable[[Lake, dict[str, Any]], Any]] = {
     "the same number with another release": lambda lake, good: pointer(lake.key, release=OLDER),
     "negative number": lambda lake, good: pointer(lake.key, number=-5),
     "signed without a number": lambda lake, good: pointer(lake.key, number="left out"),
+    "more than a day ahead": lambda lake, good: pointer(lake.key, number=int((time.time() + 25 * 3600) * 1000)),
     "number null": lambda lake, good: pointer(lake.key, number=None),
     "other format": lambda lake, good: pointer(lake.key, format=2, number=2000),
 }

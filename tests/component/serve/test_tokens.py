@@ -82,11 +82,16 @@ def test_our_clients_send_the_first_token(guarded: ServerProcess, file: Path, mo
     assert process_serving._client(url).post("/predict", json=[RECORD]).status_code == httpx.codes.OK
 
 
-def test_a_server_without_its_tokens_does_not_start(store: SmallS3, tmp_path: Path) -> None:
-    release = build_release(store, "small", inputs_of("small"))
-    with ServerProcess(store, "small", "--release", release, PERENNIAL_SERVER_TOKENS=str(tmp_path / "none")) as server:
-        assert server.process.wait(timeout=30) == 65
-        assert "cannot be read" in server.log()
+@pytest.mark.parametrize(("text", "problem"), [(None, "cannot be read"), ("short", "line 1: expected 16")])
+def test_a_server_without_its_tokens_does_not_start_and_blames_no_release(
+    store: SmallS3, tmp_path: Path, text: str | None, problem: str
+) -> None:
+    release, file = build_release(store, "small", inputs_of("small")), tmp_path / "tokens"
+    if text is not None:
+        file.write_text(text)
+    with ServerProcess(store, "small", "--release", release, PERENNIAL_SERVER_TOKENS=str(file)) as server:
+        assert server.process.wait(timeout=30) == 1
+        assert problem in server.log()
 
 
 def test_tokens_rotate_without_a_restart(tmp_path: Path) -> None:

@@ -100,6 +100,25 @@ def test_a_stranger_at_the_port_gets_nothing(
     assert bodies == []
 
 
+@pytest.mark.parametrize("how", ["relative", "linked"])
+def test_a_stranger_gets_nothing_whatever_names_the_state_folder(
+    var: Path,
+    stranger: tuple[str, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    how: str,
+) -> None:
+    url, bodies = stranger
+    monkeypatch.setenv("PERENNIAL_AIRFLOW_URL", url)
+    monkeypatch.chdir(var.parent)
+    link = tmp_path_factory.mktemp("link") / "var"
+    link.symlink_to(var)
+    monkeypatch.setenv("PERENNIAL_VAR", var.name if how == "relative" else str(link))
+    with pytest.raises(UnreachableError, match="nothing was sent"), open_airflow():
+        pass
+    assert bodies == []
+
+
 def test_a_server_that_ends_gets_no_further_request(
     var: Path, stranger: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
