@@ -1,9 +1,21 @@
 import java.util.IdentityHashMap;
 import org.apache.spark.sql.catalyst.CatalystIdentifier;
+import org.apache.spark.sql.catalyst.expressions.Literal;
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.logical.SubqueryAlias;
 import org.apache.spark.sql.catalyst.plans.logical.View;
 import org.apache.spark.sql.catalyst.trees.TreeNode;
+import org.apache.spark.sql.execution.SparkSqlParser;
+import org.apache.spark.sql.internal.SQLConf;
+import org.apache.spark.sql.types.ArrayType;
 import org.apache.spark.sql.types.DataType;
+import org.apache.spark.sql.types.DateType;
+import org.apache.spark.sql.types.MapType;
+import org.apache.spark.sql.types.StructField;
+import org.apache.spark.sql.types.StructType;
+import org.apache.spark.sql.types.TimestampNTZType;
+import org.apache.spark.sql.types.TimestampType;
+import org.apache.spark.sql.types.UserDefinedType;
 
 /**
  * Lists the nodes of a plan: its operators, their expressions, and all plans within these.
@@ -24,8 +36,24 @@ public class PlanReader {
         seen.clear();
         nodes = 0;
         visit(plan, 0);
+        if (plan instanceof LogicalPlan && ((LogicalPlan) plan).resolved()) {
+            visit(((LogicalPlan) plan).schema(), 1);
+        }
         seen.clear();
         return lines.toString();
+    }
+
+    /** Parse a query as a session of a time zone would. */
+    public Object parse(final String text, String zone) {
+        SQLConf conf = SQLConf.get().clone();
+        conf.setConfString("spark.sql.session.timeZone", zone);
+        // Otherwise a table of VALUES becomes rows, in which no literals are left.
+        conf.setConfString("spark.sql.parser.eagerEvalOfUnresolvedInlineTable", "false");
+        return SQLConf.withExistingConf(conf, new scala.runtime.AbstractFunction0() {
+            public Object apply() {
+                return new SparkSqlParser().parseQuery(text);
+            }
+        });
     }
 
     private void visit(Object value, int depth) {
@@ -34,7 +62,7 @@ public class PlanReader {
                 visitNode((TreeNode) value, depth);
             }
         } else if (value instanceof DataType) {
-            return;
+            visitType((DataType) value, depth);
         } else if (value instanceof scala.collection.Iterable) {
             visitAll(((scala.collection.Iterable) value).iterator(), depth);
         } else if (value instanceof scala.Product) {
@@ -62,6 +90,30 @@ public class PlanReader {
         }
     }
 
+    /** List what runs code: types of a user's own class, and texts of expressions that give a default. */
+    private void visitType(DataType type, int depth) {
+        if (type instanceof UserDefinedType) {
+            appendNode(depth, type.getClass().getName());
+        } else if (type instanceof ArrayType) {
+            visitType(((ArrayType) type).elementType(), depth);
+        } else if (type instanceof MapType) {
+            visitType(((MapType) type).keyType(), depth);
+            visitType(((MapType) type).valueType(), depth);
+        } else if (type instanceof StructType && seen.put(type, type) == null) {
+            StructField[] fields = ((StructType) type).fields();
+            for (int index = 0; index < fields.length; index++) {
+                if (fields[index].metadata().contains("CURRENT_DEFAULT") || fields[index].metadata().contains("EXISTS_DEFAULT")) {
+                    appendNode(depth, "DEFAULT");
+                }
+                visitType(fields[index].dataType(), depth);
+            }
+        }
+    }
+
+    private void appendNode(int depth, String name) {
+        lines.append(depth).append("\t0\t").append(name).append('\n');
+    }
+
     private void visitNode(TreeNode node, int depth) {
         if (++nodes > MAX_NODES) {
             throw new IllegalStateException("more than " + MAX_NODES + " nodes");
@@ -78,6 +130,10 @@ public class PlanReader {
         if (node instanceof SubqueryAlias) {
             append(((SubqueryAlias) node).alias());
         }
+        if (node instanceof Literal && isTime(((Literal) node).dataType())) {
+            append(((Literal) node).dataType().typeName());
+            append(String.valueOf(((Literal) node).value()));
+        }
         scala.collection.Iterator fields = node.productIterator();
         while (fields.hasNext()) {
             appendText(fields.next());
@@ -88,6 +144,10 @@ public class PlanReader {
         visit(node.children(), depth + 1);
         visitAll(node.productIterator(), depth + 1);
         visit(node.otherCopyArgs(), depth + 1);
+    }
+
+    private static boolean isTime(DataType type) {
+        return type instanceof DateType || type instanceof TimestampType || type instanceof TimestampNTZType;
     }
 
     private void appendText(Object field) {

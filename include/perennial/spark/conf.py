@@ -42,6 +42,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         "spark.sql.ansi.enabled": "true",
         # Otherwise Spark replaces ${…} in a query with a setting or an environment variable before the query is checked.
         "spark.sql.variable.substitute": "false",
+        # Otherwise the text of a schema can name a Java class, which Spark then creates.
+        "spark.sql.udt.allowCreatingUDTFromString": "false",
         # The digest of a partition collects its rows in 64 groups. Beyond this number of groups, Spark sorts them,
         # on disk if memory is short.
         "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "32",

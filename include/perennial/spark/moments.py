@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from perennial.spark.java import JavaObject
+from perennial.spark.plan_nodes import Node
 
+PREPARE = ("ReplaceExpressions", "PullOutGroupingExpressions", "RewriteWithExpression")
 RULES = ("SpecialDatetimeValues", "ComputeCurrentTime")
+
+ZONES, APART = ("-12:00", "+14:00"), 26 * 3_600_000_000
+"""Two time zones that never have the same day, and the microseconds between them."""
+
+
+def moving_literals(west: Sequence[Node], east: Sequence[Node]) -> bool:
+    """
+    Return whether a literal of a query holds the time of its parsing, which is in none of the plans.
+
+    Spark turns DATE 'today' and TIMESTAMP '10:00' into the present day of the time zone while it parses them.
+
+    :param west: the query parsed in the first of ZONES
+    :param east: the same in the second; other literals differ by the zone alone
+    """
+    pairs = zip(west, east, strict=True)
+    return any(_moves(*one.texts, other.texts[1]) for one, other in pairs if one.kind == "Literal" and len(one.texts) == 2)
+
+
+def _moves(kind: str, west: str, east: str) -> bool:
+    if west == east:
+        return False
+    return kind != "timestamp" or "null" in (west, east) or int(west) - int(east) != APART
 
 
 def moments(plan: JavaObject, optimizer: JavaObject) -> bool:
@@ -18,9 +42,11 @@ def moments(plan: JavaObject, optimizer: JavaObject) -> bool:
     :param plan: Spark's logical plan after analysis, in the JVM
     :param optimizer: the JVM's package org.apache.spark.sql.catalyst.optimizer
     """
-    replace, *rules = (getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in ("ReplaceExpressions", *RULES))
-    # Like Spark, first replace functions that are aliases of other expressions.
-    plans = [replace.apply(part) for part in (plan, *_nodes(plan.subqueriesAll()))]
+    prepare, rules = ([getattr(getattr(optimizer, f"{name}$"), "MODULE$") for name in names] for names in (PREPARE, RULES))
+    plans = [plan, *_nodes(plan.subqueriesAll())]
+    # Like Spark, first replace functions that are aliases of other expressions, and what NULLIF computes once.
+    for rule in prepare:
+        plans = [rule.apply(part) for part in plans]
     return any(not rule.apply(part).fastEquals(part) for part in plans for rule in rules)
 
 

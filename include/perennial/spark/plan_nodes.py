@@ -49,6 +49,12 @@ def read_nodes(spark: SparkSession, plan: JavaObject) -> list[Node]:
     return nodes
 
 
+def parse_in_zone(spark: SparkSession, text: str, zone: str) -> JavaObject:
+    """Return the parsed plan of a query as it is in a time zone, whatever the session's is."""
+    plan: JavaObject = _reader(spark).parse(text, zone)
+    return plan
+
+
 @cache
 def _reader(spark: SparkSession) -> JavaObject:
     """Return the reader, compiled by the compiler that Spark brings for its generated code."""

@@ -18,12 +18,13 @@ from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
-from perennial.spark.moments import moments
-from perennial.spark.plan_nodes import read_nodes
+from perennial.spark.moments import ZONES, moments, moving_literals
+from perennial.spark.plan_nodes import parse_in_zone, read_nodes
 from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import refused_texts, untyped_null
 
 MOMENT = "a text such as 'now' or 'today', perhaps composed of several texts, is converted to a date"
+LITERAL = "a DATE or TIMESTAMP literal does not hold the whole time itself"
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateType, T.TimestampType, T.BooleanType)
@@ -31,6 +32,7 @@ PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateT
 
 _ROWS_ALONE = "A result must depend only on the rows it reads."
 _TOO_DEEP = "java.lang.StackOverflowError"
+_TOO_LARGE = "java.lang.IllegalStateException: more than "
 _FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 
 
@@ -60,7 +62,8 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
     with within_budget(spark, file), failing_on_rows(file, text), _explaining(file, text):
         # The text is read once, by Spark's own parser, as a query: INSERT, DROP and the like are statements.
         # The session's parser is Iceberg's, whose parseQuery accepts statements too.
-        plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(without_last_semicolon(text))
+        query = without_last_semicolon(text)
+        plan = jvm(spark).org.apache.spark.sql.execution.SparkSqlParser().parseQuery(query)
         parsed = read_nodes(spark, plan)
         if foreign := foreign_relations(parsed, views):
             raise RefusedError(
@@ -69,6 +72,8 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
                 f"Read only {', '.join(sorted(views))}, by these names.",
             )
         _refuse_parts(file, refused_parts(parsed))
+        if moving_literals(*(read_nodes(spark, parse_in_zone(spark, query, zone)) for zone in ZONES)):
+            raise RefusedError(f"{file}: it depends on the current time", [LITERAL], "Take dates from the view dates.")
         # Resolve exactly this plan. A projection keeps the views that are resolved now:
         # otherwise Spark resolves the plan again at the time of the write, with the views of that time.
         planned = jvm(spark).org.apache.spark.sql.classic.Dataset.ofRows(spark._jsparkSession, plan)
@@ -115,6 +120,8 @@ def failing_on_rows(file: str, sql: str) -> Iterator[None]:
             raise
         raise explain(file, sql, str(error)) from None
     except Py4JJavaError as error:
+        if _TOO_LARGE in str(error):
+            raise RefusedError(f"{file}: it is too large", remedy="Split it into several queries.") from None
         if _TOO_DEEP in str(error):
             raise RefusedError(f"{file}: it is nested too deep for Spark", remedy="Split it into parts of a WITH.") from None
         # PySpark has no class for a subquery that fails.

@@ -91,8 +91,12 @@ REFUSED_SYNTAX = {"ScriptTransformation": TRANSFORM, "Sample": SAMPLE, "Expressi
 
 _MOMENT = re.compile(r"""(?<=['"])\s*(now|today|tomorrow|yesterday)(\s+[^'"]*)?(?=['"])""", re.IGNORECASE)
 
-_ESCAPED = re.compile(r"""\b(date|timestamp\w*)\s*r?(?:'[^'\\]*\\|"[^"\\]*\\)""", re.IGNORECASE)
+_GAP = r"(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*"
+_ESCAPED = re.compile(rf"""\b(date|timestamp\w*){_GAP}r?(?:'[^'\\]*\\|"[^"\\]*\\)""", re.IGNORECASE)
 """Spark converts such a literal while it parses, so no check sees the text behind its escapes."""
+
+_DAYLESS = re.compile(rf"""\btimestamp\w*{_GAP}r?['"][\x00-\x20]*T?\d+:""", re.IGNORECASE)
+"""Spark completes such a literal with the present day."""
 
 
 def refused_texts(query: str) -> list[str]:
@@ -105,6 +109,8 @@ def refused_texts(query: str) -> list[str]:
     problems = ["${…}: Spark would replace it by a setting of the job; write the value itself"] if "${" in query else []
     if _ESCAPED.search(query):
         problems.append(r"a backslash in a DATE or TIMESTAMP literal: write the characters themselves")
+    if _DAYLESS.search(query):
+        problems.append("a TIMESTAMP literal without a day: Spark would take the present one; write the day")
     words = dict.fromkeys(match.group(0).strip() for match in _MOMENT.finditer(query))
     moments = (f"the text {word!r}: as a date it is the present moment; take dates from the view dates" for word in words)
     return [*problems, *moments]
