@@ -14,6 +14,11 @@ ZONES, APART = ("-12:00", "+14:00"), 26 * 3_600_000_000
 """Two time zones that never have the same day, and the microseconds between them."""
 
 
+def holds_times(parsed: Sequence[Node]) -> bool:
+    """Return whether a parsed query holds a date or a time, or rows of VALUES, which may."""
+    return any(node.kind == "LocalRelation" or _is_time(node) for node in parsed)
+
+
 def moving_literals(west: Sequence[Node], east: Sequence[Node]) -> bool:
     """
     Return whether a literal of a query holds the time of its parsing, which is in none of the plans.
@@ -24,7 +29,11 @@ def moving_literals(west: Sequence[Node], east: Sequence[Node]) -> bool:
     :param east: the same in the second; other literals differ by the zone alone
     """
     pairs = zip(west, east, strict=True)
-    return any(_moves(*one.texts, other.texts[1]) for one, other in pairs if one.kind == "Literal" and len(one.texts) == 2)
+    return any(_moves(one.texts[0], one.texts[1], other.texts[1]) for one, other in pairs if _is_time(one))
+
+
+def _is_time(node: Node) -> bool:
+    return node.kind == "Literal" and len(node.texts) == 2
 
 
 def _moves(kind: str, west: str, east: str) -> bool:

@@ -18,7 +18,7 @@ from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
-from perennial.spark.moments import ZONES, moments, moving_literals
+from perennial.spark.moments import ZONES, holds_times, moments, moving_literals
 from perennial.spark.plan_nodes import parse_in_zone, read_nodes
 from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import refused_texts, untyped_null
@@ -72,7 +72,7 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
                 f"Read only {', '.join(sorted(views))}, by these names.",
             )
         _refuse_parts(file, refused_parts(parsed))
-        if moving_literals(*(read_nodes(spark, parse_in_zone(spark, query, zone)) for zone in ZONES)):
+        if holds_times(parsed) and moving_literals(*(read_nodes(spark, parse_in_zone(spark, query, zone)) for zone in ZONES)):
             raise RefusedError(f"{file}: it depends on the current time", [LITERAL], "Take dates from the view dates.")
         # Resolve exactly this plan. A projection keeps the views that are resolved now:
         # otherwise Spark resolves the plan again at the time of the write, with the views of that time.
