@@ -11,9 +11,9 @@ from airflow.sdk.exceptions import AirflowTaskTimeout
 from perennial.calendar import midnight
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
+from perennial.display.showable import make_showable
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
 from perennial.runtime.choice import runtime_of
-from perennial.showable import make_showable
 from perennial.stages import STAGES, SparkStage, Stage
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from perennial.showable import make_showable
+from perennial.display.showable import make_showable
 
 MAX_PROBLEMS_SHOWN = 10
 REFUSED_EXIT_CODE = 65

@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from perennial.config.load import load_pipeline
-from perennial.console import ShowableConsole
+from perennial.display.console import ShowableConsole
+from perennial.display.showable import dump_json
 from perennial.errors import PerennialError, PipelineRefusedError
 from perennial.fingerprints.known_sources import keep_sources
 from perennial.runtime.endpoints import FILE as ENDPOINTS
 from perennial.runtime.serving_objects import service_name
 from perennial.settings import load_settings
-from perennial.showable import dump_json
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError

@@ -19,7 +19,7 @@ from perennial.backfill.airflow_access import open_airflow
 from perennial.backfill.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
 from perennial.config.load import load_pipeline
-from perennial.console import ShowableConsole
+from perennial.display.console import ShowableConsole
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
 from perennial.runtime.endpoints import endpoint_url

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from perennial.showable import make_logs_showable
+from perennial.display.showable import make_logs_showable
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake

@@ -17,9 +17,9 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.clean.plan import Cleaned
+from perennial.display.showable import make_showable
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.result import Outcome
-from perennial.showable import make_showable
 from perennial.spark.submit import SparkPlan
 from perennial_airflow.operators import spark_stage
 from perennial_airflow.operators.spark_stage import SparkStageOperator

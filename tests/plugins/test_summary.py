@@ -10,7 +10,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.execution_time import task_runner
 
-from perennial.showable import make_showable
+from perennial.display.showable import make_showable
 from perennial_airflow.operators.plan_run import PlanRunOperator
 from perennial_airflow.summary import (
     HEADLINE,

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 from rich.table import Table
 
-from perennial.console import ShowableConsole
+from perennial.display.console import ShowableConsole
+from perennial.display.showable import dump_json, make_html, make_logs_showable, make_showable
 from perennial.errors import PerennialError
-from perennial.showable import dump_json, make_html, make_logs_showable, make_showable
 
 STEERS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029", "\u202e", "\u2066", "\ud83d", "\udc80"]
 HIDES = ["\xad", "\u034f", "\u061c", "\u200b", "\u200d", "\u200e", "\u200f", "\u2060", "\u3164", "\ufeff", "\ufff9", "\U000e0041"]

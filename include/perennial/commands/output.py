@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from perennial.calendar import EVERY_DAY, DataDays
-from perennial.console import ShowableConsole
-from perennial.showable import dump_json, make_showable
+from perennial.display.console import ShowableConsole
+from perennial.display.showable import dump_json, make_showable
 from perennial.store.json_value import JsonValue
 
 MAX_RANGES = 5

@@ -8,9 +8,9 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from perennial.calendar import DAY
+from perennial.display.showable import make_html
 from perennial.report.drift import REFERENCE_DAYS
 from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, Day, WalkForward
-from perennial.showable import make_html
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from perennial.config.values import NAME
+from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, SignatureRefusedError
 from perennial.lake.layout import Layout, lake_root
 from perennial.serve.app import App
@@ -25,7 +26,6 @@ from perennial.serve.repeats import Repeats
 from perennial.serve.tokens import Tokens
 from perennial.serve.trust import TrustMetric
 from perennial.settings import get_settings, load_environment
-from perennial.showable import make_logs_showable
 from perennial.store.objects import Objects
 
 log = logging.getLogger("perennial.serve")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from perennial.display.showable import make_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.showable import make_showable
 
 GUTTER = "│ "
 """

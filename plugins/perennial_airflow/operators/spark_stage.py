@@ -12,10 +12,10 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
+from perennial.display.showable import make_showable
 from perennial.errors import PerennialError
 from perennial.lake.result import Outcome
 from perennial.settings import get_settings
-from perennial.showable import make_showable
 from perennial.spark.conf import cluster_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.stages import Run, SparkStage, stage_named

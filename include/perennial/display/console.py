@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from perennial.showable import make_showable
+from perennial.display.showable import make_showable
 
 
 class ShowableConsole(Console):

@@ -1,0 +1,1 @@
+"""Texts as people see them: in terminals, logs and pages."""
