@@ -50,7 +50,7 @@ def read_nodes(spark: SparkSession, plan: JavaObject) -> list[Node]:
 
 
 def parse_in_zone(spark: SparkSession, text: str, zone: str) -> JavaObject:
-    """Return the parsed plan of a query as it is in a time zone, whatever the session's is."""
+    """Return the parsed plan of a query as a session of a time zone would parse it."""
     plan: JavaObject = _reader(spark).parse(text, zone)
     return plan
 
