@@ -120,7 +120,8 @@ def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowC
 def test_what_users_or_queries_reach_sees_the_keys_of_its_role_alone(stack: AirflowClient, part: str, role: str) -> None:
     look = (
         "import json, os; "
-        "print(json.dumps([os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at]))"
+        "found = [os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at]; "
+        "print(json.dumps(found))"
     )
     files = json.loads(compose("exec", "-T", part, "python", "-c", look))
     public = [file for file in files if file.startswith("/var/lib/perennial-keys/serving/trusted_keys/")]
