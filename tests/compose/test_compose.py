@@ -54,6 +54,7 @@ def perennial(*words: str) -> str:
 def run(airflow: AirflowClient, first: date, last: date) -> dict[str, Any]:
     """Land some dates and run the last of them; return the results of its Spark stages."""
     perennial("feed", "--from", str(first), "--to", str(last))
+    airflow.wait_for_dag(DAG)  # on a busy machine Airflow may give up parsing an edited file, and has no DAG until it tries again
     run_id = airflow.trigger(DAG, {"date": last.isoformat()})
     began = time.monotonic()
     state, tasks = airflow.wait(DAG, run_id, RUN_SECONDS)
