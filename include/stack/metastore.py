@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-import psycopg2
 from hive_metastore import ThriftHiveMetastore
-from psycopg2.extensions import connection
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TException
 from thrift.transport.TSocket import TSocket
@@ -20,7 +18,7 @@ from thrift.transport.TTransport import TBufferedTransport
 from perennial.spark.conf import s3a_conf, s3a_uri
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.postgres import AUTHENTICATION, database_password, refused_password
+from stack.postgres import connect, database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
 from stack.roles import Role
@@ -55,7 +53,7 @@ def prepare_metastore(config: StackConfig) -> None:
     """Write the service's settings and create its tables once. An interrupted creation is repeated."""
     _conf(config).mkdir(parents=True, exist_ok=True, mode=0o700)
     write_private(_conf(config) / "hive-site.xml", hive_site(service_settings(config)))
-    database = _connect(config)
+    database = connect(config, DATABASE, DATABASE, seconds=10)
     try:
         with database, database.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (SCHEMA,))
@@ -144,18 +142,6 @@ def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
         "javax.jdo.option.ConnectionUserName": DATABASE,
         "javax.jdo.option.ConnectionPassword": database_password(config, DATABASE),
     }
-
-
-def _connect(config: StackConfig) -> connection:
-    return psycopg2.connect(
-        host="127.0.0.1",
-        port=config.port("postgres"),
-        dbname=DATABASE,
-        user=DATABASE,
-        password=database_password(config, DATABASE),
-        connect_timeout=10,
-        require_auth=AUTHENTICATION,
-    )
 
 
 def _answers(port: int) -> bool:

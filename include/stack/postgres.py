@@ -22,6 +22,9 @@ from stack.secrets import secret, write_private
 AUTHENTICATION = "scram-sha-256"
 """The only method that clients accept: another one would give the password to any program that took the port."""
 
+ADMIN = "postgres"
+"""The administrator, and the database of that name."""
+
 DATABASES = ("airflow", "metastore")
 """Databases. Each is also the name of the user that owns it."""
 
@@ -79,7 +82,7 @@ def prepare_postgres(config: StackConfig) -> str:
 
 def create_databases(config: StackConfig) -> None:
     """Create the databases and their users, or set the users' passwords to those in var/secrets."""
-    admin = _connect(config)
+    admin = connect(config)
     admin.autocommit = True
     try:
         with admin.cursor() as cursor:
@@ -95,6 +98,24 @@ def create_databases(config: StackConfig) -> None:
                     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
     finally:
         admin.close()
+
+
+def connect(config: StackConfig, database: str = ADMIN, user: str = ADMIN, *, seconds: int = 5) -> connection:
+    """
+    Open a session in a database, as the administrator or as the owner of a database.
+
+    :param seconds: time after which the attempt fails
+    """
+    password = secret(config.secrets, "postgres_admin") if user == ADMIN else database_password(config, user)
+    return psycopg2.connect(
+        host="127.0.0.1",
+        port=config.port("postgres"),
+        user=user,
+        password=password,
+        dbname=database,
+        connect_timeout=seconds,
+        require_auth=AUTHENTICATION,
+    )
 
 
 def database_password(config: StackConfig, name: str) -> str:
@@ -128,7 +149,7 @@ def _create_cluster(config: StackConfig, user: str | None) -> None:
     options = [f"--auth={AUTHENTICATION}", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
     try:
         subprocess.run(
-            [initdb, "-D", str(scratch), "-U", "postgres", *options],
+            [initdb, "-D", str(scratch), "-U", ADMIN, *options],
             check=True,
             capture_output=True,
             text=True,
@@ -201,21 +222,9 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return False  # it has ended, or belongs to another user; the user who started the server can always see its children
 
 
-def _connect(config: StackConfig) -> connection:
-    return psycopg2.connect(
-        host="127.0.0.1",
-        port=config.port("postgres"),
-        user="postgres",
-        password=secret(config.secrets, "postgres_admin"),
-        dbname="postgres",
-        connect_timeout=5,
-        require_auth=AUTHENTICATION,
-    )
-
-
 def _answers(config: StackConfig) -> bool:
     try:
-        _connect(config).close()
+        connect(config).close()
     except psycopg2.OperationalError:
         return False
     return True

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
-import psycopg2
 from psycopg2.extensions import cursor
 
 from stack.config import StackConfig
+from stack.postgres import connect
 from stack.process import recorded
 from stack.record import is_alive
-from stack.secrets import secret
 
 MET_SECONDS = 30.0
 ENDED_SECONDS = 10.0
@@ -40,14 +39,7 @@ class Killed:
 @contextmanager
 def administrator(config: StackConfig) -> Iterator[cursor]:
     """Open a session in the stack's PostgreSQL that sees all others."""
-    connection = psycopg2.connect(
-        host="127.0.0.1",
-        port=config.port("postgres"),
-        user="postgres",
-        password=secret(config.secrets, "postgres_admin"),
-        dbname="airflow",
-        connect_timeout=5,
-    )
+    connection = connect(config, "airflow")
     connection.autocommit = True
     try:
         with connection.cursor() as session:

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from stack import metastore, postgres
 from stack.airflow import prepare_airflow
 from stack.config import PORTS, StackConfig
+from stack.postgres import connect
 
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 CLEAR_TEXT = b"R" + struct.pack("!ii", 8, 3)
@@ -63,18 +63,22 @@ def by_airflow(config: StackConfig) -> None:
 
 
 def by_airflows_coroutines(config: StackConfig) -> None:
-    async def connect() -> None:
+    async def open_session() -> None:
         async with create_async_engine(airflow_settings(config)["sql_alchemy_conn_async"]).connect():
             pass
 
-    asyncio.run(connect())
+    asyncio.run(open_session())
 
 
-@pytest.mark.parametrize("connect", [by_airflow, by_airflows_coroutines, postgres._connect, metastore._connect])
+def by_the_owner(config: StackConfig) -> None:
+    connect(config, "metastore", "metastore")
+
+
+@pytest.mark.parametrize("client", [by_airflow, by_airflows_coroutines, connect, by_the_owner])
 def test_no_client_answers_a_request_for_a_password_in_clear_text(
-    taken: tuple[StackConfig, list[bytes]], connect: Callable[[StackConfig], object]
+    taken: tuple[StackConfig, list[bytes]], client: Callable[[StackConfig], object]
 ) -> None:
     config, answers = taken
     with pytest.raises(Exception, match=r"requires? .*authentication.*, but|authentication method requirement"):
-        connect(config)
+        client(config)
     assert answers in ([], [b""])
