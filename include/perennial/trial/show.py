@@ -57,7 +57,11 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
         if not problems:
             with several_at_once() as pool:
                 compared = _compare(kind, job, rows, pool)
-                checks = [pool.submit(check, rows, kind, job) for check in (_foreign_days, _duplicates, _broken_rules)]
+                checks = [
+                    pool.submit(_foreign_days, rows, job, kind.day_column),
+                    pool.submit(_duplicates, rows, kind),
+                    pool.submit(_broken_rules, rows, kind),
+                ]
                 problems += [problem for check in checks for problem in check.result()]
                 found["alone"] = {day: difference.result() for day, difference in compared.items()}
     tables.show(kind.sees(alone.days))
@@ -134,12 +138,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _duplicates(rows: DataFrame, kind: _Kind, _: TrialJob) -> list[str]:
+def _duplicates(rows: DataFrame, kind: _Kind) -> list[str]:
     found = find_duplicates(rows, kind.day_column, kind.unique) if kind.unique else []
     return [f"several rows with the same ({', '.join(kind.unique)}): {text}" for text in found]
 
 
-def _broken_rules(rows: DataFrame, kind: _Kind, _: TrialJob) -> list[str]:
+def _broken_rules(rows: DataFrame, kind: _Kind) -> list[str]:
     """Return the rules of a record that some rows break, such as null in a field that no caller may leave null."""
     try:
         refuse_broken(rows, kind.item.file, kind.rules, kind.day_column, kind.unique)
@@ -148,8 +152,7 @@ def _broken_rules(rows: DataFrame, kind: _Kind, _: TrialJob) -> list[str]:
     return []
 
 
-def _foreign_days(rows: DataFrame, kind: _Kind, job: TrialJob) -> list[str]:
-    day_column = kind.day_column
+def _foreign_days(rows: DataFrame, job: TrialJob, day_column: str) -> list[str]:
     days = rows.where(~days_filter(day_column, [job.day]) | F.col(day_column).isNull()).select(day_column).distinct().limit(5)
     foreign = [str(row[0]) for row in days.collect()]
     return [f"it returns rows of {day}: take {day_column} from the view dates" for day in sorted(foreign)]
