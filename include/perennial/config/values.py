@@ -30,7 +30,7 @@ _OWN_COLUMNS = {"date", "as_of", "_metadata"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_UNSHOWABLE = re.compile(f"[{STEERING}]")
+_STEERING = re.compile(f"[{STEERING}]")
 _MAX_URI = 1000
 _INT64 = 2**63
 
@@ -124,13 +124,13 @@ def _s3(value: str) -> str:
 def _line(value: str) -> str:
     if value.strip() != value or not value:
         raise ValueError("expected text that is not empty and has no blanks at its beginning or end")
-    if match := _UNSHOWABLE.search(value):
+    if match := _STEERING.search(value):
         raise ValueError(f"the character {match.group()!a} cannot be shown; write plain text on one line")
     return value
 
 
 def _header(value: str) -> str:
-    if match := _UNSHOWABLE.search(value):
+    if match := _STEERING.search(value):
         raise ValueError(f"the character {match.group()!a} cannot be shown; a name in a header is plain text on one line")
     return value
 

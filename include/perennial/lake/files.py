@@ -27,10 +27,7 @@ class LakeFiles(PyArrowFileIO):
     def new_input(self, location: str) -> PyArrowFile:
         """Return a file of the lake, or raise RefusedError."""
         if not is_below(self._root, location):
-            raise RefusedError(
-                f"The table's file {location} is outside the lake {self._root}",
-                remedy=_REMEDY,
-            )
+            raise RefusedError(f"The table's file {location} is outside the lake {self._root}", remedy=_REMEDY)
         return super().new_input(location)
 
 
@@ -52,11 +49,7 @@ def check_metadata(name: str, metadata: TableMetadata) -> None:
     ]
     root = lake_root()
     if problems := find_foreign(root, addresses, metadata.properties):
-        raise RefusedError(
-            f"{name}: its metadata leads out of the lake {root}",
-            problems,
-            _REMEDY,
-        )
+        raise RefusedError(f"{name}: its metadata leads out of the lake {root}", problems, _REMEDY)
 
 
 def file_io_properties() -> dict[str, str]:

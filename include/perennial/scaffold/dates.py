@@ -214,7 +214,7 @@ def match_days(columns: Sequence[Column], label: Column, sample: Sample, zone: Z
             )
     if len(found) > 1:
         names = " and ".join(column.header for column in found)
-        reason = f"{names} have the date of the file: name the one that callers know, with --date-column"
+        reason = f"{names} have the date of the file: name the one known to callers, with --date-column"
         return None, reasons | {column.name: reason for column in found}
     return (found[0] if found else None), reasons
 

@@ -46,7 +46,7 @@ class Limits:
         Return the limits of a server with this memory in bytes.
 
         With two workers, requests take at most half of it: buffers 1/8, answers 1/4 and 1/16, unread bytes 1/16.
-        The rest is for the release, for the one that is loaded beside it, for connections and for gaps in the heap.
+        The rest is for the release, for its successor while both are loaded, for connections and for gaps in the heap.
         """
         return replace(
             self,

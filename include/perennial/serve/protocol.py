@@ -30,7 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Number of connections from each address."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection. If there are too many, close the one that has waited longest, or this one if none waits."""
+        """Accept a connection. If there are too many, close the longest waiting one, or this one if none waits."""
         super().connection_made(transport)
         now = self.loop.time()
         self._begun = False  # headers have begun to arrive

@@ -1,4 +1,4 @@
-"""Whether the result of a query depends on the time at which it runs."""
+"""Finds queries whose result depends on the time at which they run."""
 
 from __future__ import annotations
 

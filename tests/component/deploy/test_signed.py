@@ -99,7 +99,7 @@ def test_the_number_rises_when_the_clock_is_behind(lab: Lab, keys: KeyFolder, mo
 
 
 def test_a_deploy_after_a_replayed_pointer_is_followed(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any):
-    """A server that has seen the newest pointer follows the one that a deploy writes over an older one."""
+    """A deploy finds an older pointer and replaces it: a server that has seen the newest pointer follows."""
     server, address = PointerReader(lab.lake.layout), lab.lake.layout.active
     decide(lab, D1)
     deploy(lab.lake, D1, runtime)

@@ -1,5 +1,5 @@
 # ruff: noqa: S608
-"""What a query hides from its text: classes in the texts of schemas, and times in literals."""
+"""Parts of a query that its text hides: classes in the texts of schemas, and times in literals."""
 
 from __future__ import annotations
 
