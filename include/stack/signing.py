@@ -48,7 +48,6 @@ def _sign_stored(config: StackConfig, *, is_first: bool) -> list[str]:
         cwd=config.repo,
         capture_output=True,
         text=True,
-        timeout=600,
         check=False,
     )
     try:
