@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -32,14 +33,12 @@ DAY = date(2026, 3, 6)
 
 
 def users(var: Path) -> set[str]:
-    """Return the users of all processes of a stack."""
+    """Return the users of all processes of a stack, with their children: a task hides its environment."""
     found = set()
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             if process.environ().get("PERENNIAL_VAR") == str(var):
-                found.add(process.username())
-        except psutil.NoSuchProcess:
-            continue
+                found |= {one.username() for one in (process, *process.children(recursive=True))}
     return found
 
 
