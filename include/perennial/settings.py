@@ -97,7 +97,9 @@ class Settings(BaseSettings):
         "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
     )
     server_address_connections: Annotated[int, Field(ge=1)] = _variable(
-        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum number of connections to a model server from one address."
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS",
+        1000,
+        "Maximum number of connections to a model server from one address (IPv6: from one /64; 127.0.0.0/8 is one address).",
     )
 
     # Training and serving

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from perennial.serve.crowd import choose_to_close, longest_waiting, network_of
 from perennial.serve.limits import Limits
 
 _SWEEP_SECONDS = 0.25
@@ -26,8 +27,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limits = Limits()
-    addresses: ClassVar[Counter[str]] = Counter()
-    """Number of connections from each address."""
+    networks: ClassVar[Counter[str]] = Counter()
+    """Number of connections from each network."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection. If there are too many, close the longest waiting one, or this one if none waits."""
@@ -40,23 +41,26 @@ class BoundedProtocol(HttpToolsProtocol):
         self.waits_since = now
         self._blocked_since: float | None = None  # the client does not read
         self.due: float | None = now + self.limits.header_seconds
-        self.address = self.client[0] if self.client else ""
-        self.addresses[self.address] += 1
+        self.network = network_of(self.client[0]) if self.client else ""
+        self.networks[self.network] += 1
         # Otherwise the kernel takes up to 4 MB of answers that the client does not read, which count as memory of the pod.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes)
-        is_greedy = self.addresses[self.address] > self.limits.address_connections
+        is_greedy = self.networks[self.network] > self.limits.address_connections
         if is_greedy or len(self.connections) > self.limits.connections:
-            address = self.address if is_greedy else self.addresses.most_common(1)[0][0]
             others = [other for other in self.connections if other is not self and isinstance(other, BoundedProtocol)]
-            waiting = [other for other in others if other.address == address and other.is_waiting]
-            min(waiting, key=lambda other: other.waits_since, default=self).refuse(503, "Too many connections. Try again")
+            waiting = [other for other in others if other.is_waiting]
+            if is_greedy:
+                replaced = longest_waiting(waiting, self.network)
+            else:
+                replaced = choose_to_close(waiting, self.networks, self.limits.connections)
+            (replaced or self).refuse(503, "Too many connections. Try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         super().connection_lost(exc)
-        self.addresses[self.address] -= 1
-        if not self.addresses[self.address]:
-            del self.addresses[self.address]
+        self.networks[self.network] -= 1
+        if not self.networks[self.network]:
+            del self.networks[self.network]
 
     @property
     def is_waiting(self) -> bool:
@@ -179,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """Return the protocol class with these limits. uvicorn creates one instance for each connection."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "addresses": Counter()})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "networks": Counter()})
 
 
 async def sweep_connections(connections: Iterable[asyncio.Protocol], limits: Limits) -> None:
