@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     server_memory_mib: Annotated[int, Field(ge=64)] | None = _variable(
         "PERENNIAL_SERVER_MEMORY_MIB",
         None,
-        "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
+        "Memory of a model server, in MiB; 512, or the limit of its cgroup if that is lower, when it is not set.",
     )
     server_address_connections: Annotated[int, Field(ge=1)] = _variable(
         "PERENNIAL_SERVER_ADDRESS_CONNECTIONS",

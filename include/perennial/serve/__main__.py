@@ -18,7 +18,7 @@ from perennial.lake.layout import Layout, lake_root
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
-from perennial.serve.memory import DEFAULT_MEMORY, find_memory_limit, use_few_arenas
+from perennial.serve.memory import find_memory, use_few_arenas
 from perennial.serve.metrics import Metrics
 from perennial.serve.protocol import bounded_protocol, sweep_connections
 from perennial.serve.release import load_release
@@ -79,8 +79,8 @@ def main() -> int:
 
 def _limits(args: argparse.Namespace) -> Limits:
     settings = get_settings()
-    given = settings.server_memory_mib * 2**20 if settings.server_memory_mib else None
-    memory = given or find_memory_limit() or DEFAULT_MEMORY
+    memory = settings.server_memory_mib * 2**20 if settings.server_memory_mib else find_memory()
+    log.info("Keeping to %s MiB of memory", memory // 2**20)
     limits = Limits(
         header_seconds=args.header_seconds,
         body_seconds=args.body_seconds,
