@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from perennial.deploy.active import read_pointer, write_pointer
 from perennial.errors import LostRaceError, SignatureRefusedError
 from perennial.evaluate.chain import FORMAT, from_json
 from perennial.lake.layout import Layout
 from perennial.signing.keys import SigningKey, TrustedKeys
 from perennial.signing.objects import find_signer, store_signature, verify
+from perennial.signing.pointer import read_pointer, write_pointer
 from perennial.signing.subject import Kind, Subject
 from perennial.store.heads import parse_head
 from perennial.store.objects import Objects

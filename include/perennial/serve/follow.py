@@ -12,10 +12,11 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
 from perennial.serve.app import App
 from perennial.serve.limits import Limits
-from perennial.serve.pointer import MAX_BYTES, PointerReader
+from perennial.serve.pointer import PointerReader
 from perennial.serve.release import load_release
 from perennial.serve.trust import TrustMetric
-from perennial.store.objects import Objects
+from perennial.signing.pointer import MAX_BYTES
+from perennial.store.objects import Objects, Stored
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Follower(threading.Thread):
             self._unreachable = False
             if pointer is None or pointer.etag == self._settled:
                 return POLL_SECONDS
-            return self._load(pointer.body, pointer.etag)
+            return self._load(pointer)
         except (BotoCoreError, ClientError, PerennialError) as error:
             self._app.metrics.follow_failures.inc()
             if not self._unreachable:
@@ -79,7 +80,7 @@ class Follower(threading.Thread):
             self._unreachable = True
             return _RETRY_SECONDS
 
-    def _load(self, pointer: bytes, etag: str) -> float:
+    def _load(self, pointer: Stored) -> float:
         try:
             self._trust.show()
             name = self._pointer.read(pointer)
@@ -93,9 +94,9 @@ class Follower(threading.Thread):
         except RefusedError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            if self._refused != etag:
+            if self._refused != pointer.etag:
                 log.error("The active release cannot serve, %s keeps serving: %s", serving, error)
-            self._refused = etag
+            self._refused = pointer.etag
             return _RETRY_SECONDS  # a deploy may restore a lost file under the same name
-        self._settled = etag
+        self._settled = pointer.etag
         return POLL_SECONDS

@@ -14,8 +14,8 @@ from scripted_runtime import ScriptedRuntime
 from signing_keys import KeyFolder, use_no_keys
 from steps import D1, D2, D3, Killed, decide, forced, killed_at
 
-from perennial.deploy import active, protocol, release
-from perennial.deploy.active import move, read_active, write_pointer
+from perennial.deploy import protocol, release
+from perennial.deploy.active import move, read_active
 from perennial.deploy.deploy import deploy, record_intervention
 from perennial.deploy.release import read_release
 from perennial.deploy.rollback import list_releases, rollback
@@ -25,6 +25,8 @@ from perennial.evaluate import evaluate
 from perennial.evaluate.chain import Entry
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.serve.pointer import PointerReader
+from perennial.signing import pointer
+from perennial.signing.pointer import write_pointer
 from perennial.store.objects import canonical_json
 
 
@@ -88,7 +90,7 @@ def test_the_number_of_the_pointer_rises_with_every_move(lab: Lab, runtime: Scri
         forced(lab, day)
         deploy(lab.lake, day, runtime)
         seen.append(read_active(lab.lake).number)
-        assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active).body) == read_active(lab.lake).release
+        assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active)) == read_active(lab.lake).release
     assert seen == sorted(set(seen))
     rollback(lab.lake, reason="test", who="me", runtime=runtime)
     assert read_active(lab.lake).number > seen[-1]
@@ -96,7 +98,7 @@ def test_the_number_of_the_pointer_rises_with_every_move(lab: Lab, runtime: Scri
 
 def test_the_number_rises_when_the_clock_is_behind(lab: Lab, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch):
     first = move(lab.lake, read_active(lab.lake), None, None, soaked=True, runtime="process")
-    monkeypatch.setattr(active.time, "time", lambda: 0.0)
+    monkeypatch.setattr(pointer.time, "time", lambda: 0.0)
     assert move(lab.lake, first, None, None, soaked=True, runtime="process").number == first.number + 1
 
 
@@ -109,12 +111,12 @@ def test_a_deploy_after_a_replayed_pointer_is_followed(lab: Lab, runtime: Script
     for day in (D2, D3):
         decide(lab, day)
         deploy(lab.lake, day, runtime)
-    server.read(lab.lake.objects.read_existing(address).body)
+    server.read(lab.lake.objects.read_existing(address))
     s3.put(address, older)
     with pytest.raises(SignatureRefusedError, match="older than one that this server has seen"):
-        server.read(older)
+        server.read(lab.lake.objects.read_existing(address))
     found = deploy(lab.lake, D3, runtime)
-    assert server.read(lab.lake.objects.read_existing(address).body) == found.released
+    assert server.read(lab.lake.objects.read_existing(address)) == found.released
 
 
 def test_rollback_and_bar_are_signed(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder):
@@ -138,9 +140,9 @@ def test_a_killed_deploy_leaves_a_pointer_that_servers_accept(
     server = PointerReader(lab.lake.layout)
     with killed_at(monkeypatch, step):
         deploy(lab.lake, D2, runtime)
-    server.read(lab.lake.objects.read_existing(lab.lake.layout.active).body)
+    server.read(lab.lake.objects.read_existing(lab.lake.layout.active))
     found = deploy(lab.lake, D2, runtime)
-    assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active).body) == found.released
+    assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active)) == found.released
 
 
 def kill(*_: Any) -> None:
@@ -396,12 +398,12 @@ def test_a_rotation_needs_both_keys_for_a_while(
     second = keys.make("second")
     keys.use(monkeypatch, "second")
     assert sign_all(lab, keys, "second") == SignedPipeline(lab.pipeline.name, 4, 0, ())
-    pointer = lab.lake.objects.read_existing(lab.lake.layout.active).body
-    assert server.read(pointer) == found.released
+    stored = lab.lake.objects.read_existing(lab.lake.layout.active)
+    assert server.read(stored) == found.released
 
     keys.distrust("first")
     assert read_active(lab.lake).signed_by == second.id
-    assert server.read(pointer) == found.released
+    assert server.read(stored) == found.released
     assert read_release(lab.lake, found.released)["release"] == found.released
     decide(lab, D2)
     assert deploy(lab.lake, D2, runtime).outcome == "done"
