@@ -8,9 +8,9 @@ import subprocess
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.roles import Role
-from stack.secrets import secret, write_private
+from stack.secrets import secret
 
 DONE = "signed_with"
 """File in the folder of secrets: the digest of the key that has signed everything stored."""
@@ -33,9 +33,9 @@ def prepare_signing(config: StackConfig) -> str | None:
     text = secret(config.secrets, pem.name, make_signing_key)
     key = parse_signing_key(text.encode())
     config.trusted_keys.mkdir(parents=True, exist_ok=True)
-    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem)
+    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem, mode=PUBLIC)
     refused = _sign_stored(config, is_first=not done.exists())
-    write_private(done, _digest(text))
+    write_file(done, _digest(text))
     return f"Not signed, so no server accepts it: {'; '.join(refused)}" if refused else None
 
 
