@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol, TypeVar
 
@@ -14,10 +14,15 @@ _SHARE = 8
 
 
 class Waiting(Protocol):
-    """A connection that has waited for its client since a moment."""
+    """A connection that may have waited for its client since a moment."""
 
     network: str
     waits_since: float
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether it waits."""
+        ...
 
 
 Connection = TypeVar("Connection", bound=Waiting)
@@ -40,22 +45,20 @@ def network_of(address: str) -> str:
     return "loopback" if host.is_loopback else str(host)
 
 
-def choose_to_close(waiting: Collection[Connection], networks: Counter[str], limit: int) -> Connection | None:
+def crowded_network(networks: Counter[str], limit: int) -> str | None:
     """
-    Return the connection that a newcomer replaces, or None: the longest waiting one of the network with the most connections.
+    Return the network with the most connections, if it has more than an eighth of `limit`.
 
-    If no network has more than an eighth of `limit`, it is the longest waiting one of all: someone who has many networks would
-    otherwise crowd out a gateway, with fewer connections from each network than the gateway has.
+    With at most an eighth each, networks are not told apart: someone who has many networks would otherwise crowd out a gateway,
+    with fewer connections from each network than the gateway has.
 
     :param networks: the number of connections from each network
     """
     network, count = networks.most_common(1)[0]
-    if count > limit // _SHARE:
-        return longest_waiting(waiting, network)
-    return min(waiting, key=lambda connection: connection.waits_since, default=None)
+    return network if count > limit // _SHARE else None
 
 
-def longest_waiting(waiting: Collection[Connection], network: str) -> Connection | None:
-    """Return the connection of a network that has waited longest, or None."""
-    of_network = [connection for connection in waiting if connection.network == network]
-    return min(of_network, key=lambda connection: connection.waits_since, default=None)
+def longest_waiting(connections: Iterable[Connection], network: str | None) -> Connection | None:
+    """Return the connection that has waited longest, of all or of one network; None: none waits."""
+    waiting = (one for one in connections if network in (None, one.network) and one.is_waiting)
+    return min(waiting, key=lambda one: one.waits_since, default=None)

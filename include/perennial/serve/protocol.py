@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from perennial.serve.crowd import choose_to_close, longest_waiting, network_of
+from perennial.serve.crowd import crowded_network, longest_waiting, network_of
 from perennial.serve.limits import Limits
 
 _SWEEP_SECONDS = 0.25
@@ -31,7 +31,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """Number of connections from each network."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection. If there are too many, close the longest waiting one, or this one if none waits."""
+        """Accept a connection, in place of another one if there are too many."""
         super().connection_made(transport)
         now = self.loop.time()
         self._begun = False  # headers have begun to arrive
@@ -45,15 +45,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self.networks[self.network] += 1
         # Otherwise the kernel takes up to 4 MB of answers that the client does not read, which count as memory of the pod.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes)
-        is_greedy = self.networks[self.network] > self.limits.address_connections
-        if is_greedy or len(self.connections) > self.limits.connections:
-            others = [other for other in self.connections if other is not self and isinstance(other, BoundedProtocol)]
-            waiting = [other for other in others if other.is_waiting]
-            if is_greedy:
-                replaced = longest_waiting(waiting, self.network)
-            else:
-                replaced = choose_to_close(waiting, self.networks, self.limits.connections)
-            (replaced or self).refuse(503, "Too many connections. Try again")
+        if self.networks[self.network] > self.limits.address_connections:
+            self._replace_one(self.network)
+        elif len(self.connections) > self.limits.connections:
+            self._replace_one(crowded_network(self.networks, self.limits.connections))
+
+    def _replace_one(self, network: str | None) -> None:
+        """Close the longest waiting connection, of all or of one network; if none waits, close this one."""
+        others = (other for other in self.connections if other is not self and isinstance(other, BoundedProtocol))
+        (longest_waiting(others, network) or self).refuse(503, "Too many connections. Try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""

@@ -16,7 +16,7 @@ from serve_process import ServerProcess, read_response, request
 from serve_release_builder import RECORD, build_release, inputs_of
 from serve_small_s3 import SmallS3
 
-from perennial.serve.crowd import choose_to_close, network_of
+from perennial.serve.crowd import crowded_network, longest_waiting, network_of
 from perennial.serve.repeats import Repeats
 
 CONNECTIONS = 256
@@ -116,31 +116,34 @@ def test_addresses_of_one_owner_are_one_network(one: str, other: str, same: bool
 
 
 @dataclass
-class Waiter:
+class Connection:
     network: str
     waits_since: float
+    is_waiting: bool = True
 
 
-def crowd_of(**networks: list[float]) -> tuple[list[Waiter], Counter[str]]:
-    waiters = [Waiter(name, since) for name, times in networks.items() for since in times]
-    return waiters, Counter(waiter.network for waiter in waiters)
+def chosen(connections: list[Connection], limit: int = 16) -> Connection | None:
+    """Return the connection that a newcomer replaces."""
+    networks = Counter(connection.network for connection in connections)
+    return longest_waiting(connections, crowded_network(networks, limit))
 
 
 def test_the_network_with_the_most_connections_loses_its_longest_waiting_one() -> None:
-    waiting, counts = crowd_of(gateway=[1.0, 2.0], attacker=[5.0, 6.0, 7.0])
-    assert choose_to_close(waiting, counts, 16) == Waiter("attacker", 5.0)
+    gateway = [Connection("gateway", 1.0), Connection("gateway", 2.0)]
+    attacker = [Connection("attacker", 4.0, is_waiting=False), Connection("attacker", 6.0), Connection("attacker", 5.0)]
+    assert chosen([*gateway, *attacker]) == Connection("attacker", 5.0)
 
 
 def test_many_small_networks_do_not_crowd_out_a_gateway() -> None:
-    """The gateway has the most connections, but less than an eighth: the oldest half request goes, not one of the gateway."""
-    attackers = {f"attacker{index}": [float(index)] for index in range(14)}
-    waiting, counts = crowd_of(gateway=[50.0, 51.0], **attackers)
-    assert choose_to_close(waiting, counts, 16) == Waiter("attacker0", 0.0)
+    """The gateway has the most connections, but not more than an eighth: the oldest half request goes, of any network."""
+    attackers = [Connection(f"attacker{index}", float(index)) for index in range(14)]
+    assert chosen([*attackers, Connection("gateway", 50.0), Connection("gateway", 51.0)]) == attackers[0]
 
 
 def test_a_newcomer_replaces_no_connection_that_is_answered() -> None:
-    assert choose_to_close([], Counter(gateway=16), 16) is None
-    assert choose_to_close([Waiter("other", 1.0)], Counter(gateway=15, other=1), 16) is None
+    busy = [Connection("gateway", 1.0, is_waiting=False)] * 16
+    assert chosen(busy) is None
+    assert chosen([*busy, Connection("other", 1.0)]) is None
 
 
 def test_a_request_that_is_answered_is_not_cut_for_a_newcomer(small: ServerProcess) -> None:
