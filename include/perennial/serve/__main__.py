@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -67,7 +68,7 @@ def main() -> int:
             is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
             return REFUSED_EXIT_CODE if is_version_to_blame else 1
     else:
-        follower = Follower(app, objects, layout, limits, trust)
+        follower = Follower(app, objects, layout, limits, trust, args.newest_file)
         follower.start()
     try:
         _run(app, args.host, args.port, limits)
@@ -137,6 +138,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pipeline", required=True, type=_name, help="name of the pipeline")
     parser.add_argument("--space", default="main", type=_name, help="space of the release (default: main, production)")
     parser.add_argument("--release", help="serve exactly this release (default: follow the active one)")
+    parser.add_argument(
+        "--newest-file", type=Path, help="file that keeps the number of the newest pointer: a restarted server takes no older one"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,14 +28,16 @@ _RETRY_SECONDS = 5.0
 class Follower(threading.Thread):
     """Thread that keeps the application at the active release. While the new one cannot be loaded, the old one keeps serving."""
 
-    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits, trust: TrustMetric) -> None:
+    def __init__(
+        self, app: App, objects: Objects, layout: Layout, limits: Limits, trust: TrustMetric, newest: Path | None = None
+    ) -> None:
         """Prepare; nothing is contacted before start()."""
         super().__init__(name="follow", daemon=True)
         self._app = app
         self._objects = objects
         self._layout = layout
         self._limits = limits
-        self._pointer = PointerReader(layout)
+        self._pointer = PointerReader(layout, newest)
         self._trust = trust
         self._stopping = threading.Event()
         self._settled: str | None = None  # the pointer's ETag that needs no more work
