@@ -30,6 +30,9 @@ class BoundedProtocol(HttpToolsProtocol):
     networks: ClassVar[Counter[str]] = Counter()
     """Number of connections from each network."""
 
+    order: ClassVar[dict[BoundedProtocol, None]] = {}
+    """All connections, in the order in which they last began to wait for their client."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, in place of another one if there are too many."""
         super().connection_made(transport)
@@ -38,7 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_message = False  # headers or body are still arriving
         self._messages = 0
         self._header_bytes = 0
-        self.waits_since = now
+        self.order[self] = None
         self._blocked_since: float | None = None  # the client does not read
         self.due: float | None = now + self.limits.header_seconds
         self.network = network_of(self.client[0]) if self.client else ""
@@ -52,12 +55,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _replace_one(self, network: str | None) -> None:
         """Close the longest waiting connection, of all or of one network; if none waits, close this one."""
-        others = (other for other in self.connections if other is not self and isinstance(other, BoundedProtocol))
+        others = (other for other in self.order if other is not self)
         (longest_waiting(others, network) or self).refuse(503, "Too many connections. Try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         super().connection_lost(exc)
+        self.order.pop(self, None)
         self.networks[self.network] -= 1
         if not self.networks[self.network]:
             del self.networks[self.network]
@@ -90,8 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = self._in_message = True
         self._messages += 1
         self._header_bytes = 0
-        self.waits_since = self.loop.time()
-        self.due = self.waits_since + self.limits.header_seconds
+        self._move_to_end()
+        self.due = self.loop.time() + self.limits.header_seconds
 
     def on_headers_complete(self) -> None:
         """Stop the clock, and refuse headers that arrived complete in one chunk but are too large, too many, or not HTTP/1.1."""
@@ -128,8 +132,13 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the next request's headers, unless a pipelined request has begun already."""
         super().on_response_complete()
         if not self._in_message:
-            self.waits_since = self.loop.time()
-            self.due = self.waits_since + self.limits.idle_seconds
+            self._move_to_end()
+            self.due = self.loop.time() + self.limits.idle_seconds
+
+    def _move_to_end(self) -> None:
+        """Note that the connection begins to wait now."""
+        if self.order.pop(self, self) is None:  # it is not lost
+            self.order[self] = None
 
     def pause_writing(self) -> None:
         """Start the clock of a client that does not read."""
@@ -183,7 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """Return the protocol class with these limits. uvicorn creates one instance for each connection."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "networks": Counter()})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "networks": Counter(), "order": {}})
 
 
 async def sweep_connections(connections: Iterable[asyncio.Protocol], limits: Limits) -> None:

@@ -118,32 +118,32 @@ def test_addresses_of_one_owner_are_one_network(one: str, other: str, same: bool
 @dataclass
 class Connection:
     network: str
-    waits_since: float
+    number: int = 0
     is_waiting: bool = True
 
 
 def chosen(connections: list[Connection], limit: int = 16) -> Connection | None:
-    """Return the connection that a newcomer replaces."""
+    """Return the connection that a newcomer replaces, of connections in the order in which they began to wait."""
     networks = Counter(connection.network for connection in connections)
     return longest_waiting(connections, crowded_network(networks, limit))
 
 
 def test_the_network_with_the_most_connections_loses_its_longest_waiting_one() -> None:
-    gateway = [Connection("gateway", 1.0), Connection("gateway", 2.0)]
-    attacker = [Connection("attacker", 4.0, is_waiting=False), Connection("attacker", 6.0), Connection("attacker", 5.0)]
-    assert chosen([*gateway, *attacker]) == Connection("attacker", 5.0)
+    gateway = [Connection("gateway", 1), Connection("gateway", 2)]
+    attacker = [Connection("attacker", 3, is_waiting=False), Connection("attacker", 4), Connection("attacker", 5)]
+    assert chosen([*gateway, *attacker]) == Connection("attacker", 4)
 
 
 def test_many_small_networks_do_not_crowd_out_a_gateway() -> None:
     """The gateway has the most connections, but not more than an eighth: the oldest half request goes, of any network."""
-    attackers = [Connection(f"attacker{index}", float(index)) for index in range(14)]
-    assert chosen([*attackers, Connection("gateway", 50.0), Connection("gateway", 51.0)]) == attackers[0]
+    attackers = [Connection(f"attacker{index}") for index in range(14)]
+    assert chosen([*attackers, Connection("gateway", 1), Connection("gateway", 2)]) == attackers[0]
 
 
 def test_a_newcomer_replaces_no_connection_that_is_answered() -> None:
-    busy = [Connection("gateway", 1.0, is_waiting=False)] * 16
+    busy = [Connection("gateway", is_waiting=False)] * 16
     assert chosen(busy) is None
-    assert chosen([*busy, Connection("other", 1.0)]) is None
+    assert chosen([*busy, Connection("other")]) is None
 
 
 def test_a_request_that_is_answered_is_not_cut_for_a_newcomer(small: ServerProcess) -> None:
