@@ -94,10 +94,12 @@ class Settings(BaseSettings):
     server_memory_mib: Annotated[int, Field(ge=64)] | None = _variable(
         "PERENNIAL_SERVER_MEMORY_MIB",
         None,
-        "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
+        "Memory of a model server, in MiB; 512, or the limit of its cgroup if that is lower, when it is not set.",
     )
     server_address_connections: Annotated[int, Field(ge=1)] = _variable(
-        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum number of connections to a model server from one address."
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS",
+        1000,
+        "Maximum number of connections to a model server from one address (IPv6: from one /64; 127.0.0.0/8 is one address).",
     )
 
     # Training and serving

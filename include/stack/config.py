@@ -11,7 +11,7 @@ from pathlib import Path
 
 from perennial.settings import ENVIRONMENT_FILE, Settings, get_settings
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.record import Record
 from stack.roles import IN_CONTAINERS, Role
 from stack.service_user import adapt
@@ -264,7 +264,7 @@ class StackConfig:
         """Write `stack.env` for `perennial.settings.load_environment`."""
         self.var.mkdir(parents=True, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
-        write_file(self.environment_file, "".join(lines))
+        write_file(self.environment_file, "".join(lines), mode=PUBLIC)
 
 
 def _offset_of_running(var: Path) -> str | None:

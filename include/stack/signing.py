@@ -8,9 +8,9 @@ import subprocess
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.roles import Role
-from stack.secrets import secret, write_private
+from stack.secrets import secret
 from stack.service_user import identity, share
 
 DONE = "signed_with"
@@ -35,9 +35,9 @@ def prepare_signing(config: StackConfig) -> str | None:
     key = parse_signing_key(text.encode())
     config.trusted_keys.mkdir(parents=True, exist_ok=True)
     config.trusted_keys.chmod(0o755)  # they are public, and the services may have another user
-    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem)
+    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem, mode=PUBLIC)
     refused = _sign_stored(config, is_first=not done.exists())
-    write_private(done, _digest(text))
+    write_file(done, _digest(text))
     return f"Not signed, so no server accepts it: {'; '.join(refused)}" if refused else None
 
 

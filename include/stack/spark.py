@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.jars import fetch_jars, read_sums
 from stack.spark_archive import archive_path, ensure_archive
 
@@ -85,9 +85,9 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
     class_path = home.class_path()
     archive = archive_path(home.root, home.java, class_path)
-    write_file(home.properties, properties(LOGGING, archive, home.extra_jars))
+    write_file(home.properties, properties(LOGGING, archive, home.extra_jars), mode=PUBLIC)
     arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
-    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
+    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments), mode=PUBLIC)
     write_file(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
     if not archive.exists():
         say("Building Spark's class archive, which makes its jobs start faster")

@@ -24,6 +24,7 @@ DRAIN_SECONDS = 5
 
 RELEASE_LABEL = "perennial/release"
 PIPELINE_LABEL = "perennial/pipeline"
+_MEMORY_LIMIT = {"resource": "limits.memory", "divisor": "1Mi"}
 
 
 def service_name(pipeline: str) -> str:
@@ -90,6 +91,8 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
         "args": ["--pipeline", pipeline, "--space", space, "--release", release],
         "ports": [{"name": "http", "containerPort": PORT}],
         "envFrom": [{"configMapRef": {"name": name}}],
+        # The server alone cannot know that no other process shares the limit of its cgroup.
+        "env": [{"name": "PERENNIAL_SERVER_MEMORY_MIB", "valueFrom": {"resourceFieldRef": _MEMORY_LIMIT}}],
         "resources": {
             "requests": {"cpu": spec.cpu, "memory": spec.memory},
             "limits": {"memory": spec.memory},

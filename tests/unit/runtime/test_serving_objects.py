@@ -37,6 +37,12 @@ def test_a_pipeline_that_says_nothing_gets_one_replica_on_port_8080() -> None:
     assert container()["args"] == ["--pipeline", "flight_delays", "--space", "main", "--release", RELEASE]
 
 
+def test_a_server_is_told_the_memory_limit_of_its_pod() -> None:
+    assert container(memory="1Gi")["resources"]["limits"]["memory"] == "1Gi"
+    (memory,) = [item for item in container()["env"] if item["name"] == "PERENNIAL_SERVER_MEMORY_MIB"]
+    assert memory["valueFrom"]["resourceFieldRef"] == {"resource": "limits.memory", "divisor": "1Mi"}
+
+
 def test_what_scales_has_no_replicas_of_ours() -> None:
     found = objects(replicas=2, autoscaling=Autoscaling(max_replicas=5, cpu_percent=60))
     assert "replicas" not in found["Deployment"]["spec"]
