@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
     )
+    endpoint_host: str = _variable("PERENNIAL_ENDPOINT_HOST", "127.0.0.1", "Host of the stack's model servers for their clients.")
 
     # Model servers
     serving_credentials: Path | None = _variable(
@@ -144,11 +145,16 @@ class Settings(BaseSettings):
     s3_bind: str = _variable(
         "PERENNIAL_S3_BIND", "127.0.0.1", "IPv4 address of this machine at which the stack's object store listens."
     )
+    s3_host: str | None = _variable(
+        "PERENNIAL_S3_HOST",
+        None,
+        "Host of the stack's object store for its clients; the value of `PERENNIAL_S3_BIND` when it is not set.",
+    )
     keys: Path | None = _variable(
         "PERENNIAL_KEYS",
         None,
-        "Folder for the keys that jobs and model servers have for the stack's object store; "
-        "`secrets` of the state folder when it is not set.",
+        "Folder for keys that containers need apart from the other secrets: those of jobs and model servers for the stack's "
+        "object store, the signing key, the secret of the Spark cluster; `secrets` of the state folder when it is not set.",
     )
     airflow_users: str | None = _variable(
         "PERENNIAL_AIRFLOW_USERS",
@@ -156,6 +162,12 @@ class Settings(BaseSettings):
         "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
     )
     spark_master: str = _variable("PERENNIAL_SPARK_MASTER", "local[2]", "Spark master to which the stack's Airflow submits.")
+    spark_properties: Path | None = _variable(
+        "PERENNIAL_SPARK_PROPERTIES",
+        None,
+        "File with the properties of jobs on that master, its secret among them; those of a job on this machine, without "
+        "authentication, when it is not set.",
+    )
     store_credentials: Path | None = _variable(
         "PERENNIAL_STORE_CREDENTIALS", None, "File with the AWS credentials of your own object store, which replaces the stack's."
     )
@@ -285,6 +297,6 @@ def load_environment() -> bool:
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         store = urlsplit(settings.s3_endpoint or "").hostname
-        local_store = [store] if store and store == settings.s3_bind else []
+        local_store = [store] if store and store in (settings.s3_bind, settings.s3_host) else []
         os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", *local_store]))
     return True
