@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     lake: str = _variable("PERENNIAL_LAKE", "s3://perennial", "Address of the lake in the object store.")
     metastore_uri: str = _variable("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083", "Address of the Hive Metastore.")
     s3_endpoint: str | None = _variable("AWS_ENDPOINT_URL_S3", None, "Address of the object store; AWS when it is not set.")
+    credentials_file: Path | None = _variable(
+        "AWS_SHARED_CREDENTIALS_FILE", None, "File with the AWS credentials of a process, which boto3 reads; errors name it."
+    )
     region: str = _variable("AWS_REGION", "us-east-1", "Region of the object store for pods.", also="AWS_DEFAULT_REGION")
     pipelines: Path | None = _variable(
         "PERENNIAL_PIPELINES", None, "Folder with one folder for each pipeline; `include/pipelines` when it is not set."
@@ -118,6 +121,23 @@ class Settings(BaseSettings):
         "PERENNIAL_KUBERNETES_S3_ENDPOINT",
         None,
         "Address of the object store for pods; the value of `AWS_ENDPOINT_URL_S3` when it is not set.",
+    )
+    kubernetes_dns: str = _variable(
+        "PERENNIAL_KUBERNETES_DNS",
+        "kubernetes.io/metadata.name=kube-system,169.254.20.10/32",
+        "DNS servers that pods ask for names: networks and labels of namespaces, separated by commas.",
+    )
+    kubernetes_egress: str | None = _variable(
+        "PERENNIAL_KUBERNETES_EGRESS",
+        None,
+        "Object store to which pods may connect, and beside DNS to nothing else: networks and labels of namespaces, separated by "
+        "commas; any place when it is not set.",
+    )
+    kubernetes_ingress: str | None = _variable(
+        "PERENNIAL_KUBERNETES_INGRESS",
+        None,
+        "Clients that may connect to model servers on Kubernetes: networks and labels of namespaces, separated by commas; "
+        "all when it is not set.",
     )
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
