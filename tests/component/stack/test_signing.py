@@ -82,6 +82,17 @@ def test_containers_move_the_key_of_an_earlier_version_into_its_own_folder(
     assert {file.name for file in config.trusted_keys.iterdir()} == trusted
 
 
+def test_a_pipeline_whose_folder_appears_later_is_signed_with_the_others(
+    released: Lab, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+):
+    folder = config.pipelines / "machine_faults"
+    away = folder.rename(config.pipelines.parent / "away")
+    assert prepare_signing(config) is None
+    away.rename(folder)
+    use(config, monkeypatch)
+    assert signer(released) is not None
+
+
 def test_an_interrupted_start_is_finished_by_the_next(released: Lab, config: StackConfig, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patched:
         patched.setattr(signing, "_sign_stored", lambda *_, **__: 1 / 0)
