@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +94,8 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     ensure_archive(archive, home.java, class_path, config.spark_submit)
 
 
-def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
-    """Return the settings of a Spark on this machine. A job's `--conf` has those of the lake."""
+def properties(logging: Path, archive: Path, extra_jars: Path, cluster: Mapping[str, str] | None = None) -> str:
+    """Return the settings of a Spark on this machine, or of `cluster`. A job's `--conf` has those of the lake."""
     options = [
         *LEAN_JVM,
         *ROOMY_JVM,
@@ -120,6 +120,7 @@ def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
         "spark.sql.adaptive.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        **(cluster or {}),
     }
     return "".join(f"{name} {value}\n" for name, value in settings.items())
 
