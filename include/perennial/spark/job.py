@@ -18,6 +18,7 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
+from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.spark.failures import describe_java_error, mark_error
 from perennial.spark.java import JavaObject, jvm
@@ -61,6 +62,7 @@ def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSes
     """Open the session and read the job file whose address is the only argument."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("perennial").setLevel(logging.INFO)
+    make_logs_showable()
     # This logger writes a page of JSON for every error of a query, in addition to the error itself.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     if len(arguments) != 1:
