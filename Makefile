@@ -181,7 +181,7 @@ image-server image-trainer:
 
 # Its revision is the last commit of its own sources. Otherwise every commit would rebuild the Airflow image, which is based on it.
 image-spark:
-	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' 2>/dev/null))
+	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' include/stack/own_jar.py 'include/*.java' 2>/dev/null))
 
 image-airflow: image-spark
 	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG))

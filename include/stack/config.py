@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
+from perennial.runtime.process_record import read_record
 from perennial.settings import ENVIRONMENT_FILE, Settings, get_settings
 from stack.errors import StackError
 from stack.files import PUBLIC, write_file
-from stack.record import Record
 from stack.roles import IN_CONTAINERS, Role
 from stack.service_user import adapt
 
@@ -279,7 +278,7 @@ class StackConfig:
 def _offset_of_running(var: Path) -> str | None:
     """Return the port offset of the stack that runs in `var`, which a new shell does not know; None if none runs."""
     file = var / ENVIRONMENT_FILE
-    records = (Record(**json.loads(path.read_text(encoding="utf-8"))) for path in (var / "run").glob("*.json"))
+    records = map(read_record, (var / "run").glob("*.json"))
     if not file.is_file() or all(record.process() is None for record in records):
         return None
     lines = file.read_text(encoding="utf-8").splitlines()

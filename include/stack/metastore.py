@@ -141,7 +141,10 @@ def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
     return {
         "javax.jdo.PersistenceManagerFactoryClass": "org.datanucleus.api.jdo.JDOPersistenceManagerFactory",
         "javax.jdo.option.ConnectionDriverName": "org.postgresql.Driver",
-        "javax.jdo.option.ConnectionURL": f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}",
+        # The driver would send the password in clear text to any program that took the port and asked for it so.
+        "javax.jdo.option.ConnectionURL": (
+            f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}&authenticationPluginClassName=perennial.ScramOnly"
+        ),
         "javax.jdo.option.ConnectionUserName": DATABASE,
         "javax.jdo.option.ConnectionPassword": database_password(config, DATABASE),
     }

@@ -47,7 +47,7 @@ def _move_key(earlier: Path, pem: Path) -> None:
     """Move the key from where an earlier version of the containers kept it: a volume that other parts see as well."""
     if earlier != pem and earlier.exists():
         if not pem.exists():
-            write_private(pem, earlier.read_text(encoding="utf-8"))
+            write_file(pem, earlier.read_text(encoding="utf-8"))
         earlier.unlink()
 
 

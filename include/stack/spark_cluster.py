@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.secrets import replace_private, secret
+from stack.files import write_file
+from stack.secrets import secret
 from stack.spark import LOGGING, properties, spark_home
 from stack.spark_archive import archive_path
 
@@ -27,5 +28,5 @@ def prepare_spark_cluster(config: StackConfig) -> None:
         "spark.driver.bindAddress": DRIVER,
         "spark.driver.host": DRIVER,
     }
-    text = properties(LOGGING, archive_path(home.root, home.java, home.class_path()), home.extra_jars, settings)
-    replace_private(config.keys / "spark" / "spark.properties", text)
+    text = properties(LOGGING, archive_path(home.root, home.java, home.class_path()), (home.extra_jars, home.own_jars), settings)
+    write_file(config.keys / "spark" / "spark.properties", text)

@@ -70,13 +70,13 @@ class KubernetesSettings:
         """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
         settings = get_settings()
         trusted = read_trusted_keys() if work == SERVING else None
-        is_limited = work == SERVING and "server_address_connections" in settings.model_fields_set
+        sets_connections = work == SERVING and "server_address_connections" in settings.model_fields_set
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
             image=getattr(settings, _IMAGES[work]),
             work=work,
             asks_token=work == SERVING and settings.server_tokens is not None,
-            address_connections=settings.server_address_connections if is_limited else None,
+            address_connections=settings.server_address_connections if sets_connections else None,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
             trusted_keys=trusted.to_pem() if trusted else {},

@@ -5,6 +5,9 @@ from __future__ import annotations
 CATALOG = "ice"
 """Name of the Iceberg catalog in every Spark session; tables are `ice.<namespace>.<table>`."""
 
+FILES = "perennial.LakeFileIO"
+"""The class by which Iceberg opens files (LakeFileIO.java): those of the catalog's warehouse only."""
+
 MAX_SECONDS, MAX_DISK_BYTES = "spark.perennial.query.maxSeconds", "spark.perennial.query.maxDiskBytes"
 """Settings of a session for the budget of each query; a session without them has none."""
 
@@ -26,6 +29,7 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         f"{catalog}.type": "hive",
         f"{catalog}.uri": metastore_uri,
         f"{catalog}.warehouse": warehouse,
+        f"{catalog}.io-impl": FILES,
         # With the cache, a session saw stale snapshots of tables that another session had written.
         f"{catalog}.cache-enabled": "false",
         # The metastore compares and swaps the table's metadata pointer itself; its lock tables do not exist.
@@ -36,6 +40,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog",
         "spark.sql.catalog.spark_catalog.type": "hive",
         "spark.sql.catalog.spark_catalog.uri": metastore_uri,
+        "spark.sql.catalog.spark_catalog.warehouse": warehouse,
+        "spark.sql.catalog.spark_catalog.io-impl": FILES,
         "spark.sql.warehouse.dir": f"{warehouse}/hive",
         "spark.hadoop.hive.metastore.uris": metastore_uri,
         "spark.sql.session.timeZone": "UTC",

@@ -42,7 +42,7 @@ def _moves(kind: str, west: str, east: str) -> bool:
     return kind != "timestamp" or "null" in (west, east) or int(west) - int(east) != APART
 
 
-def moments(plan: JavaObject, optimizer: JavaObject) -> bool:
+def depends_on_time(plan: JavaObject, optimizer: JavaObject) -> bool:
     """
     Return whether the result of a plan depends on the time at which it runs, in any spelling of the query.
 

@@ -18,7 +18,7 @@ from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
-from perennial.spark.moments import ZONES, holds_times, moments, moving_literals
+from perennial.spark.moments import ZONES, depends_on_time, holds_times, moving_literals
 from perennial.spark.plan_nodes import parse_in_zone, read_nodes
 from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import refused_texts, untyped_null
@@ -80,8 +80,8 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
         rows = DataFrame(planned, spark).select("*")
         resolved = rows._jdf.queryExecution().analyzed()
         _refuse_parts(file, unknown_parts(read_nodes(spark, resolved), views))
-        depends_on_time = moments(resolved, jvm(spark).org.apache.spark.sql.catalyst.optimizer)
-    if depends_on_time:
+        is_moving = depends_on_time(resolved, jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+    if is_moving:
         raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
     return rows
 

@@ -26,7 +26,7 @@ def test_changed_jar_never_uses_a_stale_archive(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_machine_leave_the_lake_to_the_job() -> None:
-    text = properties(Path("/logging"), Path("/archive"), Path("/jars"))
+    text = properties(Path("/logging"), Path("/archive"), [Path("/jars"), Path("/own")])
 
     assert "catalog" not in text
     assert "fs.s3a" not in text
@@ -44,7 +44,7 @@ def test_password_with_markup_stays_one_value() -> None:
 
 
 def test_jobs_of_a_local_spark_need_a_secret_and_those_of_a_cluster_cannot() -> None:
-    assert "spark.authenticate true\n" in properties(Path("/logging"), Path("/archive"), Path("/jars"))
+    assert "spark.authenticate true\n" in properties(Path("/logging"), Path("/archive"), [Path("/jars"), Path("/own")])
     assert cluster_conf("local[4]") == {}
     assert cluster_conf("spark://127.0.0.1:7077") == {"spark.authenticate": "false"}
     assert cluster_conf("spark://127.0.0.1:7077", has_properties=True) == {}
