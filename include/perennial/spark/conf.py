@@ -5,9 +5,6 @@ from __future__ import annotations
 CATALOG = "ice"
 """Name of the Iceberg catalog in every Spark session; tables are `ice.<namespace>.<table>`."""
 
-MAX_SECONDS, MAX_DISK_BYTES = "spark.perennial.query.maxSeconds", "spark.perennial.query.maxDiskBytes"
-"""Settings of a session for the budget of each query; a session without them has none."""
-
 
 def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) -> dict[str, str]:
     """
@@ -55,11 +52,6 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
 def cluster_conf(master: str) -> dict[str, str]:
     """Return the settings for a master: jobs of a local Spark need a secret, and a cluster would have to know it beforehand."""
     return {} if master.startswith("local") else {"spark.authenticate": "false"}
-
-
-def budget_conf(minutes: float, disk_gb: float) -> dict[str, str]:
-    """Return the Spark configuration of a query's budget."""
-    return {MAX_SECONDS: str(minutes * 60), MAX_DISK_BYTES: str(int(disk_gb * 1e9))}
 
 
 def s3a_uri(uri: str) -> str:
