@@ -18,12 +18,12 @@ from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
-from perennial.spark.moments import ZONES, holds_times, moments, moving_literals
-from perennial.spark.plan_nodes import parse_in_zone, read_nodes
+from perennial.spark.moments import may_hold_times, moments, moving_literals
+from perennial.spark.plan_nodes import read_nodes, read_parsed
 from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import refused_texts, untyped_null
 
-MOMENT = "a text such as 'now' or 'today', perhaps composed of several texts, is converted to a date"
+MOMENT = "a text such as 'now', or a time without a day, perhaps composed of several texts, is converted to a date or a timestamp"
 LITERAL = "a DATE or TIMESTAMP literal does not hold the whole time itself"
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
@@ -72,7 +72,7 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
                 f"Read only {', '.join(sorted(views))}, by these names.",
             )
         _refuse_parts(file, refused_parts(parsed))
-        if holds_times(parsed) and moving_literals(*(read_nodes(spark, parse_in_zone(spark, query, zone)) for zone in ZONES)):
+        if may_hold_times(parsed) and moving_literals(read_parsed(spark, query)):
             raise RefusedError(f"{file}: it depends on the current time", [LITERAL], "Take dates from the view dates.")
         # Resolve exactly this plan. A projection keeps the views that are resolved now:
         # otherwise Spark resolves the plan again at the time of the write, with the views of that time.
@@ -80,7 +80,7 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
         rows = DataFrame(planned, spark).select("*")
         resolved = rows._jdf.queryExecution().analyzed()
         _refuse_parts(file, unknown_parts(read_nodes(spark, resolved), views))
-        depends_on_time = moments(resolved, jvm(spark).org.apache.spark.sql.catalyst.optimizer)
+        depends_on_time = moments(spark, resolved)
     if depends_on_time:
         raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
     return rows

@@ -296,3 +296,11 @@ def test_people_see_rows_types_and_dates(shop: Shop) -> None:
     assert "orders: saw 4 of 4 dates (2026-03-04 to 2026-03-07), 640 rows; 3 drops read from the landing zone" in said
     assert "✓ exact alone: 2026-03-06 and 2026-03-07" in said
     assert "nothing was committed" in said
+
+
+def test_an_endless_query_ends_with_its_file_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial runs its checks in threads of their own, in a mode of Spark in which a task cannot be stopped."""
+    monkeypatch.setenv("PERENNIAL_QUERY_MINUTES", "0.4")
+    shop.edit("features.sql", ("FROM dates d", "FROM range(10000000000) r CROSS JOIN dates d"))
+    error = shop.try_("features", code=1)["error"]
+    assert error.startswith(f"Pipeline '{NAME}', 2026-03-06 to 2026-03-07, features.sql: stopped after 0.4 minutes")
