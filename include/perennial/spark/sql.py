@@ -33,6 +33,7 @@ PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateT
 _ROWS_ALONE = "A result must depend only on the rows it reads."
 _TOO_DEEP = "java.lang.StackOverflowError"
 _TOO_LARGE = "java.lang.IllegalStateException: more than "
+_TOO_MANY_PARTS = "Max iterations ("
 _FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 
 
@@ -120,7 +121,7 @@ def failing_on_rows(file: str, sql: str) -> Iterator[None]:
             raise
         raise explain(file, sql, str(error)) from None
     except Py4JJavaError as error:
-        if _TOO_LARGE in str(error):
+        if _TOO_LARGE in str(error) or _TOO_MANY_PARTS in str(error):
             raise RefusedError(f"{file}: it is too large", remedy="Split it into several queries.") from None
         if _TOO_DEEP in str(error):
             raise RefusedError(f"{file}: it is nested too deep for Spark", remedy="Split it into parts of a WITH.") from None
