@@ -26,6 +26,9 @@ SETTINGS_FILE = ".env"
 ROOT = Path(__file__).resolve().parents[2]
 
 
+Limit = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+
+
 def _variable(name: str, default: object, purpose: str, *, also: str | None = None) -> Any:
     """
     Declare a field that is set by an environment variable.
@@ -69,10 +72,20 @@ class Settings(BaseSettings):
 
     # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
-    query_minutes: float = _variable(
+    query_minutes: Limit = _variable(
         "PERENNIAL_QUERY_MINUTES", 60, "Minutes after which a query of a pipeline is stopped and its file refused."
     )
-    query_disk_gb: float = _variable(
+    query_rows: Annotated[int, Field(ge=1)] = _variable(
+        "PERENNIAL_QUERY_ROWS",
+        10_000_000_000,
+        "Rows, for each date, that one step of a query may produce before the query is stopped and its file refused.",
+    )
+    query_gb: Limit = _variable(
+        "PERENNIAL_QUERY_GB",
+        1000,
+        "Gigabytes, for each date, that a query may shuffle and spill before it is stopped and its file refused.",
+    )
+    query_disk_gb: Limit = _variable(
         "PERENNIAL_QUERY_DISK_GB", 100, "Gigabytes on Spark's local disk at which a query is stopped and its file refused."
     )
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")

@@ -8,9 +8,6 @@ CATALOG = "ice"
 FILES = "perennial.LakeFileIO"
 """The class by which Iceberg opens files (LakeFileIO.java): those of the catalog's warehouse only."""
 
-MAX_SECONDS, MAX_DISK_BYTES = "spark.perennial.query.maxSeconds", "spark.perennial.query.maxDiskBytes"
-"""Settings of a session for the budget of each query; a session without them has none."""
-
 
 def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) -> dict[str, str]:
     """
@@ -65,11 +62,6 @@ def cluster_conf(master: str, has_properties: bool = False) -> dict[str, str]:
     :param has_properties: whether the job gets a file of properties, which says how to authenticate
     """
     return {} if has_properties or master.startswith("local") else {"spark.authenticate": "false"}
-
-
-def budget_conf(minutes: float, disk_gb: float) -> dict[str, str]:
-    """Return the Spark configuration of a query's budget."""
-    return {MAX_SECONDS: str(minutes * 60), MAX_DISK_BYTES: str(int(disk_gb * 1e9))}
 
 
 def s3a_uri(uri: str) -> str:

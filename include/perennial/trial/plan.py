@@ -23,7 +23,7 @@ from perennial.lake.lake import Lake
 from perennial.settings import get_settings
 from perennial.spark.conf import iceberg_conf
 from perennial.spark.job_file import FORMAT
-from perennial.spark.submit import SPARK_VERSION, SparkPlan, application
+from perennial.spark.submit import SPARK_VERSION, SparkPlan, application, limits_of
 from perennial.sql.tokens import tokens
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
@@ -99,6 +99,7 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
     partitions = frozenset({*(own_day.isoformat() for own_day in own), day_text(None)})
     settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
+    conf |= limits_of(lake.pipeline.name, [one.isoformat() for one in batch]).to_conf()
     conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"  # few rows: compiling the queries would cost more than it saves
     return Trial(SparkPlan(application("trial"), file.as_uri(), 1, conf), shown, partitions, seen)
 
