@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.jars import fetch_jars, read_sums
 from stack.spark_archive import archive_path, ensure_archive
 
@@ -85,17 +85,17 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
     class_path = home.class_path()
     archive = archive_path(home.root, home.java, class_path)
-    write_file(home.properties, properties(LOGGING, archive, home.extra_jars))
+    write_file(home.properties, properties(LOGGING, archive, home.extra_jars), mode=PUBLIC)
     arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
-    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
+    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments), mode=PUBLIC)
     write_file(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
     if not archive.exists():
         say("Building Spark's class archive, which makes its jobs start faster")
     ensure_archive(archive, home.java, class_path, config.spark_submit)
 
 
-def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
-    """Return the settings of a Spark on this machine. A job's `--conf` has those of the lake."""
+def properties(logging: Path, archive: Path, extra_jars: Path, cluster: Mapping[str, str] | None = None) -> str:
+    """Return the settings of a Spark on this machine, or of `cluster`. A job's `--conf` has those of the lake."""
     options = [
         *LEAN_JVM,
         *ROOMY_JVM,
@@ -120,6 +120,7 @@ def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
         "spark.sql.adaptive.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        **(cluster or {}),
     }
     return "".join(f"{name} {value}\n" for name, value in settings.items())
 

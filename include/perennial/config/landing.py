@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from perennial.addresses import is_below
 from perennial.settings import get_settings
 
 
@@ -19,8 +20,8 @@ def place_problem(uri: str, pipeline: str, is_pipeline: Callable[[str], bool]) -
     """
     settings = get_settings()
     prefixes = [prefix.replace("{pipeline}", pipeline) for prefix in settings.landing_prefixes]
-    allowed = [prefix for prefix in prefixes if _is_below(uri, prefix)]
-    if _is_below(uri, settings.lake) and not any(_is_below(prefix, settings.lake) for prefix in allowed):
+    allowed = [prefix for prefix in prefixes if _holds(prefix, uri)]
+    if _holds(settings.lake, uri) and not any(_holds(settings.lake, prefix) for prefix in allowed):
         return f"{uri} is in the lake, {settings.lake}. Land the data in a prefix of its own"
     if prefixes and not allowed:
         return f"{uri} is in none of the prefixes that PERENNIAL_LANDING lists for this pipeline: {', '.join(prefixes)}"
@@ -33,12 +34,16 @@ def place_problem(uri: str, pipeline: str, is_pipeline: Callable[[str], bool]) -
     return None
 
 
-def _is_below(uri: str, prefix: str) -> bool:
-    """Return whether an address is a prefix, or below it."""
-    parts = _parts(prefix)
-    return _parts(uri)[: len(parts)] == parts
+def _holds(prefix: str, uri: str) -> bool:
+    """
+    Return whether an address is a prefix, or below it. Some stores read `a//b` and `a/./b` as `a/b`.
+
+    An address with `..` is below nothing. `pipeline.yaml` may have none.
+    """
+    folder, address = ("/".join(_parts(text)) for text in (prefix, uri))
+    return address == folder or is_below(folder, address)
 
 
 def _parts(uri: str) -> list[str]:
-    """Return the bucket and the folders of an address. Some stores read `a//b` and `a/./b` as `a/b`."""
+    """Return the bucket and the folders of an address."""
     return [part for part in re.split("/+", uri.removeprefix("s3://")) if part not in ("", ".")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from perennial.addresses import is_below
+
 CLASSES = frozenset({"io-impl", "py-io-impl", "write.location-provider.impl", "write.py-location-provider.impl"})
 """Properties of a table by which readers or writers load a class that the table names."""
 
@@ -22,9 +24,3 @@ def find_foreign(root: str, addresses: Iterable[str], properties: Mapping[str, s
             if not is_below(root, properties[name])
         ),
     ]
-
-
-def is_below(root: str, address: str) -> bool:
-    """Return whether an address is below a folder; `s3a` is another name of `s3`."""
-    folder, file = (f"s3://{text[6:]}" if text.startswith("s3a://") else text for text in (root, address))
-    return file.startswith(f"{folder}/") and not {".", ".."} & set(file.split("/"))

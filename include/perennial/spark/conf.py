@@ -49,9 +49,13 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
     }
 
 
-def cluster_conf(master: str) -> dict[str, str]:
-    """Return the settings for a master: jobs of a local Spark need a secret, and a cluster would have to know it beforehand."""
-    return {} if master.startswith("local") else {"spark.authenticate": "false"}
+def cluster_conf(master: str, has_properties: bool = False) -> dict[str, str]:
+    """
+    Return the settings for a master. A local Spark makes a secret for each job; a cluster would have to know it beforehand.
+
+    :param has_properties: whether the job gets a file of properties, which says how to authenticate
+    """
+    return {} if has_properties or master.startswith("local") else {"spark.authenticate": "false"}
 
 
 def s3a_uri(uri: str) -> str:
