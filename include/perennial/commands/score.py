@@ -35,7 +35,7 @@ def score(
 
     The answers are those of the model server. They go to the table `scores`, by date and release.
     """
-    from perennial.score.active import require_active
+    from perennial.score.of_run import require_active
     from perennial.score.plan import find_scoring, finish_scores, plan_scores
     from perennial.spark.submit import submit
 

@@ -41,8 +41,7 @@ SPLIT_BYTES = 16 * 2**20
 def score(spark: SparkSession, job: ScoreJob) -> None:
     """Score the dates of a job, one after another: a job that is killed keeps the dates that it has committed."""
     allow_libraries()
-    # Workers get the functions themselves: on other machines, this package is not installed.
-    cloudpickle.register_pickle_by_value(sys.modules["perennial"])  # type: ignore[no-untyped-call]
+    send_functions()
     from perennial.score.worker import make_scorer
 
     name = table_name(job.database, job.table)
@@ -50,6 +49,11 @@ def score(spark: SparkSession, job: ScoreJob) -> None:
     score_batches = make_scorer(open_scorer(spark, job))
     for day, wanted in sorted(job.days.items()):
         _score_day(spark, job, day, wanted, score_batches)
+
+
+def send_functions() -> None:
+    """Send the functions themselves to workers: on other machines, this package is not installed."""
+    cloudpickle.register_pickle_by_value(sys.modules["perennial"])  # type: ignore[no-untyped-call]
 
 
 def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
