@@ -291,7 +291,7 @@ class Toy(Stage):
 
 def test_a_stage_of_one_module_and_one_line_has_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perennial.stages.STAGES", (*STAGES, Toy()))
-        monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "include/pipelines"))
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "include/pipelines"))
     dag = DagBag(REPO / "dags").dags["retrain_flight_delays"]
 
     assert dag.get_task("toy").upstream_task_ids == {"clean"}

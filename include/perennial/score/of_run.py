@@ -53,7 +53,7 @@ def _find_scoring(lake: Lake, day: date) -> Scoring | None:
             continue
         try:
             scoring = find_scoring(lake, release, table, [day])
-        except PerennialError as error:  # its key is no longer trusted, or its columns are gone
+        except PerennialError as error:  # its key is no longer trusted, or the table lost columns
             log.info("%s: the scores by release %s are no longer current: %s", day, release, error)
             continue
         if partition.key == scoring.key(day):
