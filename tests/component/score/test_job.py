@@ -88,8 +88,10 @@ refusals = {
     "golden": release(answers=[0.123]),
     "graph": release(graph={**JOB["release"]["graph"], "sha256": "0" * 64}),
     "lookup": release(lookups={name: {**file, "sha256": "0" * 64} for name, file in JOB["release"]["lookups"].items()}),
-    "type": {"release": release()["release"] | {"inputs": JOB["release"]["inputs"] | {"request": {
-        **JOB["release"]["inputs"]["request"], "carrier": {"type": "number", "nullable": False}}, "lookups": {}}}},
+    "type": release(
+        inputs={"request": {**JOB["release"]["inputs"]["request"], "carrier": {"type": "number", "nullable": False}}},
+        golden={**JOB["release"]["golden"], "carrier": [1.0]},
+    ),
 }
 said["refusals"] = {name: run(**changes) for name, changes in refusals.items()}
 said["after refusals"] = [scores() == said["first"][1], len(commits())]
