@@ -9,6 +9,7 @@ from perennial.stages.stage import Run, SparkStage
 
 if TYPE_CHECKING:
     from perennial.config.pipeline import Pipeline
+    from perennial.fingerprints.effects import Effect, Scope
     from perennial.spark.submit import SparkPlan
 
 
@@ -35,3 +36,9 @@ class Score(SparkStage):
         from perennial.score.of_run import finish_run_scores
 
         return finish_run_scores(run.lake, run.day)
+
+    def find_effects(self, scope: Scope) -> list[Effect]:
+        """Return the dates that runs would score."""
+        from perennial.score.effects import score_effects
+
+        return score_effects(scope)

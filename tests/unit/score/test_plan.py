@@ -17,8 +17,11 @@ from perennial.errors import PerennialError, RefusedError, SignatureRefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
+from perennial.fingerprints.effects import Effect, Scope
+from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.lake.result import Outcome, Skipped
 from perennial.lake.tables import Partition, TableState
+from perennial.score.effects import score_effects
 from perennial.score.job_file import ScoreJob
 from perennial.score.of_run import finish_run_scores, plan_run_scores
 from perennial.score.plan import Scoring, find_scoring, finish_scores, plan_scores
@@ -176,3 +179,21 @@ def test_a_pipeline_has_the_stage_if_it_asks_for_scores(pipeline_factory: Any) -
     assert "score" not in [stage.name for stage in stages_of(pipeline_factory())]
     asked = pipeline_factory(lambda document: document.update(scoring={"table": "clean_readings"}))
     assert stages_of(asked)[-1].name == "score"
+
+
+def test_impact_counts_dates_without_scores_and_those_whose_rows_change(lab: Lab, release: str) -> None:
+    scope = Scope(lab.lake, DAY, LAST, (), foreseen=lab.lake)
+    assert score_effects(scope)[0].days == set(), "no release is active"
+
+    activate(lab, release)
+    hold(lab, scoring_of(lab, release))
+    (effect,) = score_effects(scope)
+    assert (effect.stage, effect.name, effect.missing, effect.stale) == ("score", "scores", {LAST}, {})
+
+    changed = Effect("analyse", "features", stale={DAY: (StaleCause(Category.DATA),)}, keys={})
+    (effect,) = score_effects(scope.add("analyse", [changed], are_tables=True))
+    assert effect.stale == {DAY: (StaleCause(Category.DEPENDENCIES, "features"),)}
+
+    lab.correct(DAY)
+    (effect,) = score_effects(scope)
+    assert effect.stale == {DAY: (StaleCause(Category.DATA),)}
