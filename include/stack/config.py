@@ -14,6 +14,7 @@ from stack.errors import StackError
 from stack.files import write_file
 from stack.record import Record
 from stack.roles import IN_CONTAINERS, Role
+from stack.service_user import adapt
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -257,7 +258,7 @@ class StackConfig:
             inherited[key] = ",".join(host for host in hosts if host)
         shared = self.shared_environment()
         shared["AWS_SHARED_CREDENTIALS_FILE"] = str(self.credentials(role)) if role else os.devnull
-        return {**inherited, **NEUTRAL, **shared, **(extra or {})}
+        return adapt(self.var, {**inherited, **NEUTRAL, **shared, **(extra or {})})
 
     def write_environment(self) -> None:
         """Write `stack.env` for `perennial.settings.load_environment`."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from stack.service_user import is_shared
+
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, in one step, so that no reader sees a partial file."""
@@ -30,7 +32,7 @@ def replace_private(path: Path, text: str) -> bool:
 def secret(folder: Path, name: str, make: Callable[[], str] | None = None) -> str:
     """Return the secret with this name. It is created on first use: by `make`, or as 32 random bytes in URL-safe text."""
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    folder.chmod(0o710 if is_shared(folder) else 0o700)
     path = folder / name
     if not path.exists():
         # If several processes create it at once, the first wins and the others read its secret.

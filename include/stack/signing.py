@@ -11,6 +11,7 @@ from stack.errors import StackError
 from stack.files import write_file
 from stack.roles import Role
 from stack.secrets import secret, write_private
+from stack.service_user import identity, share
 
 DONE = "signed_with"
 """File in the folder of secrets: the digest of the key that has signed everything stored."""
@@ -33,6 +34,7 @@ def prepare_signing(config: StackConfig) -> str | None:
     text = secret(config.secrets, pem.name, make_signing_key)
     key = parse_signing_key(text.encode())
     config.trusted_keys.mkdir(parents=True, exist_ok=True)
+    config.trusted_keys.chmod(0o755)  # they are public, and the services may have another user
     write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem)
     refused = _sign_stored(config, is_first=not done.exists())
     write_private(done, _digest(text))
@@ -42,14 +44,15 @@ def prepare_signing(config: StackConfig) -> str | None:
 def _sign_stored(config: StackConfig, *, is_first: bool) -> list[str]:
     """Run `perennial sign`, and return why it did not sign an object."""
     command = [str(config.python.with_name("perennial")), "sign", "--json", *(["--unsigned"] if is_first else [])]
+    share(config.var)
     done = subprocess.run(
         command,
         env=config.process_environment(role=Role.JOBS),
         cwd=config.repo,
         capture_output=True,
         text=True,
-        timeout=600,
         check=False,
+        **identity(config.var),
     )
     try:
         answer = json.loads(done.stdout)

@@ -175,6 +175,11 @@ def submit_script(home: SparkHome, include: Path) -> str:
 # What a killed job leaves behind lies below var, where `make clean` finds it.
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
 mkdir -p "$SPARK_LOCAL_DIRS"
+# If the services have a user of their own, its jobs could not write beside the files of root's.
+if [ ! -O "$SPARK_LOCAL_DIRS" ] && [ "$(id -u)" = 0 ]; then
+    export SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS-root"
+    mkdir -p "$SPARK_LOCAL_DIRS"
+fi
 # The kernel kills the JVM when the task that started it is killed.
 bound="setpriv --pdeathsig KILL --"
 $bound true 2>/dev/null || bound=""

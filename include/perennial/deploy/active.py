@@ -17,7 +17,7 @@ from perennial.signing.sealed import seal, signer_of, unseal
 from perennial.signing.subject import Kind, Subject
 from perennial.store.heads import parse_head
 from perennial.store.json_value import Json
-from perennial.store.objects import Objects, canonical_json
+from perennial.store.objects import Objects, Stored, canonical_json
 
 FORMAT = 1
 
@@ -58,14 +58,12 @@ class Active:
 
 def read_active(lake: Lake) -> Active:
     """Return the pointer, once its signature is verified; before the first release, it names no release."""
-    return read_pointer(lake.objects, lake.layout, read_trusted_keys())
+    stored, trusted = lake.objects.read(lake.layout.active), read_trusted_keys()
+    return Active(None, None, True, None) if stored is None else parse_pointer(lake.layout, stored, trusted)
 
 
-def read_pointer(objects: Objects, layout: Layout, trusted: TrustedKeys | None) -> Active:
-    """Return the pointer; without trusted keys, its signature is not verified."""
-    stored = objects.read(layout.active)
-    if stored is None:
-        return Active(None, None, True, None)
+def parse_pointer(layout: Layout, stored: Stored, trusted: TrustedKeys | None) -> Active:
+    """Return the content of the stored pointer; without trusted keys, its signature is not verified."""
 
     def make(document: Mapping[str, Any]) -> Active:
         body = unseal(document, _subject(layout), trusted)

@@ -67,6 +67,17 @@ def test_an_upgrade_signs_what_is_stored_and_a_later_start_does_nothing(
     assert f"{signer(released)}.pem" == trusted.name
 
 
+def test_a_pipeline_whose_folder_appears_later_is_signed_with_the_others(
+    released: Lab, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+):
+    folder = config.pipelines / "machine_faults"
+    away = folder.rename(config.pipelines.parent / "away")
+    assert prepare_signing(config) is None
+    away.rename(folder)
+    use(config, monkeypatch)
+    assert signer(released) is not None
+
+
 def test_an_interrupted_start_is_finished_by_the_next(released: Lab, config: StackConfig, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patched:
         patched.setattr(signing, "_sign_stored", lambda *_, **__: 1 / 0)
