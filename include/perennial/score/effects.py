@@ -21,7 +21,8 @@ def score_effects(scope: Scope) -> list[Effect]:
         scoring = find_run_scoring(lake, day) if rows.get_complete(day) else None
         if scoring is not None:
             keys[day] = scoring.key(day)
-            stored |= {day: key for _, key in read_last_scored(lake, day)[:1]}
+            if scored := read_last_scored(lake, day):
+                stored[day] = scored[0][1]
     effect = compare("score", scores_table(table), keys, stored, read_recipes(scope.lake, "score"))
 
     def dependencies_of(day: date) -> list[str]:

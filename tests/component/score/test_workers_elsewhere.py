@@ -26,14 +26,14 @@ job.send_functions()
 Path(sys.argv[1]).write_bytes(cloudpickle.dumps([make_scorer(make_release()), to_rows(make_records(200)).to_batches()]))
 """
 RECEIVE = """
-import importlib.util, json, sys
+import importlib.util, json, os, sys
 from pathlib import Path
 from pyspark import cloudpickle
 
 assert importlib.util.find_spec("perennial") is None
 score, batches = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
 (scored,) = score(iter(batches))
-print(json.dumps([scored.column("p").to_pylist(), scored.column("unseen").to_pylist()]))
+print(json.dumps([scored.column("p").to_pylist(), scored.column("unseen").to_pylist(), os.environ["ORT_DISABLE_TELEMETRY"]]))
 """
 
 
@@ -50,6 +50,7 @@ def test_a_worker_without_the_package_gives_the_same_answers(tmp_path: Path) -> 
     assert worker.returncode == 0, worker.stderr
 
     served = serve(make_records(200))
-    p, unseen = json.loads(worker.stdout)
+    p, unseen, is_telemetry_off = json.loads(worker.stdout)
+    assert is_telemetry_off == "1"
     assert np.array(p, np.float32).tobytes() == np.array(served.probabilities, np.float32).tobytes()
     assert unseen == [",".join(fields) for fields in served.unseen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from lab import LAST, ROWS, Lab, features_table
 from signing_keys import KeyFolder, use_no_keys
 
+from perennial.commands.score import score
 from perennial.deploy.active import Active, write_pointer
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError, SignatureRefusedError
@@ -197,3 +199,47 @@ def test_impact_counts_dates_without_scores_and_those_whose_rows_change(lab: Lab
     lab.correct(DAY)
     (effect,) = score_effects(scope)
     assert effect.stale == {DAY: (StaleCause(Category.DATA),)}
+
+
+def test_the_command_scores_by_the_active_release_and_says_what_it_did(
+    lab: Lab, release: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def submit(plan: SparkPlan) -> bool:
+        if plan.job_uri is not None:
+            hold(lab, scoring_of(lab, job_of(lab, plan).release.id, *map(date.fromisoformat, job_of(lab, plan).days)))
+        return plan.job_uri is not None
+
+    def run(**options: Any) -> Any:
+        score("machine_faults", **options, as_json=True)
+        return json.loads(capsys.readouterr().out)
+
+    monkeypatch.setattr("perennial.commands.score.chosen_lake", lambda name: lab.lake)
+    monkeypatch.setattr("perennial.spark.submit.submit", submit)
+    with pytest.raises(RefusedError, match="has no active release yet"):
+        run(day=str(DAY))
+    activate(lab, release)
+    done = run(first=str(DAY), last=str(LAST))
+    assert (done["outcome"], done["release"], done["rows"]) == ("done", release, {str(DAY): ROWS, str(LAST): ROWS})
+    assert run(day=str(DAY))["outcome"] == "unchanged"
+    assert run(day=str(DAY), release=build(lab, as_of=DAY))["outcome"] == "done"
+    score("machine_faults", day=str(DAY))
+    assert f"{ROWS} rows of 1 date scored by {release} (mlp-{DAY}" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "Scoring needs dates"),
+        ({"day": "2026-03-05", "first": "2026-03-05", "last": "2026-03-06"}, "Scoring needs dates"),
+        ({"first": "2026-03-05"}, "Scoring needs dates"),
+        ({"first": "2026-03-06", "last": "2026-03-05"}, "is after --to"),
+        ({"day": "2026-03-5"}, "is not a date"),
+    ],
+    ids=["none", "both", "half", "reversed", "no date"],
+)
+def test_the_command_refuses_dates_that_it_cannot_read(
+    lab: Lab, options: dict[str, str], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.commands.score.chosen_lake", lambda name: lab.lake)
+    with pytest.raises(RefusedError, match=text):
+        score("machine_faults", release="x", table="features", **options)
