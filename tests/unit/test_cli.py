@@ -246,7 +246,7 @@ def test_json_alone_is_an_error_and_with_the_version_a_value(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
-        (["--recompute", "run", "--date", "2026-03-01"], "`perennial run --recompute`"),
+        (["--recompute", "run", "--date", "2026-03-01"], "`perennial run --recompute` or `perennial score --recompute`"),
         (["validate", "--version"], "`perennial --version`"),
         (["--again", "stale", "backfill"], "`perennial backfill --again`"),
     ],
