@@ -19,7 +19,7 @@ H2C = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-setting
 
 
 @pytest.fixture
-def alone(store: SmallS3) -> Iterator[ServerProcess]:
+def fresh(store: SmallS3) -> Iterator[ServerProcess]:
     """A server whose memory no other test uses."""
     release = build_release(store, "small", inputs_of("small"))
     with ServerProcess(store, "small", "--release", release) as server:
@@ -60,18 +60,18 @@ def test_a_frame_without_end_gets_431(server: ServerProcess, begin: bytes, more:
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/predict"), ("GET", "/v2"), ("POST", "/nowhere")])
-def test_trailers_without_end_take_no_memory(alone: ServerProcess, method: str, path: str) -> None:
-    before = alone.peak_mib()
+def test_trailers_without_end_take_no_memory(fresh: ServerProcess, method: str, path: str) -> None:
+    before = fresh.peak_mib()
     for _ in range(3):
-        with alone.connect() as connection:
+        with fresh.connect() as connection:
             connection.sendall(chunked(method, path, b"1\r\n[\r\n0\r\n"))
             try:
                 connection.sendall(b"a:b\r\n" * (8 * MIB // 5))
             except OSError:
                 continue  # the server has closed the connection
 
-    assert alone.predict([RECORD]).status == 200
-    assert alone.peak_mib() - before < 64
+    assert fresh.predict([RECORD]).status == 200
+    assert fresh.peak_mib() - before < 64
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
@@ -151,34 +151,34 @@ def flood(server: ServerProcess, count: int) -> list[socket.socket]:
     return connections
 
 
-def test_pipelined_requests_without_end_take_neither_memory_nor_time(alone: ServerProcess) -> None:
-    before = alone.peak_mib()
-    connections = flood(alone, 40)
+def test_pipelined_requests_without_end_take_neither_memory_nor_time(fresh: ServerProcess) -> None:
+    before = fresh.peak_mib()
+    connections = flood(fresh, 40)
     began = time.monotonic()
-    assert alone.predict([RECORD]).status == 200
+    assert fresh.predict([RECORD]).status == 200
     assert time.monotonic() - began < 2
-    assert alone.peak_mib() - before < 64
-    assert 'requests_total{code="503",route="connection"} 40.0' in alone.metrics()
+    assert fresh.peak_mib() - before < 64
+    assert 'requests_total{code="503",route="connection"} 40.0' in fresh.metrics()
     for connection in connections:
         connection.close()
     began = time.monotonic()
-    alone.process.send_signal(signal.SIGTERM)
-    assert alone.process.wait(timeout=30) == 0
+    fresh.process.send_signal(signal.SIGTERM)
+    assert fresh.process.wait(timeout=30) == 0
     assert time.monotonic() - began < 9
-    assert "Traceback" not in alone.log()
+    assert "Traceback" not in fresh.log()
 
 
-def test_a_stop_answers_the_request_under_way_and_none_behind_it(alone: ServerProcess) -> None:
+def test_a_stop_answers_the_request_under_way_and_none_behind_it(fresh: ServerProcess) -> None:
     """The client does not read the first answer, so that the second one is under way, and the others wait."""
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
-        connection.connect(("127.0.0.1", alone.port))
+        connection.connect(("127.0.0.1", fresh.port))
         connection.sendall(request("POST", "/predict", json.dumps([RECORD] * 9_000).encode()) + request("GET", "/v2") * 10)
         time.sleep(2)
-        alone.process.send_signal(signal.SIGTERM)
+        fresh.process.send_signal(signal.SIGTERM)
         time.sleep(1)
         connection.settimeout(10)
         stream = connection.makefile("rb")
         assert [read_response(stream).status for _ in range(2)] == [200, 200]
         assert stream.read() == b""
-    assert alone.process.wait(timeout=15) == 0
+    assert fresh.process.wait(timeout=15) == 0
