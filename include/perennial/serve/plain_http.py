@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 
@@ -21,7 +20,6 @@ class PlainHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection."""
         super().connection_made(transport)
-        self.flow = _Flow(transport)
         self.answering: RequestResponseCycle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -31,7 +29,6 @@ class PlainHttpProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Stop: answer the request under way, and none that waits behind it."""
-        self.pipeline.clear()
         if self.answering is not None:
             self.answering.keep_alive = False
         super().shutdown()
@@ -81,15 +78,3 @@ class PlainHttpProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.answering = cycle
         super()._start_asgi_task(cycle, app)
-
-
-class _Flow(FlowControl):
-    """uvicorn's flow control. Its calls would fail on a connection that is closing."""
-
-    def pause_reading(self) -> None:
-        if not self._transport.is_closing():
-            super().pause_reading()
-
-    def resume_reading(self) -> None:
-        if not self._transport.is_closing():
-            super().resume_reading()
