@@ -23,6 +23,7 @@ from stack.postgres import connect, database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
 from stack.roles import Role
+from stack.service_user import give, identity
 from stack.spark import LEAN_JVM, spark_home
 
 DATABASE = "metastore"
@@ -115,6 +116,7 @@ def _create_tables(config: StackConfig) -> None:
             mapping.write_bytes(jar.read(mapping.name))
         lines = {**_database_settings(config, UNFINISHED), "datanucleus.identifierFactory": "datanucleus1"}
         write_file(settings, "".join(f"{name}={value}\n" for name, value in lines.items()))
+        give(config.var, Path(scratch))
         done = subprocess.run(
             [
                 *(str(home.java), *LEAN_JVM, "-cp", ":".join(map(str, home.class_path()))),
@@ -125,6 +127,7 @@ def _create_tables(config: StackConfig) -> None:
             text=True,
             timeout=900,
             check=False,
+            **identity(config.var),
         )
     if done.returncode:
         raise StackError(
@@ -138,7 +141,10 @@ def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
     return {
         "javax.jdo.PersistenceManagerFactoryClass": "org.datanucleus.api.jdo.JDOPersistenceManagerFactory",
         "javax.jdo.option.ConnectionDriverName": "org.postgresql.Driver",
-        "javax.jdo.option.ConnectionURL": f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}",
+        # The driver would send the password in clear text to any program that took the port and asked for it so.
+        "javax.jdo.option.ConnectionURL": (
+            f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}&authenticationPluginClassName=perennial.ScramOnly"
+        ),
         "javax.jdo.option.ConnectionUserName": DATABASE,
         "javax.jdo.option.ConnectionPassword": database_password(config, DATABASE),
     }

@@ -9,12 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from stack.files import write_file
+from stack.service_user import is_shared
 
 
 def secret(folder: Path, name: str, make: Callable[[], str] | None = None) -> str:
     """Return the secret with this name. It is created on first use: by `make`, or as 32 random bytes in URL-safe text."""
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    folder.chmod(0o710 if is_shared(folder) else 0o700)
     path = folder / name
     if not path.exists():
         # If several processes create it at once, the first wins and the others read its secret.

@@ -13,7 +13,8 @@ def place_problem(uri: str, pipeline: str, is_pipeline: Callable[[str], bool]) -
     """
     Return why a table of a pipeline may not lie at an address, or None.
 
-    Without a setting, a table may lie anywhere but in the lake, and in a folder that is named like another pipeline.
+    Without a setting, a table may lie anywhere but in the lake, and in a folder that is named like another pipeline. Of folders
+    in each other, the first one with the name of any pipeline counts.
     PERENNIAL_LANDING lists the only prefixes that are allowed instead. A prefix in the lake allows a part of the lake.
 
     :param is_pipeline: returns whether this deployment has a pipeline of a name
@@ -25,8 +26,8 @@ def place_problem(uri: str, pipeline: str, is_pipeline: Callable[[str], bool]) -
         return f"{uri} is in the lake, {settings.lake}. Land the data in a prefix of its own"
     if prefixes and not allowed:
         return f"{uri} is in none of the prefixes that PERENNIAL_LANDING lists for this pipeline: {', '.join(prefixes)}"
-    folder = next(iter(_parts(uri)[1:]), pipeline)
-    if not prefixes and folder != pipeline and is_pipeline(folder):
+    folder = next((name for name in _parts(uri)[1:] if name == pipeline or is_pipeline(name)), pipeline)
+    if not prefixes and folder != pipeline:
         return (
             f"{uri} is in the folder of pipeline {folder!r}. Land the data in a folder of its own, or list the prefixes that "
             "sources may share in PERENNIAL_LANDING"

@@ -17,10 +17,15 @@ def find_foreign(root: str, addresses: Iterable[str], properties: Mapping[str, s
     """Return each address that is not below `root`, and each property that names a class or a folder elsewhere."""
     return [
         *(f"file {address}" for address in dict.fromkeys(addresses) if not is_below(root, address)),
-        *(f"property {name}: {properties[name]}" for name in sorted(CLASSES & properties.keys())),
+        *find_classes(properties),
         *(
             f"property {name}: {properties[name]}"
             for name in sorted(FOLDERS & properties.keys())
             if not is_below(root, properties[name])
         ),
     ]
+
+
+def find_classes(properties: Mapping[str, str]) -> list[str]:
+    """Return each property that names a class."""
+    return [f"property {name}: {properties[name]}" for name in sorted(CLASSES) if name in properties]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from perennial.config.pipeline import Deployment
 from perennial.runtime.kubernetes import (
     LAKE_LABEL,
@@ -72,11 +70,8 @@ def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
             "spec": {
                 "podSelector": pods,
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
-                "egress": [
-                    {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
-                    {"ports": [{"port": _storage_port(settings), "protocol": "TCP"}]},
-                ],
+                "ingress": settings.ingress(PORT),
+                "egress": settings.egress(),
             },
         },
     ]
@@ -190,8 +185,3 @@ def _digest(settings: KubernetesSettings) -> str:
 
 def _probe(path: str) -> Body:
     return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 3}
-
-
-def _storage_port(settings: KubernetesSettings) -> int:
-    parts = urlsplit(settings.s3_endpoint or "https://s3.amazonaws.com")
-    return parts.port or (80 if parts.scheme == "http" else 443)

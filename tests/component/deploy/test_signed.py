@@ -436,9 +436,45 @@ def test_signing_the_pointer_loses_to_a_deploy(
         return write_pointer(objects, layout, wanted, key)
 
     monkeypatch.setattr("perennial.deploy.sign_stored.write_pointer", lose)
-    with pytest.raises(LostRaceError, match="a deploy moved the pointer"):
-        sign_all(lab, keys, "second")
+    (problem,) = sign_all(lab, keys, "second").refused
+    assert "a deploy moved the pointer" in problem
     assert read_active(lab.lake).signed_by == keys.read("first").id
+
+
+@pytest.mark.parametrize("what", ["an address in the log", "the log", "the pointer"])
+def test_a_damaged_object_does_not_stop_the_signing_of_the_others(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any, what: str
+):
+    decide(lab, D1)
+    found, layout = deploy(lab.lake, D1, runtime), lab.lake.layout
+    keys.make("second")
+    if what == "an address in the log":
+        chain = document(lab, layout.chain)
+        text = canonical_json(chain).replace(read_chain(lab.lake).get(D1).uri.encode(), b"x")
+        s3.put(layout.chain, text)
+    else:
+        s3.put(layout.chain if what == "the log" else layout.active, b'{"format":1}')
+    result = sign_all(lab, keys, "second")
+    assert len(result.refused) == 1
+    assert result.signed == (2 if what == "the log" else 3)
+    place = layout.signature(keys.read("second").id, f"releases/{found.released}.json")
+    assert lab.lake.objects.exists(place)
+
+
+def test_objects_that_the_key_has_signed_are_not_read_again(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+):
+    decide(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    read, plain = [], lab.lake.objects.read
+
+    def note(uri: str, max_bytes: int | None = None) -> Any:
+        read.append(uri)
+        return plain(uri, max_bytes)
+
+    monkeypatch.setattr(lab.lake.objects, "read", note)
+    assert sign_all(lab, keys, "first") == SignedPipeline(lab.pipeline.name, 0, 4, ())
+    assert read == [lab.lake.layout.chain, lab.lake.layout.active]
 
 
 def test_a_damaged_signature_is_replaced(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any):
