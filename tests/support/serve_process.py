@@ -90,6 +90,11 @@ class ServerProcess:
     def get(self, path: str) -> Response:
         return self.exchange(request("GET", path))
 
+    def metrics(self) -> str:
+        """Return the metrics as they are now. The server renders them once a second."""
+        time.sleep(1.05)
+        return self.get("/metrics").body.decode()
+
     def predict(self, records: Any, **headers: str) -> Response:
         return self.exchange(request("POST", "/predict", json.dumps(records).encode(), **headers))
 

@@ -21,9 +21,10 @@ from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
 from perennial.serve.memory import find_memory, use_few_arenas
 from perennial.serve.metrics import Metrics
-from perennial.serve.protocol import bounded_protocol, sweep_connections
+from perennial.serve.protocol import bounded_protocol
 from perennial.serve.release import load_release
 from perennial.serve.repeats import Repeats
+from perennial.serve.sweep import sweep_connections
 from perennial.serve.tokens import Tokens
 from perennial.serve.trust import TrustMetric
 from perennial.settings import get_settings, load_environment

@@ -72,7 +72,9 @@ class App:
         label = "other"
         unread = True
         try:
-            route = find_route(scope["method"], scope["path"], self.pipeline, release.id if release else None)
+            # No path needs an escape. A decoded one would pass a gateway, whose rules may not see "/" in "%2F".
+            path = scope["raw_path"].decode("ascii")
+            route = find_route(scope["method"], path, self.pipeline, release.id if release else None)
             label = route.label
             if route.kind in ("predict", "infer"):
                 if self._tokens is not None:

@@ -36,6 +36,8 @@ class Limits:
     """Maximum memory that it may take to answer one request. Requests that may take a quarter of it are answered in turn."""
     unread_bytes: int = DEFAULT_MEMORY // 16
     """Maximum bytes of answers that clients have not read, and of requests that wait behind them, over all connections."""
+    queued_bytes: int = 128 * 2**10
+    """Maximum memory of the requests that wait on a connection behind the one that is answered. With more of them, it closes."""
     send_bytes: int = 64 * 2**10
     """Bytes of answers that the kernel buffers for a connection (it takes twice as much, for its own structures)."""
 

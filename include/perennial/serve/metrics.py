@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -10,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from perennial.serve.release import Release
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+_RENDER_SECONDS = 1.0
+"""A text is sent again for this long: it takes a millisecond to render, and anyone may ask for it."""
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -47,6 +50,8 @@ class Metrics:
         self.follow_failures = Counter(
             "perennial_follow_failures", "Failed attempts to read the pointer to the active release", registry=self.registry
         )
+        self._text = b""
+        self._rendered: float | None = None
         self._requests_children: dict[tuple[str, int], Counter] = {}
         self._seconds_children: dict[str, Histogram] = {}
 
@@ -88,5 +93,8 @@ class Metrics:
         self.loads.inc()
 
     def text(self) -> bytes:
-        """Return all metrics in the text format."""
-        return generate_latest(self.registry)
+        """Return all metrics in the text format, as they were at most a second ago."""
+        now = time.monotonic()
+        if self._rendered is None or now - self._rendered > _RENDER_SECONDS:
+            self._text, self._rendered = generate_latest(self.registry), now
+        return self._text

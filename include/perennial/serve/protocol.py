@@ -6,21 +6,26 @@ import asyncio
 import json
 import socket
 from collections import Counter
-from collections.abc import Iterable
 from typing import ClassVar
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from perennial.serve.crowd import crowded_network, longest_waiting, network_of
 from perennial.serve.limits import Limits
+from perennial.serve.plain_http import PlainHttpProtocol
 
-_SWEEP_SECONDS = 0.25
 _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
+_REQUEST_BYTES = 3 * 2**10
+_HEADER_BYTES = 128
+"""Upper bounds of the memory that a request and each of its headers take besides their text."""
 
-class BoundedProtocol(HttpToolsProtocol):
+
+class _RefusedError(Exception):
+    """Ends the parsing of a connection that was refused."""
+
+
+class BoundedProtocol(PlainHttpProtocol):
     """
-    One connection with limits on its headers and its time.
+    One connection with limits on its headers, on what frames its bodies, and on its time.
 
     `due` is the time by which the current headers must be complete (None: a request is being answered). A sweep over all
     connections checks it. The cost to a request is two readings of the loop's clock.
@@ -40,7 +45,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = False  # headers have begun to arrive
         self._in_message = False  # headers or body are still arriving
         self._messages = 0
-        self._header_bytes = 0
+        self._heads = 0
+        self._frame_bytes = 0  # bytes of headers, or of chunk sizes and trailers, that the body does not pay for
+        self._body_bytes = 0
         self.order[self] = None
         self._blocked_since: float | None = None  # the client does not read
         self.due: float | None = now + self.limits.header_seconds
@@ -56,7 +63,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _replace_one(self, network: str | None) -> None:
         """Close the longest waiting connection, of all or of one network; if none waits, close this one."""
         others = (other for other in self.order if other is not self)
-        (longest_waiting(others, network) or self).refuse(503, "Too many connections. Try again")
+        other = longest_waiting(others, network) or self
+        if other is self or other._in_message:
+            other.refuse(503, "Too many connections. Try again")
+        else:
+            other.cut(503)  # its client would take an answer as the one to its next request
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
@@ -75,53 +86,81 @@ class BoundedProtocol(HttpToolsProtocol):
         return is_idle or (self._in_message and not self._begun and not self.cycle.response_started)
 
     @property
+    def queued_bytes(self) -> int:
+        """Return the memory of the requests that wait behind the one that is answered."""
+        return sum(len(cycle.body) + cycle.scope["state"]["bytes"] for cycle, _ in self.pipeline)
+
+    @property
     def unread_bytes(self) -> int:
         """Return the bytes of answers that the client has not read, and of requests that wait behind them."""
-        return self.transport.get_write_buffer_size() + sum(len(cycle.body) for cycle, _ in self.pipeline)
+        return self.transport.get_write_buffer_size() + self.queued_bytes
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and limit the bytes of headers that do not end."""
-        under_way, begun = self._in_message, self._messages
+        """Feed the parser, and limit the bytes of headers, chunk sizes and trailers that do not end."""
+        under_way, messages, heads, body = self._in_message, self._messages, self._heads, self._body_bytes
         super().data_received(data)
-        # A chunk that also holds the end of an earlier, pipelined request is not counted: the socket's buffer limits its size.
-        if self._begun and (self._messages == begun or (self._messages == begun + 1 and not under_way)):
-            self._header_bytes += len(data)
-            self._check_size(self._header_bytes)
+        # Bytes that also hold the end of something earlier are not counted: the socket's buffer limits their number.
+        if self._messages - messages > (not under_way) or self._heads > heads or not self._in_message:
+            return
+        # A byte of a body pays for one of its frame.
+        self._frame_bytes = max(0, self._frame_bytes + len(data) - 2 * (self._body_bytes - body))
+        if problem := self._find_excess(self._frame_bytes):
+            self.refuse(431, problem)
 
     def on_message_begin(self) -> None:
         """Start the clock of a request's headers at their first byte."""
         super().on_message_begin()
         self._begun = self._in_message = True
         self._messages += 1
-        self._header_bytes = 0
+        self._frame_bytes = 0
         self._move_to_end()
         self.due = self.loop.time() + self.limits.header_seconds
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. A trailer is dropped: it arrives after the request was judged by its headers."""
+        if self._begun:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Stop the clock, and refuse headers that arrived complete in one chunk but are too large, too many, or not HTTP/1.1."""
-        self._begun = False
-        self.due = None
         size = len(self.url)
         hosts = 0
         for name, value in self.headers:
             size += len(name) + len(value)
             hosts += name == b"host"
-        if not self._check_size(size):
-            return
+        if problem := self._find_excess(size):
+            self.refuse(431, problem)
+            raise _RefusedError
         if hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
             self.refuse(400, f"The request has {hosts} Host headers, expected 1")
-            return
+            raise _RefusedError
+        if self.parser.get_method() == b"CONNECT":
+            self.refuse(400, "This server is no proxy: it does not take CONNECT")
+            raise _RefusedError
+        if self.queued_bytes > self.limits.queued_bytes:
+            self.cut(503)
+            raise _RefusedError
+        self._begun = False
+        self._heads += 1
+        self._frame_bytes = 0
+        self.due = None
+        self.scope["state"]["bytes"] = _REQUEST_BYTES + size + _HEADER_BYTES * len(self.headers)
         super().on_headers_complete()
 
-    def _check_size(self, size: int) -> bool:
-        """Refuse headers of too many bytes, or too many headers. Return whether they are within the limits."""
+    def _find_excess(self, size: int) -> str | None:
+        """Return what is too large: the headers, their number, or what frames the body."""
+        if size > self.limits.header_bytes and self._begun:
+            return f"The headers are larger than {self.limits.header_bytes} bytes"
         if size > self.limits.header_bytes:
-            self.refuse(431, f"The headers are larger than {self.limits.header_bytes} bytes")
-        elif len(self.headers) > self.limits.headers:
-            self.refuse(431, f"The request has more than {self.limits.headers} headers")
-        else:
-            return True
-        return False
+            return f"Chunk sizes and trailers take {self.limits.header_bytes} bytes more than the body. Send larger chunks"
+        if len(self.headers) > self.limits.headers:
+            return f"The request has more than {self.limits.headers} headers"
+        return None
+
+    def on_body(self, body: bytes) -> None:
+        """Count the bytes of a body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Record the end of a request. Its answer may still be under way."""
@@ -174,41 +213,35 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection at once, without the bytes that its client does not read."""
         self.app.metrics.count("connection", 408, 0.0)
         self.transport.abort()
+        self.forget_requests()
 
-    def refuse(self, status: int, text: str) -> None:
-        """Answer a request that the application does not see, and close the connection."""
-        if self.transport.is_closing():
-            return
-        body = json.dumps({"error": text}).encode()
-        head = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
+    def cut(self, status: int) -> None:
+        """Close the connection without an answer. The status is for the metrics."""
         self.app.metrics.count("connection", status, 0.0)
         self.due = self.loop.time() + self.limits.header_seconds
-        self.transport.write(head.encode() + body)
         self.transport.close()
+        self.forget_requests()
+
+    def refuse(self, status: int, text: str) -> None:
+        """Answer a request that the application does not see, unless another answer is due first, and close the connection."""
+        if self.transport.is_closing():
+            return
+        if self._is_next_answer():
+            body = json.dumps({"error": text}).encode()
+            head = (
+                f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.cut(status)
+
+    def _is_next_answer(self) -> bool:
+        """Return whether the client will take bytes written now as the answer to the request that is arriving."""
+        if self._begun:  # the last cycle is that of the request before
+            return self.cycle is None or self.cycle.response_complete
+        return self.cycle is None or not (self.pipeline or self.cycle.response_started)
 
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """Return the protocol class with these limits. uvicorn creates one instance for each connection."""
     return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "networks": Counter(), "order": {}})
-
-
-async def sweep_connections(connections: Iterable[asyncio.Protocol], limits: Limits) -> None:
-    """Enforce the deadlines of all connections, and the limit of their unread bytes, until cancelled."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(_SWEEP_SECONDS)
-        now = loop.time()
-        bounded = [connection for connection in connections if isinstance(connection, BoundedProtocol)]
-        for connection in bounded:
-            connection.sweep(now)
-        unread = sum(connection.unread_bytes for connection in bounded)
-        if unread <= limits.unread_bytes:
-            continue
-        for connection in sorted(bounded, key=lambda connection: connection.unread_bytes, reverse=True):
-            unread -= connection.unread_bytes
-            connection.abort()
-            if unread <= limits.unread_bytes:
-                break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from perennial.config.limits import MAX_NUMBER
@@ -63,7 +64,8 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
     if not isinstance(request, dict):
         raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
     asked: dict[str, Any] = {key: value for key, value in request.items() if value is not None or key not in _OPTIONAL_KEYS}
-    problems = [f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in asked if key not in _REQUEST_KEYS]
+    unknown = islice((key for key in asked if key not in _REQUEST_KEYS), MAX_PROBLEMS_SHOWN)
+    problems = [f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in unknown]
     if not isinstance(asked.get("id", ""), str) or len(asked.get("id", "")) > limits.text_characters:
         problems.append(f"id: expected a text of at most {limits.text_characters} characters, found {shown(asked['id'])}")
     problems += _output_problems(asked.get("outputs", []))
@@ -115,9 +117,9 @@ def _read_tensor(index: int, tensor: JsonValue, inputs: Inputs, columns: dict[st
         return [f"inputs[{index}]: unknown input {quoted(name)}.{did_you_mean(name[:80], inputs.request)}"]
     if name in columns:
         return [f"inputs[{index}]: the input '{name}' is listed twice"]
-    unknown = [key for key in tensor if key not in _TENSOR_KEYS]
-    if unknown:
-        return [f"input '{name}': unknown key {quoted(unknown[0])}.{did_you_mean(unknown[0][:80], _TENSOR_KEYS)}"]
+    unknown = next((key for key in tensor if key not in _TENSOR_KEYS), None)
+    if unknown is not None:
+        return [f"input '{name}': unknown key {quoted(unknown)}.{did_you_mean(unknown[:80], _TENSOR_KEYS)}"]
     expected = _DATATYPES[inputs.request[name].type]
     datatype = tensor.get("datatype")
     if datatype != expected and not (expected == "FP64" and isinstance(datatype, str) and datatype in _NUMBERS):

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from perennial.access.token_file import TOKEN_HEADER, find_tokens, read_tokens
@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5.0
 _HEADER = TOKEN_HEADER.encode()
+_CHALLENGE = [(b"www-authenticate", b"Bearer")]
 
 
 class Tokens:
@@ -33,24 +34,17 @@ class Tokens:
         self._looked = clock()
         self._digests = [_digest(token.encode()) for token in read_tokens(file)]
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def check(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Raise Refusal unless the headers have a token of the file: 401, or 503 while the file has none."""
         if not self.count():
             raise Refusal(503, "This server has no tokens, so it answers no prediction. Its log says why")
-        given = b""
-        for name, value in headers:
-            if name == _HEADER:
-                given = value
-                break
-            if name == b"authorization" and value[:7].lower() == b"bearer ":
-                given = value[7:]
-        digest = _digest(given.strip())
+        digest = _digest(_find_token(headers))
         # All tokens are compared, whichever is right, so that the time says nothing about them.
         if not any([hmac.compare_digest(digest, known) for known in self._digests]):
             raise Refusal(
                 401,
                 'A prediction needs a token of this server. Send "Authorization: Bearer TOKEN"',
-                headers=[(b"www-authenticate", b"Bearer")],
+                headers=_CHALLENGE,
             )
 
     def count(self) -> int:
@@ -64,6 +58,22 @@ class Tokens:
                     "%s, the file of this server's tokens: %s. It has %s tokens", self._file, "; ".join(problems), len(tokens)
                 )
         return len(self._digests)
+
+
+def _find_token(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """
+    Return the token of a request: of our own header if it is there, otherwise of `Authorization: Bearer`.
+
+    A gateway may use `Authorization` for itself. A header that is there twice is refused: a gateway may have checked the other.
+    """
+    own = [value for name, value in headers if name == _HEADER]
+    given = own or [value for name, value in headers if name == b"authorization"]
+    if len(given) > 1:
+        raise Refusal(401, f"The request has {len(given)} headers for a token, expected 1", headers=_CHALLENGE)
+    token = b"".join(given)
+    if not own:
+        token = token[7:] if token[:7].lower() == b"bearer " else b""
+    return token.strip()
 
 
 def _digest(token: bytes) -> bytes:

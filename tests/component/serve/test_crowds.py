@@ -54,7 +54,7 @@ def crowd(
 
 def refused(server: ServerProcess) -> float:
     """Return the number of connections that the server has refused."""
-    lines = server.get("/metrics").body.decode().splitlines()
+    lines = server.metrics().splitlines()
     return sum(float(line.split()[1]) for line in lines if 'code="503",route="connection"' in line)
 
 
@@ -87,6 +87,16 @@ def test_an_address_beyond_its_share_loses_the_connection_that_waited_longest(sm
                 assert (answer.status, answer.json()["error"]) == (503, "Too many connections. Try again")
                 newest.sendall(b"st\r\n\r\n")
                 assert read_response(newest.makefile("rb")).status == 200
+
+
+def test_an_idle_connection_closes_without_an_answer_to_its_next_request(small: ServerProcess) -> None:
+    with small.connect() as used, small.connect() as unused:
+        stream = used.makefile("rb")
+        used.sendall(HALF["idle"])
+        assert read_response(stream).status == 200
+        with crowd(small, 200, HALF["headers"]):
+            assert stream.read() == b""
+            assert unused.recv(1000) == b""
 
 
 def test_all_addresses_of_loopback_count_as_one_client(small: ServerProcess) -> None:
@@ -162,7 +172,7 @@ def test_answers_that_no_one_reads_are_dropped(small: ServerProcess) -> None:
     message = request("POST", "/predict", json.dumps([RECORD] * 5_000).encode())
     with crowd(small, 60, message, "127.0.0.5", pause=0.1):
         deadline = time.monotonic() + 20
-        while 'code="408",route="connection"' not in small.get("/metrics").body.decode():
+        while 'code="408",route="connection"' not in small.metrics():
             assert time.monotonic() < deadline
             time.sleep(0.2)
 
@@ -174,7 +184,7 @@ def test_bad_requests_are_counted_and_do_not_fill_the_log(small: ServerProcess) 
         assert small.exchange(request("GET", "/v2", connection="upgrade", upgrade="websocket")).status == 200
         assert small.exchange(request("POST", "/predict", b"{")).status == 400
 
-    counts = [line.split() for line in small.get("/metrics").body.decode().splitlines() if 'requests_total{code="400"' in line]
+    counts = [line.split() for line in small.metrics().splitlines() if 'requests_total{code="400"' in line]
     assert sum(float(value) for _, value in counts) >= 100
     assert len(small.log().splitlines()) - before <= 3
 

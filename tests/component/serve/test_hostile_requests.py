@@ -203,6 +203,10 @@ HTTP: dict[str, tuple[bytes, int]] = {
     "unknown path": (request("GET", "/admin"), 404),
     "path with dots": (request("GET", "/../../etc/passwd"), 404),
     "path encoded": (request("GET", "/v2/models/%2e%2e%2fsmall"), 404),
+    "escaped letter": (request("GET", "/v%32"), 404),
+    "escaped slash": (request("GET", "/v2%2Fhealth%2flive"), 404),
+    "escaped path of predict": (request("POST", "/%70redict", PLAIN), 404),
+    "CONNECT": (request("CONNECT", "test:80"), 400),
     "slash at the end": (request("GET", "/v2/"), 404),
     "long path": (request("GET", "/" + "a" * 20_000), 404),
     "other model": (request("GET", "/v2/models/other"), 404),
@@ -269,6 +273,26 @@ def test_bad_http_gets_its_4xx(server: ServerProcess, case: str) -> None:
     if status == 405:
         assert answer.headers["allow"]
     assert server.predict([RECORD]).status == 200
+
+
+@pytest.mark.parametrize("kind", ["keys of the request", "keys of a tensor", "names of tensors", "fields of a record"])
+def test_unknown_names_without_end_are_refused_within_a_second(server: ServerProcess, kind: str) -> None:
+    """Looking for the name that was meant takes a tenth of a millisecond each."""
+    names = [f"{'paremeters'[at % 10 :]}{at}" for at in range(100_000)]
+    many: Any = dict.fromkeys(names, 0)
+    document = {
+        "keys of the request": many,
+        "keys of a tensor": tensor("distance", **many),
+        "names of tensors": {"inputs": [{"name": name} for name in names]},
+        "fields of a record": [many],
+    }[kind]
+    path = "/predict" if kind == "fields of a record" else "/v2/models/small/infer"
+
+    answer = server.exchange(request("POST", path, json.dumps(document).encode()), timeout=60)
+
+    assert answer.status == 422
+    assert 1 <= len(answer.json().get("problems", [""])) <= 10
+    assert float(answer.headers["server-timing"].removeprefix("app;dur=")) < 1000
 
 
 def test_at_most_ten_problems_are_named(server: ServerProcess) -> None:

@@ -33,7 +33,7 @@ def ask(limits: Limits) -> tuple[int, dict[bytes, bytes], bytes]:
         sent.append(message)
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
-    asyncio.run(app({"type": "http", "method": "POST", "path": "/predict", "headers": headers}, receive, send))
+    asyncio.run(app({"type": "http", "method": "POST", "raw_path": b"/predict", "headers": headers}, receive, send))
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 
@@ -94,5 +94,5 @@ def test_an_answered_body_is_released() -> None:
         assert message.get("status", 400) == 400
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
-    asyncio.run(app({"type": "http", "method": "POST", "path": "/predict", "headers": headers}, receive, send))
+    asyncio.run(app({"type": "http", "method": "POST", "raw_path": b"/predict", "headers": headers}, receive, send))
     assert app._bodies._held == 0

@@ -81,7 +81,7 @@ def test_client_that_leaves_in_its_body_is_forgotten(server: ServerProcess) -> N
         with server.connect() as connection:
             connection.sendall(request("POST", "/predict", b"[{", content_length="500"))
     assert server.predict([RECORD]).status == 200
-    assert 'code="500"' not in server.get("/metrics").body.decode()
+    assert 'code="500"' not in server.metrics()
 
 
 @pytest.mark.parametrize("stalled", [False, True], ids=["idle", "stalled body"])

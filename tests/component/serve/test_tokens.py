@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,33 @@ def test_without_a_token_a_prediction_is_refused(guarded: ServerProcess, path: s
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert "token" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (f"x-perennial-token: {NEW}\r\nauthorization: Bearer of-the-gateway", 200),
+        (f"authorization: Bearer of-the-gateway\r\nx-perennial-token: {NEW}", 200),
+        (f"x-perennial-token: wrong\r\nauthorization: Bearer {NEW}", 401),
+        (f"x-perennial-token: {NEW}\r\nx-perennial-token: wrong", 401),
+        (f"x-perennial-token: wrong\r\nx-perennial-token: {NEW}", 401),
+        (f"authorization: Bearer {NEW}\r\nauthorization: Bearer wrong", 401),
+        (f"authorization: Bearer wrong\r\nauthorization: Bearer {NEW}", 401),
+        (f"authorization: Basic of-the-gateway\r\nauthorization: Bearer {NEW}", 401),
+    ],
+)
+def test_our_own_header_comes_first_and_no_header_counts_twice(guarded: ServerProcess, headers: str, status: int) -> None:
+    body = json.dumps([RECORD]).encode()
+
+    assert guarded.exchange(request("POST", "/predict", body, host=f"test\r\n{headers}")).status == status
+
+
+def test_a_trailer_is_no_token(guarded: ServerProcess) -> None:
+    body = json.dumps([RECORD]).encode()
+    chunks = b"%x\r\n%b\r\n0\r\nx-perennial-token: %b\r\n\r\n" % (len(body), body, NEW.encode())
+
+    message = request("POST", "/predict", chunks, content_length=None, transfer_encoding="chunked")
+    assert guarded.exchange(message).status == 401
 
 
 @pytest.mark.parametrize("token", [NEW, OLD])
