@@ -20,6 +20,9 @@ from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, canonical_json
 
+MAX_PROBLEMS = 100
+"""Problems of a folder that are stored: it may hold thousands of extra files, and each state of it has a record."""
+
 _UNREADABLE = "unreadable"
 """The key of a stored refusal whose cause can end without a change of the drop: collect reads that drop again."""
 
@@ -150,6 +153,8 @@ def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]
             problems.append(f"{file.name} has {landed.size} bytes, {FILE} says {file.size}")
     named = {file.name for file in manifest.files}
     problems.extend(f"extra file {name[:120]!r}: it is not in {FILE}" for name in folder if name not in named)
+    if len(problems) > MAX_PROBLEMS:
+        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems of the folder"]
     return problems
 
 
