@@ -19,12 +19,13 @@ from stack.airflow_forks import AirflowForks
 from stack.airflow_users import airflow_users, passwords
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
 from stack.logs import open_log
 from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
 from stack.roles import Role
-from stack.secrets import secret, write_private
+from stack.secrets import secret
 from stack.service_user import identity, share
 
 PARALLELISM = 4
@@ -73,13 +74,13 @@ def prepare_airflow(config: StackConfig) -> None:
     """Write airflow.cfg with all settings and secrets, and the password file of the UI."""
     home = config.var / "airflow"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(_passwords_file(config), json.dumps(passwords(config)))
+    write_file(_passwords_file(config), json.dumps(passwords(config)))
     parser = configparser.RawConfigParser()
     parser.read_dict(_settings(config))
     text = io.StringIO()
     parser.write(text)
     # Airflow reads the file with interpolation, where a single % is an error.
-    write_private(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
+    write_file(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
 
 
 def migrate_airflow(config: StackConfig) -> bool:
@@ -106,7 +107,7 @@ def migrate_airflow(config: StackConfig) -> bool:
         )
     if done.returncode != 0:
         raise StackError(f"Airflow: `airflow db migrate` ended with {done.returncode}. The end of {log}:\n{last_lines(log)}")
-    write_private(stamp, version)
+    write_file(stamp, version)
     return True
 
 

@@ -14,9 +14,10 @@ from psycopg2.extensions import connection, encrypt_password
 
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
 from stack.postgres_home import HOME, binary, database_home, prepare_home, remove_home, system_user
 from stack.process import Service, stop
-from stack.secrets import secret, write_private
+from stack.secrets import secret
 from stack.system_user import ensure_user
 
 AUTHENTICATION = "scram-sha-256"
@@ -145,7 +146,7 @@ def _create_cluster(config: StackConfig, user: str | None) -> None:
     home = database_home(config)
     scratch, password_file = home / "data.new", home / "password"
     shutil.rmtree(scratch, ignore_errors=True)
-    write_private(password_file, secret(config.secrets, "postgres_admin"))
+    write_file(password_file, secret(config.secrets, "postgres_admin"))
     if user:
         shutil.chown(password_file, user, user)
     initdb = str(binary(config, "initdb"))

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psutil
 
+from perennial.runtime.process_record import Record, is_alive, read_record
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.logs import bound_log, open_log
 from stack.probe import taken_by
-from stack.record import Record, is_alive
 from stack.roles import Role
 from stack.service_user import identity, service_user, share
 from stack.waiting import await_ready, size
@@ -68,7 +68,7 @@ def recorded(config: StackConfig, name: str) -> Record | None:
     path = config.run / f"{name}.json"
     if not path.exists():
         return None
-    return Record(**json.loads(path.read_text(encoding="utf-8")))
+    return read_record(path)
 
 
 def is_running(config: StackConfig, name: str) -> bool:

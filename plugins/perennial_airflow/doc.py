@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from perennial.config.pipeline import Pipeline
-from perennial.stages import STAGES
+from perennial.display.showable import make_showable
+from perennial.stages import stages_of
 
 
 def doc_md(pipeline: Pipeline) -> str:
@@ -13,11 +14,11 @@ def doc_md(pipeline: Pipeline) -> str:
         for name, source in pipeline.sources.items()
     )
     references = "\n".join(f"| `{name}` | reference table | `{table.uri}` |" for name, table in pipeline.references.items())
-    stages = "\n".join(f"| `{stage.name}` | {stage.summary} |" for stage in STAGES)
+    stages = "\n".join(f"| `{stage.name}` | {stage.summary} |" for stage in stages_of(pipeline))
     training = pipeline.training
     rest = "" if pipeline.calendar.data_days.is_daily else ", except rest dates"
     return f"""\
-### {pipeline.title}
+### {make_showable(pipeline.title)}
 
 On every local day of {pipeline.time_zone} from {pipeline.start} to {pipeline.end or "today"}{rest},
 this DAG takes the drops of one date, trains `{"`, `".join(training.candidates)}` on the {training.window_days} days

@@ -22,13 +22,16 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
+from perennial.display.showable import make_showable
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError, RefusedError
 from perennial.lake.result import Outcome, Result
 from perennial.stages import STAGES, Run, Stage
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 
-TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES)]
+TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES if stage.name != "score")]
+"""Those of a pipeline without `scoring`."""
+
 FOLLOWS: dict[str, set[str]] = {
     "plan_run": set(),
     "wait_for_drop": {"plan_run"},
@@ -185,6 +188,18 @@ def test_whatever_is_wrong_with_a_folder_is_an_import_error_and_hides_no_other(t
     assert [line for line in refusal.splitlines() if len(line) > 88 and " " in line.strip() and str(tmp_path) not in line] == []
 
 
+def test_characters_that_hide_are_visible_in_the_list_of_dags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "machine_faults")
+    for key, value in {"title": "Mach\u200bines", "owner": "da\u200bta", "tags": "[ho\u200burly]"}.items():
+        set_value(key, value)(tmp_path / "machine_faults")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    (dag,) = (dag for dag in DagBag(REPO / "dags").dags.values() if dag.dag_id == "retrain_machine_faults")
+
+    texts = [dag.dag_display_name, dag.description, dag.doc_md, dag.owner, *dag.tags]
+    assert [text for text in texts if text is None or make_showable(text) != text] == []
+    assert dag.description == "Mach\\u200bines"
+
+
 def test_dag_that_cannot_be_built_says_why_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("bad", "good"):
         shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)
@@ -214,6 +229,21 @@ def dag(bag: DagBag, request: pytest.FixtureRequest) -> DAG:
 def test_each_task_follows_those_that_are_listed(dag: DAG) -> None:
     assert [task.task_id for task in dag.topological_sort()] == TASKS
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == FOLLOWS
+
+
+def test_a_pipeline_with_scoring_scores_after_deploy_and_announces_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "scored")
+    set_value("name", "scored")(tmp_path / "scored")
+    with (tmp_path / "scored/pipeline.yaml").open("a") as file:
+        file.write("scoring: {table: clean_readings}\n")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    dag = DagBag(REPO / "dags").dags["retrain_scored"]
+
+    assert [task.task_id for task in dag.topological_sort()] == [*TASKS, "score"]
+    assert dag.get_task("score").upstream_task_ids == {"deploy"}
+    assert [asset.uri for asset in dag.get_task("score").outlets] == ["perennial://scored/scores"]
+    assert [task.task_id for task in dag.tasks if task.outlets] == ["score"]
+    assert "| `score` |" in dag.doc_md
 
 
 def test_no_task_can_make_a_failed_run_green(dag: DAG) -> None:
@@ -274,7 +304,6 @@ class Toy(Stage):
 
 def test_a_stage_of_one_module_and_one_line_has_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perennial.stages.STAGES", (*STAGES, Toy()))
-    monkeypatch.setattr("perennial_airflow.doc.STAGES", (*STAGES, Toy()))
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "include/pipelines"))
     dag = DagBag(REPO / "dags").dags["retrain_flight_delays"]
 
@@ -290,7 +319,7 @@ def test_nothing_that_a_user_typed_reaches_a_templated_field(dag: DAG) -> None:
     asked = re.compile(r"\{\{ ti\.xcom_pull\(task_ids='plan_run'\)\['(date|until)'\] \}\}")
     assert [text for found in templates.values() for text in found if not asked.fullmatch(text)] == []
     assert {name: len(found) for name, found in templates.items()} == {
-        "plan_run": 0, "wait_for_drop": 1, **{stage.name: 2 for stage in STAGES},
+        "plan_run": 0, "wait_for_drop": 1, **dict.fromkeys(TASKS[2:], 2),
     }  # fmt: skip
 
 

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from perennial.config.values import NAME
-from perennial.deploy.active import parse_pointer, write_pointer
 from perennial.errors import LostRaceError, PerennialError, SignatureRefusedError
 from perennial.evaluate.chain import FORMAT, from_json
 from perennial.lake.layout import Layout
 from perennial.signing.keys import SigningKey, TrustedKeys
 from perennial.signing.objects import find_signer, store_signature, verify
+from perennial.signing.pointer import parse_pointer, write_pointer
 from perennial.signing.subject import Kind, Subject
 from perennial.store.heads import parse_head
 from perennial.store.objects import Objects, split_uri

@@ -173,7 +173,7 @@ def test_a_source_that_was_a_reference_is_like_any_other(ran: Lake) -> None:
 def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     ran: Lake, pipeline_factory: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
+    monkeypatch.setattr("perennial.evaluate.recorded.is_current", lambda lake, day: True)
     assert stale_dates(ran) == {}
     lake = edited(ran, pipeline_factory, with_a_reference)
     assert set(unanalysed_days(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))
@@ -409,7 +409,7 @@ def test_a_stage_that_is_added_is_counted_without_another_line(
     told: Callable[[Lake], tuple[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("perennial.impact.effects.STAGES", (*STAGES, Watch()))
+    monkeypatch.setattr("perennial.stages.STAGES", (*STAGES, Watch()))
     new = LAST + timedelta(days=1)
     land_drops(s3.put, ran.pipeline, new, new)
     assert f"watch page 1 {new} new" in told(ran)[0]

@@ -13,9 +13,10 @@ from trial_clone import python_of_everybody
 
 from stack import service_user
 from stack.config import StackConfig
+from stack.files import write_file
 from stack.logs import open_log
 from stack.process import Service, start, stop
-from stack.secrets import secret, write_private
+from stack.secrets import secret
 from stack.service_user import FOLDERS, HOME, SERVICE_USER, adapt, give_tree, identity, share
 from stack.unprivileged import find_obstacle, settle_user
 
@@ -43,7 +44,7 @@ def owner(path: Path) -> tuple[int, int]:
 def test_secrets_of_services_are_theirs_and_the_others_stay_roots(var: Path) -> None:
     folder = var / "secrets"
     for name in ("s3.json", "signing_key", "postgres_admin", "aws_credentials", "jobs/aws_credentials"):
-        write_private(folder / name, "word")
+        write_file(folder / name, "word")
     share(var)
     assert owner(folder / "s3.json") == owner(folder / "signing_key") == owner(folder / "jobs/aws_credentials") == STRANGER
     assert owner(folder / "postgres_admin") == owner(folder / "aws_credentials") == (0, 0)
@@ -53,13 +54,13 @@ def test_secrets_of_services_are_theirs_and_the_others_stay_roots(var: Path) -> 
 
 
 def test_settings_that_root_writes_into_folders_of_services_are_theirs(var: Path) -> None:
-    write_private(var / "s3" / "security.toml", "word")
+    write_file(var / "s3" / "security.toml", "word")
     share(var)
     assert owner(var / "s3" / "security.toml") == STRANGER
 
 
 def test_without_that_user_nothing_changes(tmp_path: Path) -> None:
-    write_private(tmp_path / "secrets" / "s3.json", "word")
+    write_file(tmp_path / "secrets" / "s3.json", "word")
     secret(tmp_path / "secrets", "one")
     share(tmp_path)
     assert owner(tmp_path / "secrets" / "s3.json") == (0, 0)
