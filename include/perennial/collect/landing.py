@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import DropChangedError, DropUnreadableError, PerennialError
+from perennial.store.denied import DENIED, DeniedError
 from perennial.store.objects import Listed, Objects, split_uri
 
 _CHUNK = 1 << 20
@@ -118,7 +119,7 @@ def pin(objects: Objects, file: Listed, to: str, digest: str) -> None:
             CopySourceIfMatch=file.etag,
             IfNoneMatch="*",
         )
-    except ClientError as error:
+    except (ClientError, DeniedError) as error:
         if _code(error) not in _MISSING | _EXISTS_OR_CHANGED:
             next(stream(objects, file), None)  # raises if the fault is the object's and not the lake's
             raise
@@ -165,8 +166,8 @@ def _refusing_unreadable(objects: Objects, uri: str) -> Iterator[None]:
     """
     try:
         yield
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    except (ClientError, DeniedError) as error:
+        status = DENIED if isinstance(error, DeniedError) else error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if status not in (400, 403) or _code(error) in _TRANSIENT:
             raise
         bucket, key = split_uri(uri)
@@ -187,5 +188,7 @@ def _make_changed_error(file: Listed) -> PerennialError:
     )
 
 
-def _code(error: ClientError) -> str:
+def _code(error: ClientError | DeniedError) -> str:
+    if isinstance(error, DeniedError):
+        return error.code
     return str(error.response.get("Error", {}).get("Code", ""))

@@ -6,7 +6,6 @@ from datetime import date
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from perennial.clean.refusals import refused_dates
 from perennial.collect import landing
@@ -17,6 +16,7 @@ from perennial.collect.manifest import FILE
 from perennial.collect.uncollected import uncollected_dates
 from perennial.errors import DropRefusedError, DropUnreadableError
 from perennial.lake.lake import Lake
+from perennial.store.denied import DeniedError
 from perennial.store.objects import Objects, split_uri
 
 BEFORE, LOCKED, AFTER = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)
@@ -93,8 +93,18 @@ def test_a_wrong_key_is_no_fault_of_a_drop(lake: Lake, land: Any, monkeypatch: p
         lambda: landing.head(wrong, found.uri),
         lambda: landing.pin(wrong, found, f"{lake.layout.root}/raw/{'0' * 64}", "0" * 64),
     ):
-        with pytest.raises(ClientError, match=r"InvalidAccessKeyId|Forbidden|AccessDenied"):
+        with pytest.raises(DeniedError):
             read()
+
+
+def test_an_object_that_alone_is_denied_is_unreadable(lake: Lake) -> None:
+    denied = DeniedError("denied")
+    denied.code = "InvalidObjectState"
+    with (
+        pytest.raises(DropUnreadableError, match=r"InvalidObjectState \(status 403\)"),
+        landing._refusing_unreadable(lake.objects, f"{lake.pipeline.sources['readings'].drop_uri(LOCKED)}a.csv"),
+    ):
+        raise denied
 
 
 def test_a_locked_file_is_no_fault_of_the_lake(lake: Lake, land: Any) -> None:
