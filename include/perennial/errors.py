@@ -48,6 +48,10 @@ class DropRefusedError(RefusedError):
     """A landed drop does not match its manifest or its contract. None of its rows reach a table."""
 
 
+class DropUnreadableError(DropRefusedError):
+    """The object store lists a landed object, but does not hand it out: it is encrypted, archived, or closed by an ACL."""
+
+
 class DateRefusedError(RefusedError):
     """A date is outside the pipeline's start and end, in the future, a rest date, or not a date at all."""
 

@@ -25,11 +25,15 @@ class Role(StrEnum):
 
 RIGHTS = {
     Role.OWNER: ("Admin", "Read", "Write", "List", "Tagging"),
-    Role.JOBS: ("Read", "List", "Write:perennial"),
+    Role.JOBS: ("Read", "List", "Write:perennial/?*"),
     Role.SERVING: tuple(f"Read:perennial/*/{folder}/*" for folder in ("endpoint", "releases", "signatures", "blobs")),
-    Role.LANDING: ("Read:landing", "Write:landing", "List:landing"),
+    Role.LANDING: ("Read:landing", "Write:landing/?*", "List:landing"),
 }
-"""Actions in the words of SeaweedFS: `ACTION` in all buckets, `ACTION:BUCKET` in one, `ACTION:BUCKET/KEY` for some objects."""
+"""
+Actions in the words of SeaweedFS: `ACTION` in all buckets, `ACTION:BUCKET` in one, `ACTION:BUCKET/KEY` for some objects.
+
+`Write:BUCKET` would allow the bucket's lifecycle, versioning and CORS as well; `Write:BUCKET/?*` allows its objects only.
+"""
 
 IN_CONTAINERS = (Role.JOBS, Role.SERVING)
 """The roles of containers that see no other secret. PERENNIAL_KEYS is the folder for their keys."""

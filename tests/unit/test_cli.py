@@ -25,7 +25,7 @@ from perennial.commands.output import stale_text
 from perennial.config.load import load_pipeline
 from perennial.deploy.active import move, read_active
 from perennial.deploy.rollback import ListedRelease
-from perennial.errors import PipelineRefusedError
+from perennial.errors import DropUnreadableError, PipelineRefusedError
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.settings import load_environment
@@ -411,6 +411,22 @@ def test_stored_decisions_and_releases_are_shown_while_the_pipeline_is_refused(
     assert (listed["release"], listed["release_version"], listed["ready"]) == (RELEASE, "mlp-1", False)
     assert run_command(["status"]) == 0
     assert f"{RELEASE} (mlp-1): active; no server answers: make up" in capsys.readouterr().out
+
+
+def test_a_pipeline_whose_landed_objects_are_refused_does_not_hide_the_status_of_others(
+    call: Call, lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(REPO / "tests" / "pipelines" / "returned_orders", tmp_path / "pipelines" / "returned_orders")
+
+    def fail(pipeline: Any) -> dict[str, Any]:
+        raise DropUnreadableError(f"s3://landing/{pipeline.name}.csv", ["not handed out"])
+
+    monkeypatch.setattr("perennial.commands.status._status", fail)
+    code, found = call("status")
+    assert code == 0
+    assert {item["pipeline"]: item["refused"] for item in found["pipelines"]} == {
+        name: f"s3://landing/{name}.csv: not handed out" for name in ("machine_faults", "returned_orders")
+    }
 
 
 def test_predictions_are_made_while_the_pipeline_is_refused(broken, call: Call, endpoint) -> None:

@@ -12,7 +12,8 @@ from perennial.config.date_format import LONE_DIGIT, read_format
 
 # \z instead of $, which would accept a trailing line break.
 _INTEGER = r"\A[+-]?[0-9]{1,19}\z"
-_DOUBLE = r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\z"
+# Possessive quantifiers: a cell may have 131,072 characters, and backtracking over its digits takes the square of that.
+_DOUBLE = r"\A[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]{1,4})?\z"
 _TIME = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\z"
 _DAY = "(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}"
 """Four digits: later years are not read, and the year 0 is not one of Python's."""

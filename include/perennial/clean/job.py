@@ -65,7 +65,8 @@ def _clean_table(spark: SparkSession, database: str, table: TableToClean) -> Non
 
 def _count_accepted(spark: SparkSession, rows: DataFrame, table: TableToClean) -> dict[str, int]:
     """Return the number of rows to quarantine for each accepted day; record the other days as refused."""
-    accepted, refused = judge_days(rows, table)
+    with within_budget(spark, f"The check of the rows of {table.name}"):
+        accepted, refused = judge_days(rows, table)
     for day, refusal in refused.items():
         write_text(spark, table.days[day].refusal, json.dumps(refusal.to_json(), sort_keys=True))
         log.warning("%s: %s refused: %s", table.table, day, refusal.cause())

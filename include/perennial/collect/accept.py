@@ -13,12 +13,18 @@ from perennial.collect.manifest import FILE, MAX_BYTES, ListedFile, Manifest, su
 from perennial.collect.register import Drop, DropFile
 from perennial.config.pipeline import Reference
 from perennial.config.values import is_file_name
-from perennial.errors import DropRefusedError
+from perennial.errors import DropRefusedError, DropUnreadableError
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import make_fingerprint
 from perennial.lake.lake import Lake
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Listed, canonical_json
+
+MAX_PROBLEMS = 100
+"""Problems of a folder that are stored: it may hold thousands of extra files, and each state of it has a record."""
+
+_UNREADABLE = "unreadable"
+"""The key of a stored refusal whose cause can end without a change of the drop: collect reads that drop again."""
 
 Read = Callable[[Listed], Iterator[bytes]]
 """A function that yields the bytes of a landed file."""
@@ -35,23 +41,37 @@ def accept_drop(lake: Lake, source: str, day: date, landed: Listed) -> Drop:
     :raises DropRefusedError: with all problems of the drop
     """
     spec = lake.pipeline.sources[source]
-    manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
+    manifest, problems = read_manifest(lake, source, day, landed)
     if manifest is None:
         raise make_refusal(lake, f"{source} {day}", problems)
     folder = list_data(lake.objects, spec.drop_uri(day))
-    state = _name_state(manifest, folder, spec)
-    if (refused := lake.objects.read(lake.layout.refused_drop(source, day, state))) is not None:
+    uri = lake.layout.refused_drop(source, day, _name_state(manifest, folder, spec))
+    refused = lake.objects.read(uri)
+    if refused is not None and not refused.json().get(_UNREADABLE):
         raise make_refusal(lake, f"{source} {day}", refused.json()["refused"])
-    contents, problems = check_files(manifest, folder, spec, lambda file: stream(lake.objects, file))
+    unreadable: list[DropUnreadableError] = []
+    contents, problems = check_files(manifest, folder, spec, lambda file: stream(lake.objects, file), unreadable)
     if problems:
         # A re-upload deletes the manifest first. If the drop changed while we read it, report a race, not a broken drop.
         require_unchanged(lake.objects, landed)
         # Later runs do not read an unchanged refused drop again: any change of it gives the record another name.
-        lake.objects.create(lake.layout.refused_drop(source, day, state), canonical_json({"format": 1, "refused": problems}))
+        # But an object can become readable without a change, so the record of an unreadable one only says that no date waits.
+        record: dict[str, JsonValue] = {"format": 1, "refused": list(problems), **({_UNREADABLE: True} if unreadable else {})}
+        if (body := canonical_json(record)) != (refused.body if refused is not None else None):
+            lake.objects.replace(uri, body, refused.etag if refused is not None else None)
         raise make_refusal(lake, f"{source} {day}", problems)
     files = tuple(_pin(lake, folder[file.name], contents[file.name]) for file in manifest.files)
     rows = sum(file.rows for file in files)
     return Drop(source, day, manifest.digest, files, rows, columns_of(contents), spec.csv.division)
+
+
+def read_manifest(lake: Lake, source: str, day: date, landed: Listed) -> tuple[Manifest | None, list[str]]:
+    """Return the manifest that was listed (None if it is invalid or cannot be read), and all its problems."""
+    try:
+        body = read_listed(lake.objects, landed, MAX_BYTES)
+    except DropUnreadableError as error:
+        return None, [f"{FILE}: {problem}" for problem in error.problems]
+    return check_manifest(body, source, day)
 
 
 def is_refused(lake: Lake, source: str, day: date, landed: Listed) -> bool:
@@ -72,7 +92,7 @@ def refused_problems(lake: Lake, source: str, day: date, landed: Listed) -> list
 def _locate_refusal(lake: Lake, source: str, day: date, landed: Listed) -> tuple[str, list[str]]:
     """Return the address at which a refusal of the drop is recorded, or the problems of its manifest."""
     spec = lake.pipeline.sources[source]
-    manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
+    manifest, problems = read_manifest(lake, source, day, landed)
     if manifest is None:
         return "", problems
     return lake.layout.refused_drop(source, day, _name_state(manifest, list_data(lake.objects, spec.drop_uri(day)), spec)), []
@@ -100,11 +120,15 @@ def check_reference(spec: Reference, landed: Listed, read: Read) -> tuple[Conten
 
 
 def check_files(
-    manifest: Manifest, folder: dict[str, Listed], spec: Reference, read: Read
+    manifest: Manifest, folder: dict[str, Listed], spec: Reference, read: Read, unreadable: list[DropUnreadableError]
 ) -> tuple[dict[str, Content], list[str]]:
-    """Return what the files of a drop hold, by name, and all problems of the drop: its folder, its files, its contract."""
+    """
+    Return what the files of a drop hold, by name, and all problems of the drop: its folder, its files, its contract.
+
+    :param unreadable: gets an error for each file that the store does not hand out; it is one of the problems, too
+    """
     problems = _folder_problems(manifest, folder)
-    contents, content_problems = _read_files(manifest, folder, spec, read)
+    contents, content_problems = _read_files(manifest, folder, spec, read, unreadable)
     problems += content_problems
     if not problems:
         problems = differing_headers({name: content.columns for name, content in contents.items()})
@@ -129,11 +153,13 @@ def _folder_problems(manifest: Manifest, folder: dict[str, Listed]) -> list[str]
             problems.append(f"{file.name} has {landed.size} bytes, {FILE} says {file.size}")
     named = {file.name for file in manifest.files}
     problems.extend(f"extra file {name[:120]!r}: it is not in {FILE}" for name in folder if name not in named)
+    if len(problems) > MAX_PROBLEMS:
+        return [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more problems of the folder"]
     return problems
 
 
 def _read_files(
-    manifest: Manifest, folder: dict[str, Listed], spec: Reference, read: Read
+    manifest: Manifest, folder: dict[str, Listed], spec: Reference, read: Read, unreadable: list[DropUnreadableError]
 ) -> tuple[dict[str, Content], list[str]]:
     """Read every file that has the right size; `max_bytes` bounds the text of all files together."""
     contents: dict[str, Content] = {}
@@ -146,7 +172,12 @@ def _read_files(
         if landed.size > spec.max_bytes:
             problems.append(f"{file.name} has {landed.size} bytes, at most {spec.max_bytes} are allowed (max_bytes)")
             continue
-        content = read_content(read(landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left, dialect=spec.csv)
+        try:
+            content = read_content(read(landed), compressed=suffix(file.name) == ".csv.gz", max_bytes=left, dialect=spec.csv)
+        except DropUnreadableError as error:
+            unreadable.append(error)
+            problems.extend(f"{file.name}: {problem}" for problem in error.problems)
+            continue
         left = max(left - content.text_bytes, 0)
         contents[file.name] = content
         problems.extend(f"{file.name}: {problem}" for problem in _content_problems(file, content, spec, manifest.day))

@@ -9,10 +9,11 @@ from datetime import date
 
 from perennial.calendar import DAY, Calendar
 from perennial.collect.header import header_problems
-from perennial.collect.landing import read_small
+from perennial.collect.landing import head, read_small
 from perennial.collect.manifest import FILE, MAX_BYTES, Manifest, parse_manifest
 from perennial.collect.register import Drop, page_of, read_page, version_of
 from perennial.config.pipeline import Reference
+from perennial.errors import DropUnreadableError
 from perennial.lake.lake import Lake
 from perennial.store.objects import Listed
 
@@ -67,7 +68,7 @@ def _walk(lake: Lake, source: str, wanted: Iterable[date]) -> Iterator[tuple[dat
 
 def landed_reference(lake: Lake, name: str) -> Landed | None:
     """Return a landed reference, or None."""
-    item = lake.objects.head(lake.pipeline.references[name].uri)
+    item = head(lake.objects, lake.pipeline.references[name].uri)
     if item is None:
         return None
     return Landed(item, _keep_fitting(lake, name, read_page(lake, name, page_of(None)).get((None, version_of(item)))))
@@ -136,7 +137,10 @@ def _months_back(calendar: Calendar, last: date) -> Iterator[list[date]]:
 
 def is_landed(lake: Lake, source: str, day: date) -> bool:
     """Return whether a date has a valid manifest of this source and date. Its files are checked by collect."""
-    body = manifest_bytes(lake, source, day)
+    try:
+        body = manifest_bytes(lake, source, day)
+    except DropUnreadableError:
+        return False
     return body is not None and check_manifest(body, source, day)[0] is not None
 
 

@@ -18,7 +18,7 @@ from perennial.collect.landing import list_data
 from perennial.collect.manifest import FILE, MAX_BYTES, ListedFile
 from perennial.config.pipeline import Source
 from perennial.config.values import is_file_name
-from perennial.errors import RefusedError, did_you_mean
+from perennial.errors import DropUnreadableError, RefusedError, did_you_mean
 from perennial.lake.lake import Lake
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, split_uri
@@ -70,7 +70,7 @@ def land_drop(lake: Lake, source: str, day: date, paths: Sequence[Path], *, repl
             remedy="Join the files of a date.",
         )
     names = {file.name for file in files}
-    manifest_landed, present = manifest_bytes(lake, source, day), set(list_data(lake.objects, folder))
+    manifest_landed, present = _read_landed_manifest(lake, source, day), set(list_data(lake.objects, folder))
     if present == names and manifest_landed and _lists_exactly(manifest_landed, source, day, files):
         return dataclasses.replace(landed, outcome="unchanged")
     # Files with the same names and no manifest were left by an interrupted landing.
@@ -96,6 +96,14 @@ def _find_source(lake: Lake, source: str) -> Source:
         there_are = did_you_mean(source, known).strip() or f"Its sources are {', '.join(known)}."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no source {source!r}", remedy=there_are)
     return known[source]
+
+
+def _read_landed_manifest(lake: Lake, source: str, day: date) -> bytes | None:
+    """Return the manifest's bytes, None if there is none, or a text without meaning if the store does not hand it out."""
+    try:
+        return manifest_bytes(lake, source, day)
+    except DropUnreadableError:
+        return b"unreadable"
 
 
 def _list_files(spec: Source, day: date, paths: Iterable[Path]) -> list[ListedFile]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from perennial.errors import DropChangedError, PerennialError
+from perennial.errors import DropChangedError, DropUnreadableError, PerennialError
+from perennial.store.denied import DENIED, DeniedError
 from perennial.store.objects import Listed, Objects, split_uri
 
 _CHUNK = 1 << 20
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
 _EXISTS_OR_CHANGED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_TRANSIENT = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "KMS.ThrottlingException"}
+"""Codes with status 400 or 403 that say nothing about the object."""
 
 
 def list_folder(objects: Objects, folder: str) -> dict[str, Listed]:
@@ -36,11 +40,18 @@ def may_be_data(name: str) -> bool:
     return not name.startswith(("_", "."))
 
 
+def head(objects: Objects, uri: str) -> Listed | None:
+    """Return the description of an object without reading it, or None if it does not exist."""
+    with _refusing_unreadable(objects, uri):
+        return objects.head(uri)
+
+
 def read_small(objects: Objects, uri: str, max_bytes: int) -> bytes | None:
     """Return at most `max_bytes` + 1 bytes of an object, or None if it does not exist."""
     bucket, key = split_uri(uri)
     try:
-        body = objects.client.get_object(Bucket=bucket, Key=key)["Body"]
+        with _refusing_unreadable(objects, uri):
+            body = objects.client.get_object(Bucket=bucket, Key=key)["Body"]
     except ClientError as error:
         if _code(error) in _MISSING:
             return None
@@ -63,7 +74,8 @@ def stream(objects: Objects, file: Listed) -> Iterator[bytes]:
     """Yield the bytes of exactly the version that was listed."""
     bucket, key = split_uri(file.uri)
     try:
-        body = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
+        with _refusing_unreadable(objects, file.uri):
+            body = objects.client.get_object(Bucket=bucket, Key=key, IfMatch=file.etag)["Body"]
     except ClientError as error:
         if _code(error) in _MISSING | _EXISTS_OR_CHANGED:
             raise _make_changed_error(file) from error
@@ -83,7 +95,7 @@ def _chunks(body: Any, uri: str) -> Iterator[bytes]:
 
 def require_unchanged(objects: Objects, file: Listed) -> None:
     """Raise DropChangedError if the object differs from the listed one or was deleted."""
-    if objects.head(file.uri) != file:
+    if head(objects, file.uri) != file:
         raise _make_changed_error(file)
 
 
@@ -107,8 +119,9 @@ def pin(objects: Objects, file: Listed, to: str, digest: str) -> None:
             CopySourceIfMatch=file.etag,
             IfNoneMatch="*",
         )
-    except ClientError as error:
+    except (ClientError, DeniedError) as error:
         if _code(error) not in _MISSING | _EXISTS_OR_CHANGED:
+            next(stream(objects, file), None)  # raises if the fault is the object's and not the lake's
             raise
         if not objects.exists(to):
             raise _make_changed_error(file) from error
@@ -144,11 +157,38 @@ def pin_beginning(objects: Objects, file: Listed, size: int, name: Callable[[str
     return digest.hexdigest()
 
 
+@contextmanager
+def _refusing_unreadable(objects: Objects, uri: str) -> Iterator[None]:
+    """
+    Raise DropUnreadableError if the store refuses to hand out one object.
+
+    A key that may not read the bucket at all, or is wrong, may not list it either: that error remains what it is.
+    """
+    try:
+        yield
+    except (ClientError, DeniedError) as error:
+        status = DENIED if isinstance(error, DeniedError) else error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if status not in (400, 403) or _code(error) in _TRANSIENT:
+            raise
+        bucket, key = split_uri(uri)
+        objects.client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+        raise DropUnreadableError(
+            uri,
+            [
+                f"the object store lists it but does not hand it out, error {_code(error)} (status {status}): "
+                "is it encrypted with another key, archived, or closed by an ACL?"
+            ],
+            "Upstream must store it so that the keys of PERENNIAL_STORE_CREDENTIALS can read it.",
+        ) from error
+
+
 def _make_changed_error(file: Listed) -> PerennialError:
     return DropChangedError(
         f"{file.uri} was replaced or deleted while it was read. Run the date again when upstream has finished."
     )
 
 
-def _code(error: ClientError) -> str:
+def _code(error: ClientError | DeniedError) -> str:
+    if isinstance(error, DeniedError):
+        return error.code
     return str(error.response.get("Error", {}).get("Code", ""))

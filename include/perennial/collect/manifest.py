@@ -18,6 +18,8 @@ from perennial.store.objects import sha256
 FILE = "_MANIFEST.json"
 MAX_BYTES = 1_000_000
 MAX_TEXT = 300
+MAX_DIGITS = 100
+"""Digits of a number. No number of a manifest needs more than 19, but a wrong one is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ class _ManifestText(_Text):
 def parse_manifest(body: bytes, source: str, day: date) -> tuple[Manifest | None, list[str]]:
     """Return the manifest of `source` and `day` (None if it is invalid), and all its problems."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates)
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates, parse_int=_parse_int)
     except UnicodeDecodeError as error:
         return None, [f"{FILE} is not UTF-8 at byte {error.start}"]
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return None, [f"{FILE} is not valid JSON: it is nested too deeply"]
+    except ValueError as error:
         return None, [_make_printable(f"{FILE} is not valid JSON: {error}")]
     problems = []
     for name, expected in (("source", source), ("date", day.isoformat())):
@@ -117,12 +121,27 @@ def _name_problem(name: str) -> str:
     )
 
 
+_EXPECTED = {
+    "model_type": "an object",
+    "list_type": "a list",
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "greater_than_equal": "at least 0",
+    "less_than": f"at most {2**63 - 1}",
+    "literal_error": "the number 1",
+    "extra_forbidden": "no such key",
+}
+"""The expected value by pydantic's type of the error."""
+
+
 def _format_error(item: ErrorDetails) -> str:
     """Return the expected and the found value."""
     if item["type"] == "string_pattern_mismatch":
         return f"expected 64 hex digits in lower case, found {json.dumps(item['input'])[:80]}"
-    if item["type"] == "model_type":
-        return f"expected an object, found {json.dumps(item['input'])[:80]}"
+    if item["type"] == "missing":
+        return f"expected a value, found none beside {', '.join(item['input']) or 'it'}"
+    if (expected := _EXPECTED.get(item["type"])) is not None:
+        return f"expected {expected}, found {json.dumps(item['input'])[:80]}"
     return item["msg"].removeprefix("Value error, ")
 
 
@@ -130,6 +149,12 @@ def _make_printable(text: str) -> str:
     """Make a text from upstream safe to log: cut it to MAX_TEXT and escape control characters."""
     cut = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in cut)
+
+
+def _parse_int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits, at most {MAX_DIGITS} are read")
+    return int(text)
 
 
 def _refuse_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ from perennial.commands.arguments import AsJson, PipelineName, lake_of, served
 from perennial.commands.output import counted, print_json, print_line, stale_text
 from perennial.config.load import pipeline_names
 from perennial.config.pipeline import Pipeline
-from perennial.errors import PipelineRefusedError
+from perennial.errors import DropChangedError, DropRefusedError, PipelineRefusedError
 from perennial.store.json_value import JsonValue
 
 _FOR_PEOPLE = ("serving", "standing")
@@ -30,14 +30,14 @@ def status(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 
 
 def _status_or_refusal(name: str) -> dict[str, Any]:
-    """Return the status of a pipeline. If its files are refused, return the refusal and what serves."""
+    """Return the status of a pipeline. If its files or what landed are refused, return why and what serves."""
     from perennial.deploy.active import read_active
     from perennial.deploy.release import read_release
 
     pipeline = served(name)
     try:
         return _status(pipeline)
-    except PipelineRefusedError as error:
+    except (PipelineRefusedError, DropRefusedError, DropChangedError) as error:
         refused = {"pipeline": name, "refused": str(error)}
     lake = lake_of(pipeline)
     release = read_active(lake).release

@@ -14,6 +14,8 @@ DENIED = 403
 class DeniedError(PerennialError):
     """The object store refused the process's keys. A retry may follow a change of their rights."""
 
+    code = ""
+
 
 def raise_if_denied(http_response: Any, parsed: Any, model: Any, **_: Any) -> None:
     """Raise DeniedError for an answer with status 403. A handler of botocore's event `after-call`."""
@@ -24,10 +26,12 @@ def raise_if_denied(http_response: Any, parsed: Any, model: Any, **_: Any) -> No
     file = get_settings().credentials_file
     keys = f"in {file}" if file else "that AWS finds for this process"
     advice = _advise(place.path, writes=model.http["method"] not in ("GET", "HEAD"))
-    raise DeniedError(
+    error = DeniedError(
         f"The object store refused {model.name} of {place.netloc}{place.path} ({code}) with the keys {keys}",
         remedy=f"{advice} docs/reference/roles.md lists the roles.",
     )
+    error.code = str(code)
+    raise error
 
 
 def _advise(path: str, *, writes: bool) -> str:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from perennial.collect.accept import check_files, check_reference, columns_of, make_refusal
+from perennial.collect.accept import check_files, check_reference, columns_of, make_refusal, read_manifest
 from perennial.collect.content import Content
-from perennial.collect.drops import check_manifest
-from perennial.collect.landing import list_data, read_listed, stream
-from perennial.collect.manifest import MAX_BYTES, suffix
+from perennial.collect.landing import list_data, stream
+from perennial.collect.manifest import suffix
 from perennial.collect.register import Drop, DropFile
 from perennial.lake.lake import Lake
 from perennial.store.objects import Listed
@@ -51,11 +50,11 @@ def read_drop(copies: Copies, source: str, day: date, landed: Listed) -> Drop:
     """
     lake = copies.lake
     spec = lake.pipeline.sources[source]
-    manifest, problems = check_manifest(read_listed(lake.objects, landed, MAX_BYTES), source, day)
+    manifest, problems = read_manifest(lake, source, day, landed)
     if manifest is None:
         raise make_refusal(lake, f"{source} {day}", problems)
     folder = list_data(lake.objects, spec.drop_uri(day))
-    contents, problems = check_files(manifest, folder, spec, copies.read)
+    contents, problems = check_files(manifest, folder, spec, copies.read, [])
     if problems:
         raise make_refusal(lake, f"{source} {day}", problems)
     files = tuple(copies.file(folder[name], content) for name, content in contents.items())

@@ -15,6 +15,7 @@ from stack.spark_archive import hadoop_catalog
 
 JOB = """
 import json, sys
+from contextlib import contextmanager
 from pyspark.sql import SparkSession
 from perennial.clean import job as clean_job
 from perennial.clean.job_file import CleanJob
@@ -22,6 +23,7 @@ from perennial.errors import RefusedError
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 cached, commit = {}, clean_job.commit
+limited, checked, judge_days, within_budget = set(), {}, clean_job.judge_days, clean_job.within_budget
 
 
 def watched(rows, name, **facts):
@@ -29,7 +31,20 @@ def watched(rows, name, **facts):
     commit(rows, name, **facts)
 
 
-clean_job.commit = watched
+@contextmanager
+def watched_budget(spark, file):
+    with within_budget(spark, file):
+        limited.add(file)
+        yield
+        limited.discard(file)
+
+
+def watched_judge(rows, table):
+    checked[table.name] = f"The check of the rows of {table.name}" in limited
+    return judge_days(rows, table)
+
+
+clean_job.commit, clean_job.within_budget, clean_job.judge_days = watched, watched_budget, watched_judge
 for job in json.loads(sys.argv[1]):
     cached.clear()
     try:
@@ -47,6 +62,7 @@ for job in json.loads(sys.argv[1]):
     except RefusedError as error:
         said = str(error)
     print("SAID " + json.dumps(said))
+print("SAID " + json.dumps(checked))
 """
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 OWN_ROWS = "SELECT date, n, n * 2 AS twice FROM drop"
@@ -92,6 +108,10 @@ def test_rows_of_every_table_are_still_cached_when_they_are_written(said: list[A
     """Spark drops from its cache what was read through a view that is replaced; the tables are cleaned side by side."""
     full = [f"ice.`lab`.`clean_{name}`" for name in NAMES]
     assert said[0] == {"cached": dict.fromkeys(full, True), "rows": dict.fromkeys(full, 6)}
+
+
+def test_the_check_of_rows_has_the_time_limit_of_a_query(said: list[Any]) -> None:
+    assert said[-1] == dict.fromkeys((*NAMES, "begun", "escaped"), True)
 
 
 def begun(folder: Path) -> dict[str, Any]:

@@ -124,15 +124,16 @@ def test_each_role_has_the_rights_of_its_work(s3_config: StackConfig) -> None:
             "list": [bucket for bucket in buckets if allowed(s3.list_objects_v2, Bucket=bucket)],
             "land": ["read"] if allowed(s3.get_object, Bucket="landing", Key="roles/drop") else [],
             "copy": ["lake"] if allowed(s3.copy_object, **copied, Bucket="landing", Key="roles/copy") else [],
+            "settings": [bucket for bucket in buckets if may_change_settings(s3, bucket)],
             "admin": ["create"] if allowed(s3.create_bucket, Bucket=f"roles-{role}") else [],
         }
 
     copied = {"CopySource": {"Bucket": "perennial", "Key": lake[-1]}}
     both = ["landing", "perennial"]
-    everything = {"get": lake, "put": both, "delete": both, "list": both, "land": ["read"], "copy": ["lake"]}
+    everything = {"get": lake, "put": both, "delete": both, "list": both, "land": ["read"], "copy": ["lake"], "settings": both}
     assert rights(Role.OWNER) == {**everything, "admin": ["create"]}
     written = {"put": ["perennial"], "delete": ["perennial"]}
-    assert rights(Role.JOBS) == {**everything, **written, "copy": [], "admin": []}
+    assert rights(Role.JOBS) == {**everything, **written, "copy": [], "settings": [], "admin": []}
     none: dict[str, list[str]] = {name: [] for name in (*everything, "admin")}
     assert rights(Role.SERVING) == {**none, "get": lake[: len(served)]}
     landed = {"put": ["landing"], "delete": ["landing"], "list": ["landing"], "land": ["read"]}
@@ -193,6 +194,28 @@ def owner(config: StackConfig) -> Any:
 
 def keys_in(config: StackConfig, bucket: str, prefix: str) -> list[str]:
     return [item["Key"] for item in owner(config).list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]]
+
+
+def may_change_settings(s3: Any, bucket: str) -> bool:
+    """Return whether a client may change how a bucket keeps its objects, and who may read them from a web page."""
+    return any(allowed(call, Bucket=bucket) for call in (s3.delete_bucket_lifecycle, s3.delete_bucket_cors))
+
+
+def test_upstream_cannot_let_drops_expire_or_keep_their_versions(s3_config: StackConfig) -> None:
+    s3 = client(s3_config, Role.LANDING)
+    rule = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": "others/"}, "Expiration": {"Days": 1}}
+    rules = {"Rules": [rule]}
+    assert not allowed(s3.put_bucket_lifecycle_configuration, Bucket="landing", LifecycleConfiguration=rules)
+    assert not allowed(s3.put_bucket_versioning, Bucket="landing", VersioningConfiguration={"Status": "Suspended"})
+
+
+def test_upstream_may_land_in_parts_and_delete_many(s3_config: StackConfig) -> None:
+    s3, place = client(s3_config, Role.LANDING), {"Bucket": "landing", "Key": "parts/drop"}
+    upload = s3.create_multipart_upload(**place)["UploadId"]
+    part = s3.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"drop")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload=parts)
+    assert "Errors" not in s3.delete_objects(Bucket="landing", Delete={"Objects": [{"Key": "parts/drop"}]})
 
 
 def allowed(call: Callable[..., object], **arguments: Any) -> bool:

@@ -22,6 +22,7 @@ from perennial.collect.land import land_drop
 from perennial.config.load import read_pipeline
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
+from perennial.store.objects import split_uri
 
 DAY = date(2026, 1, 31)
 HOW_TO = "docs/how-to/land-a-drop.md"
@@ -107,6 +108,16 @@ def test_strange_files_are_not_mixed_with_a_drop(lake: Lake, s3, file: Path) -> 
     s3.put(lake.pipeline.sources["orders"].drop_uri(DAY) + "other.csv", CSV)
     with pytest.raises(RefusedError, match=r"other\.csv"):
         land_drop(lake, "orders", DAY, [file])
+
+
+def test_a_manifest_that_the_store_does_not_hand_out_can_be_replaced(lake: Lake, s3, file: Path) -> None:
+    bucket, key = split_uri(lake.pipeline.sources["orders"].drop_uri(DAY) + "_MANIFEST.json")
+    own = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
+    lake.objects.client.put_object(Bucket=bucket, Key=key, Body=b"{}", **own)
+    with pytest.raises(RefusedError, match=r"already holds other files: _MANIFEST\.json"):
+        land_drop(lake, "orders", DAY, [file])
+    assert land_drop(lake, "orders", DAY, [file], replace=True).outcome == "done"
+    assert accepted_rows(lake) == 2
 
 
 def test_notes_of_other_systems_are_no_other_files(lake: Lake, s3, file: Path) -> None:
