@@ -75,8 +75,7 @@ def judge_big_day(spark: SparkSession, table: TableToClean) -> Judged:
     doubled = _find_doubled(held.where(RULE + " IS NULL"), table.key)
     twice = 0 if doubled is None else doubled.count()
     quarantined, refusal = judge(_count_rules(found, table, twice), sum(file.rows for file in files), table.max_quarantine_share)
-    splits = _merge(found)
-    broken = _broken_rows(spark, held, cells, doubled, splits, files, table, day)
+    broken = _with_position(_broken_rows(held, cells, doubled, table), _starts(spark, _merge(found), files), day)
     temporary = [held, *([doubled] if doubled is not None else [])]
     if refusal is not None:
         return Judged({}, {day: replace(refusal, examples=first_examples(broken))}, broken, held, temporary)
@@ -175,29 +174,22 @@ def _starts(spark: SparkSession, splits: Sequence[_Split], files: Sequence[FileT
     return F.broadcast(rows_from(spark, starts, "number: int, block: bigint, start: bigint, file: string"))
 
 
-def _broken_rows(
-    spark: SparkSession,
-    held: DataFrame,
-    cells: DataFrame,
-    doubled: DataFrame | None,
-    splits: Sequence[_Split],
-    files: Sequence[FileToClean],
-    table: TableToClean,
-    day: str,
-) -> DataFrame:
-    """Return the rows for quarantine. Of duplicates, the texts are read again: the values alone are kept."""
-    columns = dict(table.columns)
+def _broken_rows(held: DataFrame, cells: DataFrame, doubled: DataFrame | None, table: TableToClean) -> DataFrame:
+    """Return the rows for quarantine. Of duplicates, the texts are read again: only the values are kept."""
+    columns, place = dict(table.columns), ["number", "block", "read_order"]
     column, rule = rule_names(list(columns), table.key)
-    place = ["number", "block", "read_order"]
     broken = held.where(RULE + " IS NOT NULL").select(
         *place, column.alias("column"), rule.alias("rule"), F.col("broken_text").alias("value"), "row"
     )
-    if doubled is not None:
-        again = cells.join(doubled, ["number", "read_order"])
-        of_key = [F.lit(", ".join(table.key)), F.lit("duplicate_key"), key_text(columns, table.key)]
-        broken = broken.unionAll(again.select(*place, *of_key, row_text(columns)))
+    if doubled is None:
+        return broken
+    again = cells.join(doubled, ["number", "read_order"])
+    of_key = [F.lit(", ".join(table.key)), F.lit("duplicate_key"), key_text(columns, table.key)]
+    return broken.unionAll(again.select(*place, *of_key, row_text(columns)))
+
+
+def _with_position(broken: DataFrame, starts: DataFrame, day: str) -> DataFrame:
+    """Return the rows for quarantine with their date, file and position."""
     date = F.lit(None if day == REFERENCE else day).cast("date").alias("date")
     position = (F.col("read_order") - F.col("start")).alias("position")
-    return broken.join(_starts(spark, splits, files), ["number", "block"]).select(
-        date, "file", position, "column", "rule", "value", "row"
-    )
+    return broken.join(starts, ["number", "block"]).select(date, "file", position, "column", "rule", "value", "row")

@@ -32,6 +32,11 @@ from perennial.config.values import Zone
 
 FILES, LONG_FILES = 5_500, 12
 HOSTILE = [File(Csv(), 3, write([["1", note, "3"]] * 2, list("abc")).encode()) for note in NOTES]
+BY_LINES = [
+    File(Csv(), 3, f"a,b,c{end}".encode() + "".join(f'{n},"x, ""{n}""",{"é" * 30}{end}' for n in range(8_000)).encode())
+    for end in ("\n", "\r\n")
+]
+"""Files of two parts each."""
 JOB = """
 import json, sys
 from pyspark.sql import SparkSession
@@ -117,7 +122,7 @@ class Read:
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     folder = tmp_path_factory.mktemp("readers")
-    files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES), *HOSTILE]
+    files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES), *HOSTILE, *BY_LINES]
     contents = [read_content([file.body], compressed=False, max_bytes=2**30, dialect=file.dialect) for file in files]
     accepted = [number for number, content in enumerate(contents) if _fits(files[number], content)]
     found, values, unknown_zones, by_lines = _read_with_spark(folder, {number: files[number] for number in accepted}, contents)
@@ -240,7 +245,7 @@ def _read_with_arrow(file: File) -> Rows | None:
 def test_each_cell_of_a_file_is_equal_or_refused(read: Read) -> None:
     comparison = read.comparison
     assert comparison.wrong == []
-    assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES + len(HOSTILE)
+    assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES + len(HOSTILE) + len(BY_LINES)
     assert comparison.equal > 4_000
     assert comparison.refused_rows > 100
     assert len(comparison.refused) >= 6
@@ -248,8 +253,8 @@ def test_each_cell_of_a_file_is_equal_or_refused(read: Read) -> None:
 
 def test_cells_of_a_file_that_several_tasks_may_share_are_those_of_one_task(read: Read) -> None:
     assert [names for _, _, names in read.by_lines if names] == []
-    assert sum(rows for rows, _, _ in read.by_lines) > 5_000
-    assert sum(later for _, later, _ in read.by_lines) > 20
+    assert sum(rows for rows, _, _ in read.by_lines) > 17_000
+    assert sum(later for _, later, _ in read.by_lines) > 4_000
 
 
 def test_texts_are_values_of_their_type_or_of_none(read: Read) -> None:

@@ -24,7 +24,11 @@ spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 for job in json.loads(sys.argv[1]):
     clean(spark, CleanJob.from_json(job))
     print("SAID " + json.dumps(spark.table(f"ice.{job['database']}.clean_wide").count()))
+metrics = spark._jvm.org.apache.spark.metrics.source.CodegenMetrics
+print("SAID " + json.dumps(metrics.METRIC_GENERATED_METHOD_BYTECODE_SIZE().getSnapshot().getMax()))
 """
+MAX_COMPILED_BYTES = 8000
+"""Java's HugeMethodLimit."""
 DAY, COLUMNS, ROWS = "2026-03-01", 60, 50
 KINDS = (
     ({"type": "integer", "required": True, "range": [0, 1000]}, "7"),
@@ -64,4 +68,8 @@ def test_no_code_of_sixty_columns_fails_to_compile(job: dict[str, Any], tmp_path
     settings = {name: iceberg_conf("thrift://127.0.0.1:1", "s3://lake", None)[name], **strict}
     conf = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
 
-    assert run_jobs(tmp_path, JOB, [*hadoop_catalog(tmp_path), *conf], [json.dumps([job, big])]) == [ROWS - 1, ROWS - 1]
+    *rows, largest = run_jobs(tmp_path, JOB, [*hadoop_catalog(tmp_path), *conf], [json.dumps([job, big])])
+
+    assert rows == [ROWS - 1, ROWS - 1]
+    # Spark has written larger methods than Java compiles, and has put them aside for smaller ones.
+    assert largest > MAX_COMPILED_BYTES >= int(settings[name])
