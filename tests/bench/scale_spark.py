@@ -39,6 +39,7 @@ from perennial.spark.job_file import FORMAT
 from perennial.spark.size import size_conf
 from perennial.spark.submit import SPARK_VERSION, application
 from perennial.store.json_value import Json
+from perennial.store.objects import canonical_json, sha256
 from stack.config import REPO
 from stack.spark_archive import hadoop_catalog
 
@@ -179,8 +180,9 @@ def analyse_job(pipeline: Pipeline) -> AnalyseJob:
 def submit(folder: Path, kind: str, job: Json, rows: int, cores: int) -> dict[str, float]:
     """Run a job as the product submits it, over tables in a folder, and return its CPU and wall seconds."""
     content = {"format": FORMAT, "kind": kind, "pipeline": "flight_delays", "spark": SPARK_VERSION, "cost": None, **dict(job)}
-    path = folder / f"{kind}.json"
-    path.write_text(json.dumps(content))
+    body = canonical_json(content)
+    path = folder / f"{sha256(body)}.json"
+    path.write_bytes(body)
     rules = {
         name: value
         for name, value in iceberg_conf("thrift://127.0.0.1:1", "s3://lake", None).items()
