@@ -44,7 +44,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock audit sbom
+.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-scale bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock audit sbom
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -158,6 +158,9 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 
 bench-classes: setup ## Measure a training with a category that names every row, beside one without it (a minute)
 	$(call timed,Classes benchmark,.venv/bin/python tests/bench/classes.py)
+
+bench-scale: setup ## Measure the Spark jobs of a big date, by row (ROWS=3000000; a quarter of an hour)
+	$(call timed,Scale benchmark,.venv/bin/python tests/bench/scale_spark.py $(if $(ROWS),--rows $(ROWS)))
 
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" selects parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))

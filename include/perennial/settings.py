@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     query_disk_gb: Limit = _variable(
         "PERENNIAL_QUERY_DISK_GB", 100, "Gigabytes on Spark's local disk at which a query is stopped and its file refused."
     )
+    big_date_rows: Annotated[int, Field(ge=0)] = _variable(
+        "PERENNIAL_BIG_DATE_ROWS",
+        500_000,
+        "Rows of a date and table above which many tasks share its work; the results are the same.",
+    )
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
     airflow_login: Path | None = _variable(
         "PERENNIAL_AIRFLOW_LOGIN", None, "File with the password of Airflow's user `admin`, for backfills."

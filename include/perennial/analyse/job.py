@@ -22,6 +22,7 @@ from perennial.analyse.views import read_clean_tables
 from perennial.analyse.visible import range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.spark.batch_independence import compared
 from perennial.spark.job import all_of, run_job, several_at_once
+from perennial.spark.size import size_shuffles
 from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import open_database, table_name, withdraw
 
@@ -33,6 +34,7 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     use_time_zone(spark, job.time_zone)
     database, lookback = job.database, job.lookback_days
     open_database(spark, database)
+    size_shuffles(spark)
     for table, days in job.withdraw.items():
         withdraw(spark, table_name(database, table), days)
     work = [
@@ -44,7 +46,7 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     ]
     if not work:
         return
-    tables = read_clean_tables(spark, database, job.tables, work)
+    tables = read_clean_tables(spark, database, job.tables, work, is_big=job.is_big)
     queries = Queries(spark, job, tables)
     # Every query is planned before the first one runs, so that the problems of all files are reported at once.
     # Also, when a view is replaced, Spark silently evicts the rows that were read through it from its cache.
@@ -59,13 +61,13 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     with several_at_once() as pool:
 
         def start(plans: Iterable[_Planned]) -> list[Callable[[], None]]:
-            return [pool.submit(plan.store, database).result for plan in plans]
+            return [pool.submit(plan.store, database, is_big=job.is_big).result for plan in plans]
 
         lookups, others = planned[: len(job.lookups)], planned[len(job.lookups) :]
         all_of(start(lookups))
         profiles = []
         for item in job.profile:
-            rows = profile({name: tables.of_days(name, item.days) for name in item.sources})
+            rows = profile({name: tables.of_days(name, item.days) for name in item.sources}, is_big=job.is_big)
             profiles.append(_Planned(item, rows, {}, "date", ["table", "column"]))
         all_of([*start(profiles), *start(plan.with_lookups(spark, database) for plan in others)])
 
@@ -90,7 +92,7 @@ class _Planned:
         alone = {day: join_lookups(rows, item, lookups) for day, rows in self.alone.items()}
         return replace(self, rows=join_lookups(self.rows, item, lookups), alone=alone)
 
-    def store(self, database: str) -> None:
+    def store(self, database: str, *, is_big: bool) -> None:
         """Compute the rows and commit them."""
         store_days(
             self.rows,
@@ -100,6 +102,7 @@ class _Planned:
             unique=self.unique,
             checks=self.checks,
             alone=self.alone,
+            is_big=is_big,
         )
 
 

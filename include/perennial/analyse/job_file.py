@@ -121,6 +121,7 @@ class AnalyseJob:
     :param time_zone: time zone of the SQL
     :param tables: clean tables by their names in SQL
     :param withdraw: by table, the days to remove from it
+    :param is_big: whether a date has too many rows for one task
     """
 
     database: str
@@ -133,6 +134,7 @@ class AnalyseJob:
     analysis: Sequence[Query]
     profile: Sequence[ProfileToMake]
     withdraw: Mapping[str, Sequence[str]]
+    is_big: bool = False
 
     def to_json(self) -> Json:
         """Return the stored form."""
@@ -152,6 +154,7 @@ class AnalyseJob:
             analysis=[Query(**item) for item in stored["analysis"]],
             profile=[ProfileToMake(**item) for item in stored["profile"]],
             withdraw=stored["withdraw"],
+            is_big=stored.get("is_big", False),
         )
 
 

@@ -36,6 +36,7 @@ def store_days(
     unique: Sequence[str] = (),
     checks: Checks = NO_CHECKS,
     alone: Mapping[str, DataFrame] | None = None,
+    is_big: bool = False,
 ) -> None:
     """
     Replace the partitions of the item's days with `rows` in one commit; days without rows become empty.
@@ -43,12 +44,15 @@ def store_days(
     :param unique: columns that identify a row within its day; duplicates are refused
     :param checks: rows that break a rule are refused; the record of a day names the numbers of which values become one
     :param alone: by day, its rows computed alone; the same day in `rows` must be equal
+    :param is_big: whether a day may have too many rows for one task; otherwise, the rows of a day are one file of the table
     """
     watch, file, keys = Stopwatch(), item.file, item.days
-    rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
+    if not is_big:
+        rows = rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)
+    rows = rows.persist()
     sql = item.sql if isinstance(item, Query) else ""
     with within_budget(rows.sparkSession, file), failing_on_rows(file, sql):
-        contents = partition_contents(rows, day_column, unique, checks.suspect)
+        contents = partition_contents(rows, day_column, unique, checks.suspect, is_big=is_big)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:
         raise RefusedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from perennial.lake.days import REFERENCE
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.lake.tables import TableState
+from perennial.settings import get_settings
 from perennial.spark.submit import SparkPlan, plan_job
 
 log = logging.getLogger(__name__)
@@ -80,12 +81,14 @@ def plan_analyse(lake: Lake, day: date, *, until: date | None = None, recompute:
     obsolete = {table: texts for table, keys in wanted.items() if (texts := _obsolete_days(lake, day, states[table], keys))}
     todo = sum(len(keys) for keys in (*pending.values(), *obsolete.values()))
     held = {table: _held_digests(states[table], keys) for table, keys in pending.items()}
-    job = _make_job(lake, clean, wanted, pending, held, obsolete) if todo else None
+    visible = _visible_rows(lake, clean, pending)
+    is_big = any(rows > get_settings().big_date_rows for text, rows in visible if text != REFERENCE)
+    job = replace(_make_job(lake, clean, wanted, pending, held, obsolete), is_big=is_big) if todo else None
     if any(pending.values()):
         keep_recipes(lake, "analyse", {table: next(iter(keys.values())) for table, keys in pending.items() if keys})
     dates = {text for table, keys in pending.items() if not _is_lookup(table) for text in keys}
-    interpreted = _count_visible_rows(lake, clean, pending) * len(dates) <= MAX_INTERPRETED_ROWS
-    return plan_job(lake, "analyse", job, todo, dates, interpreted=interpreted)
+    rows = sum(rows for _, rows in visible)
+    return plan_job(lake, "analyse", job, todo, dates, rows=rows, interpreted=rows * len(dates) <= MAX_INTERPRETED_ROWS)
 
 
 def finish_analyse(lake: Lake, day: date) -> Analysed:
@@ -247,15 +250,16 @@ def _is_lookup(table: str) -> bool:
     return table.startswith("lookup_")
 
 
-def _count_visible_rows(lake: Lake, clean: dict[str, TableState], pending: Wanted) -> int:
-    """Count the clean rows that all queries together may read."""
+def _visible_rows(lake: Lake, clean: dict[str, TableState], pending: Wanted) -> list[tuple[str, int]]:
+    """Return the clean partitions that the queries may read: day and rows."""
     dates = sorted({date.fromisoformat(text) for keys in pending.values() for text in keys})
     if not dates:
-        return 0
+        return []
     training, label = lake.pipeline.training, lake.pipeline.label
     last = dates[-1] + DAY * label.known_after_days
     visible = {day.isoformat() for day in days(dates[0] - DAY * training.lookback_days, last)} | {REFERENCE}
-    return sum(partition.rows for state in clean.values() for text, partition in state.partitions.items() if text in visible)
+    partitions = [item for state in clean.values() for item in state.partitions.items()]
+    return [(text, partition.rows) for text, partition in partitions if text in visible]
 
 
 def _make_job(

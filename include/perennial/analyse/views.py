@@ -18,9 +18,12 @@ DATES = "dates"
 class CleanTables:
     """The clean rows that a job reads, once for all its queries, and the views that show a query the dates it may see."""
 
-    def __init__(self, spark: SparkSession, rows: Mapping[str, DataFrame], dated: Collection[str]) -> None:
+    def __init__(
+        self, spark: SparkSession, rows: Mapping[str, DataFrame], dated: Collection[str], *, is_big: bool = False
+    ) -> None:
         self._spark = spark
-        self._rows = {name: table.persist() for name, table in rows.items()}
+        # To keep rows of a big date costs more than to read them again for each query.
+        self._rows = rows if is_big else {name: table.persist() for name, table in rows.items()}
         self._dated = frozenset(dated)
         self._shown: VisibleRange | None = None
 
@@ -47,15 +50,19 @@ class CleanTables:
 
 
 def read_clean_tables(
-    spark: SparkSession, database: str, tables: Mapping[str, CleanTable], ranges: Sequence[VisibleRange]
+    spark: SparkSession,
+    database: str,
+    tables: Mapping[str, CleanTable],
+    ranges: Sequence[VisibleRange],
+    *,
+    is_big: bool = False,
 ) -> CleanTables:
     """Return the clean tables at exactly the snapshots whose digests are in the fingerprints, cut to all these ranges."""
     first, last = min(visible.first for visible in ranges), max(visible.last for visible in ranges)
     rows = {name: read_table(spark, table_name(database, table.table), table.snapshot_id) for name, table in tables.items()}
     dated = [name for name, table in tables.items() if table.dated]
-    return CleanTables(
-        spark, {name: _between(table, first, last) if name in dated else table for name, table in rows.items()}, dated
-    )
+    cut = {name: _between(table, first, last) if name in dated else table for name, table in rows.items()}
+    return CleanTables(spark, cut, dated, is_big=is_big)
 
 
 def _between(rows: DataFrame, first: date, last: date) -> DataFrame:

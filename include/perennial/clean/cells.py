@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from perennial.clean.job_file import Rules
 from perennial.config.date_format import LONE_DIGIT, read_format
 
 # \z instead of $, which would accept a trailing line break.
@@ -111,32 +110,3 @@ _READERS: dict[str, Callable[[Column], Column]] = {
     "time": _time,
     "timestamp": _timestamp,
 }
-
-
-def broken_rule(name: str, rules: Rules, text: Column, value: Column, missing: Column | None) -> Column:
-    """
-    Return the first rule that a cell breaks (column, rule, value), or null.
-
-    :param text: the present text of the cell
-    :param value: its typed value
-    :param missing: whether the row's drop lacks the column, as the contract allows; None: no drop lacks it
-    """
-    checks = [("type", text.isNotNull() & value.isNull())]
-    if rules.required:
-        checks.insert(0, ("required", text.isNull() if missing is None else text.isNull() & ~missing))
-    if rules.range is not None:
-        low, high = rules.range
-        checks.append(("range", (value < low) | (value > high)))
-    if rules.enum is not None:
-        checks.append(("enum", ~value.isin(*rules.enum)))
-    if rules.type == "string":
-        checks.append(("max_length", F.length(value) > rules.max_length))
-    return F.coalesce(*[F.when(check, broken(name, rule, text)) for rule, check in checks])
-
-
-_MAX_SHOWN = 200
-
-
-def broken(column: str, rule: str, value: Column) -> Column:
-    """Return the record of one broken rule, with the offending text cut to 200 characters."""
-    return F.struct(F.lit(column).alias("column"), F.lit(rule).alias("rule"), F.substring(value, 1, _MAX_SHOWN).alias("value"))

@@ -19,16 +19,24 @@ _WINDOWS = [(chr(byte), bytes([byte]).decode("windows-1252", "ignore")) for byte
 
 
 def read_files(
-    spark: SparkSession, uris: Sequence[str], header: Sequence[str], line_end: str, dialect: Dialect, columns: Mapping[str, str]
+    spark: SparkSession,
+    uris: Sequence[str],
+    header: Sequence[str],
+    line_end: str,
+    dialect: Dialect,
+    columns: Mapping[str, str],
+    *,
+    by_lines: bool = False,
 ) -> DataFrame:
     """
-    Return the rows of files with the same header: object, read_order, a cell for each column, lacks.
+    Return the rows of files with the same header: object, block, read_order, a cell for each column, lacks.
 
     A column that the files lack is null and is listed in `lacks`.
     A row with another number of cells than the header is in the cell CORRUPT as a whole.
     Collect has read the same bytes with another reader, and has refused all that the two would read differently.
 
     :param columns: by column, its name in the header
+    :param by_lines: whether several tasks may share a file, each of which begins at a line
     """
     # Collect has checked the header, so cells are known by position: Spark would not tell `A` and `a` apart.
     places = {name: f"c{place}" for place, name in enumerate(header)}
@@ -38,7 +46,7 @@ def read_files(
         schema=text,
         header=True,
         enforceSchema=True,
-        multiLine=True,
+        multiLine=not by_lines,
         sep=dialect.delimiter,
         quote=dialect.quote or _NONE,
         escape=dialect.escape or dialect.quote or _NONE,
@@ -61,7 +69,8 @@ def read_files(
     ]
     return raw.select(
         F.substring_index("_metadata.file_path", "/", -1).alias("object"),
-        # Increases in reading order within a file: one task reads a multi-line file from its beginning.
+        F.col("_metadata.file_block_start").alias("block"),
+        # Increases by one within the part of a file that a task reads: the whole file, unless it is read by lines.
         F.monotonically_increasing_id().alias("read_order"),
         *cells,
         cell(CORRUPT).alias(f"cell_{CORRUPT}"),

@@ -51,6 +51,7 @@ class FileToClean:
     :param rows: number of rows that collect counted
     :param line_end: end of each of its lines, as collect found it
     :param unclear: positions of the rows that collect leaves to quarantine
+    :param by_lines: whether each record is a line, so that several tasks can share the file
     """
 
     name: str
@@ -58,6 +59,7 @@ class FileToClean:
     rows: int
     line_end: str
     unclear: Sequence[int]
+    by_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class TableToClean:
     :param held: those of these days that the table holds already
     :param same: by day, the digest that the table holds under the same fingerprint: the new digest must be equal
     :param withdraw: days to remove from the table
+    :param big: those of the days that have too many rows for one task
     """
 
     name: str
@@ -103,6 +106,7 @@ class TableToClean:
     same: Mapping[str, str]
     withdraw: Sequence[str]
     step: PandasStep | None = None
+    big: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

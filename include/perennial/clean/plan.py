@@ -25,6 +25,7 @@ from perennial.lake.days import day_text
 from perennial.lake.lake import Lake
 from perennial.lake.result import OF_RESULT, Outcome, Result
 from perennial.lake.tables import Partition
+from perennial.settings import get_settings
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
 from perennial.sql.tokens import sql_digest
 from perennial.store.json_value import JsonValue
@@ -88,7 +89,9 @@ def plan_clean(lake: Lake, day: date, *, until: date | None = None, recompute: b
     if keys:
         keep_recipes(lake, "clean", keys)
     todo = sum(len(table.days) + len(table.withdraw) for table in tables)
-    return plan_job(lake, "clean", job, todo, {text for table in tables for text in table.days} - {day_text(None)})
+    dates = {text for table in tables for text in table.days} - {day_text(None)}
+    rows = sum(file.rows for table in tables for drop in table.days.values() for file in drop.files)
+    return plan_job(lake, "clean", job, todo, dates, rows=rows)
 
 
 def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> TableToClean:
@@ -100,12 +103,21 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
         held=held,
         same={text: partitions[text].digest for text in held if partitions[text].key == pending[text].key},
         withdraw=[day_text(day) for day in withdrawn],
+        big=_find_big(lake, name, pending),
     )
+
+
+def _find_big(lake: Lake, name: str, days: Mapping[str, DropToClean]) -> list[str]:
+    """Return the days with too many rows for one task. A step in Python sees a whole date, so it has none."""
+    if name in lake.pipeline.clean_steps():
+        return []
+    max_rows = get_settings().big_date_rows
+    return [day for day, drop in days.items() if sum(file.rows for file in drop.files) > max_rows]
 
 
 def drop_to_clean(drop: Drop, key: str, refusal: str) -> DropToClean:
     """Return a drop as a job file has it."""
-    files = [FileToClean(file.name, file.uri, file.rows, file.line_end, file.unclear) for file in drop.files]
+    files = [FileToClean(file.name, file.uri, file.rows, file.line_end, file.unclear, file.by_lines) for file in drop.files]
     return DropToClean(key=key, refusal=refusal, header=drop.columns, files=files)
 
 

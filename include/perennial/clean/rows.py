@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from perennial.clean.cells import broken, broken_rule, present, typed
 from perennial.clean.files import CORRUPT, read_files
 from perennial.clean.job_file import Rules, TableToClean
+from perennial.clean.rules import DUPLICATE_KEY, RULE, check_cells, key_text, row_text, rule_names
 from perennial.lake.days import REFERENCE
 from perennial.spark.sql import local_rows
 
@@ -28,7 +28,9 @@ FILES = T.StructType(
 
 def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
     """
-    Return all rows of a table's drops: date, file, position, row (as JSON), broken (column, rule, value) or null, typed columns.
+    Return all rows of a table's drops: date, file, position, row (as JSON) and broken (column, rule, value), typed columns.
+
+    `row` and `broken` are null in a row that breaks no rule.
 
     Files with the same header and line ends are read in one pass.
     Two dates may have landed the same bytes, which are stored once: the join with the list of files gives each date its rows.
@@ -64,44 +66,28 @@ def read_rows(spark: SparkSession, table: TableToClean) -> DataFrame:
 
 
 def _check_rows(
-    rows: DataFrame, columns: Mapping[str, Rules], decimal: str, key: Sequence[str], missing: Container[str]
+    rows: DataFrame, columns: Mapping[str, Rules], decimal: str, key: Sequence[str], missing: Collection[str]
 ) -> DataFrame:
     """
     Add the typed columns and the first broken rule. Of several good rows with the same key, the first by file and position stays.
 
     :param missing: columns that some drops lack
     """
-    cells = {name: present(F.col(f"cell_{name}"), spec.null_text) for name, spec in columns.items()}
-    values = rows.select(
-        "date",
-        "file",
-        "position",
-        "lacks",
-        F.col(f"cell_{CORRUPT}").alias(CORRUPT),
-        *[cell.alias(f"text_{name}") for name, cell in cells.items()],
-        *[typed(columns[name].type, cell, decimal, columns[name].format).alias(f"value_{name}") for name, cell in cells.items()],
-        F.to_json(F.struct(*[F.col(f"cell_{name}").alias(name) for name in columns]), {"ignoreNullFields": "false"}).alias("row"),
+    checked = check_cells(rows, columns, decimal, missing)
+    same_key = Window.partitionBy("date", F.col(RULE).isNull(), *[f"value_{name}" for name in key])
+    is_duplicate = F.col(RULE).isNull() & (F.row_number().over(same_key.orderBy("file", "position")) > 1)
+    ruled = checked.withColumn("is_duplicate", is_duplicate).withColumn(
+        RULE, F.when(F.col("is_duplicate"), F.lit(DUPLICATE_KEY)).otherwise(F.col(RULE))
     )
-
-    def lacks(name: str) -> Column:
-        return F.array_contains(F.split("lacks", ","), name)
-
-    rules = [
-        F.when(F.col(CORRUPT).isNotNull(), broken("", "cells", F.col(CORRUPT))),
-        *[
-            broken_rule(name, spec, F.col(f"text_{name}"), F.col(f"value_{name}"), lacks(name) if name in missing else None)
-            for name, spec in columns.items()
-        ],
-    ]
-    ruled = values.withColumn("rule", F.coalesce(*rules))
-    same_key = Window.partitionBy("date", F.col("rule").isNull(), *[f"value_{name}" for name in key])
-    is_duplicate = F.col("rule").isNull() & (F.row_number().over(same_key.orderBy("file", "position")) > 1)
-    key_text = F.concat_ws(", ", *[F.coalesce(F.col(f"text_{name}"), F.lit("null")) for name in key])
+    value = F.when(F.col("is_duplicate"), key_text(columns, key)).otherwise(F.col("broken_text"))
+    column, rule = rule_names(list(columns), key)
+    broken = F.struct(column.alias("column"), rule.alias("rule"), value.alias("value"))
+    is_broken = F.col(RULE).isNotNull()
     return ruled.select(
         "date",
         "file",
         "position",
-        "row",
-        F.when(is_duplicate, broken(", ".join(key), "duplicate_key", key_text)).otherwise(F.col("rule")).alias("broken"),
+        F.when(is_broken, row_text(columns)).alias("row"),
+        F.when(is_broken, broken).alias("broken"),
         *[F.col(f"value_{name}") for name in columns],
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,12 +16,44 @@ from perennial.clean.step import prepare_step
 from perennial.clean.verdict import EXAMPLES, Count, Example, Refusal, judge
 from perennial.errors import RefusedError
 from perennial.lake.days import REFERENCE
+from perennial.spark.plan_nodes import read_nodes
 from perennial.spark.sql import run_query
 from perennial.spark.tables import days_filter
 
 DROP = "drop"
 _one_at_a_time = Lock()
 """All tables share the view `drop`, until the query over it is planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """
+    The rows of a table's days with the verdict on each day.
+
+    :param accepted: by accepted day, the number of rows to quarantine
+    :param broken: the rows of accepted days for quarantine: date, file, position, column, rule, value, row
+    :param good: the other rows of accepted days, as the cleaning step sees them
+    :param temporary: rows to release at the end
+    """
+
+    accepted: Mapping[str, int]
+    refused: Mapping[str, Refusal]
+    broken: DataFrame
+    good: DataFrame
+    temporary: Sequence[DataFrame]
+
+    def release(self) -> None:
+        """Give back the memory and disk that the rows take."""
+        for rows in self.temporary:
+            rows.unpersist()
+
+
+def judge_small_days(rows: DataFrame, table: TableToClean) -> Judged:
+    """Judge days of which one task can hold the rows, that `read_rows` has read."""
+    accepted, refused = judge_days(rows, table)
+    days = sorted(accepted)
+    broken = rows.where(F.col("broken").isNotNull() & of_days(days)) if days else rows
+    return Judged(accepted, refused, _flat(broken), good_rows(rows, table, days) if days else rows, [rows])
 
 
 def judge_days(rows: DataFrame, table: TableToClean) -> tuple[dict[str, int], dict[str, Refusal]]:
@@ -42,8 +74,17 @@ def judge_days(rows: DataFrame, table: TableToClean) -> tuple[dict[str, int], di
 
 def broken_examples(rows: DataFrame, day: str) -> tuple[Example, ...]:
     """Return the first rows of a day that break a rule."""
-    broken = rows.where((_day() == day) & F.col("broken").isNotNull()).select("file", "position", "broken.*")
-    return tuple(Example(**row.asDict()) for row in broken.orderBy("file", "position").limit(EXAMPLES).collect())
+    return first_examples(_flat(rows.where((_day() == day) & F.col("broken").isNotNull())))
+
+
+def first_examples(broken: DataFrame) -> tuple[Example, ...]:
+    """Return the first of the rows of a day that break a rule."""
+    shown = broken.select("file", "position", "column", "rule", "value")
+    return tuple(Example(**row.asDict()) for row in shown.orderBy("file", "position").limit(EXAMPLES).collect())
+
+
+def _flat(broken: DataFrame) -> DataFrame:
+    return broken.select("date", "file", "position", "broken.*", "row")
 
 
 def good_rows(rows: DataFrame, table: TableToClean, days: Sequence[str]) -> DataFrame:
@@ -89,6 +130,16 @@ class Shape:
             finally:
                 # Replacing the view would silently evict from Spark's cache the rows that another table read through it.
                 self._spark.catalog.dropTempView(DROP)
+
+
+_ROW_BY_ROW = {"Project", "Filter", "SubqueryAlias", "View", "WithCTE", "CTERelationDef", "CTERelationRef"}
+
+
+def is_projection(rows: DataFrame) -> bool:
+    """Return whether a query makes each of its rows of one row of the view `drop`: making them again gives the same rows."""
+    nodes = read_nodes(rows.sparkSession, rows._jdf.queryExecution().analyzed())
+    operators = [node.kind for node in nodes if ".plans.logical." in node.name]
+    return set(operators) <= _ROW_BY_ROW and operators.count("View") == 1
 
 
 def of_days(days: Sequence[str]) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -76,10 +77,17 @@ def rule_name(column: str | None, rule: str) -> str:
 
 
 def judge(counts: Sequence[Count], expected_rows: int, max_quarantine_share: float) -> tuple[int, Refusal | None]:
-    """Return the number of rows to quarantine, and a refusal if there are too many or rows are missing."""
+    """
+    Return the number of rows to quarantine, and a refusal if there are too many or rows are missing.
+
+    Several counts of one rule, such as those of several files, add up.
+    """
     rows = sum(count.rows for count in counts)
-    broken = {rule_name(count.column, count.rule): count.rows for count in counts if count.rule is not None}
+    broken: Counter[str] = Counter()
+    for count in counts:
+        if count.rule is not None:
+            broken[rule_name(count.column, count.rule)] += count.rows
     quarantined = sum(broken.values())
     if rows == expected_rows and quarantined <= max_quarantine_share * rows:
         return quarantined, None
-    return quarantined, Refusal(rows, expected_rows, quarantined, max_quarantine_share, broken)
+    return quarantined, Refusal(rows, expected_rows, quarantined, max_quarantine_share, dict(broken))

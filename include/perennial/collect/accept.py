@@ -209,7 +209,7 @@ def _pin(lake: Lake, landed: Listed, content: Content) -> DropFile:
     else:
         pin(lake.objects, landed, lake.layout.raw(digest, suffix(name)), digest)
     uri = lake.layout.raw(digest, suffix(name))
-    return DropFile(name, digest, size, content.rows, uri, content.line_end, tuple(content.unclear))
+    return DropFile(name, digest, size, content.rows, uri, content.line_end, tuple(content.unclear), content.by_lines)
 
 
 def _name_state(manifest: Manifest, folder: dict[str, Listed], spec: Reference) -> str:

@@ -32,12 +32,14 @@ class Records:
     :param rows: number of records after the header (not of lines: quotes may hold line breaks)
     :param unclear: numbers of the rows with a cell that programs read differently
     :param line_end: end of each line
+    :param by_lines: whether each record is a line, and no line is blank for some readers: a reader may begin at any line
     """
 
     columns: tuple[str, ...] = ()
     rows: int = 0
     unclear: list[int] = field(default_factory=list)
     line_end: Literal["\n", "\r\n"] = "\n"
+    by_lines: bool = True
 
 
 class _Escapes(NamedTuple):
@@ -74,6 +76,7 @@ def each_record(
         nonlocal length, last
         for line in _split_lines(texts, records):
             last = line
+            records.by_lines &= length == 0 and (line >= "!" or not _is_blank(line))
             length += len(line)
             if keeps_text:
                 lines.append(line)
@@ -142,6 +145,7 @@ def _check_record(record: Sequence[str], text: str, escapes: _Escapes | None, re
     records.unclear.append(records.rows + 1)
 
 
+_WHITE = "".join(map(chr, range(33)))
 UNCLEAR = "a backslash outside quotes, or before another character than a quote or a backslash"
 _AFTER_QUOTE = "{}: text after a closing quote"
 _CR_ALONE = "its lines end in a carriage return (CR) alone, expected LF or CRLF"
@@ -176,7 +180,11 @@ def _split_lines(texts: Iterator[str], records: Records) -> Iterator[str]:
     for text in texts:
         if "\0" in text:
             raise BrokenError(f"a NUL character after row {records.rows}: a binary file, or one that was damaged")
-        *lines, rest = (rest + text).split("\n")
+        whole = rest + text
+        *lines, rest = whole.split("\n")
+        end = len(whole) - len(rest)
+        if "\r" in whole and whole.count("\r", 0, end) != whole.count("\r\n", 0, end):
+            records.by_lines = False
         for line in lines:
             yield line + "\n"
         if len(rest) > MAX_LINE:
@@ -184,7 +192,13 @@ def _split_lines(texts: Iterator[str], records: Records) -> Iterator[str]:
                 raise BrokenError(_CR_ALONE)
             raise BrokenError(f"a line of more than {MAX_LINE} characters")
     if rest:
+        records.by_lines = records.by_lines and "\r" not in rest
         yield rest
+
+
+def _is_blank(line: str) -> bool:
+    """Return whether a line has white space only, and some. Spark skips it if it reads by lines."""
+    return not line.strip(_WHITE) and line not in ("\n", "\r\n")
 
 
 def _explain(error: str, last: str, dialect: Csv, records: Records) -> str:

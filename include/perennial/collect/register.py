@@ -35,6 +35,7 @@ class DropFile:
     :param uri: address in the lake
     :param line_end: end of each of its lines
     :param unclear: numbers of its rows with a cell that programs read differently
+    :param by_lines: whether a reader may begin at any line; not known of a file that an earlier version accepted
     """
 
     name: str
@@ -44,6 +45,7 @@ class DropFile:
     uri: str
     line_end: Literal["\n", "\r\n"]
     unclear: tuple[int, ...] = ()
+    by_lines: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,12 +146,12 @@ def plan_scores(scoring: Scoring, *, recompute: bool = False) -> SparkPlan:
     current = {day: partition.digest for day, partition in made.items() if partition.key == keys[day]}
     todo = {day: key for day, key in keys.items() if recompute or day not in current}
     if not todo:
-        return plan_job(lake, "score", None, 0, ())
+        return plan_job(lake, "score", None, 0, (), rows=0)
     keep_recipes(lake, "score", {scoring.scores: next(iter(todo.values()))})
     job = _make_job(scoring, {day: DayToScore(key, scoring.days[day].rows, current.get(day)) for day, key in todo.items()})
     rows = sum(scoring.days[day].rows for day in todo)
     dates = [day.isoformat() for day in todo]
-    return plan_job(lake, "score", job, len(todo), dates, interpreted=rows <= MAX_INTERPRETED_ROWS)
+    return plan_job(lake, "score", job, len(todo), dates, rows=rows, interpreted=rows <= MAX_INTERPRETED_ROWS)
 
 
 def finish_scores(scoring: Scoring) -> Scored:

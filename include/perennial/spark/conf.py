@@ -51,6 +51,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         # on disk if memory is short.
         "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "32",
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        # Java compiles no method of more than 8,000 bytes, and a query in one method of that size runs many times slower.
+        "spark.sql.codegen.hugeMethodLimit": "8000",
         **s3a_conf(s3_endpoint, prefix="spark.hadoop."),
     }
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from perennial.spark.sql import quoted
+from perennial.spark.sql import date_literal, quoted
 
-_BUCKETS = 64
-"""The number of groups into which a partition's rows are divided by their hash, so that each task sorts only a part of them."""
+MIN_BUCKETS, ROWS_A_BUCKET = 64, 16_384
+"""
+The number of groups into which a partition's rows are divided by their hash, so that each task sorts only a part of them.
+
+It follows from the number of rows, which the digest contains: 64 up to a million rows, a larger power of two above.
+"""
 _INTEGERS = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
@@ -33,44 +38,91 @@ class Content:
 
 
 def partition_contents(
-    rows: DataFrame, day_column: str | None, key: Sequence[str] = (), marked: str = "FALSE"
+    rows: DataFrame, day_column: str | None, key: Sequence[str] = (), marked: str = "FALSE", *, is_big: bool = False
 ) -> dict[str, Content]:
     """
-    Return the content of every partition by day (ISO date; 'reference' without a day column), in one pass.
+    Return the content of every partition by day (ISO date; 'reference' without a day column).
+
+    It takes one pass. With `is_big`, a pass before it counts the rows, and one after it the keys; otherwise the pass holds the
+    keys of a day in memory, and partitions of unexpectedly many rows cause a second pass.
 
     Each row becomes one text. The digest is the SHA-256 of the sorted rows, in two levels.
     Sorting makes it independent of the order, a duplicate row changes it, and two sets of rows with the same digest cannot be
-    constructed. (A sum of row hashes modulo 2^256 would be weaker. A SHA-256 of each row costs more than everything else,
-    since only Java's full compiler makes it fast.)
+    constructed. (A sum of row hashes modulo 2^256 would be weaker, and no faster.)
 
     Each expression is one text: building it column by column would take thousands of calls through the bridge to Java.
 
     :param key: columns whose distinct values are counted; if empty, every row counts as one
     :param marked: a condition in SQL; the rows that satisfy it are counted
+    :param is_big: whether a partition may have more rows than one task should hold
+    """
+    day = "'reference'" if day_column is None else quoted(day_column)
+    sizes = {}
+    if is_big:
+        days = rows.selectExpr(f"{day} AS day").groupBy("day").agg(F.expr("count(1) AS n"))
+        sizes = {row["day"]: row["n"] for row in days.selectExpr("CAST(day AS STRING) AS day", "n").collect()}
+    contents = _compute(rows, day_column, key, marked, sizes, is_big=is_big)
+    counted = {name: content.rows for name, content in contents.items()}
+    if any(count_buckets(n) != count_buckets(sizes.get(name, 0)) for name, n in counted.items()):
+        contents = _compute(rows, day_column, key, marked, counted, is_big=True)
+    return contents
+
+
+def count_buckets(rows: int) -> int:
+    """Return the number of groups for a partition with this number of rows."""
+    return max(MIN_BUCKETS, 1 << (-(-rows // ROWS_A_BUCKET) - 1).bit_length())
+
+
+def _compute(
+    rows: DataFrame, day_column: str | None, key: Sequence[str], marked: str, sizes: Mapping[str, int], *, is_big: bool
+) -> dict[str, Content]:
+    """
+    Return the content of every partition.
+
+    :param sizes: rows by day; a day that is not named has a million at most
+    :param is_big: count the keys in a pass of its own
     """
     fields = _fields(rows.schema)
     day = "'reference'" if day_column is None else quoted(day_column)
     counted = [field for field in fields if field.name in key]
-    keys = [f"xxhash64({_encoding(counted)}) AS key"] if counted else []
+    hashed_key = f"xxhash64({_encoding(counted)}) AS key"
+    keys = [hashed_key] if counted and not is_big else []
     encoded = rows.selectExpr(f"{day} AS day", f"{_encoding(fields)} AS row", f"{marked} AS marked", *keys)
-    buckets = encoded.groupBy("day", F.expr(f"pmod(xxhash64(row), {_BUCKETS}) AS bucket")).agg(
+    buckets = encoded.groupBy("day", F.expr(f"pmod(xxhash64(row), {_bucket_count(day_column, sizes)}) AS bucket")).agg(
         F.expr("count(1) AS n"),
         F.expr("count_if(marked) AS marked"),
         F.expr("sha2(concat_ws('', sort_array(collect_list(row))), 256) AS hash"),
-        *([F.expr("collect_list(key) AS keys")] if counted else []),
+        *([F.expr("collect_list(key) AS keys")] if keys else []),
     )
     in_order = "array_sort(collect_list(struct(bucket, hash)))"
     days = buckets.groupBy("day").agg(
         F.expr("sum(n) AS n"),
         F.expr("sum(marked) AS marked"),
         F.expr(f"sha2(concat_ws('', transform({in_order}, one -> concat(one.bucket, ':', one.hash))), 256) AS hash"),
-        F.expr(f"{'size(array_distinct(flatten(collect_list(keys))))' if counted else 'sum(n)'} AS keys"),
+        F.expr(f"{'size(array_distinct(flatten(collect_list(keys))))' if keys else 'sum(n)'} AS keys"),
     )
     named = "day" if day_column is None else "CAST(day AS STRING) AS day"
     summary = days.selectExpr(named, "n", "marked", "hash", "keys").collect()
+    found = {row["day"]: row["keys"] for row in summary}
+    if counted and is_big:
+        of_day = rows.selectExpr(f"{day} AS day", hashed_key).distinct().groupBy("day").agg(F.expr("count(1) AS keys"))
+        found = {row["day"]: row["keys"] for row in of_day.selectExpr(named, "keys").collect()}
     return {
-        row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], row["keys"], row["marked"]) for row in summary
+        row["day"]: Content(_digest(rows.schema, row["n"], row["hash"]), row["n"], found[row["day"]], row["marked"])
+        for row in summary
     }
+
+
+def _bucket_count(day_column: str | None, sizes: Mapping[str, int]) -> str:
+    """Return the SQL of the number of groups for a row's day."""
+    counts = {day: count for day, rows in sizes.items() if day and (count := count_buckets(rows)) != MIN_BUCKETS}
+    if not counts:
+        return str(MIN_BUCKETS)
+    if day_column is None:
+        (count,) = counts.values()
+        return str(count)
+    cases = " ".join(f"WHEN {date_literal(date.fromisoformat(day))} THEN {count}" for day, count in sorted(counts.items()))
+    return f"CASE day {cases} ELSE {MIN_BUCKETS} END"
 
 
 def empty_content(schema: T.StructType) -> Content:

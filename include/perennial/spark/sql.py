@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -202,3 +203,12 @@ def local_rows(spark: SparkSession, rows: Sequence[tuple[Any, ...]], schema: T.S
     text = f"SELECT * FROM VALUES {', '.join(f'({width})' for _ in rows)} AS local({names})"  # noqa: S608
     table = spark.sql(text, args=values)
     return table.select(*[F.col(field.name).cast(field.dataType).alias(field.name) for field in schema])
+
+
+def rows_from(spark: SparkSession, rows: Sequence[Mapping[str, Any]], columns: str) -> DataFrame:
+    """
+    Return some thousand rows as a table: Spark's parser would take long for as many values.
+
+    :param columns: names and types, as in SQL
+    """
+    return spark.sql(f"SELECT inline(from_json(?, 'array<struct<{columns}>>'))", args=[json.dumps(rows)])

@@ -16,6 +16,7 @@ from perennial.spark.conf import iceberg_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.spark.limits import Limits
+from perennial.spark.size import size_conf
 from perennial.store.objects import canonical_json, sha256
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,13 @@ def application(package: str) -> str:
 
 
 def plan_job(
-    lake: Lake, stage: str, job: SparkJob | None, todo: int, dates: Iterable[str], *, interpreted: bool = False
+    lake: Lake, stage: str, job: SparkJob | None, todo: int, dates: Iterable[str], *, rows: int, interpreted: bool = False
 ) -> SparkPlan:
     """
     Store the job file, named by its content, and return the plan that submits it; `job` is None if there is nothing to do.
 
     :param dates: dates (ISO) that the job works for; they share its cost
+    :param rows: number of rows that it reads
     :param interpreted: whether there are few rows, so that compiling the queries would cost more than it saves
     """
     script = application(stage)
@@ -69,7 +71,7 @@ def plan_job(
     lake.objects.create(uri, body)
     settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
-    conf |= limits_of(lake.pipeline.name, shared).to_conf()
+    conf |= limits_of(lake.pipeline.name, shared).to_conf() | size_conf(rows)
     if interpreted:
         conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
     return SparkPlan(script, uri, todo, conf)

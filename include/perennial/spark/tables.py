@@ -152,7 +152,8 @@ def _write_to(
     for day, partition in (partitions or {}).items():
         key, value = replace(partition, schema=columns).property(day)
         writer = writer.option(f"snapshot-property.{key}", value)
-    return writer
+    # Iceberg's writer has each task sort its rows by partition, unless it may keep the files of several partitions open.
+    return writer.option("fanout-enabled", "true") if len(partitions or ()) == 1 else writer
 
 
 class Stopwatch:

@@ -39,7 +39,8 @@ class Copies:
         path, size = self._copied[landed.uri], content.size - content.padding
         os.truncate(path, size)  # Spark cannot read the padding behind a gzip file
         name = landed.uri.rpartition("/")[2]
-        return DropFile(name, content.sha256, size, content.rows, path.as_uri(), content.line_end, tuple(content.unclear))
+        uri, unclear = path.as_uri(), tuple(content.unclear)
+        return DropFile(name, content.sha256, size, content.rows, uri, content.line_end, unclear, content.by_lines)
 
 
 def read_drop(copies: Copies, source: str, day: date, landed: Listed) -> Drop:

@@ -32,6 +32,11 @@ from perennial.config.values import Zone
 
 FILES, LONG_FILES = 5_500, 12
 HOSTILE = [File(Csv(), 3, write([["1", note, "3"]] * 2, list("abc")).encode()) for note in NOTES]
+BY_LINES = [
+    File(Csv(), 3, f"a,b,c{end}".encode() + "".join(f'{n},"x, ""{n}""",{"é" * 30}{end}' for n in range(8_000)).encode())
+    for end in ("\n", "\r\n")
+]
+"""Files of two parts each."""
 JOB = """
 import json, sys
 from pyspark.sql import SparkSession
@@ -40,14 +45,20 @@ from perennial.clean.files import CORRUPT, read_files
 from perennial.clean.job_file import Dialect
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
+by_lines = []
 with open(sys.argv[1]) as groups, open(sys.argv[2], "w") as found:
     for line in groups:
         group = json.loads(line)
-        columns = {name: name for name in group["header"]}
-        rows = read_files(spark, group["uris"], group["header"], group["line_end"], Dialect(**group["dialect"]), columns)
+        reading = group["header"], group["line_end"], Dialect(**group["dialect"]), {name: name for name in group["header"]}
         cells = [f"cell_{name}" for name in (*group["header"], CORRUPT)]
-        for row in rows.orderBy("object", "read_order").select("object", *cells).collect():
+        rows = read_files(spark, group["uris"], *reading).orderBy("object", "read_order").select("object", *cells).collect()
+        for row in rows:
             found.write(json.dumps(list(row)) + "\\n")
+        if group["by_lines"]:
+            divided = read_files(spark, group["uris"], *reading, by_lines=True).orderBy("object", "block", "read_order")
+            again = divided.select("object", *cells, "block").collect()
+            differ = [list(row[:-1]) for row in again] != [list(row) for row in rows]
+            by_lines.append([len(rows), sum(row["block"] > 0 for row in again), group["uris"][:3] if differ else []])
 
 from perennial.clean.cells import typed
 from perennial.spark.sql import local_rows, use_time_zone
@@ -69,7 +80,7 @@ for zone in json.loads(sys.argv[4]):
         use_time_zone(spark, zone)
     except Exception:
         unknown.append(zone)
-print("SAID " + json.dumps([[values[number] for number in range(len(cells))], unknown]))
+print("SAID " + json.dumps([[values[number] for number in range(len(cells))], unknown, by_lines]))
 """
 MAY_BE_REFUSED = (
     "a NUL character",
@@ -95,24 +106,30 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The comparison of all files, the values of the cells, and the time zones that Spark does not know."""
+    """
+    The comparison of all files, the values of the cells, and the time zones that Spark does not know.
+
+    :param by_lines: for files that several tasks may share: rows, those of them behind the first part of a file, and the files
+        of which the cells differ then
+    """
 
     comparison: Comparison
     values: list[Any]
     unknown_zones: list[str]
+    by_lines: list[tuple[int, int, list[str]]]
 
 
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     folder = tmp_path_factory.mktemp("readers")
-    files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES), *HOSTILE]
+    files = [*make_files(1, FILES), *make_long_files(2, LONG_FILES), *HOSTILE, *BY_LINES]
     contents = [read_content([file.body], compressed=False, max_bytes=2**30, dialect=file.dialect) for file in files]
     accepted = [number for number, content in enumerate(contents) if _fits(files[number], content)]
-    found, values, unknown_zones = _read_with_spark(folder, {number: files[number] for number in accepted}, contents)
+    found, values, unknown_zones, by_lines = _read_with_spark(folder, {number: files[number] for number in accepted}, contents)
     comparison = Comparison()
     for number, (file, content) in enumerate(zip(files, contents, strict=True)):
         _compare(file, content, found[number] if _fits(file, content) else None, comparison)
-    return Read(comparison, values, unknown_zones)
+    return Read(comparison, values, unknown_zones, by_lines)
 
 
 def _fits(file: File, content: Content) -> bool:
@@ -121,7 +138,7 @@ def _fits(file: File, content: Content) -> bool:
 
 def _read_with_spark(
     folder: Path, files: dict[int, File], contents: list[Content]
-) -> tuple[dict[int, list[list[str | None]]], list[Any], list[str]]:
+) -> tuple[dict[int, list[list[str | None]]], list[Any], list[str], list[Any]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for number, file in files.items():
         path = folder / f"{number}.csv"
@@ -130,21 +147,24 @@ def _read_with_spark(
             "dialect": file.dialect.model_dump(),
             "header": list("abc"[: file.width]),
             "line_end": contents[number].line_end,
+            "by_lines": contents[number].by_lines and file.dialect.encoding != "utf-16",
         }
         groups[json.dumps(reading)].append(str(path))
     (folder / "groups").write_text("".join(json.dumps({**json.loads(key), "uris": uris}) + "\n" for key, uris in groups.items()))
     conf = ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN", "--conf", "spark.sql.shuffle.partitions=2"]
+    # A file of more than a million characters has several parts.
+    conf += ["--conf", "spark.sql.files.maxPartitionBytes=400000", "--conf", "spark.sql.files.openCostInBytes=2000"]
     cells = [[BERLIN, kind.removesuffix(","), "," if kind.endswith(",") else ".", text] for kind, text, _ in CELLS]
     (folder / "cells").write_text(json.dumps(cells))
     zones = sorted(available_timezones())
     words = [*(str(folder / name) for name in ("groups", "found", "cells")), json.dumps(zones)]
-    values, unknown = run_job(folder, JOB, conf, words)
+    values, unknown, by_lines = run_job(folder, JOB, conf, words)
     found: dict[int, list[list[str | None]]] = defaultdict(list)
     with (folder / "found").open() as lines:
         for line in lines:
             name, *cells = json.loads(line)
             found[int(name.removesuffix(".csv"))].append(cells)
-    return found, values, unknown
+    return found, values, unknown, by_lines
 
 
 def _compare(file: File, content: Content, found: list[list[str | None]] | None, comparison: Comparison) -> None:
@@ -225,10 +245,16 @@ def _read_with_arrow(file: File) -> Rows | None:
 def test_each_cell_of_a_file_is_equal_or_refused(read: Read) -> None:
     comparison = read.comparison
     assert comparison.wrong == []
-    assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES + len(HOSTILE)
+    assert comparison.equal + comparison.refused.total() == FILES + LONG_FILES + len(HOSTILE) + len(BY_LINES)
     assert comparison.equal > 4_000
     assert comparison.refused_rows > 100
     assert len(comparison.refused) >= 6
+
+
+def test_cells_of_a_file_that_several_tasks_may_share_are_those_of_one_task(read: Read) -> None:
+    assert [names for _, _, names in read.by_lines if names] == []
+    assert sum(rows for rows, _, _ in read.by_lines) > 17_000
+    assert sum(later for _, later, _ in read.by_lines) > 4_000
 
 
 def test_texts_are_values_of_their_type_or_of_none(read: Read) -> None:

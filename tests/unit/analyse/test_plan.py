@@ -59,3 +59,14 @@ def test_the_first_job_has_no_labels_to_fit(ran: Lake) -> None:
     job = ran.objects.read_existing(str(plan_analyse(ran, LAST).job_uri)).json()
     assert not job["features"][0]["has_stored_labels"]
     assert job["labels"]
+
+
+def test_a_job_is_big_if_one_of_its_dates_is(ran: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    del ran.tables.states["features"]  # type: ignore[attr-defined]
+    clean = [state for name, state in ran.tables.states.items() if name.startswith("clean_")]  # type: ignore[attr-defined]
+    most = max(partition.rows for state in clean for day, partition in state.partitions.items() if day != "reference")
+
+    for limit, is_big in ((most, False), (most - 1, True)):
+        monkeypatch.setenv("PERENNIAL_BIG_DATE_ROWS", str(limit))
+        job = ran.objects.read_existing(str(plan_analyse(ran, LAST).job_uri)).json()
+        assert job["is_big"] is is_big

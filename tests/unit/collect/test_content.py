@@ -215,3 +215,31 @@ def test_a_mark_that_two_gzip_members_share_is_no_part_of_the_header() -> None:
     body = gzip.compress(b"\xef") + gzip.compress(b"\xbb\xbfa,b\n1,2\n")
     found = read_content([body], compressed=True, max_bytes=100, dialect=Csv())
     assert (found.columns, found.rows, found.problems) == (("a", "b"), 1, [])
+
+
+BY_LINES = {
+    "plain": ('a,b\n1,"x, ""y"""\n\n2,z\n', True),
+    "CRLF": ("a,b\r\n1,x\r\n\r\n2,y", True),
+    "line break in quotes": ('a,b\n1,"x\ny"\n', False),
+    "line break in quotes of the header": ('a,"b\n"\n1,2\n', False),
+    "CRLF in quotes": ('a,b\r\n1,"x\r\ny"\r\n', False),
+    "LF in quotes among CRLF": ('a,b\r\n1,"x\ny"\r\n', False),
+    "CR in quotes": ('a,b\n1,"x\ry"\n', False),
+    "CR in quotes among CRLF": ('a,b\r\n1,"x\ry"\r\n', False),
+    "CR in quotes of the last line": ('a,b\n1,"x\ry"', False),
+    "blank for some readers": ("a\n1\n \n2\n", False),
+    "control characters alone": ("a\n\x1c\x1f\n", False),
+}
+
+
+@pytest.mark.parametrize("case", BY_LINES)
+@pytest.mark.parametrize("chunk", [1, 2, 1000])
+def test_a_file_can_be_read_from_any_line_if_each_record_is_a_line(case: str, chunk: int) -> None:
+    text, by_lines = BY_LINES[case]
+    body = text.encode()
+    chunks = [body[at : at + chunk] for at in range(0, len(body), chunk)]
+
+    found = read_content(chunks, compressed=False, max_bytes=1000, dialect=Csv())
+
+    assert found.problems == []
+    assert found.by_lines is by_lines

@@ -10,11 +10,11 @@ from perennial.analyse.job_file import AnalyseJob
 from perennial.clean.job_file import CleanJob
 from perennial.store.objects import canonical_json
 
-CLEAN = """{"database":"main__shop","tables":[{"columns":[["n",{"enum":null,"format":null,
+CLEAN = """{"database":"main__shop","tables":[{"big":["2026-03-01"],"columns":[["n",{"enum":null,"format":null,
 "max_length":1000,"null_text":"NA","range":[0,9.5],
 "required":true,"type":"integer"}],["kind",{"enum":["a","b"],"format":null,"max_length":20,"null_text":null,"range":null,"required":false,
 "type":"string"}],["day",{"enum":null,"format":"dd.MM.yyyy","max_length":1000,"null_text":null,"range":null,"required":false,
-"type":"date"}]],"days":{"2026-03-01":{"files":[{"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":
+"type":"date"}]],"days":{"2026-03-01":{"files":[{"by_lines":true,"line_end":"\\n","name":"a.csv","rows":2,"unclear":[],"uri":
 "s3://x/raw/1.csv"}],"header":["n","kind"],"key":"k-1","refusal":"s3://x/refused/1.json"},"reference":{"files":[],"header":[],"key":"k-2",
 "refusal":"s3://x/refused/2.json"}},
 "dialect":{"decimal":".","delimiter":";","encoding":"utf-8","escape":null,"quote":null},"header":{"kind":"Kind","n":"n"},
@@ -26,7 +26,7 @@ ANALYSE = """{"analysis":[{"days":{"2026-03-01":"k"},"file":"analysis/n.sql","he
 "database":"main__shop","features":[{"days":{"2026-03-01":"k"},"file":"features.sql","has_stored_labels":true,"held":{"2026-03-01":"digest"},"label":null,
 "later_label":"back","lookups":[{"days":{"2026-03-01":"k"},"key":["kind"],"name":"rates","table":"lookup_rates","values":["rate"]}],
 "request":[{"name":"kind","nullable":false,"type":"category"},{"name":"n","nullable":true,"type":"number"}],"row_key":["id"],
-"sql":"SELECT 2","table":"features"}],"labels":[{"days":
+"sql":"SELECT 2","table":"features"}],"is_big":true,"labels":[{"days":
 {"2026-03-01":"k"},"file":"labels.sql","held":{},"known_after_days":2,"label":"back",
 "request":[{"name":"kind","nullable":false,"type":"category"}],"row_key":["id"],
 "sql":"SELECT 3","table":"labels"}],"lookback_days":2,"lookups":[{"days":{"2026-03-01":"k"},"file":"lookups/rates.sql",

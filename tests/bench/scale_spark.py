@@ -1,0 +1,272 @@
+"""
+The cost of a row in the Spark jobs of a big date: CPU microseconds of clean and analyse, beside a plain Spark job.
+
+It makes up flights of one date, and runs the demo's own jobs on tables in a folder, so no stack is needed.
+The cost of a row is marginal: that of ROWS rows less that of a third of them. What every job costs cancels out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from measuring import additions
+from pyarrow import csv as arrow_csv
+from rich.console import Console
+
+from perennial.analyse.job_file import AnalyseJob, CleanTable, ProfileToMake
+from perennial.analyse.query_items import analysis_query, features_query, lookup_query
+from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, Rules, TableToClean
+from perennial.collect.content import read_content
+from perennial.config.load import load_pipeline
+from perennial.config.pipeline import Pipeline
+from perennial.lake.days import REFERENCE
+from perennial.settings import var_folder
+from perennial.spark.conf import iceberg_conf
+from perennial.spark.job_file import FORMAT
+from perennial.spark.size import size_conf
+from perennial.spark.submit import SPARK_VERSION, application
+from perennial.store.json_value import Json
+from perennial.store.objects import canonical_json, sha256
+from stack.config import REPO
+from stack.spark_archive import hadoop_catalog
+
+DAY = date(2013, 2, 12)
+DATABASE = "bench"
+SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
+MIN_BIG = 500_001
+TARGETS = {"clean_us_per_row": 20.0, "analyse_us_per_row": 40.0}
+PLAIN = """
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+rows = spark.read.csv(sys.argv[1], header=True, inferSchema=False)
+kinds = {"integer": "bigint", "double": "double", "timestamp": "timestamp"}
+typed = [f"try_cast(`{n}` AS {kinds[k]}) AS `{n}`" if k in kinds else f"`{n}`" for n, k in (w.split(":") for w in sys.argv[3:])]
+key = ["carrier", "flight", "origin", "sched_dep_time"]
+rows.selectExpr(*typed).dropDuplicates(key).write.parquet(sys.argv[2])
+"""
+
+
+def main() -> int:
+    """Measure both sizes; the exit code says whether a row costs no more than it may."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=3_000_000)
+    parser.add_argument("--cores", type=int, nargs="+", default=[2, 1], help="the first ones are compared with the second ones")
+    arguments = parser.parse_args()
+    console, folder = Console(highlight=False, soft_wrap=True), var_folder() / "bench" / "scale"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        report = measure(folder, arguments.rows, arguments.cores, console)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    results = var_folder() / "bench" / "scale.json"
+    known = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
+    results.write_text(json.dumps(known | report, indent=2) + "\n", encoding="utf-8")
+    missed = [f"{name} {report[name]}, at most {most}" for name, most in TARGETS.items() if report[name] > most]
+    console.print(f"TARGET MISSED: {', '.join(missed)}. {results}" if missed else f"Targets met. {results}")
+    return 1 if missed else 0
+
+
+def measure(folder: Path, rows: int, cores: Sequence[int], console: Console) -> dict[str, Any]:
+    """Return the costs of a row, and how much sooner the first number of cores is done than the second."""
+    pipeline, found = load_pipeline("flight_delays"), {}
+    for count in (rows // 3, rows):
+        found[count] = {}
+        for name, cost in run_jobs(folder / str(count), pipeline, count, cores):
+            found[count][name] = cost
+            console.print(f"{count:,} rows, {name}: {cost}")
+    few, many = found[rows // 3], found[rows]
+
+    def marginal(name: str) -> float:
+        return round((many[name]["cpu"] - few[name]["cpu"]) / (rows - rows // 3) * 1e6, 1)
+
+    return {
+        "rows": rows,
+        "additions": additions(),
+        "collect_us_per_row": round(many["collect"]["cpu"] / rows * 1e6, 2),
+        **{f"{name}_us_per_row": marginal(name) for name in ("clean", "analyse", "plain_spark")},
+        "wall_two_cores_by_one": round(many["clean"]["wall"] / many["clean, other cores"]["wall"], 2),
+    }
+
+
+def run_jobs(folder: Path, pipeline: Pipeline, rows: int, cores: Sequence[int]) -> list[tuple[str, dict[str, float]]]:
+    """Run collect's reading, clean, analyse and the plain job on made-up drops; return the cost of each."""
+    folder.mkdir(parents=True)
+    drops = {"flights": flights(rows), "weather": weather(), "planes": planes()}
+    tables, costs = [], []
+    for name, drop in drops.items():
+        path = folder / f"{name}.csv"
+        arrow_csv.write_csv(drop, path, arrow_csv.WriteOptions(quoting_style="needed"))
+        began = time.process_time()
+        tables.append(table_to_clean(pipeline, name, path, folder))
+        if name == "flights":
+            costs.append(("collect", {"cpu": time.process_time() - began}))
+    clean = CleanJob(DATABASE, pipeline.time_zone, tables).to_json()
+    first, *others = cores
+    for other in others:  # its tables are removed: both runs do the same
+        costs.append(("clean, other cores", submit(folder, "clean", clean, rows, other)))
+        shutil.rmtree(folder / "warehouse")
+    costs.append(("clean", submit(folder, "clean", clean, rows, first)))
+    costs.append(("analyse", submit(folder, "analyse", analyse_job(pipeline).to_json(), rows, first)))
+    (folder / "plain.py").write_text(PLAIN)
+    kinds = [f"{name}:{contract.type}" for name, contract in pipeline.tables["flights"].columns.items()]
+    words = [str(folder / "plain.py"), str(folder / "flights.csv"), str(folder / "plain"), *kinds]
+    costs.append(
+        ("plain_spark", spend([str(SUBMIT), "--conf", f"spark.master=local[{first}]", *size_words(rows), *words], folder))
+    )
+    return costs
+
+
+def table_to_clean(pipeline: Pipeline, name: str, path: Path, folder: Path) -> TableToClean:
+    """Return a table with its drop, read as collect reads it."""
+    spec, day = pipeline.tables[name], REFERENCE if name in pipeline.references else DAY.isoformat()
+    with path.open("rb") as file:
+        chunks = iter(lambda: file.read(1 << 20), b"")
+        content = read_content(chunks, compressed=False, max_bytes=2**40, dialect=spec.csv)
+    if content.problems:
+        raise SystemExit("\n".join(content.problems))
+    file_to_clean = FileToClean(path.name, path.as_uri(), content.rows, content.line_end, content.unclear, content.by_lines)
+    drop = DropToClean("key", (folder / "refused.json").as_uri(), content.columns, [file_to_clean])
+    return TableToClean(
+        name=name,
+        table=f"clean_{name}",
+        columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
+        header={column: name for name, column in spec.header.items()},
+        dialect=Dialect(**spec.csv.model_dump(mode="json")),
+        key=spec.key,
+        max_quarantine_share=spec.max_quarantine_share,
+        sql=pipeline.sql_files("sources").get(name),
+        days={day: drop},
+        held=[],
+        same={},
+        withdraw=[],
+        big=[day] if name == "flights" else [],
+    )
+
+
+def analyse_job(pipeline: Pipeline) -> AnalyseJob:
+    """Return the job of a run of the date: its features, profile and analyses, and the lookups of the next midnight."""
+    days, midnights = ({day.isoformat(): "key"} for day in (DAY, DAY + timedelta(days=1)))
+    lookups = [lookup_query(pipeline, name, (days | midnights, {})) for name in pipeline.inputs.lookups]
+    features = features_query(pipeline, (days, {}), {name: days for name in pipeline.inputs.lookups})
+    return AnalyseJob(
+        database=DATABASE,
+        time_zone=pipeline.time_zone,
+        lookback_days=pipeline.training.lookback_days,
+        tables={name: CleanTable(f"clean_{name}", None, name in pipeline.sources) for name in pipeline.tables},
+        lookups=lookups,
+        features=[features],
+        labels=[],
+        analysis=[analysis_query(pipeline, name, (days, {})) for name in pipeline.sql_files("analysis")],
+        profile=[ProfileToMake("profile", "the profile", days, {}, sources=list(pipeline.sources))],
+        withdraw={},
+        is_big=True,
+    )
+
+
+def submit(folder: Path, kind: str, job: Json, rows: int, cores: int) -> dict[str, float]:
+    """Run a job as the product submits it, over tables in a folder, and return its CPU and wall seconds."""
+    content = {"format": FORMAT, "kind": kind, "pipeline": "flight_delays", "spark": SPARK_VERSION, "cost": None, **dict(job)}
+    body = canonical_json(content)
+    path = folder / f"{sha256(body)}.json"
+    path.write_bytes(body)
+    rules = {
+        name: value
+        for name, value in iceberg_conf("thrift://127.0.0.1:1", "s3://lake", None).items()
+        if name.startswith("spark.sql.") and not any(word in name for word in ("catalog", "warehouse", "extensions"))
+    }
+    words = [word for name, value in rules.items() for word in ("--conf", f"{name}={value}")]
+    command = [str(SUBMIT), *hadoop_catalog(folder), *words, *size_words(rows), "--conf", f"spark.master=local[{cores}]"]
+    return spend([*command, application(kind), path.as_uri()], folder)
+
+
+def size_words(rows: int) -> list[str]:
+    """Return the settings that the plan of a big job of this size has; fewer rows than a big job has are measured alike."""
+    return [word for name, value in size_conf(max(rows, MIN_BIG)).items() for word in ("--conf", f"{name}={value}")]
+
+
+def spend(command: Sequence[str], folder: Path) -> dict[str, float]:
+    """Run a program and return the CPU seconds of all its processes, and the wall seconds."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    environment = {"PERENNIAL_VAR": str(folder), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command[-2]} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"cpu": round(cpu, 1), "wall": round(time.monotonic() - began, 1)}
+
+
+def flights(rows: int) -> pa.Table:
+    """Return made-up flights with the demo's columns: one in 1,000 breaks a rule, one in 2,000 has the key of another."""
+    rng = np.random.default_rng(1)
+    carriers = np.array([a + b for a in "9ABDEFHMOUVWY" for b in "AELNOQSVX6"])
+    key = rng.permutation(rows)
+    key[rng.integers(rows, size=rows // 2000)] = key[0]
+    minute = key % 1440
+    flight = key // 1440 % 9999 + 1
+    carrier = carriers[key // (1440 * 9999) % len(carriers)]
+    origin = np.array(["EWR", "JFK", "LGA"])[key % 3]
+    delay = np.round(rng.gamma(1.2, 18, rows) - 12).astype(int)
+    arrival = delay + rng.integers(-25, 25, rows)
+    cancelled = rng.random(rows) < 0.02
+    airtime = rng.integers(25, 400, rows)
+
+    def text(values: Any) -> np.ndarray:
+        return np.where(cancelled, "NA", values.astype(str))
+
+    clock = minute // 60 * 100 + minute % 60
+    landed = (minute + airtime) % 1440
+    hour = np.char.add(np.char.zfill((minute // 60).astype(str), 2), ":00:00Z")
+    distance = (airtime * 8).astype(str)
+    distance[rng.integers(rows, size=rows // 1000)] = "far"
+    return pa.table(
+        {
+            "year": np.full(rows, DAY.year), "month": np.full(rows, DAY.month), "day": np.full(rows, DAY.day),
+            "dep_time": text(np.maximum(clock, 1)), "sched_dep_time": clock, "dep_delay": text(delay),
+            "arr_time": text(np.maximum(landed // 60 * 100 + landed % 60, 1)),
+            "sched_arr_time": landed // 60 * 100 + landed % 60, "arr_delay": text(arrival), "carrier": carrier,
+            "flight": flight, "tailnum": np.char.add("N", (key % 4000).astype(str)), "origin": origin,
+            "dest": carriers[key % 97 % len(carriers)], "air_time": text(airtime), "distance": distance,
+            "hour": minute // 60, "minute": minute % 60, "time_hour": np.char.add(f"{DAY}T", hour),
+        }
+    )  # fmt: skip
+
+
+def weather() -> pa.Table:
+    """Return the weather of the date, by airport and hour."""
+    places = [(origin, hour) for origin in ("EWR", "JFK", "LGA") for hour in range(24)]
+    numbers = dict.fromkeys(("temp", "dewp", "humid", "wind_speed", "precip", "visib"), [9.5] * len(places))
+    return pa.table(
+        {
+            "origin": [origin for origin, _ in places], "year": [DAY.year] * 72, "month": [DAY.month] * 72,
+            "day": [DAY.day] * 72, "hour": [hour for _, hour in places], **numbers, "wind_dir": [90] * 72,
+            "wind_gust": ["NA"] * 72, "pressure": [1013.5] * 72, "time_hour": [f"{DAY}T{hour:02}:00:00Z" for _, hour in places],
+        }
+    )  # fmt: skip
+
+
+def planes() -> pa.Table:
+    """Return the planes."""
+    names = [f"N{number}" for number in range(4000)]
+    texts = dict.fromkeys(("type", "manufacturer", "model", "engine"), ["made up"] * 4000)
+    return pa.table(
+        {"tailnum": names, "year": [1999] * 4000, **texts, "engines": [2] * 4000, "seats": [150] * 4000, "speed": ["NA"] * 4000}
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
