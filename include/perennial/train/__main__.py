@@ -21,7 +21,7 @@ from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.prepare import read_examples, rows_of, why_untrainable
+from perennial.train.prepare import read_examples, why_untrainable
 
 log = logging.getLogger("perennial.train")
 
@@ -32,21 +32,19 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
 
     A training from whose rows nothing can be learned is skipped: its manifest holds the reason, and no model.
 
-    :param reader: it may still hold rows of the previous job
+    :param reader: it may still hold rows of the previous job; None: keep no rows for a next job
     """
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
-    features = job.features
-    examples = read_examples(job, reader or RowsReader())
-    window = rows_of(examples.table, features.window, job.row_key, job.label)
-    holdout = rows_of(examples.table, features.holdout, job.row_key, job.label)
+    examples = read_examples(job, reader)
+    window, holdout = examples.window, examples.holdout
     if reason := why_untrainable(window, holdout):
         log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
-        skipped = build_skipped(job, reason, window, holdout)
+        skipped = build_skipped(job, reason, examples)
         publish(objects, job, {}, skipped, _measure(started, began))
         return str(skipped["version"])
-    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
+    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(job.features.window))
     if job.labels is not None:
         message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
         log.info(message, examples.unlabelled, examples.unmatched)
@@ -59,7 +57,7 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
     metrics = all_metrics(holdout.y, p)
-    manifest = build_manifest(job, model, files, window, holdout, metrics, examples)
+    manifest = build_manifest(job, model, files, examples, metrics)
     publish(objects, job, files, manifest, _measure(started, began))
     checkpoints.clear()
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
@@ -97,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     # Exiting at once is safe: a checkpoint is always complete.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     load_environment()
-    objects, reader = Objects(), RowsReader(DATES_AT_ONCE if len(jobs) > 1 else 0)
+    objects, reader = Objects(), RowsReader(DATES_AT_ONCE) if len(jobs) > 1 else None
     try:
         for job in jobs:
             run_job(objects, job, reader)

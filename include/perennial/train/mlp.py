@@ -67,16 +67,15 @@ def fit(
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    rows = _rows(matrix)
+    rows, target = keras.ops.convert_to_tensor(_rows(matrix)), keras.ops.convert_to_tensor(y, "float32")
     shape = (rows.shape[1], matrix.sizes)
     model = _reuse_traced(build(*shape, epochs * math.ceil(len(rows) / _BATCH), rate), shape)
     for layer, weights in zip(_dense(model), begin or (), strict=begin is not None):
         layer.set_weights([weights.kernel, weights.bias])
-    target = y.astype(np.float32)
     first = _resume(model, checkpoints)
     for epoch in range(first, epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(target))
-        loss = float(model.epoch(rows[order], target[order]))
+        order = np.random.default_rng([seed, epoch]).permutation(len(y))
+        loss = float(model.epoch(rows, target, order))
         log.info("epoch %s/%s: loss %.4f", epoch + 1, epochs, loss)
         if checkpoints is not None:
             checkpoints.save(epoch + 1, {name: keras.ops.convert_to_numpy(value) for name, value in _state(model).items()})
@@ -146,9 +145,11 @@ def build(columns: int, sizes: tuple[int, ...], steps: int, rate: float = _LEARN
     return model
 
 
-def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers], tf.Tensor]:
+def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64]], tf.Tensor]:
     """
-    Return a function that trains one epoch over rows in their order and returns the mean loss, in one call into TensorFlow.
+    Return a function that trains one epoch over rows in a given order and returns the mean loss, in one call into TensorFlow.
+
+    Each batch picks its rows: rows in the order of an epoch would be a second copy of the window.
 
     Keras' own fit builds a data set and callbacks for each epoch, which costs as much as an epoch on a month of flights.
     """
@@ -157,12 +158,13 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers]
     keras = load_keras()
     matrix, labels = tf.TensorSpec((None, columns), tf.float32), tf.TensorSpec((None,), tf.float32)
 
-    @tf.function(input_signature=[matrix, labels])  # type: ignore[untyped-decorator, unused-ignore]
-    def epoch(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[matrix, labels, tf.TensorSpec((None,), tf.int64)])  # type: ignore[untyped-decorator, unused-ignore]
+    def epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
         rows = tf.shape(x)[0]
         total = 0.0
         for begin in tf.range(0, rows, _BATCH):
-            batch, targets = x[begin : begin + _BATCH], y[begin : begin + _BATCH]
+            places = order[begin : begin + _BATCH]
+            batch, targets = tf.gather(x, places), tf.gather(y, places)
             with tf.GradientTape() as tape:
                 probability = model(batch, training=True)[:, 0]
                 loss = keras.losses.binary_crossentropy(targets, probability)
@@ -170,7 +172,7 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers]
             total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
         return total / tf.cast(rows, tf.float32)
 
-    traced: Callable[[Numbers, Numbers], tf.Tensor] = epoch
+    traced: Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64]], tf.Tensor] = epoch
     return traced
 
 

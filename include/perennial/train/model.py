@@ -78,7 +78,9 @@ def train_model(
         )
     # Import only the libraries that the candidate needs.
     fit: Callable[..., list[Layer]] = import_module(module_of(candidate)).fit
-    layers = fit(matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints, weights)
+    matrix = matrix_of(inputs, fitted, numbers, texts)
+    del numbers, texts
+    layers = fit(matrix, window.y, seed, checkpoints, weights)
     return Model(export(inputs, fitted, layers), to_safetensors(layers), columns, warnings)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
-from perennial.lake.tables import RowsReader, of_days
+from perennial.lake.tables import RowsReader, of_days, read_rows
 from perennial.models.scoring import in_order
 from perennial.train.job import TrainingJob
 
@@ -30,18 +30,40 @@ class Rows:
     y: NDArray[np.int8]
 
 
-def read_examples(job: TrainingJob, reader: RowsReader) -> Labelled:
-    """Return the rows of a job's window and holdout with their labels, from the tables that the job names."""
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """
+    The labelled rows of a training.
+
+    :param unlabelled: number of rows of the features without a label; they are left out
+    :param unmatched: number of labels without a row in the features; they are ignored
+    """
+
+    window: Rows
+    holdout: Rows
+    unlabelled: int
+    unmatched: int
+
+
+def read_examples(job: TrainingJob, reader: RowsReader | None = None) -> Examples:
+    """
+    Return the rows of a job's window and holdout with their labels, from the tables that the job names.
+
+    :param reader: it keeps the rows for the next job; None: keep nothing
+    """
     features, labels = job.features, job.labels
+    read = reader.read if reader is not None else read_rows
     days = [*features.window, *features.holdout]
     columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
-    rows = reader.read(features.metadata_location, features.snapshot_id, days, columns)
+    rows = read(features.metadata_location, features.snapshot_id, days, columns)
     check_rows(rows, features.rows, "Features")
-    if labels is None:
-        return Labelled(rows, 0, 0)
-    known = reader.read(labels.metadata_location, labels.snapshot_id, days, label_columns(job.row_key, job.label.column))
-    check_rows(known, labels.rows, "Labels")
-    return join_labels(rows, known, job.row_key, job.label.column)
+    labelled = Labelled(rows, 0, 0)
+    if labels is not None:
+        known = read(labels.metadata_location, labels.snapshot_id, days, label_columns(job.row_key, job.label.column))
+        check_rows(known, labels.rows, "Labels")
+        labelled = join_labels(rows, known, job.row_key, job.label.column)
+    window, holdout = (rows_of(labelled.table, part, job.row_key, job.label) for part in (features.window, features.holdout))
+    return Examples(window, holdout, labelled.unlabelled, labelled.unmatched)
 
 
 def columns_to_read(inputs: Inputs, label: Label | None, row_key: Sequence[str]) -> list[str]:
@@ -69,6 +91,8 @@ def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label
 
 def labels(table: pa.Table, label: Label) -> NDArray[np.int8]:
     """Return 1 for rows whose label is the positive value, else 0. Refuse a row without a label."""
+    import pyarrow.compute as pc
+
     column = table.column(label.column)
     if column.null_count:
         raise RefusedError(
@@ -76,13 +100,13 @@ def labels(table: pa.Table, label: Label) -> NDArray[np.int8]:
             remedy="Leave these rows out in features.sql: WHERE … IS NOT NULL. "
             "If their labels are known on a later date, set label.known_after_days.",
         )
-    values = column.to_pylist()
-    if values and type(values[0]) is not type(label.positive):
+    first = column[0].as_py() if table.num_rows else label.positive
+    if type(first) is not type(label.positive):
         raise RefusedError(
-            f"Label {label.column!r}: the column holds {type(values[0]).__name__}, but label.positive is {label.positive!r}",
+            f"Label {label.column!r}: the column holds {type(first).__name__}, but label.positive is {label.positive!r}",
             remedy="Set label.positive to a value of the column.",
         )
-    return np.array([value == label.positive for value in values], dtype=np.int8)
+    return np.asarray(pc.equal(column, label.positive).to_numpy(), dtype=np.int8)
 
 
 def why_untrainable(window: Rows, holdout: Rows) -> str | None:
