@@ -12,6 +12,7 @@ from perennial.analyse.job_file import Query, TableToMake
 from perennial.analyse.merged import Merged, merged_numbers
 from perennial.analyse.row_rules import NO_CHECKS, Checks, refuse_broken
 from perennial.errors import RefusedError
+from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
 from perennial.spark.budget import within_budget
@@ -45,7 +46,11 @@ def store_days(
     :param alone: by day, its rows computed alone; the same day in `rows` must be equal
     """
     watch, file, keys = Stopwatch(), item.file, item.days
-    rows = (rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)).persist()
+    rows = rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)
+    if SAMPLE in rows.columns:
+        # A sample of a date is then a prefix of its file, and the statistics of the file's row groups skip the rest.
+        rows = rows.sortWithinPartitions(day_column, SAMPLE)
+    rows = rows.persist()
     sql = item.sql if isinstance(item, Query) else ""
     with within_budget(rows.sparkSession, file), failing_on_rows(file, sql):
         contents = partition_contents(rows, day_column, unique, checks.suspect)

@@ -40,6 +40,15 @@ def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:
 
     A null number becomes NaN, a null text "". A date becomes days since 1970-01-01, a time minutes since midnight.
     """
+    numbers = number_columns(table, inputs)
+    texts = np.empty((table.num_rows, len(inputs.texts)), dtype=object)
+    for index, name in enumerate(inputs.texts):
+        texts[:, index] = text_objects(table, name, null="")
+    return numbers, texts
+
+
+def number_columns(table: pa.Table, inputs: Inputs) -> Numbers:
+    """Return the first input of the graph. Refuse rows that lack a column of either input."""
     missing = [name for name in [*inputs.numbers, *inputs.texts] if name not in table.column_names]
     if missing:
         raise RefusedError(
@@ -48,10 +57,7 @@ def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:
     numbers = np.empty((table.num_rows, len(inputs.numbers)), dtype=np.float32)
     for index, name in enumerate(inputs.numbers):
         numbers[:, index] = _number(table, name)
-    texts = np.empty((table.num_rows, len(inputs.texts)), dtype=object)
-    for index, name in enumerate(inputs.texts):
-        texts[:, index] = text_objects(table, name, null="")
-    return numbers, texts
+    return numbers
 
 
 def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.object_]:

@@ -8,6 +8,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
@@ -21,7 +24,7 @@ from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.prepare import read_examples, why_untrainable
+from perennial.train.prepare import Examples, read_examples, why_untrainable
 
 log = logging.getLogger("perennial.train")
 
@@ -37,19 +40,23 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
-    examples = read_examples(job, reader)
+    with TemporaryDirectory(prefix="perennial-train-") as folder:
+        return _train(objects, job, read_examples(job, Path(folder), reader), lambda: _measure(started, began))
+
+
+def _train(objects: Objects, job: TrainingJob, examples: Examples, measure: Callable[[], dict[str, float]]) -> str:
     window, holdout = examples.window, examples.holdout
-    if reason := why_untrainable(window, holdout):
+    if reason := why_untrainable(examples):
         log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
         skipped = build_skipped(job, reason, examples)
-        publish(objects, job, {}, skipped, _measure(started, began))
+        publish(objects, job, {}, skipped, measure())
         return str(skipped["version"])
-    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(job.features.window))
+    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, window.rows, len(job.features.window))
     if job.labels is not None:
         message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
         log.info(message, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
-    model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints, _begin(objects, job))
+    model = train_model(job.candidate, window, job.seed, checkpoints, _begin(objects, job))
     p = score(model.onnx, holdout.table, job.inputs)
     files = {
         "model.onnx": model.onnx,
@@ -58,7 +65,7 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     }
     metrics = all_metrics(holdout.y, p)
     manifest = build_manifest(job, model, files, examples, metrics)
-    publish(objects, job, files, manifest, _measure(started, began))
+    publish(objects, job, files, manifest, measure())
     checkpoints.clear()
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
     log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), values)

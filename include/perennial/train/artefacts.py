@@ -47,7 +47,7 @@ def build_manifest(
         "digests": features["digests"],
         **_label_facts(job, examples),
         "rows": _count_rows(examples),
-        "base_rate": float(examples.window.y.mean()),
+        "base_rate": examples.window.positives / examples.window.rows,
         "metrics": metrics,
     }
 
@@ -63,7 +63,7 @@ def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
 
 
 def _count_rows(examples: Examples) -> dict[str, JsonValue]:
-    return {"window": len(examples.window.y), "holdout": len(examples.holdout.y)}
+    return {"window": examples.window.rows, "holdout": len(examples.holdout.y)}
 
 
 def _label_facts(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
