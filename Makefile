@@ -35,8 +35,10 @@ BESIDE := --numprocesses 4 --dist loadfile
 BUILD_DOCS := env NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 LOCKS := $(foreach name,airflow dev spark uv manifests,requirements/$(name).lock) $(foreach name,server/requirements trainer/requirements trainer/requirements-gpu,include/images/$(name).lock)
+# The Dockerfiles name their base image by its digest. Another one, such as a copy in your own registry: make images PERENNIAL_BASE_IMAGE=…
+PERENNIAL_BASE_IMAGE ?=
 # The tag is the checksum of the image's sources, so that a node that has the image does not ask a registry again.
-IMAGE_TAG := $(shell find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum | cut -d' ' -f1)
+IMAGE_TAG := $(shell { find include/perennial include/stack include/images plugins dags requirements/*.lock -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 cat; printf '%s' '$(PERENNIAL_BASE_IMAGE)'; } | cksum | cut -d' ' -f1)
 SERVER_IMAGE = perennial-server:$(IMAGE_TAG)
 TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
@@ -172,14 +174,14 @@ demo: setup ## Land real flights, retrain for two dates, ask the live model; lea
 images: image-server image-trainer image-spark image-airflow ## Build the four images with docker
 	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer|spark|airflow):$(IMAGE_TAG)'
 
-build = $(call timed,Image perennial-$(1),docker build --quiet --build-arg REVISION=$(or $(3),$(REVISION)) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(1)/Dockerfile .)
+build = $(call timed,Image perennial-$(1),docker build --quiet $(if $(PERENNIAL_BASE_IMAGE),--build-arg BASE_IMAGE="$(PERENNIAL_BASE_IMAGE)") --build-arg REVISION=$(or $(3),$(REVISION)) $(2) --tag perennial-$(1):$(IMAGE_TAG) --file include/images/$(1)/Dockerfile .)
 
 image-server image-trainer:
 	$(call build,$(@:image-%=%),)
 
 # Its revision is the last commit of its own sources. Otherwise every commit would rebuild the Airflow image, which is based on it.
 image-spark:
-	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' 2>/dev/null))
+	$(call build,spark,,$(shell git log -1 --format=%H -- include/images/spark requirements/spark.lock 'include/stack/jars*' include/stack/own_jar.py 'include/*.java' 2>/dev/null))
 
 image-airflow: image-spark
 	$(call build,airflow,--build-arg SPARK_IMAGE=perennial-spark:$(IMAGE_TAG))

@@ -57,20 +57,20 @@ def stage_task(stage: Stage, pipeline: Pipeline) -> Any:
 
 def retrain(pipeline: Pipeline) -> DAG:
     """Wire the DAG of one pipeline."""
-    name = pipeline.name
+    name, title = pipeline.name, make_showable(pipeline.title)
     with DAG(
         dag_id=f"retrain_{name}",
-        dag_display_name=f"{pipeline.title} ({name})",
-        description=pipeline.title,
+        dag_display_name=f"{title} ({name})",
+        description=title,
         doc_md=doc_md(pipeline),
         schedule=LocalDaysTimetable(pipeline.time_zone, pipeline.end, pipeline.calendar.data_days),
         start_date=midnight(pipeline.start, pipeline.calendar.time_zone),
         catchup=False,
         max_active_runs=1,  # a run is judged against the champion of earlier runs (backfills: see PlanRunOperator)
         params=run_params(pipeline),
-        tags=["retrain", *pipeline.tags],
+        tags=["retrain", *map(make_showable, pipeline.tags)],
         default_args={
-            "owner": pipeline.owner,
+            "owner": make_showable(pipeline.owner),
             "retries": 2,
             "retry_delay": timedelta(seconds=5),
             "retry_exponential_backoff": 4,

@@ -26,6 +26,9 @@ SETTINGS_FILE = ".env"
 ROOT = Path(__file__).resolve().parents[2]
 
 
+Limit = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+
+
 def _variable(name: str, default: object, purpose: str, *, also: str | None = None) -> Any:
     """
     Declare a field that is set by an environment variable.
@@ -45,6 +48,9 @@ class Settings(BaseSettings):
     lake: str = _variable("PERENNIAL_LAKE", "s3://perennial", "Address of the lake in the object store.")
     metastore_uri: str = _variable("PERENNIAL_METASTORE_URI", "thrift://127.0.0.1:9083", "Address of the Hive Metastore.")
     s3_endpoint: str | None = _variable("AWS_ENDPOINT_URL_S3", None, "Address of the object store; AWS when it is not set.")
+    credentials_file: Path | None = _variable(
+        "AWS_SHARED_CREDENTIALS_FILE", None, "File with the AWS credentials of a process, which boto3 reads; errors name it."
+    )
     region: str = _variable("AWS_REGION", "us-east-1", "Region of the object store for pods.", also="AWS_DEFAULT_REGION")
     pipelines: Path | None = _variable(
         "PERENNIAL_PIPELINES", None, "Folder with one folder for each pipeline; `include/pipelines` when it is not set."
@@ -66,10 +72,20 @@ class Settings(BaseSettings):
 
     # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
-    query_minutes: float = _variable(
+    query_minutes: Limit = _variable(
         "PERENNIAL_QUERY_MINUTES", 60, "Minutes after which a query of a pipeline is stopped and its file refused."
     )
-    query_disk_gb: float = _variable(
+    query_rows: Annotated[int, Field(ge=1)] = _variable(
+        "PERENNIAL_QUERY_ROWS",
+        10_000_000_000,
+        "Rows, for each date, that one step of a query may produce before the query is stopped and its file refused.",
+    )
+    query_gb: Limit = _variable(
+        "PERENNIAL_QUERY_GB",
+        1000,
+        "Gigabytes, for each date, that a query may shuffle and spill before it is stopped and its file refused.",
+    )
+    query_disk_gb: Limit = _variable(
         "PERENNIAL_QUERY_DISK_GB", 100, "Gigabytes on Spark's local disk at which a query is stopped and its file refused."
     )
     airflow_url: str | None = _variable("PERENNIAL_AIRFLOW_URL", None, "Address of Airflow's API server, for backfills.")
@@ -79,6 +95,7 @@ class Settings(BaseSettings):
     endpoint_port: int = _variable(
         "PERENNIAL_ENDPOINT_PORT", 8090, "Port of the first pipeline's model server; further pipelines use the ports after it."
     )
+    endpoint_host: str = _variable("PERENNIAL_ENDPOINT_HOST", "127.0.0.1", "Host of the stack's model servers for their clients.")
 
     # Model servers
     serving_credentials: Path | None = _variable(
@@ -94,10 +111,12 @@ class Settings(BaseSettings):
     server_memory_mib: Annotated[int, Field(ge=64)] | None = _variable(
         "PERENNIAL_SERVER_MEMORY_MIB",
         None,
-        "Memory of a model server, in MiB; the limit of its container, or 512 without one, when it is not set.",
+        "Memory of a model server, in MiB; 512, or the limit of its cgroup if that is lower, when it is not set.",
     )
     server_address_connections: Annotated[int, Field(ge=1)] = _variable(
-        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS", 1000, "Maximum number of connections to a model server from one address."
+        "PERENNIAL_SERVER_ADDRESS_CONNECTIONS",
+        1000,
+        "Maximum number of connections to a model server from one address (IPv6: from one /64; 127.0.0.0/8 is one address).",
     )
 
     # Training and serving
@@ -117,6 +136,23 @@ class Settings(BaseSettings):
         "PERENNIAL_KUBERNETES_S3_ENDPOINT",
         None,
         "Address of the object store for pods; the value of `AWS_ENDPOINT_URL_S3` when it is not set.",
+    )
+    kubernetes_dns: str = _variable(
+        "PERENNIAL_KUBERNETES_DNS",
+        "kubernetes.io/metadata.name=kube-system,169.254.20.10/32",
+        "DNS servers that pods ask for names: networks and labels of namespaces, separated by commas.",
+    )
+    kubernetes_egress: str | None = _variable(
+        "PERENNIAL_KUBERNETES_EGRESS",
+        None,
+        "Object store to which pods may connect, and beside DNS to nothing else: networks and labels of namespaces, separated by "
+        "commas; any place when it is not set.",
+    )
+    kubernetes_ingress: str | None = _variable(
+        "PERENNIAL_KUBERNETES_INGRESS",
+        None,
+        "Clients that may connect to model servers on Kubernetes: networks and labels of namespaces, separated by commas; "
+        "all when it is not set.",
     )
     trainer_image: str | None = _variable("PERENNIAL_TRAINER_IMAGE", None, "Image of training pods.")
     server_image: str | None = _variable("PERENNIAL_SERVER_IMAGE", None, "Image of model servers on Kubernetes.")
@@ -144,11 +180,16 @@ class Settings(BaseSettings):
     s3_bind: str = _variable(
         "PERENNIAL_S3_BIND", "127.0.0.1", "IPv4 address of this machine at which the stack's object store listens."
     )
+    s3_host: str | None = _variable(
+        "PERENNIAL_S3_HOST",
+        None,
+        "Host of the stack's object store for its clients; the value of `PERENNIAL_S3_BIND` when it is not set.",
+    )
     keys: Path | None = _variable(
         "PERENNIAL_KEYS",
         None,
-        "Folder for the keys that jobs and model servers have for the stack's object store; "
-        "`secrets` of the state folder when it is not set.",
+        "Folder for keys that containers need apart from the other secrets: those of jobs and model servers for the stack's "
+        "object store, the signing key, the secret of the Spark cluster; `secrets` of the state folder when it is not set.",
     )
     airflow_users: str | None = _variable(
         "PERENNIAL_AIRFLOW_USERS",
@@ -156,6 +197,12 @@ class Settings(BaseSettings):
         "Users of the embedded Airflow beside `admin`, with their roles, such as `ann:op,bob:viewer`.",
     )
     spark_master: str = _variable("PERENNIAL_SPARK_MASTER", "local[2]", "Spark master to which the stack's Airflow submits.")
+    spark_properties: Path | None = _variable(
+        "PERENNIAL_SPARK_PROPERTIES",
+        None,
+        "File with the properties of jobs on that master, its secret among them; those of a job on this machine, without "
+        "authentication, when it is not set.",
+    )
     store_credentials: Path | None = _variable(
         "PERENNIAL_STORE_CREDENTIALS", None, "File with the AWS credentials of your own object store, which replaces the stack's."
     )
@@ -285,6 +332,6 @@ def load_environment() -> bool:
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host for host in os.environ.get(name, "").split(",") if host]
         store = urlsplit(settings.s3_endpoint or "").hostname
-        local_store = [store] if store and store == settings.s3_bind else []
+        local_store = [store] if store and store in (settings.s3_bind, settings.s3_host) else []
         os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", *local_store]))
     return True

@@ -34,6 +34,7 @@ from stack.process import is_running
 from stack.roles import Role
 from stack.server import keep_places, served_elsewhere
 from stack.spark import prepare_spark
+from stack.unprivileged import settle_user
 
 out = ShowableConsole()
 
@@ -117,6 +118,8 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
         return 1
     config.write_environment()
     keep_places(config)
+    if note := settle_user(config):
+        out.print(f"▸ {escape(note)}")
     idle = [part.name for part in parts if part.service and not is_running(config, part.name)]
     work = f"Starting {len(idle)} service{'s' if len(idle) > 1 else ''}" if idle else "Every service is already running"
     out.print(f"{work}; logs in {config.logs}")

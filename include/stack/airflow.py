@@ -19,11 +19,14 @@ from stack.airflow_forks import AirflowForks
 from stack.airflow_users import airflow_users, passwords
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
+from stack.logs import open_log
 from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
 from stack.roles import Role
-from stack.secrets import secret, write_private
+from stack.secrets import secret
+from stack.service_user import identity, share
 
 PARALLELISM = 4
 """Task processes at a time. Each idle worker costs memory and start-up time, and the stack is made for two cores."""
@@ -71,13 +74,13 @@ def prepare_airflow(config: StackConfig) -> None:
     """Write airflow.cfg with all settings and secrets, and the password file of the UI."""
     home = config.var / "airflow"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(_passwords_file(config), json.dumps(passwords(config)))
+    write_file(_passwords_file(config), json.dumps(passwords(config)))
     parser = configparser.RawConfigParser()
     parser.read_dict(_settings(config))
     text = io.StringIO()
     parser.write(text)
     # Airflow reads the file with interpolation, where a single % is an error.
-    write_private(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
+    write_file(home / "airflow.cfg", text.getvalue().replace("%", "%%"))
 
 
 def migrate_airflow(config: StackConfig) -> bool:
@@ -88,13 +91,23 @@ def migrate_airflow(config: StackConfig) -> bool:
         return False
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = config.logs / "airflow-migrate.log"
-    with log.open("wb") as output:
+    log.unlink(missing_ok=True)
+    share(config.var)
+    with open_log(log) as output:
         command = [str(config.python), "-m", "airflow", "db", "migrate"]
         environment = config.process_environment(connections())
-        done = subprocess.run(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=config.repo, check=False)
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=config.repo,
+            check=False,
+            **identity(config.var),
+        )
     if done.returncode != 0:
         raise StackError(f"Airflow: `airflow db migrate` ended with {done.returncode}. The end of {log}:\n{last_lines(log)}")
-    stamp.write_text(version, encoding="utf-8")
+    write_file(stamp, version)
     return True
 
 

@@ -12,7 +12,9 @@ from typing import IO, cast
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.logs import open_log
 from stack.process import last_lines
+from stack.service_user import identity
 
 SHARED_MARK = "airflow"
 """The mark that all forks share. No service has this name."""
@@ -48,7 +50,7 @@ class AirflowForks:
         return int(answer)
 
     def _start(self, environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
-        with log.open("ab") as errors:
+        with open_log(log) as errors:
             return subprocess.Popen(
                 # The folder names the stack in the process list, and reserves space for the titles of the forks.
                 [self._config.python, "-m", "stack.airflow_import", str(self._config.var)],
@@ -62,4 +64,5 @@ class AirflowForks:
                 text=True,
                 start_new_session=True,  # Ctrl-C in the shell must not reach it
                 umask=0o077,
+                **identity(self._config.var),
             )

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from stack.secrets import write_private
+from stack.files import write_file
 
 VALID = timedelta(days=3650)
 RENEWED = timedelta(days=365)
@@ -34,7 +34,7 @@ def ensure_certificate(path: Path, now: datetime | None = None) -> bool:
     now = now or datetime.now(UTC)
     if path.exists() and _lasts(path.read_bytes(), now + RENEWED):
         return False
-    write_private(path, _make(now))
+    write_file(path, _make(now))
     return True
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
+from perennial.runtime.process_record import read_record
 from perennial.settings import ENVIRONMENT_FILE, Settings, get_settings
 from stack.errors import StackError
-from stack.files import write_file
-from stack.record import Record
+from stack.files import PUBLIC, write_file
 from stack.roles import IN_CONTAINERS, Role
+from stack.service_user import adapt
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,12 @@ NEUTRAL = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 RUNTIME_SETTINGS = (
     "KUBECONFIG",
+    "PERENNIAL_ENDPOINT_HOST",
     "PERENNIAL_S3_BIND",
+    "PERENNIAL_S3_HOST",
+    "PERENNIAL_KUBERNETES_DNS",
+    "PERENNIAL_KUBERNETES_EGRESS",
+    "PERENNIAL_KUBERNETES_INGRESS",
     "PERENNIAL_KUBERNETES_NAMESPACE",
     "PERENNIAL_KUBERNETES_S3_ENDPOINT",
     "PERENNIAL_KUBERNETES_SERVING_NAMESPACE",
@@ -98,10 +103,13 @@ class StackConfig:
     pipelines: Path = field(default=REPO / "include" / "pipelines")
     store: Store | None = None
     keys: Path | None = None
-    """A folder for the keys of the roles IN_CONTAINERS, apart from the other secrets."""
+    """A folder with one folder for each kind of key that a container needs, apart from the other secrets."""
 
     s3_bind: str = "127.0.0.1"
     """The address that the object store listens on. With another one of this machine, pods of a local cluster reach it."""
+
+    s3_host: str = ""
+    """The host at which clients reach the object store, if it is not `s3_bind`: a container listens on all of its addresses."""
 
     bind: str = "127.0.0.1"
     """The address that user-facing services listen on. A container listens on all of its own; docker publishes it on the host."""
@@ -126,7 +134,8 @@ class StackConfig:
             # Not resolved: git-sync switches the link to another folder while the stack runs.
             pipelines=(settings.pipelines or REPO / "include" / "pipelines").absolute(),
             store=Store.from_settings(settings),
-            s3_bind=_check_address(settings.s3_bind),
+            s3_bind=_check_address(settings.s3_bind, settings.s3_host),
+            s3_host=settings.s3_host or "",
             keys=settings.keys,
             bind=settings.bind,
         )
@@ -176,7 +185,7 @@ class StackConfig:
 
     @property
     def _own_signing_key(self) -> Path:
-        return self.secrets / "signing_key"
+        return (self.keys / "signing" if self.keys else self.secrets) / "signing_key"
 
     @property
     def _own_trusted_keys(self) -> Path:
@@ -210,7 +219,7 @@ class StackConfig:
 
     @property
     def s3_url(self) -> str:
-        return f"http://{self.s3_bind}:{self.port('s3')}"
+        return f"http://{self.s3_host or self.s3_bind}:{self.port('s3')}"
 
     def pipeline_names(self) -> list[str]:
         """Return the names of the pipeline folders, in alphabetical order."""
@@ -253,37 +262,38 @@ class StackConfig:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
         # The traffic within the stack must not go through a proxy of the user's shell.
         for key in ("NO_PROXY", "no_proxy"):
-            hosts = dict.fromkeys([*inherited.get(key, "").split(","), "127.0.0.1", "localhost", self.s3_bind])
+            hosts = dict.fromkeys([*inherited.get(key, "").split(","), "127.0.0.1", "localhost", self.s3_host or self.s3_bind])
             inherited[key] = ",".join(host for host in hosts if host)
         shared = self.shared_environment()
         shared["AWS_SHARED_CREDENTIALS_FILE"] = str(self.credentials(role)) if role else os.devnull
-        return {**inherited, **NEUTRAL, **shared, **(extra or {})}
+        return adapt(self.var, {**inherited, **NEUTRAL, **shared, **(extra or {})})
 
     def write_environment(self) -> None:
         """Write `stack.env` for `perennial.settings.load_environment`."""
         self.var.mkdir(parents=True, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
-        write_file(self.environment_file, "".join(lines))
+        write_file(self.environment_file, "".join(lines), mode=PUBLIC)
 
 
 def _offset_of_running(var: Path) -> str | None:
     """Return the port offset of the stack that runs in `var`, which a new shell does not know; None if none runs."""
     file = var / ENVIRONMENT_FILE
-    records = (Record(**json.loads(path.read_text(encoding="utf-8"))) for path in (var / "run").glob("*.json"))
+    records = map(read_record, (var / "run").glob("*.json"))
     if not file.is_file() or all(record.process() is None for record in records):
         return None
     lines = file.read_text(encoding="utf-8").splitlines()
     return next((line.partition("=")[2] for line in lines if line.startswith("PERENNIAL_PORT_OFFSET=")), None)
 
 
-def _check_address(text: str) -> str:
+def _check_address(text: str, host: str | None) -> str:
     try:
         address = ip_address(text)
     except ValueError:
         address = None
-    if not isinstance(address, IPv4Address) or address.is_unspecified:
+    if not isinstance(address, IPv4Address) or (address.is_unspecified and not host):
         raise StackError(
             f"PERENNIAL_S3_BIND is {text!r}, expected one IPv4 address of this machine, such as 172.18.0.1: "
-            "the store listens on it, and all clients use it."
+            "the store listens on it, and all clients use it. "
+            "For 0.0.0.0, set PERENNIAL_S3_HOST to the host that clients use."
         )
     return text

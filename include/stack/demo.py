@@ -30,7 +30,7 @@ from stack.config import StackConfig
 from stack.demo_flight import flight_record
 from stack.demo_report import print_report, run_report
 from stack.errors import StackError
-from stack.secrets import write_private
+from stack.files import write_file
 
 PIPELINE = "flight_delays"
 DAG = f"retrain_{PIPELINE}"
@@ -158,7 +158,7 @@ def _setup_seconds(config: StackConfig) -> float | None:
 
 def _write(file: Path, summary: dict[str, JsonValue]) -> None:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(file, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    write_file(file, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

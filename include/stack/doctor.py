@@ -11,6 +11,8 @@ from stack.machine import Finding
 from stack.plan import Part
 from stack.probe import taken_by
 from stack.process import is_running, log_path, recorded
+from stack.service_user import SERVICE_USER
+from stack.unprivileged import REMEDY, find_obstacle
 
 
 def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
@@ -20,6 +22,7 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
         *_tools(config),
         *(finding for part in parts if (finding := _ports(config, part))),
         *(finding for part in parts if (finding := _foreign_files(part))),
+        *_user(config),
         _pipelines(config),
     ]
 
@@ -70,6 +73,14 @@ def _foreign_files(part: Part) -> Finding | None:
         return None
     found = f"{', '.join(map(str, foreign))} of another user, whose stack has the same ports"
     return Finding(f"sockets of {part.name}", found, "Remove them, or move all ports with another PERENNIAL_PORT_OFFSET.")
+
+
+def _user(config: StackConfig) -> list[Finding]:
+    """Find the user of the services, for root. As root they work as well."""
+    if os.geteuid() != 0:
+        return []
+    obstacle = find_obstacle(config)
+    return [Finding("user of the services", f"root, because {obstacle}. {REMEDY}" if obstacle else SERVICE_USER)]
 
 
 def _pipelines(config: StackConfig) -> Finding:

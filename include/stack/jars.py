@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stack.errors import StackError
+from stack.own_jar import build_own_jar
 
 HERE = Path(__file__).parent
 COORDINATES = HERE / "jars.xml"
@@ -121,10 +122,11 @@ def _find_causes(output: str) -> str:
 
 
 def main(root: Path) -> None:
-    """Fetch the jars into a Spark environment, with the Java of the machine."""
-    spark = root / "lib" / "python3.11" / "site-packages" / "pyspark"
+    """Fetch the jars into a Spark environment, and build our own, with the Java of the machine."""
+    spark, extra = root / "lib" / "python3.11" / "site-packages" / "pyspark", root / "jars-extra"
     java = Path(shutil.which("java") or "java")
-    fetch_jars(root / "jars-extra", java, next(spark.glob("jars/ivy-*.jar")))
+    fetch_jars(extra, java, next(spark.glob("jars/ivy-*.jar")))
+    build_own_jar(root / "jars-own", java, [*extra.glob("*.jar"), *spark.glob("jars/*.jar")])
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from collections.abc import Collection
 
 import psutil
 
+from perennial.runtime.process_record import is_alive
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.process import end, mark_of, recorded
-from stack.record import is_alive
 
 
 def end_leftovers(config: StackConfig) -> int:

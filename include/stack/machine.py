@@ -26,6 +26,8 @@ UNUSABLE = ':"\\%$`{}[]*?'
 """Characters that a path must not contain: they separate class paths, or Java, Spark, Hadoop or `initdb` interpret them."""
 
 CGROUPS = Path("/sys/fs/cgroup")
+SOCKETS = Path("/proc/net/tcp")
+"""Linux' list of sockets with their owners. The metastore lets in only its own user."""
 
 
 class Finding(NamedTuple):
@@ -42,7 +44,7 @@ def examine(repo: Path, var: Path, setting_up: bool = False) -> list[Finding]:
 
     :param setting_up: check the needs of the set-up, not the memory and disk of a running stack
     """
-    findings = [_python(), _environment(repo), *_paths(repo, var), *_folders(repo, var), address_space()]
+    findings = [_python(), _system(), _environment(repo), *_paths(repo, var), *_folders(repo, var), address_space()]
     if setting_up:
         is_done = (repo / ".venv").exists() and (repo / ".spark").exists()
         return findings if is_done else [*findings, _disk("disk for the set-up", repo, SETUP_GB)]
@@ -78,6 +80,12 @@ def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     fix = "" if sys.version_info[:2] == (3, 11) else "Install Python 3.11 and run `make distclean setup`."
     return Finding("python", version, fix)
+
+
+def _system() -> Finding:
+    if SOCKETS.exists():
+        return Finding("system", "Linux")
+    return Finding("system", f"{SOCKETS} does not exist", "Use Linux, with /proc: the metastore asks it which user connects.")
 
 
 def _environment(repo: Path) -> Finding:

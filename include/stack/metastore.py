@@ -18,11 +18,12 @@ from thrift.transport.TTransport import TBufferedTransport
 from perennial.spark.conf import s3a_conf, s3a_uri
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
 from stack.postgres import connect, database_password, refused_password
 from stack.probe import is_listening
 from stack.process import Service
 from stack.roles import Role
-from stack.secrets import write_private
+from stack.service_user import give, identity
 from stack.spark import LEAN_JVM, spark_home
 
 DATABASE = "metastore"
@@ -52,7 +53,7 @@ def metastore_service(config: StackConfig) -> Service:
 def prepare_metastore(config: StackConfig) -> None:
     """Write the service's settings and create its tables once. An interrupted creation is repeated."""
     _conf(config).mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_private(_conf(config) / "hive-site.xml", hive_site(service_settings(config)))
+    write_file(_conf(config) / "hive-site.xml", hive_site(service_settings(config)))
     database = connect(config, DATABASE, DATABASE, seconds=10)
     try:
         with database, database.cursor() as cursor:
@@ -114,7 +115,8 @@ def _create_tables(config: StackConfig) -> None:
         with zipfile.ZipFile(next(home.spark.glob("jars/hive-metastore-*.jar"))) as jar:
             mapping.write_bytes(jar.read(mapping.name))
         lines = {**_database_settings(config, UNFINISHED), "datanucleus.identifierFactory": "datanucleus1"}
-        write_private(settings, "".join(f"{name}={value}\n" for name, value in lines.items()))
+        write_file(settings, "".join(f"{name}={value}\n" for name, value in lines.items()))
+        give(config.var, Path(scratch))
         done = subprocess.run(
             [
                 *(str(home.java), *LEAN_JVM, "-cp", ":".join(map(str, home.class_path()))),
@@ -125,6 +127,7 @@ def _create_tables(config: StackConfig) -> None:
             text=True,
             timeout=900,
             check=False,
+            **identity(config.var),
         )
     if done.returncode:
         raise StackError(
@@ -138,7 +141,10 @@ def _database_settings(config: StackConfig, schema: str) -> dict[str, str]:
     return {
         "javax.jdo.PersistenceManagerFactoryClass": "org.datanucleus.api.jdo.JDOPersistenceManagerFactory",
         "javax.jdo.option.ConnectionDriverName": "org.postgresql.Driver",
-        "javax.jdo.option.ConnectionURL": f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}",
+        # The driver would send the password in clear text to any program that took the port and asked for it so.
+        "javax.jdo.option.ConnectionURL": (
+            f"jdbc:postgresql://{address}/{DATABASE}?currentSchema={schema}&authenticationPluginClassName=perennial.ScramOnly"
+        ),
         "javax.jdo.option.ConnectionUserName": DATABASE,
         "javax.jdo.option.ConnectionPassword": database_password(config, DATABASE),
     }

@@ -14,6 +14,7 @@ from stack.config import StackConfig
 from stack.errors import StackError
 from stack.metastore import metastore_service, prepare_metastore
 from stack.process import Service, start, stop
+from stack.spark_cluster import prepare_spark_cluster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,7 @@ def plan(config: StackConfig) -> tuple[Part, ...]:
             before=prepare_metastore,
         ),
         Part(name="signing", needs=stored, before=signing.prepare_signing),
+        *(Part(name=name, before=prepare_spark_cluster) for name in (("spark-cluster",) if config.keys else ())),
         Part(name="airflow-database", needs=("postgres",), before=_prepare_airflow),
         *(
             Part(

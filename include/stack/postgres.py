@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 import shutil
 import signal
 import subprocess
@@ -15,9 +14,11 @@ from psycopg2.extensions import connection, encrypt_password
 
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
 from stack.postgres_home import HOME, binary, database_home, prepare_home, remove_home, system_user
 from stack.process import Service, stop
-from stack.secrets import secret, write_private
+from stack.secrets import secret
+from stack.system_user import ensure_user
 
 AUTHENTICATION = "scram-sha-256"
 """The only method that clients accept: another one would give the password to any program that took the port."""
@@ -70,8 +71,11 @@ def prepare_postgres(config: StackConfig) -> str:
     :return: a note for the user, empty if there is none
     """
     user = system_user()
-    if user:
-        _create_user(user)
+    if user and (problem := ensure_user(user, HOME)):
+        raise StackError(
+            f"PostgreSQL refuses to run as root, and {problem}. "
+            f"Create it (useradd --system {user}), or run the stack as an ordinary user."
+        )
     note = prepare_home(config, lambda: stop(config, postgres_service(config)))
     if _data(config).exists():
         _remove_zombie_lock(_data(config))
@@ -142,7 +146,7 @@ def _create_cluster(config: StackConfig, user: str | None) -> None:
     home = database_home(config)
     scratch, password_file = home / "data.new", home / "password"
     shutil.rmtree(scratch, ignore_errors=True)
-    write_private(password_file, secret(config.secrets, "postgres_admin"))
+    write_file(password_file, secret(config.secrets, "postgres_admin"))
     if user:
         shutil.chown(password_file, user, user)
     initdb = str(binary(config, "initdb"))
@@ -163,34 +167,6 @@ def _create_cluster(config: StackConfig, user: str | None) -> None:
     finally:
         password_file.unlink(missing_ok=True)
     scratch.rename(_data(config))
-
-
-def _create_user(user: str) -> None:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        try:
-            subprocess.run(
-                [
-                    "useradd",
-                    "--system",
-                    "--user-group",
-                    "--no-create-home",
-                    "--home-dir",
-                    HOME,
-                    "--shell",
-                    "/usr/sbin/nologin",
-                    user,
-                ],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise StackError(
-                f"PostgreSQL refuses to run as root, and the system user {user!r} could not be created: {error}. "
-                f"Create it (useradd --system {user}), or run the stack as an ordinary user."
-            ) from error
 
 
 def _data(config: StackConfig) -> Path:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.secrets import secret, write_private
+from stack.files import write_file
+from stack.secrets import secret
 
 SYSTEM_USER = "perennial"
 """The user that PostgreSQL runs as for root, because it refuses to run as root. It owns only the database's folder."""
@@ -78,7 +79,7 @@ def prepare_home(config: StackConfig, stop: Callable[[], object]) -> str:
             note = _set_aside(home)
         home.mkdir(mode=0o700, exist_ok=True)
         if not _word(home):
-            write_private(home / IDENTITY, secret(config.secrets, IDENTITY, lambda: secrets.token_hex(8)))
+            write_file(home / IDENTITY, secret(config.secrets, IDENTITY, lambda: secrets.token_hex(8)))
     if user := system_user():
         shutil.chown(home, user, user)
     if _programs(config) != _packages():

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import psutil
 
+from perennial.runtime.process_record import Record, is_alive, read_record
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.logs import bound_log
+from stack.logs import bound_log, open_log
 from stack.probe import taken_by
-from stack.record import Record, is_alive
 from stack.roles import Role
+from stack.service_user import identity, service_user, share
 from stack.waiting import await_ready, size
 
 FREED_SECONDS = 3.0
@@ -48,6 +49,8 @@ class Service:
     ready_seconds: float = 60.0
     hopeless: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
+    """A user of its own. None: the user of all services."""
+
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 20.0
@@ -65,7 +68,7 @@ def recorded(config: StackConfig, name: str) -> Record | None:
     path = config.run / f"{name}.json"
     if not path.exists():
         return None
-    return Record(**json.loads(path.read_text(encoding="utf-8")))
+    return read_record(path)
 
 
 def is_running(config: StackConfig, name: str) -> bool:
@@ -81,7 +84,8 @@ def start(config: StackConfig, service: Service) -> bool:
         return False
     stop(config, service)  # children of a killed parent still hold its ports
     _require_free(service)
-    bound_log(log)
+    if not service_user(config.var):  # otherwise the services do it: root must not follow links in their folder
+        bound_log(log)
     log_begin = size(log)
     _launch(config, service)
     if not _becomes_ready(config, service, log, log_begin):
@@ -103,9 +107,8 @@ def stop(config: StackConfig, service: Service) -> bool:
             f"Service {service.name}: {len(survivors)} processes have not ended after SIGKILL, first pid {survivors[0].pid}."
         )
     (config.run / f"{service.name}.json").unlink(missing_ok=True)
-    for path in service.leaves if members else ():  # otherwise they may belong to another stack at the same ports
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+    if members:  # otherwise they may belong to another stack at the same ports
+        _remove_leaves(service)
     return bool(members)
 
 
@@ -140,6 +143,9 @@ def last_lines(path: Path, count: int = 8) -> str:
 def _launch(config: StackConfig, service: Service) -> None:
     config.run.mkdir(parents=True, exist_ok=True)
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    share(config.var)
+    if service_user(config.var):
+        _remove_leaves(service)  # root may remove another user's sockets, the service itself may not
     environment = config.process_environment({**service.env, SERVICE_MARK: service.name}, service.role)
     log = log_path(config, service.name)
     number = service.fork(environment, log) if service.fork else _spawn(config, service, environment, log)
@@ -148,7 +154,8 @@ def _launch(config: StackConfig, service: Service) -> None:
 
 
 def _spawn(config: StackConfig, service: Service, environment: Mapping[str, str], log: Path) -> int:
-    with log.open("ab") as output:
+    own = {"user": service.user, "group": service.user, "extra_groups": []} if service.user else identity(config.var)
+    with open_log(log) as output:
         return subprocess.Popen(
             service.argv,
             env=environment,
@@ -157,11 +164,15 @@ def _spawn(config: StackConfig, service: Service, environment: Mapping[str, str]
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            user=service.user,
-            group=service.user,
-            extra_groups=[] if service.user else None,
             umask=0o077,
+            **own,
         ).pid
+
+
+def _remove_leaves(service: Service) -> None:
+    for path in service.leaves:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _becomes_ready(config: StackConfig, service: Service, log: Path, log_begin: int) -> bool:

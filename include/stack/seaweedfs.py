@@ -13,10 +13,11 @@ from typing import Any
 from stack.certificate import ensure_certificate
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.files import write_file
 from stack.probe import http_get
 from stack.process import Service, is_running, stop
 from stack.roles import BUCKETS, RIGHTS, Role
-from stack.secrets import replace_private, secret, write_private
+from stack.secrets import secret
 
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
 
@@ -119,11 +120,11 @@ def prepare_s3(config: StackConfig) -> None:
         credentials = [{"accessKey": access, "secretKey": key}]
         identities.append({"name": role, "credentials": credentials, "actions": list(RIGHTS[role])})
         lines = ("[default]", f"aws_access_key_id = {access}", f"aws_secret_access_key = {key}", "")
-        write_private(config.credentials(role), "\n".join(lines))
+        write_file(config.credentials(role), "\n".join(lines))
     is_new = (
         ensure_certificate(config.secrets / CERTIFICATE),
-        replace_private(config.secrets / "s3.json", json.dumps({"identities": identities})),
-        replace_private(_folder(config) / "security.toml", _security(config)),
+        write_file(config.secrets / "s3.json", json.dumps({"identities": identities})),
+        write_file(_folder(config) / "security.toml", _security(config)),
     )
     if any(is_new) and is_running(config, "s3"):
         stop(config, s3_service(config))

@@ -40,7 +40,10 @@ def keep_places(config: StackConfig) -> None:
 def _service(config: StackConfig, pipeline: str, port: int) -> Service:
     return Service(
         name=f"server-{pipeline}",
-        argv=(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
+        argv=(
+            *(str(config.python), "-m", "perennial.serve", "--pipeline", pipeline, "--host", config.bind, "--port", str(port)),
+            *("--newest-file", str(config.var / "serve" / pipeline)),
+        ),
         role=Role.SERVING,
         ports=(port,),
         env={"PERENNIAL_SIGNING_KEY": ""},  # it verifies signatures and makes none

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from pathlib import Path
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.roles import Role
-from stack.secrets import secret, write_private
+from stack.secrets import secret
+from stack.service_user import identity, share
 
 DONE = "signed_with"
 """File in the folder of secrets: the digest of the key that has signed everything stored."""
@@ -26,30 +28,41 @@ def prepare_signing(config: StackConfig) -> str | None:
     if config.has_own_signing:
         return None
     pem, done = config.signing_key, config.secrets / DONE
+    _move_key(config.secrets / pem.name, pem)
     if pem.exists() and done.exists() and done.read_text(encoding="utf-8") == _digest(pem.read_text(encoding="utf-8")):
         return None  # without loading the library that reads keys
     from perennial.signing.keys import make_signing_key, parse_signing_key
 
-    text = secret(config.secrets, pem.name, make_signing_key)
+    text = secret(pem.parent, pem.name, make_signing_key)
     key = parse_signing_key(text.encode())
     config.trusted_keys.mkdir(parents=True, exist_ok=True)
-    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem)
+    config.trusted_keys.chmod(0o755)  # they are public, and the services may have another user
+    write_file(config.trusted_keys / f"{key.id}.pem", key.public_pem, mode=PUBLIC)
     refused = _sign_stored(config, is_first=not done.exists())
-    write_private(done, _digest(text))
+    write_file(done, _digest(text))
     return f"Not signed, so no server accepts it: {'; '.join(refused)}" if refused else None
+
+
+def _move_key(earlier: Path, pem: Path) -> None:
+    """Move the key from where an earlier version of the containers kept it: a volume that other parts see as well."""
+    if earlier != pem and earlier.exists():
+        if not pem.exists():
+            write_file(pem, earlier.read_text(encoding="utf-8"))
+        earlier.unlink()
 
 
 def _sign_stored(config: StackConfig, *, is_first: bool) -> list[str]:
     """Run `perennial sign`, and return why it did not sign an object."""
     command = [str(config.python.with_name("perennial")), "sign", "--json", *(["--unsigned"] if is_first else [])]
+    share(config.var)
     done = subprocess.run(
         command,
         env=config.process_environment(role=Role.JOBS),
         cwd=config.repo,
         capture_output=True,
         text=True,
-        timeout=600,
         check=False,
+        **identity(config.var),
     )
     try:
         answer = json.loads(done.stdout)

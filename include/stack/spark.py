@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PUBLIC, write_file
 from stack.jars import fetch_jars, read_sums
+from stack.own_jar import build_own_jar, own_jar
 from stack.spark_archive import archive_path, ensure_archive
 
 LEAN_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
@@ -54,6 +55,10 @@ class SparkHome:
         return self.root / "jars-extra"
 
     @property
+    def own_jars(self) -> Path:
+        return self.root / "jars-own"
+
+    @property
     def properties(self) -> Path:
         return self.root / "spark.properties"
 
@@ -62,7 +67,11 @@ class SparkHome:
         return self.root / "java.arguments"
 
     def class_path(self) -> list[Path]:
-        """Return our jars and Spark's in a fixed order: a class archive depends on it."""
+        """Return all jars in a fixed order: a class archive depends on it."""
+        return [own_jar(self.own_jars), *self.libraries()]
+
+    def libraries(self) -> list[Path]:
+        """Return the jars that others made: those that we add, and Spark's."""
         return [self.extra_jars / name for name in sorted(read_sums())] + sorted(self.spark.glob("jars/*.jar"))
 
 
@@ -73,7 +82,7 @@ def spark_home(config: StackConfig) -> SparkHome:
 
 def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: None) -> None:
     """
-    Prepare Spark's environment: jars, `spark-submit`, class archive. It takes a second if nothing has changed.
+    Prepare Spark's environment: jars, our own classes, `spark-submit`, class archive. It takes a second if nothing has changed.
 
     :param say: called before each step that takes longer
     """
@@ -83,19 +92,20 @@ def prepare_spark(config: StackConfig, say: Callable[[str], object] = lambda _: 
     if not all((home.extra_jars / name).exists() for name in read_sums()):
         say("Fetching Spark's jars")
     fetch_jars(home.extra_jars, home.java, next(home.spark.glob("jars/ivy-*.jar")))
+    build_own_jar(home.own_jars, home.java, home.libraries())
     class_path = home.class_path()
     archive = archive_path(home.root, home.java, class_path)
-    write_file(home.properties, properties(LOGGING, archive, home.extra_jars))
+    write_file(home.properties, properties(LOGGING, archive, (home.extra_jars, home.own_jars)), mode=PUBLIC)
     arguments = [*launcher_options(home), "-cp", ":".join(map(str, class_path))]
-    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments))
+    write_file(home.java_arguments, "".join(f'"{argument}"\n' for argument in arguments), mode=PUBLIC)
     write_file(config.spark_submit, submit_script(home, config.repo / "include"), mode=0o755)
     if not archive.exists():
         say("Building Spark's class archive, which makes its jobs start faster")
     ensure_archive(archive, home.java, class_path, config.spark_submit)
 
 
-def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
-    """Return the settings of a Spark on this machine. A job's `--conf` has those of the lake."""
+def properties(logging: Path, archive: Path, jars: Sequence[Path], cluster: Mapping[str, str] | None = None) -> str:
+    """Return the settings of a Spark on this machine, or of `cluster`. A job's `--conf` has those of the lake."""
     options = [
         *LEAN_JVM,
         *ROOMY_JVM,
@@ -111,7 +121,7 @@ def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.memory": "2g",
         # For a master that is not local: executors find our jars at the same path, and take no more memory than a worker has.
-        "spark.executor.extraClassPath": f"{extra_jars}/*",
+        "spark.executor.extraClassPath": ":".join(f"{folder}/*" for folder in jars),
         "spark.executor.memory": "1g",
         "spark.driver.defaultJavaOptions": " ".join(f'"{option}"' for option in options),
         # One task a core: the default of 200 means 200 tasks for a few thousand rows. Adaptive execution would correct this by
@@ -120,6 +130,7 @@ def properties(logging: Path, archive: Path, extra_jars: Path) -> str:
         "spark.sql.adaptive.enabled": "false",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        **(cluster or {}),
     }
     return "".join(f"{name} {value}\n" for name, value in settings.items())
 
@@ -175,6 +186,11 @@ def submit_script(home: SparkHome, include: Path) -> str:
 # What a killed job leaves behind lies below var, where `make clean` finds it.
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
 mkdir -p "$SPARK_LOCAL_DIRS"
+# If the services have a user of their own, its jobs could not write beside the files of root's.
+if [ ! -O "$SPARK_LOCAL_DIRS" ] && [ "$(id -u)" = 0 ]; then
+    export SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS-root"
+    mkdir -p "$SPARK_LOCAL_DIRS"
+fi
 # The kernel kills the JVM when the task that started it is killed.
 bound="setpriv --pdeathsig KILL --"
 $bound true 2>/dev/null || bound=""

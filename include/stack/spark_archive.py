@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from perennial.spark.conf import FILES
 from stack.config import NEUTRAL
 from stack.errors import StackError
 
@@ -51,6 +52,7 @@ def hadoop_catalog(folder: Path) -> list[str]:
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         "spark.sql.catalog.ice": "org.apache.iceberg.spark.SparkCatalog",
         "spark.sql.catalog.ice.type": "hadoop",
+        "spark.sql.catalog.ice.io-impl": FILES,
         "spark.sql.catalog.ice.warehouse": f"file:{folder}/warehouse",
         "spark.sql.ansi.enabled": "true",
     }

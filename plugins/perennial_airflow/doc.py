@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perennial.config.pipeline import Pipeline
+from perennial.display.showable import make_showable
 from perennial.stages import STAGES
 
 
@@ -17,7 +18,7 @@ def doc_md(pipeline: Pipeline) -> str:
     training = pipeline.training
     rest = "" if pipeline.calendar.data_days.is_daily else ", except rest dates"
     return f"""\
-### {pipeline.title}
+### {make_showable(pipeline.title)}
 
 On every local day of {pipeline.time_zone} from {pipeline.start} to {pipeline.end or "today"}{rest},
 this DAG takes the drops of one date, trains `{"`, `".join(training.candidates)}` on the {training.window_days} days

@@ -13,10 +13,10 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import HTMLResponse
 
 from perennial.deploy.standing import Standing, read_standing
+from perennial.display.forced import describe_force
 from perennial.display.showable import make_html
 from perennial.errors import PerennialError
 from perennial.evaluate.chain_store import read_chain
-from perennial.evaluate.who import describe_force
 from perennial.lake.lake import Lake
 from perennial.report.kept import newest
 from perennial_airflow.lake import lake_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from perennial.display.forced import describe_force
 from perennial.display.showable import make_showable
-from perennial.evaluate.who import describe_force
 
 HEADLINE = "headline"
 """The key of a task's context that holds the headline."""

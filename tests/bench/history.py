@@ -31,6 +31,7 @@ from own_stack import STACK, own_stack
 from rich.console import Console
 from rich.table import Table
 
+from perennial.backfill.airflow_access import open_airflow
 from perennial.backfill.airflow_client import AirflowClient
 from perennial.calendar import days, midnight
 from perennial.config.load import FILE, load_pipeline
@@ -125,8 +126,7 @@ def tasks(folder: Path, console: Console) -> dict[str, Any]:
     The run of the unchanged date is compared with a run of empty tasks.
     """
     with landed(folder, console, first=date(2013, 1, 1), last=WARM, program=EMPTY_STACK):
-        password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
-        with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
+        with open_airflow() as airflow:
             for dag in (DAG, EMPTY):
                 airflow.wait_for_dag(dag)
                 airflow.unpause(dag)
@@ -246,9 +246,8 @@ def run_dates(first: date, last: date, *, is_naive: bool) -> None:
         program = [str(Path(sys.executable).with_name("perennial")), "backfill", PIPELINE, "--json"]
         run([*program, "--from", str(first), "--to", str(last)], MAX_SECONDS)
         return
-    password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
     zone = load_pipeline(PIPELINE).calendar.time_zone
-    with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
+    with open_airflow() as airflow:
         begin, end = midnight(first, zone), midnight(last, zone)
         one = airflow.backfill(DAG, begin, end, {}, reprocess="completed")
         deadline = time.monotonic() + MAX_SECONDS

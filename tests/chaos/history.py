@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
-import os
 import random
 import shutil
 import sys
@@ -39,7 +38,7 @@ from own_stack import own_stack
 from rich.console import Console
 from watchdog import Watchdog
 
-from perennial.backfill.airflow_client import AirflowClient
+from perennial.backfill.airflow_access import open_airflow
 from perennial.calendar import days, midnight
 from perennial.config.load import FILE, load_pipeline
 from perennial.errors import PerennialError
@@ -179,12 +178,11 @@ def backfill(
 
     :param check: called once a second; it raises to give up
     """
-    password = Path(os.environ["PERENNIAL_AIRFLOW_LOGIN"]).read_text(encoding="utf-8").strip()
     zone = load_pipeline(PIPELINE).calendar.time_zone
     begin, end = midnight(first, zone), midnight(last, zone)
     asked = {"recompute": True} if recompute else {"until": last.isoformat()}
 
-    with AirflowClient(os.environ["PERENNIAL_AIRFLOW_URL"], password) as airflow:
+    with open_airflow() as airflow:
 
         def create(reprocess: str) -> int:
             open_one = airflow.open_backfill(DAG)  # an answer to an earlier request may have been lost

@@ -19,7 +19,7 @@ import yaml
 
 from perennial.backfill.airflow_client import AirflowClient
 from perennial.config.load import FILE
-from stack.config import REPO
+from stack.config import PORTS, REPO
 from stack.demo_flight import flight_record
 
 pytestmark = [
@@ -117,17 +117,76 @@ def test_every_part_is_healthy_and_listens_to_this_machine_alone(stack: AirflowC
     assert published == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize(("part", "role"), [("server", "serving"), ("spark-worker", "jobs")])
-def test_what_users_or_queries_reach_sees_the_keys_of_its_role_alone(stack: AirflowClient, part: str, role: str) -> None:
+def files_of(part: str) -> list[str]:
+    """Return the files that a part sees where secrets can be."""
     look = (
         "import json, os; "
         "found = [os.path.join(at, name) for at, _, names in os.walk('/var/lib') for name in names if 'perennial' in at]; "
         "print(json.dumps(found))"
     )
-    files = json.loads(compose("exec", "-T", part, "python", "-c", look))
-    public = [file for file in files if file.startswith("/var/lib/perennial-keys/serving/trusted_keys/")]
-    assert [file for file in files if file not in public] == [f"/var/lib/perennial-keys/{role}/aws_credentials"]
-    assert len(public) == (part == "server")
+    return sorted(json.loads(compose("exec", "-T", part, "python", "-c", look)))
+
+
+def test_what_users_or_queries_reach_sees_the_keys_of_its_role_alone(stack: AirflowClient) -> None:
+    keys = "/var/lib/perennial-keys"
+    server = files_of("server")
+    public = [file for file in server if file.startswith(f"{keys}/serving/trusted_keys/")]
+    assert len(public) == 1
+    assert server == sorted([f"{keys}/serving/aws_credentials", *public])
+    assert files_of("spark-worker") == [f"{keys}/jobs/aws_credentials", f"{keys}/spark/spark.properties"]
+
+
+def test_the_signing_key_is_where_tasks_sign_and_nowhere_else(stack: AirflowClient) -> None:
+    key = "/var/lib/perennial-keys/signing/signing_key"
+    assert [file for file in files_of("airflow-scheduler") if file.endswith("signing_key")] == [key]
+    for part in ("s3", "postgres", "metastore", "airflow-api", "airflow-dag-processor", "airflow-triggerer"):
+        assert [file for file in files_of(part) if file.endswith("signing_key")] == [], part
+
+
+def open_of(part: str, *addresses: str) -> set[str]:
+    """Return the addresses at which something accepts a connection from a part."""
+    look = (
+        "import json, socket, sys\n"
+        "found = []\n"
+        "for at in sys.argv[1:]:\n"
+        "    host, port = at.split(':')\n"
+        "    try:\n"
+        "        socket.create_connection((host, int(port)), 2).close()\n"
+        "        found.append(at)\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "print(json.dumps(found))"
+    )
+    return set(json.loads(compose("exec", "-T", part, "python", "-c", look, *addresses)))
+
+
+def address_of(part: str) -> str:
+    look = f"import socket; print(socket.gethostbyname('{part}'))"
+    return compose("exec", "-T", part, "python", "-c", look).strip()
+
+
+def test_a_model_server_reaches_the_object_store_and_no_inner_port(stack: AirflowClient) -> None:
+    inner = [f"net:{PORTS[name]}" for name in ("postgres", "metastore")]
+    inner += [f"s3:{PORTS[name]}" for name in ("filer", "filer-grpc", "master", "master-grpc", "volume", "volume-grpc")]
+    spark = [f"{address_of('spark-master')}:7077", f"{address_of('spark-worker')}:8082", "spark-master:7077"]
+    assert open_of("server", f"s3:{PORTS['s3']}", *inner, *spark) == {f"s3:{PORTS['s3']}"}
+
+
+def test_a_spark_worker_reaches_the_object_store_its_master_and_no_inner_port(stack: AirflowClient) -> None:
+    inner = [f"driver:{PORTS[name]}" for name in ("postgres", "metastore")]
+    inner += [f"s3:{PORTS[name]}" for name in ("filer", "filer-grpc", "master", "master-grpc", "volume", "volume-grpc")]
+    others = [f"{address_of('server')}:8090", "server:8090", "spark-master:8081"]
+    reached = {f"s3:{PORTS['s3']}", "spark-master:7077"}
+    assert open_of("spark-worker", *reached, *inner, *others) == reached
+
+
+def test_a_spark_master_takes_a_worker_that_knows_the_secret_and_no_other(stack: AirflowClient) -> None:
+    worker = "spark-class org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other"
+    stranger = compose("exec", "-T", "spark-worker", "sh", "-c", f"timeout 15 {worker} spark://spark-master:7077 2>&1; true")
+    assert "Connecting to master spark-master" in stranger
+    assert "Successfully registered" not in stranger
+    known = f"timeout 15 {worker} --properties-file /var/lib/perennial-keys/spark/spark.properties spark://spark-master:7077"
+    assert "Successfully registered" in compose("exec", "-T", "spark-worker", "sh", "-c", f"{known} 2>&1; true")
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
+from perennial.display.showable import make_showable
 from perennial.errors import DropMissingError, DropRefusedError, PerennialError, RefusedError
 from perennial.lake.result import Outcome, Result
 from perennial.stages import STAGES, Run, Stage
@@ -183,6 +184,18 @@ def test_whatever_is_wrong_with_a_folder_is_an_import_error_and_hides_no_other(t
     assert [expected for _, expected in BAD.values() if expected not in " ".join(text.split())] == []
     _, _, refusal = text.partition("PipelineRefusedError: ")
     assert [line for line in refusal.splitlines() if len(line) > 88 and " " in line.strip() and str(tmp_path) not in line] == []
+
+
+def test_characters_that_hide_are_visible_in_the_list_of_dags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "machine_faults")
+    for key, value in {"title": "Mach\u200bines", "owner": "da\u200bta", "tags": "[ho\u200burly]"}.items():
+        set_value(key, value)(tmp_path / "machine_faults")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    (dag,) = (dag for dag in DagBag(REPO / "dags").dags.values() if dag.dag_id == "retrain_machine_faults")
+
+    texts = [dag.dag_display_name, dag.description, dag.doc_md, dag.owner, *dag.tags]
+    assert [text for text in texts if text is None or make_showable(text) != text] == []
+    assert dag.description == "Mach\\u200bines"
 
 
 def test_dag_that_cannot_be_built_says_why_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kube import kubectl
 from kubernetes import client, config
 from lab import LAST, START, Lab
 
@@ -21,7 +22,7 @@ from perennial.deploy.janitor import clean_up
 from perennial.errors import PerennialError
 from perennial.lake.identity import lake_mark
 from perennial.runtime.pod_training import PodTrainer
-from perennial.runtime.training_pod import pod_name
+from perennial.runtime.training_pod import TRAININGS, pod_name
 from perennial.train.plan import finish_training, plan_training
 from perennial.train.work import plan_work
 from perennial_airflow.operators import train_pod
@@ -113,6 +114,20 @@ def test_deleted_pod_is_made_again(lab: Lab, cluster: Cluster) -> None:
     assert result["outcome"] == "done"
     assert len(deleted) == 1
     assert cluster.pods() == {}
+
+
+def test_a_training_begins_behind_the_policy_that_limits_its_connections(
+    lab: Lab, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_KUBERNETES_EGRESS", "0.0.0.0/0, kubernetes.io/metadata.name=minio")
+    try:
+        assert Driven().run("logistic")["outcome"] == "done"
+        policies = client.NetworkingV1Api().list_namespaced_network_policy(NAMESPACE).items
+        (policy,) = [policy for policy in policies if "Egress" in policy.spec.policy_types]
+        assert policy.spec.pod_selector.match_labels == TRAININGS
+        assert [peer.ip_block.cidr for peer in policy.spec.egress[1].to if peer.ip_block] == ["0.0.0.0/0"]
+    finally:
+        kubectl("-n", NAMESPACE, "delete", "networkpolicy", "perennial-training-egress", "--ignore-not-found")
 
 
 def test_second_task_of_one_training_follows_the_same_pod(lab: Lab, cluster: Cluster) -> None:

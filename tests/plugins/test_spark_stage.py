@@ -96,6 +96,19 @@ def test_what_a_query_reads_cannot_steer_the_log(submitted: Callable[..., list[s
     assert [line for line in lines if make_showable(line) != line] == []
 
 
+def test_a_job_on_a_cluster_gets_the_file_with_its_secret(
+    submitted: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_SPARK_MASTER", "spark://spark-master:7077")
+    submitted('case "$*" in *"spark.authenticate=false"*) exit 0;; *) exit 1;; esac')
+    stage().execute(CONTEXT)
+    monkeypatch.setenv("PERENNIAL_SPARK_PROPERTIES", "/keys/spark.properties")
+    submitted(
+        'case "$*" in *spark.authenticate*) exit 1;; *"--properties-file /keys/spark.properties"*) exit 0;; *) exit 1;; esac'
+    )
+    assert stage().execute(CONTEXT) == CLEANED.to_json()
+
+
 def test_a_job_that_was_killed_may_be_retried(submitted: Callable[..., list[str]]) -> None:
     submitted("exit 137")
     with pytest.raises(PerennialError, match=r"^The Spark job was killed .*\n.*exit code 137") as killed:

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trial_clone import Clones
+from trial_clone import SPARK_JOB, Clones, python_of_everybody
 from trial_user import WITHOUT_NETWORK, User
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user and cut the network off")
 
 FOREIGN = {"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}
 """A locale whose small and capital i are not English ones, and a time zone between the full hours."""
-
-
-def python_of_everybody() -> Path:
-    """Return a Python 3.11 that an ordinary user can run: root's may lie in root's home."""
-    script = "import sys; sys.version_info[:2] == (3, 11) or sys.exit(1)"
-    for python in (Path("/usr/local/bin/python3.11"), Path("/usr/bin/python3.11")):
-        if python.exists() and subprocess.run([python, "-c", script], user="nobody", check=False).returncode == 0:
-            return python
-    pytest.skip("no Python 3.11 that every user may run")
 
 
 @root_only
@@ -45,15 +35,6 @@ def test_root_in_a_closed_folder_of_a_long_path_with_spaces_without_a_network(
     assert said.count("started") == 3
     assert (clone / "var/scratch/warehouse").is_dir()
     assert "ERROR" not in said
-
-
-SPARK_JOB = (
-    'mkdir -p var/scratch && PERENNIAL_VAR="$PWD/var" .spark/bin/perennial-spark-submit'
-    " --conf spark.sql.extensions=org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
-    " --conf spark.sql.catalog.ice=org.apache.iceberg.spark.SparkCatalog --conf spark.sql.catalog.ice.type=hadoop"
-    ' --conf "spark.sql.catalog.ice.warehouse=file:$PWD/var/scratch/warehouse" --conf spark.sql.ansi.enabled=true'
-    ' include/stack/spark_warm_up.py "$PWD/var/scratch"'
-)
 
 
 @root_only

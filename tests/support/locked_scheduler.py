@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import psutil
 from psycopg2.extensions import cursor
 
+from perennial.runtime.process_record import is_alive
 from stack.config import StackConfig
 from stack.postgres import connect
 from stack.process import recorded
-from stack.record import is_alive
 
 MET_SECONDS = 30.0
 ENDED_SECONDS = 10.0

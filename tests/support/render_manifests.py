@@ -9,7 +9,7 @@ import yaml
 from perennial.config.pipeline import Autoscaling, Deployment, Resources
 from perennial.runtime.kubernetes import Body, KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_objects, service
-from perennial.runtime.training_pod import training_pod
+from perennial.runtime.training_pod import training_pod, training_policy
 
 PIPELINE, RELEASE = "flight_delays", "2013-02-12-0123456789ab"
 SERVING = KubernetesSettings(
@@ -18,8 +18,15 @@ SERVING = KubernetesSettings(
     "us-east-1",
     "registry.example.com/perennial-server:1",
     trusted_keys={"0123456789abcdef.pem": "-----BEGIN PUBLIC KEY-----\n"},
+    clients=[{"ipBlock": {"cidr": "10.0.0.0/8"}}],
 )
-TRAINING = KubernetesSettings("perennial-training", None, "us-east-1", "registry.example.com/perennial-trainer:1")
+TRAINING = KubernetesSettings(
+    "perennial-training",
+    None,
+    "us-east-1",
+    "registry.example.com/perennial-trainer:1",
+    store=[{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "minio"}}}],
+)
 
 
 def all_objects() -> list[Body]:
@@ -29,6 +36,7 @@ def all_objects() -> list[Body]:
         *pipeline_objects(SERVING, PIPELINE),
         *release_objects(SERVING, scaled, PIPELINE, "main", RELEASE),
         service(SERVING, PIPELINE, RELEASE),
+        training_policy(TRAINING),
         training_pod(
             TRAINING, Resources(gpus=1), "train-flight-delays", PIPELINE, ["s3://perennial/main/flight_delays/jobs/1.json"]
         ),

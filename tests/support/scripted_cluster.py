@@ -28,6 +28,7 @@ class ScriptedCluster:
     namespace: str = "perennial-training"
     pods: dict[str, Body] = field(default_factory=dict)
     made: list[Body] = field(default_factory=list)
+    applied: list[Body] = field(default_factory=list)
     said: list[Body] = field(default_factory=list)
     """The events, of all pods."""
 
@@ -47,6 +48,10 @@ class ScriptedCluster:
             fate = self.fates.pop(0) if len(self.fates) > 1 else self.fates[0]
             fate(self, pod)
             return copy.deepcopy(pod)
+
+    def apply(self, body: Body) -> Body:
+        self.applied.append(copy.deepcopy(body))
+        return body
 
     def read(self, body: Body) -> Body | None:
         with self.lock:

@@ -34,12 +34,13 @@ Without it, those of `stack.env` replace them all, so that keys of another accou
 """
 
 OTHERS = {
-    "AWS_*": "Every other variable of AWS's own tools, for example `AWS_SHARED_CREDENTIALS_FILE`: boto3 reads it.",
+    "AWS_*": "Every other variable of AWS's own tools, for example `AWS_PROFILE`: boto3 reads it.",
     "CUDA_VISIBLE_DEVICES": "GPUs of a training, read by TensorFlow; a training without GPUs sets it to `-1` when it is not set.",
     "NO_PROXY": "Hosts that are called without a proxy, read by HTTP clients; commands add this machine and the stack's store.",
     "ORT_DISABLE_TELEMETRY": "Read by ONNX Runtime; set to `1` when it is not set.",
     "TF_CPP_MIN_LOG_LEVEL": "Log level of TensorFlow; trainings set it to `3` when it is not set.",
     "PERENNIAL_AIRFLOW_PORT": "Port of Airflow with containers, 8080 when it is not set; read by `docker-compose.yaml`.",
+    "PERENNIAL_BASE_IMAGE": "Base image of all images, that of the Dockerfiles when it is not set; read by `make images`.",
     "PERENNIAL_IVY_SETTINGS": "Ivy settings file that names a mirror for Spark's jars; read by `make setup`.",
     "PERENNIAL_KUBECONFIG": "File of the cluster that containers mount; read by `docker-compose.yaml`.",
     "PERENNIAL_PIPELINE": (

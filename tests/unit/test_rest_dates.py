@@ -188,7 +188,7 @@ def test_a_date_that_rests_by_now_is_withdrawn_and_what_saw_it_is_made_again(lak
 @pytest.fixture
 def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every decision rest on its models: these tests are about data."""
-    monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
+    monkeypatch.setattr("perennial.evaluate.recorded.is_current", lambda lake, day: True)
 
 
 def concerned(lake: Lake, dates: list[date], changed: set[date]) -> list[date]:

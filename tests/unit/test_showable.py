@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterator
 
@@ -14,8 +16,10 @@ import pytest
 from rich.table import Table
 
 from perennial.display.console import ShowableConsole
-from perennial.display.showable import dump_json, make_html, make_logs_showable, make_showable
+from perennial.display.forced import describe_force
+from perennial.display.showable import dump_json, make_html, make_line, make_logs_showable, make_showable
 from perennial.errors import PerennialError
+from stack.config import REPO
 
 STEERS = [*map(chr, [*range(0x20), *range(0x7F, 0xA0)]), "\u2028", "\u2029", "\u202e", "\u2066", "\ud83d", "\udc80"]
 HIDES = ["\xad", "\u034f", "\u061c", "\u200b", "\u200d", "\u200e", "\u200f", "\u2060", "\u3164", "\ufeff", "\ufff9", "\U000e0041"]
@@ -111,13 +115,91 @@ def test_html_is_escaped_and_showable() -> None:
 
 @pytest.fixture
 def _logs() -> Iterator[None]:
-    before = logging.getLogRecordFactory()
+    before = logging.getLogRecordFactory(), sys.excepthook, threading.excepthook
     make_logs_showable()
     yield
-    logging.setLogRecordFactory(before)
+    logging.setLogRecordFactory(before[0])
+    sys.excepthook, threading.excepthook = before[1:]
 
 
 @pytest.mark.usefixtures("_logs")
 def test_whatever_handler_writes_a_log_it_can_be_shown(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("anything").warning("read %s", ATTACKS)
     assert is_safe(caplog.messages[0])
+
+
+@pytest.mark.usefixtures("_logs")
+@pytest.mark.parametrize("formatter", [None, logging.Formatter("%(message)s")], ids=["default", "own"])
+def test_the_traceback_of_a_log_can_be_shown(formatter: logging.Formatter | None) -> None:
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(formatter)
+    log = logging.getLogger("tracebacks")
+    log.addHandler(handler)
+    try:
+        raise ValueError(ATTACKS) from KeyError(ATTACKS)
+    except ValueError:
+        log.exception("failed")
+    finally:
+        log.removeHandler(handler)
+    text = handler.stream.getvalue()
+    assert make_showable(text) == text
+    assert all(part in text for part in ("ValueError: \\x1b[2J", "KeyError", "test_showable.py"))
+
+
+TRAINER = """
+import perennial.train.__main__ as trainer
+trainer.run_job = fail
+trainer.main(["--job", "s3://lake/x"])
+"""
+SPARK_JOB = """
+from perennial.errors import PerennialError
+from perennial.spark.job import open_job
+try:
+    open_job("clean", [], dict)
+except PerennialError:
+    fail()
+"""
+COMMAND = """
+from perennial.commands.progress import show_progress
+show_progress()
+fail()
+"""
+THREAD = """
+import threading
+from perennial.display.showable import make_logs_showable
+make_logs_showable()
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("python", "program"),
+    [(".venv", TRAINER), (".spark", SPARK_JOB), (".venv", COMMAND), (".venv", THREAD)],
+    ids=["trainer", "Spark job", "command", "thread"],
+)
+def test_a_process_that_ends_with_an_error_prints_nothing_else(python: str, program: str) -> None:
+    begin = f"def fail(*_):\n    raise ValueError({ATTACKS!r})\n"
+    done = subprocess.run(
+        [REPO / python / "bin" / "python", "-c", begin + program],
+        env={"PYTHONPATH": str(REPO / "include"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert make_showable(done.stdout + done.stderr) == done.stdout + done.stderr
+    assert "Traceback" in done.stderr
+    assert "ValueError: \\x1b[2J" in done.stderr
+
+
+def test_a_line_has_no_second_line() -> None:
+    assert make_line("a\nb\tc\x1b") == "a\\nb\\tc\\x1b"
+
+
+def test_a_forced_decision_is_told_with_its_person() -> None:
+    assert describe_force(None) == ""
+    assert describe_force({"decision": "HOLD", "reason": "x", "by": "ann"}) == "forced by ann"
+    for old in ({"decision": "HOLD", "reason": "x"}, {"decision": "HOLD", "reason": "x", "by": None}):
+        assert describe_force(old) == "forced; the decision does not say by whom"

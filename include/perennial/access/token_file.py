@@ -11,25 +11,29 @@ from perennial.settings import get_settings
 TOKEN_HEADER = "x-perennial-token"  # noqa: S105  a name
 """Kubernetes' API server takes `authorization` for itself and does not pass it on, so our clients use another header."""
 
+_WHAT = "the file of the model servers' tokens"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")
 
 
 def read_tokens(file: Path) -> list[str]:
     """Return the tokens of a file, one a line. Raise RefusedError if there is none, or a line is not a token."""
+    tokens, problems = find_tokens(file)
+    if problems:
+        raise RefusedError(f"{file}, {_WHAT}", problems, "Write a token a line: `openssl rand -hex 32`.")
+    return tokens
+
+
+def find_tokens(file: Path) -> tuple[list[str], list[str]]:
+    """Return the tokens of a file, and all problems with it: it cannot be read, has no token, or a line is not one."""
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(f"{file}, the file of the model servers' tokens, cannot be read", [str(error)]) from error
-    tokens = [line for line in lines if line and not line.startswith("#")]
-    wrong = [number for number, line in enumerate(lines, 1) if line in tokens and not _TOKEN.fullmatch(line)]
+        return [], [f"cannot be read: {error}"]
+    wanted = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}
+    tokens = [line for line in wanted.values() if _TOKEN.fullmatch(line)]
+    wrong = [number for number, line in wanted.items() if not _TOKEN.fullmatch(line)]
     problems = [f"line {number}: expected 16 to 512 of the characters A-Z a-z 0-9 . _ ~ + / -" for number in wrong]
-    if not tokens:
-        problems = ["found no token"]
-    if problems:
-        raise RefusedError(
-            f"{file}, the file of the model servers' tokens", problems, "Write a token a line: `openssl rand -hex 32`."
-        )
-    return tokens
+    return tokens, problems if tokens or problems else ["found no token"]
 
 
 def token_headers() -> dict[str, str]:

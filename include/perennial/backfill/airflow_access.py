@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ import psutil
 from perennial.backfill.airflow_client import AirflowClient
 from perennial.errors import PerennialError, UnreachableError
 from perennial.lake.reach import STACK_IS_DOWN
+from perennial.runtime.process_record import read_record
 from perennial.settings import describe_missing, get_settings, var_folder
 
 SERVICE = "airflow-api"
@@ -51,9 +51,8 @@ def check_server(url: str, records: Path) -> None:
 def _listening_ports(record: Path) -> set[int]:
     """Return the ports of the recorded process and its children; none if it has ended."""
     try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
-        leader = psutil.Process(facts["pid"])
-        if abs(leader.create_time() - facts["created"]) >= 2.0:  # a later process with the same number
+        leader = read_record(record).process()
+        if leader is None:
             return set()
         processes = (leader, *leader.children(recursive=True))
         connections = [connection for process in processes for connection in process.net_connections("tcp")]

@@ -142,8 +142,8 @@ def rollback(
 
     Without --to, the target is the last version that is not barred.
     """
+    from perennial.commands.os_user import get_os_user
     from perennial.deploy.rollback import rollback as go_back
-    from perennial.evaluate.who import get_os_user
 
     result = go_back(served_lake(pipeline), reason=reason, who=get_os_user(), to=to)
     if as_json:
@@ -182,7 +182,7 @@ def _describe(release: ListedRelease, endpoint: Endpoint) -> str:
 
 
 def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:
-    from perennial.evaluate.who import describe_force
+    from perennial.display.forced import describe_force
 
     if as_json:
         print_json(body)

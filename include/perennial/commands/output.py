@@ -11,7 +11,7 @@ from rich.text import Text
 
 from perennial.calendar import EVERY_DAY, DataDays
 from perennial.display.console import ShowableConsole
-from perennial.display.showable import dump_json, make_showable
+from perennial.display.showable import dump_json, make_line, make_showable
 from perennial.store.json_value import JsonValue
 
 MAX_RANGES = 5
@@ -64,9 +64,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[JsonValue | date
     """Print rows under column names; None is shown as a dash."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(_plain(column), no_wrap=True)
+        table.add_column(Text(make_line(column)), no_wrap=True)
     for row in rows:
-        table.add_row(*(_plain("-" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text(make_line("-" if cell is None else str(cell))) for cell in row))
     # Users copy names of models and releases: a narrow terminal may wrap a line, but must not cut a cell.
     table.width = out.measure(table, options=out.options.update_width(10_000)).maximum
     out.print(table)

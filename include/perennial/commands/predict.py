@@ -86,8 +86,11 @@ def _curl(url: str, records: list[JsonValue]) -> str:
 
     command = shlex.join(["curl", f"{url}/predict", "-H", "content-type: application/json", "-d", json.dumps(records)])
     file = get_settings().server_tokens
-    # The shell reads the token, so that it is neither printed nor kept in the history.
-    return f'{command} -H "authorization: Bearer $(head -n 1 {shlex.quote(str(file))})"' if file else command
+    if file is None:
+        return command
+    # The shell reads the token, so that it is neither printed nor kept in the history. Empty lines and comments come before it.
+    token = f"$(awk '$1 ~ /^[^#]/ {{print $1; exit}}' {shlex.quote(str(file))})"
+    return f'{command} -H "authorization: Bearer {token}"'
 
 
 def _ask(pipeline: Pipeline, records: list[JsonValue]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import logging
 from rich.status import Status
 
 from perennial.commands.output import print_problem, problems
+from perennial.display.showable import make_logs_showable
 
 CHILDREN = ("perennial.spark", "perennial.runtime")
 """Loggers that pass on the output of Spark and of training processes line by line. Errors quote the last lines."""
@@ -21,6 +22,7 @@ class _Handler(logging.Handler):
 def show_progress() -> None:
     """Send the logs of Perennial to standard error, and the warnings of other libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_Handler()])
+    make_logs_showable()
     logging.getLogger("perennial").setLevel(logging.INFO)
     show_children(False)
 

@@ -35,9 +35,10 @@ def report(
     path = (out or var_folder() / "reports" / f"{result.pipeline}{space}-{days[0].date}-{days[-1].date}.html").resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     html = page(result)
-    path.write_text(html, encoding="utf-8")
     if out is None:
+        path.touch()
         path.chmod(0o600)  # as all state of the stack; a file that the user names gets the user's own mode
+    path.write_text(html, encoding="utf-8")
     keep(lake, days[0].date, days[-1].date, html)
     if as_json:
         pooled = {name: {"log_loss": score.log_loss, "roc_auc": score.roc_auc} for name, score in result.pooled.items()}

@@ -46,8 +46,8 @@ def run(
 
     The stages are collect, clean, analyse, train, evaluate and deploy. Unchanged work is not done again.
     """
+    from perennial.commands.os_user import get_os_user
     from perennial.evaluate.force import read_force
-    from perennial.evaluate.who import get_os_user
     from perennial.stages import STAGES, Run
 
     show_children(verbose)

@@ -28,9 +28,9 @@ def sign(
     Sign what is stored, for a new signing key.
 
     It signs decisions, models, releases and pointers that another trusted key has signed: a step of a rotation.
-    Without a name, it signs those of all pipelines.
+    Without a name, it signs those of all pipelines in the lake.
     """
-    from perennial.deploy.sign_stored import sign_stored
+    from perennial.deploy.sign_stored import find_pipelines, sign_stored
     from perennial.experiments.experiment import PRODUCTION
     from perennial.settings import describe_missing
     from perennial.signing.keys import RUNBOOK, read_keys
@@ -39,7 +39,8 @@ def sign(
     if keys.signing is None or keys.trusted is None:
         raise RefusedError(f"Nothing can be signed: {describe_missing('signing_key')}", remedy=RUNBOOK)
     require_store()
-    objects, names = Objects(), [pipeline] if pipeline else pipeline_names()
+    objects = Objects()
+    names = [pipeline] if pipeline else sorted({*pipeline_names(), *find_pipelines(objects, lake_root(), PRODUCTION)})
     layouts = [Layout(lake_root(), PRODUCTION, name) for name in names]
     results = [sign_stored(objects, layout, keys.signing, keys.trusted, unsigned=unsigned) for layout in layouts]
     if as_json:

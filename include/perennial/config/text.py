@@ -7,6 +7,7 @@ import stat
 from contextlib import ExitStack
 from pathlib import Path
 
+from perennial.addresses import is_below
 from perennial.errors import PipelineRefusedError
 
 MAX_BYTES = 200_000
@@ -102,7 +103,7 @@ def _enter(name: str, inside: int, bound: str, place: Path, held: ExitStack) -> 
             raise _refuse_link(place) from None
         raise
     held.callback(os.close, found)
-    if not _path_of(found).startswith(f"{bound.rstrip('/')}/"):
+    if not is_below(bound, _path_of(found)):
         raise _refuse_link(place)
     return found
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from perennial.deploy.active import Active, move, read_active
+from perennial.deploy.active import move, read_active
 from perennial.deploy.release import read_release
 from perennial.deploy.serve_check import Golden, Numbers, TooSlowError, serve_check, soak
 from perennial.errors import (
@@ -31,6 +31,7 @@ from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
 from perennial.runtime.base import EndpointMissingError, Runtime
 from perennial.settings import describe_missing, get_settings
+from perennial.signing.pointer import Active
 
 log = logging.getLogger(__name__)
 

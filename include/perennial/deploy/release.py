@@ -10,7 +10,7 @@ from datetime import date
 from perennial.config.pipeline import Inputs
 from perennial.deploy.golden import Row, golden_records, model_table, spread
 from perennial.deploy.lookups import freeze, lookup_states
-from perennial.errors import OutcomeUnknownError, PerennialError
+from perennial.errors import OutcomeUnknownError, PerennialError, SignatureRefusedError
 from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
 from perennial.fingerprints.code import code_digest
@@ -19,7 +19,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.tables import TableState, read_rows
 from perennial.models.scoring import score
-from perennial.signing.objects import is_signed, read_verified, sign_object
+from perennial.signing.objects import REMEDY, is_signed, read_verified, sign_object
 from perennial.signing.subject import Kind
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
@@ -43,6 +43,8 @@ class ReleasePlan:
     asked: tuple[date, ...]
     """The dates from whose features the golden requests are taken."""
     decision: str
+    named: str | None
+    """The champion that the decision named, by the decision log. A bar may have made another one the champion since."""
 
 
 def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: date | None = None) -> ReleasePlan:
@@ -75,7 +77,8 @@ def plan_release(lake: Lake, chain: Chain, day: date, model: Model, *, as_of: da
         libraries=library_versions("onnxruntime"),
         dependencies={"version": model.version, "decision": entry.uri.removeprefix(lake.layout.root)},
     )
-    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, features, asked, entry.uri)
+    named = entry.champion.version if entry.champion else None
+    return ReleasePlan(f"{day}-{key[:12]}", day, as_of, model, manifest, inputs, states, features, asked, entry.uri, named)
 
 
 def build_release(lake: Lake, plan: ReleasePlan) -> str:
@@ -152,8 +155,25 @@ def _address(lake: Lake, release: str) -> str:
 
 
 def _check_origin(lake: Lake, plan: ReleasePlan) -> None:
-    """Refuse a plan whose model or decision `evaluate` did not sign: the lake was changed after the decision."""
-    read_verified(lake.objects, lake.layout, Kind.DECISION, plan.decision)
+    """
+    Refuse a plan whose model or decision `evaluate` did not sign: the lake was changed after the decision.
+
+    The decision log is not signed. So what it says must be what the signed objects say: that this is the decision of this date,
+    which champion it named, and which version the model has. Bars hold for versions, so another name would be a way past them.
+    """
+    decision = read_verified(lake.objects, lake.layout, Kind.DECISION, plan.decision).json()
+    found = {
+        "the date of the decision": (decision["date"], plan.day.isoformat()),
+        "the champion of the decision": (decision["champion"], plan.named),
+        "the version of the model": (plan.manifest["version"], plan.model.version),
+    }
+    problems = [
+        f"{what} is {signed!r}, and the decision log says {logged!r}"
+        for what, (signed, logged) in found.items()
+        if signed != logged
+    ]
+    if problems:
+        raise SignatureRefusedError(f"Release {plan.id}", problems, REMEDY)
     judged = read_verified(lake.objects, lake.layout, Kind.MODEL, plan.model.manifest).json()
     if judged != plan.manifest:
         raise PerennialError(f"Release {plan.id}: {plan.model.manifest} was replaced during the deploy. Deploy {plan.day} again.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
-from perennial.deploy.active import Active, read_active
+from perennial.deploy.active import read_active
 from perennial.deploy.deploy import record_intervention
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
@@ -20,6 +20,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result
 from perennial.runtime.base import Runtime
 from perennial.runtime.choice import open_runtime
+from perennial.signing.pointer import Active
 from perennial.store.json_value import JsonValue
 
 log = logging.getLogger(__name__)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from perennial.deploy.active import read_pointer, write_pointer
-from perennial.errors import LostRaceError, SignatureRefusedError
+from perennial.config.values import NAME
+from perennial.errors import LostRaceError, PerennialError, SignatureRefusedError
 from perennial.evaluate.chain import FORMAT, from_json
 from perennial.lake.layout import Layout
 from perennial.signing.keys import SigningKey, TrustedKeys
 from perennial.signing.objects import find_signer, store_signature, verify
+from perennial.signing.pointer import parse_pointer, write_pointer
 from perennial.signing.subject import Kind, Subject
 from perennial.store.heads import parse_head
-from perennial.store.objects import Objects
+from perennial.store.objects import Objects, split_uri
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,29 @@ def sign_stored(objects: Objects, layout: Layout, key: SigningKey, trusted: Trus
     """
     Sign decisions, their models, releases and, as the last one, the pointer with `key`, if a trusted key has signed them.
 
+    An object that is damaged or that another run changes is not signed, and the result says so.
+
     :param key: the signing key, which must be one of the trusted keys
     :param unsigned: also sign objects that no trusted key has signed. Nothing shows who wrote them, so this is for a first key
     """
     signer = _Signer(objects, layout, key, trusted, unsigned)
-    for kind, uri in _immutable_objects(objects, layout):
-        signer.sign(kind, uri)
+    try:
+        decided = _decided_objects(objects, layout)
+    except PerennialError as error:
+        decided = []
+        signer.refused.append(str(error))
+    releases = [(Kind.RELEASE, uri) for uri in objects.list(layout.releases)]
+    signer.sign_all([*decided, *releases])
     signer.sign_pointer()
     return SignedPipeline(layout.pipeline, signer.signed, signer.unchanged, tuple(signer.refused))
+
+
+def find_pipelines(objects: Objects, lake: str, space: str) -> set[str]:
+    """Return the pipelines that have objects in the lake, with those whose folder is not here now."""
+    bucket, prefix = split_uri(f"{lake}/{space}/")
+    pages = objects.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    found = (item["Prefix"].removeprefix(prefix).rstrip("/") for page in pages for item in page.get("CommonPrefixes", []))
+    return {name for name in found if NAME.fullmatch(name)}
 
 
 class _Signer:
@@ -58,37 +76,59 @@ class _Signer:
         self.signed = self.unchanged = 0
         self.refused: list[str] = []
 
-    def sign(self, kind: Kind, uri: str) -> None:
-        """Sign an immutable object, if it exists: without it, nothing can be released."""
-        stored = self._objects.read(uri)
-        if stored is None:
-            return
-        try:
-            subject = Subject.of(self._layout, kind, uri)
-            if self._find_signer(subject, stored.body, self._key.trusting_itself) is not None:
+    def sign_all(self, found: list[tuple[Kind, str]]) -> None:
+        """Sign the immutable objects that the key has not signed: one listing finds those that it has."""
+        done = set(self._objects.list(self._layout.signature(self._key.id, "")))
+        todo: list[tuple[Subject, str]] = []
+        for kind, uri in found:
+            try:
+                subject = Subject.of(self._layout, kind, uri)
+            except SignatureRefusedError as error:
+                self.refused.append(str(error))
+                continue
+            if self._layout.signature(self._key.id, subject.name) in done:
                 self.unchanged += 1
-                return
-            if not self._unsigned:
-                verify(self._objects, self._layout, subject, stored.body, self._trusted)
             else:
-                self._find_signer(subject, stored.body, self._trusted)  # refuses a signature that does not match
-        except SignatureRefusedError as error:
-            self.refused.append(str(error))
-            return
-        store_signature(self._objects, self._layout, subject, stored.body, self._key)
-        self.signed += 1
+                todo.append((subject, uri))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for result in pool.map(lambda item: self._sign(*item), todo):
+                if isinstance(result, PerennialError):
+                    self.refused.append(str(result))
+                else:
+                    self.signed += result
 
     def sign_pointer(self) -> None:
         """Sign the pointer, by compare-and-swap like a deploy."""
-        pointer = read_pointer(self._objects, self._layout, None)
-        if pointer.etag is None:
-            return
         try:
-            read_pointer(self._objects, self._layout, self._trusted)
-        except SignatureRefusedError as error:
+            self._sign_pointer()
+        except PerennialError as error:
+            self.refused.append(str(error))
+
+    def _sign(self, subject: Subject, uri: str) -> int | PerennialError:
+        """Sign an immutable object, if it exists: without it, nothing can be released. Return the number of signatures."""
+        stored = self._objects.read(uri)
+        if stored is None:
+            return 0
+        try:
+            if not self._unsigned:
+                verify(self._objects, self._layout, subject, stored.body, self._trusted)
+            else:  # refuses a signature that does not match
+                find_signer(self._objects, self._layout, subject, stored.body, self._trusted)
+            store_signature(self._objects, self._layout, subject, stored.body, self._key)
+        except PerennialError as error:
+            return error
+        return 1
+
+    def _sign_pointer(self) -> None:
+        stored = self._objects.read(self._layout.active)
+        if stored is None:
+            return
+        pointer = parse_pointer(self._layout, stored, None)
+        try:
+            parse_pointer(self._layout, stored, self._trusted)
+        except SignatureRefusedError:
             if not self._unsigned or pointer.signed_by in self._trusted.keys:
-                self.refused.append(str(error))
-                return
+                raise
         else:
             if pointer.signed_by == self._key.id:
                 self.unchanged += 1
@@ -97,16 +137,12 @@ class _Signer:
             raise LostRaceError(f"{self._layout.active}: a deploy moved the pointer at the same time. Sign again after it.")
         self.signed += 1
 
-    def _find_signer(self, subject: Subject, body: bytes, trusted: TrustedKeys) -> str | None:
-        return find_signer(self._objects, self._layout, subject, body, trusted)
 
-
-def _immutable_objects(objects: Objects, layout: Layout) -> Iterator[tuple[Kind, str]]:
-    """Yield the objects that a deploy or a server verifies: current decisions, their champions' manifests, all releases."""
+def _decided_objects(objects: Objects, layout: Layout) -> list[tuple[Kind, str]]:
+    """Return what a deploy verifies: the current decisions and their champions' manifests."""
     chain = objects.read(layout.chain)
-    if chain is not None:
-        entries = parse_head(layout.chain, chain, FORMAT, from_json).entries.values()
-        yield from ((Kind.DECISION, entry.uri) for entry in entries)
-        champions = dict.fromkeys(entry.champion.manifest for entry in entries if entry.champion)
-        yield from ((Kind.MODEL, uri) for uri in champions)
-    yield from ((Kind.RELEASE, uri) for uri in objects.list(layout.releases))
+    if chain is None:
+        return []
+    entries = parse_head(layout.chain, chain, FORMAT, from_json).entries.values()
+    champions = dict.fromkeys(str(entry.champion.manifest) for entry in entries if entry.champion)
+    return [*((Kind.DECISION, str(entry.uri)) for entry in entries), *((Kind.MODEL, uri) for uri in champions)]

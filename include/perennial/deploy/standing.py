@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from perennial.deploy.active import Active, read_active
+from perennial.deploy.active import read_active
 from perennial.deploy.newest import NO_DECISION, Later, later_drops, why_not_newest
 from perennial.deploy.release import read_release, release_date
 from perennial.evaluate.chain import DEPLOY, Chain, Intervention, Model
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import Champion, barred_versions, champion_of, describe_bar, describe_cause
 from perennial.lake.lake import Lake
+from perennial.signing.pointer import Active
 
 MAX_BARS = 3
 _AT_WORK = "its deploy is still running or was interrupted; if it was interrupted, run"

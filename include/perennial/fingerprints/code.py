@@ -20,6 +20,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
     {
         "perennial": "it turns off the telemetry of ONNX Runtime, and opens results for reading",
         "perennial.errors": "texts and exit codes of failures, which have no result",
+        "perennial.display.showable": "texts as people see them: results hold them as they are",
         "perennial.settings": "addresses of stores, programs and pods: the bytes are the same at any address",
         "perennial.fingerprints.code": "finds the code that decides: another answer changes the fingerprint already",
         "perennial.spark.lean": "keeps libraries out of a job that does not use them",

@@ -115,7 +115,7 @@ def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[
     """
     # Imported here because they import scikit-learn.
     from perennial.evaluate.changes import describe
-    from perennial.evaluate.evaluate import changes_since, is_current
+    from perennial.evaluate.recorded import changes_since, is_current
 
     if relevant := changes_read(lake, changes, day, origin):
         causes = tuple(StaleCause(Category.DATA, str(change)) for change in relevant)

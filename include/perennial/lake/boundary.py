@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from perennial.addresses import is_below
+
 CLASSES = frozenset({"io-impl", "py-io-impl", "write.location-provider.impl", "write.py-location-provider.impl"})
 """Properties of a table by which readers or writers load a class that the table names."""
 
@@ -15,7 +17,7 @@ def find_foreign(root: str, addresses: Iterable[str], properties: Mapping[str, s
     """Return each address that is not below `root`, and each property that names a class or a folder elsewhere."""
     return [
         *(f"file {address}" for address in dict.fromkeys(addresses) if not is_below(root, address)),
-        *(f"property {name}: {properties[name]}" for name in sorted(CLASSES & properties.keys())),
+        *find_classes(properties),
         *(
             f"property {name}: {properties[name]}"
             for name in sorted(FOLDERS & properties.keys())
@@ -24,7 +26,6 @@ def find_foreign(root: str, addresses: Iterable[str], properties: Mapping[str, s
     ]
 
 
-def is_below(root: str, address: str) -> bool:
-    """Return whether an address is below a folder; `s3a` is another name of `s3`."""
-    folder, file = (f"s3://{text[6:]}" if text.startswith("s3a://") else text for text in (root, address))
-    return file.startswith(f"{folder}/") and not {".", ".."} & set(file.split("/"))
+def find_classes(properties: Mapping[str, str]) -> list[str]:
+    """Return each property that names a class."""
+    return [f"property {name}: {properties[name]}" for name in sorted(CLASSES) if name in properties]

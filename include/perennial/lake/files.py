@@ -9,8 +9,9 @@ from pyiceberg.serializers import FromInputFile
 from pyiceberg.table import StaticTable
 from pyiceberg.table.metadata import TableMetadata
 
+from perennial.addresses import is_below
 from perennial.errors import RefusedError
-from perennial.lake.boundary import find_foreign, is_below
+from perennial.lake.boundary import find_foreign
 from perennial.lake.layout import lake_root
 from perennial.settings import get_settings
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.config.pipeline import Inputs, Pipeline
+from perennial.display.forced import describe_force
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.bootstrap import Floats, Interval, interval, mean_difference
 from perennial.evaluate.chain import Chain, Model, incumbent
@@ -25,7 +26,6 @@ from perennial.evaluate.comparison import Integers, losses
 from perennial.evaluate.decision import StoredDecision
 from perennial.evaluate.holdout import read_file
 from perennial.evaluate.opponents import unfit
-from perennial.evaluate.who import describe_force
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest

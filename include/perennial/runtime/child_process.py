@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from perennial.settings import training_environment
-
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
@@ -20,16 +18,12 @@ LAST_LINES = 20
 
 
 @contextmanager
-def child(module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """
-    Run a module as a child in its own session. Leaving the block ends it and everything it started.
-
-    :param environment: its environment; that of a training by default
-    """
+def child(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a module as a child in its own session. Leaving the block ends it and everything it started."""
     command = [sys.executable, "-u", "-m", "perennial.runtime.child", str(os.getpid()), module, *arguments]
     process = subprocess.Popen(
         command,
-        env=environment or training_environment(),
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -16,14 +16,14 @@ MAX_SLOTS = 10_000
 
 
 def endpoint_url(pipeline: str) -> str:
-    """Return the address of a pipeline's model server: its port is PERENNIAL_ENDPOINT_PORT plus the pipeline's slot."""
-    first = get_settings().endpoint_port
+    """Return the address of a pipeline's model server; its port is PERENNIAL_ENDPOINT_PORT plus the pipeline's slot."""
+    settings = get_settings()
     places = with_places(read_places(var_folder()), pipeline_names())
     if pipeline not in places:
         raise RefusedError(
             f"Pipeline {pipeline!r} has no model server here", remedy=f"The pipelines are: {', '.join(places) or 'none'}."
         )
-    return f"http://127.0.0.1:{first + places[pipeline]}"
+    return f"http://{settings.endpoint_host}:{settings.endpoint_port + places[pipeline]}"
 
 
 def read_places(var: Path) -> dict[str, int]:

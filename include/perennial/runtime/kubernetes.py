@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from perennial.errors import RefusedError
 from perennial.lake.identity import lake_mark
 from perennial.lake.layout import lake_root
+from perennial.runtime.peers import parse_peers
 from perennial.settings import Settings, describe_missing, get_settings, variables_of
 from perennial.signing.keys import read_trusted_keys
 from perennial.store.objects import Objects
@@ -55,21 +56,33 @@ class KubernetesSettings:
     trusted_keys: Mapping[str, str] = field(default_factory=dict)
     """The public keys that a model server trusts, as PEM texts by file name; empty: it checks no signatures."""
 
+    dns: Sequence[Body] | None = None
+    """The servers of names that pods ask, as peers of a NetworkPolicy; None: any."""
+
+    store: Sequence[Body] | None = None
+    """The object store, as peers of a NetworkPolicy; None: any place."""
+
+    clients: Sequence[Body] | None = None
+    """The clients that may connect to model servers, as peers of a NetworkPolicy; None: all."""
+
     @classmethod
     def read(cls, work: str) -> KubernetesSettings:
         """Read the settings of one kind of work (training, serving); docs/how-to/run-on-kubernetes.md explains them."""
         settings = get_settings()
         trusted = read_trusted_keys() if work == SERVING else None
-        is_limited = work == SERVING and "server_address_connections" in settings.model_fields_set
+        sets_connections = work == SERVING and "server_address_connections" in settings.model_fields_set
         return cls(
             namespace=getattr(settings, _NAMESPACES[work]),
             image=getattr(settings, _IMAGES[work]),
             work=work,
             asks_token=work == SERVING and settings.server_tokens is not None,
-            address_connections=settings.server_address_connections if is_limited else None,
+            address_connections=settings.server_address_connections if sets_connections else None,
             s3_endpoint=_endpoint(settings),
             region=settings.region,
             trusted_keys=trusted.to_pem() if trusted else {},
+            dns=_peers(settings, "kubernetes_dns"),
+            store=_peers(settings, "kubernetes_egress"),
+            clients=_peers(settings, "kubernetes_ingress"),
         )
 
     def of(self, objects: Objects) -> KubernetesSettings:
@@ -99,6 +112,29 @@ class KubernetesSettings:
             **({"PERENNIAL_SERVER_ADDRESS_CONNECTIONS": str(limit)} if (limit := self.address_connections) else {}),
             "HOME": "/tmp",  # noqa: S108  the pod's own
         }
+
+    def egress(self) -> list[Body]:
+        """Return the rules of a NetworkPolicy that lets pods connect to DNS and the object store."""
+        parts = urlsplit(self.s3_endpoint or "https://s3.amazonaws.com")
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        names = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+        return [
+            {**_with_peers("to", self.dns), "ports": names},
+            {**_with_peers("to", self.store), "ports": [{"port": port, "protocol": "TCP"}]},
+        ]
+
+    def ingress(self, port: int) -> list[Body]:
+        """Return the rules of a NetworkPolicy that lets clients connect to a port of a model server."""
+        return [{**_with_peers("from", self.clients), "ports": [{"port": port, "protocol": "TCP"}]}]
+
+
+def _peers(settings: Settings, field: str) -> list[Body] | None:
+    return parse_peers(variables_of(field)[0], getattr(settings, field))
+
+
+def _with_peers(name: str, peers: Sequence[Body] | None) -> Body:
+    """Return the part of a rule that names its peers. A rule without this part is for everyone."""
+    return {} if peers is None else {name: list(peers)}
 
 
 def _endpoint(settings: Settings) -> str | None:

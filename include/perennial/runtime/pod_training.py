@@ -11,7 +11,7 @@ from perennial.lake.lake import Lake
 from perennial.runtime.cluster import Cluster
 from perennial.runtime.kubernetes import HOPELESS, TRAINING, Body, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.trainer import TrainingWork
-from perennial.runtime.training_pod import MAX_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, waits_in_vain
+from perennial.runtime.training_pod import MAX_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, training_policy, waits_in_vain
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
@@ -61,6 +61,8 @@ class PodTrainer:
     def begin(self, body: Body) -> tuple[Body, bool]:
         """Return the pod and whether this call created it. A pod that failed before, or can no longer begin, is replaced."""
         name = body["metadata"]["name"]
+        if self._settings.store is not None:
+            self._cluster.apply(training_policy(self._settings))
         deadline = time.monotonic() + FOUND_SECONDS
         while time.monotonic() < deadline:
             if (created := self._cluster.create(body)) is not None:

@@ -15,6 +15,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
 from perennial.runtime.trainer import TrainingWork
+from perennial.settings import training_environment
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,10 @@ def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None,
     shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
     with ExitStack() as stack:
         trainers = [
-            stack.enter_context(child("perennial.train", [word for uri in share for word in ("--job", uri)])) for share in shares
+            stack.enter_context(
+                child("perennial.train", [word for uri in share for word in ("--job", uri)], training_environment())
+            )
+            for share in shares
         ]
         ends = [deque[str](maxlen=LAST_LINES) for _ in shares]
         names = [f"[{number}] " if len(shares) > 1 else "" for number in range(1, len(shares) + 1)]

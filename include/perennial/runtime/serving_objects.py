@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from perennial.config.pipeline import Deployment
 from perennial.runtime.kubernetes import (
     LAKE_LABEL,
@@ -24,6 +22,7 @@ DRAIN_SECONDS = 5
 
 RELEASE_LABEL = "perennial/release"
 PIPELINE_LABEL = "perennial/pipeline"
+_MEMORY_LIMIT = {"resource": "limits.memory", "divisor": "1Mi"}
 
 
 def service_name(pipeline: str) -> str:
@@ -71,11 +70,8 @@ def pipeline_objects(settings: KubernetesSettings, pipeline: str) -> list[Body]:
             "spec": {
                 "podSelector": pods,
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}],
-                "egress": [
-                    {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
-                    {"ports": [{"port": _storage_port(settings), "protocol": "TCP"}]},
-                ],
+                "ingress": settings.ingress(PORT),
+                "egress": settings.egress(),
             },
         },
     ]
@@ -90,6 +86,8 @@ def release_objects(settings: KubernetesSettings, spec: Deployment, pipeline: st
         "args": ["--pipeline", pipeline, "--space", space, "--release", release],
         "ports": [{"name": "http", "containerPort": PORT}],
         "envFrom": [{"configMapRef": {"name": name}}],
+        # The server alone cannot know that no other process shares the limit of its cgroup.
+        "env": [{"name": "PERENNIAL_SERVER_MEMORY_MIB", "valueFrom": {"resourceFieldRef": _MEMORY_LIMIT}}],
         "resources": {
             "requests": {"cpu": spec.cpu, "memory": spec.memory},
             "limits": {"memory": spec.memory},
@@ -187,8 +185,3 @@ def _digest(settings: KubernetesSettings) -> str:
 
 def _probe(path: str) -> Body:
     return {"httpGet": {"path": path, "port": "http"}, "timeoutSeconds": 3}
-
-
-def _storage_port(settings: KubernetesSettings) -> int:
-    parts = urlsplit(settings.s3_endpoint or "https://s3.amazonaws.com")
-    return parts.port or (80 if parts.scheme == "http" else 443)

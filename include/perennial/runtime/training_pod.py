@@ -69,6 +69,16 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
     }
 
 
+def training_policy(settings: KubernetesSettings) -> Body:
+    """Return the policy that lets trainings connect to DNS and the object store only."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "perennial-training-egress", "namespace": settings.namespace, "labels": TRAININGS},
+        "spec": {"podSelector": {"matchLabels": TRAININGS}, "policyTypes": ["Egress"], "egress": settings.egress()},
+    }
+
+
 def waits_in_vain(found: Body, wanted: Body) -> bool:
     """Return whether an existing pod has not begun and its spec differs from the wanted one, so that it may never begin."""
     annotations = found["metadata"].get("annotations") or {}

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -18,7 +19,7 @@ from perennial.lake.layout import Layout, lake_root
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
-from perennial.serve.memory import DEFAULT_MEMORY, find_memory_limit, use_few_arenas
+from perennial.serve.memory import find_memory, use_few_arenas
 from perennial.serve.metrics import Metrics
 from perennial.serve.protocol import bounded_protocol, sweep_connections
 from perennial.serve.release import load_release
@@ -67,7 +68,7 @@ def main() -> int:
             is_version_to_blame = not error.retryable and not isinstance(error, SignatureRefusedError)
             return REFUSED_EXIT_CODE if is_version_to_blame else 1
     else:
-        follower = Follower(app, objects, layout, limits, trust)
+        follower = Follower(app, objects, layout, limits, trust, args.newest_file)
         follower.start()
     try:
         _run(app, args.host, args.port, limits)
@@ -79,8 +80,8 @@ def main() -> int:
 
 def _limits(args: argparse.Namespace) -> Limits:
     settings = get_settings()
-    given = settings.server_memory_mib * 2**20 if settings.server_memory_mib else None
-    memory = given or find_memory_limit() or DEFAULT_MEMORY
+    memory = settings.server_memory_mib * 2**20 if settings.server_memory_mib else find_memory()
+    log.info("Keeping to %s MiB of memory", memory // 2**20)
     limits = Limits(
         header_seconds=args.header_seconds,
         body_seconds=args.body_seconds,
@@ -137,6 +138,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pipeline", required=True, type=_name, help="name of the pipeline")
     parser.add_argument("--space", default="main", type=_name, help="space of the release (default: main, production)")
     parser.add_argument("--release", help="serve exactly this release (default: follow the active one)")
+    parser.add_argument(
+        "--newest-file", type=Path, help="file that keeps the number of the newest pointer: a restarted server takes no older one"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument(

@@ -52,6 +52,8 @@ class App:
         self.metrics = metrics
         self._limits = limits
         self._tokens = tokens
+        if tokens is not None:
+            metrics.watch_tokens(tokens.count)
         self._bodies = BodyReader(limits)
         self._workers = ThreadPoolExecutor(limits.workers, thread_name_prefix="batch")
         self._waiting = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,10 +13,11 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
 from perennial.serve.app import App
 from perennial.serve.limits import Limits
-from perennial.serve.pointer import MAX_BYTES, PointerReader
+from perennial.serve.pointer import PointerReader
 from perennial.serve.release import load_release
 from perennial.serve.trust import TrustMetric
-from perennial.store.objects import Objects
+from perennial.signing.pointer import MAX_BYTES
+from perennial.store.objects import Objects, Stored
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +28,16 @@ _RETRY_SECONDS = 5.0
 class Follower(threading.Thread):
     """Thread that keeps the application at the active release. While the new one cannot be loaded, the old one keeps serving."""
 
-    def __init__(self, app: App, objects: Objects, layout: Layout, limits: Limits, trust: TrustMetric) -> None:
+    def __init__(
+        self, app: App, objects: Objects, layout: Layout, limits: Limits, trust: TrustMetric, newest: Path | None = None
+    ) -> None:
         """Prepare; nothing is contacted before start()."""
         super().__init__(name="follow", daemon=True)
         self._app = app
         self._objects = objects
         self._layout = layout
         self._limits = limits
-        self._pointer = PointerReader(layout)
+        self._pointer = PointerReader(layout, newest)
         self._trust = trust
         self._stopping = threading.Event()
         self._settled: str | None = None  # the pointer's ETag that needs no more work
@@ -71,7 +75,7 @@ class Follower(threading.Thread):
             self._unreachable = False
             if pointer is None or pointer.etag == self._settled:
                 return POLL_SECONDS
-            return self._load(pointer.body, pointer.etag)
+            return self._load(pointer)
         except (BotoCoreError, ClientError, PerennialError) as error:
             self._app.metrics.follow_failures.inc()
             if not self._unreachable:
@@ -79,7 +83,7 @@ class Follower(threading.Thread):
             self._unreachable = True
             return _RETRY_SECONDS
 
-    def _load(self, pointer: bytes, etag: str) -> float:
+    def _load(self, pointer: Stored) -> float:
         try:
             self._trust.show()
             name = self._pointer.read(pointer)
@@ -93,9 +97,9 @@ class Follower(threading.Thread):
         except RefusedError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            if self._refused != etag:
+            if self._refused != pointer.etag:
                 log.error("The active release cannot serve, %s keeps serving: %s", serving, error)
-            self._refused = etag
+            self._refused = pointer.etag
             return _RETRY_SECONDS  # a deploy may restore a lost file under the same name
-        self._settled = etag
+        self._settled = pointer.etag
         return POLL_SECONDS

@@ -24,7 +24,7 @@ class Limits:
     idle_seconds: float = 30
     connections: int = 1000
     address_connections: int = 1000
-    """Maximum number of connections from one address. All users behind a gateway share its address, so it may have them all."""
+    """Maximum number of connections from one network. All users behind a gateway share its network, so it may have them all."""
     inline_bytes: int = 8 * 2**10
     """Bodies up to this size are answered on the event loop (well under a millisecond); larger ones go to a worker thread."""
     workers: int = 2

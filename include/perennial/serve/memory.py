@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DEFAULT_MEMORY = 512 * 2**20
-"""Where neither a setting nor a cgroup limits the server. It is also the default of `deployment.memory`."""
+"""Without a setting, a server takes no more, however much its cgroup allows: other processes may share that."""
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 
 _M_ARENA_MAX = -8  # malloc.h of glibc
 _ARENAS = 2
@@ -29,7 +32,12 @@ def use_few_arenas() -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-def find_memory_limit(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
+def find_memory(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
+    """Return the memory, in bytes, that a server without a setting keeps to."""
+    return min(DEFAULT_MEMORY, _find_limit(cgroups, membership) or DEFAULT_MEMORY)
+
+
+def _find_limit(cgroups: Path, membership: Path) -> int | None:
     """Return the lowest memory limit, in bytes, of the cgroups that this process is in, or None without a limit."""
     lines = membership.read_text(encoding="utf-8").splitlines() if membership.is_file() else []
     limits = [limit for line in lines for limit in _limits_of(cgroups, *line.split(":", 2)[1:])]

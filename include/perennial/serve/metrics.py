@@ -75,6 +75,12 @@ class Metrics:
             registry=self.registry,
         ).set_function(age)
 
+    def watch_tokens(self, count: Callable[[], int]) -> None:
+        """Publish the number of tokens with which a prediction is answered."""
+        Gauge(
+            "perennial_tokens", "Tokens that the server accepts; with 0, it answers no prediction", registry=self.registry
+        ).set_function(count)
+
     def switched(self, release: Release) -> None:
         """Publish which release serves now, and end the series of the previous one."""
         self._release.clear()

@@ -1,25 +1,21 @@
-"""The pointer to the active release, as the server reads it: verified, and never older than one that it has seen."""
+"""The pointer to the active release, as the server follows it: verified, and never older than one that it has seen."""
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
-from perennial.errors import RefusedError, SignatureRefusedError
+from perennial.errors import PerennialError, RefusedError, SignatureRefusedError
 from perennial.lake.layout import Layout
+from perennial.serve.newest import NewestNumber, max_number
 from perennial.signing.keys import read_trusted_keys
-from perennial.signing.sealed import unseal
-from perennial.signing.subject import Kind, Subject
+from perennial.signing.pointer import Active, parse_pointer
+from perennial.store.objects import Stored
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 2**20
-_FORMAT = 1
-_DAY_MILLISECONDS = 24 * 3600 * 1000
 _NAME = "The pointer to the active release"
 
 
@@ -27,43 +23,47 @@ class PointerReader:
     """
     Reads stored pointers in the order in which they arrive.
 
-    It remembers the highest number that it has seen, so that no one can replay an older pointer. A new reader has seen none: it
-    takes any pointer that was signed for this pipeline.
+    It remembers the newest pointer that it has seen, so that no one can replay an older one. A new reader without a file has seen
+    none: it takes any pointer that was signed for this pipeline.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self._subject = Subject.of(layout, Kind.POINTER, layout.active)
-        self._newest: Mapping[str, Any] = {"number": 0}
+    def __init__(self, layout: Layout, file: Path | None = None) -> None:
+        """Prepare; with a file, the number of the newest pointer is kept there for the next server."""
+        self._layout = layout
+        self._newest: Active | None = None
+        self._number = NewestNumber(file)
 
-    def read(self, stored: bytes) -> str | None:
+    def read(self, stored: Stored) -> str | None:
         """Return the release that a stored pointer names; None: no release is active."""
+        trusted = read_trusted_keys()
         try:
-            document = json.loads(stored)
-            trusted = read_trusted_keys()
-            pointer = unseal(document, self._subject, trusted)
-            if pointer["format"] != _FORMAT:
-                raise RefusedError(f"{_NAME} is of format {pointer['format']!r}, expected {_FORMAT}")
-            if trusted is not None:
-                self._check_number(pointer)
-            return None if pointer["release"] is None else str(pointer["release"])
-        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
-            raise RefusedError(f"{_NAME} is malformed") from None
+            pointer = parse_pointer(self._layout, stored, trusted)
+        except RefusedError:
+            raise
+        except PerennialError as error:  # damaged: reading it again is of no use, until someone replaces it
+            raise RefusedError(error.what, error.problems, error.remedy) from error
+        if trusted is not None:
+            self._check_number(pointer)
+        return pointer.release
 
-    def _check_number(self, pointer: Mapping[str, Any]) -> None:
-        number, newest = int(pointer["number"]), int(self._newest["number"])
-        if number > time.time() * 1000 + _DAY_MILLISECONDS:  # it would have this server refuse all later pointers
+    def _check_number(self, pointer: Active) -> None:
+        seen = replace(pointer, etag=None, signed_by=None)
+        number, newest = seen.number, max(self._number.value, 1)
+        if number > max_number():  # it would have this server refuse all later pointers
             raise SignatureRefusedError(
                 f"{_NAME} is of the future: its number is {number}, a time in milliseconds more than a day from now",
                 remedy="Set the clocks. Then put an earlier endpoint/active.json back, and deploy again.",
             )
-        if number < newest or (number == newest and pointer != self._newest):
+        if number < newest or (self._newest and number == newest and seen != self._newest):
             raise SignatureRefusedError(
                 f"{_NAME} is older than one that this server has seen: its number is {number}, expected at least {newest}",
                 remedy="Someone put an older pointer back. The next deploy or rollback writes a newer one.",
             )
+        if self._newest is None or number > newest:
+            log.info("The pointer of %s names release %s", _format_time(number), pointer.release)
         if number > newest:
-            log.info("The pointer of %s names release %s", _format_time(number), pointer["release"])
-        self._newest = pointer
+            self._number.rise(number)
+        self._newest = seen
 
 
 def _format_time(milliseconds: int) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from perennial.serve.crowd import crowded_network, longest_waiting, network_of
 from perennial.serve.limits import Limits
 
 _SWEEP_SECONDS = 0.25
@@ -26,37 +27,44 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limits = Limits()
-    addresses: ClassVar[Counter[str]] = Counter()
-    """Number of connections from each address."""
+    networks: ClassVar[Counter[str]] = Counter()
+    """Number of connections from each network."""
+
+    order: ClassVar[dict[BoundedProtocol, None]] = {}
+    """All connections, in the order in which they last began to wait for their client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection. If there are too many, close the longest waiting one, or this one if none waits."""
+        """Accept a connection, in place of another one if there are too many."""
         super().connection_made(transport)
         now = self.loop.time()
         self._begun = False  # headers have begun to arrive
         self._in_message = False  # headers or body are still arriving
         self._messages = 0
         self._header_bytes = 0
-        self.waits_since = now
+        self.order[self] = None
         self._blocked_since: float | None = None  # the client does not read
         self.due: float | None = now + self.limits.header_seconds
-        self.address = self.client[0] if self.client else ""
-        self.addresses[self.address] += 1
+        self.network = network_of(self.client[0]) if self.client else ""
+        self.networks[self.network] += 1
         # Otherwise the kernel takes up to 4 MB of answers that the client does not read, which count as memory of the pod.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.send_bytes)
-        is_greedy = self.addresses[self.address] > self.limits.address_connections
-        if is_greedy or len(self.connections) > self.limits.connections:
-            address = self.address if is_greedy else self.addresses.most_common(1)[0][0]
-            others = [other for other in self.connections if other is not self and isinstance(other, BoundedProtocol)]
-            waiting = [other for other in others if other.address == address and other.is_waiting]
-            min(waiting, key=lambda other: other.waits_since, default=self).refuse(503, "Too many connections. Try again")
+        if self.networks[self.network] > self.limits.address_connections:
+            self._replace_one(self.network)
+        elif len(self.connections) > self.limits.connections:
+            self._replace_one(crowded_network(self.networks, self.limits.connections))
+
+    def _replace_one(self, network: str | None) -> None:
+        """Close the longest waiting connection, of all or of one network; if none waits, close this one."""
+        others = (other for other in self.order if other is not self)
+        (longest_waiting(others, network) or self).refuse(503, "Too many connections. Try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         super().connection_lost(exc)
-        self.addresses[self.address] -= 1
-        if not self.addresses[self.address]:
-            del self.addresses[self.address]
+        self.order.pop(self, None)
+        self.networks[self.network] -= 1
+        if not self.networks[self.network]:
+            del self.networks[self.network]
 
     @property
     def is_waiting(self) -> bool:
@@ -86,8 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = self._in_message = True
         self._messages += 1
         self._header_bytes = 0
-        self.waits_since = self.loop.time()
-        self.due = self.waits_since + self.limits.header_seconds
+        self._move_to_end()
+        self.due = self.loop.time() + self.limits.header_seconds
 
     def on_headers_complete(self) -> None:
         """Stop the clock, and refuse headers that arrived complete in one chunk but are too large, too many, or not HTTP/1.1."""
@@ -124,8 +132,13 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock of the next request's headers, unless a pipelined request has begun already."""
         super().on_response_complete()
         if not self._in_message:
-            self.waits_since = self.loop.time()
-            self.due = self.waits_since + self.limits.idle_seconds
+            self._move_to_end()
+            self.due = self.loop.time() + self.limits.idle_seconds
+
+    def _move_to_end(self) -> None:
+        """Note that the connection begins to wait now."""
+        if self.order.pop(self, self) is None:  # it is not lost
+            self.order[self] = None
 
     def pause_writing(self) -> None:
         """Start the clock of a client that does not read."""
@@ -179,7 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """Return the protocol class with these limits. uvicorn creates one instance for each connection."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "addresses": Counter()})
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits, "networks": Counter(), "order": {}})
 
 
 async def sweep_connections(connections: Iterable[asyncio.Protocol], limits: Limits) -> None:

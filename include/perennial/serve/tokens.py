@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from perennial.access.token_file import TOKEN_HEADER, read_tokens
-from perennial.errors import RefusedError
+from perennial.access.token_file import TOKEN_HEADER, find_tokens, read_tokens
 from perennial.serve.refusal import Refusal
 
 log = logging.getLogger(__name__)
@@ -20,7 +19,12 @@ _HEADER = TOKEN_HEADER.encode()
 
 
 class Tokens:
-    """The tokens of a file. A changed file counts after a few seconds, so that tokens rotate without a restart."""
+    """
+    The tokens of a file. A changed file counts after a few seconds, so that tokens rotate without a restart.
+
+    A token counts as long as the file has it. So a file that is deleted or emptied revokes all tokens, and a line that is not a
+    token revokes no other.
+    """
 
     def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Read the file. Raise RefusedError if it has no tokens."""
@@ -30,9 +34,9 @@ class Tokens:
         self._digests = [_digest(token.encode()) for token in read_tokens(file)]
 
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Raise Refusal (401) unless the headers have a token of the file."""
-        if self._clock() - self._looked > _LOOK_SECONDS:
-            self._look_again()
+        """Raise Refusal unless the headers have a token of the file: 401, or 503 while the file has none."""
+        if not self.count():
+            raise Refusal(503, "This server has no tokens, so it answers no prediction. Its log says why")
         given = b""
         for name, value in headers:
             if name == _HEADER:
@@ -49,12 +53,17 @@ class Tokens:
                 headers=[(b"www-authenticate", b"Bearer")],
             )
 
-    def _look_again(self) -> None:
-        self._looked = self._clock()
-        try:
-            self._digests = [_digest(token.encode()) for token in read_tokens(self._file)]
-        except RefusedError as error:
-            log.warning("The tokens read before stay valid: %s", error)
+    def count(self) -> int:
+        """Return the number of tokens. Read the file again if the last reading is old."""
+        if self._clock() - self._looked > _LOOK_SECONDS:
+            self._looked = self._clock()
+            tokens, problems = find_tokens(self._file)
+            self._digests = [_digest(token.encode()) for token in tokens]
+            if problems:
+                log.error(
+                    "%s, the file of this server's tokens: %s. It has %s tokens", self._file, "; ".join(problems), len(tokens)
+                )
+        return len(self._digests)
 
 
 def _digest(token: bytes) -> bytes:

@@ -1,21 +1,27 @@
 import java.util.IdentityHashMap;
 import org.apache.spark.sql.catalyst.CatalystIdentifier;
+import org.apache.spark.sql.catalyst.expressions.Cast;
+import org.apache.spark.sql.catalyst.expressions.Expression;
 import org.apache.spark.sql.catalyst.expressions.Literal;
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.logical.SubqueryAlias;
 import org.apache.spark.sql.catalyst.plans.logical.View;
+import org.apache.spark.sql.catalyst.trees.Origin;
 import org.apache.spark.sql.catalyst.trees.TreeNode;
+import org.apache.spark.sql.catalyst.util.DateTimeUtils;
 import org.apache.spark.sql.execution.SparkSqlParser;
 import org.apache.spark.sql.internal.SQLConf;
 import org.apache.spark.sql.types.ArrayType;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.DateType;
 import org.apache.spark.sql.types.MapType;
+import org.apache.spark.sql.types.StringType;
 import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.types.StructType;
 import org.apache.spark.sql.types.TimestampNTZType;
 import org.apache.spark.sql.types.TimestampType;
 import org.apache.spark.sql.types.UserDefinedType;
+import org.apache.spark.unsafe.types.UTF8String;
 
 /**
  * Lists the nodes of a plan: its operators, their expressions, and all plans within these.
@@ -29,12 +35,15 @@ public class PlanReader {
     private final StringBuilder lines = new StringBuilder();
     private final IdentityHashMap seen = new IdentityHashMap();
     private int nodes = 0;
+    private boolean asParsed = false;
+    private boolean takesPresentDay = false;
 
     /** Return the nodes, parents first, a line each: depth, line in the query, class and the texts of the node's own fields. */
     public synchronized String read(Object plan) {
         lines.setLength(0);
         seen.clear();
         nodes = 0;
+        takesPresentDay = false;
         visit(plan, 0);
         if (plan instanceof LogicalPlan && ((LogicalPlan) plan).resolved()) {
             visit(((LogicalPlan) plan).schema(), 1);
@@ -43,10 +52,25 @@ public class PlanReader {
         return lines.toString();
     }
 
-    /** Parse a query as a session of a time zone would. */
-    public Object parse(final String text, String zone) {
+    /** Do the same for a plan as it was parsed: each literal of a date or a time has its type, its text and its fault, if any. */
+    public synchronized String readParsed(Object plan) {
+        asParsed = true;
+        try {
+            return read(plan);
+        } finally {
+            asParsed = false;
+        }
+    }
+
+    /** Return whether a plan converts a constant text without a day to a timestamp: Spark completes it with the present day. */
+    public synchronized boolean takesPresentDay(Object plan) {
+        read(plan);
+        return takesPresentDay;
+    }
+
+    /** Parse a query and leave its tables of VALUES as they are written. */
+    public Object parse(final String text) {
         SQLConf conf = SQLConf.get().clone();
-        conf.setConfString("spark.sql.session.timeZone", zone);
         // Otherwise a table of VALUES becomes rows, in which no literals are left.
         conf.setConfString("spark.sql.parser.eagerEvalOfUnresolvedInlineTable", "false");
         return SQLConf.withExistingConf(conf, new scala.runtime.AbstractFunction0() {
@@ -132,7 +156,14 @@ public class PlanReader {
         }
         if (node instanceof Literal && isTime(((Literal) node).dataType())) {
             append(((Literal) node).dataType().typeName());
-            append(String.valueOf(((Literal) node).value()));
+        }
+        if (asParsed && node instanceof Literal && isTime(((Literal) node).dataType())) {
+            UTF8String text = textOf(node.origin());
+            append(text == null ? "" : text.toString());
+            append(text == null ? "UNKNOWN" : isWithoutDay(text) ? "NO DAY" : "");
+        }
+        if (node instanceof Cast && ((Cast) node).dataType().simpleString().contains("timestamp")) {
+            takesPresentDay |= isConstantWithoutDay(((Cast) node).child());
         }
         scala.collection.Iterator fields = node.productIterator();
         while (fields.hasNext()) {
@@ -144,6 +175,50 @@ public class PlanReader {
         visit(node.children(), depth + 1);
         visitAll(node.productIterator(), depth + 1);
         visit(node.otherCopyArgs(), depth + 1);
+    }
+
+    /** Return the text of a literal such as TIMESTAMP '…', without quotes and escapes; null if its place is not known. */
+    private static UTF8String textOf(Origin origin) {
+        if (origin.sqlText().isEmpty() || origin.startIndex().isEmpty() || origin.stopIndex().isEmpty()) {
+            return null;
+        }
+        String query = (String) origin.sqlText().get();
+        int start = query.offsetByCodePoints(0, ((Integer) origin.startIndex().get()).intValue());
+        int stop = query.offsetByCodePoints(0, ((Integer) origin.stopIndex().get()).intValue() + 1);
+        while (start < stop && (Character.isLetter(query.charAt(start)) || query.charAt(start) == '_')) {
+            start++;
+        }
+        Object text = new SparkSqlParser().parseExpression(query.substring(start, stop));
+        boolean isText = text instanceof Literal && ((Literal) text).value() instanceof UTF8String;
+        return isText ? (UTF8String) ((Literal) text).value() : null;
+    }
+
+    private static boolean isConstantWithoutDay(Expression expression) {
+        if (!expression.foldable()) {
+            return false;
+        }
+        if (!(expression.dataType() instanceof StringType)) {
+            scala.collection.Iterator parts = expression.children().iterator();
+            while (parts.hasNext()) {
+                if (isConstantWithoutDay((Expression) parts.next())) {
+                    return true;
+                }
+            }
+            return false;
+        }
+        Object value;
+        try {
+            value = expression.eval(null);
+        } catch (RuntimeException error) {
+            // Spark evaluates it again and reports the error with its place in the query.
+            return false;
+        }
+        return value instanceof UTF8String && isWithoutDay((UTF8String) value);
+    }
+
+    private static boolean isWithoutDay(UTF8String text) {
+        scala.Tuple3 parts = DateTimeUtils.parseTimestampString(text);
+        return ((int[]) parts._1()).length > 0 && ((Boolean) parts._3()).booleanValue();
     }
 
     private static boolean isTime(DataType type) {

@@ -15,8 +15,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from perennial.errors import LostRaceError, RefusedError
-from perennial.lake.boundary import find_foreign
+from perennial.lake.boundary import find_classes
 from perennial.spark.conf import CATALOG
+from perennial.spark.failures import find_refusal
 from perennial.spark.java import JavaObject, jvm
 
 log = logging.getLogger("perennial.spark")
@@ -99,44 +100,25 @@ def change_columns(name: str, rows: DataFrame, partitioned_by: Sequence[str]) ->
         except Py4JJavaError as error:
             if _is_race(error):
                 continue  # another job changed the table meanwhile, perhaps in the same way
+            if refusal := find_refusal(str(error)):
+                raise RefusedError(refusal) from None
             raise _make_refusal(name, change, error) from None
         log.info("%s: its columns change: %s", name, change.describe())
     raise LostRaceError(f"{name}: other jobs changed its columns during {ATTEMPTS} attempts. Run it again when they have ended.")
 
 
 def load_table(spark: SparkSession, name: str) -> JavaObject | None:
-    """
-    Return Iceberg's own view of a table, or None if it does not exist.
-
-    A table whose metadata leads out of the warehouse is refused.
-    """
+    """Return Iceberg's own view of a table, or None if it does not exist. A table that names a class to load is refused."""
     try:
         table: JavaObject = jvm(spark).org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name)
     except AnalysisException as error:
         if error.getCondition() not in ("TABLE_OR_VIEW_NOT_FOUND", "SCHEMA_NOT_FOUND"):
             raise
         return None
-    _check_metadata(spark, name, table)
+    # Iceberg would create an object of the class. Files elsewhere are LakeFileIO's matter.
+    if problems := find_classes(table.properties()):
+        raise RefusedError(f"{name}: its metadata names classes to load", problems, "Find out who changed the table's metadata.")
     return table
-
-
-def _check_metadata(spark: SparkSession, name: str, table: JavaObject) -> None:
-    """
-    Refuse metadata that names files or folders outside the warehouse, or classes.
-
-    Iceberg would write to these folders, load these classes, and delete old metadata files at any address.
-    """
-    warehouse = str(spark.conf.get(f"spark.sql.catalog.{CATALOG}.warehouse"))
-    metadata = json.loads(jvm(spark).org.apache.iceberg.TableMetadataParser.toJson(table.operations().current()))
-    addresses = [
-        metadata["location"],
-        *(entry["metadata-file"] for entry in metadata.get("metadata-log", [])),
-        *(snapshot["manifest-list"] for snapshot in metadata.get("snapshots", [])),
-    ]
-    if problems := find_foreign(warehouse, addresses, metadata.get("properties", {})):
-        raise RefusedError(
-            f"{name}: its metadata leads out of {warehouse}", problems, "Find out who changed the table's metadata."
-        )
 
 
 def _types(spark: SparkSession, schema: JavaObject) -> dict[str, T.DataType]:

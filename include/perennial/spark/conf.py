@@ -5,8 +5,8 @@ from __future__ import annotations
 CATALOG = "ice"
 """Name of the Iceberg catalog in every Spark session; tables are `ice.<namespace>.<table>`."""
 
-MAX_SECONDS, MAX_DISK_BYTES = "spark.perennial.query.maxSeconds", "spark.perennial.query.maxDiskBytes"
-"""Settings of a session for the budget of each query; a session without them has none."""
+FILES = "perennial.LakeFileIO"
+"""The class by which Iceberg opens files (LakeFileIO.java): those of the catalog's warehouse only."""
 
 
 def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) -> dict[str, str]:
@@ -26,6 +26,7 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         f"{catalog}.type": "hive",
         f"{catalog}.uri": metastore_uri,
         f"{catalog}.warehouse": warehouse,
+        f"{catalog}.io-impl": FILES,
         # With the cache, a session saw stale snapshots of tables that another session had written.
         f"{catalog}.cache-enabled": "false",
         # The metastore compares and swaps the table's metadata pointer itself; its lock tables do not exist.
@@ -36,6 +37,8 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
         "spark.sql.catalog.spark_catalog": "org.apache.iceberg.spark.SparkSessionCatalog",
         "spark.sql.catalog.spark_catalog.type": "hive",
         "spark.sql.catalog.spark_catalog.uri": metastore_uri,
+        "spark.sql.catalog.spark_catalog.warehouse": warehouse,
+        "spark.sql.catalog.spark_catalog.io-impl": FILES,
         "spark.sql.warehouse.dir": f"{warehouse}/hive",
         "spark.hadoop.hive.metastore.uris": metastore_uri,
         "spark.sql.session.timeZone": "UTC",
@@ -52,14 +55,13 @@ def iceberg_conf(metastore_uri: str, warehouse: str, s3_endpoint: str | None) ->
     }
 
 
-def cluster_conf(master: str) -> dict[str, str]:
-    """Return the settings for a master: jobs of a local Spark need a secret, and a cluster would have to know it beforehand."""
-    return {} if master.startswith("local") else {"spark.authenticate": "false"}
+def cluster_conf(master: str, has_properties: bool = False) -> dict[str, str]:
+    """
+    Return the settings for a master. A local Spark makes a secret for each job; a cluster would have to know it beforehand.
 
-
-def budget_conf(minutes: float, disk_gb: float) -> dict[str, str]:
-    """Return the Spark configuration of a query's budget."""
-    return {MAX_SECONDS: str(minutes * 60), MAX_DISK_BYTES: str(int(disk_gb * 1e9))}
+    :param has_properties: whether the job gets a file of properties, which says how to authenticate
+    """
+    return {} if has_properties or master.startswith("local") else {"spark.authenticate": "false"}
 
 
 def s3a_uri(uri: str) -> str:

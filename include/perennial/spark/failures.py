@@ -25,6 +25,9 @@ _NOISE = re.compile(r"^\s*(?:at |\.\.\. \d+ more|Traceback|File |\^|\{\"ts\")")
 _NAMED = re.compile(r"^(?:Caused by: )?(?:[\w$]+\.)*[\w$]*(?:Error|Exception)\b")
 _MORE_MEMORY = "Give Spark more memory (spark.driver.memory of its properties), or run fewer dates at once"
 
+_OUTSIDE = re.compile(r"java\.lang\.SecurityException: (A table names the file .+)")
+"""The refusal of LakeFileIO.java."""
+
 OUT_OF_MEMORY = f"The Spark job ran out of memory. {_MORE_MEMORY}."
 
 
@@ -40,6 +43,12 @@ def describe_java_error(text: str) -> str:
     if "java.lang.OutOfMemoryError" in text:
         return "\n".join([OUT_OF_MEMORY, *dict.fromkeys(causes)])
     return "\n".join([f"Spark failed: {innermost}", *dict.fromkeys(causes)])
+
+
+def find_refusal(text: str) -> str:
+    """Return the refusal of a table whose files are outside the lake, or an empty text for any other failure in the JVM."""
+    outside = _OUTSIDE.search(text)
+    return f"{outside[1]}. Find out who changed the table's metadata or manifests." if outside else ""
 
 
 def read_error(lines: Iterable[str]) -> str:

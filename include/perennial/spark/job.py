@@ -18,11 +18,13 @@ from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
+from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
-from perennial.spark.failures import describe_java_error, mark_error
+from perennial.spark.failures import describe_java_error, find_refusal, mark_error
 from perennial.spark.java import JavaObject, jvm
 from perennial.spark.job_file import FORMAT, CostRecord
 from perennial.spark.sql import without_plan
+from perennial.store.content_name import check_job_name
 
 log = logging.getLogger("perennial.spark")
 _TABLES_AT_ONCE = 4
@@ -44,6 +46,8 @@ def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[Sp
     except AnalysisException as error:
         _fail(f"Spark cannot plan a query of Perennial: {without_plan(error)}", 1, error)
     except Py4JJavaError as error:
+        if refusal := find_refusal(str(error)):
+            _fail(refusal, REFUSED_EXIT_CODE)
         _fail(describe_java_error(str(error)), 1, error)
     finally:
         if spark is not None:
@@ -61,13 +65,16 @@ def open_job(kind: str, arguments: list[str], read: Read[Job]) -> tuple[SparkSes
     """Open the session and read the job file whose address is the only argument."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logging.getLogger("perennial").setLevel(logging.INFO)
+    make_logs_showable()
     # This logger writes a page of JSON for every error of a query, in addition to the error itself.
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL + 1)
     if len(arguments) != 1:
         raise PerennialError(f"A {kind} job takes one argument, the address of its job file; found {len(arguments)}")
     spark = SparkSession.builder.appName(f"perennial-{kind}").config("spark.log.level", "ERROR").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
-    job = json.loads(read_text(spark, arguments[0]))
+    text = read_text(spark, arguments[0])
+    check_job_name(arguments[0], text.encode())
+    job = json.loads(text)
     if (job["format"], job["kind"]) != (FORMAT, kind):
         raise PerennialError(f"{arguments[0]}: expected a {kind} job of format {FORMAT}, found {job['kind']} of {job['format']}")
     if spark.version != job["spark"]:

@@ -57,7 +57,7 @@ PARSED = _classes(
 RESOLVED = _classes(
     {
         "expressions": (
-            "Abs Acos Acosh Add AddMonths AesDecrypt Alias And ApproxTopKEstimate ArrayAggregate ArrayAppend ArrayCompact "
+            "Abs Acos Acosh Add AddMonths AesDecrypt Alias And ArrayAggregate ArrayAppend ArrayCompact "
             "ArrayContains ArrayDistinct ArrayExcept ArrayExists ArrayFilter ArrayForAll ArrayInsert ArrayIntersect ArrayJoin "
             "ArrayMax ArrayMin ArrayPosition ArrayPrepend ArrayRemove ArrayRepeat ArraySize ArraySort ArrayTransform "
             "ArrayUnion ArraysOverlap ArraysZip Ascii Asin Asinh AssertTrue Atan Atan2 Atanh AttributeReference BRound Base64 "
@@ -73,7 +73,7 @@ RESOLVED = _classes(
             "ExtractIntervalDays ExtractIntervalHours ExtractIntervalMinutes ExtractIntervalMonths ExtractIntervalSeconds "
             "ExtractIntervalYears Factorial FindInSet Flatten Floor FormatNumber FormatString FromUTCTimestamp FromUnixTime "
             "Get GetArrayItem GetArrayStructFields GetJsonObject GetMapValue GetStructField GetTimestamp GreaterThan "
-            "GreaterThanOrEqual Greatest Hex HllSketchEstimate HllUnion Hour Hypot ILike If In InSubquery InitCap Inline "
+            "GreaterThanOrEqual Greatest Hex Hour Hypot ILike If In InSubquery InitCap Inline "
             "IntegralDivide IsNaN IsNotNull IsNull IsValidUTF8 JsonObjectKeys JsonToStructs JsonTuple KnownNotNull "
             "KnownNullable Lag LambdaFunction LastDay LateralSubquery Lead Least Left Length LengthOfJsonArray LessThan "
             "LessThanOrEqual Levenshtein Like LikeAll LikeAny ListQuery Literal Log Log10 Log1p Log2 Logarithm Lower "
@@ -100,9 +100,9 @@ RESOLVED = _classes(
             "WidthBucket WindowExpression WindowSpecDefinition With XxHash64 Year YearOfWeek ZeroIfNull ZipWith"
         ),
         "expressions.aggregate": (
-            "AggregateExpression AnyValue ApproxTopK ApproxTopKAccumulate ApproxTopKCombine ApproximatePercentile Average "
+            "AggregateExpression AnyValue Average "
             "BitAndAgg BitOrAgg BitXorAgg BoolAnd BoolOr CollectList CollectSet Corr Count CountIf CountMinSketchAgg "
-            "CovPopulation CovSample First HistogramNumeric HllSketchAgg HllUnionAgg HyperLogLogPlusPlus Kurtosis Last "
+            "CovPopulation CovSample First HyperLogLogPlusPlus Kurtosis Last "
             "ListAgg Max MaxBy Median Min MinBy Mode Percentile PercentileCont PercentileDisc PivotFirst RegrAvgX RegrAvgY "
             "RegrCount RegrIntercept RegrR2 RegrSXX RegrSXY RegrSYY RegrSlope Skewness StddevPop StddevSamp Sum "
             "ThetaIntersectionAgg ThetaSketchAgg ThetaUnionAgg VariancePop VarianceSamp"

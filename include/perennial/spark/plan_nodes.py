@@ -42,17 +42,26 @@ class Node:
 
 def read_nodes(spark: SparkSession, plan: JavaObject) -> list[Node]:
     """Return all nodes of a plan, those of subqueries and of every field included; parents come first."""
+    return _nodes(_reader(spark).read(plan))
+
+
+def read_parsed(spark: SparkSession, text: str) -> list[Node]:
+    """Return the nodes of a query as it is written: each literal of a date or a time has its type, its text and its fault."""
+    reader = _reader(spark)
+    return _nodes(reader.readParsed(reader.parse(text)))
+
+
+def takes_present_day(spark: SparkSession, plan: JavaObject) -> bool:
+    """Return whether a plan converts a constant text without a day to a timestamp."""
+    return bool(_reader(spark).takesPresentDay(plan))
+
+
+def _nodes(lines: str) -> list[Node]:
     nodes = []
-    for row in str(_reader(spark).read(plan)).rstrip("\n").split("\n"):
+    for row in lines.rstrip("\n").split("\n"):
         depth, line, name, *texts = row.split("\t")
         nodes.append(Node(int(depth), int(line), name, tuple(texts)))
     return nodes
-
-
-def parse_in_zone(spark: SparkSession, text: str, zone: str) -> JavaObject:
-    """Return the parsed plan of a query as a session of a time zone would parse it."""
-    plan: JavaObject = _reader(spark).parse(text, zone)
-    return plan
 
 
 @cache

@@ -18,12 +18,12 @@ from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
 from perennial.spark.java import jvm
-from perennial.spark.moments import ZONES, holds_times, moments, moving_literals
-from perennial.spark.plan_nodes import parse_in_zone, read_nodes
+from perennial.spark.moments import depends_on_time, may_hold_times, moving_literals
+from perennial.spark.plan_nodes import read_nodes, read_parsed
 from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import refused_texts, untyped_null
 
-MOMENT = "a text such as 'now' or 'today', perhaps composed of several texts, is converted to a date"
+MOMENT = "a text such as 'now', or a time without a day, perhaps composed of several texts, is converted to a date or a timestamp"
 LITERAL = "a DATE or TIMESTAMP literal does not hold the whole time itself"
 NUMBERS = (T.NumericType,)
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
@@ -33,6 +33,7 @@ PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateT
 _ROWS_ALONE = "A result must depend only on the rows it reads."
 _TOO_DEEP = "java.lang.StackOverflowError"
 _TOO_LARGE = "java.lang.IllegalStateException: more than "
+_TOO_MANY_PARTS = "Max iterations ("
 _FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 
 
@@ -72,7 +73,7 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
                 f"Read only {', '.join(sorted(views))}, by these names.",
             )
         _refuse_parts(file, refused_parts(parsed))
-        if holds_times(parsed) and moving_literals(*(read_nodes(spark, parse_in_zone(spark, query, zone)) for zone in ZONES)):
+        if may_hold_times(parsed) and moving_literals(read_parsed(spark, query)):
             raise RefusedError(f"{file}: it depends on the current time", [LITERAL], "Take dates from the view dates.")
         # Resolve exactly this plan. A projection keeps the views that are resolved now:
         # otherwise Spark resolves the plan again at the time of the write, with the views of that time.
@@ -80,8 +81,8 @@ def plan_query(spark: SparkSession, file: str, text: str, views: Collection[str]
         rows = DataFrame(planned, spark).select("*")
         resolved = rows._jdf.queryExecution().analyzed()
         _refuse_parts(file, unknown_parts(read_nodes(spark, resolved), views))
-        depends_on_time = moments(resolved, jvm(spark).org.apache.spark.sql.catalyst.optimizer)
-    if depends_on_time:
+        is_moving = depends_on_time(spark, resolved)
+    if is_moving:
         raise RefusedError(f"{file}: it depends on the current time", [MOMENT], "Take dates from the view dates.")
     return rows
 
@@ -120,7 +121,7 @@ def failing_on_rows(file: str, sql: str) -> Iterator[None]:
             raise
         raise explain(file, sql, str(error)) from None
     except Py4JJavaError as error:
-        if _TOO_LARGE in str(error):
+        if _TOO_LARGE in str(error) or _TOO_MANY_PARTS in str(error):
             raise RefusedError(f"{file}: it is too large", remedy="Split it into several queries.") from None
         if _TOO_DEEP in str(error):
             raise RefusedError(f"{file}: it is nested too deep for Spark", remedy="Split it into parts of a WITH.") from None

@@ -12,9 +12,10 @@ from pathlib import Path
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.settings import describe_missing, get_settings
-from perennial.spark.conf import budget_conf, iceberg_conf
+from perennial.spark.conf import iceberg_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
+from perennial.spark.limits import Limits
 from perennial.store.objects import canonical_json, sha256
 
 log = logging.getLogger(__name__)
@@ -68,10 +69,24 @@ def plan_job(
     lake.objects.create(uri, body)
     settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
-    conf |= budget_conf(settings.query_minutes, settings.query_disk_gb)
+    conf |= limits_of(lake.pipeline.name, shared).to_conf()
     if interpreted:
         conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"
     return SparkPlan(script, uri, todo, conf)
+
+
+def limits_of(pipeline: str, dates: Iterable[str]) -> Limits:
+    """Return the limits that the settings give the queries of a job for these dates (ISO)."""
+    settings, days = get_settings(), sorted(dates)
+    span = "" if not days else f", {days[0]}" if len(days) == 1 else f", {days[0]} to {days[-1]}"
+    return Limits(
+        work=f"Pipeline {pipeline!r}{span}",
+        dates=max(1, len(days)),
+        minutes=settings.query_minutes,
+        rows=settings.query_rows,
+        gb=settings.query_gb,
+        disk_gb=settings.query_disk_gb,
+    )
 
 
 def submit(plan: SparkPlan) -> bool:

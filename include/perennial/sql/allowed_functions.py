@@ -1,14 +1,20 @@
-"""The functions of Spark 4.1 that a pipeline's SQL may call: each gives the same result for the same rows on any machine."""
+"""
+The functions of Spark 4.1 that a pipeline's SQL may call: their results depend on the rows alone.
+
+Three kinds also depend on the order in which Spark reads the rows, and are allowed because that is often harmless:
+those that take a row or keep an order (first, any_value, collect_list, array_agg, listagg, row_number),
+those that choose among ties (mode, max_by, min_by), and sums of doubles, in their last digits.
+"""
 
 from __future__ import annotations
 
 _BY_GROUP = {
     "agg": (
-        "any any_value approx_count_distinct approx_percentile approx_top_k approx_top_k_accumulate approx_top_k_combine "
+        "any any_value approx_count_distinct "
         "array_agg avg bit_and bit_or bit_xor bitmap_and_agg bitmap_construct_agg bitmap_or_agg bool_and bool_or "
         "collect_list collect_set corr count count_if count_min_sketch covar_pop covar_samp every first first_value "
-        "grouping grouping_id histogram_numeric hll_sketch_agg hll_union_agg kurtosis last last_value listagg max max_by "
-        "mean median min min_by mode percentile percentile_approx percentile_cont percentile_disc regr_avgx regr_avgy "
+        "grouping grouping_id kurtosis last last_value listagg max max_by "
+        "mean median min min_by mode percentile percentile_cont percentile_disc regr_avgx regr_avgy "
         "regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy skewness some std stddev stddev_pop "
         "stddev_samp string_agg sum theta_intersection_agg theta_sketch_agg theta_union_agg try_avg try_sum var_pop "
         "var_samp variance"
@@ -48,8 +54,8 @@ _BY_GROUP = {
         "try_subtract unhex width_bucket"
     ),
     "misc": (
-        "aes_decrypt approx_top_k_estimate assert_true bitmap_bit_position bitmap_bucket_number bitmap_count "
-        "hll_sketch_estimate hll_union raise_error theta_difference theta_intersection theta_sketch_estimate theta_union "
+        "aes_decrypt assert_true bitmap_bit_position bitmap_bucket_number bitmap_count "
+        "raise_error theta_difference theta_intersection theta_sketch_estimate theta_union "
         "try_aes_decrypt typeof"
     ),
     "predicate": ("! < <= <=> = == > >= and equal_null ilike in isnan isnotnull isnull like not or regexp regexp_like rlike"),

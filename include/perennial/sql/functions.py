@@ -43,9 +43,13 @@ def function_problems(tree: exp.Expr, views: Mapping[str, list[str] | None]) -> 
             yield line_of(call), IDENTIFIER
 
 
+_ALSO: dict[type[exp.Func], tuple[str, ...]] = {exp.ApproxQuantile: ("percentile_approx",)}
+"""Names in Spark of calls that sqlglot knows by another name only."""
+
+
 def _judge_known(call: exp.Func) -> tuple[str, str | None]:
     """Return name and refusal of a call that sqlglot knows, perhaps by another name than Spark."""
-    names = [name.lower() for name in call.sql_names()]
+    names = [*_ALSO.get(type(call), ()), *(name.lower() for name in call.sql_names())]
     has_arguments = bool(call.expressions) or any(isinstance(call.args.get(part), exp.Expr) for part in ("this", "expression"))
     refusals = ((name, why_refused_on_purpose(name, has_arguments=has_arguments)) for name in names)
     return next((refusal for refusal in refusals if refusal[1]), (names[0], None))

@@ -14,7 +14,8 @@ _WHO = "its result depends on the user and the place of the run"
 _OUT = "it runs code outside the query"
 _OPENS = "its options open files"
 _OFF = "its type is switched off in Spark 4.1"
-_SKETCH = "its result differs each time; use percentile() or approx_percentile()"
+_SKETCH = "its result differs each time; use percentile()"
+_DIVIDED = "its error depends on how Spark divides the rows"
 _KLL_KINDS = ("bigint", "double", "float")
 _KLL = [
     *(f"kll_{call}_{kind}" for call in ("merge_agg", "sketch_agg", "sketch_merge", "sketch_to_string") for kind in _KLL_KINDS),
@@ -57,6 +58,14 @@ REFUSED = {
     ),
     **dict.fromkeys(("collations", "sql_keywords", "python_worker_logs"), "it reads Spark itself"),
     **dict.fromkeys(_KLL, _SKETCH),
+    **dict.fromkeys(("approx_percentile", "percentile_approx"), f"{_DIVIDED}; use percentile()"),
+    **dict.fromkeys(
+        ("hll_sketch_agg", "hll_union_agg", "hll_union", "hll_sketch_estimate"), f"{_DIVIDED}; use approx_count_distinct()"
+    ),
+    **dict.fromkeys(
+        ("approx_top_k", "approx_top_k_accumulate", "approx_top_k_combine", "approx_top_k_estimate", "histogram_numeric"),
+        f"{_DIVIDED}; count the rows of each value",
+    ),
     **dict.fromkeys(("time", "make_time", "to_time", "try_to_time", "time_diff", "time_trunc"), _OFF),
     **dict.fromkeys(("st_asbinary", "st_geogfromwkb", "st_geomfromwkb", "st_setsrid", "st_srid"), _OFF),
 }

@@ -21,9 +21,9 @@ class Evaluate(Stage):
 
     def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the decision of the date if it was made with the present models, else None."""
-        from perennial.evaluate.evaluate import evaluate, is_current
+        from perennial.evaluate.recorded import find_decision
 
-        return evaluate(run.lake, run.day, run_id=run.run_id) if is_current(run.lake, run.day) else None
+        return find_decision(run.lake, run.day)
 
     def run(self, run: Run, candidate: str | None = None) -> Result:
         """Decide for the date, then for the other dates of its batch."""

@@ -25,7 +25,7 @@ def parse_head(uri: str, stored: Stored, expected: int, make: Callable[[dict[str
         if body["format"] != expected:
             raise PerennialError(f"{uri}: format {body['format']!r}, expected {expected}", remedy=NEWER)
         return make(body)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         raise PerennialError(f"{uri} is damaged ({type(error).__name__}: {first_line})", remedy=remedy) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from perennial.errors import OutcomeUnknownError, PerennialError, RefusedError
+from perennial.store.denied import raise_if_denied
 from perennial.store.json_value import JsonValue
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
@@ -73,7 +74,9 @@ class Objects:
             retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=60, max_pool_connections=16
         )
         session = boto3.session.Session(botocore_session=_session(boto3.DEFAULT_SESSION))
-        return session.client("s3", config=config)
+        client = session.client("s3", config=config)
+        client.meta.events.register("after-call.s3", raise_if_denied)
+        return client
 
     def at_one_moment(self) -> Objects:
         """Return the same store, but read each object and each listing only once."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
@@ -96,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     jobs = parser.parse_args(argv).job
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    make_logs_showable()
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # The first process of a container ignores SIGTERM by default and would hold its GPU until it is killed.

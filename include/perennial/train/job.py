@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError
 
 from perennial.config.pipeline import Contract, Inputs, Label
 from perennial.errors import RefusedError
-from perennial.store.objects import Objects, canonical_json, sha256
+from perennial.store.content_name import check_job_name
+from perennial.store.objects import Objects, canonical_json
 
 
 class Features(Contract):
@@ -71,11 +72,7 @@ class TrainingJob(Contract):
 def read_job(objects: Objects, uri: str) -> TrainingJob:
     """Read a job file, and refuse it if its name is not the SHA-256 of its bytes."""
     body = objects.read_existing(uri).body
-    name = uri.rsplit("/", 1)[-1].removesuffix(".json")
-    if sha256(body) != name:
-        raise RefusedError(
-            f"Job {uri}: its bytes have SHA-256 {sha256(body)}, which differs from its name. Plan the training again."
-        )
+    check_job_name(uri, body)
     try:
         return TrainingJob.model_validate_json(body)
     except ValidationError as error:

@@ -23,15 +23,15 @@ from perennial.lake.lake import Lake
 from perennial.settings import get_settings
 from perennial.spark.conf import iceberg_conf
 from perennial.spark.job_file import FORMAT
-from perennial.spark.submit import SPARK_VERSION, SparkPlan, application
+from perennial.spark.submit import SPARK_VERSION, SparkPlan, application, limits_of
 from perennial.sql.tokens import tokens
 from perennial.store.json_value import Json
-from perennial.store.objects import canonical_json
+from perennial.store.objects import canonical_json, sha256
 from perennial.trial.drops import Copies, read_drop, read_reference
 from perennial.trial.job_file import TrialJob, TrialTable
 from perennial.trial.target import Target
 
-RESULT, JOB = "result.json", "job.json"
+RESULT = "result.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,15 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
     result = (folder / RESULT).as_uri()
     content = TrialJob(result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job).to_json()
     head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}
-    (folder / JOB).write_bytes(canonical_json({**head, **content}))
+    body = canonical_json({**head, **content})
+    file = folder / f"{sha256(body)}.json"
+    file.write_bytes(body)
     partitions = frozenset({*(own_day.isoformat() for own_day in own), day_text(None)})
     settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
+    conf |= limits_of(lake.pipeline.name, [one.isoformat() for one in batch]).to_conf()
     conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"  # few rows: compiling the queries would cost more than it saves
-    return Trial(SparkPlan(application("trial"), (folder / JOB).as_uri(), 1, conf), shown, partitions, seen)
+    return Trial(SparkPlan(application("trial"), file.as_uri(), 1, conf), shown, partitions, seen)
 
 
 def _tables_read(lake: Lake, sql: str) -> list[str]:

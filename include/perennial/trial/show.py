@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.util import inheritable_thread_target
 
 from perennial.analyse.job_file import Query
 from perennial.analyse.partitions import find_duplicates
@@ -57,10 +58,11 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
         if not problems:
             with several_at_once() as pool:
                 compared = _compare(kind, job, rows, pool)
+                within = inheritable_thread_target(spark)  # the threads of the pool share the budget
                 checks = [
-                    pool.submit(_foreign_days, rows, job, kind.day_column),
-                    pool.submit(_duplicates, rows, kind),
-                    pool.submit(_broken_rules, rows, kind),
+                    pool.submit(within(_foreign_days), rows, job, kind.day_column),
+                    pool.submit(within(_duplicates), rows, kind),
+                    pool.submit(within(_broken_rules), rows, kind),
                 ]
                 problems += [problem for check in checks for problem in check.result()]
                 found["alone"] = {day: difference.result() for day, difference in compared.items()}
@@ -165,7 +167,8 @@ def _compare(kind: _Kind, job: TrialJob, rows: DataFrame, pool: ThreadPoolExecut
         return {}
     among = kind.plan(kind.item).persist()
     alone = {day: rows if day == job.day else kind.plan(replace(kind.item, days={day: ""})) for day in days}
-    return {day: pool.submit(find_difference, kind.day_column, day, among, made) for day, made in alone.items()}
+    find = inheritable_thread_target(rows.sparkSession)(find_difference)
+    return {day: pool.submit(find, kind.day_column, day, among, made) for day, made in alone.items()}
 
 
 def _count_dates(rows: DataFrame) -> dict[str, JsonValue]:

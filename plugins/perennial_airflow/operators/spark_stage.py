@@ -76,7 +76,9 @@ class SparkStageOperator(SparkSubmitOperator):
         self.application = plan.application
         self.application_args = [str(plan.job_uri)]
         settings = get_settings()
-        self.conf = {**plan.conf, **cluster_conf(settings.spark_master)}
+        properties = settings.spark_properties
+        self.properties_file = str(properties) if properties else None
+        self.conf = {**plan.conf, **cluster_conf(settings.spark_master, has_properties=properties is not None)}
         self._spark_binary = settings.spark_submit
         self._hook = None  # it holds the state of the previous submission
         try:

@@ -12,12 +12,13 @@ from lab import MACHINES, Lab, as_of
 from scripted_runtime import ScriptedRuntime
 from steps import D1, D2, D3, decide, forced, killed_at
 
-from perennial.deploy.active import Active, move, read_active
+from perennial.deploy.active import move, read_active
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.standing import read_standing
 from perennial.errors import LostRaceError, PerennialError, ReleaseFailedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.runtime.base import EndpointMissingError
+from perennial.signing.pointer import Active
 
 
 def test_the_champion_of_the_newest_date_goes_live(lab: Lab, runtime: ScriptedRuntime):

@@ -31,7 +31,8 @@ from perennial.errors import DropRefusedError, PerennialError, RefusedError, Rel
 from perennial.evaluate.chain import Chain
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import Champion, champion_of
-from perennial.evaluate.evaluate import Evaluated, evaluate
+from perennial.evaluate.evaluate import evaluate
+from perennial.evaluate.recorded import Evaluated
 from perennial.freshness.unchanged import finished_stages
 from perennial.lake.result import Skipped
 from perennial.report.page import page
@@ -314,6 +315,6 @@ def test_a_place_that_tells_what_the_decision_named_is_found(
         found = champion_of(chain, day)
         return replace(found, model=found.model and replace(found.model, version=found.named or "none"))
 
-    monkeypatch.setattr("perennial.evaluate.evaluate.champion_of", as_named)
+    monkeypatch.setattr("perennial.evaluate.recorded.champion_of", as_named)
     with pytest.raises(AssertionError, match="after"):
         walk(world, say)

@@ -28,6 +28,7 @@ from perennial.runtime.child_process import child
 from perennial.runtime.endpoints import endpoint_url
 from perennial.runtime.process_serving import ProcessRuntime
 from perennial.runtime.process_training import train, trainers_at_once
+from perennial.settings import server_environment
 
 D1, D2 = LAST - timedelta(days=2), LAST - timedelta(days=1)
 
@@ -59,7 +60,7 @@ def is_alive(pid: int) -> bool:
 
 def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: ProcessRuntime):
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
-    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port], server_environment()):
         good = promote(lab, D1, 0.1)
         first = deploy(lab.lake, D1, runtime)
         promote(lab, D2, 0.12)
@@ -131,8 +132,8 @@ def test_as_many_trainings_at_once_as_there_are_cores_and_work_for(monkeypatch: 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_child_ends_with_its_parent(number: signal.Signals):
     script = (
-        "import time\nfrom perennial.runtime.child_process import child\n"
-        "with child('http.server', ['0', '--bind', '127.0.0.1']) as process:\n"
+        "import os, time\nfrom perennial.runtime.child_process import child\n"
+        "with child('http.server', ['0', '--bind', '127.0.0.1'], os.environ) as process:\n"
         "    process.stdout.readline()  # it serves, so it has asked the kernel to end with its parent\n"
         "    print(process.pid, flush=True)\n    time.sleep(60)\n"
     )
@@ -149,7 +150,7 @@ def test_a_child_ends_with_its_parent(number: signal.Signals):
 
 
 def test_leaving_the_block_ends_the_child():
-    with child("http.server", ["0", "--bind", "127.0.0.1"]) as started:
+    with child("http.server", ["0", "--bind", "127.0.0.1"], os.environ) as started:
         assert started.poll() is None
     assert started.returncode is not None
     assert not is_alive(started.pid)
@@ -158,7 +159,7 @@ def test_leaving_the_block_ends_the_child():
 def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab, runtime: ProcessRuntime):
     runtime.follow_seconds = 1.0
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
-    with child("perennial.serve", ["--pipeline", "another", "--port", port]):
+    with child("perennial.serve", ["--pipeline", "another", "--port", port], server_environment()):
         deadline = time.monotonic() + 30
         while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/live") is None:
             assert time.monotonic() < deadline
@@ -170,12 +171,12 @@ def test_the_server_of_another_pipeline_at_the_address_is_not_followed(lab: Lab,
 def test_a_release_whose_file_was_lost_is_mended_by_the_next_deploy(lab: Lab, runtime: ProcessRuntime):
     port = endpoint_url(lab.pipeline.name).rsplit(":", 1)[1]
     promote(lab, D1, 0.1)
-    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port], server_environment()):
         released = deploy(lab.lake, D1, runtime).released
         assert deploy(lab.lake, D1, runtime).outcome == "unchanged"
     files = lab.lake.objects.read_existing(lab.lake.layout.release(released)).json()["files"]
     lab.lake.objects.delete(lab.lake.layout.blob(files["lookups/machine_rates.json"]["sha256"]))
-    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port]):
+    with child("perennial.serve", ["--pipeline", lab.pipeline.name, "--port", port], server_environment()):
         deadline = time.monotonic() + 30
         while process_serving._status(httpx.Client(base_url=runtime._url), "/v2/health/ready") != 503:
             assert time.monotonic() < deadline

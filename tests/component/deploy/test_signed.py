@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ from scripted_runtime import ScriptedRuntime
 from signing_keys import KeyFolder, use_no_keys
 from steps import D1, D2, D3, Killed, decide, forced, killed_at
 
-from perennial.deploy import active, protocol, release
-from perennial.deploy.active import move, read_active, write_pointer
-from perennial.deploy.deploy import deploy
+from perennial.deploy import protocol, release
+from perennial.deploy.active import move, read_active
+from perennial.deploy.deploy import deploy, record_intervention
 from perennial.deploy.release import read_release
 from perennial.deploy.rollback import list_releases, rollback
 from perennial.deploy.sign_stored import SignedPipeline, sign_stored
 from perennial.errors import LostRaceError, OutcomeUnknownError, RefusedError, SignatureRefusedError
 from perennial.evaluate import evaluate
+from perennial.evaluate.chain import Entry
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.serve.pointer import PointerReader
+from perennial.signing import pointer
+from perennial.signing.pointer import write_pointer
 from perennial.store.objects import canonical_json
 
 
@@ -86,7 +90,7 @@ def test_the_number_of_the_pointer_rises_with_every_move(lab: Lab, runtime: Scri
         forced(lab, day)
         deploy(lab.lake, day, runtime)
         seen.append(read_active(lab.lake).number)
-        assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active).body) == read_active(lab.lake).release
+        assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active)) == read_active(lab.lake).release
     assert seen == sorted(set(seen))
     rollback(lab.lake, reason="test", who="me", runtime=runtime)
     assert read_active(lab.lake).number > seen[-1]
@@ -94,7 +98,7 @@ def test_the_number_of_the_pointer_rises_with_every_move(lab: Lab, runtime: Scri
 
 def test_the_number_rises_when_the_clock_is_behind(lab: Lab, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch):
     first = move(lab.lake, read_active(lab.lake), None, None, soaked=True, runtime="process")
-    monkeypatch.setattr(active.time, "time", lambda: 0.0)
+    monkeypatch.setattr(pointer.time, "time", lambda: 0.0)
     assert move(lab.lake, first, None, None, soaked=True, runtime="process").number == first.number + 1
 
 
@@ -107,12 +111,12 @@ def test_a_deploy_after_a_replayed_pointer_is_followed(lab: Lab, runtime: Script
     for day in (D2, D3):
         decide(lab, day)
         deploy(lab.lake, day, runtime)
-    server.read(lab.lake.objects.read_existing(address).body)
+    server.read(lab.lake.objects.read_existing(address))
     s3.put(address, older)
     with pytest.raises(SignatureRefusedError, match="older than one that this server has seen"):
-        server.read(older)
+        server.read(lab.lake.objects.read_existing(address))
     found = deploy(lab.lake, D3, runtime)
-    assert server.read(lab.lake.objects.read_existing(address).body) == found.released
+    assert server.read(lab.lake.objects.read_existing(address)) == found.released
 
 
 def test_rollback_and_bar_are_signed(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder):
@@ -136,9 +140,9 @@ def test_a_killed_deploy_leaves_a_pointer_that_servers_accept(
     server = PointerReader(lab.lake.layout)
     with killed_at(monkeypatch, step):
         deploy(lab.lake, D2, runtime)
-    server.read(lab.lake.objects.read_existing(lab.lake.layout.active).body)
+    server.read(lab.lake.objects.read_existing(lab.lake.layout.active))
     found = deploy(lab.lake, D2, runtime)
-    assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active).body) == found.released
+    assert server.read(lab.lake.objects.read_existing(lab.lake.layout.active)) == found.released
 
 
 def kill(*_: Any) -> None:
@@ -160,16 +164,84 @@ def test_a_run_killed_before_the_signature_of_its_release_is_repaired_by_the_nex
     assert read_release(lab.lake, unsigned.release)["release"] == unsigned.release
 
 
+@pytest.mark.parametrize("force", [{}, {"force_decision": "PROMOTE", "force_reason": "test"}], ids=["gate", "forced"])
 def test_a_run_killed_before_the_signature_of_its_decision_is_repaired_by_the_next(
-    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, force: dict[str, str]
 ):
+    lab.train("mlp", D1, 0.1)
+    lab.train("logistic", D1, -0.05)
     with monkeypatch.context() as patched:
         patched.setattr(evaluate, "sign_object", kill)
         with pytest.raises(Killed):
-            decide(lab, D1)
-    assert read_chain(lab.lake).get(D1) is None
-    evaluate.evaluate(lab.lake, D1, run_id="again")
+            evaluate.evaluate(lab.lake, D1, run_id="killed", **force)
+    recorded = read_chain(lab.lake).get(D1)
+    with pytest.raises(SignatureRefusedError, match="no signature of a trusted key"):
+        deploy(lab.lake, D1, runtime)
+    assert evaluate.evaluate(lab.lake, D1, run_id="again", **force).outcome == "unchanged"
+    assert read_chain(lab.lake).get(D1) == recorded
     assert deploy(lab.lake, D1, runtime).outcome == "done"
+
+
+def test_a_forced_decision_without_a_signature_is_kept_for_the_person_who_forced_it(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "sign_object", lambda *_: None)
+        forced(lab, D1, weight=-0.2)
+    assert evaluate.evaluate(lab.lake, D1, run_id="again").forced
+    with pytest.raises(SignatureRefusedError, match="no signature of a trusted key"):
+        deploy(lab.lake, D1, runtime)
+
+
+def test_a_decision_that_was_overtaken_is_not_signed(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+):
+    """Its model won against an incumbent that is none now. A signature would let anyone enter it into the decision log."""
+    version = forced(lab, D1)
+    before = signatures(lab)
+    lab.train("mlp", D2, 0.2)
+    lab.train("logistic", D2, -0.05)
+    judge = evaluate.decide
+
+    def judge_while_another_run_bars_the_incumbent(*args: Any) -> Any:
+        decision = judge(*args)
+        record_intervention(lab.lake, D1, None, version, "me", "test")
+        return decision
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "decide", judge_while_another_run_bars_the_incumbent)
+        patched.setattr(evaluate, "ATTEMPTS", 1)
+        with pytest.raises(LostRaceError, match="earlier dates changed the incumbent"):
+            evaluate.evaluate(lab.lake, D2, run_id="slow", force_decision="PROMOTE", force_reason="test")
+    assert signatures(lab) == before
+
+
+def test_a_process_that_cannot_sign_records_no_decision(lab: Lab, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch):
+    keys.use(monkeypatch, None)
+    with pytest.raises(RefusedError, match="verifies signatures but cannot sign"):
+        decide(lab, D1)
+    assert read_chain(lab.lake).get(D1) is None
+
+
+@pytest.mark.parametrize("how", ["unsigned", "names another champion"])
+def test_a_planted_entry_of_the_decision_log_is_replaced(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any, how: str):
+    decide(lab, D1)
+    good = read_chain(lab.lake).get(D1)
+    if how == "unsigned":
+        uri = good.uri.replace(".json", "-planted.json")
+        s3.put(uri, canonical_json({**document(lab, good.uri), "reasons": ["planted"]}))
+        planted = replace(good, uri=uri)
+    else:
+        planted = replace(good, champion=replace(good.champion, version="mlp-2026-01-01-00000000"))
+    enter_as_it_is(lab, D1, planted)
+    evaluate.evaluate(lab.lake, D1, run_id="again")
+    found = read_chain(lab.lake).get(D1)
+    assert (found.uri, found.champion) == (good.uri, good.champion)
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
+
+
+def enter_as_it_is(lab: Lab, day: date, entry: Entry) -> None:
+    update_chain(lab.lake, lambda chain: replace(chain, entries={**chain.entries, day.isoformat(): entry}))
 
 
 def test_a_planted_release_is_not_signed(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any):
@@ -203,20 +275,44 @@ def test_a_model_or_decision_that_evaluate_did_not_sign_is_not_released(
     assert runtime.staged_releases == []
 
 
-def test_a_champion_that_no_decision_named_is_not_released(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder):
-    """The other candidate was trained and judged, but it was not promoted."""
-    decide(lab, D1)
-    manifests = [uri for uri in lab.lake.objects.list(f"{lab.lake.layout.root}/models/logistic/") if uri.endswith(".json")]
-    loser = manifests[0]
+@pytest.mark.parametrize(
+    ("relabel", "refusal"), [(False, "The model models/logistic"), (True, "the version of the model is 'logistic")]
+)
+def test_a_champion_that_no_decision_promoted_is_not_released(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, relabel: bool, refusal: str
+):
+    """The other candidate of the date before was trained and judged, but it was not promoted."""
+    forced(lab, D1)
+    bad = forced(lab, D2, weight=0.08)
+    entry = read_chain(lab.lake).get(D1)
+    (loser,) = [uri for uri in lab.lake.objects.list(f"{lab.lake.layout.root}/models/logistic/{D1}/") if uri.endswith(".json")]
+    version = entry.champion.version if relabel else document(lab, loser)["version"]
+    enter_as_it_is(lab, D1, replace(entry, champion=replace(entry.champion, version=version, manifest=loser)))
+    record_intervention(lab.lake, D2, None, bad, "me", "test")
+    with pytest.raises(SignatureRefusedError, match=refusal):
+        deploy(lab.lake, D2, runtime)
+    assert runtime.staged_releases == []
 
-    def point_elsewhere(chain: Any) -> Any:
-        entry = chain.get(D1)
-        model = replace(entry.champion, version=document(lab, loser)["version"], manifest=loser)
-        return replace(chain, entries={**chain.entries, D1.isoformat(): replace(entry, champion=model)})
 
-    update_chain(lab.lake, point_elsewhere)
-    with pytest.raises(SignatureRefusedError, match="The model models/logistic"):
-        deploy(lab.lake, D1, runtime)
+def test_a_model_is_not_released_under_another_version(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder):
+    """Bars hold for versions: under another name, a barred model would come back."""
+    forced(lab, D1)
+    forced(lab, D2, weight=0.08)
+    good, bad = (read_chain(lab.lake).get(day) for day in (D1, D2))
+    enter_as_it_is(lab, D2, replace(bad, champion=replace(bad.champion, version=good.champion.version)))
+    with pytest.raises(SignatureRefusedError) as refused:
+        deploy(lab.lake, D2, runtime)
+    assert f"the champion of the decision is {bad.champion.version!r}" in str(refused.value)
+    assert f"the version of the model is {bad.champion.version!r}" in str(refused.value)
+    assert runtime.staged_releases == []
+
+
+def test_a_decision_of_another_date_does_not_count(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder):
+    forced(lab, D1)
+    forced(lab, D2, weight=0.08)
+    enter_as_it_is(lab, D2, read_chain(lab.lake).get(D1))
+    with pytest.raises(SignatureRefusedError, match=f"the date of the decision is '{D1}', and the decision log says '{D2}'"):
+        deploy(lab.lake, D2, runtime)
 
 
 def test_nothing_goes_back_to_a_release_without_a_valid_signature(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any):
@@ -302,12 +398,12 @@ def test_a_rotation_needs_both_keys_for_a_while(
     second = keys.make("second")
     keys.use(monkeypatch, "second")
     assert sign_all(lab, keys, "second") == SignedPipeline(lab.pipeline.name, 4, 0, ())
-    pointer = lab.lake.objects.read_existing(lab.lake.layout.active).body
-    assert server.read(pointer) == found.released
+    stored = lab.lake.objects.read_existing(lab.lake.layout.active)
+    assert server.read(stored) == found.released
 
     keys.distrust("first")
     assert read_active(lab.lake).signed_by == second.id
-    assert server.read(pointer) == found.released
+    assert server.read(stored) == found.released
     assert read_release(lab.lake, found.released)["release"] == found.released
     decide(lab, D2)
     assert deploy(lab.lake, D2, runtime).outcome == "done"
@@ -340,9 +436,45 @@ def test_signing_the_pointer_loses_to_a_deploy(
         return write_pointer(objects, layout, wanted, key)
 
     monkeypatch.setattr("perennial.deploy.sign_stored.write_pointer", lose)
-    with pytest.raises(LostRaceError, match="a deploy moved the pointer"):
-        sign_all(lab, keys, "second")
+    (problem,) = sign_all(lab, keys, "second").refused
+    assert "a deploy moved the pointer" in problem
     assert read_active(lab.lake).signed_by == keys.read("first").id
+
+
+@pytest.mark.parametrize("what", ["an address in the log", "the log", "the pointer"])
+def test_a_damaged_object_does_not_stop_the_signing_of_the_others(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any, what: str
+):
+    decide(lab, D1)
+    found, layout = deploy(lab.lake, D1, runtime), lab.lake.layout
+    keys.make("second")
+    if what == "an address in the log":
+        chain = document(lab, layout.chain)
+        text = canonical_json(chain).replace(read_chain(lab.lake).get(D1).uri.encode(), b"x")
+        s3.put(layout.chain, text)
+    else:
+        s3.put(layout.chain if what == "the log" else layout.active, b'{"format":1}')
+    result = sign_all(lab, keys, "second")
+    assert len(result.refused) == 1
+    assert result.signed == (2 if what == "the log" else 3)
+    place = layout.signature(keys.read("second").id, f"releases/{found.released}.json")
+    assert lab.lake.objects.exists(place)
+
+
+def test_objects_that_the_key_has_signed_are_not_read_again(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch
+):
+    decide(lab, D1)
+    deploy(lab.lake, D1, runtime)
+    read, plain = [], lab.lake.objects.read
+
+    def note(uri: str, max_bytes: int | None = None) -> Any:
+        read.append(uri)
+        return plain(uri, max_bytes)
+
+    monkeypatch.setattr(lab.lake.objects, "read", note)
+    assert sign_all(lab, keys, "first") == SignedPipeline(lab.pipeline.name, 0, 4, ())
+    assert read == [lab.lake.layout.chain, lab.lake.layout.active]
 
 
 def test_a_damaged_signature_is_replaced(lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, s3: Any):

@@ -30,7 +30,7 @@ from perennial.lake.lake import Lake, open_lake
 from perennial.lake.result import Outcome
 from perennial.lake.tables import TableState
 from perennial.spark.submit import SparkPlan, submit
-from perennial.store.objects import Objects, canonical_json, split_uri
+from perennial.store.objects import Objects, canonical_json, sha256, split_uri
 from perennial.train.plan import plan_training
 
 SEQUENCES = int(os.environ.get("EDIT_SEQUENCES", "10"))
@@ -200,8 +200,9 @@ def part(lake: Lake, plan: SparkPlan, *kinds: str) -> SparkPlan:
     """Return a job with some kinds of tables of a planned one: the part of its work before or after a moment."""
     stored = lake.objects.read_existing(str(plan.job_uri)).json()
     others = {kind: [] for kind in ("lookups", "features", "labels", "analysis", "profile") if kind not in kinds}
-    uri = str(plan.job_uri).replace(".json", f"-{'-'.join(kinds)}.json")
-    lake.objects.create(uri, canonical_json({**stored, **others}))
+    body = canonical_json({**stored, **others})
+    uri = lake.layout.job(sha256(body))
+    lake.objects.create(uri, body)
     return replace(plan, job_uri=uri)
 
 

@@ -6,14 +6,17 @@ import json
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import pytest
 from serve_process import ServerProcess, read_response, request
 from serve_release_builder import RECORD, build_release, inputs_of
 from serve_small_s3 import SmallS3
 
+from perennial.serve.crowd import crowded_network, longest_waiting, network_of
 from perennial.serve.repeats import Repeats
 
 CONNECTIONS = 256
@@ -49,6 +52,12 @@ def crowd(
             connection.close()
 
 
+def refused(server: ServerProcess) -> float:
+    """Return the number of connections that the server has refused."""
+    lines = server.get("/metrics").body.decode().splitlines()
+    return sum(float(line.split()[1]) for line in lines if 'code="503",route="connection"' in line)
+
+
 @pytest.fixture(scope="module")
 def small(store: SmallS3) -> Iterator[ServerProcess]:
     release = build_release(store, "small", inputs_of("small"))
@@ -69,7 +78,7 @@ def test_half_requests_lock_no_one_out(small: ServerProcess, kind: str, addresse
 
 
 def test_an_address_beyond_its_share_loses_the_connection_that_waited_longest(small: ServerProcess) -> None:
-    with crowd(small, 1, HALF["headers"], "127.0.0.4") as (oldest,), small.connect() as other:
+    with crowd(small, 1, HALF["headers"], "127.0.0.4") as (oldest,):
         time.sleep(0.1)
         with crowd(small, 199, HALF["headers"], "127.0.0.4"):
             time.sleep(0.1)
@@ -78,8 +87,63 @@ def test_an_address_beyond_its_share_loses_the_connection_that_waited_longest(sm
                 assert (answer.status, answer.json()["error"]) == (503, "Too many connections. Try again")
                 newest.sendall(b"st\r\n\r\n")
                 assert read_response(newest.makefile("rb")).status == 200
-        other.sendall(request("GET", "/v2"))
-        assert read_response(other.makefile("rb")).status == 200
+
+
+def test_all_addresses_of_loopback_count_as_one_client(small: ServerProcess) -> None:
+    before = refused(small)
+    with ExitStack() as crowds:
+        for last in range(1, 251):
+            crowds.enter_context(crowd(small, 1, HALF["headers"], f"127.0.1.{last}"))
+        assert refused(small) - before >= 50
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("127.0.0.1", "127.255.3.9", True),
+        ("127.0.0.1", "::1", True),
+        ("127.0.0.1", "::ffff:127.0.0.2", True),
+        ("10.0.0.1", "::ffff:10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("/run/model.sock", "/run/other.sock", False),
+    ],
+)
+def test_addresses_of_one_owner_are_one_network(one: str, other: str, same: bool) -> None:
+    assert (network_of(one) == network_of(other)) is same
+
+
+@dataclass
+class Connection:
+    network: str
+    number: int = 0
+    is_waiting: bool = True
+
+
+def chosen(connections: list[Connection], limit: int = 16) -> Connection | None:
+    """Return the connection that a newcomer replaces, of connections in the order in which they began to wait."""
+    networks = Counter(connection.network for connection in connections)
+    return longest_waiting(connections, crowded_network(networks, limit))
+
+
+def test_the_network_with_the_most_connections_loses_its_longest_waiting_one() -> None:
+    gateway = [Connection("gateway", 1), Connection("gateway", 2)]
+    attacker = [Connection("attacker", 3, is_waiting=False), Connection("attacker", 4), Connection("attacker", 5)]
+    assert chosen([*gateway, *attacker]) == Connection("attacker", 4)
+
+
+def test_many_small_networks_do_not_crowd_out_a_gateway() -> None:
+    """The gateway has the most connections, but not more than an eighth: the oldest half request goes, of any network."""
+    attackers = [Connection(f"attacker{index}") for index in range(14)]
+    assert chosen([*attackers, Connection("gateway", 1), Connection("gateway", 2)]) == attackers[0]
+
+
+def test_a_newcomer_replaces_no_connection_that_is_answered() -> None:
+    busy = [Connection("gateway", is_waiting=False)] * 16
+    assert chosen(busy) is None
+    assert chosen([*busy, Connection("other")]) is None
 
 
 def test_a_request_that_is_answered_is_not_cut_for_a_newcomer(small: ServerProcess) -> None:
@@ -89,13 +153,9 @@ def test_a_request_that_is_answered_is_not_cut_for_a_newcomer(small: ServerProce
 
 
 def test_no_more_connections_than_the_limit_are_open(small: ServerProcess) -> None:
-    def refused() -> float:
-        lines = small.get("/metrics").body.decode().splitlines()
-        return sum(float(line.split()[1]) for line in lines if 'code="503",route="connection"' in line)
-
-    before = refused()
+    before = refused(small)
     with crowd(small, 150, HALF["headers"], "127.0.0.6"), crowd(small, 150, HALF["headers"], "127.0.0.7"):
-        assert refused() - before >= 300 - CONNECTIONS
+        assert refused(small) - before >= 300 - CONNECTIONS
 
 
 def test_answers_that_no_one_reads_are_dropped(small: ServerProcess) -> None:

@@ -18,7 +18,7 @@ from serve_small_s3 import SmallS3
 from perennial.serve.app import App
 from perennial.serve.limits import Limits
 from perennial.serve.lookups import read_lookup
-from perennial.serve.memory import DEFAULT_MEMORY, MAX_GROWTH, find_memory_limit, needed_memory
+from perennial.serve.memory import DEFAULT_MEMORY, MAX_GROWTH, find_memory, needed_memory
 from perennial.serve.metrics import Metrics
 from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
@@ -127,22 +127,32 @@ def test_limits_leave_half_of_the_memory() -> None:
 @pytest.mark.parametrize(
     ("membership", "files", "expected"),
     [
-        ("0::/pod/server\n", {"pod/memory.max": "536870912\n", "pod/server/memory.max": "max\n"}, 512 * MIB),
-        ("0::/pod\n", {"pod/memory.max": "536870912\n", "memory.max": "268435456\n"}, 256 * MIB),
-        ("0::/\n", {"memory.max": "max\n"}, None),
-        ("5:cpu:/a\n4:memory:/a\n", {"memory/a/memory.limit_in_bytes": "536870912\n"}, 512 * MIB),
-        ("4:memory:/docker/of-the-host\n", {"memory/memory.limit_in_bytes": "536870912\n"}, 512 * MIB),
-        ("4:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
-        ("", {}, None),
+        ("0::/pod/server\n", {"pod/memory.max": "402653184\n", "pod/server/memory.max": "max\n"}, 384),
+        ("0::/pod\n", {"pod/memory.max": "536870912\n", "memory.max": "268435456\n"}, 256),
+        ("0::/\n", {"memory.max": "max\n"}, 512),
+        ("0::/\n", {"memory.max": "4294967296\n"}, 512),
+        ("5:cpu:/a\n4:memory:/a\n", {"memory/a/memory.limit_in_bytes": "402653184\n"}, 384),
+        ("4:memory:/docker/of-the-host\n", {"memory/memory.limit_in_bytes": "402653184\n"}, 384),
+        ("4:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 512),
+        ("", {}, 512),
     ],
-    ids=["v2, above", "v2, the lowest", "v2, none", "v1", "v1 in a container", "v1, none", "no cgroups"],
+    ids=[
+        "v2, above",
+        "v2, the lowest",
+        "v2, none",
+        "v2, shared with others",
+        "v1",
+        "v1 in a container",
+        "v1, none",
+        "no cgroups",
+    ],
 )
-def test_the_memory_limit_is_that_of_the_cgroup(
-    tmp_path: Path, membership: str, files: dict[str, str], expected: int | None
+def test_without_a_setting_a_server_keeps_to_a_low_limit_of_its_cgroup_and_never_takes_much(
+    tmp_path: Path, membership: str, files: dict[str, str], expected: int
 ) -> None:
     (tmp_path / "membership").write_text(membership)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    assert find_memory_limit(tmp_path, tmp_path / "membership") == expected
+    assert find_memory(tmp_path, tmp_path / "membership") == expected * MIB

@@ -275,19 +275,52 @@ BODIES = {
 }
 
 
+def read(reader: PointerReader, body: bytes) -> str | None:
+    return reader.read(Stored(body, "etag"))
+
+
 @pytest.mark.parametrize("case", [*POINTERS, *BODIES])
 def test_a_changed_or_older_pointer_is_refused(lake: Lake, case: str):
     reader, good = PointerReader(LAYOUT), pointer(lake.key)
-    assert reader.read(canonical_json(good)) == NAME
+    assert read(reader, canonical_json(good)) == NAME
     body = BODIES[case] if case in BODIES else json.dumps(POINTERS[case](lake, good)).encode()
     with pytest.raises(RefusedError):
-        reader.read(body)
-    assert reader.read(canonical_json(good)) == NAME
-    assert reader.read(canonical_json(pointer(lake.key, release=OLDER, number=1001))) == OLDER
+        read(reader, body)
+    assert read(reader, canonical_json(good)) == NAME
+    assert read(reader, canonical_json(pointer(lake.key, release=OLDER, number=1001))) == OLDER
 
 
 def test_a_new_reader_takes_any_pointer_that_was_signed(lake: Lake):
-    assert PointerReader(LAYOUT).read(canonical_json(pointer(lake.key, release=OLDER, number=1))) == OLDER
+    assert read(PointerReader(LAYOUT), canonical_json(pointer(lake.key, release=OLDER, number=1))) == OLDER
+
+
+def test_a_restarted_server_takes_no_older_pointer(lake: Lake, keys: KeyFolder, tmp_path: Path):
+    kept = tmp_path / "serve" / LAYOUT.pipeline
+    put_pointer(lake, pointer(lake.key, number=2000))
+    settings = {"PERENNIAL_TRUSTED_KEYS": str(keys.trusted)}
+    with ServerProcess(lake.store, LAYOUT.pipeline, "--newest-file", str(kept), **settings) as server:
+        serves(server, NAME)
+    assert kept.read_text() == "2000\n"
+
+    put_pointer(lake, pointer(lake.key, number=1999))
+    with ServerProcess(lake.store, LAYOUT.pipeline, "--newest-file", str(kept), **settings) as server:
+        wait_for_log(server, "its number is 1999, expected at least 2000")
+        assert server.get("/v2/health/ready").status == 503
+        put_pointer(lake, pointer(lake.key, number=2000))
+        serves(server, NAME)
+
+
+@pytest.mark.parametrize("how", ["missing", "not a number", "empty", "not ASCII", "endless", "a folder"])
+def test_a_server_starts_without_the_number_that_it_kept(lake: Lake, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str):
+    file = tmp_path / "newest"
+    if how == "a folder":
+        file.mkdir()
+    elif how != "missing":
+        file.write_bytes({"not a number": b"x", "empty": b"", "not ASCII": b"\xff", "endless": b"9" * 10_000}[how])
+    assert read(PointerReader(LAYOUT, file), canonical_json(pointer(lake.key, number=5))) == NAME
+    assert ("cannot be read" in caplog.text) == (how != "missing")
+    if how != "a folder":
+        assert file.read_text() == "5\n"
 
 
 def serves(server: ServerProcess, release: str) -> None:

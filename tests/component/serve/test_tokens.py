@@ -94,28 +94,73 @@ def test_a_server_without_its_tokens_does_not_start_and_blames_no_release(
         assert problem in server.log()
 
 
-def test_tokens_rotate_without_a_restart(tmp_path: Path) -> None:
-    file, now = tmp_path / "tokens", [0.0]
-    file.write_text(f"{OLD}\n")
-    tokens = Tokens(file, lambda: now[0])
+class Rotation:
+    """The tokens of a server, whose file is read again whenever a test asks."""
 
-    def takes(token: str) -> bool:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        file.write_text(f"{OLD}\n")
+        self.now = 0.0
+        self.tokens = Tokens(file, lambda: self.now)
+
+    def answers(self) -> dict[str, int]:
+        """Return the status of a request with each token: 200 if it is answered."""
+        return {token: self.answer(token) for token in (NEW, OLD)}
+
+    def answer(self, token: str) -> int:
         try:
-            tokens.check([(b"authorization", b"Bearer " + token.encode())])
-        except Refusal:
-            return False
-        return True
+            self.tokens.check([(b"authorization", b"Bearer " + token.encode())])
+        except Refusal as refusal:
+            return refusal.status
+        return 200
 
-    file.write_text(f"{NEW}\n{OLD}\n")
-    assert (takes(NEW), takes(OLD)) == (False, True)
-    now[0] = 6.0
-    assert (takes(NEW), takes(OLD)) == (True, True)
-    file.write_text("")
-    now[0] = 12.0
-    assert (takes(NEW), takes(OLD)) == (True, True)
-    file.write_text(f"{NEW}\n")
-    now[0] = 18.0
-    assert (takes(NEW), takes(OLD)) == (True, False)
+    def wait(self) -> None:
+        self.now += 6.0
+
+
+@pytest.fixture
+def rotation(tmp_path: Path) -> Rotation:
+    return Rotation(tmp_path / "tokens")
+
+
+def test_tokens_rotate_without_a_restart(rotation: Rotation) -> None:
+    rotation.file.write_text(f"{NEW}\n{OLD}\n")
+    assert rotation.answers() == {NEW: 401, OLD: 200}
+    rotation.wait()
+    assert rotation.answers() == {NEW: 200, OLD: 200}
+    rotation.file.write_text(f"{NEW}\n")
+    rotation.wait()
+    assert rotation.answers() == {NEW: 200, OLD: 401}
+
+
+@pytest.mark.parametrize("how", ["deleted", "emptied", "commented out", "unreadable"])
+def test_a_file_without_tokens_revokes_all_of_them(rotation: Rotation, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    rotation.file.unlink()
+    if how == "unreadable":
+        rotation.file.mkdir()
+    elif how != "deleted":
+        rotation.file.write_text("" if how == "emptied" else f"# {OLD}\n")
+    rotation.wait()
+    assert rotation.answers() == {NEW: 503, OLD: 503}
+    assert rotation.tokens.count() == 0
+    assert ("found no token" if how in ("emptied", "commented out") else "cannot be read") in caplog.text
+    if how == "unreadable":
+        rotation.file.rmdir()
+    rotation.file.write_text(f"{NEW}\n")
+    rotation.wait()
+    assert rotation.answers() == {NEW: 200, OLD: 401}
+
+
+def test_a_line_that_is_not_a_token_revokes_no_other(rotation: Rotation, caplog: pytest.LogCaptureFixture) -> None:
+    rotation.file.write_text(f"short\n{NEW}\n")
+    rotation.wait()
+    assert rotation.answers() == {NEW: 200, OLD: 401}
+    assert "line 1: expected 16" in caplog.text
+    assert "short" not in caplog.text
+
+
+def test_the_number_of_tokens_is_a_metric(guarded: ServerProcess) -> None:
+    assert "perennial_tokens 2.0" in guarded.get("/metrics").body.decode()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ SELECT id, lag(price) IGNORE NULLS OVER (PARTITION BY customer ORDER BY ts) AS b
 SELECT id, rank() OVER (ORDER BY amount DESC), dense_rank() OVER (ORDER BY amount DESC), percent_rank() OVER (ORDER BY amount), cume_dist() OVER (ORDER BY amount), ntile(4) OVER (ORDER BY amount) FROM events;
 SELECT id, first_value(price) OVER w, last_value(price) OVER w, nth_value(price, 2) OVER w FROM events WINDOW w AS (PARTITION BY customer ORDER BY ts ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING);
 SELECT id, sum(if(ok, 1, 0)) OVER (PARTITION BY customer) AS n FROM events;
-SELECT customer, percentile(price, 0.5), percentile_approx(price, 0.9), percentile(price, array(0.25, 0.75)), median(price) FROM events GROUP BY customer;
+SELECT customer, percentile(price, 0.5), percentile(price, 0.9), percentile(price, array(0.25, 0.75)), median(price) FROM events GROUP BY customer;
 SELECT customer, percentile_cont(0.5) WITHIN GROUP (ORDER BY price), percentile_disc(0.5) WITHIN GROUP (ORDER BY price DESC) FROM events GROUP BY customer;
 SELECT customer, mode() WITHIN GROUP (ORDER BY price) FROM events GROUP BY customer;
 SELECT listagg(customer, ', ') WITHIN GROUP (ORDER BY customer) AS names FROM customers;
@@ -61,7 +61,7 @@ SELECT count(DISTINCT customer, date), approx_count_distinct(customer), count_if
 SELECT max_by(price, ts), min_by(price, struct(ts, id)), any_value(customer), first(price, true), last(price), collect_list(id), array_sort(collect_set(customer)) FROM events;
 SELECT stddev(price), stddev_pop(price), variance(price), var_pop(price), skewness(price), kurtosis(price), corr(price, id), covar_pop(price, id), regr_slope(price, id), regr_r2(price, id) FROM events;
 SELECT bool_and(ok), bool_or(ok), every(ok), some(ok), bit_or(id), bit_xor(id), try_sum(id), try_avg(price) FROM events;
-SELECT histogram_numeric(price, 5), bitmap_count(bitmap_construct_agg(bitmap_bit_position(id))) FROM events;
+SELECT bitmap_count(bitmap_construct_agg(bitmap_bit_position(id))) FROM events;
 SELECT transform(tags, (t, i) -> concat(t, '-', i)) AS a, filter(tags, t -> t <> '') AS b, exists(tags, t -> t = 'x') AS c, forall(tags, t -> length(t) > 1) AS d FROM events;
 SELECT aggregate(tags, 0, (acc, t) -> acc + length(t), acc -> acc * 2) AS n, reduce(tags, '', (acc, t) -> acc || t) AS r FROM events;
 SELECT zip_with(tags, tags, (x, y) -> x || y), array_sort(tags, (x, y) -> CASE WHEN x < y THEN -1 WHEN x > y THEN 1 ELSE 0 END), map_filter(props, (k, v) -> v IS NOT NULL), transform_keys(props, (k, v) -> upper(k)), transform_values(props, (k, v) -> k || v), map_zip_with(props, props, (k, a, b) -> a || b) FROM events;
@@ -101,7 +101,7 @@ SELECT named_struct('a', id, 'b', array(1, 2)).b[1] AS x, struct(id, price).id A
 SELECT parse_url('http://x.y/z?a=1', 'QUERY', 'a'), url_encode(customer), url_decode('a%20b') FROM events;
 SELECT collate(customer, 'UNICODE_CI') = 'a', customer COLLATE UTF8_LCASE = 'b', typeof(price) FROM events;
 SELECT id FROM events WHERE assert_true(id > 0) IS NULL;
-SELECT approx_top_k(customer, 3), count_min_sketch(id, 0.5D, 0.5D, 1), hll_sketch_estimate(hll_sketch_agg(id)) FROM events;
+SELECT approx_count_distinct(customer), count_min_sketch(id, 0.5D, 0.5D, 1), theta_sketch_estimate(theta_sketch_agg(id)) FROM events;
 SELECT id FROM events WHERE customer LIKE ALL ('a%', '%b') OR customer NOT LIKE ANY ('a%', 'b%') OR customer NOT ILIKE 'x%';
 SELECT ts + INTERVAL 1 YEAR, date + INTERVAL '1-2' YEAR TO MONTH, 2 * INTERVAL 3 DAYS, INTERVAL 3 DAYS / 2, INTERVAL 1 MONTH * 2, extract(HOUR FROM INTERVAL 3 HOURS), extract(YEAR FROM INTERVAL 1 YEAR), make_interval(1) / 2, make_interval(1) * 2, extract(DAY FROM make_interval(0, 0, 0, 3)), date + make_interval(0, 0, 0, 3), extract(YEAROFWEEK FROM date) FROM events;
 SELECT /*+ REPARTITION(3), COALESCE(2) */ id FROM events LIMIT ALL;

@@ -1,62 +1,102 @@
-"""A query that would go on for hours or fill the disk is stopped, with its file named; the session goes on."""
+"""A query that would go on for hours or fill the disk ends its job, with its file named."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from spark_job import run_job
+from spark_job import SUBMIT
 
-from perennial.spark.conf import budget_conf
-
-MINUTES, DISK_GB = 0.1, 0.02
-PROGRAM = """
-import json, time
-from pyspark.sql import SparkSession
 from perennial.errors import RefusedError
-from perennial.spark.budget import within_budget
+from perennial.spark.failures import describe_end
+from perennial.spark.limits import Limits
+
+pytestmark = pytest.mark.spark
+
+WORK = "Pipeline 'orders', 2026-03-01 to 2026-03-02"
+LIMITS = Limits(WORK, dates=2, minutes=60, rows=1_000_000_000, gb=100, disk_gb=100)
+PROGRAM = """
+import json, sys, threading
+from pyspark.sql import SparkSession
+from perennial.spark import budget
 from perennial.spark.sql import failing_on_rows, run_query
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 spark.sql("SELECT 1L AS a").createOrReplaceTempView("v")
-queries = {
-    "endless.sql": "SELECT count(*) AS n FROM range(1000000000000) r JOIN v ON r.id % 7 = v.a",
-    "wide.sql": "SELECT id, sha2(string(id), 512) AS s FROM range(100000000) DISTRIBUTE BY id",
-    "small.sql": "SELECT a + 1 AS n FROM v",
-}
-said = {}
-for file, query in queries.items():
-    began = time.monotonic()
-    try:
-        with within_budget(spark, file), failing_on_rows(file, query):
-            rows = run_query(spark, file, query, ("v",))
-            said[file] = [rows.agg({rows.columns[-1]: "max"}).collect()[0][0]]
-    except RefusedError as error:
-        said[file] = [str(error)]
-    said[file].append(time.monotonic() - began)
-print("SAID " + json.dumps(said))
+budget.LOOK_SECONDS = 1.0
+
+def run(file, query):
+    with budget.within_budget(spark, file), failing_on_rows(file, query):
+        rows = run_query(spark, file, query, ("v",)).persist()
+        print("SAID " + json.dumps([file, rows.agg({rows.columns[-1]: "max"}).collect()[0][0]]), flush=True)
+
+run("small.sql", "SELECT a + 1 AS n FROM v")
+threads = [threading.Thread(target=run, args=query) for query in json.loads(sys.argv[1])]
+for thread in threads:
+    thread.start()
 """
+HASHES = "SELECT id, sha2(string(id), 512) AS s FROM range(100000000) DISTRIBUTE BY id"
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    conf = [word for name, value in budget_conf(MINUTES, DISK_GB).items() for word in ("--conf", f"{name}={value}")]
-    return dict(run_job(tmp_path_factory.mktemp("spark"), PROGRAM, conf))
+def run_beyond(folder: Path, limits: Limits, **queries: str) -> list[str]:
+    """Run queries at once, of which one exceeds its limits; return the first lines of its refusal."""
+    (folder / "job.py").write_text(PROGRAM)
+    conf = ["spark.executor.heartbeatInterval=1s", *(f"{name}={value}" for name, value in limits.to_conf().items())]
+    files = json.dumps([[f"{name}.sql", query] for name, query in queries.items()])
+    done = subprocess.run(
+        [SUBMIT, *(word for setting in conf for word in ("--conf", setting)), folder / "job.py", files],
+        cwd=folder,
+        env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert 'SAID ["small.sql", 2]' in done.stdout
+    assert done.stdout.count("SAID") == 1
+    error = describe_end(done.returncode, "file:job", done.stdout.splitlines())
+    assert isinstance(error, RefusedError), error
+    assert "or raise the limit (docs/reference/settings.md)" in str(error)
+    return str(error).splitlines()
 
 
-def test_a_query_that_takes_too_long_is_stopped(said: dict[str, Any]) -> None:
-    text, seconds = said["endless.sql"]
-    assert text.startswith("endless.sql: stopped after 0.1 minutes, the most that a query may take. ")
-    assert "PERENNIAL_QUERY_MINUTES" in text
-    assert seconds < 30
+def test_the_time_of_spark_s_planner_counts(tmp_path: Path) -> None:
+    """It evaluates constants and cannot be interrupted."""
+    endless = (
+        "SELECT aggregate(sequence(1, 100000), 0L, (s, x) -> s + aggregate(sequence(1, 100000), 0L, (t, y) -> t + y)) AS n FROM v"
+    )
+    (line, *_) = run_beyond(tmp_path, replace(LIMITS, minutes=0.2), constant=endless)
+    assert line.startswith(
+        f"{WORK}, constant.sql: stopped after 0.2 minutes, the most that a query may take (PERENNIAL_QUERY_MINUTES)."
+    )
 
 
-def test_a_query_that_fills_the_disk_is_stopped(said: dict[str, Any]) -> None:
-    text, seconds = said["wide.sql"]
-    assert text.startswith("wide.sql: stopped with 0.")
-    assert "GB on the local disk, of 0.02 GB allowed" in text
-    assert seconds < 30
+def test_rows_of_a_step_that_no_result_has_are_counted(tmp_path: Path) -> None:
+    grows = "SELECT max(x) AS x FROM (SELECT explode(sequence(1, a * 1000000)) AS x FROM v, range(1000000))"
+    (line, *_) = run_beyond(tmp_path, replace(LIMITS, rows=1_000_000), explode=grows)
+    found = re.match(
+        f"{WORK}, explode.sql: stopped when one of its steps had produced ([0-9,]+) rows, of 1,000,000 allowed", line
+    )
+    assert found is not None, line
+    assert int(found[1].replace(",", "")) > 2_000_000
+    assert "for each of 2 dates (PERENNIAL_QUERY_ROWS)" in line
 
 
-def test_a_query_within_its_budget_runs_afterwards(said: dict[str, Any]) -> None:
-    assert said["small.sql"][0] == 2
+def test_bytes_between_steps_are_counted(tmp_path: Path) -> None:
+    (line, *_) = run_beyond(tmp_path, replace(LIMITS, gb=0.001), wide=HASHES)
+    assert re.match(
+        rf"{WORK}, wide.sql: stopped when it had shuffled and spilled [0-9.]+ GB, of 0.001 GB allowed for each of 2 dates", line
+    ), line
+
+
+def test_an_overfull_disk_names_all_queries_that_run(tmp_path: Path) -> None:
+    (line, *_) = run_beyond(tmp_path, replace(LIMITS, disk_gb=0.02), wide=HASHES, other=HASHES)
+    assert re.match(rf"{WORK}, (wide|other).sql: stopped with [0-9.]+ GB on the local disk, of 0.02 GB allowed", line), line
+    assert "2 queries ran: " in line
+    assert "wide.sql has shuffled" in line
+    assert "other.sql has shuffled" in line

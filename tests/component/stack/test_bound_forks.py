@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from stack.record import is_alive
+from perennial.runtime.process_record import is_alive
 
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to the forks of a dead parent is Linux's")
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from perennial.runtime.process_record import is_alive
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.leftovers import end_leftovers
 from stack.process import Service, recorded, start, stop
-from stack.record import is_alive
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 PARENT = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:], start_new_session=True); time.sleep(600)"

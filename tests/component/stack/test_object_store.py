@@ -16,6 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from perennial.lake.layout import Layout
+from perennial.store.denied import DeniedError
+from perennial.store.objects import Objects
 from stack.certificate import ensure_certificate
 from stack.config import REPO, StackConfig
 from stack.roles import Role
@@ -141,6 +143,36 @@ def test_an_object_that_is_not_there_is_missing_for_model_servers_too(s3_config:
     """A server without a release must tell this from a refusal."""
     with pytest.raises(ClientError, match="NoSuchKey"):
         client(s3_config, Role.SERVING).get_object(Bucket="perennial", Key="main/nothing/endpoint/active.json")
+
+
+def objects_of(config: StackConfig, role: Role, monkeypatch: pytest.MonkeyPatch) -> Objects:
+    for name, value in config.process_environment(role=role).items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    return Objects()
+
+
+def test_a_drop_that_is_landed_with_the_keys_of_jobs_is_told_which_keys_may(
+    s3_config: StackConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = objects_of(s3_config, Role.JOBS, monkeypatch)
+    with pytest.raises(DeniedError) as denied:
+        objects.create("s3://landing/roles/drop.csv", b"a")
+    text = str(denied.value)
+    assert "PutObject" in text
+    assert "/landing/roles/drop.csv (AccessDenied)" in text
+    assert str(s3_config.credentials(Role.JOBS)) in text
+    assert "the role landing" in text
+    assert denied.value.retryable
+
+
+def test_keys_that_may_not_read_signatures_are_told_so(s3_config: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = objects_of(s3_config, Role.LANDING, monkeypatch)
+    for call in (objects.read, objects.head):
+        with pytest.raises(DeniedError, match=r"signatures/\*` in the lake too, since.*docs/reference/roles\.md"):
+            call(LAYOUT.signature("k", "s"))
+    with pytest.raises(DeniedError, match=r"ListObjectsV2 .*may read it"):
+        objects.listing(f"{LAYOUT.root}/raw/")
 
 
 @pytest.mark.parametrize("role", Role)

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from perennial.runtime.process_record import Record
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.process import Service, is_running, log_path, recorded, start, stop
-from stack.record import Record
 
 PARENT = """
 import pathlib, subprocess, sys, time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,31 @@ def test_an_upgrade_signs_what_is_stored_and_a_later_start_does_nothing(
     assert prepare_signing(config) is None
     use(config, monkeypatch)
     assert f"{signer(released)}.pem" == trusted.name
+
+
+def test_containers_move_the_key_of_an_earlier_version_into_its_own_folder(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    prepare_signing(config)
+    key, trusted = config.signing_key.read_text(), {file.name for file in config.trusted_keys.iterdir()}
+    monkeypatch.setattr(signing, "_sign_stored", lambda *_, **__: pytest.fail("it is no new key"))
+    apart = replace(config, keys=tmp_path / "keys")
+    assert prepare_signing(apart) is None
+    assert apart.signing_key.read_text() == key
+    assert apart.signing_key.parent != config.secrets
+    assert not config.signing_key.exists()
+    assert {file.name for file in config.trusted_keys.iterdir()} == trusted
+
+
+def test_a_pipeline_whose_folder_appears_later_is_signed_with_the_others(
+    released: Lab, config: StackConfig, monkeypatch: pytest.MonkeyPatch
+):
+    folder = config.pipelines / "machine_faults"
+    away = folder.rename(config.pipelines.parent / "away")
+    assert prepare_signing(config) is None
+    away.rename(folder)
+    use(config, monkeypatch)
+    assert signer(released) is not None
 
 
 def test_an_interrupted_start_is_finished_by_the_next(released: Lab, config: StackConfig, monkeypatch: pytest.MonkeyPatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack.record import is_alive
+from perennial.runtime.process_record import is_alive
 from stack.spark import SparkHome, submit_script
 
 pytestmark = pytest.mark.spark

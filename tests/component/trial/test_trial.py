@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from returned_orders import drops
-from spark_server import spark_with_metastore
+from spark_server import SUBMIT, spark_with_metastore
 
 from perennial.analyse.plan import finish_analyse, plan_analyse
 from perennial.calendar import days
@@ -296,3 +296,12 @@ def test_people_see_rows_types_and_dates(shop: Shop) -> None:
     assert "orders: saw 4 of 4 dates (2026-03-04 to 2026-03-07), 640 rows; 3 drops read from the landing zone" in said
     assert "✓ exact alone: 2026-03-06 and 2026-03-07" in said
     assert "nothing was committed" in said
+
+
+def test_an_endless_query_ends_with_its_file_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial runs its checks in threads of their own, in a mode of Spark in which a task cannot be stopped."""
+    monkeypatch.setenv("PERENNIAL_QUERY_MINUTES", "0.4")
+    monkeypatch.setenv("PERENNIAL_SPARK_SUBMIT", str(SUBMIT))  # the Spark that the tests share would end with the query
+    shop.edit("features.sql", ("FROM dates d", "FROM range(10000000000) r CROSS JOIN dates d"))
+    error = shop.try_("features", code=1)["error"]
+    assert error.startswith(f"Pipeline '{NAME}', 2026-03-06 to 2026-03-07, features.sql: stopped after 0.4 minutes")

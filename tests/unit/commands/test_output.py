@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from perennial.calendar import DataDays
-from perennial.commands.output import format_dates
+from perennial.commands.output import format_dates, print_table
 
 WEEKDAYS = DataDays(weekdays=frozenset(range(5)))
 
@@ -35,3 +35,9 @@ def test_dates_are_told_as_ranges(days: list[int], text: str) -> None:
 def test_a_range_goes_on_after_rest_dates() -> None:
     """The 4th is a Friday and the 7th a Monday."""
     assert format_dates(dates(3, 4, 7, 8, 10), WEEKDAYS) == "2013-01-03 to 2013-01-08, 2013-01-10"
+
+
+def test_a_cell_with_line_feeds_imitates_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("column", "a\nb"), [("x\ny\tz", "1")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [["column", "a\\nb"], ["x\\ny\\tz", "1"]]

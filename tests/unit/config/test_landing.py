@@ -37,7 +37,9 @@ def _default(monkeypatch: pytest.MonkeyPatch) -> None:
         "s3://company-exports/any/where/date={date}/",
         "s3://perennial-landing/mine/date={date}/",
         "s3://landing/mine/theirs/planes.csv",
+        "s3://landing/team/mine/theirs/planes.csv",
         "s3://planes/planes.csv",
+        "s3://theirs/planes.csv",
     ],
 )
 def test_without_a_setting_other_places_are_free(uri: str) -> None:
@@ -54,6 +56,8 @@ def test_without_a_setting_other_places_are_free(uri: str) -> None:
         ("s3://landing/theirs/orders/date={date}/", "is in the folder of pipeline 'theirs'"),
         ("s3://landing//theirs/orders/date={date}/", "is in the folder of pipeline 'theirs'"),
         ("s3://landing/./flight_delays/planes/planes.csv", "is in the folder of pipeline 'flight_delays'"),
+        ("s3://landing/team/theirs/orders/date={date}/", "is in the folder of pipeline 'theirs'"),
+        ("s3://landing/team//./theirs/mine/date={date}/", "is in the folder of pipeline 'theirs'"),
         ("s3://elsewhere/theirs/planes.csv", "is in the folder of pipeline 'theirs'"),
     ],
 )

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from lab import LAST, Lab
 
-from perennial.evaluate import evaluate as stage
+from perennial.evaluate import recorded
 from perennial.evaluate.changes import GATE, changes_between, describe
-from perennial.evaluate.evaluate import changes_since, evaluate
+from perennial.evaluate.evaluate import evaluate
+from perennial.evaluate.recorded import changes_since
 from perennial.fingerprints.fingerprint import Category, StaleCause, make_fingerprint
 from perennial.train.plan import TrainingPlan
 
@@ -86,6 +87,8 @@ def test_the_recorded_decision_is_compared_with_today(lab: Lab, monkeypatch: pyt
     evaluate(lab.lake, DAY, run_id="r")
     assert changes_since(lab.lake, DAY) == ()
     monkeypatch.setattr(
-        stage, "decision_fingerprint", lambda *_, found=stage.decision_fingerprint: found(*_)[:65] + "0" * 8 + found(*_)[73:]
+        recorded,
+        "decision_fingerprint",
+        lambda *_, found=recorded.decision_fingerprint: found(*_)[:65] + "0" * 8 + found(*_)[73:],
     )
     assert changes_since(lab.lake, DAY) == (StaleCause(Category.CODE, GATE),)

@@ -17,8 +17,9 @@ from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate import evaluate as module
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
-from perennial.evaluate.evaluate import evaluate, evaluate_ahead, is_current
+from perennial.evaluate.evaluate import evaluate, evaluate_ahead
 from perennial.evaluate.opponents import unfit
+from perennial.evaluate.recorded import is_current
 from perennial.lake.result import Outcome
 from perennial.train.history import split_of
 from perennial.train.plan import plan_training, read_model

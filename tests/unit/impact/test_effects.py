@@ -173,7 +173,7 @@ def test_a_source_that_was_a_reference_is_like_any_other(ran: Lake) -> None:
 def test_a_reference_that_is_not_clean_yet_has_changed_for_every_date(
     ran: Lake, pipeline_factory: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perennial.evaluate.evaluate.is_current", lambda lake, day: True)
+    monkeypatch.setattr("perennial.evaluate.recorded.is_current", lambda lake, day: True)
     assert stale_dates(ran) == {}
     lake = edited(ran, pipeline_factory, with_a_reference)
     assert set(unanalysed_days(lake, DECIDED[0], LAST)["features"]) == set(days(FEATURES, LAST))

@@ -23,8 +23,8 @@ from pyiceberg.manifest import (
 )
 from pyiceberg.typedef import Record
 
+from perennial.addresses import is_below
 from perennial.errors import RefusedError
-from perennial.lake.boundary import is_below
 from perennial.lake.catalog import LakeCatalog
 from perennial.lake.files import LakeFiles, open_table
 from perennial.lake.tables import Tables, read_rows

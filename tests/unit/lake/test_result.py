@@ -14,7 +14,7 @@ from perennial.clean.plan import Cleaned
 from perennial.collect.collect import Collected
 from perennial.deploy.deploy import Deployed
 from perennial.evaluate.chain import Intervention
-from perennial.evaluate.evaluate import Evaluated
+from perennial.evaluate.recorded import Evaluated
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.train.plan import Trained
 

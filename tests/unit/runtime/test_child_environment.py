@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from perennial.runtime.child_process import child
-from perennial.settings import server_environment
+from perennial.settings import server_environment, training_environment
 
 
-@pytest.mark.parametrize("environment", [lambda: None, server_environment], ids=["training", "server"])
+@pytest.mark.parametrize("environment", [training_environment, server_environment], ids=["training", "server"])
 def test_a_child_does_not_learn_where_the_signing_key_is(
-    monkeypatch: pytest.MonkeyPatch, environment: Callable[[], dict[str, str] | None]
+    monkeypatch: pytest.MonkeyPatch, environment: Callable[[], dict[str, str]]
 ) -> None:
     monkeypatch.setenv("PERENNIAL_SIGNING_KEY", "/secret/signing_key")
     show = "import os; print('key:', repr(os.environ['PERENNIAL_SIGNING_KEY']))"

@@ -26,6 +26,11 @@ def _add(pipelines: Path, name: str) -> None:
     (pipelines / name / "pipeline.yaml").write_text("")
 
 
+def test_model_servers_of_containers_have_a_host_of_their_own(pipelines: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PERENNIAL_ENDPOINT_HOST", "server")
+    assert endpoint_url("faults") == "http://server:9001"
+
+
 def test_new_pipelines_count_up_in_alphabetical_order(pipelines: Path):
     assert [endpoint_url(name) for name in ("delays", "faults")] == ["http://127.0.0.1:9000", "http://127.0.0.1:9001"]
 

@@ -47,6 +47,21 @@ def test_a_pod_that_is_made_is_taken_away_when_it_has_ended(cluster: ScriptedClu
     assert cluster.pods == {}
 
 
+def test_a_pod_begins_behind_the_policy_that_limits_its_connections(
+    cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = open_trainer(set())
+    trainer.begin(trainer.make_body(WORK))
+    assert cluster.applied == []
+    monkeypatch.setenv("PERENNIAL_KUBERNETES_EGRESS", "10.0.0.0/8")
+    limited = open_trainer(set())
+    limited.begin(limited.make_body(WORK))
+    (policy,) = cluster.applied
+    (pod,) = cluster.pods.values()
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert {"ipBlock": {"cidr": "10.0.0.0/8"}} in policy["spec"]["egress"][1]["to"]
+
+
 def test_a_pod_that_is_there_is_followed_and_left_to_its_maker(cluster: ScriptedCluster) -> None:
     cluster.fates = [MADE_AND_KEPT]
     trainer = open_trainer(set())

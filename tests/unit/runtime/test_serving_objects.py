@@ -13,6 +13,7 @@ from perennial.config.pipeline import Autoscaling, Deployment
 from perennial.errors import RefusedError
 from perennial.runtime.kubernetes import SERVING, TRAINING, KubernetesSettings
 from perennial.runtime.serving_objects import pipeline_objects, release_heads, release_objects, selector, service, service_name
+from perennial.runtime.training_pod import training_policy
 
 SETTINGS = KubernetesSettings("perennial-serving", "http://10.0.0.1:8333", "us-east-1", "perennial-server:1")
 RELEASE = "2026-03-14-0123456789ab"
@@ -35,6 +36,12 @@ def test_a_pipeline_that_says_nothing_gets_one_replica_on_port_8080() -> None:
     assert body["metadata"]["labels"]["app"] == "model"
     assert container()["ports"] == [{"name": "http", "containerPort": 8080}]
     assert container()["args"] == ["--pipeline", "flight_delays", "--space", "main", "--release", RELEASE]
+
+
+def test_a_server_is_told_the_memory_limit_of_its_pod() -> None:
+    assert container(memory="1Gi")["resources"]["limits"]["memory"] == "1Gi"
+    (memory,) = [item for item in container()["env"] if item["name"] == "PERENNIAL_SERVER_MEMORY_MIB"]
+    assert memory["valueFrom"]["resourceFieldRef"] == {"resource": "limits.memory", "divisor": "1Mi"}
 
 
 def test_what_scales_has_no_replicas_of_ours() -> None:
@@ -60,10 +67,54 @@ def test_a_drain_is_never_blocked() -> None:
     assert "minAvailable" not in budget["spec"]
 
 
+def network_policy(settings: KubernetesSettings) -> dict[str, Any]:
+    (policy,) = [body for body in pipeline_objects(settings, "flight_delays") if body["kind"] == "NetworkPolicy"]
+    return dict(policy["spec"])
+
+
 def test_pods_may_call_the_object_store_and_names_alone() -> None:
-    (policy,) = [body for body in pipeline_objects(SETTINGS, "flight_delays") if body["kind"] == "NetworkPolicy"]
-    ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
+    ports = [port["port"] for rule in network_policy(SETTINGS)["egress"] for port in rule["ports"]]
     assert ports == [53, 53, 8333]
+
+
+def test_names_come_from_the_clusters_dns_and_the_rest_is_as_before_until_settings_limit_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://10.0.0.1:8333")
+    spec = network_policy(KubernetesSettings.read(SERVING))
+    dns, store = spec["egress"]
+    assert dns["to"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
+        {"ipBlock": {"cidr": "169.254.20.10/32"}},
+    ]
+    assert "to" not in store
+    assert spec["ingress"] == [{"ports": [{"port": 8080, "protocol": "TCP"}]}]
+
+
+def test_settings_limit_who_connects_and_where_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://10.0.0.1:8333")
+    monkeypatch.setenv("PERENNIAL_KUBERNETES_EGRESS", "10.0.0.1/32")
+    monkeypatch.setenv("PERENNIAL_KUBERNETES_INGRESS", "team=web, 10.1.0.0/16")
+    web, nodes, store = (
+        {"namespaceSelector": {"matchLabels": {"team": "web"}}},
+        {"ipBlock": {"cidr": "10.1.0.0/16"}},
+        {"ipBlock": {"cidr": "10.0.0.1/32"}},
+    )
+    serving = network_policy(KubernetesSettings.read(SERVING))
+    assert serving["ingress"] == [{"from": [web, nodes], "ports": [{"port": 8080, "protocol": "TCP"}]}]
+    training = training_policy(KubernetesSettings.read(TRAINING))["spec"]
+    assert training["policyTypes"] == ["Egress"]
+    assert serving["egress"][1] == training["egress"][1] == {"to": [store], "ports": [{"port": 8333, "protocol": "TCP"}]}
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.1", "10.0.0.1/8", "web", "a=b=c", ",", "300.0.0.0/8", "-a=b", "a=b/c", "a==", "a=b\nc=d"]
+)
+@pytest.mark.parametrize("name", ["DNS", "EGRESS", "INGRESS"])
+def test_a_peer_that_is_none_is_refused_by_name(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"PERENNIAL_KUBERNETES_{name}", text)
+    with pytest.raises(RefusedError, match=rf"^PERENNIAL_KUBERNETES_{name} is .*expected networks"):
+        KubernetesSettings.read(TRAINING)
 
 
 def test_no_key_is_in_the_environment_and_no_token_is_mounted() -> None:

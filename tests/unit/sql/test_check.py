@@ -58,8 +58,7 @@ RIGHT = [
     "SELECT t.a FROM t LEFT SEMI JOIN u ON u.q = t.a",
     "SELECT f.a, f.q FROM (SELECT t.*, u.q FROM t LEFT ANTI JOIN dates z ON z.date = t.d JOIN u ON u.id = t.id) f",
     "SELECT a, sum(b) OVER w, row_number() OVER (PARTITION BY c ORDER BY d) FROM t WINDOW w AS (PARTITION BY c ORDER BY d)",
-    "SELECT max(a) FILTER (WHERE b > 1), percentile_approx(x, 0.5), count(DISTINCT a, b), first(a) IGNORE NULLS FROM t "
-    "GROUP BY c",
+    "SELECT max(a) FILTER (WHERE b > 1), percentile(x, 0.5), count(DISTINCT a, b), first(a) IGNORE NULLS FROM t GROUP BY c",
     "SELECT listagg(c, ',') WITHIN GROUP (ORDER BY c) FROM t",
     "SELECT a, b, grouping_id() FROM t GROUP BY CUBE (a, b)",
     "SELECT one, two FROM (SELECT a, b FROM t) PIVOT (SUM(b) FOR a IN (1 AS one, 2 AS two))",

@@ -69,6 +69,13 @@ def test_store_listens_at_one_address(text: str, stack_of: StackOf) -> None:
         stack_of(PERENNIAL_S3_BIND=text)
 
 
+def test_store_of_a_container_listens_everywhere_and_has_a_name(stack_of: StackOf, tmp_path: Path) -> None:
+    config = stack_of(PERENNIAL_VAR=str(tmp_path), PERENNIAL_S3_BIND="0.0.0.0", PERENNIAL_S3_HOST="s3")  # noqa: S104
+    assert config.s3_bind == "0.0.0.0"  # noqa: S104
+    assert config.shared_environment()["AWS_ENDPOINT_URL_S3"] == f"http://s3:{PORTS['s3']}"
+    assert "s3" in config.process_environment()["NO_PROXY"].split(",")
+
+
 def test_shells_know_where_releases_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_RUNTIME", "kubernetes")
     monkeypatch.setenv("PERENNIAL_SERVER_IMAGE", "perennial-server:1")

@@ -17,6 +17,14 @@ def finding(subject: str, repo: Path, var: Path, setting_up: bool = False) -> ma
     return {one.subject: one for one in machine.examine(repo, var, setting_up)}[subject]
 
 
+def test_a_system_without_the_list_of_sockets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert finding("system", tmp_path, tmp_path) == ("system", "Linux", "")
+    monkeypatch.setattr(machine, "SOCKETS", tmp_path / "tcp")
+    found = finding("system", tmp_path, tmp_path, setting_up=True)
+    assert found.found == f"{tmp_path}/tcp does not exist"
+    assert found.fix.startswith("Use Linux")
+
+
 @pytest.mark.parametrize("character", [*machine.UNUSABLE, "\n"])
 def test_a_character_that_breaks_a_program_is_named(tmp_path: Path, character: str) -> None:
     found = finding("repository", tmp_path / f"a{character}b", tmp_path)
@@ -39,7 +47,7 @@ def test_a_path_of_200_characters_is_well_and_one_too_long_for_a_class_path_is_n
 
 def test_the_longest_path_leaves_room_in_one_argument() -> None:
     jars = [
-        *(REPO / ".spark").glob("jars-extra/*.jar"),
+        *(REPO / ".spark").glob("jars-*/*.jar"),
         *(REPO / ".spark/lib/python3.11/site-packages/pyspark/jars").glob("*.jar"),
     ]
     assert jars

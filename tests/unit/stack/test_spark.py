@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from perennial.spark.conf import cluster_conf
+from stack.config import REPO, StackConfig
 from stack.metastore import hive_site
 from stack.spark import SparkHome, properties, submit_script
 from stack.spark_archive import archive_path
+from stack.spark_cluster import prepare_spark_cluster
 
 
 def test_changed_jar_never_uses_a_stale_archive(tmp_path: Path) -> None:
@@ -23,7 +26,7 @@ def test_changed_jar_never_uses_a_stale_archive(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_machine_leave_the_lake_to_the_job() -> None:
-    text = properties(Path("/logging"), Path("/archive"), Path("/jars"))
+    text = properties(Path("/logging"), Path("/archive"), [Path("/jars"), Path("/own")])
 
     assert "catalog" not in text
     assert "fs.s3a" not in text
@@ -41,6 +44,21 @@ def test_password_with_markup_stays_one_value() -> None:
 
 
 def test_jobs_of_a_local_spark_need_a_secret_and_those_of_a_cluster_cannot() -> None:
-    assert "spark.authenticate true\n" in properties(Path("/logging"), Path("/archive"), Path("/jars"))
+    assert "spark.authenticate true\n" in properties(Path("/logging"), Path("/archive"), [Path("/jars"), Path("/own")])
     assert cluster_conf("local[4]") == {}
     assert cluster_conf("spark://127.0.0.1:7077") == {"spark.authenticate": "false"}
+    assert cluster_conf("spark://127.0.0.1:7077", has_properties=True) == {}
+
+
+def test_master_workers_and_drivers_share_one_secret(tmp_path: Path) -> None:
+    config = StackConfig(repo=REPO, var=tmp_path / "var", keys=tmp_path / "keys")
+    prepare_spark_cluster(config)
+    file = tmp_path / "keys/spark/spark.properties"
+    text = file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "spark.authenticate true\n" in text
+    secret = re.search(r"^spark\.authenticate\.secret (\S{40,})$", text, re.MULTILINE)
+    assert secret
+    assert "127.0.0.1" not in text, "executors could not reach the driver"
+    prepare_spark_cluster(config)
+    assert file.read_text() == text

@@ -1,9 +1,11 @@
-"""The record of a started process."""
+"""The record of a process that the embedded stack started."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -39,6 +41,11 @@ class Record:
 
     def _is_of(self, process: psutil.Process) -> bool:
         return bool(abs(process.create_time() - self.created) < 2.0)
+
+
+def read_record(path: Path) -> Record:
+    """Return the record that a file holds."""
+    return Record(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def is_alive(process: psutil.Process) -> bool:

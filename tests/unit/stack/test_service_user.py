@@ -1,0 +1,144 @@
+"""The user of the services of root's stack gets what services write and read, and nothing that root's commands obey."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from trial_clone import python_of_everybody
+
+from stack import service_user
+from stack.config import StackConfig
+from stack.files import write_file
+from stack.logs import open_log
+from stack.process import Service, start, stop
+from stack.secrets import secret
+from stack.service_user import FOLDERS, HOME, SERVICE_USER, adapt, give_tree, identity, share
+from stack.unprivileged import find_obstacle, settle_user
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+STRANGER = (65534, 65534)
+
+
+@pytest.fixture
+def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a state folder whose services run as another user."""
+    monkeypatch.setattr(service_user, "find_owner", lambda _: STRANGER)
+    var = tmp_path / "var"
+    for name in FOLDERS:
+        (var / name).mkdir(parents=True)
+        give_tree(var / name, STRANGER)
+    return var
+
+
+def owner(path: Path) -> tuple[int, int]:
+    status = path.lstat()
+    return status.st_uid, status.st_gid
+
+
+def test_secrets_of_services_are_theirs_and_the_others_stay_roots(var: Path) -> None:
+    folder = var / "secrets"
+    for name in ("s3.json", "signing_key", "postgres_admin", "aws_credentials", "jobs/aws_credentials"):
+        write_file(folder / name, "word")
+    share(var)
+    assert owner(folder / "s3.json") == owner(folder / "signing_key") == owner(folder / "jobs/aws_credentials") == STRANGER
+    assert owner(folder / "postgres_admin") == owner(folder / "aws_credentials") == (0, 0)
+    assert {file.stat().st_mode & 0o777 for file in folder.rglob("*") if file.is_file()} == {0o600}
+    secret(folder, "later")
+    assert (owner(folder), folder.stat().st_mode & 0o777) == ((0, STRANGER[1]), 0o710)
+
+
+def test_settings_that_root_writes_into_folders_of_services_are_theirs(var: Path) -> None:
+    write_file(var / "s3" / "security.toml", "word")
+    share(var)
+    assert owner(var / "s3" / "security.toml") == STRANGER
+
+
+def test_without_that_user_nothing_changes(tmp_path: Path) -> None:
+    write_file(tmp_path / "secrets" / "s3.json", "word")
+    secret(tmp_path / "secrets", "one")
+    share(tmp_path)
+    assert owner(tmp_path / "secrets" / "s3.json") == (0, 0)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert (identity(tmp_path), adapt(tmp_path, {"TMPDIR": "/x"})) == ({}, {"TMPDIR": "/x"})
+
+
+def test_links_of_a_folder_give_away_nothing_of_root(var: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.touch()
+    (var / "s3" / "link").symlink_to(victim)
+    os.link(victim, var / "s3" / "name")
+    share(var)
+    give_tree(var / "s3", STRANGER)
+    assert owner(victim) == (0, 0)
+    (var / "log" / "s3.log").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_log(var / "log" / "s3.log")
+
+
+def test_a_log_belongs_to_the_owner_of_its_folder(var: Path) -> None:
+    open_log(var / "log" / "s3.log").close()
+    assert owner(var / "log" / "s3.log") == STRANGER
+
+
+def test_the_environment_names_no_folder_of_root(var: Path) -> None:
+    found = adapt(var, {"TMPDIR": "/root/tmp", "XDG_RUNTIME_DIR": "/run/user/0", "HOME": "/root", "KEPT": "1"})
+    assert (found["HOME"], found["USER"], found["KEPT"]) == (str(var / HOME), SERVICE_USER, "1")
+    assert not {"TMPDIR", "XDG_RUNTIME_DIR"} & found.keys()
+    assert identity(var)["user"] == SERVICE_USER
+
+
+def test_files_that_the_user_cannot_read_are_named(checkout: StackConfig) -> None:
+    assert find_obstacle(checkout) is None
+    for path, mode, text in (
+        (checkout.repo / "dags" / "one.py", 0o600, f"cannot read {checkout.repo / 'dags' / 'one.py'}"),
+        (checkout.repo / "plugins", 0o700, f"cannot read {checkout.repo / 'plugins'}"),
+        (checkout.repo, 0o700, f"{checkout.repo} is closed to it"),
+        (checkout.repo / ".venv/bin/weed", 0o744, "cannot read"),
+        (checkout.var, 0o700, f"cannot read {checkout.var}"),
+    ):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        find_obstacle.cache_clear()
+        assert text in str(find_obstacle(checkout)), path
+        path.chmod(before)
+    os.chown(checkout.var, *STRANGER)
+    find_obstacle.cache_clear()
+    assert f"{checkout.var} belongs to nobody" in str(find_obstacle(checkout))
+
+
+def test_services_that_run_keep_their_user(checkout: StackConfig) -> None:
+    service = Service(name="one", argv=("sleep", "60"), is_ready=lambda: True)
+    start(checkout, service)
+    try:
+        assert "as root until you stop them" in str(settle_user(checkout))
+        assert not (checkout.var / HOME).exists()
+    finally:
+        stop(checkout, service)
+
+
+@pytest.fixture
+def checkout(open_folder: Path) -> StackConfig:
+    """Return a checkout in which every user may read all; its Python is the machine's."""
+    repo = open_folder / "checkout"
+    for name in ("dags/one.py", "include/two.py", "plugins/three.py", ".venv/bin/weed", "pipelines/a/pipeline.yaml"):
+        (repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (repo / name).touch(0o755)
+    (repo / "var").mkdir()
+    (repo / ".venv/bin/python").symlink_to(python_of_everybody())
+    find_obstacle.cache_clear()
+    return StackConfig(repo=repo, var=repo / "var", pipelines=repo / "pipelines")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that every user may enter; pytest closes its own ones."""
+    folder = Path(tempfile.mkdtemp(prefix="open-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
