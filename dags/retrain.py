@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import DAG, Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from perennial.calendar import midnight
@@ -14,7 +14,7 @@ from perennial.config.pipeline import Pipeline
 from perennial.display.showable import make_showable
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
 from perennial.runtime.choice import runtime_of
-from perennial.stages import STAGES, SparkStage, Stage
+from perennial.stages import SparkStage, Stage, stages_of
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md
 from perennial_airflow.operators.plan_run import PlanRunOperator
@@ -36,7 +36,14 @@ MAX_DURATION = timedelta(hours=3)
 def stage_task(stage: Stage, pipeline: Pipeline) -> Any:
     """Return the task of a stage: a Spark job, plain Python, or one task a candidate, in a worker process or in a pod."""
     if isinstance(stage, SparkStage):
-        return SparkStageOperator(task_id=stage.name, pipeline=pipeline.name, stage=stage.name, day=DAY, until=UNTIL)
+        assets = (
+            [Asset(name=f"{pipeline.name}_{stage.asset}", uri=f"perennial://{pipeline.name}/{stage.asset}")]
+            if stage.asset
+            else []
+        )
+        return SparkStageOperator(
+            task_id=stage.name, pipeline=pipeline.name, stage=stage.name, day=DAY, until=UNTIL, outlets=assets
+        )
     candidates = list(stage.candidates(pipeline))
     if candidates and runtime_of(pipeline) == "kubernetes":
         # The provider is slow to import, and only this runtime needs it.
@@ -84,7 +91,7 @@ def retrain(pipeline: Pipeline) -> DAG:
         wait = WaitForDropOperator(task_id="wait_for_drop", pipeline=name, day=DAY, execution_timeout=timedelta(days=8))
         plan >> wait
         built: dict[str, Any] = {}
-        for stage in STAGES:
+        for stage in stages_of(pipeline):
             built[stage.name] = stage_task(stage, pipeline)
             built[stage.name].set_upstream([built[followed] for followed in stage.follows] or [wait])
     return dag

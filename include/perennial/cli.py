@@ -30,6 +30,7 @@ from perennial.commands import (
     quarantine,
     report,
     run,
+    score,
     sign,
     status,
     try_,
@@ -84,6 +85,7 @@ app.command()(land.land)
 app.command()(new.new)
 app.command()(run.run)
 app.command()(backfill.backfill)
+app.command()(score.score)
 app.command()(report.report)
 app.command()(compare.compare)
 app.command()(quarantine.quarantine)

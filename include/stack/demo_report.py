@@ -24,7 +24,9 @@ def run_report(
     """Return the results of a finished run, from the return values of its tasks."""
     plan = airflow.result(dag_id, run_id, "plan_run") or {}
     stages = plan.get("stages") or _stages(airflow, dag_id, run_id, tasks)
-    stages = {stage.name: stages[stage.name] for stage in STAGES}  # Airflow's database does not keep the order
+    stages = {
+        stage.name: stages[stage.name] for stage in STAGES if stage.name in stages
+    }  # Airflow's database does not keep the order
     collected, cleaned, decision, deployed = (stages.get(name, {}) for name in ("collect", "clean", "evaluate", "deploy"))
     sources = collected.get("rows_landed", {})
     return {
@@ -48,7 +50,7 @@ def run_report(
 
 def _stages(airflow: AirflowClient, dag_id: str, run_id: str, tasks: Sequence[TaskState]) -> dict[str, Facts]:
     stages: dict[str, Facts] = {}
-    names = [stage.name for stage in STAGES]
+    names = [stage.name for stage in STAGES if any(task.task == stage.name for task in tasks)]
     for stage in names:
         copies = [task for task in tasks if task.task == stage]
         results = {task.index: airflow.result(dag_id, run_id, stage, task.map_index) for task in copies}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perennial.config.pipeline import Pipeline
 from perennial.display.showable import make_showable
-from perennial.stages import STAGES
+from perennial.stages import stages_of
 
 
 def doc_md(pipeline: Pipeline) -> str:
@@ -14,7 +14,7 @@ def doc_md(pipeline: Pipeline) -> str:
         for name, source in pipeline.sources.items()
     )
     references = "\n".join(f"| `{name}` | reference table | `{table.uri}` |" for name, table in pipeline.references.items())
-    stages = "\n".join(f"| `{stage.name}` | {stage.summary} |" for stage in STAGES)
+    stages = "\n".join(f"| `{stage.name}` | {stage.summary} |" for stage in stages_of(pipeline))
     training = pipeline.training
     rest = "" if pipeline.calendar.data_days.is_daily else ", except rest dates"
     return f"""\

@@ -29,7 +29,9 @@ from perennial.stages import STAGES, Run, Stage
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 
-TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES)]
+TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES if stage.name != "score")]
+"""Those of a pipeline without `scoring`."""
+
 FOLLOWS: dict[str, set[str]] = {
     "plan_run": set(),
     "wait_for_drop": {"plan_run"},
@@ -229,6 +231,21 @@ def test_each_task_follows_those_that_are_listed(dag: DAG) -> None:
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == FOLLOWS
 
 
+def test_a_pipeline_with_scoring_scores_after_deploy_and_announces_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "scored")
+    set_value("name", "scored")(tmp_path / "scored")
+    with (tmp_path / "scored/pipeline.yaml").open("a") as file:
+        file.write("scoring: {table: clean_readings}\n")
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    dag = DagBag(REPO / "dags").dags["retrain_scored"]
+
+    assert [task.task_id for task in dag.topological_sort()] == [*TASKS, "score"]
+    assert dag.get_task("score").upstream_task_ids == {"deploy"}
+    assert [asset.uri for asset in dag.get_task("score").outlets] == ["perennial://scored/scores"]
+    assert [task.task_id for task in dag.tasks if task.outlets] == ["score"]
+    assert "| `score` |" in dag.doc_md
+
+
 def test_no_task_can_make_a_failed_run_green(dag: DAG) -> None:
     assert {task.trigger_rule for task in dag.tasks} == {"all_success"}
 
@@ -287,7 +304,6 @@ class Toy(Stage):
 
 def test_a_stage_of_one_module_and_one_line_has_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perennial.stages.STAGES", (*STAGES, Toy()))
-    monkeypatch.setattr("perennial_airflow.doc.STAGES", (*STAGES, Toy()))
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(REPO / "include/pipelines"))
     dag = DagBag(REPO / "dags").dags["retrain_flight_delays"]
 
@@ -303,7 +319,7 @@ def test_nothing_that_a_user_typed_reaches_a_templated_field(dag: DAG) -> None:
     asked = re.compile(r"\{\{ ti\.xcom_pull\(task_ids='plan_run'\)\['(date|until)'\] \}\}")
     assert [text for found in templates.values() for text in found if not asked.fullmatch(text)] == []
     assert {name: len(found) for name, found in templates.items()} == {
-        "plan_run": 0, "wait_for_drop": 1, **{stage.name: 2 for stage in STAGES},
+        "plan_run": 0, "wait_for_drop": 1, **dict.fromkeys(TASKS[2:], 2),
     }  # fmt: skip
 
 

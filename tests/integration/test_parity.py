@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+from command_line import perennial
 
 from perennial.analyse.plan import plan_analyse
 from perennial.calendar import DAY
@@ -23,6 +24,7 @@ from perennial.config.pipeline import Inputs
 from perennial.demo.feed import feed
 from perennial.deploy.release import read_release
 from perennial.evaluate.holdout import read_file
+from perennial.frames.pipeline_data import open_data
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
 from perennial.models.scoring import score
@@ -77,6 +79,19 @@ def test_a_days_raw_records_get_the_probabilities_of_training(stack, case: Case)
     assert np.std(expected) > 0.02  # a constant would agree with anything
     # The day brings aircraft that no lookup has seen, so the table itself says what an unseen key must give.
     assert case.features["tail_rates__late_logit"].null_count > 0
+
+
+def test_a_days_scores_are_the_answers_of_the_endpoint_to_the_bit(stack, case: Case) -> None:
+    answers = {_key(row): answer for row, answer in zip(case.features.to_pylist(), _ask(stack, case.records), strict=True)}
+
+    scored = perennial("score", PIPELINE, "--date", NEXT.isoformat())
+
+    assert (scored["outcome"], scored["release"]) == ("done", case.release["release"])
+    assert scored["rows"] == {NEXT.isoformat(): len(answers)}
+    frame = open_data(PIPELINE).scores(NEXT)
+    found = {_key(row): [row["p"], row["unseen"]] for row in frame.to_dict("records")}
+    assert found == {key: [answer["probability"], ",".join(answer["unseen"])] for key, answer in answers.items()}
+    assert perennial("score", PIPELINE, "--date", NEXT.isoformat())["outcome"] == "unchanged"
 
 
 def test_the_notebook_and_the_page_about_python_run_on_these_flights(

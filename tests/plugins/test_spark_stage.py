@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
 from perennial.clean.plan import Cleaned
 from perennial.display.showable import make_showable
 from perennial.errors import PerennialError, RefusedError
-from perennial.lake.result import Outcome
+from perennial.lake.result import Outcome, Skipped
 from perennial.spark.submit import SparkPlan
 from perennial_airflow.operators import spark_stage
 from perennial_airflow.operators.spark_stage import SparkStageOperator
@@ -122,6 +123,26 @@ def test_nothing_is_submitted_when_the_tables_hold_the_date(
     monkeypatch.setattr("perennial.clean.plan.plan_clean", lambda *_, **__: SparkPlan("job.py", None, 0))
     assert stage(UNTIL).execute(CONTEXT) == {**CLEANED.to_json(), "outcome": "unchanged"}
     assert submitted() == []
+
+
+ASSET = Asset(name="p_clean", uri="perennial://p/clean")
+
+
+def test_a_finished_task_announces_its_date_and_a_skipped_one_nothing(
+    submitted: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perennial.clean.plan.plan_clean", lambda *_, **__: SparkPlan("job.py", None, 0))
+    event = SimpleNamespace(extra={})
+    task = SparkStageOperator(task_id="clean", pipeline="p", stage="clean", day=DAY, until=UNTIL, outlets=[ASSET])
+    assert task.execute({**CONTEXT, "outlet_events": {ASSET: event}})["outcome"] == "unchanged"
+    assert event.extra == {"date": DAY}
+
+    pushed: list[Any] = []
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.append(value))
+    monkeypatch.setattr("perennial.clean.plan.finish_clean", lambda lake, day: Skipped(date=day, reason="no release yet"))
+    with pytest.raises(AirflowSkipException, match="no release yet"):
+        task.execute({**CONTEXT, "ti": ti})
+    assert [value["outcome"] for value in pushed] == ["skipped"]
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ from perennial.analyse.job_file import AnalyseJob
 from perennial.clean.job import clean
 from perennial.clean.job_file import CleanJob
 from perennial.errors import RefusedError
+from perennial.score.job import score
+from perennial.score.job_file import ScoreJob
 from perennial.spark.job import read_text
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
@@ -40,6 +42,8 @@ with open("jobs") as jobs:
         try:
             if stored["kind"] == "clean":
                 clean(spark, CleanJob.from_json(stored))
+            elif stored["kind"] == "score":
+                score(spark, ScoreJob.from_json(stored))
             else:
                 analyse(spark, AnalyseJob.from_json(stored))
         except RefusedError as error:

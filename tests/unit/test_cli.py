@@ -183,7 +183,7 @@ def test_object_store_that_fails_is_named(call: Call, lake, monkeypatch: pytest.
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     code, found = call("decisions")
     assert code == 1
-    assert found["error"].startswith("The object store failed: ")
+    assert found["error"].startswith("The object store refused GetObject of 127.0.0.1:")
 
 
 def test_no_model_server_is_one_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ def test_json_alone_is_an_error_and_with_the_version_a_value(capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "place"),
     [
-        (["--recompute", "run", "--date", "2026-03-01"], "`perennial run --recompute`"),
+        (["--recompute", "run", "--date", "2026-03-01"], "`perennial run --recompute` or `perennial score --recompute`"),
         (["validate", "--version"], "`perennial --version`"),
         (["--again", "stale", "backfill"], "`perennial backfill --again`"),
     ],

@@ -12,16 +12,8 @@ from perennial.analyse.job_file import FeaturesQuery, LabelsQuery, LookupQuery
 from perennial.errors import RefusedError
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.spark.pinned import read_days
-from perennial.spark.sql import NUMBERS, WHOLE, quoted, require_columns
+from perennial.spark.sql import FIELD_TYPES, NUMBERS, WHOLE, quoted, require_columns
 from perennial.spark.tables import table_name
-
-_TYPES: dict[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
-    "number": (T.DoubleType(), NUMBERS),
-    "category": (T.StringType(), WHOLE),
-    "time": (T.IntegerType(), WHOLE),
-    "date": (T.DateType(), ()),
-    "boolean": (T.BooleanType(), ()),
-}
 
 
 def lookup_rows(rows: DataFrame, lookup: LookupQuery) -> DataFrame:
@@ -90,7 +82,7 @@ def _require_typed(rows: DataFrame, file: str, names: Iterable[str], request: di
     accepts = {}
     for name in dict.fromkeys(names):
         if name in request and name != "date":
-            expected[name], accepts[name] = _TYPES[request[name]]
+            expected[name], accepts[name] = FIELD_TYPES[request[name]]
         elif name != "date":
             # A row key or a label that is not a request field may have any type, so the query's own type is accepted.
             expected[name] = types.get(name, T.NullType())

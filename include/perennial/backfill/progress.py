@@ -13,7 +13,7 @@ from perennial.backfill.plan import HistoryPlan
 from perennial.errors import UnreachableError
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.stages import STAGES
+from perennial.stages import stages_of
 
 TRAIN, EVALUATE, DEPLOY = "train", "evaluate", "deploy"
 MIN_IDLE_LOOKS = 5
@@ -67,7 +67,7 @@ class Tracker:
         :param began: the time since which results belong to this backfill
         """
         ended = max(len(self._dates) - unended, 0)
-        names = [stage.name for stage in STAGES]
+        names = [stage.name for stage in stages_of(self._lake.pipeline)]
         stage = max((name for name in running if name in names), key=names.index, default=None)
         try:
             if stage == TRAIN:

@@ -44,11 +44,12 @@ def run(
     """
     Run all stages of one date, without Airflow.
 
-    The stages are collect, clean, analyse, train, evaluate and deploy. Unchanged work is not done again.
+    The stages are collect, clean, analyse, train, evaluate and deploy, and score if pipeline.yaml has `scoring`.
+    Unchanged work is not done again.
     """
     from perennial.commands.os_user import get_os_user
     from perennial.evaluate.force import read_force
-    from perennial.stages import STAGES, Run
+    from perennial.stages import Run, stages_of
 
     show_children(verbose)
     if not as_json:
@@ -67,7 +68,7 @@ def run(
     )
     began = time.monotonic()
     stages: dict[str, dict[str, JsonValue]] = {}
-    for name, work in run_stages(date_run, STAGES):
+    for name, work in run_stages(date_run, stages_of(lake.pipeline)):
         started = time.monotonic()
         with at_work(name):
             result = work()

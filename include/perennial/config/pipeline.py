@@ -38,6 +38,7 @@ from perennial.config.values import (
     Zone,
     refuse,
 )
+from perennial.errors import did_you_mean
 
 __all__ = [
     "ColumnContract",
@@ -53,6 +54,7 @@ __all__ = [
     "Reference",
     "RequestField",
     "Resources",
+    "Scoring",
     "Source",
     "Toleration",
     "Training",
@@ -185,6 +187,13 @@ class Deployment(Contract):
         return autoscaling
 
 
+class Scoring(Contract):
+    """Batch scoring: after each deploy, the active release answers every row of the run's date."""
+
+    table: Annotated[str, Field(max_length=100)] = "features"
+    """The table of the rows: `features`, or `clean_<source>`, whose columns must include the request fields."""
+
+
 class Pipeline(Contract):
     """One pipeline: a data set, and the model that learns from it every day."""
 
@@ -212,6 +221,9 @@ class Pipeline(Contract):
     training: Training = Training()
     gate: Gate = Gate()
     deployment: Deployment = Deployment()
+    scoring: Scoring | None = None
+    """Without it, no stage `score`."""
+
     tags: Annotated[Distinct[Tag], Field(max_length=20)] = []
 
     folder: Path = Field(default=Path(), exclude=True, strict=False)
@@ -343,6 +355,15 @@ class Pipeline(Contract):
             request = info.data["inputs"].request
             refuse((("slices", *at), text) for at, text in not_categories(gate.slices, request))
         return gate
+
+    @field_validator("scoring")
+    @classmethod
+    def _check_table_of_rows(cls, scoring: Scoring | None, info: ValidationInfo) -> Scoring | None:
+        known = ["features", *(f"clean_{name}" for name in info.data.get("sources", {}))]
+        if scoring is not None and "sources" in info.data and scoring.table not in known:
+            near = did_you_mean(scoring.table, known).strip() or f"Allowed: {', '.join(known)}."
+            refuse([(("table",), f"{scoring.table!r} is no table whose rows can be scored. {near}")])
+        return scoring
 
     @property
     def calendar(self) -> Calendar:

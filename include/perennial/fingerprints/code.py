@@ -87,6 +87,15 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
         "train": EntryPoint("perennial.train.__main__"),
         "evaluate": EntryPoint("perennial.evaluate.decision"),
         "release": EntryPoint("perennial.deploy.release"),
+        "score": EntryPoint(
+            "perennial.score.job",
+            {
+                "perennial.analyse.partitions": "names duplicates, which are refused",
+                "perennial.serve.records": "reads the records of requests",
+                "perennial.serve.refusal": "texts of refused requests",
+                "perennial.serve.limits": "limits of requests",
+            },
+        ),
     }
 )
 

@@ -155,6 +155,29 @@ class PipelineData:
 
         return self._to_frame(prediction_rows(self._lake, read_date(date), candidate))
 
+    def scores(
+        self,
+        first: date | str,
+        last: date | str | None = None,
+        *,
+        release: str | None = None,
+        table: str = "features",
+        columns: Columns = None,
+    ) -> pd.DataFrame:
+        """
+        Return the scores of the rows of some dates: `date`, `release`, row key, `p`, `unseen`.
+
+        `p` is the probability that the model server would answer, and `unseen` names, separated by commas, the fields of the row
+        whose values the model had never seen. Ordered by date, release and row key.
+
+        :param release: only the scores by this release; None: those by every release that scored the dates
+        :param table: the table whose rows were scored
+        :param columns: the columns to return, in this order; all if None
+        """
+        from perennial.frames.scores import score_rows
+
+        return self._to_frame(score_rows(self._lake, read_range(first, last), release, table, columns))
+
     def champion(self) -> pd.DataFrame:
         """
         Return one row: the champion now, after all decisions and rollbacks.

@@ -51,17 +51,23 @@ class StoredRows:
             )
         return wanted
 
-    def read(self, days: Collection[date] | None, columns: Sequence[str], order: Sequence[str]) -> pa.Table:
+    def read(
+        self, days: Collection[date] | None, columns: Sequence[str], order: Sequence[str], release: str | None = None
+    ) -> pa.Table:
         """
         Return some columns of the rows of some days (None: of all), ordered by those columns of `order` that are among them.
 
         Only the files of these days are opened, and only these columns of them are read.
+
+        :param release: of a table of scores, only the rows of this release
         """
-        from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
+        from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, EqualTo, In
 
         rows_of: BooleanExpression = AlwaysTrue()
         if days is not None and self.day_column is not None:
             rows_of = In(self.day_column, sorted(day.isoformat() for day in days))  # type: ignore[arg-type, call-arg]
+        if release is not None:
+            rows_of = And(rows_of, EqualTo("release", release))  # type: ignore[arg-type, call-arg]
         scan = self._table.scan(row_filter=rows_of, selected_fields=tuple(columns), snapshot_id=self.state.snapshot_id)
         rows = scan.to_arrow().select(list(columns))
         keys = [(name, "ascending") for name in dict.fromkeys(order) if name in columns]

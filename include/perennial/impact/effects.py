@@ -8,7 +8,7 @@ from datetime import date
 from perennial.clean.effects import is_made
 from perennial.fingerprints.effects import Effect, Scope
 from perennial.lake.lake import Lake
-from perennial.stages import STAGES, SparkStage
+from perennial.stages import SparkStage, stages_of
 
 
 def find_effects(lake: Lake, first: date, last: date, decided: Iterable[date]) -> list[Effect]:
@@ -19,7 +19,7 @@ def find_effects(lake: Lake, first: date, last: date, decided: Iterable[date]) -
     """
     lake = lake.at_one_moment()
     scope = Scope(lake, first, last, tuple(decided), foreseen=lake)
-    for stage in STAGES:
+    for stage in stages_of(lake.pipeline):
         scope = scope.add(stage.name, stage.find_effects(scope), are_tables=isinstance(stage, SparkStage))
     return [effect for effects in scope.found.values() for effect in effects]
 

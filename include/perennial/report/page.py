@@ -35,7 +35,7 @@ PANELS = (
     "Seconds",
 )
 HEIGHTS = [0.2, 0.2, 0.11, 0.11, 0.08, 0.1, 0.1, 0.1]
-STAGES = {"clean": "#c9c9c9", "analyse": "#8f8f8f"}
+STAGES = {"clean": "#c9c9c9", "analyse": "#8f8f8f", "score": "#5f5f5f"}
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">

@@ -45,7 +45,7 @@ class Model:
         self._takes = _check_signature(self._session, inputs)
         self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
         self._reader = RecordReader(inputs, limits)
-        self._known = _known_categories(self._session, inputs)
+        self._known = known_categories(self._session, inputs)
 
     def answer(self, records: JsonValue) -> Answers:
         """Return the answers to records as parsed from JSON. Raise Refusal if they do not fit the inputs."""
@@ -112,7 +112,7 @@ def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> f
     return frozenset(tensor.name for tensor in session.get_inputs())
 
 
-def _known_categories(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[tuple[int, str, frozenset[str]]]:
+def known_categories(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[tuple[int, str, frozenset[str]]]:
     """Return (position, field, known values) of each category that the trainer wrote into the graph's metadata, if any."""
     known = json.loads(session.get_modelmeta().custom_metadata_map.get("categories", "{}"))
     return [(at, name, frozenset(known[name])) for at, name in enumerate(inputs.texts) if name in known]

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -110,6 +111,19 @@ def read_text(spark: SparkSession, uri: str) -> str:
         return str(jvm(spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
     finally:
         stream.close()
+
+
+def read_file(spark: SparkSession, uri: str, digest: str) -> bytes:
+    """Return the bytes of an object; refuse them if their SHA-256 is not `digest`."""
+    system, path = _path(spark, uri)
+    stream = system.open(path)
+    try:
+        body = bytes(jvm(spark).org.apache.commons.io.IOUtils.toByteArray(stream))
+    finally:
+        stream.close()
+    if (found := sha256(body).hexdigest()) != digest:
+        raise RefusedError(f"{uri}: SHA-256 {found[:12]}…, expected {digest[:12]}…", remedy="The stored file was changed.")
+    return body
 
 
 def write_text(spark: SparkSession, uri: str, text: str) -> None:

@@ -30,6 +30,15 @@ WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 PLAIN = (*WHOLE, T.DoubleType, T.FloatType, T.DecimalType, T.StringType, T.DateType, T.TimestampType, T.BooleanType)
 """The types whose values have a digest."""
 
+FIELD_TYPES: Mapping[str, tuple[T.DataType, tuple[type[T.DataType], ...]]] = {
+    "number": (T.DoubleType(), NUMBERS),
+    "category": (T.StringType(), WHOLE),
+    "time": (T.IntegerType(), WHOLE),
+    "date": (T.DateType(), ()),
+    "boolean": (T.BooleanType(), ()),
+}
+"""The type of the column of a request field, and the types that are cast to it."""
+
 _ROWS_ALONE = "A result must depend only on the rows it reads."
 _TOO_DEEP = "java.lang.StackOverflowError"
 _TOO_LARGE = "java.lang.IllegalStateException: more than "

@@ -122,15 +122,19 @@ def _configure(writer: DataFrameWriterV2, partitioned_by: tuple[str, ...]) -> Da
     return writer.partitionedBy(*[F.col(column) for column in partitioned_by]) if partitioned_by else writer
 
 
-def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None) -> DataFrame:
+def read_table(spark: SparkSession, name: str, snapshot_id: int | None = None, split_bytes: int | None = None) -> DataFrame:
     """
     Return the rows of a table, optionally of one of its snapshots.
 
     Each date is a file of tens of kilobytes. By default, Iceberg counts four megabytes for opening a file and makes a task
     for every four files, so 26 tasks for a hundred dates. That suits many cores and slow stores, but costs too much
     with one or two cores.
+
+    :param split_bytes: bytes of files that are one task; None: Iceberg's own 128 MB
     """
     reader = spark.read.option("file-open-cost", str(FILE_OPEN_COST))
+    if split_bytes is not None:
+        reader = reader.option("split-size", str(split_bytes))
     return (reader if snapshot_id is None else reader.option("versionAsOf", str(snapshot_id))).table(name)
 
 

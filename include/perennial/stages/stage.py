@@ -63,6 +63,13 @@ class Stage(Protocol):
     skip_ends_run: bool = False
     """True if the stages that follow are skipped too when this stage is skipped."""
 
+    asset: str | None = None
+    """The data that other DAGs may wait for: `perennial://<pipeline>/<asset>`. None: the stage publishes none."""
+
+    def is_part_of(self, pipeline: Pipeline) -> bool:
+        """Return whether the pipeline has the stage."""
+        return True
+
     def candidates(self, pipeline: Pipeline) -> tuple[str, ...]:
         """Return the candidates that the stage runs for, one task each; if there are none, the stage is one task."""
         return ()
@@ -147,4 +154,5 @@ class SparkStage(Stage):
         return self.finish(run)
 
     def _read_unchanged(self, run: Run) -> Result:
-        return replace(self.finish(run), outcome=Outcome.UNCHANGED)
+        result = self.finish(run)
+        return result if result.outcome is Outcome.SKIPPED else replace(result, outcome=Outcome.UNCHANGED)

@@ -14,13 +14,14 @@ from airflow.sdk.exceptions import AirflowException, AirflowTaskTimeout
 
 from perennial.display.showable import make_showable
 from perennial.errors import PerennialError
-from perennial.lake.result import Outcome
+from perennial.lake.result import Outcome, Result, Skipped
 from perennial.settings import get_settings
 from perennial.spark.conf import cluster_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.stages import Run, SparkStage, stage_named
 from perennial.store.json_value import JsonValue
 from perennial_airflow.lake import lake_of
+from perennial_airflow.tasks import skip
 
 if TYPE_CHECKING:  # DAG files are read often and must stay light
     from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -58,19 +59,27 @@ class SparkStageOperator(SparkSubmitOperator):
         recompute = bool(context["params"]["recompute"])
         run = Run(lake=lake_of(self.pipeline), day=day, run_id=context["dag_run"].run_id, recompute=recompute)
 
-        def compute_until(last: date) -> dict[str, JsonValue]:
-            result = stage.run_with(replace(run, until=last), lambda plan: self._submit(plan, context))
-            if result.outcome is Outcome.UNCHANGED:
-                self.log.info("Nothing to do: the tables already hold %s", self.day)
-            return result.to_json()
+        def compute_until(last: date) -> Result:
+            return stage.run_with(replace(run, until=last), lambda plan: self._submit(plan, context))
 
+        result: Result | None = None
         if until > day:
             try:
-                return compute_until(until)
+                result = compute_until(until)
             except (AirflowException, PerennialError) as error:
                 # One date that breaks the SQL must not fail all the dates before it. Its own run reports the error.
                 self.log.warning("The batch until %s failed, running %s alone: %s", until, day, error)
-        return compute_until(day)
+        return self._conclude(compute_until(day) if result is None else result, context)
+
+    def _conclude(self, result: Result, context: Context) -> dict[str, JsonValue]:
+        """Return the task's result. A task that is skipped announces none of its assets."""
+        if isinstance(result, Skipped):
+            skip(context["ti"], result)
+        if result.outcome is Outcome.UNCHANGED:
+            self.log.info("Nothing to do: the tables already hold %s", self.day)
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {"date": self.day}
+        return result.to_json()
 
     def _submit(self, plan: SparkPlan, context: Context) -> None:
         self.application = plan.application

@@ -409,7 +409,7 @@ def test_a_stage_that_is_added_is_counted_without_another_line(
     told: Callable[[Lake], tuple[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("perennial.impact.effects.STAGES", (*STAGES, Watch()))
+    monkeypatch.setattr("perennial.stages.STAGES", (*STAGES, Watch()))
     new = LAST + timedelta(days=1)
     land_drops(s3.put, ran.pipeline, new, new)
     assert f"watch page 1 {new} new" in told(ran)[0]

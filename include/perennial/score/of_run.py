@@ -1,0 +1,70 @@
+"""The scoring of a run: the release that is active when the date is first scored answers its rows, and the scores name it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+
+from perennial.deploy.active import read_active
+from perennial.errors import PerennialError, RefusedError
+from perennial.lake.lake import Lake
+from perennial.lake.result import Skipped
+from perennial.score.plan import FEATURES, Scored, Scoring, find_scoring, finish_scores, plan_scores, scores_table
+from perennial.spark.submit import SparkPlan
+
+log = logging.getLogger(__name__)
+
+
+def plan_run_scores(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
+    """Plan the scores of a date, if it has none of its present rows; without an active release there is nothing to do."""
+    scoring = find_run_scoring(lake, day)
+    return SparkPlan("", None, 0) if scoring is None else plan_scores(scoring, recompute=recompute)
+
+
+def finish_run_scores(lake: Lake, day: date) -> Scored | Skipped:
+    """Return the scores of a date, or the reason why there are none."""
+    scoring = find_run_scoring(lake, day)
+    if scoring is None:
+        return Skipped(date=day, reason="no release is active yet")
+    return finish_scores(scoring)
+
+
+def require_active(lake: Lake) -> str:
+    """Return the active release; refuse if there is none."""
+    active = read_active(lake).release
+    if active is None:
+        raise RefusedError(
+            f"Pipeline {lake.pipeline.name!r} has no active release yet",
+            remedy=f"Run a date first: `perennial run {lake.pipeline.name} --date DATE`.",
+        )
+    return active
+
+
+def find_run_scoring(lake: Lake, day: date) -> Scoring | None:
+    """
+    Return the scoring of a date by the release that scored its present rows most recently, else by the active release.
+
+    So a rerun changes nothing, although a later date has released another model meanwhile. None: no release is active.
+    """
+    for release, key in read_last_scored(lake, day):
+        try:
+            scoring = find_scoring(lake, release, scored_table(lake), [day])
+        except PerennialError as error:  # its key is no longer trusted, or the table lost columns
+            log.info("%s: the scores by release %s are no longer current: %s", day, release, error)
+            continue
+        if key == scoring.key(day):
+            return scoring
+    active = read_active(lake).release
+    return None if active is None else find_scoring(lake, active, scored_table(lake), [day])
+
+
+def read_last_scored(lake: Lake, day: date) -> list[tuple[str, str]]:
+    """Return the releases that scored a date, each with the fingerprint of its scores, the most recent commit first."""
+    partitions = lake.tables.state(scores_table(scored_table(lake))).partitions
+    places = [(*place.split("/"), item.key) for place, item in partitions.items()]
+    return [(release, key) for text, release, key in places if text == day.isoformat()]
+
+
+def scored_table(lake: Lake) -> str:
+    """Return the table whose rows the runs of a pipeline score."""
+    return lake.pipeline.scoring.table if lake.pipeline.scoring else FEATURES

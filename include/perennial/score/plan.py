@@ -1,0 +1,208 @@
+"""The plan and the result of a scoring job: the rows of some dates, answered by one release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, cast
+
+import pyarrow as pa
+
+from perennial.config.inputs import Inputs
+from perennial.deploy.golden import model_table
+from perennial.deploy.protocol import read_golden
+from perennial.deploy.release import read_release
+from perennial.errors import PerennialError, RefusedError, did_you_mean
+from perennial.fingerprints.code import code_digest
+from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
+from perennial.fingerprints.recipes import keep_recipes
+from perennial.lake.lake import Lake
+from perennial.lake.manifests import ReleaseManifest
+from perennial.lake.result import Outcome, Result
+from perennial.lake.tables import Partition, TableState
+from perennial.score.job_file import DayToScore, PinnedRelease, ScoreJob, StoredFile
+from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
+from perennial.store.json_value import Json
+from perennial.store.objects import canonical_json, sha256
+
+FEATURES = "features"
+OWN_COLUMNS = ("release", "p", "unseen")
+"""The columns that a table of scores has beside the date and the row key."""
+
+MAX_INTERPRETED_ROWS = 100_000
+"""The maximum of rows for which Spark interprets its plans: compiling them costs more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Result):
+    """
+    The scores of some dates.
+
+    :param release: the release that answered
+    :param table: the table whose rows it answered
+    :param rows: by date, number of scores; `digests` likewise
+    :param gaps: dates without rows in the table, with the reason
+    """
+
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"release", "table", "rows", "gaps"})
+
+    release: str
+    version: str
+    table: str
+    rows: dict[str, int]
+    digests: dict[str, str]
+    gaps: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """
+    Rows to score, and the release that scores them.
+
+    :param state: the table of the rows
+    :param row_key: its columns that, with the date, identify a row
+    :param days: by day, the partition of its rows
+    """
+
+    lake: Lake
+    table: str
+    state: TableState
+    row_key: tuple[str, ...]
+    days: Mapping[date, Partition]
+    gaps: tuple[date, ...]
+    release: ReleaseManifest
+
+    @property
+    def scores(self) -> str:
+        """Return the table of the scores."""
+        return scores_table(self.table)
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return the inputs of the release's model."""
+        return Inputs.model_validate(self.release["inputs"])
+
+    def place(self, day: date) -> str:
+        """Return the name of the partition of a date's scores."""
+        return f"{day}/{self.release['release']}"
+
+    def key(self, day: date) -> Fingerprint:
+        """Return the fingerprint of a date's scores."""
+        return make_fingerprint(
+            "scores",
+            of={"table": self.table, "date": day.isoformat(), "release": self.release["release"]},
+            code=code_digest("score"),
+            data={"rows": self.days[day].digest},
+            configuration={"row_key": list(self.row_key)},
+            libraries={"spark": SPARK_VERSION, **library_versions("onnxruntime")},
+            dependencies={"release": sha256(canonical_json(cast(Json, self.release)))},
+        )
+
+
+def scores_table(table: str) -> str:
+    """Return the table of the scores of a table's rows."""
+    return "scores" if table == FEATURES else f"scores_{table}"
+
+
+def scorable_tables(lake: Lake) -> dict[str, tuple[str, ...]]:
+    """Return the tables whose rows can be scored, each with its row key."""
+    clean = {f"clean_{name}": tuple(source.key) for name, source in lake.pipeline.sources.items()}
+    return {FEATURES: tuple(lake.pipeline.row_key), **clean}
+
+
+def find_scoring(lake: Lake, release: str, table: str, days: Sequence[date]) -> Scoring:
+    """
+    Verify the signature of a release, and find the rows of some dates that it can score.
+
+    :raises RefusedError: the table has no rows of these dates, or lacks columns that the release needs
+    """
+    what = f"Pipeline {lake.pipeline.name!r}: release {release} cannot score {table}"
+    keys = scorable_tables(lake)
+    if table not in keys:
+        raise RefusedError(f"{what}: there is no such table.{did_you_mean(table, keys)}", remedy=f"Choose {', '.join(keys)}.")
+    manifest, state, row_key = read_release(lake, release), lake.tables.state(table), keys[table]
+    found = {day: partition for day in days if (partition := state.get_complete(day)) is not None}
+    gaps = tuple(day for day in days if day not in found)
+    if not found:
+        raise RefusedError(
+            f"{what}: it has no rows of {' to '.join(dict.fromkeys(map(str, (days[0], days[-1]))))}",
+            remedy=f"A run makes them: `perennial run {lake.pipeline.name} --date DATE`.",
+        )
+    request = Inputs.model_validate(manifest["inputs"]).request
+    problems = [f"request field {name!r} is no column of it" for name in request if name not in state.columns]
+    problems += [] if row_key else ["it has no key, so a score could not name its row"]
+    problems += [f"column {name!r} of its key has the name of a column of scores" for name in row_key if name in OWN_COLUMNS]
+    if problems:
+        raise RefusedError(what, problems)
+    return Scoring(lake, table, state, row_key, found, gaps, manifest)
+
+
+def plan_scores(scoring: Scoring, *, recompute: bool = False) -> SparkPlan:
+    """Plan one job for the dates that have no scores of this release and these rows; with `recompute`, for all."""
+    lake, held = scoring.lake, scoring.lake.tables.state(scoring.scores).partitions
+    keys = {day: scoring.key(day) for day in scoring.days}
+    made = {day: held[scoring.place(day)] for day in keys if scoring.place(day) in held}
+    current = {day: partition.digest for day, partition in made.items() if partition.key == keys[day]}
+    todo = {day: key for day, key in keys.items() if recompute or day not in current}
+    if not todo:
+        return plan_job(lake, "score", None, 0, ())
+    keep_recipes(lake, "score", {scoring.scores: next(iter(todo.values()))})
+    job = _make_job(scoring, {day: DayToScore(key, scoring.days[day].rows, current.get(day)) for day, key in todo.items()})
+    rows = sum(scoring.days[day].rows for day in todo)
+    dates = [day.isoformat() for day in todo]
+    return plan_job(lake, "score", job, len(todo), dates, interpreted=rows <= MAX_INTERPRETED_ROWS)
+
+
+def finish_scores(scoring: Scoring) -> Scored:
+    """Return the scores of the dates; raise if a date has none."""
+    held = scoring.lake.tables.state(scoring.scores).partitions
+    made = {day: held.get(scoring.place(day)) for day in scoring.days}
+    stale = [f"{day} is missing or stale" for day, item in made.items() if item is None or item.key != scoring.key(day)]
+    if stale:
+        remedy = "The job did not finish, or another run changed the rows meanwhile. Score again."
+        raise PerennialError(f"Pipeline {scoring.lake.pipeline.name!r}, {scoring.scores}", stale, remedy)
+    partitions = {day.isoformat(): partition for day, partition in made.items() if partition is not None}
+    return Scored(
+        Outcome.DONE,
+        release=scoring.release["release"],
+        version=scoring.release["version"],
+        table=scoring.table,
+        rows={day: partition.rows for day, partition in partitions.items()},
+        digests={day: partition.digest for day, partition in partitions.items()},
+        gaps={day.isoformat(): f"no rows in {scoring.table}" for day in scoring.gaps},
+    )
+
+
+def _make_job(scoring: Scoring, days: Mapping[date, DayToScore]) -> ScoreJob:
+    lake, state = scoring.lake, scoring.state
+    return ScoreJob(
+        database=lake.layout.database,
+        table=scoring.table,
+        snapshot_id=state.snapshot_id,
+        row_key=scoring.row_key,
+        scores=scoring.scores,
+        release=_pin(scoring),
+        days={day.isoformat(): item for day, item in days.items()},
+    )
+
+
+def _pin(scoring: Scoring) -> PinnedRelease:
+    lake, manifest, inputs = scoring.lake, scoring.release, scoring.inputs
+
+    def file(name: str) -> StoredFile:
+        digest = manifest["files"][name]["sha256"]
+        return StoredFile(lake.layout.blob(digest), digest)
+
+    golden = read_golden(lake, manifest["release"])
+    rows = model_table([dict(record) for record in golden.records], inputs, {})
+    plain = [column.cast(pa.int32()) if pa.types.is_date(column.type) else column for column in rows.columns]
+    return PinnedRelease(
+        id=manifest["release"],
+        graph=file("model.onnx"),
+        lookups={name: file(f"lookups/{name}.json") for name in inputs.lookups},
+        inputs=manifest["inputs"],
+        golden={name: column.to_pylist() for name, column in zip(rows.column_names, plain, strict=True)},
+        answers=list(golden.probabilities),
+        onnxruntime=library_versions("onnxruntime")["onnxruntime"],
+    )
