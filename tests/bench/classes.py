@@ -14,16 +14,19 @@ import subprocess
 import sys
 import time
 from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from windows import store_window
 
 from perennial.config.pipeline import Inputs, Label
+from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.settings import var_folder
 from perennial.train.model import train_model
-from perennial.train.prepare import Rows, rows_of
 
 ROWS_A_DAY, DAYS = 250, 28
 """250 rows a day and 28 days: 7,000 rows, each with another value."""
@@ -32,6 +35,7 @@ AMOUNTS = 12
 MAX_RATIO = 1.5
 RUNS = 5
 FIRST = date(2026, 1, 1)
+LABEL = Label(column="late")
 
 
 def main() -> int:
@@ -66,9 +70,11 @@ def run(candidate: str, wide: str) -> dict[str, float]:
 
 def train(candidate: str, *, wide: bool) -> dict[str, float]:
     """Train once and return the CPU seconds of the training and of the whole process, and its memory."""
-    train_model(candidate, Inputs.model_validate({"request": {"x0": "number"}}), window(days=2), seed=1)
-    rows, began = window(days=DAYS), time.process_time()
-    train_model(candidate, inputs(wide=wide), rows, seed=1)
+    with TemporaryDirectory() as folder:
+        one = Inputs.model_validate({"request": {"x0": "number"}})
+        train_model(candidate, store_window(Path(folder), rows(days=2), one, LABEL), seed=1)
+        table, began = rows(days=DAYS), time.process_time()
+        train_model(candidate, store_window(Path(folder), table, inputs(wide=wide), LABEL), seed=1)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "train_cpu": round(time.process_time() - began, 3),
@@ -83,7 +89,7 @@ def inputs(*, wide: bool) -> Inputs:
     return Inputs.model_validate({"request": request | ({"customer": "category"} if wide else {})})
 
 
-def window(days: int) -> Rows:
+def rows(days: int) -> pa.Table:
     """Return the rows of a window."""
     rng = np.random.default_rng(5)
     n = days * ROWS_A_DAY
@@ -92,8 +98,8 @@ def window(days: int) -> Rows:
     columns |= {name: rng.choice([f"{name}{index}" for index in range(20)], n).tolist() for name in ("shop", "kind")}
     columns |= {"date": [FIRST + timedelta(days=row // ROWS_A_DAY) for row in range(n)], "id": range(n)}
     columns["customer"] = [f"C{value:07}" for value in rng.permutation(10 * n)[:n].tolist()]
-    dates = [FIRST + timedelta(days=index) for index in range(days)]
-    return rows_of(pa.table({name: list(values) for name, values in columns.items()}), dates, ["id"], Label(column="late"))
+    table = pa.table({name: list(values) for name, values in columns.items()})
+    return table.append_column(SAMPLE, pa.array(rng.integers(0, 2**SAMPLE_BITS, n), pa.int32()))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from perennial.collect.collect import collect
 from perennial.config.pipeline import Inputs, Pipeline
 from perennial.lake.files import file_io_properties
 from perennial.lake.lake import Lake
+from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.lake.tables import Partition, TableState
 from perennial.models.metrics import all_metrics
 from perennial.models.scoring import score
@@ -227,7 +228,8 @@ def features_table() -> pa.Table:
                     "machine_rates__rate": rate(machine, day),
                 }
             )
-    return pa.Table.from_pylist(rows)
+    sample = pa.array(np.random.default_rng(5).integers(0, 2**SAMPLE_BITS, len(rows)), pa.int32())
+    return pa.Table.from_pylist(rows).append_column(SAMPLE, sample)
 
 
 def of_one_class(day: date) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -10,6 +10,7 @@ from pyspark.sql import types as T
 
 from perennial.analyse.job_file import FeaturesQuery, LabelsQuery, LookupQuery
 from perennial.errors import RefusedError
+from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.spark.pinned import read_days
 from perennial.spark.sql import FIELD_TYPES, NUMBERS, WHOLE, quoted, require_columns
 from perennial.spark.tables import table_name
@@ -106,6 +107,12 @@ def join_lookups(rows: DataFrame, features: FeaturesQuery, lookups: Mapping[str,
         rows = rows.join(renamed, F.expr(" AND ".join(matches)), "left")
         rows = rows.drop("__as_of", *[names[name] for name in lookup.key])
     return rows
+
+
+def with_sample(rows: DataFrame, row_key: Sequence[str]) -> DataFrame:
+    """Add the column SAMPLE, the hash of the date and the row key."""
+    columns = ", ".join(quoted(name) for name in dict.fromkeys(["date", *row_key]))
+    return rows.withColumn(SAMPLE, F.expr(f"CAST(xxhash64({columns}) & {2**SAMPLE_BITS - 1} AS INT)"))
 
 
 def refuse_undated(rows: DataFrame, file: str) -> DataFrame:

@@ -13,8 +13,8 @@ import perennial.spark.lean  # noqa: F401
 from pyspark.sql import DataFrame, SparkSession
 
 from perennial.analyse.day_profile import profile
-from perennial.analyse.features import join_lookups, read_lookups
-from perennial.analyse.job_file import AnalyseJob, FeaturesQuery, TableToMake
+from perennial.analyse.features import join_lookups, read_lookups, with_sample
+from perennial.analyse.job_file import AnalyseJob, FeaturesQuery, LabelsQuery, TableToMake
 from perennial.analyse.partitions import store_days
 from perennial.analyse.queries import Queries
 from perennial.analyse.row_rules import NO_CHECKS, Checks, feature_checks
@@ -69,7 +69,7 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
         for item in job.profile:
             rows = profile({name: tables.of_days(name, item.days) for name in item.sources}, is_big=job.is_big)
             profiles.append(_Planned(item, rows, {}, "date", ["table", "column"]))
-        all_of([*start(profiles), *start(plan.with_lookups(spark, database) for plan in others)])
+        all_of([*start(profiles), *start(plan.complete(spark, database) for plan in others)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,22 @@ class _Planned:
     unique: Sequence[str]
     checks: Checks = NO_CHECKS
 
-    def with_lookups(self, spark: SparkSession, database: str) -> _Planned:
-        """Return features joined with the lookups, whose tables hold their rows now; another plan is returned as it is."""
+    def complete(self, spark: SparkSession, database: str) -> _Planned:
+        """
+        Return features joined with the lookups, whose tables hold their rows now, and features and labels with their samples.
+
+        Another plan is returned as it is.
+        """
         item = self.item
-        if not isinstance(item, FeaturesQuery):
-            return self
-        lookups = read_lookups(spark, item, database)
-        alone = {day: join_lookups(rows, item, lookups) for day, rows in self.alone.items()}
-        return replace(self, rows=join_lookups(self.rows, item, lookups), alone=alone)
+        if isinstance(item, FeaturesQuery):
+            lookups = read_lookups(spark, item, database)
+            return self._change(lambda rows: with_sample(join_lookups(rows, item, lookups), item.row_key))
+        if isinstance(item, LabelsQuery):
+            return self._change(lambda rows: with_sample(rows, item.row_key))
+        return self
+
+    def _change(self, change: Callable[[DataFrame], DataFrame]) -> _Planned:
+        return replace(self, rows=change(self.rows), alone={day: change(rows) for day, rows in self.alone.items()})
 
     def store(self, database: str, *, is_big: bool) -> None:
         """Compute the rows and commit them."""

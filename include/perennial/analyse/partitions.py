@@ -12,6 +12,7 @@ from perennial.analyse.job_file import Query, TableToMake
 from perennial.analyse.merged import Merged, merged_numbers
 from perennial.analyse.row_rules import NO_CHECKS, Checks, refuse_broken
 from perennial.errors import RefusedError
+from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import Partition, refuse_changed
 from perennial.spark.batch_independence import check_batch_independence
 from perennial.spark.budget import within_budget
@@ -49,6 +50,9 @@ def store_days(
     watch, file, keys = Stopwatch(), item.file, item.days
     if not is_big:
         rows = rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)
+    if SAMPLE in rows.columns:
+        # A sample of a date is then a prefix of its files, and the statistics of their row groups skip the rest.
+        rows = rows.sortWithinPartitions(day_column, SAMPLE)
     rows = rows.persist()
     sql = item.sql if isinstance(item, Query) else ""
     with within_budget(rows.sparkSession, file), failing_on_rows(file, sql):

@@ -28,14 +28,20 @@ UNSEEN = "~never seen~"
 """A category that occurs in no data set: it is too long for most, and has characters that codes do not use."""
 
 
+def spread(rows: int) -> range:
+    """Return the positions of about twenty rows, spread over all."""
+    return range(0, rows, max(1, rows // ROWS))[:ROWS]
+
+
 def golden_records(rows: Sequence[Row], inputs: Inputs, day: date) -> list[Record]:
     """
-    Return about twenty records spread over the holdout, and records that never occur there: unseen keys, and nulls if allowed.
+    Return a record for each row, and records that never occur in the holdout: unseen keys, and nulls if allowed.
 
     If today's rows lack a field that an older champion needs, the record has a default value of its type.
+
+    :param rows: about twenty rows of the holdout, see `spread`
     """
-    step = max(1, len(rows) // ROWS)
-    records = [_record(row, inputs, day) for row in rows[::step][:ROWS]]
+    records = [_record(row, inputs, day) for row in rows]
     plain = records[0] if records else _record({}, inputs, day)
     texts = inputs.texts
     records += [{**plain, name: UNSEEN} for name in texts]

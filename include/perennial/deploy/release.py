@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from perennial.config.pipeline import Inputs
-from perennial.deploy.golden import Row, golden_records, model_table
+from perennial.deploy.golden import Row, golden_records, model_table, spread
 from perennial.deploy.lookups import freeze, lookup_states
 from perennial.errors import OutcomeUnknownError, PerennialError, SignatureRefusedError
 from perennial.evaluate.chain import Chain, Model
@@ -180,7 +180,7 @@ def _check_origin(lake: Lake, plan: ReleasePlan) -> None:
 
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
-    """Return real rows for golden requests: the newest features, from dates on or after the champion's holdout."""
+    """Return some of the newest features for golden requests, from dates on or after the champion's holdout."""
     state = plan.features
     if state.metadata_location is None or state.snapshot_id is None:
         return []
@@ -190,5 +190,6 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
     ]
     columns = sorted({"date", *row_key, *shared})
     table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
-    rows: list[Row] = order_rows(table, row_key).table.to_pylist()
+    ordered = order_rows(table, row_key).table
+    rows: list[Row] = ordered.take(list(spread(ordered.num_rows))).to_pylist()
     return rows

@@ -22,6 +22,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import RowsReader
 from perennial.models.metrics import all_metrics
+from perennial.models.scoring import text_objects
 from perennial.store.json_value import Json
 from perennial.store.objects import sha256
 from perennial.train.plan import read_model
@@ -103,7 +104,7 @@ def decide(
                 f"Candidate {name!r}: its labels differ from those of the other candidates on the same rows. "
                 "Train all candidates again."
             )
-    slices = {column: np.array(rows.table[column].to_pylist(), dtype=object) for column in gate.slices}
+    slices = {column: text_objects(rows.table, column, null=None) for column in gate.slices}
     holdout = Holdout(y, rows.day_index, len(rows.days), slices)
     met = opponents(lake, day, chain, rows)
     seed = int(sha256(f"{pipeline.name}/{day}/gate".encode())[:12], 16)

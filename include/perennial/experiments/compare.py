@@ -12,7 +12,7 @@ from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
 from perennial.report.walk_forward import Models, Pool, Score, rows_by_day
-from perennial.train.prepare import labels
+from perennial.train.labels import read_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
             if (p := models[name].predict(models[name].manifest(champion.manifest), day, rows)) is not None:
                 predicted[name] = p
         if predicted.keys() == lakes.keys():
-            pool.add(labels(rows, any_lake.pipeline.label), predicted)
+            pool.add(read_labels(rows, any_lake.pipeline.label), predicted)
     if not pool.dates:
         decided = [f"{name}: {len(chain.days)} dates have a decision" for name, chain in chains.items()]
         raise RefusedError(f"No date from {first} to {last} on which all policies have a champion", decided)

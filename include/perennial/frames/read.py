@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from perennial.errors import RefusedError, did_you_mean
+from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import TableState
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ class StoredRows:
 
     @property
     def columns(self) -> list[str]:
-        """Return the names of all columns, in the order of the table."""
-        return list(self._table.schema().column_names)
+        """Return the names of all columns, in the order of the table, without the one that only trainings use."""
+        return [name for name in self._table.schema().column_names if name != SAMPLE]
 
     def check_columns(self, columns: Sequence[str]) -> list[str]:
         """Return these names, each once; raise RefusedError with every name that is no column of the table."""

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import RefusedError
+from perennial.lake.sample import SAMPLE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -271,14 +272,18 @@ def read_rows(
     days: Iterable[date],
     columns: Sequence[str],
     day_column: str = "date",
+    *,
+    among: tuple[int, int] | None = None,
 ) -> pa.Table:
     """
     Return the given columns of the given days at exactly one snapshot, unordered.
 
     It needs only the object store and no metastore, so training pods can use it.
+
+    :param among: a range of the column SAMPLE, without its end: only its rows
     """
     import pyarrow as pa
-    from pyiceberg.expressions import In
+    from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThan
 
     from perennial.lake.files import open_table
 
@@ -293,8 +298,12 @@ def read_rows(
             missing,
             "Run a date: analyse adds them.",
         )
+    selected: BooleanExpression = In(day_column, wanted)  # type: ignore[arg-type, call-arg]
+    if among is not None:
+        begin, end = GreaterThanOrEqual(SAMPLE, among[0]), LessThan(SAMPLE, among[1])  # type: ignore[arg-type, call-arg]
+        selected = And(selected, begin, end)
     rows = table.scan(
-        row_filter=In(day_column, wanted),  # type: ignore[arg-type, call-arg]
+        row_filter=selected,
         selected_fields=tuple(columns),
         snapshot_id=snapshot_id,
     ).to_arrow()

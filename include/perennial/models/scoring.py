@@ -13,10 +13,19 @@ from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from onnxruntime import InferenceSession
 
 Numbers = NDArray[np.float32]
 Texts = NDArray[np.object_]
 Probabilities = NDArray[np.float64]
+
+SLICE_ROWS = 10_000
+"""
+Rows that a graph gets at once. The result has the same bits with any number.
+
+Smaller slices cost more CPU time a row. With larger ones, the graph's intermediate results leave the processor's cache:
+a million rows at once take 2,500 bytes and a third more CPU time a row.
+"""
 
 
 def in_order(table: pa.Table, row_key: Sequence[str]) -> pa.Table:
@@ -31,6 +40,15 @@ def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:
 
     A null number becomes NaN, a null text "". A date becomes days since 1970-01-01, a time minutes since midnight.
     """
+    numbers = number_columns(table, inputs)
+    texts = np.empty((table.num_rows, len(inputs.texts)), dtype=object)
+    for index, name in enumerate(inputs.texts):
+        texts[:, index] = text_objects(table, name, null="")
+    return numbers, texts
+
+
+def number_columns(table: pa.Table, inputs: Inputs) -> Numbers:
+    """Return the first input of the graph. Refuse rows that lack a column of either input."""
     missing = [name for name in [*inputs.numbers, *inputs.texts] if name not in table.column_names]
     if missing:
         raise RefusedError(
@@ -39,30 +57,50 @@ def to_arrays(table: pa.Table, inputs: Inputs) -> tuple[Numbers, Texts]:
     numbers = np.empty((table.num_rows, len(inputs.numbers)), dtype=np.float32)
     for index, name in enumerate(inputs.numbers):
         numbers[:, index] = _number(table, name)
-    texts = np.empty((table.num_rows, len(inputs.texts)), dtype=object)
-    for index, name in enumerate(inputs.texts):
-        texts[:, index] = ["" if text is None else text for text in table.column(name).to_pylist()]
-    return numbers, texts
+    return numbers
+
+
+def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.object_]:
+    """Return a column of texts with `null` in place of nulls. Equal texts are one object: a text of its own takes 60 bytes."""
+    encoded = table.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+    words = np.array([*encoded.dictionary.to_pylist(), null], dtype=object)
+    codes = encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
+    return np.asarray(words[codes], dtype=object)
 
 
 def score(model: bytes, table: pa.Table, inputs: Inputs) -> Probabilities:
     """Return the probability of each row of a features table, computed by the same graph that serves."""
-    return score_arrays(model, *to_arrays(table, inputs))
-
-
-def score_arrays(model: bytes, numbers: Numbers, texts: Texts) -> Probabilities:
-    """Return the probability of each row of the graph's input arrays."""
-    return np.asarray(run_graph(model, "probability", numbers, texts), dtype=np.float64)
+    session = _open_session(model)
+    # A table without rows is one slice without rows: its columns are checked too.
+    slices = [table.slice(begin, SLICE_ROWS) for begin in range(0, max(table.num_rows, 1), SLICE_ROWS)]
+    return np.concatenate([_run(session, "probability", *to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
 
 
 def run_graph(model: bytes, output: str, numbers: Numbers, texts: Texts) -> Numbers:
-    """Run a graph over `numbers` and `texts` and return one output. One thread, so that every machine adds in the same order."""
+    """Run a graph over `numbers` and `texts` and return one output."""
+    session, rows = _open_session(model), len(numbers)
+    first = _run(session, output, numbers[:SLICE_ROWS], texts[:SLICE_ROWS])
+    if rows <= SLICE_ROWS:
+        return first
+    result = np.empty((rows, *first.shape[1:]), dtype=np.float32)
+    result[:SLICE_ROWS] = first
+    for begin in range(SLICE_ROWS, rows, SLICE_ROWS):
+        part = slice(begin, begin + SLICE_ROWS)
+        result[part] = _run(session, output, numbers[part], texts[part])
+    return result
+
+
+def _open_session(model: bytes) -> InferenceSession:
+    """Open a graph with one thread, so that every machine adds in the same order."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: InferenceSession, output: str, numbers: Numbers, texts: Texts) -> Numbers:
     return np.asarray(session.run([output], {"numbers": numbers, "texts": texts})[0], dtype=np.float32)
 
 

@@ -34,8 +34,8 @@ from perennial.models.metrics import log_loss, roc_auc
 from perennial.models.scoring import score
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
+from perennial.train.labels import read_labels
 from perennial.train.plan import read_model
-from perennial.train.prepare import labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,7 +144,7 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     spent = spark_costs(lake, first, last)
     names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
     for day, rows, known in rows_by_day(lake, decided):
-        y = labels(known, lake.pipeline.label)
+        y = read_labels(known, lake.pipeline.label)
         body: StoredDecision = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
         candidates = {item["name"]: models.manifest_of(item["name"], day, item["version"]) for item in body["candidates"]}
         predicted = _predict(models, chain, day, known, frozen, candidates) if len(y) else {}

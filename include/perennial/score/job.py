@@ -24,6 +24,7 @@ from perennial.serve.lookups import read_lookup
 from perennial.spark.columns import load_table
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import read_file, run_job
+from perennial.spark.size import ROWS_A_TASK
 from perennial.spark.sql import FIELD_TYPES, quoted, require_columns, text_literal
 from perennial.spark.tables import Stopwatch, commit, days_filter, read_table, table_name
 
@@ -113,7 +114,9 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
     scores = scored.selectExpr(
         f"DATE '{day}' AS date", f"{text_literal(release.id)} AS release", *map(quoted, key), "p", "unseen"
     )
-    content = partition_contents(scores, "date", ["date", *key]).get(day, empty_content(scores.schema))
+    content = partition_contents(scores, "date", ["date", *key], is_big=wanted.rows > ROWS_A_TASK).get(
+        day, empty_content(scores.schema)
+    )
     if content.rows != wanted.rows:
         raise PerennialError(f"{what}: {content.rows} scores for {wanted.rows} rows. Nothing was committed. Run it again.")
     if content.keys < content.rows and (duplicates := find_duplicates(scores, "date", key)):

@@ -8,6 +8,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
@@ -22,7 +25,7 @@ from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.prepare import read_examples, rows_of, why_untrainable
+from perennial.train.prepare import Examples, read_examples, why_untrainable
 
 log = logging.getLogger("perennial.train")
 
@@ -33,26 +36,28 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
 
     A training from whose rows nothing can be learned is skipped: its manifest holds the reason, and no model.
 
-    :param reader: it may still hold rows of the previous job
+    :param reader: it may still hold rows of the previous job; None: keep no rows for a next job
     """
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
-    features = job.features
-    examples = read_examples(job, reader or RowsReader())
-    window = rows_of(examples.table, features.window, job.row_key, job.label)
-    holdout = rows_of(examples.table, features.holdout, job.row_key, job.label)
-    if reason := why_untrainable(window, holdout):
+    with TemporaryDirectory(prefix="perennial-train-") as folder:
+        return _train(objects, job, read_examples(job, Path(folder), reader), lambda: _measure(started, began))
+
+
+def _train(objects: Objects, job: TrainingJob, examples: Examples, measure: Callable[[], dict[str, float]]) -> str:
+    window, holdout = examples.window, examples.holdout
+    if reason := why_untrainable(examples):
         log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
-        skipped = build_skipped(job, reason, window, holdout)
-        publish(objects, job, {}, skipped, _measure(started, began))
+        skipped = build_skipped(job, reason, examples)
+        publish(objects, job, {}, skipped, measure())
         return str(skipped["version"])
-    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, len(window.y), len(features.window))
+    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, window.rows, len(job.features.window))
     if job.labels is not None:
         message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
         log.info(message, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
-    model = train_model(job.candidate, job.inputs, window, job.seed, checkpoints, _begin(objects, job))
+    model = train_model(job.candidate, window, job.seed, checkpoints, _begin(objects, job))
     p = score(model.onnx, holdout.table, job.inputs)
     files = {
         "model.onnx": model.onnx,
@@ -60,8 +65,8 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
         "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
     }
     metrics = all_metrics(holdout.y, p)
-    manifest = build_manifest(job, model, files, window, holdout, metrics, examples)
-    publish(objects, job, files, manifest, _measure(started, began))
+    manifest = build_manifest(job, model, files, examples, metrics)
+    publish(objects, job, files, manifest, measure())
     checkpoints.clear()
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
     log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), values)
@@ -99,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     # Exiting at once is safe: a checkpoint is always complete.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     load_environment()
-    objects, reader = Objects(), RowsReader(DATES_AT_ONCE if len(jobs) > 1 else 0)
+    objects, reader = Objects(), RowsReader(DATES_AT_ONCE) if len(jobs) > 1 else None
     try:
         for job in jobs:
             run_job(objects, job, reader)

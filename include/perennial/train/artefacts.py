@@ -6,13 +6,12 @@ import io
 import logging
 
 from perennial.errors import RefusedError
-from perennial.lake.labelled import Labelled
 from perennial.models.scoring import Probabilities
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
 from perennial.train.model import Model
-from perennial.train.prepare import Rows
+from perennial.train.prepare import Examples, Rows
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +32,8 @@ def build_manifest(
     job: TrainingJob,
     model: Model,
     files: dict[str, bytes],
-    window: Rows,
-    holdout: Rows,
+    examples: Examples,
     metrics: dict[str, float | None],
-    examples: Labelled,
 ) -> dict[str, JsonValue]:
     """Return the manifest of a model. All of it is a function of the job."""
     features = job.features.model_dump(mode="json")
@@ -49,15 +46,15 @@ def build_manifest(
         "holdout": features["holdout"],
         "digests": features["digests"],
         **_label_facts(job, examples),
-        "rows": {"window": len(window.y), "holdout": len(holdout.y)},
-        "base_rate": float(window.y.mean()),
+        "rows": _count_rows(examples),
+        "base_rate": examples.window.positives / examples.window.rows,
         "metrics": metrics,
     }
 
 
-def build_skipped(job: TrainingJob, reason: str, window: Rows, holdout: Rows) -> dict[str, JsonValue]:
+def build_skipped(job: TrainingJob, reason: str, examples: Examples) -> dict[str, JsonValue]:
     """Return the manifest of a skipped training: it has the reason in place of a model."""
-    return {**_identity(job), "skipped": reason, "rows": {"window": len(window.y), "holdout": len(holdout.y)}}
+    return {**_identity(job), "skipped": reason, "rows": _count_rows(examples)}
 
 
 def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
@@ -65,7 +62,11 @@ def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
     return {"format": 1, "version": f"{job.candidate}-{job.date}-{job.key[:8]}", **echoed}
 
 
-def _label_facts(job: TrainingJob, examples: Labelled) -> dict[str, JsonValue]:
+def _count_rows(examples: Examples) -> dict[str, JsonValue]:
+    return {"window": examples.window.rows, "holdout": len(examples.holdout.y)}
+
+
+def _label_facts(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
     """Return the label digests and the counts of unmatched rows, if labels have their own table."""
     if job.labels is None:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 class Checkpoints:
     """
-    The checkpoints of one training, each written once: `<prefix><epoch>.safetensors`.
+    The checkpoints of one training, each written once: `<prefix><buckets done>.safetensors`.
 
     :param prefix: address of this training. It contains the fingerprint, so code, libraries, rows and seed are the same
     :param seconds: minimum time between two checkpoints
@@ -34,32 +34,32 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def load(self) -> tuple[int, Arrays] | None:
-        """Return the number of epochs in the last checkpoint, and its arrays; None: there is none, start at epoch 0."""
+        """Return the number of buckets in the last checkpoint, and its arrays; None: there is none, start with the first."""
         from safetensors.numpy import load
 
-        epochs = self._list_epochs()
-        if not epochs:
+        buckets = self._list()
+        if not buckets:
             return None
-        last = max(epochs)
-        log.info("Resuming after epoch %s from a checkpoint", last)
+        last = max(buckets)
+        log.info("Resuming after bucket %s from a checkpoint", last)
         return last, load(self._objects.read_existing(self._uri(last)).body)
 
-    def save(self, epoch: int, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Write a checkpoint after `epoch` epochs, unless the last one is recent."""
+    def save(self, buckets: int, state: Callable[[], Arrays]) -> None:
+        """Write a checkpoint after so many buckets of all epochs, unless the last one is recent."""
         if time.monotonic() - self._last < self._seconds:
             return
         from safetensors.numpy import save
 
-        self._objects.create(self._uri(epoch), save(dict(arrays)))
+        self._objects.create(self._uri(buckets), save(state()))
         self._last = time.monotonic()
 
     def clear(self) -> None:
         """Delete all checkpoints, because the training is complete."""
-        for epoch in self._list_epochs():
-            self._objects.delete(self._uri(epoch))
+        for buckets in self._list():
+            self._objects.delete(self._uri(buckets))
 
-    def _list_epochs(self) -> list[int]:
+    def _list(self) -> list[int]:
         return [int(uri.removeprefix(self._prefix).removesuffix(".safetensors")) for uri in self._objects.list(self._prefix)]
 
-    def _uri(self, epoch: int) -> str:
-        return f"{self._prefix}{epoch}.safetensors"
+    def _uri(self, buckets: int) -> str:
+        return f"{self._prefix}{buckets}.safetensors"

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from perennial.train.layers import Layer
 from perennial.train.matrix import Matrix
+from perennial.train.newton import newton
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from perennial.train.checkpoints import Checkpoints
+    from perennial.train.matrix_files import MatrixFiles
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +25,11 @@ _C = 0.03
 
 
 _TOLERANCE = 1e-6
-"""The largest gradient at which the solver for codes stops; the other solver usually ends below it by itself."""
+"""The largest gradient at which the solver for codes stops; Newton's method usually ends below it by itself."""
 
 
 def fit(
-    matrix: Matrix,
-    y: NDArray[np.int8],
+    matrix: MatrixFiles,
     seed: int,
     checkpoints: Checkpoints | None = None,
     begin: list[Layer] | None = None,
@@ -36,21 +37,26 @@ def fit(
     """
     Fit a logistic regression and return it as one layer.
 
-    It fits in one call, so it ignores checkpoints and the layers of another training.
+    It takes a handful of passes over the rows, so it ignores checkpoints and the layers of another training.
     """
+    from threadpoolctl import threadpool_limits
+
+    # Threads of BLAS wait for each other in a busy loop: two of them cost more than twice the CPU time of one.
+    with threadpool_limits(1, user_api="blas"):
+        weights, passes = _fit_codes(matrix, seed) if matrix.sizes else newton(matrix, _C)
+    log.info("Logistic regression: %s iterations", passes)
+    return [Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), "sigmoid")]
+
+
+def _fit_codes(matrix: MatrixFiles, seed: int) -> tuple[NDArray[np.float64], int]:
+    """Fit columns and codes. Newton's method with a Cholesky solve needs memory for columns squared; this needs the cells."""
+    from scipy.sparse import vstack
     from sklearn.linear_model import LogisticRegression
 
-    if matrix.sizes:
-        # The Cholesky solve needs memory for columns squared; conjugate gradients need only the non-zero cells.
-        model = LogisticRegression(C=_C, solver="newton-cg", tol=_TOLERANCE, random_state=seed)
-        model.fit(_sparse(matrix), y)
-    else:
-        # Newton's method with a Cholesky solve needs a handful of iterations where the default solver needs hundreds.
-        # It is also deterministic.
-        model = LogisticRegression(C=_C, solver="newton-cholesky", random_state=seed)
-        model.fit(matrix.columns.astype(np.float64), y)
-    log.info("Logistic regression: %s iterations", int(model.n_iter_[0]))
-    return [Layer(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32), "sigmoid")]
+    parts = [(_sparse(rows), y) for rows, y in matrix.read()]
+    model = LogisticRegression(C=_C, solver="newton-cg", tol=_TOLERANCE, random_state=seed)
+    model.fit(vstack([rows for rows, _ in parts]), np.concatenate([y for _, y in parts]))
+    return np.append(model.coef_[0], model.intercept_), int(model.n_iter_[0])
 
 
 def _sparse(matrix: Matrix) -> csr_array:

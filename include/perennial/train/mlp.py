@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.models.scoring import Numbers
-from perennial.train.checkpoints import Checkpoints
+from perennial.train.checkpoints import Arrays, Checkpoints
 from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer
 from perennial.train.matrix import Matrix
@@ -23,6 +23,8 @@ from perennial.train.matrix import Matrix
 if TYPE_CHECKING:  # load_keras imports these after it has set their environment
     import keras
     import tensorflow as tf
+
+    from perennial.train.matrix_files import MatrixFiles
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,7 @@ _networks: dict[_Shape, keras.Sequential] = {}
 
 
 def fit(
-    matrix: Matrix,
-    y: NDArray[np.int8],
+    matrix: MatrixFiles,
     seed: int,
     checkpoints: Checkpoints | None = None,
     begin: list[Layer] | None = None,
@@ -57,8 +58,9 @@ def fit(
     """
     Train the network and return its layers. The same rows and seed give the same bits on one build and CPU family.
 
-    This also holds for a training that resumes from a checkpoint. The order of rows in an epoch is drawn from the seed and the
-    epoch alone. All other state (weights, the optimizer's moments, the state of dropout) is in the checkpoint.
+    This also holds for a training that resumes from a checkpoint. The order of buckets in an epoch, and of rows in a bucket, is
+    drawn from the seed and their numbers alone. All other state (weights, the optimizer's moments, the state of dropout) is in
+    the checkpoint.
 
     :param begin: layers of a training with the same columns; they are trained for one more epoch
     """
@@ -67,20 +69,35 @@ def fit(
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    rows = _rows(matrix)
-    shape = (rows.shape[1], matrix.sizes)
-    model = _reuse_traced(build(*shape, epochs * math.ceil(len(rows) / _BATCH), rate), shape)
+    shape = (matrix.columns + len(matrix.sizes), matrix.sizes)
+    model = _reuse_traced(build(*shape, epochs * _count_steps(matrix), rate), shape)
     for layer, weights in zip(_dense(model), begin or (), strict=begin is not None):
         layer.set_weights([weights.kernel, weights.bias])
-    target = y.astype(np.float32)
-    first = _resume(model, checkpoints)
-    for epoch in range(first, epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(target))
-        loss = float(model.epoch(rows[order], target[order]))
+    buckets = len(matrix.bucket_rows)
+    done = _resume(model, checkpoints)
+    for epoch in range(done // buckets, epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(buckets).tolist()[done - epoch * buckets :]
+        total = 0.0
+        for bucket in order:
+            total += _train_bucket(model, matrix, bucket, [seed, epoch, bucket])
+            done += 1
+            if checkpoints is not None:
+                checkpoints.save(done, lambda: _arrays(model))
+        loss = total / sum(matrix.bucket_rows[bucket] for bucket in order)
         log.info("epoch %s/%s: loss %.4f", epoch + 1, epochs, loss)
-        if checkpoints is not None:
-            checkpoints.save(epoch + 1, {name: keras.ops.convert_to_numpy(value) for name, value in _state(model).items()})
     return layers_of(model)
+
+
+def _train_bucket(model: keras.Sequential, matrix: MatrixFiles, bucket: int, seed: list[int]) -> float:
+    """Train on the rows of a bucket in a random order, and return the sum of their losses."""
+    rows, y = matrix.read_bucket(bucket)
+    order = np.random.default_rng(seed).permutation(len(y))
+    return float(model.epoch(_rows(rows), y.astype(np.float32), order))
+
+
+def _count_steps(matrix: MatrixFiles) -> int:
+    """Return the number of batches in an epoch: the last of each bucket may be smaller."""
+    return sum(math.ceil(rows / _BATCH) for rows in matrix.bucket_rows)
 
 
 def _rows(matrix: Matrix) -> Numbers:
@@ -89,14 +106,19 @@ def _rows(matrix: Matrix) -> Numbers:
 
 
 def _resume(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
-    """Restore the model from its last checkpoint and return the number of completed epochs."""
+    """Restore the model from its last checkpoint and return the number of buckets that it was trained on."""
     checkpoint = checkpoints.load() if checkpoints is not None else None
     if checkpoint is None:
         return 0
-    epochs, arrays = checkpoint
+    done, arrays = checkpoint
     for name, variable in _state(model).items():
         variable.assign(arrays[name])
-    return epochs
+    return done
+
+
+def _arrays(model: keras.Sequential) -> Arrays:
+    keras = load_keras()
+    return {name: keras.ops.convert_to_numpy(value) for name, value in _state(model).items()}
 
 
 def _state(model: keras.Sequential) -> dict[str, keras.Variable]:
@@ -146,9 +168,11 @@ def build(columns: int, sizes: tuple[int, ...], steps: int, rate: float = _LEARN
     return model
 
 
-def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers], tf.Tensor]:
+def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64]], tf.Tensor]:
     """
-    Return a function that trains one epoch over rows in their order and returns the mean loss, in one call into TensorFlow.
+    Return a function that trains on rows in a given order and returns the sum of their losses, in one call into TensorFlow.
+
+    Each batch picks its rows: rows in the order of an epoch would be a second copy of the window.
 
     Keras' own fit builds a data set and callbacks for each epoch, which costs as much as an epoch on a month of flights.
     """
@@ -157,20 +181,21 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[Numbers, Numbers]
     keras = load_keras()
     matrix, labels = tf.TensorSpec((None, columns), tf.float32), tf.TensorSpec((None,), tf.float32)
 
-    @tf.function(input_signature=[matrix, labels])  # type: ignore[untyped-decorator, unused-ignore]
-    def epoch(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    @tf.function(input_signature=[matrix, labels, tf.TensorSpec((None,), tf.int64)])  # type: ignore[untyped-decorator, unused-ignore]
+    def epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
         rows = tf.shape(x)[0]
         total = 0.0
         for begin in tf.range(0, rows, _BATCH):
-            batch, targets = x[begin : begin + _BATCH], y[begin : begin + _BATCH]
+            places = order[begin : begin + _BATCH]
+            batch, targets = tf.gather(x, places), tf.gather(y, places)
             with tf.GradientTape() as tape:
                 probability = model(batch, training=True)[:, 0]
                 loss = keras.losses.binary_crossentropy(targets, probability)
             model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
-        return total / tf.cast(rows, tf.float32)
+        return total
 
-    traced: Callable[[Numbers, Numbers], tf.Tensor] = epoch
+    traced: Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64]], tf.Tensor] = epoch
     return traced
 
 

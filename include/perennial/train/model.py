@@ -8,22 +8,21 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from perennial.config.pipeline import Inputs
-from perennial.models.scoring import to_arrays
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.layers import Layer, add_layers, from_safetensors, to_safetensors
-from perennial.train.prepare import Rows
+from perennial.train.matrix_files import store_matrix
 from perennial.train.preprocess import (
     Preprocessing,
     add_preprocessing,
     amounts,
     fit_preprocessing,
-    matrix_of,
     warn_of_empty,
     warnings_of,
 )
+from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +50,7 @@ class Begin:
 
 def train_model(
     candidate: str,
-    inputs: Inputs,
-    window: Rows,
+    window: Window,
     seed: int,
     checkpoints: Checkpoints | None = None,
     begin: Begin | None = None,
@@ -62,10 +60,10 @@ def train_model(
 
     If a category appeared or disappeared since `begin` was trained, the training starts from random weights.
     """
-    numbers, texts = to_arrays(window.table, inputs)
-    fitted = fit_preprocessing(inputs, numbers, texts)
+    inputs = window.inputs
+    fitted = fit_preprocessing(inputs, window)
     columns = _digest_columns(inputs, fitted)
-    warnings = [*warnings_of(inputs, fitted), *warn_of_empty(inputs, numbers, texts)]
+    warnings = [*warnings_of(inputs, fitted), *warn_of_empty(window)]
     for text in warnings:
         log.warning("%s", text)
     weights = None
@@ -78,7 +76,7 @@ def train_model(
         )
     # Import only the libraries that the candidate needs.
     fit: Callable[..., list[Layer]] = import_module(module_of(candidate)).fit
-    layers = fit(matrix_of(inputs, fitted, numbers, texts), window.y, seed, checkpoints, weights)
+    layers = fit(store_matrix(window, fitted), seed, checkpoints, weights)
     return Model(export(inputs, fitted, layers), to_safetensors(layers), columns, warnings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from perennial.train.classes import Classes, Value, choose_classes, choose_codes
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
 from perennial.train.matrix import Matrix
+from perennial.train.medians import Medians
+from perennial.train.window import Window
 
 CLIP = 5.0
 """Standardised amounts are clipped at ±5, so that one absurd value cannot move a prediction far."""
@@ -74,37 +76,64 @@ def amounts(inputs: Inputs) -> list[str]:
     return raw + [name for name in sorted(inputs.derived) if name not in inputs.categories]
 
 
-def fit_preprocessing(inputs: Inputs, numbers: Numbers, texts: Texts) -> Preprocessing:
-    """Fit on the rows of the window. Nulls are NaN and ""."""
-    columns = [*amounts(inputs), *inputs.categories]
-    raw = np.empty((len(numbers), 0), dtype=np.float32)
-    if columns:
-        graph = GraphBuilder(inputs.numbers, inputs.texts)
-        output = graph.op("Identity", _raw(graph, inputs, columns), output="raw")
-        raw = run_graph(graph.model(output, ["rows", len(columns)]), output, numbers, texts)
-    _refuse_infinite(columns, raw)
-    values = raw[:, : len(amounts(inputs))].astype(np.float64)
-    missing = np.isnan(values)
-    medians = [float(np.median(column[~np.isnan(column)])) if not np.isnan(column).all() else 0.0 for column in values.T]
-    filled = np.where(missing, medians, values)
-    scales = filled.std(axis=0)
-    number_classes = {name: choose_classes(_count(raw[:, columns.index(name)]), inputs.max_classes) for name in inputs.categories}
-    text_classes = {
-        name: choose_classes(Counter(texts[:, inputs.texts.index(name)].tolist()), inputs.max_classes) for name in inputs.one_hot
-    }
+def fit_preprocessing(inputs: Inputs, window: Window) -> Preprocessing:
+    """Fit on the rows of the window, exactly, in three passes. Nulls are NaN and ""."""
+    columns = amounts(inputs)
+    raw = _RawColumns(inputs, [*columns, *inputs.categories])
+    medians = Medians(len(columns))
+    classes = {name: Counter[float]() for name in inputs.categories}
+    infinite = np.zeros(len(raw.names), dtype=np.int64)
+    for values in raw.of(window):
+        infinite += np.isinf(values).sum(axis=0)
+        medians.count(values[:, : len(columns)])
+        for place, name in enumerate(inputs.categories, start=len(columns)):
+            classes[name].update(_count(values[:, place]))
+    _refuse_infinite(raw.names, infinite)
+    for values in raw.of(window):
+        medians.count_near(values[:, : len(columns)])
+    middle = medians.values()
+    # Sums around the medians: neither the means nor the scales lose digits.
+    sums, squares = np.zeros(len(columns)), np.zeros(len(columns))
+    for values in raw.of(window):
+        moved = values[:, : len(columns)].astype(np.float64) - middle
+        moved[np.isnan(moved)] = 0.0
+        sums += moved.sum(axis=0)
+        squares += (moved**2).sum(axis=0)
+    shift = sums / window.rows
+    scales = np.sqrt(np.maximum(squares / window.rows - shift**2, 0.0))
+    number_classes = {name: choose_classes(counts, inputs.max_classes) for name, counts in classes.items()}
+    text_classes = {name: choose_classes(window.counts[name], inputs.max_classes) for name in inputs.one_hot}
+    rare = [name for name, numbers in number_classes.items() if numbers.rare]
+    rare += [name for name, texts in text_classes.items() if texts.rare]
     return Preprocessing(
-        medians=medians,
-        means=[float(mean) for mean in filled.mean(axis=0)],
+        medians=middle.tolist(),
+        means=(middle + shift).tolist(),
         # A constant column carries no information. Scale 1 makes it zero and avoids a division by zero.
-        scales=[float(scale) if scale > 1e-6 * (1 + abs(median)) else 1.0 for scale, median in zip(scales, medians, strict=True)],
-        nullable=[index for index in range(values.shape[1]) if missing[:, index].any()],
+        scales=[float(scale) if scale > 1e-6 * (1 + abs(median)) else 1.0 for scale, median in zip(scales, middle, strict=True)],
+        nullable=np.flatnonzero(medians.nulls).tolist(),
         number_classes=number_classes,
         text_classes=text_classes,
-        codes=choose_codes(
-            _sizes(number_classes, text_classes),
-            [name for name, item in (*number_classes.items(), *text_classes.items()) if item.rare],
-        ),
+        codes=choose_codes(_sizes(number_classes, text_classes), rare),
     )
+
+
+class _RawColumns:
+    """The numbers and derived inputs of each row, as the graph computes them, before any of it is fitted."""
+
+    def __init__(self, inputs: Inputs, names: list[str]) -> None:
+        self.names = names
+        self._graph = b""
+        if names:
+            graph = GraphBuilder(inputs.numbers, inputs.texts)
+            self._graph = graph.model(graph.op("Identity", _raw(graph, inputs, names), output="raw"), ["rows", len(names)])
+
+    def of(self, window: Window) -> Iterator[Numbers]:
+        """Yield [rows, names] of each bucket."""
+        for bucket in window.read():
+            if self.names:
+                yield run_graph(self._graph, "raw", bucket.numbers, bucket.texts)
+            else:
+                yield np.empty((len(bucket.y), 0), dtype=np.float32)
 
 
 def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing) -> Encoded:
@@ -141,14 +170,26 @@ def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing
 
 def matrix_of(inputs: Inputs, fitted: Preprocessing, numbers: Numbers, texts: Texts) -> Matrix:
     """Compute the model's matrix of rows with the graph."""
-    graph = GraphBuilder(inputs.numbers, inputs.texts)
-    encoded = add_preprocessing(graph, inputs, fitted)
-    # A float holds every code exactly.
-    parts = [graph.op("Cast", code, to=1) for code, _ in encoded.codes]
-    output = graph.op("Identity", graph.beside(*([encoded.columns] if encoded.columns else []), *parts), output="matrix")
-    values = run_graph(graph.model(output, ["rows", "columns"]), output, numbers, texts)
-    columns, codes = values[:, : encoded.width], values[:, encoded.width :].astype(np.int32)
-    return Matrix(np.ascontiguousarray(columns), codes, tuple(size for _, size in encoded.codes))
+    return MatrixGraph(inputs, fitted).of(numbers, texts)
+
+
+class MatrixGraph:
+    """The graph that computes the model's matrix of rows."""
+
+    def __init__(self, inputs: Inputs, fitted: Preprocessing) -> None:
+        graph = GraphBuilder(inputs.numbers, inputs.texts)
+        encoded = add_preprocessing(graph, inputs, fitted)
+        # A float holds every code exactly.
+        parts = [graph.op("Cast", code, to=1) for code, _ in encoded.codes]
+        output = graph.op("Identity", graph.beside(*([encoded.columns] if encoded.columns else []), *parts), output="matrix")
+        self._graph = graph.model(output, ["rows", "columns"])
+        self._width = encoded.width
+        self.sizes = tuple(size for _, size in encoded.codes)
+
+    def of(self, numbers: Numbers, texts: Texts) -> Matrix:
+        values = run_graph(self._graph, "matrix", numbers, texts)
+        columns, codes = values[:, : self._width], values[:, self._width :].astype(np.int32)
+        return Matrix(np.ascontiguousarray(columns), codes, self.sizes)
 
 
 def warnings_of(inputs: Inputs, fitted: Preprocessing) -> list[str]:
@@ -161,14 +202,12 @@ def warnings_of(inputs: Inputs, fitted: Preprocessing) -> list[str]:
     ]
 
 
-def warn_of_empty(inputs: Inputs, numbers: Numbers, texts: Texts) -> list[str]:
+def warn_of_empty(window: Window) -> list[str]:
     """Return a warning for each request field and lookup value that is null in all rows of the window."""
-    empty = [name for index, name in enumerate(inputs.numbers) if np.isnan(numbers[:, index]).all()]
-    empty += [name for index, name in enumerate(inputs.texts) if not texts[:, index].any()]
     return [
         f"{name}: it is null in all rows of the training window, so the model learns nothing from it. "
         "Check the SQL that selects it, or take it out of inputs until the window holds values"
-        for name in empty
+        for name in window.empty
     ]
 
 
@@ -196,8 +235,8 @@ def _count(column: NDArray[np.generic]) -> dict[float, int]:
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
-def _refuse_infinite(columns: list[str], raw: Numbers) -> None:
-    infinite = [f"{name}: {count} rows" for name, count in zip(columns, np.isinf(raw).sum(axis=0), strict=True) if count]
+def _refuse_infinite(columns: list[str], counts: NDArray[np.int64]) -> None:
+    infinite = [f"{name}: {count} rows" for name, count in zip(columns, counts, strict=True) if count]
     if infinite:
         raise RefusedError(
             "Inputs are infinite as 32-bit floats",

@@ -25,8 +25,9 @@ from perennial.runtime.choice import RUNTIMES, open_trainer
 from perennial.runtime.trainer import Trainer, TrainingWork
 from perennial.store.objects import sha256
 from perennial.train import __main__ as trainer_module
+from perennial.train import prepare
 from perennial.train.checkpoints import Checkpoints
-from perennial.train.plan import finish_training
+from perennial.train.plan import finish_training, read_model
 from perennial.train.work import plan_work
 
 pytestmark = pytest.mark.tensorflow
@@ -144,9 +145,9 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
         """Stands for SIGKILL: nothing catches it."""
 
     class KilledAfterOne(Checkpoints):
-        def save(self, epoch: int, arrays: Any) -> None:
+        def save(self, buckets: int, state: Any) -> None:
             self._seconds = 0
-            super().save(epoch, arrays)
+            super().save(buckets, state)
             raise Killed
 
     training = work(lab, "mlp")
@@ -156,5 +157,19 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
             trainer_module.run_job(lab.lake.objects, training.jobs[0])
     with caplog.at_level("INFO", logger="perennial.runtime"):
         trainer.train(training)
-    assert "Resuming after epoch 1 from a checkpoint" in caplog.text
+    assert "Resuming after bucket 1 from a checkpoint" in caplog.text
     assert training.is_done(lab.lake.objects)
+
+
+def test_dates_that_are_read_in_parts_give_the_model_of_dates_that_are_read_at_once(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, training = plan_work(lab.lake, LAST, CANDIDATE)
+    assert training is not None
+    trainer_module.run_job(lab.lake.objects, training.jobs[0])
+    whole = read_model(lab.lake, str(plan.manifest_uri))
+    lab.lake.objects.delete(str(plan.manifest_uri))
+    monkeypatch.setattr(prepare, "MAX_READ", 7)
+    trainer_module.run_job(lab.lake.objects, training.jobs[0])
+    parts = read_model(lab.lake, str(plan.manifest_uri))
+    assert {**parts, "measured": None} == {**whole, "measured": None}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from windows import store_window
 
 from perennial.config.pipeline import Inputs
+from perennial.lake.sample import SAMPLE, SAMPLE_BITS
+from perennial.train.window import Window
 
 FIRST = date(2024, 2, 26)
 
@@ -71,9 +75,16 @@ def make_rows() -> Callable[..., pa.Table]:
             "machine": pa.array([f"m{i % 7}" for i in range(n)], pa.string()),
             "machines__age": pa.array(some(rng.integers(0, 9, n).astype(float).tolist()), pa.float64()),
             "failed": pa.array(failed.tolist(), pa.bool_()),
+            SAMPLE: pa.array(np.random.default_rng([seed, 1]).integers(0, 2**SAMPLE_BITS, n), pa.int32()),
         }
         columns.update({name: make_column(n) if callable(make_column) else make_column for name, make_column in replaced.items()})
         table = pa.table(columns)
         return table.take(pa.array(rng.permutation(n)))
 
     return make
+
+
+@pytest.fixture
+def window_of(tmp_path: Path) -> Callable[[pa.Table, Inputs], Window]:
+    """Return a function that stores rows as a window on disk."""
+    return lambda table, inputs: store_window(tmp_path, table, inputs)

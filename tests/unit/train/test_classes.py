@@ -5,27 +5,26 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
+from windows import prepare
 
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score, to_arrays
 from perennial.train import logistic, mlp
 from perennial.train.classes import MAX_COLUMNS, choose_classes, choose_codes
 from perennial.train.layers import Layer
 from perennial.train.matrix import Matrix
 from perennial.train.model import export, train_model
-from perennial.train.prepare import Rows, rows_of
 from perennial.train.preprocess import fit_preprocessing, matrix_of
+from perennial.train.window import Window
 
 MakeRows = Callable[..., pa.Table]
-DAYS = [date(2024, 2, 26) + timedelta(days=i) for i in range(4)]
-LABEL = Label(column="failed", positive=True)
+WindowOf = Callable[[pa.Table, Inputs], Window]
 
 
 def identifiers(n: int) -> pa.Array:
@@ -35,10 +34,6 @@ def identifiers(n: int) -> pa.Array:
 
 def fitting(request: dict[str, str], **more: Any) -> Inputs:
     return Inputs.model_validate({"request": {"load": "number", **request}, **more})
-
-
-def window_of(table: pa.Table) -> Rows:
-    return rows_of(table, DAYS, ["machine", "slot"], LABEL)
 
 
 def dense(matrix: Matrix) -> Any:
@@ -67,13 +62,14 @@ def test_narrow_categories_are_columns_and_the_widest_beyond_them_codes() -> Non
 
 
 @pytest.mark.parametrize("max_classes", [2, 40, 1000])
-def test_codes_are_the_one_hot_columns_of_the_same_classes(make_rows: MakeRows, max_classes: int, monkeypatch) -> None:
+def test_codes_are_the_one_hot_columns_of_the_same_classes(
+    make_rows: MakeRows, max_classes: int, monkeypatch, window_of: WindowOf
+) -> None:
     table = make_rows(site=identifiers)
     inputs = fitting({"site": "category"}, max_classes=max_classes)
-    arrays = to_arrays(table, inputs)
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
-    fitted = fit_preprocessing(inputs, *arrays)
-    matrix = matrix_of(inputs, fitted, *arrays)
+    fitted = fit_preprocessing(inputs, window_of(table, inputs))
+    matrix = matrix_of(inputs, fitted, *to_arrays(table, inputs))
     values = table["site"].to_pylist()
     by_count = sorted(set(values), key=lambda value: (-values.count(value), value))
     own = by_count if len(by_count) <= max_classes else by_count[: max_classes - 1]
@@ -84,10 +80,10 @@ def test_codes_are_the_one_hot_columns_of_the_same_classes(make_rows: MakeRows, 
     assert matrix.width == 1 + len(expected[0]) <= 1 + max_classes
 
 
-def test_a_rare_value_and_a_value_never_seen_are_not_the_same(make_rows: MakeRows) -> None:
+def test_a_rare_value_and_a_value_never_seen_are_not_the_same(make_rows: MakeRows, window_of: WindowOf) -> None:
     inputs = fitting({"site": "category"}, max_classes=5)
     table = make_rows(site=identifiers)
-    model = train_model("logistic", inputs, window_of(table), seed=1)
+    model = train_model("logistic", window_of(table, inputs), seed=1)
     same = {"load": lambda n: pa.array([50.0] * n)}
 
     def answer(value: str) -> float:
@@ -101,37 +97,34 @@ def test_a_rare_value_and_a_value_never_seen_are_not_the_same(make_rows: MakeRow
 @pytest.mark.parametrize("with_columns", [True, False], ids=["beside numbers", "alone"])
 @pytest.mark.parametrize("max_classes", [30, 1000], ids=["rare values", "no rare values"])
 def test_logistic_graph_of_codes_agrees_with_scikit_learn(
-    make_rows: MakeRows, max_classes: int, with_columns: bool, monkeypatch
+    make_rows: MakeRows, max_classes: int, with_columns: bool, monkeypatch, window_of: WindowOf
 ) -> None:
     from sklearn.linear_model import LogisticRegression
 
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
-    window = window_of(make_rows(site=identifiers))
+    rows = make_rows(site=identifiers)
     request = {"load": "number", "shift": "category?", "site": "category"} if with_columns else {"site": "category"}
     inputs = Inputs.model_validate({"request": request, "max_classes": max_classes})
-    arrays = to_arrays(window.table, inputs)
-    fitted = fit_preprocessing(inputs, *arrays)
-    matrix = matrix_of(inputs, fitted, *arrays)
+    fitted, matrix = prepare(window_of(rows, inputs))
     assert len(matrix.sizes) == len(inputs.texts)
-    columns = dense(matrix).astype(float)
-    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, window.y).predict_proba(columns)[:, 1]
-    found = score(export(inputs, fitted, logistic.fit(matrix, window.y, 0)), window.table, inputs)
+    columns, y = dense(matrix_of(inputs, fitted, *to_arrays(rows, inputs))).astype(float), rows["failed"].to_numpy()
+    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
+    found = score(export(inputs, fitted, logistic.fit(matrix, 0)), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.tensorflow
-def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: MakeRows) -> None:
-    window = window_of(make_rows(site=identifiers, started=lambda n: pa.array([i % 1440 for i in range(n)], pa.int32())))
+def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: MakeRows, window_of: WindowOf) -> None:
+    rows = make_rows(site=identifiers, started=lambda n: pa.array([i % 1440 for i in range(n)], pa.int32()))
     request = {"site": "category", "shift": "category?", "started": "time?"}
     minutes = {"derived": {"minute": "minute_of_day(started)"}, "categories": ["minute"]}
     inputs = fitting(request, max_classes=50, **minutes)
-    arrays = to_arrays(window.table, inputs)
-    fitted = fit_preprocessing(inputs, *arrays)
-    matrix = matrix_of(inputs, fitted, *arrays)
+    fitted, matrix = prepare(window_of(rows, inputs))
     assert matrix.sizes == (50, 50)
-    layers = mlp.fit(matrix, window.y, seed=3)
-    assert layers[0].kernel.shape[0] == matrix.width
-    network = mlp.build(matrix.width, (), 5)
+    layers = mlp.fit(matrix, seed=3)
+    width = matrix.columns + sum(matrix.sizes)
+    assert layers[0].kernel.shape[0] == width
+    network = mlp.build(width, (), 5)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
     rows = make_rows(
         seed=9,
@@ -145,14 +138,12 @@ def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: Make
 
 
 @pytest.mark.tensorflow
-def test_mlp_learns_from_codes_what_it_learns_from_one_hot_columns(make_rows: MakeRows, monkeypatch) -> None:
-    window = window_of(make_rows())
+def test_mlp_learns_from_codes_what_it_learns_from_one_hot_columns(make_rows: MakeRows, monkeypatch, window_of: WindowOf) -> None:
     inputs = fitting({"site": "category", "shift": "category?"})
-    arrays = to_arrays(window.table, inputs)
+    window = window_of(make_rows(), inputs)
 
     def fit() -> list[Layer]:
-        fitted = fit_preprocessing(inputs, *arrays)
-        return mlp.fit(matrix_of(inputs, fitted, *arrays), window.y, seed=3)
+        return mlp.fit(prepare(window)[1], seed=3)
 
     columns = fit()
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
@@ -165,12 +156,12 @@ def test_mlp_learns_from_codes_what_it_learns_from_one_hot_columns(make_rows: Ma
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("candidate", ["mlp", "logistic"])
 def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_warning(
-    make_rows: MakeRows, caplog: pytest.LogCaptureFixture, candidate: str
+    make_rows: MakeRows, caplog: pytest.LogCaptureFixture, candidate: str, window_of: WindowOf
 ) -> None:
     inputs = fitting({"site": "category"}, max_classes=100)
     table = make_rows(site=identifiers)
     with caplog.at_level(logging.WARNING, logger="perennial.train"):
-        model = train_model(candidate, inputs, window_of(table), seed=7)
+        model = train_model(candidate, window_of(table, inputs), seed=7)
     values = len(set(table["site"].to_pylist()))
     warning = (
         f"site: {values} classes, more than inputs.max_classes 100. The 99 most frequent have a class each, "
@@ -179,21 +170,23 @@ def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_war
     )
     assert model.warnings == [warning]
     assert warning in caplog.messages
-    again = train_model(candidate, inputs, window_of(table.take(list(range(479, -1, -1)))), seed=7)
+    again = train_model(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
     assert again == model
     metadata = {item.key: json.loads(item.value) for item in onnx.load_from_string(model.onnx).metadata_props}
     assert set(metadata["categories"]["site"]) == set(table["site"].to_pylist())
 
 
-def test_a_quantity_as_category_is_named_with_its_own_remedy(make_rows: MakeRows) -> None:
+def test_a_quantity_as_category_is_named_with_its_own_remedy(make_rows: MakeRows, window_of: WindowOf) -> None:
     minutes = {"derived": {"minute": "minute_of_day(started)"}, "categories": ["minute"]}
-    model = train_model("logistic", fitting({"started": "time"}, max_classes=10, **minutes), window_of(make_rows()), seed=1)
+    inputs = fitting({"started": "time"}, max_classes=10, **minutes)
+    model = train_model("logistic", window_of(make_rows(), inputs), seed=1)
     assert len(model.warnings) == 1
     assert model.warnings[0].startswith("minute: ")
     assert model.warnings[0].endswith("take it out of inputs.categories, and it is an amount")
 
 
-def test_an_input_without_a_value_in_the_window_is_a_warning_of_the_model(make_rows: MakeRows) -> None:
+def test_an_input_without_a_value_in_the_window_is_a_warning_of_the_model(make_rows: MakeRows, window_of: WindowOf) -> None:
     table = make_rows(pressure=lambda n: pa.nulls(n, pa.float64()))
-    model = train_model("logistic", fitting({"load": "number", "pressure": "number?"}), window_of(table), seed=1)
+    inputs = fitting({"load": "number", "pressure": "number?"})
+    model = train_model("logistic", window_of(table, inputs), seed=1)
     assert [text.partition(":")[0] for text in model.warnings] == ["pressure"]

@@ -16,94 +16,89 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from windows import LABEL, prepare, store_window
 
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score, to_arrays
 from perennial.store.objects import sha256
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer, from_safetensors, to_safetensors
 from perennial.train.model import Begin, Model, export, train_model
-from perennial.train.prepare import Rows, rows_of, why_untrainable
-from perennial.train.preprocess import fit_preprocessing, matrix_of
+from perennial.train.prepare import Examples, Rows, rows_of, why_untrainable
+from perennial.train.preprocess import matrix_of
+from perennial.train.window import Window
 
 pytestmark = pytest.mark.tensorflow
 
 MakeRows = Callable[..., pa.Table]
+WindowOf = Callable[[pa.Table, Inputs], Window]
 DAYS = [date(2024, 2, 26) + timedelta(days=i) for i in range(4)]
-LABEL = Label(column="failed", positive=True)
-ROW_KEY = ["machine", "slot"]
 
 
-def window_of(table: pa.Table) -> Rows:
-    return rows_of(table, DAYS, ROW_KEY, LABEL)
-
-
-def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows) -> None:
-    window = window_of(make_rows())
-    arrays = to_arrays(window.table, inputs)
-    fitted = fit_preprocessing(inputs, *arrays)
-    matrix = matrix_of(inputs, fitted, *arrays)
-    layers = mlp.fit(matrix, window.y, seed=3)
-    network = mlp.build(matrix.width, (), 5)
+def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
+    rows = make_rows()
+    fitted, matrix = prepare(window_of(rows, inputs))
+    layers = mlp.fit(matrix, seed=3)
+    network = mlp.build(matrix.columns, (), 5)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
-    expected = network.predict(matrix.columns, verbose=0)[:, 0]
-    found = score(export(inputs, fitted, layers), window.table, inputs)
+    expected = network.predict(matrix_of(inputs, fitted, *to_arrays(rows, inputs)).columns, verbose=0)[:, 0]
+    found = score(export(inputs, fitted, layers), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.01
 
 
 def test_warm_start_trains_the_weights_on_for_one_epoch(
-    inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture
+    inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture, window_of: WindowOf
 ) -> None:
-    before = train_model("mlp", inputs, window_of(make_rows(seed=8)), seed=4)
+    before = train_model("mlp", window_of(make_rows(seed=8), inputs), seed=4)
     begin = Begin("mlp-before", before.columns, before.safetensors)
     caplog.clear()
-    window = window_of(make_rows())
+    window = window_of(make_rows(), inputs)
     with caplog.at_level("INFO", logger="perennial.train"):
-        warm = train_model("mlp", inputs, window, 7, begin=begin)
+        warm = train_model("mlp", window, 7, begin=begin)
     assert [line for line in caplog.messages if line.startswith("epoch")] == [caplog.messages[-1]]
     assert "Starting from the weights of mlp-before" in caplog.messages
-    assert digests(train_model("mlp", inputs, window, 7, begin=begin)) == digests(warm) != digests(before)
+    assert digests(train_model("mlp", window, 7, begin=begin)) == digests(warm) != digests(before)
     moved = [np.abs(a.kernel - b.kernel).max() for a, b in zip(weights(warm), weights(before), strict=True)]
     assert 0 < max(moved) < 0.1
     assert to_safetensors(weights(warm)) == warm.safetensors
 
 
-def test_weights_of_other_columns_are_no_beginning(inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture) -> None:
+def test_weights_of_other_columns_are_no_beginning(
+    inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture, window_of: WindowOf
+) -> None:
     rows = make_rows(seed=8)
     fewer = rows.filter(pa.compute.not_equal(rows["site"], "west"))
-    before = train_model("mlp", inputs, window_of(fewer), seed=4)
-    window = window_of(make_rows())
+    before = train_model("mlp", window_of(fewer, inputs), seed=4)
+    window = window_of(make_rows(), inputs)
     with caplog.at_level("INFO", logger="perennial.train"):
-        found = train_model("mlp", inputs, window, 7, begin=Begin("mlp-before", before.columns, before.safetensors))
+        found = train_model("mlp", window, 7, begin=Begin("mlp-before", before.columns, before.safetensors))
     reason = "the columns differ from those of mlp-before, a category appeared or disappeared"
     assert f"Starting from random weights: {reason}" in caplog.messages
-    assert digests(found) == digests(train_model("mlp", inputs, window, 7))
+    assert digests(found) == digests(train_model("mlp", window, 7))
 
 
 def weights(model: Model) -> list[Layer]:
     return from_safetensors(model.safetensors)
 
 
-def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: MakeRows) -> None:
+def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
     from sklearn.linear_model import LogisticRegression
 
-    window = window_of(make_rows())
-    arrays = to_arrays(window.table, inputs)
-    fitted = fit_preprocessing(inputs, *arrays)
-    matrix = matrix_of(inputs, fitted, *arrays)
-    columns = matrix.columns.astype(float)
-    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, window.y).predict_proba(columns)[:, 1]
-    found = score(export(inputs, fitted, logistic.fit(matrix, window.y, 0)), window.table, inputs)
+    rows = make_rows()
+    fitted, matrix = prepare(window_of(rows, inputs))
+    columns, y = matrix_of(inputs, fitted, *to_arrays(rows, inputs)).columns.astype(float), rows["failed"].to_numpy()
+    expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
+    found = score(export(inputs, fitted, logistic.fit(matrix, 0)), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_training_after_others_in_one_process_gives_the_bits_that_it_gives_alone(
-    inputs: Inputs, make_rows: MakeRows, monkeypatch: pytest.MonkeyPatch
+    inputs: Inputs, make_rows: MakeRows, monkeypatch: pytest.MonkeyPatch, window_of: WindowOf
 ) -> None:
     def trained(per_day: int, seed: int) -> bytes:
-        return train_model("mlp", inputs, window_of(make_rows(per_day=per_day)), seed).safetensors
+        return train_model("mlp", window_of(make_rows(per_day=per_day), inputs), seed).safetensors
 
     monkeypatch.setattr(mlp, "_networks", {})
     after = [trained(200, 1), trained(500, 2), trained(200, 3)]
@@ -122,36 +117,36 @@ class Lost(Exception):
 
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(
-    inputs: Inputs, make_rows: MakeRows, s3, epochs: int
+    inputs: Inputs, make_rows: MakeRows, s3, epochs: int, window_of: WindowOf
 ) -> None:
     class LosingNode(Checkpoints):
-        def save(self, epoch: int, arrays) -> None:
-            super().save(epoch, arrays)
-            if epoch == epochs:
+        def save(self, buckets: int, state) -> None:
+            super().save(buckets, state)
+            if buckets == epochs:
                 raise Lost
 
-    window = window_of(make_rows())
-    whole = digests(train_model("mlp", inputs, window, seed=7))
+    window = window_of(make_rows(), inputs)
+    whole = digests(train_model("mlp", window, seed=7))
     prefix = f"{s3.lake}/models/x.checkpoints/"
     with pytest.raises(Lost):
-        train_model("mlp", inputs, window, 7, LosingNode(s3.objects, prefix, seconds=0))
+        train_model("mlp", window, 7, LosingNode(s3.objects, prefix, seconds=0))
     mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
     again = Checkpoints(s3.objects, prefix, seconds=0)
-    assert digests(train_model("mlp", inputs, window, 7, again)) == whole
+    assert digests(train_model("mlp", window, 7, again)) == whole
     assert len(list(s3.objects.list(prefix))) == 5
     again.clear()
     assert list(s3.objects.list(prefix)) == []
 
 
-def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRows, s3) -> None:
+def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRows, s3, window_of: WindowOf) -> None:
     prefix = f"{s3.lake}/models/x.checkpoints/"
-    train_model("mlp", inputs, window_of(make_rows()), 7, Checkpoints(s3.objects, prefix))
+    train_model("mlp", window_of(make_rows(), inputs), 7, Checkpoints(s3.objects, prefix))
     assert list(s3.objects.list(prefix)) == []
 
 
 @pytest.mark.parametrize("candidate", ["mlp", "logistic"])
 def test_rerun_in_another_process_gives_the_same_bytes(
-    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str, window_of: WindowOf
 ) -> None:
     table = make_rows()
     pq.write_table(table, tmp_path / "rows.parquet")
@@ -161,32 +156,33 @@ def test_rerun_in_another_process_gives_the_same_bytes(
         command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True
     )
     # The other order of the rows, and a model trained just before, must not matter.
-    train_model(candidate, inputs, window_of(make_rows(seed=8)), seed=4)
+    train_model(candidate, window_of(make_rows(seed=8), inputs), seed=4)
     assert other.stdout.split() == digests(
-        train_model(candidate, inputs, window_of(table.take(list(range(479, -1, -1)))), seed=7)
+        train_model(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
     )
 
 
 def digests_of(folder: str, candidate: str) -> list[str]:
     """Train on the rows in a folder; what the other process runs."""
     inputs = Inputs.model_validate_json((Path(folder) / "inputs.json").read_text())
-    return digests(train_model(candidate, inputs, window_of(pq.read_table(Path(folder) / "rows.parquet")), seed=7))
+    window = store_window(Path(folder), pq.read_table(Path(folder) / "rows.parquet"), inputs)
+    return digests(train_model(candidate, window, seed=7))
 
 
 def digests(model: Model) -> list[str]:
     return [sha256(model.onnx), sha256(model.safetensors)]
 
 
-def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows) -> None:
-    model = train_model("logistic", inputs, window_of(make_rows()), seed=1)
+def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
+    model = train_model("logistic", window_of(make_rows(), inputs), seed=1)
     nulls = {name: (lambda n: pa.array([None] * n, pa.float64())) for name in ("pressure", "machines__age")}
     unseen = make_rows(site=lambda n: pa.array(["moon"] * n), shift=lambda n: pa.array([None] * n, pa.string()), **nulls)
     p = score(model.onnx, unseen, inputs)
     assert ((p > 0) & (p < 1)).all()
 
 
-def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows) -> None:
-    model = onnx.load_from_string(train_model("logistic", inputs, window_of(make_rows()), seed=1).onnx)
+def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
+    model = onnx.load_from_string(train_model("logistic", window_of(make_rows(), inputs), seed=1).onnx)
     metadata = {item.key: json.loads(item.value) for item in model.metadata_props}
     assert metadata == {"categories": {"shift": ["", "a", "b"], "site": ["north", "south", "west"]}}
     assert [item.name for item in model.graph.input] == ["numbers", "texts"]
@@ -194,39 +190,54 @@ def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows) -
 
 
 @pytest.mark.parametrize("inputs_alone", [{"load": "number"}, {"site": "category"}], ids=["numbers", "texts"])
-def test_one_kind_of_input_is_enough(make_rows: MakeRows, inputs_alone: dict[str, str]) -> None:
+def test_one_kind_of_input_is_enough(make_rows: MakeRows, inputs_alone: dict[str, str], window_of: WindowOf) -> None:
     inputs = Inputs.model_validate({"request": inputs_alone})
-    window = window_of(make_rows())
-    p = score(train_model("logistic", inputs, window, seed=1).onnx, window.table, inputs)
+    rows = make_rows()
+    p, y = score(train_model("logistic", window_of(rows, inputs), seed=1).onnx, rows, inputs), rows["failed"].to_numpy()
     assert p.shape == (480,)
-    assert p[window.y == 1].mean() > p[window.y == 0].mean()
+    assert p[y].mean() > p[~y].mean()
 
 
-def test_no_rows_and_one_row_are_scored(inputs: Inputs, make_rows: MakeRows) -> None:
+def test_no_rows_and_one_row_are_scored(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
     table = make_rows()
-    model = train_model("logistic", inputs, window_of(table), seed=1)
+    model = train_model("logistic", window_of(table, inputs), seed=1)
     assert score(model.onnx, table.slice(0, 0), inputs).shape == (0,)
     np.testing.assert_allclose(score(model.onnx, table.slice(3, 1), inputs), score(model.onnx, table, inputs)[3:4], atol=1e-6)
 
 
-def test_progress_of_each_epoch_is_logged(inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture) -> None:
+def test_progress_of_each_epoch_is_logged(
+    inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture, window_of: WindowOf
+) -> None:
     with caplog.at_level(logging.INFO, logger="perennial.train.mlp"):
-        train_model("mlp", inputs, window_of(make_rows()), seed=1)
+        train_model("mlp", window_of(make_rows(), inputs), seed=1)
     assert [message.split(":")[0] for message in caplog.messages] == [f"epoch {n}/5" for n in range(1, 6)]
 
 
 @pytest.mark.parametrize(("value", "word"), [(True, "positive"), (False, "negative")])
-def test_a_window_of_one_class_is_a_reason_not_to_train(make_rows: MakeRows, value: bool, word: str) -> None:
-    one = window_of(make_rows(failed=lambda n: pa.array([value] * n)))
-    assert f"the training window has 480 rows, all of them {word}" in str(why_untrainable(one, one))
+def test_a_window_of_one_class_is_a_reason_not_to_train(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, value: bool, word: str
+) -> None:
+    one = make_rows(failed=lambda n: pa.array([value] * n))
+    found = why_untrainable(Examples(window_of(one, inputs), holdout_of(one), 0, 0))
+    assert f"the training window has 480 rows, all of them {word}" in str(found)
 
 
-def test_a_window_or_a_holdout_without_rows_is_a_reason_not_to_train(make_rows: MakeRows) -> None:
-    both, none = window_of(make_rows()), window_of(make_rows().slice(0, 0))
-    assert why_untrainable(both, both) is None
-    assert "the training window has 1 rows" in str(why_untrainable(window_of(make_rows(days=1, per_day=1)), both))
-    assert "the training window has no rows with a label" in str(why_untrainable(none, both))
-    assert "the holdout has no rows with a label" in str(why_untrainable(both, none))
+def test_a_window_or_a_holdout_without_rows_is_a_reason_not_to_train(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf
+) -> None:
+    rows, one = make_rows(), make_rows(days=1, per_day=1)
+
+    def why(window: pa.Table, holdout: pa.Table) -> str:
+        return str(why_untrainable(Examples(window_of(window, inputs), holdout_of(holdout), 0, 0)))
+
+    assert why(rows, rows) == "None"
+    assert "the training window has 1 rows" in why(one, rows)
+    assert "the training window has no rows with a label" in why(rows.slice(0, 0), rows)
+    assert "the holdout has no rows with a label" in why(rows, rows.slice(0, 0))
+
+
+def holdout_of(table: pa.Table) -> Rows:
+    return rows_of(table, DAYS, ["machine", "slot"], LABEL)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ import pytest
 
 from perennial.config.pipeline import Label
 from perennial.errors import RefusedError
-from perennial.train.prepare import check_rows, labels, rows_of
+from perennial.train.labels import read_labels
+from perennial.train.prepare import check_rows, rows_of
 
 FIRST = date(2024, 2, 26)
 LABEL = Label(column="failed", positive=True)
@@ -31,23 +32,23 @@ def test_rows_come_in_order_of_date_and_key(make_rows: Callable[..., pa.Table]) 
     ids=["boolean", "integer", "text"],
 )
 def test_labels(values: list[bool | int | str], positive: bool | int | str, expected: list[int]) -> None:
-    assert labels(pa.table({"y": values}), Label(column="y", positive=positive)).tolist() == expected
+    assert read_labels(pa.table({"y": values}), Label(column="y", positive=positive)).tolist() == expected
 
 
 def test_missing_labels_are_counted() -> None:
     with pytest.raises(RefusedError, match="2 of 3 rows"):
-        labels(pa.table({"y": [True, None, None]}), Label(column="y"))
+        read_labels(pa.table({"y": [True, None, None]}), Label(column="y"))
 
 
 def test_label_of_another_type_is_refused() -> None:
     with pytest.raises(RefusedError, match=r"holds int, but label\.positive is True"):
-        labels(pa.table({"y": [0, 1]}), Label(column="y", positive=True))
+        read_labels(pa.table({"y": [0, 1]}), Label(column="y", positive=True))
 
 
 def test_row_counts_are_compared_with_the_commit() -> None:
-    table = pa.table({"date": pa.array([date(2024, 1, 1)] * 2)})
-    check_rows(table, {date(2024, 1, 1): 2}, "Features")
+    counts = {date(2024, 1, 1): 2}
+    check_rows(counts, {date(2024, 1, 1): 2}, "Features")
     with pytest.raises(RefusedError, match="2024-01-01: 2 rows, expected 3"):
-        check_rows(table, {date(2024, 1, 1): 3}, "Labels")
+        check_rows(counts, {date(2024, 1, 1): 3}, "Labels")
     with pytest.raises(RefusedError, match="2024-01-02: 0 rows"):
-        check_rows(table, {date(2024, 1, 1): 2, date(2024, 1, 2): 5}, "Features")
+        check_rows(counts, {date(2024, 1, 1): 2, date(2024, 1, 2): 5}, "Features")

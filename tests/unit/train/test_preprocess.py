@@ -13,16 +13,23 @@ from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import to_arrays
 from perennial.train.preprocess import amounts, fit_preprocessing, matrix_of, warn_of_empty
+from perennial.train.window import Window
 
 Rows = Callable[..., pa.Table]
 
 
-def matrix(inputs: Inputs, fit: pa.Table, rows: pa.Table | None = None) -> Any:
-    fitted = fit_preprocessing(inputs, *to_arrays(fit, inputs))
-    return matrix_of(inputs, fitted, *to_arrays(fit if rows is None else rows, inputs)).columns
+@pytest.fixture
+def matrix(window_of: Callable[[pa.Table, Inputs], Window]) -> Callable[..., Any]:
+    """Return a function that fits on rows, and returns the matrix of these or other rows."""
+
+    def matrix(inputs: Inputs, fit: pa.Table, rows: pa.Table | None = None) -> Any:
+        fitted = fit_preprocessing(inputs, window_of(fit, inputs))
+        return matrix_of(inputs, fitted, *to_arrays(fit if rows is None else rows, inputs)).columns
+
+    return matrix
 
 
-def test_agrees_with_plain_code(inputs: Inputs, make_rows: Rows) -> None:
+def test_agrees_with_plain_code(inputs: Inputs, make_rows: Rows, matrix: Callable[..., Any]) -> None:
     table = make_rows()
     rows = table.to_pylist()
     nan = float("nan")
@@ -53,7 +60,7 @@ def test_agrees_with_plain_code(inputs: Inputs, make_rows: Rows) -> None:
     np.testing.assert_allclose(matrix(inputs, table), expected, atol=2e-5)
 
 
-def test_unseen_classes_are_all_zeros(inputs: Inputs, make_rows: Rows) -> None:
+def test_unseen_classes_are_all_zeros(inputs: Inputs, make_rows: Rows, matrix: Callable[..., Any]) -> None:
     table = make_rows()
     width = matrix(inputs, table).shape[1]
     unseen = make_rows(site=lambda n: pa.array(["moon"] * n), shift=lambda n: pa.array(["z"] * n))
@@ -62,7 +69,9 @@ def test_unseen_classes_are_all_zeros(inputs: Inputs, make_rows: Rows) -> None:
     assert not found[:, -6:].any()
 
 
-def test_constant_and_empty_columns_carry_nothing_and_break_nothing(inputs: Inputs, make_rows: Rows) -> None:
+def test_constant_and_empty_columns_carry_nothing_and_break_nothing(
+    inputs: Inputs, make_rows: Rows, matrix: Callable[..., Any]
+) -> None:
     table = make_rows(
         load=lambda n: pa.array([1e9] * n, pa.float64()),
         pressure=lambda n: pa.array([None] * n, pa.float64()),
@@ -73,37 +82,39 @@ def test_constant_and_empty_columns_carry_nothing_and_break_nothing(inputs: Inpu
     assert not found[:, [0, 2, 3]].any()
 
 
-def test_nulls_first_seen_after_training_become_the_median(inputs: Inputs, make_rows: Rows) -> None:
+def test_nulls_first_seen_after_training_become_the_median(inputs: Inputs, make_rows: Rows, matrix: Callable[..., Any]) -> None:
     fit = make_rows(pressure=lambda n: pa.array(np.arange(n, dtype=float)))
     later = make_rows(pressure=lambda n: pa.array([None] * n, pa.float64()))
     assert np.isfinite(matrix(inputs, fit, later)).all()
 
 
-def test_infinite_values_are_refused_by_name(inputs: Inputs, make_rows: Rows) -> None:
+def test_infinite_values_are_refused_by_name(inputs: Inputs, make_rows: Rows, matrix: Callable[..., Any]) -> None:
     with pytest.raises(RefusedError, match="load: 480 rows"):
         matrix(inputs, make_rows(load=lambda n: pa.array([1e300] * n)))
 
 
-def test_a_model_without_inputs_is_refused(make_rows: Rows) -> None:
+def test_a_model_without_inputs_is_refused(make_rows: Rows, matrix: Callable[..., Any]) -> None:
     nothing = Inputs.model_validate({"request": {"machine": "category"}, "identifiers": ["machine"]})
     with pytest.raises(RefusedError, match="has no inputs"):
         matrix(nothing, make_rows())
 
 
-def test_texts_or_numbers_alone_are_enough(make_rows: Rows) -> None:
+def test_texts_or_numbers_alone_are_enough(make_rows: Rows, matrix: Callable[..., Any]) -> None:
     table = make_rows()
     assert matrix(Inputs.model_validate({"request": {"site": "category"}}), table).shape == (480, 3)
     assert matrix(Inputs.model_validate({"request": {"load": "number"}}), table).shape == (480, 1)
 
 
-def test_inputs_without_a_value_in_the_window_are_named(inputs: Inputs, make_rows: Rows) -> None:
-    assert warn_of_empty(inputs, *to_arrays(make_rows(), inputs)) == []
+def test_inputs_without_a_value_in_the_window_are_named(
+    inputs: Inputs, make_rows: Rows, window_of: Callable[[pa.Table, Inputs], Window]
+) -> None:
+    assert warn_of_empty(window_of(make_rows(), inputs)) == []
     empty = {
         "pressure": lambda n: pa.nulls(n, pa.float64()),
         "shift": lambda n: pa.nulls(n, pa.string()),
         "machines__age": lambda n: pa.nulls(n, pa.float64()),
     }
-    warnings = warn_of_empty(inputs, *to_arrays(make_rows(**empty), inputs))
+    warnings = warn_of_empty(window_of(make_rows(**empty), inputs))
     assert [text.partition(":")[0] for text in warnings] == ["pressure", "machines__age", "shift"]
     assert warnings[0].startswith(
         "pressure: it is null in all rows of the training window, so the model learns nothing from it. "

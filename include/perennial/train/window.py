@@ -1,0 +1,193 @@
+"""
+The rows of a training's window, in buckets on scratch disk: memory holds one bucket at a time.
+
+A row's bucket is given by the first bits of the hash of its date and row key, and the rows of a bucket are ordered by that hash.
+So the files, batches and threads of writer and reader decide nothing, and each bucket is a random sample of the window.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.config.pipeline import Inputs, Label
+from perennial.lake.sample import SAMPLE, SAMPLE_BITS
+from perennial.models.scoring import Numbers, Texts, number_columns
+from perennial.train.labels import read_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BUCKET_ROWS = 131_072
+"""Rows of a bucket at most, on average."""
+
+Records = NDArray[np.void]
+
+
+def count_buckets(rows: int) -> int:
+    """
+    Return the number of buckets of a window, a power of two.
+
+    It is a function of the number of rows alone, because it decides the order in which a training sees them.
+    """
+    return 1 << (max(rows - 1, 0) // BUCKET_ROWS).bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Some rows of a window: the two inputs of the graph, and the labels 0 and 1."""
+
+    numbers: Numbers
+    texts: Texts
+    y: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """
+    The rows of a window on scratch disk.
+
+    :param bucket_rows: the number of rows of each bucket
+    :param words: by text input, its texts, sorted; the code of a text is its place
+    :param counts: by text input, the number of rows of each of its texts; "" is null
+    :param empty: the inputs that are null in all rows
+    """
+
+    folder: Path
+    inputs: Inputs
+    bucket_rows: list[int]
+    positives: int
+    words: list[list[str]]
+    counts: Mapping[str, Mapping[str, int]]
+    empty: list[str]
+
+    @property
+    def buckets(self) -> int:
+        """Return the number of buckets."""
+        return len(self.bucket_rows)
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows."""
+        return sum(self.bucket_rows)
+
+    def read(self) -> Iterator[Bucket]:
+        """Yield all buckets in order, each with its rows in the order of their hashes."""
+        words = [np.array(known, dtype=object) for known in self.words]
+        for bucket in range(self.buckets):
+            records = np.fromfile(_path(self.folder, bucket), dtype=_record(self.inputs))
+            texts = np.empty(records["codes"].shape, dtype=object)
+            for place, known in enumerate(words):
+                texts[:, place] = known[records["codes"][:, place]]
+            yield Bucket(np.ascontiguousarray(records["numbers"]), texts, np.ascontiguousarray(records["y"]))
+
+
+class WindowWriter:
+    """
+    Writes the rows of a window to the files of their buckets.
+
+    :param folder: an empty folder on scratch disk
+    :param rows: the number of rows that the window is expected to have
+    """
+
+    def __init__(self, folder: Path, inputs: Inputs, label: Label, rows: int) -> None:
+        self._folder = folder
+        self._inputs = inputs
+        self._label = label
+        buckets = count_buckets(rows)
+        self._shift = SAMPLE_BITS - (buckets.bit_length() - 1)
+        self._codes = [{"": 0} for _ in inputs.texts]
+        self._counts = [np.zeros(1, dtype=np.int64) for _ in inputs.texts]
+        self._has_number = np.zeros(len(inputs.numbers), dtype=bool)
+        self._bucket_rows = np.zeros(buckets, dtype=np.int64)
+        self._positives = 0
+        _allow_open_files(buckets)
+        self._files: list[IO[bytes]] = [_path(folder, bucket).open("wb") for bucket in range(buckets)]
+
+    def add(self, table: pa.Table) -> None:
+        """Write rows of the features table with their labels, in any order."""
+        records = np.empty(table.num_rows, dtype=_record(self._inputs))
+        records["hash"] = table[SAMPLE].to_numpy()
+        records["y"] = read_labels(table, self._label)
+        records["numbers"] = number_columns(table, self._inputs)
+        self._has_number |= ~np.isnan(records["numbers"]).all(axis=0)
+        for place, name in enumerate(self._inputs.texts):
+            records["codes"][:, place] = self._encode(table, place, name)
+        bucket = records["hash"] >> self._shift
+        order = np.argsort(bucket, kind="stable")
+        ends = np.searchsorted(bucket[order], np.arange(len(self._files) + 1))
+        records = records[order]
+        for index, file in enumerate(self._files):
+            file.write(records[ends[index] : ends[index + 1]].tobytes())
+        self._bucket_rows += np.diff(ends)
+        self._positives += int(records["y"].sum())
+
+    def finish(self) -> Window:
+        """Sort each bucket and return the window."""
+        for bucket, file in enumerate(self._files):
+            file.close()
+            self._sort(bucket)
+        counts = {
+            name: {text: int(found[code]) for text, code in codes.items() if found[code]}
+            for name, codes, found in zip(self._inputs.texts, self._codes, self._counts, strict=True)
+        }
+        empty = [name for name, has in zip(self._inputs.numbers, self._has_number, strict=True) if not has]
+        empty += [name for name, found in counts.items() if found.keys() <= {""}]
+        words = [sorted(codes) for codes in self._codes]
+        return Window(self._folder, self._inputs, self._bucket_rows.tolist(), self._positives, words, counts, empty)
+
+    def _sort(self, bucket: int) -> None:
+        """Sort the rows of a bucket, and give each text its place among the sorted texts as its code."""
+        path = _path(self._folder, bucket)
+        records = np.fromfile(path, dtype=_record(self._inputs))
+        for place, codes in enumerate(self._codes):
+            ranks = np.empty(len(codes), dtype=np.uint32)
+            ranks[[codes[text] for text in sorted(codes)]] = np.arange(len(codes), dtype=np.uint32)
+            records["codes"][:, place] = ranks[records["codes"][:, place]]
+        _in_order(records).tofile(path)
+
+    def _encode(self, table: pa.Table, place: int, name: str) -> NDArray[np.uint32]:
+        """Return the codes of a column of texts. A new text gets the next code."""
+        encoded = table.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+        known = self._codes[place]
+        codes = [known.setdefault(text or "", len(known)) for text in [*encoded.dictionary.to_pylist(), ""]]
+        found: NDArray[np.uint32] = np.array(codes, dtype=np.uint32)[
+            encoded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
+        ]
+        counts = np.bincount(found, minlength=len(known))
+        counts[: len(self._counts[place])] += self._counts[place]
+        self._counts[place] = counts
+        return found
+
+
+def _record(inputs: Inputs) -> np.dtype[Any]:
+    numbers, texts = len(inputs.numbers), len(inputs.texts)
+    return np.dtype([("hash", "<u4"), ("y", "i1"), ("numbers", "<f4", (numbers,)), ("codes", "<u4", (texts,))])
+
+
+def _path(folder: Path, bucket: int) -> Path:
+    return folder / f"{bucket}.rows"
+
+
+def _in_order(records: Records) -> Records:
+    """Sort records by hash, and those of one hash by their content: equal records are interchangeable."""
+    records = records[np.argsort(records["hash"], kind="stable")]
+    begins = np.flatnonzero(np.diff(records["hash"], prepend=records["hash"][:1] + 1, append=records["hash"][-1:] + 1))
+    for index in np.flatnonzero(np.diff(begins) > 1):
+        some = slice(begins[index], begins[index + 1])
+        records[some] = np.array(sorted(records[some], key=lambda record: record.tobytes()), dtype=records.dtype)
+    return records
+
+
+def _allow_open_files(buckets: int) -> None:
+    """Raise the limit of open files of this process, which is often 1,024, for a window of many buckets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = buckets + 256
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard) if hard != resource.RLIM_INFINITY else wanted, hard))

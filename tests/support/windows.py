@@ -1,0 +1,28 @@
+"""Windows of trainings on disk, from tables in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pyarrow as pa
+
+from perennial.config.pipeline import Inputs, Label
+from perennial.train.matrix_files import MatrixFiles, store_matrix
+from perennial.train.preprocess import Preprocessing, fit_preprocessing
+from perennial.train.window import Window, WindowWriter
+
+LABEL = Label(column="failed", positive=True)
+
+
+def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = LABEL) -> Window:
+    """Write all rows of a table as a window, in a new folder below `folder`."""
+    writer = WindowWriter(Path(mkdtemp(dir=folder)), inputs, label, table.num_rows)
+    writer.add(table)
+    return writer.finish()
+
+
+def prepare(window: Window) -> tuple[Preprocessing, MatrixFiles]:
+    """Fit the preprocessing of a window, and store its matrix."""
+    fitted = fit_preprocessing(window.inputs, window)
+    return fitted, store_matrix(window, fitted)
