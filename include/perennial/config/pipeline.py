@@ -116,6 +116,12 @@ class Training(Contract):
     warm_start: bool = False
     """If true, a network starts with the weights of the date before and trains for one epoch only."""
 
+    max_rows: Annotated[int, Field(ge=50_000)] | None = None
+    """Rows of a window to train on, about. None: all. Fewer than 50,000 give a network too few steps."""
+
+    sample: Literal["uniform", "balanced"] = "uniform"
+    """The rows to choose: each with the same chance, or half of them of the rarer class."""
+
     resources: Resources = Resources()
 
     @field_validator("min_days")

@@ -38,7 +38,7 @@ def build_manifest(
     """Return the manifest of a model. All of it is a function of the job."""
     features = job.features.model_dump(mode="json")
     return {
-        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions"),
+        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions", *(["sample"] if job.sample else [])),
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
         "columns": model.columns,
         "warnings": model.warnings,
@@ -47,7 +47,7 @@ def build_manifest(
         "digests": features["digests"],
         **_label_facts(job, examples),
         "rows": _count_rows(examples),
-        "base_rate": examples.window.positives / examples.window.rows,
+        "base_rate": examples.base_rate,
         "metrics": metrics,
     }
 

@@ -40,6 +40,13 @@ class Output(Contract):
     blobs: str
 
 
+class Sample(Contract):
+    """The number of rows of the window to train on, about, and how they are chosen."""
+
+    max_rows: int
+    kind: Literal["uniform", "balanced"]
+
+
 class TrainingJob(Contract):
     """One training of one candidate."""
 
@@ -57,6 +64,9 @@ class TrainingJob(Contract):
     inputs: Inputs
     label: Label
     row_key: list[str]
+    sample: Sample | None = None
+    """None: train on all rows."""
+
     begins: str | None = None
     """Manifest of the model whose weights the training starts from."""
 

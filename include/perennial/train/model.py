@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+
+import numpy as np
 
 from perennial.config.pipeline import Inputs
 from perennial.store.objects import canonical_json, sha256
@@ -69,15 +71,23 @@ def train_model(
     weights = None
     if begin is not None and begin.columns == columns:
         log.info("Starting from the weights of %s", begin.version)
-        weights = from_safetensors(begin.safetensors)
+        weights = _shift(from_safetensors(begin.safetensors), window.log_odds)
     elif begin is not None:
         log.info(
             "Starting from random weights: the columns differ from those of %s, a category appeared or disappeared", begin.version
         )
     # Import only the libraries that the candidate needs.
     fit: Callable[..., list[Layer]] = import_module(module_of(candidate)).fit
-    layers = fit(store_matrix(window, fitted), seed, checkpoints, weights)
+    # The odds of the sample are not those of the window: the last bias makes up for it, in any kind of model.
+    layers = _shift(fit(store_matrix(window, fitted), seed, checkpoints, weights), -window.log_odds)
     return Model(export(inputs, fitted, layers), to_safetensors(layers), columns, warnings)
+
+
+def _shift(layers: list[Layer], log_odds: float) -> list[Layer]:
+    if log_odds == 0.0:
+        return layers
+    *before, last = layers
+    return [*before, replace(last, bias=(last.bias.astype(np.float64) + log_odds).astype(np.float32))]
 
 
 def _digest_columns(inputs: Inputs, fitted: Preprocessing) -> str:

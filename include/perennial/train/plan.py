@@ -20,7 +20,7 @@ from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.history import explain_skip, labels_state, split_features
-from perennial.train.job import Features, Labels, Output, TrainingJob
+from perennial.train.job import Features, Labels, Output, Sample, TrainingJob
 
 BLOCK = 28
 """Days in a block of warm starts. The first training of each block starts from random weights, which bounds the chain."""
@@ -210,6 +210,7 @@ class _Trainings:
                     "inputs": pipeline.inputs.model_dump(mode="json"),
                     "label": _label_settings(pipeline.label),
                     "row_key": pipeline.row_key,
+                    **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
                 },
                 libraries=versions_for(self.candidate),
                 dependencies={"begins": None if earlier is None else self.key(earlier)},
@@ -276,11 +277,16 @@ class _Trainings:
             inputs=pipeline.inputs,
             label=pipeline.label,
             row_key=pipeline.row_key,
+            sample=self._sample(),
             begins=None if earlier is None else self.manifest(earlier),
             versions=versions_for(self.candidate),
             code=code_for(self.candidate),
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
+
+    def _sample(self) -> Sample | None:
+        training = self.lake.pipeline.training
+        return None if training.max_rows is None else Sample(max_rows=training.max_rows, kind=training.sample)
 
     def _label_digests(self, split: Split) -> dict[str, JsonValue]:
         """Return the digests of the labels if they have their own table, as a part of the fingerprint."""

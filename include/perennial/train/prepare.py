@@ -22,7 +22,8 @@ from perennial.lake.tables import RowsReader, of_days, read_rows
 from perennial.models.scoring import in_order
 from perennial.train.job import TrainingJob
 from perennial.train.labels import read_labels
-from perennial.train.window import Window, WindowWriter
+from perennial.train.sampling import Bounds, Classes, choose_balanced, choose_uniform
+from perennial.train.window import ALL, Window, WindowWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,12 +51,20 @@ class Examples:
 
     :param unlabelled: number of rows of the features without a label; they are left out
     :param unmatched: number of labels without a row in the features; they are ignored
+    :param classes: the labels of all rows of the window's dates, if the window is a balanced sample of them
     """
 
     window: Window
     holdout: Rows
     unlabelled: int
     unmatched: int
+    classes: Classes | None = None
+
+    @property
+    def base_rate(self) -> float:
+        """Return the share of positive rows of the window's dates."""
+        found = self.classes or Classes(self.window.rows - self.window.positives, self.window.positives)
+        return found.positives / (found.negatives + found.positives)
 
 
 def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = None) -> Examples:
@@ -66,25 +75,48 @@ def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = No
     :param reader: it keeps the rows of few dates for the next job; None: keep nothing
     """
     features, labels = job.features, job.labels
-    window = WindowWriter(folder, job.inputs, job.label, sum(features.rows[day] for day in features.window))
+    rows = sum(features.rows[day] for day in features.window)
+    bounds, classes = _choose(job, rows, reader)
+    window = WindowWriter(folder, job.inputs, job.label, min(rows, job.sample.max_rows) if job.sample else rows, bounds)
     found, known = Counter[date](), Counter[date]()
     holdout, unlabelled, unmatched = [], 0, 0
-    for part in _read(job, reader):
+    columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
+    for part in _read(job, [*features.window, *features.holdout], columns, reader, bounds.largest):
         found.update(_count(part.features))
-        labelled = Labelled(part.features, 0, 0)
-        if part.labels is not None:
-            known.update(_count(part.labels))
-            labelled = join_labels(part.features, part.labels, job.row_key, job.label.column)
+        known.update(_count(part.labels) if part.labels is not None else {})
+        labelled = _join(job, part)
         window.add(of_days(labelled.table, features.window))
         holdout.append(of_days(labelled.table, features.holdout))
         unlabelled, unmatched = unlabelled + labelled.unlabelled, unmatched + labelled.unmatched
-    check_rows(found, features.rows, "Features")
+    whole = {*features.holdout, *(features.window if bounds.largest == ALL.largest or is_small(job) else ())}
+    check_rows(found, {day: rows for day, rows in features.rows.items() if day in whole}, "Features")
     if labels is not None:
-        check_rows(known, labels.rows, "Labels")
+        check_rows(known, {day: rows for day, rows in labels.rows.items() if day in whole}, "Labels")
     import pyarrow as pa
 
-    rows = rows_of(pa.concat_tables(holdout), features.holdout, job.row_key, job.label)
-    return Examples(window.finish(), rows, unlabelled, unmatched)
+    ordered = rows_of(pa.concat_tables(holdout), features.holdout, job.row_key, job.label)
+    return Examples(window.finish(), ordered, unlabelled, unmatched, classes)
+
+
+def _choose(job: TrainingJob, rows: int, reader: RowsReader | None) -> tuple[Bounds, Classes | None]:
+    """Return the bounds of a job's sample, and the classes of its window if they had to be counted."""
+    if job.sample is None or rows <= job.sample.max_rows:
+        return ALL, None
+    if job.sample.kind == "uniform":
+        return choose_uniform(job.sample, rows), None
+    counts = np.zeros(2, dtype=np.int64)
+    for part in _read(job, job.features.window, _key_columns(job), reader):
+        labelled = _join(job, part)
+        counts += np.bincount(read_labels(labelled.table, job.label), minlength=2)
+    classes = Classes(*counts.tolist())
+    return choose_balanced(job.sample, classes), classes
+
+
+def _join(job: TrainingJob, part: _Part) -> Labelled:
+    """Return the rows of the features that have a label."""
+    if part.labels is None:
+        return Labelled(part.features, 0, 0)
+    return join_labels(part.features, part.labels, job.row_key, job.label.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +127,45 @@ class _Part:
     labels: pa.Table | None
 
 
-def _read(job: TrainingJob, reader: RowsReader | None) -> Iterator[_Part]:
-    """Yield the rows of all dates of a job, at most about MAX_READ at once."""
+def is_small(job: TrainingJob) -> bool:
+    """Return whether all rows of a job are read at once."""
+    return sum(job.features.rows.values()) <= MAX_READ
+
+
+def _key_columns(job: TrainingJob) -> list[str]:
+    """Return the columns by which rows are counted: if all rows are read at once, those that will be read anyway."""
+    if is_small(job):
+        return columns_to_read(job.inputs, None if job.labels else job.label, job.row_key)
+    return list(dict.fromkeys(["date", *job.row_key, *([] if job.labels else [job.label.column]), SAMPLE]))
+
+
+def _read(
+    job: TrainingJob, days: Sequence[date], columns: list[str], reader: RowsReader | None, limit: int = ALL.largest
+) -> Iterator[_Part]:
+    """
+    Yield rows of some dates of a job, at most about MAX_READ at once.
+
+    :param limit: the hash above which no row of the window is needed; a few of them may be among the rows
+    """
     features, labels = job.features, job.labels
-    days = [*features.window, *features.holdout]
-    columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
     labelled = label_columns(job.row_key, job.label.column)
-    if sum(features.rows.values()) <= MAX_READ:
+    if is_small(job):
         read = reader.read if reader is not None else read_rows
         rows = read(features.metadata_location, features.snapshot_id, days, columns)
         yield _Part(rows, read(labels.metadata_location, labels.snapshot_id, days, labelled) if labels else None)
         return
+    window = set(features.window)
     for day in days:
-        for among in _ranges(features.rows[day]):
+        for among in _ranges(features.rows[day], limit if day in window else ALL.largest):
             rows = read_rows(features.metadata_location, features.snapshot_id, [day], columns, among=among)
             known = labels and read_rows(labels.metadata_location, labels.snapshot_id, [day], labelled, among=among)
             yield _Part(rows, known)
 
 
-def _ranges(rows: int) -> list[tuple[int, int]]:
-    """Return ranges of the hash, each with about MAX_READ of a date's rows."""
-    parts = max(1, math.ceil(rows / MAX_READ))
-    bounds = [(part << SAMPLE_BITS) // parts for part in range(parts + 1)]
-    return list(pairwise(bounds))
+def _ranges(rows: int, limit: int) -> list[tuple[int, int]]:
+    """Return ranges of the hash below a limit, each with about MAX_READ of a date's rows."""
+    parts = max(1, math.ceil(rows * limit / (MAX_READ << SAMPLE_BITS)))
+    return list(pairwise(part * limit // parts for part in range(parts + 1)))
 
 
 def _count(table: pa.Table) -> dict[date, int]:

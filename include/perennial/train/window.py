@@ -20,12 +20,15 @@ from perennial.config.pipeline import Inputs, Label
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.models.scoring import Numbers, Texts, number_columns
 from perennial.train.labels import read_labels
+from perennial.train.sampling import Bounds
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BUCKET_ROWS = 131_072
 """Rows of a bucket at most, on average."""
+
+ALL = Bounds()
 
 Records = NDArray[np.void]
 
@@ -57,6 +60,7 @@ class Window:
     :param words: by text input, its texts, sorted; the code of a text is its place
     :param counts: by text input, the number of rows of each of its texts; "" is null
     :param empty: the inputs that are null in all rows
+    :param log_odds: the logarithm by which the odds of a positive row are higher here than among all rows of the window's dates
     """
 
     folder: Path
@@ -66,6 +70,7 @@ class Window:
     words: list[list[str]]
     counts: Mapping[str, Mapping[str, int]]
     empty: list[str]
+    log_odds: float = 0.0
 
     @property
     def buckets(self) -> int:
@@ -94,12 +99,14 @@ class WindowWriter:
 
     :param folder: an empty folder on scratch disk
     :param rows: the number of rows that the window is expected to have
+    :param bounds: the rows to choose from those that are added
     """
 
-    def __init__(self, folder: Path, inputs: Inputs, label: Label, rows: int) -> None:
+    def __init__(self, folder: Path, inputs: Inputs, label: Label, rows: int, bounds: Bounds = ALL) -> None:
         self._folder = folder
         self._inputs = inputs
         self._label = label
+        self._bounds = bounds
         buckets = count_buckets(rows)
         self._shift = SAMPLE_BITS - (buckets.bit_length() - 1)
         self._codes = [{"": 0} for _ in inputs.texts]
@@ -111,10 +118,14 @@ class WindowWriter:
         self._files: list[IO[bytes]] = [_path(folder, bucket).open("wb") for bucket in range(buckets)]
 
     def add(self, table: pa.Table) -> None:
-        """Write rows of the features table with their labels, in any order."""
+        """Write those of the rows of the features table that the bounds choose, with their labels, in any order."""
+        y = read_labels(table, self._label)
+        if self._bounds is not ALL:
+            chosen = self._bounds.choose(table[SAMPLE].to_numpy(), y)
+            table, y = table.filter(chosen), y[chosen]
         records = np.empty(table.num_rows, dtype=_record(self._inputs))
         records["hash"] = table[SAMPLE].to_numpy()
-        records["y"] = read_labels(table, self._label)
+        records["y"] = y
         records["numbers"] = number_columns(table, self._inputs)
         self._has_number |= ~np.isnan(records["numbers"]).all(axis=0)
         for place, name in enumerate(self._inputs.texts):
@@ -140,7 +151,8 @@ class WindowWriter:
         empty = [name for name, has in zip(self._inputs.numbers, self._has_number, strict=True) if not has]
         empty += [name for name, found in counts.items() if found.keys() <= {""}]
         words = [sorted(codes) for codes in self._codes]
-        return Window(self._folder, self._inputs, self._bucket_rows.tolist(), self._positives, words, counts, empty)
+        rows, log_odds = self._bucket_rows.tolist(), self._bounds.log_odds
+        return Window(self._folder, self._inputs, rows, self._positives, words, counts, empty, log_odds)
 
     def _sort(self, bucket: int) -> None:
         """Sort the rows of a bucket, and give each text its place among the sorted texts as its code."""

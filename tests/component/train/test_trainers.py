@@ -12,6 +12,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from perennial.store.objects import sha256
 from perennial.train import __main__ as trainer_module
 from perennial.train import prepare
 from perennial.train.checkpoints import Checkpoints
+from perennial.train.job import Sample, read_job
 from perennial.train.plan import finish_training, read_model
 from perennial.train.work import plan_work
 
@@ -173,3 +175,26 @@ def test_dates_that_are_read_in_parts_give_the_model_of_dates_that_are_read_at_o
     trainer_module.run_job(lab.lake.objects, training.jobs[0])
     parts = read_model(lab.lake, str(plan.manifest_uri))
     assert {**parts, "measured": None} == {**whole, "measured": None}
+
+
+@pytest.mark.parametrize("kind", ["uniform", "balanced"])
+def test_a_sample_is_the_same_rows_however_they_are_read(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    _, training = plan_work(lab.lake, LAST, CANDIDATE)
+    assert training is not None
+    job = read_job(lab.lake.objects, training.jobs[0]).model_copy(update={"sample": Sample(max_rows=60, kind=kind)})
+
+    def read(name: str) -> prepare.Examples:
+        folder = tmp_path / name
+        folder.mkdir()
+        return prepare.read_examples(job, folder)
+
+    whole = read("whole")
+    monkeypatch.setattr(prepare, "MAX_READ", 7)
+    parts = read("parts")
+    rows = [[(bucket.numbers.tobytes(), bucket.y.tolist()) for bucket in found.window.read()] for found in (whole, parts)]
+    assert rows[0] == rows[1]
+    assert 40 < whole.window.rows < 80
+    assert (whole.base_rate, whole.window.log_odds) == (parts.base_rate, parts.window.log_odds)
+    assert (whole.window.log_odds != 0) == (kind == "balanced")
