@@ -86,7 +86,7 @@ def change(config: StackConfig, command: str, only: Sequence[str]) -> int:
     """Start, stop or remove the stack, one command at a time."""
     if command == "up":
         config.var.mkdir(parents=True, exist_ok=True)
-    with alone(config, lambda holder: out.print(f"Waiting for {holder}, which is starting or stopping this stack")):
+    with alone(config, lambda holder: out.print(f"Waiting for {holder}, which holds the lock of this stack")):
         if command == "clean":
             return clean(config)
         return up(config, only) if command == "up" else down(config, only)

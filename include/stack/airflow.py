@@ -19,14 +19,13 @@ from stack.airflow_forks import AirflowForks
 from stack.airflow_users import airflow_users, passwords
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.files import write_file
-from stack.logs import open_log
+from stack.files import open_log, write_file
 from stack.postgres import AUTHENTICATION, database_password, refused_password
 from stack.probe import http_get
 from stack.process import Service, last_lines, recorded
 from stack.roles import Role
 from stack.secrets import secret
-from stack.service_user import identity, share
+from stack.service_user import PASSWORDS, identity, share
 
 PARALLELISM = 4
 """Task processes at a time. Each idle worker costs memory and start-up time, and the stack is made for two cores."""
@@ -87,7 +86,7 @@ def migrate_airflow(config: StackConfig) -> bool:
     """Migrate Airflow's tables to the installed version. Return False if the stamp has it: asking costs seconds."""
     stamp = config.var / "airflow" / "migrated"
     version = importlib.metadata.version("apache-airflow")
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == version:
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == version:
         return False
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = config.logs / "airflow-migrate.log"
@@ -177,4 +176,4 @@ def _settings(config: StackConfig) -> Mapping[str, Mapping[str, str]]:
 
 
 def _passwords_file(config: StackConfig) -> Path:
-    return config.secrets / "airflow_passwords.json"
+    return config.secrets / PASSWORDS

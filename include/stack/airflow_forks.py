@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
+import psutil
+
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.logs import open_log
+from stack.files import open_log
 from stack.process import last_lines
 from stack.service_user import identity
 
@@ -47,7 +49,23 @@ class AirflowForks:
                 f"Airflow cannot be imported, so airflow {arguments[0]} did not start. "
                 f"The end of {import_log}:\n{last_lines(import_log, 3)}"
             )
-        return int(answer)
+        return self._checked(answer.strip(), arguments[0], self._process)
+
+    def _checked(self, answer: str, command: str, parent: subprocess.Popen[str]) -> int:
+        """Return the number of a fork. The parent may be another user's, and root would later stop a process that is none."""
+        number = int(answer) if answer.isascii() and answer.isdigit() else 0
+        try:
+            fork = psutil.Process(number)
+            if fork.ppid() == parent.pid and {*fork.uids()} == {*psutil.Process(parent.pid).uids()}:
+                return number
+            found = "which it did not start"
+        except psutil.NoSuchProcess:
+            found = "which does not run"
+        raise StackError(
+            f"airflow {command} did not start: Airflow's import process answered {answer[:40]!r}, {found}; "
+            "expected the number of its new process. Run the command again. If this repeats, look for foreign code in "
+            f"{self._config.var / 'airflow'}, such as config/ or plugins/."
+        )
 
     def _start(self, environment: Mapping[str, str], log: Path) -> subprocess.Popen[str]:
         with open_log(log) as errors:

@@ -5,18 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import BinaryIO
 
 MAX_BYTES = 16 * 2**20
-
-
-def open_log(log: Path) -> BinaryIO:
-    """Open a log to append to it, for the owner of its folder. It follows no link, which root could be led by."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    if os.geteuid() == 0 and os.fstat(descriptor).st_nlink == 1:
-        folder = log.parent.stat()
-        os.fchown(descriptor, folder.st_uid, folder.st_gid)
-    return os.fdopen(descriptor, "ab")
 
 
 def bound_logs(folder: Path, max_bytes: int = MAX_BYTES) -> None:

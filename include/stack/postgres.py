@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import psutil
 import psycopg2
@@ -14,7 +16,7 @@ from psycopg2.extensions import connection, encrypt_password
 
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import open_regular
 from stack.postgres_home import HOME, binary, database_home, prepare_home, remove_home, system_user
 from stack.process import Service, stop
 from stack.secrets import secret
@@ -144,28 +146,30 @@ def remove_postgres(config: StackConfig) -> None:
 
 def _create_cluster(config: StackConfig, user: str | None) -> None:
     home = database_home(config)
-    scratch, password_file = home / "data.new", home / "password"
+    scratch = home / "data.new"
     shutil.rmtree(scratch, ignore_errors=True)
-    write_file(password_file, secret(config.secrets, "postgres_admin"))
-    if user:
-        shutil.chown(password_file, user, user)
     initdb = str(binary(config, "initdb"))
-    options = [f"--auth={AUTHENTICATION}", f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "--no-instructions"]
-    try:
-        subprocess.run(
-            [initdb, "-D", str(scratch), "-U", ADMIN, *options],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd="/",
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-        )
-    except subprocess.CalledProcessError as error:
-        raise StackError(f"PostgreSQL: initdb failed in {home}: {error.stderr.strip()}") from error
-    finally:
-        password_file.unlink(missing_ok=True)
+    options = [f"--auth={AUTHENTICATION}", "--pwfile=/dev/stdin", "--encoding=UTF8", "--no-locale", "--no-instructions"]
+    # A file without a name: the database's folder belongs to its user, who could replace a file there by a link to one of root's.
+    with TemporaryFile() as password:
+        password.write(secret(config.secrets, "postgres_admin").encode())
+        password.seek(0)
+        if user:
+            shutil.chown(password.fileno(), user, user)
+        try:
+            subprocess.run(
+                [initdb, "-D", str(scratch), "-U", ADMIN, *options],
+                check=True,
+                stdin=password,
+                capture_output=True,
+                text=True,
+                cwd="/",
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+            )
+        except subprocess.CalledProcessError as error:
+            raise StackError(f"PostgreSQL: initdb failed in {home}: {error.stderr.strip()}") from error
     scratch.rename(_data(config))
 
 
@@ -179,9 +183,16 @@ def _remove_zombie_lock(data: Path) -> None:
     forever, and PostgreSQL takes it for a running server. First wait for its children: they may still write.
     """
     lock = data / "postmaster.pid"
-    if not lock.exists():
+    if not os.path.lexists(lock):
         return
-    pid = int(lock.read_text(encoding="ascii").split(maxsplit=1)[0])
+    with os.fdopen(open_regular(lock, os.O_RDONLY), "rb") as file:
+        word = file.readline(100).strip()
+    if not word.isdigit():
+        raise StackError(
+            f"PostgreSQL: the lock file {lock} begins with {word[:40]!r}, expected the number of a process. "
+            "If no PostgreSQL runs in that folder, remove the file, then run the command again."
+        )
+    pid = int(word)
     if psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
         _, alive = psutil.wait_procs([process for process in psutil.process_iter() if _works_in(process, data)], timeout=10)
         if alive:

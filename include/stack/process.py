@@ -18,10 +18,12 @@ from perennial.runtime.process_record import Record, is_alive, read_record
 from perennial.settings import SERVICE_MARK
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.logs import bound_log, open_log
+from stack.files import open_log, open_regular
+from stack.logs import bound_log
 from stack.probe import taken_by
 from stack.roles import Role
 from stack.service_user import identity, service_user, share
+from stack.system_user import find_owner
 from stack.waiting import await_ready, size
 
 FREED_SECONDS = 3.0
@@ -96,12 +98,12 @@ def start(config: StackConfig, service: Service) -> bool:
 def stop(config: StackConfig, service: Service) -> bool:
     """Stop a service and everything it started. Return False if none of it was running."""
     record = recorded(config, service.name)
-    members = _members(config, service.name, record)
+    members = _members(config, service, record)
     leader = record.process() if record else None
-    if leader:
+    if leader and leader in members:
         _signal([leader], service.stop_signal)
         _wait_for_end([leader], after=service.stop_seconds)
-    rest = {process.pid: process for process in [*members, *_members(config, service.name, record)]}
+    rest = {process.pid: process for process in [*members, *_members(config, service, record)]}
     if survivors := end(rest.values()):
         raise StackError(
             f"Service {service.name}: {len(survivors)} processes have not ended after SIGKILL, first pid {survivors[0].pid}."
@@ -137,7 +139,8 @@ def last_lines(path: Path, count: int = 8) -> str:
     """Return the last lines of a log, to quote in an error."""
     if not path.exists():
         return ""
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+    with os.fdopen(open_regular(path, os.O_RDONLY), encoding="utf-8", errors="replace") as file:
+        return "\n".join(file.read().splitlines()[-count:])
 
 
 def _launch(config: StackConfig, service: Service) -> None:
@@ -208,15 +211,22 @@ def _require_free(service: Service) -> None:
             )
 
 
-def _members(config: StackConfig, name: str, record: Record | None) -> list[psutil.Process]:
-    """Return every process of a service: its session, its descendants, and the processes that inherited its mark."""
+def _members(config: StackConfig, service: Service, record: Record | None) -> list[psutil.Process]:
+    """
+    Return every process of a service: its session, its descendants, and the processes that inherited its mark.
+
+    If the service has a user of its own, they are that user's: it must not be able to point root to another user's processes.
+    """
+    user = service.user or service_user(config.var)
+    owner = find_owner(user) if user else None
     leader = record.process() if record else None
     descendants = {process.pid for process in leader.children(recursive=True)} | {leader.pid} if leader else set()
     members = []
     for process in psutil.process_iter():
         try:
             in_session = record is not None and record.names_session(process) and not _is_later(config, record, process)
-            if process.pid in descendants or in_session or mark_of(config, process) == name:
+            is_member = process.pid in descendants or in_session or mark_of(config, process) == service.name
+            if is_member and (owner is None or {*process.uids()} == {owner[0]}):
                 members.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
             continue  # it has ended, or belongs to another user, so it is not ours

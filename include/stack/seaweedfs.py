@@ -13,11 +13,12 @@ from typing import Any
 from stack.certificate import ensure_certificate
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.files import write_file
+from stack.files import PRIVATE, write_file
 from stack.probe import http_get
 from stack.process import Service, is_running, stop
 from stack.roles import BUCKETS, RIGHTS, Role
 from stack.secrets import secret
+from stack.service_user import secret_mode, share
 
 INNER_PORTS = ("filer", "filer-grpc", "master", "master-grpc", "s3-grpc", "volume", "volume-grpc")
 
@@ -66,6 +67,7 @@ def s3_service(config: StackConfig) -> Service:
         name="s3",
         argv=(
             str(config.repo / ".venv" / "bin" / "weed"),
+            "-logtostderr",  # only there: otherwise it keeps a second log in /tmp
             "server",
             "-ip=127.0.0.1",
             "-ip.bind=127.0.0.1",
@@ -113,6 +115,7 @@ def prepare_s3(config: StackConfig) -> None:
 
     A server that runs with other files is stopped, so that the start uses the new ones.
     """
+    share(config.var)  # of earlier versions: a file that a service could write is not compared, but replaced
     (_folder(config) / "data").mkdir(parents=True, exist_ok=True)
     identities = []
     for role in Role:
@@ -120,10 +123,11 @@ def prepare_s3(config: StackConfig) -> None:
         credentials = [{"accessKey": access, "secretKey": key}]
         identities.append({"name": role, "credentials": credentials, "actions": list(RIGHTS[role])})
         lines = ("[default]", f"aws_access_key_id = {access}", f"aws_secret_access_key = {key}", "")
-        write_file(config.credentials(role), "\n".join(lines))
+        mode = secret_mode(config.var) if role in (Role.JOBS, Role.SERVING) else PRIVATE
+        write_file(config.credentials(role), "\n".join(lines), mode)
     is_new = (
         ensure_certificate(config.secrets / CERTIFICATE),
-        write_file(config.secrets / "s3.json", json.dumps({"identities": identities})),
+        write_file(config.secrets / "s3.json", json.dumps({"identities": identities}), secret_mode(config.var)),
         write_file(_folder(config) / "security.toml", _security(config)),
     )
     if any(is_new) and is_running(config, "s3"):

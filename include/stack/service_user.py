@@ -1,8 +1,9 @@
 """
 The system user that the services of root's stack run as.
 
-It owns the folders that services write, and the secrets that they read. The state folder itself, `stack.env`, the records of
-processes and the owner's keys stay root's, because root's commands obey them.
+It owns the folders that services write. The state folder itself, `stack.env`, the records of processes and all secrets stay
+root's, because root's commands obey them: a file of keys may name a program that computes the keys. The group of that user may
+read the secrets of services.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from stack.files import PRIVATE, write_file
 from stack.system_user import Owner, find_owner
 
 SERVICE_USER = "perennial-run"
@@ -25,7 +27,6 @@ FOLDERS = ("airflow", "log", "metastore", "s3", "spark", HOME)
 """Folders of the state folder that services write. The last one's owner is the user of the services."""
 
 SECRETS = (
-    "airflow_passwords.json",
     "s3.json",
     "s3_grpc.pem",
     "signing_key",
@@ -34,7 +35,10 @@ SECRETS = (
     "serving",
     "serving/aws_credentials",
 )
-"""The secrets that services read. All others are read by root's commands alone."""
+"""The secrets that services read, each after its folder. All others are read by root's commands alone."""
+
+PASSWORDS = "airflow_passwords.json"
+"""The passwords of Airflow's users belong to the user of the services: Airflow refuses a file that it cannot write."""
 
 PERSONAL = ("TMPDIR", "XDG_")
 """Prefixes of variables with folders of root that another user cannot enter."""
@@ -81,7 +85,13 @@ def share(var: Path) -> None:
         os.chown(secrets, 0, owner[1])
         secrets.chmod(0o710)
     for name in SECRETS:
-        _give(secrets / name, owner)
+        _lend(secrets / name, owner)
+    _give(secrets / PASSWORDS, owner)
+
+
+def secret_mode(var: Path) -> int:
+    """Return the mode of a secret that services read."""
+    return 0o640 if _owner(var) else PRIVATE
 
 
 def give(var: Path, folder: Path) -> None:
@@ -108,6 +118,36 @@ def _owner(var: Path) -> Owner | None:
     home = var / HOME
     owner = find_owner(SERVICE_USER) if os.geteuid() == 0 and home.is_dir() else None
     return owner if owner and home.stat().st_uid == owner[0] else None
+
+
+def _lend(path: Path, owner: Owner) -> None:
+    """
+    Let a user read a secret of root's, or enter a folder of secrets, as its group.
+
+    Earlier versions gave these to the user. Its folder becomes root's first, which keeps what is in it in place. Its file is
+    replaced, because the user may hold the old one open. Anything else of that user's, such as a link, is removed.
+    """
+    if not os.path.lexists(path):
+        return
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):
+        os.chown(path, 0, owner[1], follow_symlinks=False)
+        path.chmod(0o750)
+        return
+    if status.st_uid != 0:
+        text = (
+            path.read_text(encoding="utf-8", errors="replace")
+            if stat.S_ISREG(status.st_mode) and status.st_uid == owner[0]
+            else None
+        )
+        path.unlink()
+        if text is None:
+            return
+        write_file(path, text)
+    elif not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        return  # it may be another file of root's
+    os.chown(path, 0, owner[1], follow_symlinks=False)
+    path.chmod(0o640)
 
 
 def _give(path: str | Path, owner: Owner, folder: int | None = None) -> None:

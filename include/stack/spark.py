@@ -190,6 +190,8 @@ def submit_script(home: SparkHome, include: Path) -> str:
     java, arguments, defaults = (shlex.quote(str(path)) for path in (home.java, home.java_arguments, home.properties))
     return f"""#!/bin/sh
 {exports}
+# Spark writes rows of a job to its folders, under the umask of the shell that starts it.
+umask 077
 # What a killed job leaves behind lies below var, where `make clean` finds it.
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
 mkdir -p "$SPARK_LOCAL_DIRS"
@@ -198,6 +200,7 @@ if [ ! -O "$SPARK_LOCAL_DIRS" ] && [ "$(id -u)" = 0 ]; then
     export SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS-root"
     mkdir -p "$SPARK_LOCAL_DIRS"
 fi
+[ ! -O "$SPARK_LOCAL_DIRS" ] || chmod 700 "$SPARK_LOCAL_DIRS"
 # The kernel kills the JVM when the task that started it is killed.
 bound="setpriv --pdeathsig KILL --"
 $bound true 2>/dev/null || bound=""

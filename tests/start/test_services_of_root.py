@@ -80,10 +80,10 @@ def test_roots_stack_becomes_one_of_an_unprivileged_user_and_runs_a_date(
     assert code == 0, said
     assert "as root" not in said
     assert users(stack.var) == {SERVICE_USER, SYSTEM_USER}
-    assert owners(stack.var / "s3") == owners(stack.credentials(Role.JOBS).parent) == {SERVICE_USER}
-    obeyed = (stack.var, stack.environment_file, stack.run, stack.secrets, stack.credentials(Role.OWNER))
+    assert owners(stack.var / "s3") == {SERVICE_USER}
+    obeyed = (stack.var, stack.environment_file, stack.run, stack.secrets, *map(stack.credentials, Role), stack.signing_key)
     assert {path.stat().st_uid for path in obeyed} == {0}
-    assert {file.stat().st_mode & 0o077 for file in stack.secrets.rglob("*") if file.is_file() and file.suffix != ".pem"} == {0}
+    assert {file.stat().st_mode & 0o037 for file in stack.secrets.rglob("*") if file.is_file() and file.suffix != ".pem"} == {0}
 
     code, said = root.run(stack.repo, "sh", "-ec", SPARK_JOB)  # root's own jobs leave nothing that stops those of the services
     assert code == 0, said

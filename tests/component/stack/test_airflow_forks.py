@@ -67,6 +67,22 @@ def test_an_airflow_that_cannot_be_imported_is_said(config: StackConfig, tmp_pat
     assert "broken on purpose" in (tmp_path / "airflow-import.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("said", "found"), [("{other}", "which it did not start"), ("-1", "which does not run")])
+def test_a_number_of_a_process_that_it_did_not_start_is_refused(tmp_path: Path, said: str, found: str) -> None:
+    """The import process of root's stack is not root's, and root later ends the processes that it recorded."""
+    other = subprocess.Popen(["sleep", "60"])
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\nread line\necho {said.format(other=other.pid)}\nread line\n")
+    python.chmod(0o755)
+    try:
+        with pytest.raises(StackError, match=f"airflow scheduler did not start.*{found}; expected"):
+            AirflowForks(StackConfig(repo=tmp_path, var=tmp_path)).fork(["scheduler"], {}, tmp_path / "scheduler.log")
+    finally:
+        other.kill()
+        other.wait()
+
+
 def test_none_of_our_own_code_is_shared_with_tasks() -> None:
     """A task must run what the files say now: their digests are part of every key."""
     script = "import stack.airflow_import, stack.executor, sys; print(*sys.modules)"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import psutil
 
 from stack.config import StackConfig
 from stack.lock import LOCK, alone
@@ -35,7 +39,26 @@ def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
 
     with alone(config, on_wait):
         assert first.wait(timeout=10) == 0
-    assert waited == [f"process {first.pid}"]
+    assert waited == [f"process {first.pid} ({psutil.Process().name()}, user {psutil.Process().username()})"]
+
+
+def test_other_users_cannot_hold_it_and_the_holder_is_the_one_that_the_kernel_names(tmp_path: Path) -> None:
+    """A file of an earlier version, which every user could read, names a process that has ended."""
+    file = tmp_path / LOCK
+    file.write_text("process 1")
+    file.chmod(0o644)
+    waited: list[str] = []
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def on_wait(who: str) -> None:
+            waited.append(who)
+            fcntl.flock(held, fcntl.LOCK_UN)
+
+        with alone(StackConfig(repo=tmp_path, var=tmp_path), on_wait):
+            assert file.read_text() == f"process {os.getpid()}"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [who.partition(" (")[0] for who in waited] == [f"process {os.getpid()}"]
 
 
 def test_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:

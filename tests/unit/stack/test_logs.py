@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from stack.errors import StackError
+from stack.files import open_log
 from stack.logs import bound_logs
 
 WRITE = """
@@ -49,3 +54,14 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     bound_logs(tmp_path, 100)
     bound_logs(tmp_path / "missing", 100)
     assert (tmp_path / "notes.txt").read_text() == "x" * 200
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_pipe_in_place_of_a_log_is_refused(tmp_path: Path, is_read: bool) -> None:
+    log = tmp_path / "s3.log"
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK) if is_read else None
+    with pytest.raises(StackError, match=r"s3.log is a pipe, expected a regular file. Remove it"):
+        open_log(log)
+    if reader is not None:
+        os.close(reader)

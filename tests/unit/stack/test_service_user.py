@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 from trial_clone import python_of_everybody
 
+from perennial.runtime.process_record import Record
+from perennial.settings import SERVICE_MARK
 from stack import service_user
 from stack.config import StackConfig
-from stack.files import write_file
-from stack.logs import open_log
+from stack.errors import StackError
+from stack.files import PUBLIC, open_log, write_file
 from stack.process import Service, start, stop
+from stack.roles import Role
+from stack.seaweedfs import prepare_s3
 from stack.secrets import secret
-from stack.service_user import FOLDERS, HOME, SERVICE_USER, adapt, give_tree, identity, share
+from stack.service_user import FOLDERS, HOME, PASSWORDS, SERVICE_USER, adapt, give_tree, identity, share
 from stack.unprivileged import find_obstacle, settle_user
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -41,16 +49,79 @@ def owner(path: Path) -> tuple[int, int]:
     return status.st_uid, status.st_gid
 
 
-def test_secrets_of_services_are_theirs_and_the_others_stay_roots(var: Path) -> None:
+READ = ("s3.json", "signing_key", "jobs/aws_credentials", "serving/aws_credentials")
+"""Secrets that services read."""
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_all_secrets_are_roots_and_those_of_services_are_readable_for_them(var: Path) -> None:
     folder = var / "secrets"
-    for name in ("s3.json", "signing_key", "postgres_admin", "aws_credentials", "jobs/aws_credentials"):
+    for name in (*READ, PASSWORDS, "postgres_admin", "aws_credentials"):
         write_file(folder / name, "word")
     share(var)
-    assert owner(folder / "s3.json") == owner(folder / "signing_key") == owner(folder / "jobs/aws_credentials") == STRANGER
+    assert {(owner(folder / name), mode(folder / name)) for name in READ} == {((0, STRANGER[1]), 0o640)}
+    assert {(owner(folder / name), mode(folder / name)) for name in ("jobs", "serving")} == {((0, STRANGER[1]), 0o750)}
     assert owner(folder / "postgres_admin") == owner(folder / "aws_credentials") == (0, 0)
-    assert {file.stat().st_mode & 0o777 for file in folder.rglob("*") if file.is_file()} == {0o600}
+    assert mode(folder / "postgres_admin") == mode(folder / "aws_credentials") == mode(folder / PASSWORDS) == 0o600
+    assert owner(folder / PASSWORDS) == STRANGER  # Airflow opens it to write
     secret(folder, "later")
     assert (owner(folder), folder.stat().st_mode & 0o777) == ((0, STRANGER[1]), 0o710)
+
+
+def test_secrets_that_services_owned_are_taken_back_from_a_process_that_holds_them(var: Path, tmp_path: Path) -> None:
+    """Root's next command reads the keys of the model servers, and a file of keys may name a program to run."""
+    folder, other = var / "secrets", tmp_path / "other"
+    for name in READ:
+        write_file(folder / name, "word")
+    for path in (folder / "jobs", folder / "serving"):
+        give_tree(path, STRANGER)
+    os.chown(folder / "signing_key", *STRANGER)
+    other.write_text("program")
+    (folder / "jobs/aws_credentials").unlink()
+    (folder / "jobs/aws_credentials").symlink_to(other)
+    os.chown(folder / "jobs/aws_credentials", *STRANGER, follow_symlinks=False)
+    with (folder / "serving/aws_credentials").open("a") as held, (folder / "signing_key").open("a") as key:
+        share(var)
+        held.write("program")
+        key.write("program")
+    assert {(folder / name).read_text() for name in READ if (folder / name).exists()} == {"word"}
+    assert not (folder / "jobs/aws_credentials").is_symlink()
+    assert {owner(path)[0] for path in folder.rglob("*")} == {0}
+    assert owner(other) == (0, 0)
+
+
+def test_a_start_writes_the_keys_of_services_again_and_closes_none_to_them(checkout: StackConfig) -> None:
+    assert settle_user(checkout) is None
+    prepare_s3(checkout)
+    share(checkout.var)
+    keys = checkout.credentials(Role.SERVING)
+    text = keys.read_text()
+    give_tree(keys.parent, STRANGER)
+    keys.write_text("credential_process = program")
+    for _ in range(2):
+        prepare_s3(checkout)
+        assert (keys.read_text(), owner(keys)[0], mode(keys)) == (text, 0, 0o640)
+        share(checkout.var)
+
+
+def test_processes_of_other_users_are_not_stopped_with_a_service(checkout: StackConfig) -> None:
+    """The services' user may make a number of another process part of a service."""
+    assert settle_user(checkout) is None
+    victim = subprocess.Popen(
+        ["sleep", "60"], env={SERVICE_MARK: "one", "PERENNIAL_VAR": str(checkout.var)}, start_new_session=True
+    )
+    checkout.run.mkdir()
+    record = Record(victim.pid, psutil.Process(victim.pid).create_time())
+    (checkout.run / "one.json").write_text(json.dumps(asdict(record)))
+    try:
+        assert not stop(checkout, Service(name="one", argv=(), is_ready=lambda: True))
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
 
 
 def test_settings_that_root_writes_into_folders_of_services_are_theirs(var: Path) -> None:
@@ -70,15 +141,18 @@ def test_without_that_user_nothing_changes(tmp_path: Path) -> None:
 
 def test_links_of_a_folder_give_away_nothing_of_root(var: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
-    victim.touch()
+    victim.touch(0o600)
     (var / "s3" / "link").symlink_to(victim)
     os.link(victim, var / "s3" / "name")
     share(var)
     give_tree(var / "s3", STRANGER)
     assert owner(victim) == (0, 0)
     (var / "log" / "s3.log").symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(StackError, match=r"s3.log is a link, expected a regular file. Remove it"):
         open_log(var / "log" / "s3.log")
+    write_file(var / "s3" / "link", victim.read_text(), mode=PUBLIC)
+    assert mode(victim) == 0o600
+    assert not (var / "s3" / "link").is_symlink()
 
 
 def test_a_log_belongs_to_the_owner_of_its_folder(var: Path) -> None:

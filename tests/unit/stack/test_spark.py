@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from perennial.spark.conf import cluster_conf
 from stack.config import REPO, StackConfig
@@ -62,3 +65,22 @@ def test_master_workers_and_drivers_share_one_secret(tmp_path: Path) -> None:
     assert "127.0.0.1" not in text, "executors could not reach the driver"
     prepare_spark_cluster(config)
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_other_users_read_no_rows_of_a_job_under_any_umask(tmp_path: Path, is_there: bool) -> None:
+    """The real script, with a Java that writes as Spark does. An earlier version may have left an open folder."""
+    home, place = SparkHome(tmp_path / "home"), tmp_path / "var" / "spark"
+    home.java.parent.mkdir(parents=True)
+    home.java.write_text('#!/bin/sh\nmkdir "$SPARK_LOCAL_DIRS/blockmgr"\ntouch "$SPARK_LOCAL_DIRS/blockmgr/shuffle"\n')
+    home.java.chmod(0o755)
+    if is_there:
+        place.mkdir(parents=True)
+        place.chmod(0o755)
+    script = tmp_path / "submit"
+    script.write_text(submit_script(home, tmp_path))
+    environment = {"PERENNIAL_VAR": str(tmp_path / "var"), "PATH": "/usr/bin:/bin"}
+    (tmp_path / "var").mkdir(exist_ok=True)
+    subprocess.run(["sh", script, "job.py"], env=environment, umask=0o022, timeout=60, check=True)
+    assert (place / "blockmgr" / "shuffle").exists()
+    assert {path.stat().st_mode & 0o077 for path in (place, *place.rglob("*"))} == {0}
