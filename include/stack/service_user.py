@@ -23,7 +23,7 @@ SERVICE_USER = "perennial-run"
 
 HOME = "home"
 
-FOLDERS = ("airflow", "log", "metastore", "s3", "spark", HOME)
+FOLDERS = ("airflow", "log", "metastore", "s3", "serve", "spark", HOME)
 """Folders of the state folder that services write. The last one's owner is the user of the services."""
 
 SECRETS = (
@@ -77,8 +77,8 @@ def share(var: Path) -> None:
     owner = _owner(var)
     if owner is None:
         return
-    for folder in FOLDERS:
-        for entry in os.scandir(var / folder):
+    for folder in (var / name for name in FOLDERS):
+        for entry in os.scandir(folder) if folder.is_dir() else ():  # earlier versions had fewer
             _give(entry.path, owner)
     secrets = var / "secrets"
     if secrets.is_dir():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
+import psutil
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -225,3 +227,11 @@ def allowed(call: Callable[..., object], **arguments: Any) -> bool:
     except ClientError as error:
         return error.response["ResponseMetadata"]["HTTPStatusCode"] != httpx.codes.FORBIDDEN
     return True
+
+
+def test_its_log_is_in_the_folder_of_the_stack_alone(s3_config: StackConfig) -> None:
+    """SeaweedFS' default is a second log in the folder of temporary files, and links there for root to follow."""
+    numbers = [process.pid for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(s3_config.var / "s3")]
+    assert numbers
+    assert [file for number in numbers for file in Path(tempfile.gettempdir()).glob(f"weed.*.{number}")] == []
+    assert (s3_config.var / "s3.log").stat().st_size > 0

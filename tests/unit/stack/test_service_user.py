@@ -25,6 +25,7 @@ from stack.process import Service, start, stop
 from stack.roles import Role
 from stack.seaweedfs import prepare_s3
 from stack.secrets import secret
+from stack.server import server_services
 from stack.service_user import FOLDERS, HOME, PASSWORDS, SERVICE_USER, adapt, give_tree, identity, share
 from stack.unprivileged import find_obstacle, settle_user
 
@@ -122,6 +123,16 @@ def test_processes_of_other_users_are_not_stopped_with_a_service(checkout: Stack
     finally:
         victim.kill()
         victim.wait()
+
+
+def test_a_model_server_keeps_its_newest_number_and_a_folder_of_an_earlier_version_is_not_needed(checkout: StackConfig) -> None:
+    assert settle_user(checkout) is None
+    (service,) = server_services(checkout)
+    number = Path(service.argv[service.argv.index("--newest-file") + 1])
+    write = f"mkdir -p {number.parent} && echo 1 > {number}"
+    subprocess.run(["sh", "-c", write], check=True, timeout=60, **identity(checkout.var))
+    shutil.rmtree(number.parent)
+    share(checkout.var)
 
 
 def test_settings_that_root_writes_into_folders_of_services_are_theirs(var: Path) -> None:
