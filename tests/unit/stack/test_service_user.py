@@ -27,6 +27,7 @@ from stack.seaweedfs import prepare_s3
 from stack.secrets import secret
 from stack.server import server_services
 from stack.service_user import FOLDERS, HOME, PASSWORDS, SERVICE_USER, adapt, give_tree, identity, share
+from stack.system_user import find_owner
 from stack.unprivileged import find_obstacle, settle_user
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -94,18 +95,21 @@ def test_secrets_that_services_owned_are_taken_back_from_a_process_that_holds_th
     assert owner(other) == (0, 0)
 
 
-def test_a_start_writes_the_keys_of_services_again_and_closes_none_to_them(checkout: StackConfig) -> None:
+@pytest.mark.parametrize("planted", ["", "credential_process = program"])
+def test_a_start_writes_the_keys_of_services_again_and_closes_none_to_them(checkout: StackConfig, planted: str) -> None:
     assert settle_user(checkout) is None
     prepare_s3(checkout)
     share(checkout.var)
     keys = checkout.credentials(Role.SERVING)
     text = keys.read_text()
-    give_tree(keys.parent, STRANGER)
-    keys.write_text("credential_process = program")
+    give_tree(keys.parent, find_owner(SERVICE_USER) or STRANGER)
+    keys.write_text(planted or text)
     for _ in range(2):
         prepare_s3(checkout)
         assert (keys.read_text(), owner(keys)[0], mode(keys)) == (text, 0, 0o640)
         share(checkout.var)
+    rights = f"test -r {keys} && ! test -w {keys} && ! test -w {keys.parent} && ! test -w {checkout.secrets}"
+    subprocess.run(["sh", "-c", rights], check=True, timeout=60, **identity(checkout.var))
 
 
 def test_processes_of_other_users_are_not_stopped_with_a_service(checkout: StackConfig) -> None:
