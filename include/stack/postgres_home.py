@@ -107,7 +107,7 @@ def _is_ours(config: StackConfig, home: Path) -> bool:
 def _word(folder: Path) -> str:
     """Return the word that identifies a stack, empty if there is none. A full disk may have left an empty file."""
     file = folder / IDENTITY
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def _set_aside(home: Path) -> str:
@@ -129,7 +129,8 @@ def _copy_programs(target: Path) -> None:
     """Copy PostgreSQL's programs to a place where its system user can run them, under any umask, once a version."""
     if target.exists():
         return
-    scratch = target.with_name("programs.new")
+    home = target.parent.resolve()
+    scratch = home.with_name(f"{home.name}.programs")  # beside the folder of the system user, who could put links into it
     shutil.rmtree(scratch, ignore_errors=True)
     for folder in _parts(_packages()):
         shutil.copytree(folder, scratch / folder.relative_to(_packages()))

@@ -9,7 +9,7 @@ import pytest
 
 from stack import postgres_home
 from stack.config import REPO, StackConfig
-from stack.postgres_home import IDENTITY, binary, database_home, prepare_home, remove_home
+from stack.postgres_home import IDENTITY, PACKAGE, binary, database_home, prepare_home, remove_home
 
 
 @pytest.fixture
@@ -42,6 +42,29 @@ def test_the_program_is_known_before_it_is_copied(config: StackConfig, monkeypat
     assert chosen.is_relative_to(database_home(config))
     prepare(config)
     assert binary(config, "postgres") == chosen
+
+
+def test_root_copies_and_opens_programs_outside_of_the_folder_of_the_system_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages, home, opened = tmp_path / "packages", tmp_path / "home", []
+    program = packages / PACKAGE / "pginstall18" / "bin" / "initdb"
+    program.parent.mkdir(parents=True)
+    program.touch(0o700)
+    home.mkdir()
+    monkeypatch.setattr(postgres_home, "_packages", lambda: packages)
+    change = Path.chmod
+
+    def note(path: Path, mode: int) -> None:
+        opened.append(path)
+        change(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", note)
+    postgres_home._copy_programs(home / "programs-1")
+    assert opened
+    assert [path for path in opened if path.is_relative_to(home)] == []
+    assert (home / "programs-1" / program.relative_to(packages)).stat().st_mode & 0o777 == 0o755
+    assert sorted(tmp_path.iterdir()) == sorted([packages, home])
 
 
 def test_folders_are_open_to_the_system_user_under_any_umask(config: StackConfig, tmp_path: Path) -> None:
