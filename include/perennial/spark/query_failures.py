@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from pyspark.errors import PySparkException
-
 _FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
 _CONDITION = re.compile(
     r"\[(?!INTERNAL_ERROR_|FAILED_READ_FILE|SPARK_JOB_CANCELLED|UNABLE_TO_ACQUIRE)[A-Z0-9_]+(?:\.[A-Z0-9_]+)*\] "
@@ -32,9 +29,12 @@ _EVALUATION = re.compile(
 _FRAME = re.compile(r"^\s*at (?:\S*/)?((?:org\.apache\.(?:spark|iceberg|hadoop)|software\.amazon)[\w.$]*)", re.MULTILINE)
 
 
-def find_query_failure(error: PySparkException | Py4JJavaError) -> str | None:
-    """Return Spark's message if a query fails by itself, so that a retry would fail too, or None."""
-    text = str(getattr(error, "_stackTrace", None) or error)
+def find_query_failure(text: str) -> str | None:
+    """
+    Return Spark's message if a query fails by itself, so that a retry would fail too, or None.
+
+    :param text: the error with the stack traces of the JVM
+    """
     if _FAILED_QUERY.search(text):
         return text
     thrown = list(_THROWN.finditer(text))

@@ -145,7 +145,8 @@ def failing_on_rows(file: str, sql: str) -> Iterator[None]:
             if _PATTERN in str(error):
                 raise RefusedError(f"{file}: a regular expression is too deep for a text", remedy=_PLAIN_PATTERN) from None
             raise RefusedError(f"{file}: it is nested too deep for Spark", remedy="Split it into parts of a WITH.") from None
-        if (message := find_query_failure(error)) is None:
+        # PySpark keeps the stack trace of an error for which it has a class apart from its text.
+        if (message := find_query_failure(getattr(error, "_stackTrace", None) or str(error))) is None:
             raise
         raise explain(file, sql, message) from None
 
