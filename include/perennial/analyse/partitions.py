@@ -48,14 +48,14 @@ def store_days(
     :param is_big: whether a day may have too many rows for one task; otherwise, the rows of a day are one file of the table
     """
     watch, file, keys = Stopwatch(), item.file, item.days
-    if not is_big:
-        rows = rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)
-    if SAMPLE in rows.columns:
-        # A sample of a date is then a prefix of its files, and the statistics of their row groups skip the rest.
-        rows = rows.sortWithinPartitions(day_column, SAMPLE)
-    rows = rows.persist()
     sql = item.sql if isinstance(item, Query) else ""
     with within_budget(rows.sparkSession, file), failing_on_rows(file, sql):
+        if not is_big:
+            rows = rows.coalesce(1) if len(keys) == 1 else rows.repartition(day_column)
+        if SAMPLE in rows.columns:
+            # A sample of a date is then a prefix of its files, and the statistics of their row groups skip the rest.
+            rows = rows.sortWithinPartitions(day_column, SAMPLE)
+        rows = rows.persist()  # Spark plans the rows here, and evaluates the constants of the query
         contents = partition_contents(rows, day_column, unique, checks.suspect, is_big=is_big)
     foreign = sorted(str(day) for day in set(contents) - set(keys))
     if foreign:

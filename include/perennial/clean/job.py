@@ -108,10 +108,11 @@ def _write_accepted(
     shaped = shape.apply(drop)
     # The good rows of a big day are kept already. Rows that a projection makes of them need not be kept too.
     is_kept = not is_big or (shape.is_a_step and not is_projection(shaped))
-    cached = (shaped.coalesce(1) if is_reference and not is_big else shaped).persist() if is_kept else shaped
-    shaped = cached if table.step is None else refuse_failures(cached, file)
     sql = table.sql or ""
     with within_budget(spark, file), failing_on_rows(file, sql):
+        # To keep rows, Spark plans them and evaluates the constants of the query.
+        cached = (shaped.coalesce(1) if is_reference and not is_big else shaped).persist() if is_kept else shaped
+        shaped = cached if table.step is None else refuse_failures(cached, file)
         contents = partition_contents(shaped, None if is_reference else "date", is_big=is_big)
     if not set(contents) <= set(days):
         raise RefusedError(

@@ -20,6 +20,9 @@ MAX_LINES = 200
 
 _LAST_LINES = 15
 _KILLED = frozenset((-9, 137))
+_FATAL, _FATAL_MEMORY = 50, 52
+"""The exit codes of a Spark that ends itself after an error of Java, or of its memory."""
+
 _MEMORY = re.compile(r"java\.lang\.OutOfMemoryError(?:: (.+))?|ExecutorLostFailure|exit code 52\b|There is insufficient memory")
 _NOISE = re.compile(r"^\s*(?:at |\.\.\. \d+ more|Traceback|File |\^|\{\"ts\")")
 _NAMED = re.compile(r"^(?:Caused by: )?(?:[\w$]+\.)*[\w$]*(?:Error|Exception)\b")
@@ -74,9 +77,13 @@ def describe_end(code: int, job_uri: str, lines: Sequence[str]) -> PerennialErro
         return PerennialError(error, details=", ".join([*job, code_text]))
     tail = "\n".join([f"{', '.join([*job, code_text])}. Its last lines:", *lines[-_LAST_LINES:]])
     memory = next((match for line in lines if (match := _MEMORY.search(line))), None)
-    if memory is not None:
-        said = f" ({memory[1].strip()})" if memory[1] else ""
+    if memory is not None or code == _FATAL_MEMORY:
+        said = f" ({memory[1].strip()})" if memory and memory[1] else ""
         return PerennialError(f"The Spark job ran out of memory{said}", remedy=f"{_MORE_MEMORY}.", details=tail)
+    if code == _FATAL:
+        cause = _find_cause(lines)
+        remedy = "Look for a regular expression that repeats a group on long texts, such as (a|b)*, or give Spark more memory."
+        return PerennialError(f"Spark ended itself after an error in a query ({cause or code_text})", remedy=remedy, details=tail)
     if code in _KILLED:
         remedy = f"If no person did, the machine ran out of memory: free some, or {_MORE_MEMORY[0].lower()}{_MORE_MEMORY[1:]}."
         return PerennialError("The Spark job was killed (signal 9)", remedy=remedy, details=tail)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
 from perennial.display.showable import make_logs_showable
@@ -46,6 +46,8 @@ def run_job(kind: str, arguments: list[str], read: Read[Job], work: Callable[[Sp
         _fail(str(error), REFUSED_EXIT_CODE if isinstance(error, RefusedError) else 1)
     except AnalysisException as error:
         _fail(f"Spark cannot plan a query of Perennial: {without_plan(error)}", 1, error)
+    except PySparkException as error:
+        _fail(f"Spark failed: {error}", 1, error)
     except Py4JJavaError as error:
         if refusal := find_refusal(str(error)):
             _fail(refusal, REFUSED_EXIT_CODE)

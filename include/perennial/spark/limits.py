@@ -39,8 +39,9 @@ class Limits:
         return self.gb * 1e9 * self.dates
 
     def to_conf(self) -> dict[str, str]:
-        """Return the limits as a setting of a Spark session."""
-        return {SETTING: json.dumps(asdict(self))}
+        """Return the settings by which a Spark session holds the limits, and survives a query that exceeds Java's stack."""
+        # Otherwise an executor ends itself, and in a local Spark the whole job: no error would name the query.
+        return {SETTING: json.dumps(asdict(self)), "spark.executor.killOnFatalError.depth": "0"}
 
     @classmethod
     def from_setting(cls, text: str) -> Limits:

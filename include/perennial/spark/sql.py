@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -21,6 +20,7 @@ from perennial.spark.closed_world import foreign_relations, refused_parts, unkno
 from perennial.spark.java import jvm
 from perennial.spark.moments import depends_on_time, may_hold_times, moving_literals
 from perennial.spark.plan_nodes import read_nodes, read_parsed
+from perennial.spark.query_failures import find_query_failure
 from perennial.spark.sql_errors import explain
 from perennial.sql.refused_functions import refused_texts, untyped_null
 
@@ -44,7 +44,10 @@ _ROWS_ALONE = "A result must depend only on the rows it reads."
 _TOO_DEEP = "java.lang.StackOverflowError"
 _TOO_LARGE = "java.lang.IllegalStateException: more than "
 _TOO_MANY_PARTS = "Max iterations ("
-_FAILED_QUERY = re.compile(r"^== SQL \(line \d+, position \d+\) ==$", re.MULTILINE)
+_PATTERN = "java.util.regex.Pattern"
+_PLAIN_PATTERN = "Java repeats a group by recursion: write [ab]* for (a|b)*, or shorten the text."
+_RESERVED = frozenset(("_file", "_pos", "_deleted", "_spec_id", "_partition"))
+"""The columns that Iceberg adds to a table."""
 
 
 def use_time_zone(spark: SparkSession, name: str) -> None:
@@ -59,6 +62,8 @@ def use_time_zone(spark: SparkSession, name: str) -> None:
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; refuse anything but a single query over `views`."""
     rows = plan_query(spark, file, text, views)
+    if names := _odd_names(rows.columns):
+        raise RefusedError(f"{file}: no table can hold columns of these names", names, "Name each of them differently (AS …).")
     if odd := [_describe_odd_type(field) for field in rows.schema if not isinstance(field.dataType, PLAIN)]:
         raise RefusedError(
             f"{file}: it returns columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
@@ -111,6 +116,13 @@ def _explaining(file: str, text: str) -> Iterator[None]:
         raise explain(file, text, str(error)) from None
 
 
+def _odd_names(names: Sequence[str]) -> list[str]:
+    lower = [name.lower() for name in names]
+    problems = [f"column {name!r} is listed twice (case does not count)" for name in set(lower) if lower.count(name) > 1]
+    problems += [f"column {name!r} has the name of a column that Iceberg adds" for name in names if name.lower() in _RESERVED]
+    return sorted([*problems, *("a column has no name" for name in names if not name)])
+
+
 def _describe_odd_type(field: T.StructField) -> str:
     if isinstance(field.dataType, T.NullType):
         return untyped_null(field.name)
@@ -120,25 +132,23 @@ def _describe_odd_type(field: T.StructField) -> str:
 @contextmanager
 def failing_on_rows(file: str, sql: str) -> Iterator[None]:
     """
-    Refuse a query that fails on the rows it reads.
+    Refuse a query that fails, on its constants or on the rows it reads.
 
     :param sql: the text of the file, in which Spark's error names a place
     """
     try:
         yield
-    except PySparkException as error:
-        if isinstance(error, AnalysisException) or not error.getCondition():
-            raise
-        raise explain(file, sql, str(error)) from None
-    except Py4JJavaError as error:
+    except (PySparkException, Py4JJavaError) as error:
         if _TOO_LARGE in str(error) or _TOO_MANY_PARTS in str(error):
             raise RefusedError(f"{file}: it is too large", remedy="Split it into several queries.") from None
         if _TOO_DEEP in str(error):
+            if _PATTERN in str(error):
+                raise RefusedError(f"{file}: a regular expression is too deep for a text", remedy=_PLAIN_PATTERN) from None
             raise RefusedError(f"{file}: it is nested too deep for Spark", remedy="Split it into parts of a WITH.") from None
-        # PySpark has no class for a subquery that fails.
-        if not _FAILED_QUERY.search(str(error)):
+        # PySpark keeps the stack trace of an error for which it has a class apart from its text.
+        if (message := find_query_failure(getattr(error, "_stackTrace", None) or str(error))) is None:
             raise
-        raise explain(file, sql, str(error)) from None
+        raise explain(file, sql, message) from None
 
 
 def without_last_semicolon(text: str) -> str:

@@ -52,6 +52,12 @@ _KNOWN: tuple[tuple[str, str, str, str], ...] = (
         "Look for a missing comma, keyword or parenthesis there or just before. A file is one SELECT (or WITH … SELECT)",
     ),
     (
+        "INTERNAL_ERROR",
+        "COLUMN_IS_NOT_VARIANT_TYPE",
+        "a path such as `a:b` reads a column that is no variant",
+        "Parse a text with parse_json first",
+    ),
+    (
         "SCALAR_SUBQUERY_TOO_MANY_ROWS",
         "",
         "a subquery that is used as a value returns several rows",

@@ -17,6 +17,7 @@ from perennial.clean.job_file import TableToClean
 from perennial.clean.rows import read_rows
 from perennial.clean.shape import Shape, broken_examples, good_rows, judge_days
 from perennial.clean.step import refuse_failures
+from perennial.spark.budget import within_budget
 from perennial.spark.job import run_job, several_at_once, write_text
 from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import days_filter, read_table, table_name
@@ -51,8 +52,9 @@ def _read_clean(spark: SparkSession, job: TrialJob, name: str, found: dict[str, 
         held = read_table(spark, table_name(job.queries.database, table.table), table.snapshot_id)
         parts.append(held.where(days_filter("date", table.held)) if table.dated else held)
     if (drops := table.drops) is not None:
-        rows = read_rows(spark, drops).persist()
-        accepted, refused = judge_days(rows, drops)
+        with within_budget(spark, f"The check of the rows of {drops.name}"):
+            rows = read_rows(spark, drops).persist()
+            accepted, refused = judge_days(rows, drops)
         found["quarantined"][name] = {day: count for day, count in accepted.items() if count}
         found["refused"][name] = {day: refusal.to_json() for day, refusal in refused.items()}
         good = good_rows(rows, drops, sorted(accepted or drops.days)).where(F.lit(bool(accepted)))
@@ -69,7 +71,10 @@ def _read_clean(spark: SparkSession, job: TrialJob, name: str, found: dict[str, 
 
 def _apply(shape: Shape, good: DataFrame, drops: TableToClean) -> DataFrame:
     rows = shape.apply(good)
-    return rows if drops.step is None else refuse_failures(rows.persist(), shape.file)
+    if drops.step is None:
+        return rows
+    with within_budget(rows.sparkSession, shape.file):
+        return refuse_failures(rows.persist(), shape.file)
 
 
 def main(arguments: list[str]) -> None:

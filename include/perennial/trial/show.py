@@ -52,8 +52,8 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
         rows = kind.plan(alone)
     except RefusedError as error:
         rows, problems = raw, error.problems or [str(error)]
-    rows = rows.persist()
     with within_budget(spark, kind.item.file), failing_on_rows(kind.item.file, kind.item.sql):
+        rows = rows.persist()  # Spark plans the rows here, and evaluates the constants of the query
         found = _describe(rows, raw, job, kind.day_column, [kind.day_column, *kind.unique] if not problems else [])
         if not problems:
             with several_at_once() as pool:
@@ -66,8 +66,8 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
                 ]
                 problems += [problem for check in checks for problem in check.result()]
                 found["alone"] = {day: difference.result() for day, difference in compared.items()}
-    tables.show(kind.sees(alone.days))
-    found["saw"] = {name: _count_dates(spark.table(name)) for name in job.tables}
+        tables.show(kind.sees(alone.days))
+        found["saw"] = {name: _count_dates(spark.table(name)) for name in job.tables}
     return {**found, "problems": problems}
 
 

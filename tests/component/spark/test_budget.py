@@ -14,6 +14,7 @@ from spark_job import SUBMIT
 from perennial.errors import RefusedError
 from perennial.spark.failures import describe_end
 from perennial.spark.limits import Limits
+from stack.spark_archive import hadoop_catalog
 
 pytestmark = pytest.mark.spark
 
@@ -39,16 +40,34 @@ threads = [threading.Thread(target=run, args=query) for query in json.loads(sys.
 for thread in threads:
     thread.start()
 """
+STORE = """
+from pyspark.sql import SparkSession
+from perennial.analyse.job_file import Query
+from perennial.analyse.partitions import store_days
+from perennial.spark import budget
+from perennial.spark.sql import run_query
+from perennial.spark.tables import open_database
+
+spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
+open_database(spark, "lab")
+spark.sql("SELECT DATE '2026-03-01' AS date").createOrReplaceTempView("v")
+budget.LOOK_SECONDS = 1.0
+sql = "SELECT date, levenshtein(repeat('ab', 100000), repeat('ba', 100000)) AS n FROM v"
+rows = run_query(spark, "stored.sql", sql, ("v",))
+print('SAID ["small.sql", 2]', flush=True)
+store_days(rows, Query(table="t", file="stored.sql", days={"2026-03-01": "k"}, held={}, sql=sql), "lab", day_column="date")
+print("SAID stored", flush=True)
+"""
 HASHES = "SELECT id, sha2(string(id), 512) AS s FROM range(100000000) DISTRIBUTE BY id"
 
 
-def run_beyond(folder: Path, limits: Limits, **queries: str) -> list[str]:
+def run_beyond(folder: Path, limits: Limits, program: str = PROGRAM, **queries: str) -> list[str]:
     """Run queries at once, of which one exceeds its limits; return the first lines of its refusal."""
-    (folder / "job.py").write_text(PROGRAM)
+    (folder / "job.py").write_text(program)
     conf = ["spark.executor.heartbeatInterval=1s", *(f"{name}={value}" for name, value in limits.to_conf().items())]
     files = json.dumps([[f"{name}.sql", query] for name, query in queries.items()])
     done = subprocess.run(
-        [SUBMIT, *(word for setting in conf for word in ("--conf", setting)), folder / "job.py", files],
+        [SUBMIT, *hadoop_catalog(folder), *(word for setting in conf for word in ("--conf", setting)), folder / "job.py", files],
         cwd=folder,
         env={"PERENNIAL_VAR": str(folder), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
@@ -74,6 +93,12 @@ def test_the_time_of_spark_s_planner_counts(tmp_path: Path) -> None:
     assert line.startswith(
         f"{WORK}, constant.sql: stopped after 0.2 minutes, the most that a query may take (PERENNIAL_QUERY_MINUTES)."
     )
+
+
+def test_the_planning_of_rows_that_are_stored_counts(tmp_path: Path) -> None:
+    """To keep the rows, Spark plans them: it evaluates their constants before any task runs."""
+    (line, *_) = run_beyond(tmp_path, replace(LIMITS, minutes=0.2), STORE)
+    assert line.startswith(f"{WORK}, stored.sql: stopped after 0.2 minutes")
 
 
 def test_rows_of_a_step_that_no_result_has_are_counted(tmp_path: Path) -> None:

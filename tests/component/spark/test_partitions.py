@@ -13,12 +13,13 @@ from stack.spark_archive import hadoop_catalog
 JOB = """
 import json
 from pyspark.sql import SparkSession
-from perennial.analyse.job_file import TableToMake
+from perennial.analyse.job_file import Query, TableToMake
 from perennial.analyse.partitions import store_days
 from pyspark.sql import functions as F
 from perennial.errors import LostRaceError, RefusedError
 from perennial.spark import tables as spark_tables
 from perennial.spark.digest import partition_contents
+from perennial.spark.sql import run_query
 from perennial.spark.tables import open_database
 from perennial.lake.tables import Partition
 
@@ -54,6 +55,15 @@ def stored(frame, days, alone=None):
     return sorted(str(row.asDict()) for row in spark.table("ice.lab.t").collect())
 
 
+def failed(constant):
+    sql = f"SELECT DATE '2026-03-01' AS date, {constant} AS x"
+    item = Query(table="t", file="x.sql", days={"2026-03-01": "key"}, held={}, sql=sql)
+    try:
+        store_days(run_query(spark, "x.sql", sql, ()), item, "lab", day_column="date")
+    except RefusedError as error:
+        return str(error).partition("\\n")[0]
+
+
 NEARLY = "(DATE '2026-03-01', 'a', 1, 0.50000000000000011D, TIMESTAMP '2026-03-01 05:00:00')"
 MOVED = "(DATE '2026-03-01', 'a', 1, 0.5001D, TIMESTAMP '2026-03-01 05:00:00')"
 RENAMED = "(DATE '2026-03-01', 'c', 1, 0.5D, TIMESTAMP '2026-03-01 05:00:00')"
@@ -81,6 +91,12 @@ found = {
     "stored": stored(rows(ONE, OTHER), ["2026-03-01", "2026-03-02"]),
     "doubled": stored(rows(ONE, AGAIN, OTHER), ["2026-03-01", "2026-03-02"]),
     "foreign": stored(rows(ONE, OTHER), ["2026-03-01"]),
+    "constants": [
+        failed("CAST(1 AS DECIMAL(38,38))"),
+        failed("map('a', 1, 'a', 2)['a']"),
+        failed("to_date('2026', 'YYYY')"),
+        failed("format_string('%d', 'a')"),
+    ],
 }
 
 
@@ -219,3 +235,14 @@ def test_job_whose_columns_another_one_changes_meanwhile_says_so(found: dict[str
 def test_interpreted_queries_give_the_same_bits(found: dict[str, Any], tmp_path: Path) -> None:
     interpreted = ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]
     assert run_job(tmp_path, JOB, [*hadoop_catalog(tmp_path), *interpreted]) == found
+
+
+def test_a_constant_that_cannot_be_computed_is_refused_with_its_file(found: dict[str, Any]) -> None:
+    causes = (
+        "1 cannot be represented",
+        "Duplicate map key a",
+        "You may get a different result",
+        "Spark fails with IllegalFormat",
+    )
+    assert [text.partition(": ")[2][: len(cause)] for text, cause in zip(found["constants"], causes, strict=True)] == list(causes)
+    assert [text.partition(": ")[0] for text in found["constants"]] == ["x.sql, line 1", "x.sql", "x.sql", "x.sql"]

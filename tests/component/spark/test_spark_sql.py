@@ -8,8 +8,10 @@ import pytest
 from spark_job import run_job
 
 from perennial.spark.conf import iceberg_conf
+from perennial.spark.limits import Limits
 from perennial.sql.refused_functions import refused_texts
 
+LIMITS = Limits("Pipeline 'orders'", dates=1, minutes=60, rows=1_000_000_000, gb=100, disk_gb=100)
 READS_WHAT_IT_MAY = [
     "SELECT a FROM v",
     "SELECT a FROM V WHERE a IN (SELECT max(w.a) FROM w)",
@@ -120,11 +122,32 @@ YIELDS_WHAT_NO_TABLE_HOLDS = {
     "SELECT array(a) AS b FROM v": "column 'b' is of type array<bigint>",
     "SELECT timestamp_ntz'2026-03-01 00:00:00' AS b FROM v": "column 'b' is of type timestamp_ntz",
 }  # fmt: skip
+FAILS = {
+    "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n FROM r": "Recursion level limit 100 reached",
+    "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r, range(2000000)) SELECT n FROM r": "Recursion row limit",
+    "SELECT a:b AS b FROM v": "a path such as `a:b` reads a column that is no variant",
+    "SELECT 'x' COLLATE a.b.x AS b FROM v": "The value x does not represent a correct collation name",
+    "SELECT id FROM range(0, 10, 1, 0)": "Spark fails with IllegalArgumentException: Positive number of partitions required",
+    "SELECT to_xml(named_struct('a', a), map('rowTag', 'x><y')) AS b FROM v":
+        "Spark fails with XMLStreamException: Illegal name character '>' (code 62)",
+    "SELECT from_csv(string(a), 'x INT', map('sep', '')).x AS b FROM v": "Delimiter cannot be empty",
+    "SELECT from_csv(string(a), 'x INT', map('maxColumns', '-5')).x AS b FROM v": "NegativeArraySizeException: -5",
+    "SELECT CAST(parse_json(concat('{', a)) AS STRING) AS b FROM v": "Malformed records are detected in record parsing: {0",
+    "SELECT format_string('%1q', a) AS b FROM v": "UnknownFormatConversionException: Conversion = 'q'",
+    "SELECT string(a) LIKE '\\\\1' AS b FROM v": "The escape character is not allowed to precede '1'",
+    "SELECT regexp_count(repeat('ab', 20001), '(a|b)*c') AS b FROM v": "a regular expression is too deep for a text",
+    "SELECT regexp_count(repeat('ab', 20001 + int(a)), '(a|b)*c') AS b FROM v": "a regular expression is too deep for a text",
+}  # fmt: skip
+HAS_NAMES_THAT_NO_TABLE_HOLDS = {
+    "SELECT 1 AS `` FROM v": "a column has no name",
+    "SELECT 1 AS y, 2 AS Y FROM v": "column 'y' is listed twice (case does not count)",
+    "SELECT 1 AS _File FROM v": "column '_File' has the name of a column that Iceberg adds",
+}
 JOB = """
 import json, sys
 from pyspark.sql import SparkSession
 from perennial.errors import RefusedError
-from perennial.spark.sql import run_query
+from perennial.spark.sql import failing_on_rows, run_query
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 for view in ("v", "w", "other"):
@@ -132,7 +155,8 @@ for view in ("v", "w", "other"):
 said = {}
 for query in json.loads(sys.argv[1]):
     try:
-        said[query] = [str(run_query(spark, "x.sql", query, ("v", "w")).count())]
+        with failing_on_rows("x.sql", query):
+            said[query] = [str(run_query(spark, "x.sql", query, ("v", "w")).persist().count())]
     except RefusedError as error:
         said[query] = [str(error), *error.problems]
 print("SAID " + json.dumps(said))
@@ -152,12 +176,15 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
             *ASKS_FOR_THE_MOMENT,
             *STATEMENTS,
             *YIELDS_WHAT_NO_TABLE_HOLDS,
+            *FAILS,
+            *HAS_NAMES_THAT_NO_TABLE_HOLDS,
             "SELECT nothing FROM v",
         ]
     )
     # As in a job: Iceberg brings a parser of its own.
     extensions = iceberg_conf("thrift://127.0.0.1:9", "s3://x", None)["spark.sql.extensions"]
-    return dict(run_job(folder, JOB, ["--conf", f"spark.sql.extensions={extensions}"], [queries]))
+    settings = [f"spark.sql.extensions={extensions}", *(f"{name}={value}" for name, value in LIMITS.to_conf().items())]
+    return dict(run_job(folder, JOB, [word for setting in settings for word in ("--conf", setting)], [queries]))
 
 
 @pytest.mark.parametrize("query", READS_WHAT_IT_MAY)
@@ -194,6 +221,21 @@ def test_what_makes_another_result_or_runs_code_is_refused(said: dict[str, list[
     assert text.startswith("x.sql: it uses functions or syntax that are not allowed")
     assert len(problems) == 1
     assert CALLS_WHAT_IT_MAY_NOT[query] in problems[0]
+
+
+@pytest.mark.parametrize("query", FAILS)
+def test_a_query_that_fails_on_every_try_is_refused_with_its_file(said: dict[str, list[str]], query: str) -> None:
+    assert said[query][0].startswith("x.sql")
+    assert FAILS[query] in said[query][0]
+
+
+@pytest.mark.parametrize("query", HAS_NAMES_THAT_NO_TABLE_HOLDS)
+def test_a_column_whose_name_no_table_can_hold_is_refused(said: dict[str, list[str]], query: str) -> None:
+    assert said[query] == [
+        f"x.sql: no table can hold columns of these names: {HAS_NAMES_THAT_NO_TABLE_HOLDS[query]}. "
+        "Name each of them differently (AS …).",
+        HAS_NAMES_THAT_NO_TABLE_HOLDS[query],
+    ]
 
 
 @pytest.mark.parametrize("query", STATEMENTS)

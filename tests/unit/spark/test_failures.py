@@ -35,6 +35,10 @@ OUT = "java.lang.OutOfMemoryError: Java heap space"
 MORE = "ive Spark more memory (spark.driver.memory of its properties), or run fewer dates at once."
 HEAP = f"The Spark job ran out of memory (Java heap space). G{MORE}"
 KILLED = f"The Spark job was killed (signal 9). If no person did, the machine ran out of memory: free some, or g{MORE}"
+FATAL = (
+    "Spark ended itself after an error in a query (java.lang.StackOverflowError). "
+    "Look for a regular expression that repeats a group on long texts, such as (a|b)*, or give Spark more memory."
+)
 NO_MODULE = "ModuleNotFoundError: No module named 'perennial.x'"
 TRACEBACK = ["Traceback (most recent call last):", '  File "job.py", line 3, in main', "    f()", NO_MODULE]
 REFUSED = [
@@ -65,6 +69,8 @@ REFUSED = [
         (1, TRACEBACK, f"The Spark job failed: {NO_MODULE}", False),
         (1, REFUSED, "The Spark job failed: java.net.ConnectException: Connection refused", False),
         (3, [], "The Spark job failed: exit code 3", False),
+        (50, ["java.lang.StackOverflowError", "\tat java.util.regex.Pattern$Loop.match(Pattern.java:1)"], FATAL, False),
+        (52, ["clean_orders: 3 dates"], f"The Spark job ran out of memory. G{MORE}", False),
     ],
 )
 def test_the_first_line_is_the_cause(code: int, lines: list[str], first: str, refused: bool) -> None:
