@@ -83,7 +83,7 @@ up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model
 	@$(STACK) up $(if $(ONLY),--only "$(ONLY)")
 
 down: ## Stop the stack; data is kept
-	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
+	@if [ -x .venv/bin/python ]; then $(STACK) down $(if $(filter up,$(MAKECMDGOALS)),--restart); else echo "Nothing is installed, so nothing runs."; fi
 
 status: setup ## Show the state of every service and pipeline
 	@$(STACK) status || true
