@@ -203,7 +203,7 @@ settings-page: setup ## Write docs/reference/settings.md from the class of the s
 	$(call timed,Page of the settings,PYTHONPATH=include:tests/support .venv/bin/python -m settings_page)
 
 audit: setup sbom ## Look for known vulnerabilities of every pinned package (asks PyPI: needs a network), and write bills of materials
-	$(call timed,Audit,for lock in $(LOCKS); do echo "  $$lock"; .venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $$lock; done)
+	$(call timed,Audit,ok=true; for lock in $(LOCKS); do echo "  $$lock"; .venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $$lock || ok=false; done; $$ok)
 
 sbom: setup ## Write bills of materials (CycloneDX) of all environments and images to var/sbom, from the locks alone
 	$(call timed,Bills of materials,PYTHONPATH=include:tests/support .venv/bin/python -m sbom "$(VAR)/sbom" $(LOCKS))

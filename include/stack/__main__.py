@@ -34,6 +34,7 @@ from stack.process import is_running
 from stack.roles import Role
 from stack.server import keep_places, served_elsewhere
 from stack.settings_check import examine_settings
+from stack.signing import find_untrusted
 from stack.spark import prepare_spark
 from stack.unprivileged import settle_user
 
@@ -181,7 +182,7 @@ def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
 def show_doctor(config: StackConfig, as_json: bool) -> int:
     """Print every finding; problems include their fix."""
     parts = plan(config)
-    findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
+    findings = [*doctor.examine(config, parts), *doctor.ended(config, parts), *find_untrusted(config)]
     if as_json:
         out.print(dump_json([finding._asdict() for finding in findings]), markup=False)
     else:
