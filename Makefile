@@ -206,7 +206,7 @@ audit: setup sbom ## Look for known vulnerabilities of every pinned package (ask
 	$(call timed,Audit,ok=true; for lock in $(LOCKS); do echo "  $$lock"; .venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $$lock || ok=false; done; $$ok)
 
 sbom: setup ## Write bills of materials (CycloneDX) of all environments and images to var/sbom, from the locks alone
-	$(call timed,Bills of materials,PYTHONPATH=include:tests/support .venv/bin/python -m sbom "$(VAR)/sbom" $(LOCKS))
+	$(call timed,Bills of materials,PYTHONPATH=include:tests/support .venv/bin/python -m sbom "$(VAR)/sbom" $(REVISION) $(LOCKS))
 
 lock: $(UV_STAMP) ## Resolve every requirements file again and write its lock file
 	$(call timed,Locking,\
