@@ -83,7 +83,7 @@ up: setup ## Start the embedded stack: S3, PostgreSQL, metastore, Airflow, model
 	@$(STACK) up $(if $(ONLY),--only "$(ONLY)")
 
 down: ## Stop the stack; data is kept
-	@if [ -x .venv/bin/python ]; then $(STACK) down; else echo "Nothing is installed, so nothing runs."; fi
+	@if [ -x .venv/bin/python ]; then $(STACK) down $(if $(filter up,$(MAKECMDGOALS)),--restart); else echo "Nothing is installed, so nothing runs."; fi
 
 status: setup ## Show the state of every service and pipeline
 	@$(STACK) status || true
@@ -203,10 +203,10 @@ settings-page: setup ## Write docs/reference/settings.md from the class of the s
 	$(call timed,Page of the settings,PYTHONPATH=include:tests/support .venv/bin/python -m settings_page)
 
 audit: setup sbom ## Look for known vulnerabilities of every pinned package (asks PyPI: needs a network), and write bills of materials
-	$(call timed,Audit,for lock in $(LOCKS); do echo "  $$lock"; .venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $$lock; done)
+	$(call timed,Audit,ok=true; for lock in $(LOCKS); do echo "  $$lock"; .venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes --requirement $$lock || ok=false; done; $$ok)
 
 sbom: setup ## Write bills of materials (CycloneDX) of all environments and images to var/sbom, from the locks alone
-	$(call timed,Bills of materials,PYTHONPATH=include:tests/support .venv/bin/python -m sbom "$(VAR)/sbom" $(LOCKS))
+	$(call timed,Bills of materials,PYTHONPATH=include:tests/support .venv/bin/python -m sbom "$(VAR)/sbom" $(REVISION) $(LOCKS))
 
 lock: $(UV_STAMP) ## Resolve every requirements file again and write its lock file
 	$(call timed,Locking,\

@@ -33,6 +33,8 @@ from stack.postgres import remove_postgres
 from stack.process import is_running
 from stack.roles import Role
 from stack.server import keep_places, served_elsewhere
+from stack.settings_check import examine_settings
+from stack.signing import find_untrusted
 from stack.spark import prepare_spark
 from stack.unprivileged import settle_user
 
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = StackConfig.from_environment()
         if options.command in ("up", "down", "clean"):
-            return change(config, options.command, only)
+            return change(config, options.command, only, is_restart=getattr(options, "restart", False))
         if options.command == "serve":
             return serve(config, options.pipeline)
         if options.command == "run":
@@ -73,6 +75,8 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=text, description=text)
         if name in ("up", "down", "status"):
             command.add_argument("--only", default="", metavar="PART,PART", help="parts, for example s3,postgres or airflow")
+        if name == "down":
+            command.add_argument("--restart", action="store_true", help="stop only if the settings allow the next start")
         if name in ("status", "doctor"):
             command.add_argument("--json", action="store_true", help="machine-readable output")
         if name in ("run", "healthy"):
@@ -82,8 +86,11 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def change(config: StackConfig, command: str, only: Sequence[str]) -> int:
+def change(config: StackConfig, command: str, only: Sequence[str], is_restart: bool = False) -> int:
     """Start, stop or remove the stack, one command at a time."""
+    if is_restart and _print_problems(examine_settings()):
+        out.print("Nothing was stopped, because the stack would not start again.")
+        return 1
     if command == "up":
         config.var.mkdir(parents=True, exist_ok=True)
     with alone(config, lambda holder: out.print(f"Waiting for {holder}, which holds the lock of this stack")):
@@ -111,10 +118,7 @@ def up(config: StackConfig, only: Sequence[str]) -> int:
     parts = choose(plan(config), only)
     config.check_offset()
     _end_leftovers(config, only)  # they may hold ports of the stack
-    problems = [finding for finding in doctor.examine(config, parts) if finding.fix]
-    if problems:
-        for finding in problems:
-            _print_finding(finding)
+    if _print_problems(doctor.examine(config, parts)):
         return 1
     config.write_environment()
     keep_places(config)
@@ -178,7 +182,7 @@ def show_status(config: StackConfig, only: Sequence[str], as_json: bool) -> int:
 def show_doctor(config: StackConfig, as_json: bool) -> int:
     """Print every finding; problems include their fix."""
     parts = plan(config)
-    findings = [*doctor.examine(config, parts), *doctor.ended(config, parts)]
+    findings = [*doctor.examine(config, parts), *doctor.ended(config, parts), *find_untrusted(config)]
     if as_json:
         out.print(dump_json([finding._asdict() for finding in findings]), markup=False)
     else:
@@ -225,9 +229,18 @@ def _end_leftovers(config: StackConfig, only: Sequence[str]) -> None:
         out.print(f"  [green]✓[/] Ended {count} process{'es' if count > 1 else ''} of a killed stack")
 
 
+def _print_problems(findings: Sequence[Finding]) -> bool:
+    """Print the findings that keep the stack from starting. Return whether there is one."""
+    problems = [finding for finding in findings if finding.fix]
+    for finding in problems:
+        _print_finding(finding)
+    return bool(problems)
+
+
 def _print_finding(finding: Finding) -> None:
-    mark = "[red]✗[/]" if finding.fix else "[green]✓[/]"
-    out.print(f"{mark} {escape(finding.subject)}: {escape(finding.found + ('. ' + finding.fix if finding.fix else ''))}")
+    mark = "[red]✗[/]" if finding.fix else "[yellow]![/]" if finding.advice else "[green]✓[/]"
+    text = ". ".join(filter(None, (finding.found, finding.fix, finding.advice)))
+    out.print(f"{mark} {escape(finding.subject)}: {escape(text)}")
 
 
 def _report(outcome: Outcome) -> None:

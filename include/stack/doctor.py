@@ -12,7 +12,8 @@ from stack.plan import Part
 from stack.probe import taken_by
 from stack.process import is_running, log_path, recorded
 from stack.service_user import SERVICE_USER
-from stack.unprivileged import REMEDY, find_obstacle
+from stack.settings_check import examine_settings
+from stack.unprivileged import find_obstacle
 
 
 def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
@@ -24,6 +25,7 @@ def examine(config: StackConfig, parts: Sequence[Part]) -> list[Finding]:
         *(finding for part in parts if (finding := _foreign_files(part))),
         *_user(config),
         _pipelines(config),
+        *examine_settings(),
     ]
 
 
@@ -80,7 +82,8 @@ def _user(config: StackConfig) -> list[Finding]:
     if os.geteuid() != 0:
         return []
     obstacle = find_obstacle(config)
-    return [Finding("user of the services", f"root, because {obstacle}. {REMEDY}" if obstacle else SERVICE_USER)]
+    found, advice = (f"root, because {obstacle.reason}", obstacle.remedy) if obstacle else (SERVICE_USER, "")
+    return [Finding("user of the services", found, advice=advice)]
 
 
 def _pipelines(config: StackConfig) -> Finding:

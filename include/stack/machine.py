@@ -31,11 +31,12 @@ SOCKETS = Path("/proc/net/tcp")
 
 
 class Finding(NamedTuple):
-    """The result of one check. `fix` is empty if all is well."""
+    """The result of one check. `fix` is empty if the stack can start; `advice` then says what to improve."""
 
     subject: str
     found: str
     fix: str = ""
+    advice: str = ""
 
 
 def examine(repo: Path, var: Path, setting_up: bool = False) -> list[Finding]:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from perennial.config.load import load_pipeline
 from perennial.errors import PerennialError
@@ -22,7 +22,7 @@ from stack.service_user import FOLDERS, SERVICE_USER, give_tree, service_user
 from stack.spark import spark_home
 from stack.system_user import ensure_user, find_owner
 
-REMEDY = (
+MOVE = (
     "Move the checkout to a folder that every user may enter, such as one in /opt, and set it up with a Python that every user "
     "may run, or run the stack as an ordinary user."
 )
@@ -36,6 +36,15 @@ for path, right in json.load(sys.stdin):
     if not os.access(path, right):
         sys.exit(path)
 """
+
+
+class Obstacle(NamedTuple):
+    """The reason why the services cannot run as the unprivileged user, and the way out."""
+
+    reason: str
+    remedy: str = MOVE
+    needs_user: bool = False
+    """The remedy names the user, so the user must exist."""
 
 
 def settle_user(config: StackConfig) -> str | None:
@@ -52,25 +61,26 @@ def settle_user(config: StackConfig) -> str | None:
     if any(is_running(config, file.stem) for file in config.run.glob("*.json") if file.stem != "postgres"):
         is_late = current is None and obstacle is None
         return f"The services run as root until you stop them; after that, as {SERVICE_USER}" if is_late else None
-    if obstacle is None:
-        obstacle = ensure_user(SERVICE_USER, Path("/nonexistent"))
+    if obstacle is None or obstacle.needs_user:
+        problem = ensure_user(SERVICE_USER, Path("/nonexistent"))
+        obstacle = Obstacle(problem) if problem else obstacle
     try:
         _give_folders(config.var, "root" if obstacle else SERVICE_USER)
     except OSError as error:
-        obstacle = f"the folders in {config.var} cannot be given to {SERVICE_USER}: {error.strerror}"
-    return f"The services run as root, because {obstacle}. {REMEDY}" if obstacle else None
+        obstacle = Obstacle(f"the folders in {config.var} cannot be given to {SERVICE_USER}: {error.strerror}")
+    return f"The services run as root, because {obstacle.reason}. {obstacle.remedy}" if obstacle else None
 
 
 @cache
-def find_obstacle(config: StackConfig) -> str | None:
+def find_obstacle(config: StackConfig) -> Obstacle | None:
     """Return the reason why the services of root's stack cannot run as the unprivileged user, None if they can."""
     if config.keys:
-        return "PERENNIAL_KEYS is set, as in containers"
+        return Obstacle("PERENNIAL_KEYS is set, as in containers")
     if config.var.exists() and config.var.stat().st_uid != 0:
-        return f"{config.var} belongs to {_name(config.var.stat().st_uid)}"
+        return Obstacle(f"{config.var} belongs to {_name(config.var.stat().st_uid)}")
     for python in (config.python, config.python.resolve()):
         if closed := _first_closed(python):
-            return f"{SERVICE_USER} cannot run {python}: {closed} is closed to it"
+            return Obstacle(f"{SERVICE_USER} cannot run {python}: {closed} is closed to it")
     needed = [path for path in _needed(config) if path.exists()]
     rights = [(str(path), os.R_OK | (os.X_OK if path.stat().st_mode & 0o100 else 0)) for path in needed]
     command = [str(config.python), "-I", "-c", PROBE]
@@ -78,7 +88,13 @@ def find_obstacle(config: StackConfig) -> str | None:
     if done.returncode == 0:
         return None
     closed = Path(done.stderr.strip().splitlines()[-1])
-    return f"{SERVICE_USER} cannot read {_first_closed(closed) or closed}"
+    first = _first_closed(closed) or closed
+    reason = f"{SERVICE_USER} cannot read {first}"
+    if closed not in _named_files(config):
+        return Obstacle(reason)
+    if first.is_file():
+        return Obstacle(reason, f"Give it the file (`chown {SERVICE_USER} {first}`), then `make down up`.", needs_user=True)
+    return Obstacle(reason, f"Move {closed}, which a setting names, to a folder that every user may enter.")
 
 
 def _needed(config: StackConfig) -> Iterator[Path]:

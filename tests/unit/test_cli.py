@@ -127,6 +127,12 @@ def test_errors(call: Call, arguments: list[str], code: int, text: str) -> None:
     assert text in found["error"]
 
 
+def test_predict_names_all_that_it_lacks(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.commands.predict.pipeline_names", lambda: ["a", "b"])
+    needs = "A prediction needs the name of a pipeline (a, b) and records. Give one of --record, --file and --example."
+    assert call("predict") == (1, {"error": needs})
+
+
 @pytest.mark.parametrize("broken", ["pipeline.yaml", "features.sql"])
 @pytest.mark.parametrize(
     "command",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perennial.errors import RefusedError
 from perennial.settings import get_settings
+
+if TYPE_CHECKING:  # the image of the model server has no HTTP client
+    import httpx
 
 TOKEN_HEADER = "x-perennial-token"  # noqa: S105  a name
 """Kubernetes' API server takes `authorization` for itself and does not pass it on, so our clients use another header."""
@@ -40,3 +44,9 @@ def token_headers() -> dict[str, str]:
     """Return the header that our clients send to model servers: the first token of PERENNIAL_SERVER_TOKENS, if it is set."""
     file = get_settings().server_tokens
     return {TOKEN_HEADER: read_tokens(file)[0]} if file else {}
+
+
+def add_token(request: httpx.Request) -> None:
+    """Add the token to a prediction of our clients. Other requests need none, so they work without the file."""
+    if request.method == "POST":
+        request.headers.update(token_headers())

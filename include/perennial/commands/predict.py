@@ -13,6 +13,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, lake_of, served
 from perennial.commands.endpoint import look
 from perennial.commands.output import print_json, print_line
+from perennial.config.load import pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.errors import MAX_PROBLEMS_SHOWN, PerennialError, RefusedError
 
@@ -40,7 +41,9 @@ def predict(
 ) -> None:
     """Send records to the endpoint and show the probabilities."""
     if sum((record is not None, file is not None, example)) != 1:
-        raise RefusedError("A prediction needs records", remedy="Give one of --record, --file and --example.")
+        names = pipeline_names() if pipeline is None else [pipeline]
+        which = f"the name of a pipeline ({', '.join(names)}) and " if len(names) > 1 else ""
+        raise RefusedError(f"A prediction needs {which}records", remedy="Give one of --record, --file and --example.")
     target = served(pipeline)
     records = _example(lake_of(target)) if example else _records(record if record is not None else _read(str(file)))
     answer = _ask(target, records)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from perennial.access.token_file import token_headers
 from perennial.deploy.active import move, read_active
 from perennial.deploy.release import read_release
 from perennial.deploy.serve_check import Golden, Numbers, TooSlowError, serve_check, soak
@@ -78,6 +79,7 @@ def _bring_live(lake: Lake, runtime: Runtime, golden: Golden, active: Active, ma
     release = golden.release
     checked: Numbers | None = None
     if active.release != release:
+        token_headers()  # no server can be checked without its tokens: refuse before one is started
         checked = _staged_check(lake, runtime, golden)
         was = read_active(lake)
         if reason := may_switch():

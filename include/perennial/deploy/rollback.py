@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
 
+from perennial.access.token_file import token_headers
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import record_intervention
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
@@ -106,6 +107,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
         )
     # Plan before barring anything, so that a rollback without lookups, or without the settings of its server, changes nothing.
     lake.pipeline.deployment  # noqa: B018 (raises if pipeline.yaml is refused and does not show it)
+    token_headers()  # no server can be checked without its tokens
     # Use the as_of of the serving lookups, because an edit of the calendar may have moved as_of(D).
     target = to or _plan(lake, chain, day, champion, date.fromisoformat(serves["as_of"]))
     for version in bars:

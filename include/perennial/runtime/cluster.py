@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -123,8 +123,12 @@ class Cluster:
         lines = difflib.unified_diff(_lines(before), _lines(after), f"{title} now", f"{title} after", n=2, lineterm="")
         return list(lines)
 
-    def http(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Client:
-        """Return a client of something behind the API server's proxy: pods/NAME:PORT/proxy or services/NAME:PORT/proxy."""
+    def http(self, path: str, prepare: Callable[[httpx.Request], None]) -> httpx.Client:
+        """
+        Return a client of something behind the API server's proxy: pods/NAME:PORT/proxy or services/NAME:PORT/proxy.
+
+        :param prepare: is called with each request before it is sent
+        """
         settings = self._api.configuration
         tls = ssl.create_default_context(cafile=settings.ssl_ca_cert)
         if not settings.verify_ssl:
@@ -140,7 +144,8 @@ class Cluster:
             return request
 
         base = f"{settings.host}/api/v1/namespaces/{self.namespace}/{path}"
-        return httpx.Client(base_url=base, headers=headers, verify=tls, auth=sign, timeout=ANSWER_SECONDS, trust_env=False)
+        hooks = {"request": [prepare]}
+        return httpx.Client(base_url=base, event_hooks=hooks, verify=tls, auth=sign, timeout=ANSWER_SECONDS, trust_env=False)
 
     @cached_property
     def _api(self) -> Any:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import httpx
 
-from perennial.access.token_file import token_headers
+from perennial.access.token_file import add_token
 from perennial.config.pipeline import Pipeline
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError, ReleaseUnprovenError
 from perennial.runtime.base import StageFailedError
@@ -79,7 +79,7 @@ class KubernetesRuntime:
         if pod is None:
             raise ReleaseUnprovenError(f"Release {release}: its pods became ready, but now none is ready")
         self._staged = pod["metadata"]["name"]
-        return self.cluster.http(f"pods/{self._staged}:{PORT}/proxy/", token_headers())
+        return self.cluster.http(f"pods/{self._staged}:{PORT}/proxy/", add_token)
 
     def staged_log(self) -> list[str]:
         """Return the last log lines of the staged server."""
@@ -157,7 +157,7 @@ class KubernetesRuntime:
 
     def endpoint(self) -> httpx.Client:
         """Return a client of the Service through the API server, which picks a ready pod for each request."""
-        return self.cluster.http(f"services/{service_name(self.pipeline.name)}:http/proxy/", token_headers())
+        return self.cluster.http(f"services/{service_name(self.pipeline.name)}:http/proxy/", add_token)
 
     def leftovers(self) -> list[str]:
         """Return the releases that serve no traffic and are too old to be in progress."""

@@ -10,7 +10,7 @@ from collections import deque
 
 import httpx
 
-from perennial.access.token_file import token_headers
+from perennial.access.token_file import add_token
 from perennial.errors import REFUSED_EXIT_CODE, ReleaseUnprovenError
 from perennial.runtime.base import EndpointMissingError, StageFailedError
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
@@ -128,7 +128,7 @@ class ProcessRuntime:
 
 
 def _client(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers=token_headers(), timeout=10, trust_env=False)
+    return httpx.Client(base_url=url, event_hooks={"request": [add_token]}, timeout=10, trust_env=False)
 
 
 def _status(client: httpx.Client, path: str) -> int | None:

@@ -74,6 +74,7 @@ class Follower(threading.Thread):
                 log.info("The store answers again")
             self._unreachable = False
             if pointer is None or pointer.etag == self._settled:
+                self._trust.refresh()
                 return POLL_SECONDS
             return self._load(pointer)
         except (BotoCoreError, ClientError, PerennialError) as error:

@@ -6,6 +6,7 @@ import logging
 
 from prometheus_client import CollectorRegistry, Gauge
 
+from perennial.errors import PerennialError
 from perennial.signing.keys import TrustedKeys, read_trusted_keys
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,12 @@ class TrustMetric:
 
     def show(self) -> None:
         """Read the keys, and report them if they have changed: during a rotation they do, while the server runs."""
-        trusted = read_trusted_keys()
+        try:
+            trusted = read_trusted_keys()
+        except PerennialError:
+            self._gauge.clear()  # until they can be read, no signature is accepted
+            self._is_shown = False
+            raise
         if self._is_shown and _ids(trusted) == _ids(self._shown):
             return
         self._shown, self._is_shown = trusted, True
@@ -34,6 +40,13 @@ class TrustMetric:
             log.warning("PERENNIAL_TRUSTED_KEYS is not set: signatures of releases are not checked")
         else:
             log.info("Releases need a signature by one of the trusted keys: %s", trusted.describe())
+
+    def refresh(self) -> None:
+        """Show the keys while no pointer needs them. If they cannot be read, only log why: the release keeps serving."""
+        try:
+            self.show()
+        except PerennialError as error:
+            log.error("%s", error)
 
 
 def _ids(trusted: TrustedKeys | None) -> list[str]:

@@ -15,7 +15,7 @@ from steps import D1, D2, D3, decide, forced, killed_at
 from perennial.deploy.active import move, read_active
 from perennial.deploy.deploy import deploy, is_current
 from perennial.deploy.standing import read_standing
-from perennial.errors import LostRaceError, PerennialError, ReleaseFailedError
+from perennial.errors import LostRaceError, PerennialError, RefusedError, ReleaseFailedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.runtime.base import EndpointMissingError
 from perennial.signing.pointer import Active
@@ -39,6 +39,16 @@ def test_an_active_release_is_not_deployed_again(lab: Lab, runtime: ScriptedRunt
     again = deploy(lab.lake, D1, runtime)
     assert (again.outcome, again.released) == ("unchanged", first.released)
     assert runtime.staged_releases == [first.released]
+
+
+def test_without_the_file_of_tokens_no_server_is_started(lab: Lab, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch):
+    decide(lab, D1)
+    with monkeypatch.context() as patched:
+        patched.setenv("PERENNIAL_SERVER_TOKENS", "/missing/tokens")
+        with pytest.raises(RefusedError, match=r"^/missing/tokens, the file of the model servers' tokens: cannot be read"):
+            deploy(lab.lake, D1, runtime)
+    assert runtime.staged_releases == []
+    assert deploy(lab.lake, D1, runtime).outcome == "done"  # no version is barred
 
 
 def test_after_hold_the_champion_is_released_again_with_the_new_lookups(lab: Lab, runtime: ScriptedRuntime):

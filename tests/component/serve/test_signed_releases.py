@@ -334,6 +334,13 @@ def wait_for_log(server: ServerProcess, text: str) -> None:
         time.sleep(0.05)
 
 
+def wait_for_metrics(server: ServerProcess, is_shown: Callable[[str], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not is_shown(text := server.get("/metrics").body.decode()):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.05)
+
+
 def put_pointer(lake: Lake, document: dict[str, Any]) -> None:
     lake.store.objects[LAYOUT.active] = canonical_json(document)
 
@@ -364,6 +371,12 @@ def test_a_server_keeps_its_release_under_attack_and_follows_a_rotation(lake: La
         assert f'key="{new.id}"' in server.get("/metrics").body.decode()
 
         keys.distrust("good")
+        wait_for_metrics(server, lambda text: f'key="{lake.key.id}"' not in text)
+        keys.distrust("new")
+        wait_for_metrics(server, lambda text: "perennial_trusted_key_info{" not in text)
+        assert "has no file *.pem" in server.log()
+        keys.trust("new")
+        wait_for_metrics(server, lambda text: f'key="{new.id}"' in text)
         put_pointer(lake, pointer(lake.key, release=OLDER, number=1003))
         wait_for_log(server, f"it is signed by key '{lake.key.id}'; trusted are {new.id}")
         assert server.predict([RECORD]).json()["release"] == "rotated"

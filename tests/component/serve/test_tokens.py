@@ -110,6 +110,16 @@ def test_our_clients_send_the_first_token(guarded: ServerProcess, file: Path, mo
     assert process_serving._client(url).post("/predict", json=[RECORD]).status_code == httpx.codes.OK
 
 
+def test_only_predictions_of_our_clients_need_the_file(
+    guarded: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(tmp_path / "missing"))
+    with process_serving._client(f"http://127.0.0.1:{guarded.port}") as client:
+        assert client.get("/v2/models/small").status_code == httpx.codes.OK
+        with pytest.raises(RefusedError, match="missing, the file of the model servers' tokens: cannot be read"):
+            client.post("/predict", json=[RECORD])
+
+
 @pytest.mark.parametrize(("text", "problem"), [(None, "cannot be read"), ("short", "line 1: expected 16")])
 def test_a_server_without_its_tokens_does_not_start_and_blames_no_release(
     store: SmallS3, tmp_path: Path, text: str | None, problem: str

@@ -16,11 +16,12 @@ from perennial.deploy.active import read_active
 from perennial.deploy.deploy import deploy
 from perennial.deploy.release import read_release
 from perennial.errors import SignatureRefusedError
+from perennial.signing.keys import parse_signing_key
 from stack import signing
 from stack.config import REPO, StackConfig, Store
 from stack.errors import StackError
 from stack.plan import choose, plan
-from stack.signing import prepare_signing
+from stack.signing import find_untrusted, prepare_signing
 
 
 @pytest.fixture
@@ -66,6 +67,12 @@ def test_an_upgrade_signs_what_is_stored_and_a_later_start_does_nothing(
     assert prepare_signing(config) is None
     use(config, monkeypatch)
     assert f"{signer(released)}.pem" == trusted.name
+    text = trusted.read_text()
+    assert find_untrusted(config) == []
+    trusted.unlink()
+    assert [str(trusted) in finding.found for finding in find_untrusted(config)] == [True]
+    assert prepare_signing(config) is None
+    assert trusted.read_text() == text
 
 
 def test_containers_move_the_key_of_an_earlier_version_into_its_own_folder(
@@ -116,6 +123,11 @@ def test_a_new_key_signs_what_the_old_one_has_signed_and_nothing_else(
     assert "releases/2026-03-01-000000000000.json" in note
     assert config.signing_key.read_text() != old
     assert len(list(config.trusted_keys.iterdir())) == 2
+    former = config.trusted_keys / f"{parse_signing_key(old.encode()).id}.pem"
+    mine = parse_signing_key(config.signing_key.read_bytes()).id
+    hint = f"Signs with {mine}; also trusts {former.stem} (when nothing needs it, rm {former})."
+    assert note.endswith(hint)
+    assert prepare_signing(config) == hint
     use(config, monkeypatch)
     new = signer(released)
     for file in config.trusted_keys.iterdir():

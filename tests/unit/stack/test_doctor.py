@@ -12,6 +12,7 @@ from stack import doctor, machine
 from stack.config import REPO, StackConfig
 from stack.plan import Part
 from stack.process import Service, recorded, start, stop
+from stack.unprivileged import Obstacle
 
 
 def examine(tmp_path: Path, *parts: Part) -> dict[str, machine.Finding]:
@@ -68,6 +69,29 @@ def test_a_service_that_ended_by_itself_is_named(tmp_path: Path) -> None:
     assert one.service is not None
     stop(config, one.service)
     assert doctor.ended(config, [one]) == []
+
+
+def test_settings_that_a_service_would_refuse_are_found_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = tmp_path / "tokens"
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(tokens))
+    monkeypatch.setenv("PERENNIAL_AIRFLOW_USERS", "ann:chief")
+    findings = examine(tmp_path)
+    assert "cannot be read" in findings["tokens of the model servers"].found
+    assert str(tokens) in findings["tokens of the model servers"].fix
+    assert "'ann:chief': expected a role" in findings["users of Airflow"].found
+    assert findings["users of Airflow"].fix
+    tokens.write_text("a" * 32)
+    monkeypatch.setenv("PERENNIAL_AIRFLOW_USERS", "ann:op")
+    findings = examine(tmp_path)
+    assert findings["tokens of the model servers"] == machine.Finding("tokens of the model servers", f"{tokens}: 1 token")
+    assert findings["users of Airflow"] == machine.Finding("users of Airflow", "admin (admin), ann (op)")
+
+
+def test_services_of_root_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(doctor, "find_obstacle", lambda _: Obstacle("a file is closed", "Open it."))
+    finding = examine(tmp_path)["user of the services"]
+    assert finding == machine.Finding("user of the services", "root, because a file is closed", advice="Open it.")
 
 
 @pytest.mark.parametrize(("name", "subject"), [("DISK_GB", "disk"), ("MEMORY_GB", "memory")], ids=["disk", "memory"])

@@ -18,7 +18,7 @@ def finding(subject: str, repo: Path, var: Path, setting_up: bool = False) -> ma
 
 
 def test_a_system_without_the_list_of_sockets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert finding("system", tmp_path, tmp_path) == ("system", "Linux", "")
+    assert finding("system", tmp_path, tmp_path) == machine.Finding("system", "Linux")
     monkeypatch.setattr(machine, "SOCKETS", tmp_path / "tcp")
     found = finding("system", tmp_path, tmp_path, setting_up=True)
     assert found.found == f"{tmp_path}/tcp does not exist"

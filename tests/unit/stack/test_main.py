@@ -8,8 +8,9 @@ import pytest
 
 from stack import __main__ as stack
 from stack.config import StackConfig
+from stack.machine import Finding
 from stack.plan import Part
-from stack.process import Service
+from stack.process import Service, is_running
 
 
 @pytest.fixture
@@ -39,6 +40,27 @@ def test_up_down_and_clean_say_what_is_so(config: StackConfig, capsys: pytest.Ca
         assert f"Removing {config.var / 'log'}" in text
     finally:
         stack.down(config, ())
+
+
+def test_a_restart_with_refused_settings_stops_nothing(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        assert stack.up(config, ()) == 0
+        monkeypatch.setenv("PERENNIAL_AIRFLOW_USERS", "ann:chief")
+        assert stack.change(config, "down", (), is_restart=True) == 1
+        assert is_running(config, "sleeper")
+        assert "✗ users of Airflow" in capsys.readouterr().out
+        assert stack.change(config, "down", ()) == 0
+        assert not is_running(config, "sleeper")
+    finally:
+        stack.down(config, ())
+
+
+def test_a_finding_has_a_mark_of_its_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    for finding in (Finding("one", "well"), Finding("two", "ill", "Mend it."), Finding("three", "poor", advice="Better it.")):
+        stack._print_finding(finding)
+    assert capsys.readouterr().out.splitlines() == ["✓ one: well", "✗ two: ill. Mend it.", "! three: poor. Better it."]
 
 
 def test_prepare_names_the_work_that_takes_long(

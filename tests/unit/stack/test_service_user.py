@@ -194,11 +194,33 @@ def test_files_that_the_user_cannot_read_are_named(checkout: StackConfig) -> Non
         before = path.stat().st_mode
         path.chmod(mode)
         find_obstacle.cache_clear()
-        assert text in str(find_obstacle(checkout)), path
+        obstacle = find_obstacle(checkout)
+        assert obstacle is not None
+        assert text in obstacle.reason, path
+        assert "Move the checkout" in obstacle.remedy
         path.chmod(before)
     os.chown(checkout.var, *STRANGER)
     find_obstacle.cache_clear()
     assert f"{checkout.var} belongs to nobody" in str(find_obstacle(checkout))
+
+
+def test_a_closed_file_that_a_setting_names_is_given_to_the_user(
+    checkout: StackConfig, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = open_folder / "secret" / "tokens"
+    tokens.parent.mkdir()
+    tokens.touch(0o600)
+    monkeypatch.setenv("PERENNIAL_SERVER_TOKENS", str(tokens))
+    obstacle = find_obstacle(checkout)
+    assert obstacle is not None
+    assert obstacle.reason == f"{SERVICE_USER} cannot read {tokens}"
+    assert f"`chown {SERVICE_USER} {tokens}`" in obstacle.remedy
+    assert obstacle.needs_user
+    tokens.parent.chmod(0o700)
+    find_obstacle.cache_clear()
+    obstacle = find_obstacle(checkout)
+    assert obstacle is not None
+    assert obstacle.remedy == f"Move {tokens}, which a setting names, to a folder that every user may enter."
 
 
 def test_services_that_run_keep_their_user(checkout: StackConfig) -> None:
