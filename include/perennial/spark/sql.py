@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from perennial.config.values import ICEBERG_COLUMNS
 from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
@@ -59,10 +60,8 @@ def use_time_zone(spark: SparkSession, name: str) -> None:
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; refuse anything but a single query over `views`."""
     rows = plan_query(spark, file, text, views)
-    if odd := [_describe_odd_type(field) for field in rows.schema if not isinstance(field.dataType, PLAIN)]:
-        raise RefusedError(
-            f"{file}: it returns columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
-        )
+    odd = [_describe_odd_type(field) for field in rows.schema if not isinstance(field.dataType, PLAIN)]
+    _refuse_odd(file, [*odd, *_reserved(rows)])
     return rows
 
 
@@ -168,6 +167,22 @@ def require_columns(
     return rows.selectExpr(
         *[f"CAST({quoted(name)} AS {cast[name]}) AS {quoted(name)}" if name in cast else quoted(name) for name in expected]
     )
+
+
+def refuse_reserved(rows: DataFrame, file: str) -> None:
+    """Refuse a result with a column that Iceberg reserves: no later job could read its table."""
+    _refuse_odd(file, _reserved(rows))
+
+
+def _reserved(rows: DataFrame) -> list[str]:
+    names = [name for name in rows.columns if name.lower() in ICEBERG_COLUMNS]
+    return [f"column {name!r} is reserved by Iceberg: Spark could not read the table. Choose another name" for name in names]
+
+
+def _refuse_odd(file: str, problems: list[str]) -> None:
+    if problems:
+        remedy = "Select texts, numbers, dates, timestamps or booleans."
+        raise RefusedError(f"{file}: it returns columns that no table can hold", problems, remedy)
 
 
 def quoted(name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
+from perennial.config.values import ICEBERG_COLUMNS
 from perennial.errors import PipelineRefusedError, did_you_mean
 from perennial.sql.columns import look_at_columns, untyped_nulls
 from perennial.sql.date_conditions import find_conditions
@@ -21,7 +22,7 @@ from perennial.sql.own_day import own_day_problems
 from perennial.sql.parse import parse_query
 from perennial.sql.refused_functions import refused_texts
 from perennial.sql.sees import Sees, analyses_see, features_see, labels_see, lookups_see
-from perennial.sql.tables import table_problems
+from perennial.sql.tables import doubled_names, table_problems
 from perennial.sql.types import CONTRACT_TYPES, Types, Wanted, family_of, infer_types, type_problems
 from perennial.sql.unparsed import problems_of_tokens
 from perennial.sql.wanted import DATE, label_type, lookup_types, request_types
@@ -156,6 +157,12 @@ def _check(
         findings.unchecked.append(file)
         findings.doubts.append(str(doubt))
         return Table(None, {})
+    if doubled := doubled_names(tree):
+        findings.unchecked.append(file)
+        findings.doubts.append(
+            f"{file}: one FROM reads two tables named {' and two named '.join(map(repr, doubled))}, so their columns are not "
+            "checked. Spark refuses a column that both have. Give each table an alias of its own"
+        )
     columns = {name: table.columns for name, table in views.items()}
     unknown, yielded = look_at_columns(tree, columns)
     types = infer_types(tree, {name: table.types for name, table in views.items()})
@@ -186,6 +193,8 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
     for name in dict.fromkeys(yielded):
         if yielded.count(name) > 1:
             yield f"column {name!r} is selected twice"
+        if name in ICEBERG_COLUMNS and not expected.only:
+            yield f"column {name!r} is reserved by Iceberg: Spark could not read the table. Choose another name"
     for name in extra if expected.only else ():
         if name == expected.later_label:
             yield f"column {name!r} is the label, which is known only after its date: select it only in labels.sql"

@@ -114,6 +114,8 @@ STATEMENTS = [
     "",
 ]
 YIELDS_WHAT_NO_TABLE_HOLDS = {
+    "SELECT a, true AS _Deleted FROM v":
+        "column '_Deleted' is reserved by Iceberg: Spark could not read the table. Choose another name",
     "SELECT a, NULL AS b FROM v": "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
     "SELECT b FROM (SELECT CASE WHEN a > 0 THEN NULL END AS b FROM v)":
         "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
