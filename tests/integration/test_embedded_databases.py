@@ -76,7 +76,7 @@ def request(method: str, url: str) -> tuple[int, bytes]:
     """Return status and content of an answer. A server that speaks TLS alone may end the connection, which counts as 400."""
     try:
         answer = httpx.request(method, url, content=b"outside" if method != "GET" else None)
-    except httpx.RemoteProtocolError:
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
         return 400, b""
     return answer.status_code, answer.content
 
