@@ -17,7 +17,7 @@ from perennial.clean.verdict import EXAMPLES, Count, Example, Refusal, judge
 from perennial.errors import RefusedError
 from perennial.lake.days import REFERENCE
 from perennial.spark.plan_nodes import read_nodes
-from perennial.spark.sql import run_query
+from perennial.spark.sql import refuse_reserved, run_query
 from perennial.spark.tables import days_filter
 
 DROP = "drop"
@@ -110,6 +110,7 @@ class Shape:
     def apply(self, drop: DataFrame) -> DataFrame:
         """Return the rows that the step makes of good rows; one in Python adds its column of problems."""
         rows = self._run(drop)
+        refuse_reserved(rows, self.file)
         kind = {field.name: field.dataType for field in rows.schema}.get("date")
         if "date" in drop.columns and not isinstance(kind, T.DateType):
             raise RefusedError(

@@ -26,7 +26,10 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2200, 12, 31)
 VIEWS = {"dates": "the view of the requested dates", "drop": "the view of a source's typed rows"}
 """View names that are reserved in SQL files."""
 
-_OWN_COLUMNS = {"date", "as_of", "_metadata"}
+ICEBERG_COLUMNS = frozenset(("_deleted", "_file", "_last_updated_sequence_number", "_partition", "_pos", "_row_id", "_spec_id"))
+"""Names by which Iceberg gives facts about a row in place of a column: Spark can no longer read a table with such a column."""
+
+OWN_COLUMNS = ICEBERG_COLUMNS | {"date", "as_of", "_metadata"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -87,12 +90,17 @@ def _table(value: str) -> str:
 
 def is_column_name(value: str) -> bool:
     """Return whether a column of a pipeline may have this name."""
-    return COLUMN.fullmatch(value) is not None and value not in _OWN_COLUMNS and not value.startswith("__")
+    return COLUMN.fullmatch(value) is not None and value not in OWN_COLUMNS and not value.startswith("__")
 
 
 def _column(value: str) -> str:
     if not COLUMN.fullmatch(value):
         raise ValueError(f"a column name must be 1 to 63 lower-case letters, digits and _, found {value[:80]!r}")
+    if value in ICEBERG_COLUMNS:
+        raise ValueError(
+            f"{value!r} is reserved by Iceberg: Spark could not read the table. Choose another name; "
+            f"a column of a source or reference reads its files with `from: {value}`"
+        )
     if not is_column_name(value):
         raise ValueError(
             f"{value!r} is reserved by Perennial, as are date, as_of, _metadata and names that begin with __. Choose another name"

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from perennial.config.date_format import read_format
-from perennial.config.values import COLUMN
+from perennial.config.values import COLUMN, OWN_COLUMNS
 from perennial.scaffold.cells import infer_type, iso_text
 from perennial.scaffold.date_formats import find_formats
 from perennial.scaffold.sample import Sample
@@ -17,7 +17,6 @@ from perennial.scaffold.sample import Sample
 NULL_TEXTS = ("NA", "N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "#N/A", "\\N", "-", "?", ".")
 _CODE = re.compile(r"[A-Z]{2}")
 _MAX_NAME = 50
-_RESERVED = {"date", "as_of", "_metadata"}
 
 
 @dataclass(slots=True)
@@ -110,7 +109,7 @@ def column_names(header: Iterable[str]) -> list[str]:
         if not is_column_name(text):
             plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
             plain = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:_MAX_NAME] or f"column_{number}"
-            plain = f"c_{plain}" if plain[0].isdigit() else f"{plain}_value" if plain in _RESERVED else plain
+            plain = f"c_{plain}" if plain[0].isdigit() else f"{plain}_value" if plain in OWN_COLUMNS else plain
             name = free_name(plain, taken)
             taken.add(name)
         names.append(name)
@@ -124,7 +123,7 @@ def free_name(name: str, taken: Container[str | None]) -> str:
 
 def is_column_name(text: str) -> bool:
     """Return whether a text can be the name of a column in the contract."""
-    return COLUMN.fullmatch(text) is not None and text not in _RESERVED and not text.startswith("__")
+    return COLUMN.fullmatch(text) is not None and text not in OWN_COLUMNS and not text.startswith("__")
 
 
 def _describe(header: str, name: str, texts: Counter[str], decimal: str, date_format: str | None) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from perennial.config.values import ICEBERG_COLUMNS
 from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
@@ -46,8 +47,6 @@ _TOO_LARGE = "java.lang.IllegalStateException: more than "
 _TOO_MANY_PARTS = "Max iterations ("
 _PATTERN = "java.util.regex.Pattern"
 _PLAIN_PATTERN = "Java repeats a group by recursion: write [ab]* for (a|b)*, or shorten the text."
-_RESERVED = frozenset(("_file", "_pos", "_deleted", "_spec_id", "_partition"))
-"""The columns that Iceberg adds to a table."""
 
 
 def use_time_zone(spark: SparkSession, name: str) -> None:
@@ -62,8 +61,7 @@ def use_time_zone(spark: SparkSession, name: str) -> None:
 def run_query(spark: SparkSession, file: str, text: str, views: Collection[str]) -> DataFrame:
     """Return the result of one of the pipeline's SQL files; refuse anything but a single query over `views`."""
     rows = plan_query(spark, file, text, views)
-    if names := _odd_names(rows.columns):
-        raise RefusedError(f"{file}: no table can hold columns of these names", names, "Name each of them differently (AS …).")
+    _refuse_names(file, _odd_names(rows.columns))
     if odd := [_describe_odd_type(field) for field in rows.schema if not isinstance(field.dataType, PLAIN)]:
         raise RefusedError(
             f"{file}: it returns columns that no table can hold", odd, "Select texts, numbers, dates, timestamps or booleans."
@@ -119,8 +117,7 @@ def _explaining(file: str, text: str) -> Iterator[None]:
 def _odd_names(names: Sequence[str]) -> list[str]:
     lower = [name.lower() for name in names]
     problems = [f"column {name!r} is listed twice (case does not count)" for name in set(lower) if lower.count(name) > 1]
-    problems += [f"column {name!r} has the name of a column that Iceberg adds" for name in names if name.lower() in _RESERVED]
-    return sorted([*problems, *("a column has no name" for name in names if not name)])
+    return sorted([*problems, *_reserved(names), *("a column has no name" for name in names if not name)])
 
 
 def _describe_odd_type(field: T.StructField) -> str:
@@ -178,6 +175,21 @@ def require_columns(
     return rows.selectExpr(
         *[f"CAST({quoted(name)} AS {cast[name]}) AS {quoted(name)}" if name in cast else quoted(name) for name in expected]
     )
+
+
+def refuse_reserved(rows: DataFrame, file: str) -> None:
+    """Refuse a result with a column that Iceberg reserves: no later job could read its table."""
+    _refuse_names(file, _reserved(rows.columns))
+
+
+def _reserved(names: Iterable[str]) -> list[str]:
+    found = [name for name in names if name.lower() in ICEBERG_COLUMNS]
+    return [f"column {name!r} is reserved by Iceberg: Spark could not read the table. Choose another name" for name in found]
+
+
+def _refuse_names(file: str, problems: list[str]) -> None:
+    if problems:
+        raise RefusedError(f"{file}: no table can hold columns of these names", problems, "Name each of them differently (AS …).")
 
 
 def quoted(name: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
+from perennial.config.values import ICEBERG_COLUMNS
 from perennial.errors import PipelineRefusedError, did_you_mean
+from perennial.sql.bounded import MAX_SECONDS, within_limit
 from perennial.sql.columns import look_at_columns, untyped_nulls
 from perennial.sql.date_conditions import find_conditions
 from perennial.sql.earlier_days import earlier_day_problems, unbounded_problems
@@ -21,7 +24,7 @@ from perennial.sql.own_day import own_day_problems
 from perennial.sql.parse import parse_query
 from perennial.sql.refused_functions import refused_texts
 from perennial.sql.sees import Sees, analyses_see, features_see, labels_see, lookups_see
-from perennial.sql.tables import table_problems
+from perennial.sql.tables import doubled_names, table_problems
 from perennial.sql.types import CONTRACT_TYPES, Types, Wanted, family_of, infer_types, type_problems
 from perennial.sql.unparsed import problems_of_tokens
 from perennial.sql.wanted import DATE, label_type, lookup_types, request_types
@@ -143,7 +146,37 @@ def _check(
     :param before_midnight: the file may see days before `as_of`, but not the day that begins then
     :param must_bound: the file sums up earlier days, so it must name the first one
     """
+
+    def look() -> dict[str, Any]:
+        found = Findings()
+        table = _look(found, file, text, views, expected, sees=sees, before_midnight=before_midnight, must_bound=must_bound)
+        return {"findings": asdict(found), "table": asdict(table)}
+
     findings.problems.extend(f"{file}: {problem}" for problem in refused_texts(text))
+    try:
+        said: Any = within_limit(look)
+    except TimeoutError:
+        findings.unchecked.append(file)
+        findings.doubts.append(f"{file}: too large to be checked: its names and types take more than {MAX_SECONDS} s to find")
+        return Table(None, {})
+    for kind, texts in said["findings"].items():
+        getattr(findings, kind).extend(texts)
+    table = said["table"]
+    return Table(table["columns"], table["types"], {name: (view, column) for name, (view, column) in table["origins"].items()})
+
+
+def _look(
+    findings: Findings,
+    file: str,
+    text: str,
+    views: Mapping[str, Table],
+    expected: Expected,
+    *,
+    sees: Sees | None,
+    before_midnight: bool,
+    must_bound: bool,
+) -> Table:
+    """Do the work of `_check` whose time does not follow from the length of the text."""
     try:
         tree = parse_query(file, text)
     except Problem as problem:
@@ -156,6 +189,12 @@ def _check(
         findings.unchecked.append(file)
         findings.doubts.append(str(doubt))
         return Table(None, {})
+    if doubled := doubled_names(tree):
+        findings.unchecked.append(file)
+        findings.doubts.append(
+            f"{file}: one FROM reads two tables named {' and two named '.join(map(repr, doubled))}, so their columns are not "
+            "checked. Spark refuses a column that both have. Give each table an alias of its own"
+        )
     columns = {name: table.columns for name, table in views.items()}
     unknown, yielded = look_at_columns(tree, columns)
     types = infer_types(tree, {name: table.types for name, table in views.items()})
@@ -186,6 +225,8 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
     for name in dict.fromkeys(yielded):
         if yielded.count(name) > 1:
             yield f"column {name!r} is selected twice"
+        if name in ICEBERG_COLUMNS and not expected.only:
+            yield f"column {name!r} is reserved by Iceberg: Spark could not read the table. Choose another name"
     for name in extra if expected.only else ():
         if name == expected.later_label:
             yield f"column {name!r} is the label, which is known only after its date: select it only in labels.sql"

@@ -34,7 +34,7 @@ def look_at_columns(tree: exp.Expr, views: Views) -> tuple[list[tuple[int, str]]
         root = build_scope(tree.unnest() if isinstance(tree, exp.Subquery) else tree)
         columns = None if root is None else _Columns(root, views)
         return ([], None) if columns is None else (list(columns.problems()), columns.yielded())
-    except (OptimizeError, RecursionError):  # two tables with one alias, which Spark may allow
+    except (OptimizeError, RecursionError):  # two tables with one alias, a doubt of its own
         return [], None
 
 

@@ -20,12 +20,12 @@ def find_origins(tree: exp.Expr, views: Views) -> dict[str, Origin]:
     """
     try:
         root = build_scope(tree.unnest() if isinstance(tree, exp.Subquery) else tree)
-    except (OptimizeError, RecursionError):
-        return {}
-    if root is None or not isinstance(root.expression, exp.Select):
+        if root is None or not isinstance(root.expression, exp.Select):
+            return {}
+        origins = {item.alias_or_name.lower(): _find_origin(root, item.unalias(), views) for item in root.expression.selects}
+    except (OptimizeError, RecursionError):  # two tables with one alias show only when they are looked up
         return {}
     compared = {column.name.lower() for test in tree.find_all(exp.Is) for column in test.find_all(exp.Column)}
-    origins = {item.alias_or_name.lower(): _find_origin(root, item.unalias(), views) for item in root.expression.selects}
     return {name: origin for name, origin in origins.items() if origin is not None and origin[1] not in compared}
 
 

@@ -6,6 +6,7 @@ import re
 
 from perennial.errors import did_you_mean
 from perennial.sql.allowed_functions import ALLOWED
+from perennial.sql.typed_literals import typed_literals
 
 _TIME = "its result depends on the time; take dates from the view dates"
 _CHANCE = "its result differs each time; derive the value from the rows, for example with hash()"
@@ -98,14 +99,13 @@ UNKNOWN = "it is not among the parts that a query may have"
 REFUSED_SYNTAX = {"ScriptTransformation": TRANSFORM, "Sample": SAMPLE, "ExpressionWithUnresolvedIdentifier": IDENTIFIER}
 """Reasons by the class of Spark's parsed plan; other classes that are not allowed are unknown."""
 
-_MOMENT = re.compile(r"""(?<=['"])\s*(now|today|tomorrow|yesterday)(\s+[^'"]*)?(?=['"])""", re.IGNORECASE)
+_MOMENT = re.compile(r"""(?<=['"])\s*+(now|today|tomorrow|yesterday)(?:\s[^'"]*+)?+(?=['"])""", re.IGNORECASE)
 
-_GAP = r"(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*"
-_ESCAPED = re.compile(rf"""\b(date|timestamp\w*){_GAP}r?(?:'[^'\\]*\\|"[^"\\]*\\)""", re.IGNORECASE)
-"""Spark converts such a literal while it parses, so no check sees the text behind its escapes."""
+_ESCAPED = re.compile(r"""r?(?:'[^'\\]*+\\|"[^"\\]*+\\)""", re.IGNORECASE)
+"""Spark converts such a literal after DATE or TIMESTAMP while it parses, so no check sees the text behind its escapes."""
 
-_DAYLESS = re.compile(rf"""\btimestamp\w*{_GAP}r?['"][\x00-\x20]*T?\d+:""", re.IGNORECASE)
-"""Spark completes such a literal with the present day."""
+_DAYLESS = re.compile(r"""r?['"][\x00-\x20]*+T?\d++:""", re.IGNORECASE)
+"""Spark completes such a literal after TIMESTAMP with the present day."""
 
 
 def refused_texts(query: str) -> list[str]:
@@ -116,9 +116,10 @@ def refused_texts(query: str) -> list[str]:
     tomorrow and yesterday into the present moment where a text becomes a date: in DATE 'today', a cast, to_date(…), a comparison.
     """
     problems = ["${…}: Spark would replace it by a setting of the job; write the value itself"] if "${" in query else []
-    if _ESCAPED.search(query):
+    literals = list(typed_literals(query))
+    if any(_ESCAPED.match(query, place) for _, place in literals):
         problems.append(r"a backslash in a DATE or TIMESTAMP literal: write the characters themselves")
-    if _DAYLESS.search(query):
+    if any(kind == "timestamp" and _DAYLESS.match(query, place) for kind, place in literals):
         problems.append("a TIMESTAMP literal without a day: Spark would take the present one; write the day")
     words = dict.fromkeys(match.group(0).strip() for match in _MOMENT.finditer(query))
     moments = (f"the text {word!r}: as a date it is the present moment; take dates from the view dates" for word in words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 from sqlglot import exp
@@ -26,6 +27,17 @@ def table_problems(tree: exp.Expr, views: Collection[str]) -> Iterator[tuple[int
             yield line, f"unknown table or view {named.name!r}.{hint} Available: {_list(views)}"
         elif table.args.get("version"):
             yield line, f"{named.name!r} is a view and has no versions; select dates with a condition"
+
+
+def doubled_names(tree: exp.Expr) -> list[str]:
+    """Return the names and aliases, in lower case, that two tables of one FROM have."""
+    doubled = set()
+    for query in tree.find_all(exp.Select):
+        clause = query.args.get("from_")
+        tables = [*([clause.this] if clause else []), *(join.this for join in query.args.get("joins") or ())]
+        names = Counter(table.alias_or_name.lower() for table in (*tables, *(query.args.get("laterals") or ())))
+        doubled |= {name for name, times in names.items() if name and times > 1}
+    return sorted(doubled)
 
 
 def line_of(node: exp.Expr) -> int:

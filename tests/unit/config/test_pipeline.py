@@ -234,6 +234,12 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
         ["line 10: sources.dates: 'dates' is reserved by Perennial: the view of the"],
     ),
     "source named as the drop": ("  readings:", "  drop:", ["sources.drop: 'drop' is reserved by Perennial"]),
+    "column of Iceberg": (
+        "      pressure:",
+        "      _deleted:",
+        ["'_deleted' is reserved by Iceberg: Spark could not read the table", "with `from: _deleted`"],
+    ),
+    "row key of Iceberg": ("row_key: [reading_id]", "row_key: [_pos]", ["row_key", "'_pos' is reserved by Iceberg"]),
     "column of our own": ("      pressure:", "      __corrupt:", ["'__corrupt' is reserved by Perennial"]),
     "source key doubled": (
         "key: [reading_id]",

@@ -78,6 +78,10 @@ def test_names_of_the_header_that_are_no_column_names_are_read_by_from(source: C
     }  # fmt: skip
 
 
+def test_a_name_of_iceberg_gets_another() -> None:
+    assert column_names(["_deleted", "_pos", "_change_type", "deleted"]) == ["deleted_2", "pos", "_change_type", "deleted"]
+
+
 def test_column_names_are_unique_and_valid_ones_stay() -> None:
     header = ["Order Id", "order_id", "ORDER ID", "1st", "日本", "as_of", "__x", "ok_1"]
     assert column_names(header) == ["order_id_2", "order_id", "order_id_3", "c_1st", "column_5", "as_of_value", "x", "ok_1"]

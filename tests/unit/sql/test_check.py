@@ -303,6 +303,29 @@ def test_columns_that_a_file_must_yield(check: Callable[[dict[str, str]], Findin
     ]
 
 
+@pytest.mark.parametrize("name", ["_deleted", "_Partition"])
+def test_a_column_that_iceberg_reserves_is_told(check: Callable[[dict[str, str]], Findings], name: str) -> None:
+    analysis, source = f"SELECT date, 1 AS {name} FROM dates", f"SELECT *, 1 AS {name} FROM drop"  # noqa: S608
+    found = check({"analysis/faults_by_mode.sql": analysis, "sources/readings.sql": source})
+    expected = f"column {name.lower()!r} is reserved by Iceberg: Spark could not read the table. Choose another name"
+    assert set(found.problems) == {f"analysis/faults_by_mode.sql: {expected}", f"sources/readings.sql: {expected}"}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("SELECT readings.date FROM readings, readings", "'readings'"),
+        ("SELECT r.date FROM readings r JOIN readings R ON true JOIN dates JOIN dates", "'dates' and two named 'r'"),
+        ("SELECT s.date FROM (SELECT date FROM dates) s, (SELECT date FROM dates) s", "'s'"),
+    ],
+)
+def test_a_name_of_two_tables_is_a_doubt(check: Callable[[dict[str, str]], Findings], query: str, names: str) -> None:
+    found = check({"analysis/faults_by_mode.sql": query, "sources/readings.sql": "SELECT * FROM drop"})
+    (doubt,) = found.doubts
+    assert (found.problems, found.unchecked) == ([], ["analysis/faults_by_mode.sql"])
+    assert f"analysis/faults_by_mode.sql: one FROM reads two tables named {names}, so" in doubt
+
+
 def test_a_null_without_a_type_is_told_with_its_file(check: Callable[[dict[str, str]], Findings]) -> None:
     found = check({"analysis/faults_by_mode.sql": "SELECT date,\n NULL AS since FROM dates"})
     assert found.problems == [
