@@ -17,13 +17,13 @@ JOB = """
 import json, sys
 from contextlib import contextmanager
 from pyspark.sql import SparkSession
-from perennial.clean import job as clean_job
+from perennial.clean import job as clean_job, shape
 from perennial.clean.job_file import CleanJob
 from perennial.errors import RefusedError
 
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 cached, commit = {}, clean_job.commit
-limited, checked, judge_days, within_budget = set(), {}, clean_job.judge_days, clean_job.within_budget
+limited, checked, judge_days, within_budget = set(), {}, shape.judge_days, clean_job.within_budget
 
 
 def watched(rows, name, **facts):
@@ -44,7 +44,7 @@ def watched_judge(rows, table):
     return judge_days(rows, table)
 
 
-clean_job.commit, clean_job.within_budget, clean_job.judge_days = watched, watched_budget, watched_judge
+clean_job.commit, clean_job.within_budget, shape.judge_days = watched, watched_budget, watched_judge
 for job in json.loads(sys.argv[1]):
     cached.clear()
     try:

@@ -116,8 +116,6 @@ STATEMENTS = [
     "",
 ]
 YIELDS_WHAT_NO_TABLE_HOLDS = {
-    "SELECT a, true AS _Deleted FROM v":
-        "column '_Deleted' is reserved by Iceberg: Spark could not read the table. Choose another name",
     "SELECT a, NULL AS b FROM v": "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
     "SELECT b FROM (SELECT CASE WHEN a > 0 THEN NULL END AS b FROM v)":
         "column 'b' is NULL and has no type: give it one, for example CAST(NULL AS STRING)",
@@ -143,7 +141,7 @@ FAILS = {
 HAS_NAMES_THAT_NO_TABLE_HOLDS = {
     "SELECT 1 AS `` FROM v": "a column has no name",
     "SELECT 1 AS y, 2 AS Y FROM v": "column 'y' is listed twice (case does not count)",
-    "SELECT 1 AS _File FROM v": "column '_File' is reserved by Iceberg",
+    "SELECT a, true AS _Deleted FROM v": "column '_Deleted' is reserved by Iceberg: Spark could not read the table. Choose another name",
 }
 JOB = """
 import json, sys
