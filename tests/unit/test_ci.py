@@ -203,7 +203,9 @@ def test_a_suite_that_does_not_end_is_ended_with_all_that_it_started_and_the_tab
     assert done.returncode == 1
     assert "Ended after 3 s" in done.stdout
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["slow", "3", "1", "FAILED,", "ended", "after", "3", "s"] in lines
+    slow = next(line for line in lines if line[:1] == ["slow"])
+    assert slow[2:] == ["1", "FAILED,", "ended", "after", "3", "s"]
+    assert int(slow[1]) >= 3  # on a busy machine, its end takes a while
     assert [line[3] for line in lines if line[:1] == ["quick"]] == ["passed"]
     assert not is_running(int((tmp_path / "child").read_text()))
 
