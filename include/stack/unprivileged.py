@@ -102,7 +102,9 @@ def _needed(config: StackConfig) -> Iterator[Path]:
     home = spark_home(config)
     for packages in (*config.repo.glob(".venv/lib/python3*/site-packages"), *home.packages.parent.glob("site-packages")):
         for entry in packages.iterdir():
-            yield from (entry, entry / "__init__.py")
+            # Root's processes may have made a closed folder of compiled modules: the services have their own.
+            if entry.name != "__pycache__":
+                yield from (entry, entry / "__init__.py")
     trees = [*(config.repo / name for name in ("include", "plugins", "dags")), config.pipelines]
     trees += [home.extra_jars, home.java.parents[1], home.spark / "jars"]
     for tree in trees:
