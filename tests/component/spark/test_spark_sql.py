@@ -138,10 +138,11 @@ FAILS = {
     "SELECT regexp_count(repeat('ab', 20001), '(a|b)*c') AS b FROM v": "a regular expression is too deep for a text",
     "SELECT regexp_count(repeat('ab', 20001 + int(a)), '(a|b)*c') AS b FROM v": "a regular expression is too deep for a text",
 }  # fmt: skip
+RESERVED = "is reserved by Iceberg: Spark could not read the table. Choose another name"
 HAS_NAMES_THAT_NO_TABLE_HOLDS = {
     "SELECT 1 AS `` FROM v": "a column has no name",
     "SELECT 1 AS y, 2 AS Y FROM v": "column 'y' is listed twice (case does not count)",
-    "SELECT a, true AS _Deleted FROM v": "column '_Deleted' is reserved by Iceberg: Spark could not read the table. Choose another name",
+    "SELECT a, true AS _Deleted FROM v": f"column '_Deleted' {RESERVED}",
 }
 JOB = """
 import json, sys
