@@ -32,6 +32,7 @@ def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
     assert first.stdin is not None
     assert first.stdout is not None
     assert first.stdout.readline() == "held\n"
+    name = psutil.Process(first.pid).name()
 
     def on_wait(who: str) -> None:
         waited.append(who)
@@ -39,7 +40,7 @@ def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
 
     with alone(config, on_wait):
         assert first.wait(timeout=10) == 0
-    assert waited == [f"process {first.pid} ({psutil.Process().name()}, user {psutil.Process().username()})"]
+    assert waited == [f"process {first.pid} ({name}, user {psutil.Process().username()})"]
 
 
 def test_other_users_cannot_hold_it_and_the_holder_is_the_one_that_the_kernel_names(tmp_path: Path) -> None:
