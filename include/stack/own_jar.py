@@ -12,7 +12,7 @@ from pathlib import Path
 from stack.errors import StackError
 
 INCLUDE = Path(__file__).resolve().parents[1]
-SOURCES = (INCLUDE / "perennial" / "spark" / "LakeFileIO.java", INCLUDE / "stack" / "ScramOnly.java")
+SOURCES = (*sorted((INCLUDE / "perennial" / "spark").glob("*.java")), INCLUDE / "stack" / "ScramOnly.java")
 COMPILER = "org.codehaus.commons.compiler.samples.CompilerDemo"
 """Janino's command line. Spark ships it."""
 

@@ -1,3 +1,5 @@
+package perennial;
+
 import java.util.IdentityHashMap;
 import org.apache.spark.sql.catalyst.CatalystIdentifier;
 import org.apache.spark.sql.catalyst.expressions.Cast;

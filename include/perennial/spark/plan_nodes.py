@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from perennial.spark.java import JavaObject, jvm
 
-_READER = Path(__file__).with_name("PlanReader.java")
 _PART = "\x1f"
 
 
@@ -66,9 +64,6 @@ def _nodes(lines: str) -> list[Node]:
 
 @cache
 def _reader(spark: SparkSession) -> JavaObject:
-    """Return the reader, compiled by the compiler that Spark brings for its generated code."""
-    compiler = jvm(spark).org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(spark._jsparkSession.getClass().getClassLoader())
-    compiler.cook(_READER.read_text(encoding="utf-8"))
-    reader: JavaObject = compiler.getClassLoader().loadClass("PlanReader").newInstance()
+    """Return the reader (PlanReader.java), a class of our own jar."""
+    reader: JavaObject = jvm(spark).perennial.PlanReader()
     return reader
