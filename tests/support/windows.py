@@ -24,5 +24,5 @@ def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = L
 
 def prepare(window: Window) -> tuple[Preprocessing, MatrixFiles]:
     """Fit the preprocessing of a window, and store its matrix."""
-    fitted = fit_preprocessing(window.inputs, window)
+    fitted = fit_preprocessing(window)
     return fitted, store_matrix(window, fitted)

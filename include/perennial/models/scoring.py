@@ -13,7 +13,6 @@ from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from onnxruntime import InferenceSession
 
 Numbers = NDArray[np.float32]
 Texts = NDArray[np.object_]
@@ -60,48 +59,55 @@ def number_columns(table: pa.Table, inputs: Inputs) -> Numbers:
     return numbers
 
 
+def encode_texts(table: pa.Table, name: str) -> tuple[list[str | None], NDArray[np.int32]]:
+    """Return the texts of a column, each once, with None as the last; and the position of each row's text among them."""
+    encoded = table.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+    words = [*encoded.dictionary.to_pylist(), None]
+    return words, np.asarray(encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
 def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.object_]:
     """Return a column of texts with `null` in place of nulls. Equal texts are one object: a text of its own takes 60 bytes."""
-    encoded = table.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
-    words = np.array([*encoded.dictionary.to_pylist(), null], dtype=object)
-    codes = encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
-    return np.asarray(words[codes], dtype=object)
+    words, positions = encode_texts(table, name)
+    return np.array([null if word is None else word for word in words], dtype=object)[positions]
 
 
 def score(model: bytes, table: pa.Table, inputs: Inputs) -> Probabilities:
     """Return the probability of each row of a features table, computed by the same graph that serves."""
-    session = _open_session(model)
+    graph = Graph(model, "probability")
     # A table without rows is one slice without rows: its columns are checked too.
     slices = [table.slice(begin, SLICE_ROWS) for begin in range(0, max(table.num_rows, 1), SLICE_ROWS)]
-    return np.concatenate([_run(session, "probability", *to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
+    return np.concatenate([graph.run(*to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
 
 
-def run_graph(model: bytes, output: str, numbers: Numbers, texts: Texts) -> Numbers:
-    """Run a graph over `numbers` and `texts` and return one output."""
-    session, rows = _open_session(model), len(numbers)
-    first = _run(session, output, numbers[:SLICE_ROWS], texts[:SLICE_ROWS])
-    if rows <= SLICE_ROWS:
-        return first
-    result = np.empty((rows, *first.shape[1:]), dtype=np.float32)
-    result[:SLICE_ROWS] = first
-    for begin in range(SLICE_ROWS, rows, SLICE_ROWS):
-        part = slice(begin, begin + SLICE_ROWS)
-        result[part] = _run(session, output, numbers[part], texts[part])
-    return result
+class Graph:
+    """A graph in ONNX Runtime, and one of its outputs. It has one thread, so that every machine adds in the same order."""
 
+    def __init__(self, model: bytes, output: str) -> None:
+        import onnxruntime
 
-def _open_session(model: bytes) -> InferenceSession:
-    """Open a graph with one thread, so that every machine adds in the same order."""
-    import onnxruntime
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._output = output
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    def run(self, numbers: Numbers, texts: Texts) -> Numbers:
+        """Return the output for some rows."""
+        rows = len(numbers)
+        first = self._run(numbers[:SLICE_ROWS], texts[:SLICE_ROWS])
+        if rows <= SLICE_ROWS:
+            return first
+        result = np.empty((rows, *first.shape[1:]), dtype=np.float32)
+        result[:SLICE_ROWS] = first
+        for begin in range(SLICE_ROWS, rows, SLICE_ROWS):
+            part = slice(begin, begin + SLICE_ROWS)
+            result[part] = self._run(numbers[part], texts[part])
+        return result
 
-
-def _run(session: InferenceSession, output: str, numbers: Numbers, texts: Texts) -> Numbers:
-    return np.asarray(session.run([output], {"numbers": numbers, "texts": texts})[0], dtype=np.float32)
+    def _run(self, numbers: Numbers, texts: Texts) -> Numbers:
+        found = self._session.run([self._output], {"numbers": numbers, "texts": texts})
+        return np.asarray(found[0], dtype=np.float32)
 
 
 def _number(table: pa.Table, name: str) -> Numbers:

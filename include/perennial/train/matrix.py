@@ -25,8 +25,3 @@ class Matrix:
     columns: Numbers
     codes: NDArray[np.int32]
     sizes: tuple[int, ...]
-
-    @property
-    def width(self) -> int:
-        """Return the number of columns, with one for each class of each code."""
-        return int(self.columns.shape[1]) + sum(self.sizes)

@@ -22,7 +22,7 @@ class Medians:
         self.nulls = np.zeros(columns, dtype=np.int64)
         self._upper = np.zeros((columns, _HALF), dtype=np.int64)
         self._lower = np.zeros((2, columns, _HALF), dtype=np.int64)
-        self._middle = np.zeros((2, columns), dtype=np.int64)
+        self._middle: NDArray[np.int64] | None = None
 
     def count(self, values: Numbers) -> None:
         """Count some rows, [rows, columns], in the first pass."""
@@ -33,7 +33,8 @@ class Medians:
 
     def count_near(self, values: Numbers) -> None:
         """Count the same rows in the second pass."""
-        self._middle = np.array([self._upper_half(rank) for rank in self._ranks()])
+        if self._middle is None:
+            self._middle = np.array([self._upper_half(rank) for rank in self._ranks()])
         for index, column in enumerate(values.T):
             known = _ordered(column)
             for place in range(2):
@@ -43,6 +44,8 @@ class Medians:
     def values(self) -> NDArray[np.float64]:
         """Return the median of each column, the mean of the two middle values if there are two. A column of NaN has 0."""
         found = np.zeros((2, len(self.nulls)))
+        if self._middle is None:  # no rows were counted
+            return np.zeros(len(self.nulls))
         for place, ranks in enumerate(self._ranks()):
             for index, rank in enumerate(ranks):
                 upper = self._middle[place, index]

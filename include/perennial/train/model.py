@@ -63,7 +63,7 @@ def train_model(
     If a category appeared or disappeared since `begin` was trained, the training starts from random weights.
     """
     inputs = window.inputs
-    fitted = fit_preprocessing(inputs, window)
+    fitted = fit_preprocessing(window)
     columns = _digest_columns(inputs, fitted)
     warnings = [*warnings_of(inputs, fitted), *warn_of_empty(window)]
     for text in warnings:

@@ -22,8 +22,8 @@ from perennial.lake.tables import RowsReader, of_days, read_rows
 from perennial.models.scoring import in_order
 from perennial.train.job import TrainingJob
 from perennial.train.labels import read_labels
-from perennial.train.sampling import Bounds, Classes, choose_balanced, choose_uniform
-from perennial.train.window import ALL, Window, WindowWriter
+from perennial.train.sampling import ALL_ROWS, Bounds, Classes, choose_balanced, choose_uniform
+from perennial.train.window import Window, WindowWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = No
         window.add(of_days(labelled.table, features.window))
         holdout.append(of_days(labelled.table, features.holdout))
         unlabelled, unmatched = unlabelled + labelled.unlabelled, unmatched + labelled.unmatched
-    whole = {*features.holdout, *(features.window if bounds.largest == ALL.largest or is_small(job) else ())}
+    whole = {*features.holdout, *(features.window if bounds.largest == ALL_ROWS.largest or is_small(job) else ())}
     check_rows(found, {day: rows for day, rows in features.rows.items() if day in whole}, "Features")
     if labels is not None:
         check_rows(known, {day: rows for day, rows in labels.rows.items() if day in whole}, "Labels")
@@ -101,7 +101,7 @@ def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = No
 def _choose(job: TrainingJob, rows: int, reader: RowsReader | None) -> tuple[Bounds, Classes | None]:
     """Return the bounds of a job's sample, and the classes of its window if they had to be counted."""
     if job.sample is None or rows <= job.sample.max_rows:
-        return ALL, None
+        return ALL_ROWS, None
     if job.sample.kind == "uniform":
         return choose_uniform(job.sample, rows), None
     counts = np.zeros(2, dtype=np.int64)
@@ -140,7 +140,7 @@ def _key_columns(job: TrainingJob) -> list[str]:
 
 
 def _read(
-    job: TrainingJob, days: Sequence[date], columns: list[str], reader: RowsReader | None, limit: int = ALL.largest
+    job: TrainingJob, days: Sequence[date], columns: list[str], reader: RowsReader | None, limit: int = ALL_ROWS.largest
 ) -> Iterator[_Part]:
     """
     Yield rows of some dates of a job, at most about MAX_READ at once.
@@ -156,7 +156,7 @@ def _read(
         return
     window = set(features.window)
     for day in days:
-        for among in _ranges(features.rows[day], limit if day in window else ALL.largest):
+        for among in _ranges(features.rows[day], limit if day in window else ALL_ROWS.largest):
             rows = read_rows(features.metadata_location, features.snapshot_id, [day], columns, among=among)
             known = labels and read_rows(labels.metadata_location, labels.snapshot_id, [day], labelled, among=among)
             yield _Part(rows, known)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.models.scoring import Numbers, Texts, run_graph
+from perennial.models.scoring import Graph, Numbers, Texts
 from perennial.train.classes import Classes, Value, choose_classes, choose_codes, warn_of_rare
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
@@ -76,8 +76,9 @@ def amounts(inputs: Inputs) -> list[str]:
     return raw + [name for name in sorted(inputs.derived) if name not in inputs.categories]
 
 
-def fit_preprocessing(inputs: Inputs, window: Window) -> Preprocessing:
+def fit_preprocessing(window: Window) -> Preprocessing:
     """Fit on the rows of the window, exactly, in three passes. Nulls are NaN and ""."""
+    inputs = window.inputs
     columns = amounts(inputs)
     raw = _RawColumns(inputs, [*columns, *inputs.categories])
     medians = Medians(len(columns))
@@ -122,16 +123,17 @@ class _RawColumns:
 
     def __init__(self, inputs: Inputs, names: list[str]) -> None:
         self.names = names
-        self._graph = b""
+        self._graph: Graph | None = None
         if names:
             graph = GraphBuilder(inputs.numbers, inputs.texts)
-            self._graph = graph.model(graph.op("Identity", _raw(graph, inputs, names), output="raw"), ["rows", len(names)])
+            output = graph.op("Identity", _raw(graph, inputs, names), output="raw")
+            self._graph = Graph(graph.model(output, ["rows", len(names)]), output)
 
     def of(self, window: Window) -> Iterator[Numbers]:
         """Yield [rows, names] of each bucket."""
         for bucket in window.read():
-            if self.names:
-                yield run_graph(self._graph, "raw", bucket.numbers, bucket.texts)
+            if self._graph is not None:
+                yield self._graph.run(bucket.numbers, bucket.texts)
             else:
                 yield np.empty((len(bucket.y), 0), dtype=np.float32)
 
@@ -168,11 +170,6 @@ def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing
     return Encoded(graph.beside(*parts) if parts else None, fitted.width, codes)
 
 
-def matrix_of(inputs: Inputs, fitted: Preprocessing, numbers: Numbers, texts: Texts) -> Matrix:
-    """Compute the model's matrix of rows with the graph."""
-    return MatrixGraph(inputs, fitted).of(numbers, texts)
-
-
 class MatrixGraph:
     """The graph that computes the model's matrix of rows."""
 
@@ -182,12 +179,13 @@ class MatrixGraph:
         # A float holds every code exactly.
         parts = [graph.op("Cast", code, to=1) for code, _ in encoded.codes]
         output = graph.op("Identity", graph.beside(*([encoded.columns] if encoded.columns else []), *parts), output="matrix")
-        self._graph = graph.model(output, ["rows", "columns"])
+        self._graph = Graph(graph.model(output, ["rows", "columns"]), output)
         self._width = encoded.width
         self.sizes = tuple(size for _, size in encoded.codes)
 
     def of(self, numbers: Numbers, texts: Texts) -> Matrix:
-        values = run_graph(self._graph, "matrix", numbers, texts)
+        """Return the matrix of some rows."""
+        values = self._graph.run(numbers, texts)
         columns, codes = values[:, : self._width], values[:, self._width :].astype(np.int32)
         return Matrix(np.ascontiguousarray(columns), codes, self.sizes)
 

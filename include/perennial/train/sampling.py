@@ -36,6 +36,9 @@ class Bounds:
         return np.asarray(hashes < np.where(y == 1, self.positive, self.negative), dtype=np.bool_)
 
 
+ALL_ROWS = Bounds()
+
+
 @dataclass(frozen=True, slots=True)
 class Classes:
     """The number of rows of each label."""

@@ -18,17 +18,15 @@ from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs, Label
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
-from perennial.models.scoring import Numbers, Texts, number_columns
+from perennial.models.scoring import Numbers, Texts, encode_texts, number_columns
 from perennial.train.labels import read_labels
-from perennial.train.sampling import Bounds
+from perennial.train.sampling import ALL_ROWS, Bounds
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BUCKET_ROWS = 131_072
 """Rows of a bucket at most, on average."""
-
-ALL = Bounds()
 
 Records = NDArray[np.void]
 
@@ -102,7 +100,7 @@ class WindowWriter:
     :param bounds: the rows to choose from those that are added
     """
 
-    def __init__(self, folder: Path, inputs: Inputs, label: Label, rows: int, bounds: Bounds = ALL) -> None:
+    def __init__(self, folder: Path, inputs: Inputs, label: Label, rows: int, bounds: Bounds = ALL_ROWS) -> None:
         self._folder = folder
         self._inputs = inputs
         self._label = label
@@ -120,7 +118,7 @@ class WindowWriter:
     def add(self, table: pa.Table) -> None:
         """Write those of the rows of the features table that the bounds choose, with their labels, in any order."""
         y = read_labels(table, self._label)
-        if self._bounds is not ALL:
+        if self._bounds != ALL_ROWS:
             chosen = self._bounds.choose(table[SAMPLE].to_numpy(), y)
             table, y = table.filter(chosen), y[chosen]
         records = np.empty(table.num_rows, dtype=_record(self._inputs))
@@ -166,12 +164,10 @@ class WindowWriter:
 
     def _encode(self, table: pa.Table, place: int, name: str) -> NDArray[np.uint32]:
         """Return the codes of a column of texts. A new text gets the next code."""
-        encoded = table.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
         known = self._codes[place]
-        codes = [known.setdefault(text or "", len(known)) for text in [*encoded.dictionary.to_pylist(), ""]]
-        found: NDArray[np.uint32] = np.array(codes, dtype=np.uint32)[
-            encoded.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)
-        ]
+        words, positions = encode_texts(table, name)
+        codes = np.array([known.setdefault(word or "", len(known)) for word in words], dtype=np.uint32)
+        found: NDArray[np.uint32] = codes[positions]
         counts = np.bincount(found, minlength=len(known))
         counts[: len(self._counts[place])] += self._counts[place]
         self._counts[place] = counts

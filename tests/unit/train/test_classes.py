@@ -20,7 +20,7 @@ from perennial.train.classes import MAX_COLUMNS, choose_classes, choose_codes
 from perennial.train.layers import Layer
 from perennial.train.matrix import Matrix
 from perennial.train.model import export, train_model
-from perennial.train.preprocess import fit_preprocessing, matrix_of
+from perennial.train.preprocess import MatrixGraph, fit_preprocessing
 from perennial.train.window import Window
 
 MakeRows = Callable[..., pa.Table]
@@ -68,8 +68,8 @@ def test_codes_are_the_one_hot_columns_of_the_same_classes(
     table = make_rows(site=identifiers)
     inputs = fitting({"site": "category"}, max_classes=max_classes)
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
-    fitted = fit_preprocessing(inputs, window_of(table, inputs))
-    matrix = matrix_of(inputs, fitted, *to_arrays(table, inputs))
+    fitted = fit_preprocessing(window_of(table, inputs))
+    matrix = MatrixGraph(inputs, fitted).of(*to_arrays(table, inputs))
     values = table["site"].to_pylist()
     by_count = sorted(set(values), key=lambda value: (-values.count(value), value))
     own = by_count if len(by_count) <= max_classes else by_count[: max_classes - 1]
@@ -77,7 +77,7 @@ def test_codes_are_the_one_hot_columns_of_the_same_classes(
     if len(by_count) > max_classes:
         expected = [[*row, not any(row)] for row in expected]
     np.testing.assert_array_equal(dense(matrix)[:, 1:], np.array(expected, dtype=np.float32))
-    assert matrix.width == 1 + len(expected[0]) <= 1 + max_classes
+    assert matrix.columns.shape[1] + sum(matrix.sizes) == 1 + len(expected[0]) <= 1 + max_classes
 
 
 def test_a_rare_value_and_a_value_never_seen_are_not_the_same(make_rows: MakeRows, window_of: WindowOf) -> None:
@@ -107,7 +107,7 @@ def test_logistic_graph_of_codes_agrees_with_scikit_learn(
     inputs = Inputs.model_validate({"request": request, "max_classes": max_classes})
     fitted, matrix = prepare(window_of(rows, inputs))
     assert len(matrix.sizes) == len(inputs.texts)
-    columns, y = dense(matrix_of(inputs, fitted, *to_arrays(rows, inputs))).astype(float), rows["failed"].to_numpy()
+    columns, y = dense(MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs))).astype(float), rows["failed"].to_numpy()
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
     found = score(export(inputs, fitted, logistic.fit(matrix, 0)), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -131,7 +131,7 @@ def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: Make
         site=lambda n: pa.array([("id1", "often20", "moon")[i % 3] for i in range(n)]),
         started=lambda n: pa.array([(None, 3, 1000)[i % 3] for i in range(n)], pa.int32()),
     )
-    expected = network.predict(dense(matrix_of(inputs, fitted, *to_arrays(rows, inputs))), verbose=0)[:, 0]
+    expected = network.predict(dense(MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs))), verbose=0)[:, 0]
     found = score(export(inputs, fitted, layers), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.001

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perennial.config.derived import FUNCTIONS, parse_derived
-from perennial.models.scoring import run_graph
+from perennial.models.scoring import Graph
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
 
@@ -36,7 +36,7 @@ def compute(function: str, a: float, b: float = 0.0) -> float:
     graph = GraphBuilder(["a", "b"], [])
     output = graph.op("Identity", add_derived(graph, parse_derived(TEXTS[function])), output="out")
     numbers = np.array([[a, b]], dtype=np.float32)
-    return float(run_graph(graph.model(output, ["rows", 1]), output, numbers, np.empty((1, 0), dtype=object))[0, 0])
+    return float(Graph(graph.model(output, ["rows", 1]), output).run(numbers, np.empty((1, 0), dtype=object))[0, 0])
 
 
 def test_every_function_is_tested_here() -> None:

@@ -26,7 +26,7 @@ from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer, from_safetensors, to_safetensors
 from perennial.train.model import Begin, Model, export, train_model
 from perennial.train.prepare import Examples, Rows, rows_of, why_untrainable
-from perennial.train.preprocess import matrix_of
+from perennial.train.preprocess import MatrixGraph
 from perennial.train.window import Window
 
 pytestmark = pytest.mark.tensorflow
@@ -42,7 +42,7 @@ def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows, window
     layers = mlp.fit(matrix, seed=3)
     network = mlp.build(matrix.columns, (), 5)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
-    expected = network.predict(matrix_of(inputs, fitted, *to_arrays(rows, inputs)).columns, verbose=0)[:, 0]
+    expected = network.predict(MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs)).columns, verbose=0)[:, 0]
     found = score(export(inputs, fitted, layers), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.01
@@ -88,7 +88,7 @@ def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: Make
 
     rows = make_rows()
     fitted, matrix = prepare(window_of(rows, inputs))
-    columns, y = matrix_of(inputs, fitted, *to_arrays(rows, inputs)).columns.astype(float), rows["failed"].to_numpy()
+    columns, y = MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs)).columns.astype(float), rows["failed"].to_numpy()
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
     found = score(export(inputs, fitted, logistic.fit(matrix, 0)), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
