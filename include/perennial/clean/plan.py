@@ -16,6 +16,7 @@ from perennial.collect.drops import landed_drops, pinned_reference
 from perennial.collect.lost import count_refused
 from perennial.collect.register import Drop
 from perennial.config.clean_step import LIBRARIES
+from perennial.config.pipeline import Pipeline
 from perennial.errors import PerennialError
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
@@ -99,7 +100,7 @@ def _plan_table(lake: Lake, name: str, work: Work, withdrawn: list[date]) -> Tab
     pending = {day_text(day): drop_to_clean(drop, key, lake.layout.refusal(name, day, key)) for day, (key, drop) in work.items()}
     held = [text for text in pending if text in partitions]
     return replace(
-        table_to_clean(lake, name, pending),
+        table_to_clean(lake.pipeline, name, pending),
         held=held,
         same={text: partitions[text].digest for text in held if partitions[text].key == pending[text].key},
         withdraw=[day_text(day) for day in withdrawn],
@@ -121,9 +122,9 @@ def drop_to_clean(drop: Drop, key: str, refusal: str) -> DropToClean:
     return DropToClean(key=key, refusal=refusal, header=drop.columns, files=files)
 
 
-def table_to_clean(lake: Lake, name: str, days: Mapping[str, DropToClean]) -> TableToClean:
+def table_to_clean(pipeline: Pipeline, name: str, days: Mapping[str, DropToClean]) -> TableToClean:
     """Return a table with its contract and its cleaning step as a job file has it."""
-    spec = lake.pipeline.tables[name]
+    spec = pipeline.tables[name]
     return TableToClean(
         name=name,
         table=f"clean_{name}",
@@ -132,12 +133,12 @@ def table_to_clean(lake: Lake, name: str, days: Mapping[str, DropToClean]) -> Ta
         dialect=Dialect(**spec.csv.model_dump(mode="json")),
         key=spec.key,
         max_quarantine_share=spec.max_quarantine_share,
-        sql=_sql(lake, name),
+        sql=_sql(pipeline, name),
         days=days,
         held=[],
         same={},
         withdraw=[],
-        step=_step(lake, name),
+        step=_step(pipeline, name),
     )
 
 
@@ -321,18 +322,18 @@ def _find_work(lake: Lake, name: str, drops: DropsByDay, again: set[date | None]
     return work, [day for day in unusable if day is not None and day_text(day) in partitions and day not in work]
 
 
-def _sql(lake: Lake, name: str) -> str | None:
-    return lake.pipeline.sql_files("sources").get(name)
+def _sql(pipeline: Pipeline, name: str) -> str | None:
+    return pipeline.sql_files("sources").get(name)
 
 
-def _step(lake: Lake, name: str) -> PandasStep | None:
-    source = lake.pipeline.clean_steps().get(name)
+def _step(pipeline: Pipeline, name: str) -> PandasStep | None:
+    source = pipeline.clean_steps().get(name)
     return None if source is None else PandasStep(source, library_versions(*LIBRARIES))
 
 
 def prepare_fingerprints(lake: Lake, name: str) -> Callable[[date | None, Drop], Fingerprint]:
     """Return a function that computes the fingerprint of a table's partition from exactly the inputs that decide its rows."""
-    spec, sql, step = lake.pipeline.tables[name], _sql(lake, name), _step(lake, name)
+    spec, sql, step = lake.pipeline.tables[name], _sql(lake.pipeline, name), _step(lake.pipeline, name)
     has_moments = any(contract.type == "timestamp" for contract in spec.columns.values())
     configuration: dict[str, JsonValue] = {
         "columns": [

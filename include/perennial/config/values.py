@@ -29,6 +29,8 @@ VIEWS = {"dates": "the view of the requested dates", "drop": "the view of a sour
 ICEBERG_COLUMNS = frozenset(("_deleted", "_file", "_last_updated_sequence_number", "_partition", "_pos", "_row_id", "_spec_id"))
 """Names by which Iceberg gives facts about a row in place of a column: Spark can no longer read a table with such a column."""
 
+RESERVED_BY_ICEBERG = "is reserved by Iceberg: Spark could not read the table. Choose another name"
+
 OWN_COLUMNS = ICEBERG_COLUMNS | {"date", "as_of", "_metadata"}
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}?\.csv(\.gz)?")
 _S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}/[A-Za-z0-9!_.*'()/={}-]*")
@@ -98,8 +100,7 @@ def _column(value: str) -> str:
         raise ValueError(f"a column name must be 1 to 63 lower-case letters, digits and _, found {value[:80]!r}")
     if value in ICEBERG_COLUMNS:
         raise ValueError(
-            f"{value!r} is reserved by Iceberg: Spark could not read the table. Choose another name; "
-            f"a column of a source or reference reads its files with `from: {value}`"
+            f"{value!r} {RESERVED_BY_ICEBERG}; a column of a source or reference reads its files with `from: {value}`"
         )
     if not is_column_name(value):
         raise ValueError(

@@ -60,21 +60,30 @@ class Evaluated(Result):
 
 def is_current(lake: Lake, day: date) -> bool:
     """Return whether the recorded decision of `day` used the present inputs, or the date has none and cannot be trained."""
-    try:
-        plans = plan_trainings(lake, day)
-    except PerennialError as error:
-        log.info("The training of %s cannot be planned yet: %s", day, error)
-        return False
-    chain = read_chain(lake)
-    entry = chain.get(day)
-    if reason_to_skip(plans):
-        return entry is None
-    models = find_trained(plans)
-    return len(models) == len(plans) and entry is not None and entry.key == decision_fingerprint(lake, day, chain, models)
+    found = _find_present(lake, day)
+    return isinstance(found, Skipped) or (found is not None and found.entry.key == found.key)
 
 
 def find_decision(lake: Lake, day: date) -> Evaluated | Skipped | None:
     """Return the decision of `day`, or why it has none; None: an evaluation would decide again."""
+    found = _find_present(lake, day)
+    if found is None or isinstance(found, Skipped):
+        return found
+    recorded = find_recorded(lake, found.entry, found.key, None)
+    return None if recorded is None else result_of(Outcome.UNCHANGED, recorded, found.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """A date whose candidates are all trained on the present inputs: its entry in the log, and the key of a decision now."""
+
+    chain: Chain
+    entry: Entry
+    key: str
+
+
+def _find_present(lake: Lake, day: date) -> _Present | Skipped | None:
+    """Return what is recorded of `day` and what would be now, or why it has no decision; None: it has to be evaluated."""
     try:
         plans = plan_trainings(lake, day)
     except PerennialError as error:
@@ -87,8 +96,7 @@ def find_decision(lake: Lake, day: date) -> Evaluated | Skipped | None:
     models = find_trained(plans)
     if len(models) < len(plans) or entry is None:
         return None
-    recorded = find_recorded(lake, entry, decision_fingerprint(lake, day, chain, models), None)
-    return None if recorded is None else result_of(Outcome.UNCHANGED, recorded, chain)
+    return _Present(chain, entry, decision_fingerprint(lake, day, chain, models))
 
 
 def changes_since(lake: Lake, day: date) -> tuple[StaleCause, ...]:
@@ -125,8 +133,8 @@ def find_recorded(lake: Lake, entry: Entry | None, key: str, force: Force | None
     """
     Return the recorded decision of a date, or None if it has to be decided again.
 
-    It has if its inputs have changed, if another force is requested, or if the decision is not signed or not the one that the
-    log describes. A forced decision without a signature is kept, because only a person can repeat it: no deploy accepts it.
+    That is so if its inputs have changed, if another force is requested, if the decision is not signed, or if the log describes
+    another one. A forced decision without a signature is kept, because only a person can repeat it: no deploy accepts it.
     """
     if entry is None or entry.key != key:
         return None

@@ -37,7 +37,7 @@ class StoredRows:
 
     @property
     def columns(self) -> list[str]:
-        """Return the names of all columns, in the order of the table, without the one that only trainings use."""
+        """Return the names of the columns in the order of the table. SAMPLE is left out: only trainings use it."""
         return [name for name in self._table.schema().column_names if name != SAMPLE]
 
     def check_columns(self, columns: Sequence[str]) -> list[str]:

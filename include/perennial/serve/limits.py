@@ -37,7 +37,7 @@ class Limits:
     unread_bytes: int = DEFAULT_MEMORY // 16
     """Maximum bytes of answers that clients have not read, and of requests that wait behind them, over all connections."""
     queued_bytes: int = 128 * 2**10
-    """Maximum memory of the requests that wait on a connection behind the one that is answered. With more of them, it closes."""
+    """Maximum memory of the requests queued on a connection. A connection with more is closed."""
     send_bytes: int = 64 * 2**10
     """Bytes of answers that the kernel buffers for a connection (it takes twice as much, for its own structures)."""
 

@@ -87,7 +87,7 @@ class BoundedProtocol(PlainHttpProtocol):
 
     @property
     def queued_bytes(self) -> int:
-        """Return the memory of the requests that wait behind the one that is answered."""
+        """Return the memory of the queued requests of this connection."""
         return sum(len(cycle.body) + cycle.scope["state"]["bytes"] for cycle, _ in self.pipeline)
 
     @property

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from perennial.config.values import ICEBERG_COLUMNS
+from perennial.config.values import ICEBERG_COLUMNS, RESERVED_BY_ICEBERG
 from perennial.errors import RefusedError
 from perennial.spark.budget import within_budget
 from perennial.spark.closed_world import foreign_relations, refused_parts, unknown_parts
@@ -183,8 +183,7 @@ def refuse_reserved(rows: DataFrame, file: str) -> None:
 
 
 def _reserved(names: Iterable[str]) -> list[str]:
-    found = [name for name in names if name.lower() in ICEBERG_COLUMNS]
-    return [f"column {name!r} is reserved by Iceberg: Spark could not read the table. Choose another name" for name in found]
+    return [f"column {name!r} {RESERVED_BY_ICEBERG}" for name in names if name.lower() in ICEBERG_COLUMNS]
 
 
 def _refuse_names(file: str, problems: list[str]) -> None:

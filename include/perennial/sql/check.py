@@ -9,7 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from perennial.config.pipeline import Pipeline
-from perennial.config.values import ICEBERG_COLUMNS
+from perennial.config.values import ICEBERG_COLUMNS, RESERVED_BY_ICEBERG
 from perennial.errors import PipelineRefusedError, did_you_mean
 from perennial.sql.bounded import MAX_SECONDS, within_limit
 from perennial.sql.columns import look_at_columns, untyped_nulls
@@ -226,7 +226,7 @@ def _output_problems(yielded: list[str], expected: Expected) -> Iterator[str]:
         if yielded.count(name) > 1:
             yield f"column {name!r} is selected twice"
         if name in ICEBERG_COLUMNS and not expected.only:
-            yield f"column {name!r} is reserved by Iceberg: Spark could not read the table. Choose another name"
+            yield f"column {name!r} {RESERVED_BY_ICEBERG}"
     for name in extra if expected.only else ():
         if name == expected.later_label:
             yield f"column {name!r} is the label, which is known only after its date: select it only in labels.sql"

@@ -210,5 +210,5 @@ def _read_reference(copies: Copies, name: str) -> tuple[TrialTable, Seen]:
 
 def _table(lake: Lake, name: str, snapshot_id: int | None, held: list[str], drops: Mapping[Any, Drop]) -> TrialTable:
     days: dict[str, DropToClean] = {day_text(day): drop_to_clean(drop, "", "") for day, drop in drops.items()}
-    to_clean = table_to_clean(lake, name, days) if days else None
+    to_clean = table_to_clean(lake.pipeline, name, days) if days else None
     return TrialTable(f"clean_{name}", name in lake.pipeline.sources, snapshot_id, held, to_clean)
