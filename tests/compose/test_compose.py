@@ -93,6 +93,7 @@ def stack(pipelines: Path) -> Iterator[AirflowClient]:
     for line in sizes:
         if f":{os.environ['PERENNIAL_TAG']} " in line:
             say(line)
+    compose("down", "--volumes")  # of a run that was killed
     began = time.monotonic()
     try:
         compose("up", "--detach", "--wait", "--wait-timeout", "600")
@@ -180,13 +181,26 @@ def test_a_spark_worker_reaches_the_object_store_its_master_and_no_inner_port(st
     assert open_of("spark-worker", *reached, *inner, *others) == reached
 
 
+def log_of_worker(options: str, until: str, then: int = 0) -> str:
+    """Start one more Spark worker, end it some seconds after its log holds a text, or without it after two minutes, and return the log."""
+    worker = (
+        f"spark-class org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other {options}"
+    )
+    script = (
+        f"timeout 120 {worker} spark://spark-master:7077 > /tmp/other.log 2>&1 & started=$!\n"
+        f"while kill -0 $started && ! grep -q '{until}' /tmp/other.log; do sleep 1; done\n"
+        f"sleep {then}; kill $started; cat /tmp/other.log"
+    )
+    return compose("exec", "-T", "spark-worker", "sh", "-c", script)
+
+
 def test_a_spark_master_takes_a_worker_that_knows_the_secret_and_no_other(stack: AirflowClient) -> None:
-    worker = "spark-class org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other"
-    stranger = compose("exec", "-T", "spark-worker", "sh", "-c", f"timeout 15 {worker} spark://spark-master:7077 2>&1; true")
-    assert "Connecting to master spark-master" in stranger
-    assert "Successfully registered" not in stranger
-    known = f"timeout 15 {worker} --properties-file /var/lib/perennial-keys/spark/spark.properties spark://spark-master:7077"
-    assert "Successfully registered" in compose("exec", "-T", "spark-worker", "sh", "-c", f"{known} 2>&1; true")
+    registered = "Successfully registered"
+    assert registered in log_of_worker("--properties-file /var/lib/perennial-keys/spark/spark.properties", registered)
+    connecting = "Connecting to master spark-master"
+    stranger = log_of_worker("", connecting, then=10)
+    assert connecting in stranger
+    assert registered not in stranger
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from airflow.executors.local_executor import LocalExecutor
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from sqlglot.optimizer.annotate_types import TypeAnnotator
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from stack.config import REPO
 
@@ -47,14 +48,15 @@ GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     (SPARK_STAGE, "_submit_sp"): lambda: sets(SparkSubmitHook, "_submit_sp"),
     (EXECUTOR, "_process_workloads"): lambda: calls(LocalExecutor, "_process_workloads"),
     (EXECUTOR, "_reader"): lambda: hasattr(SimpleQueue(), "_reader"),
+    ("include/perennial/serve/plain_http.py", "_start_asgi_task"): lambda: calls(HttpToolsProtocol, "_start_asgi_task"),
     ("include/perennial/sql/type_rules.py", "_set_type"): lambda: callable(TypeAnnotator._set_type),
     ("include/perennial/store/objects.py", "_session"): lambda: hasattr(boto3.Session()._session, "get_component"),
 }
 BRIDGES = {"_jvm", "_jdf", "_jsc", "_jsparkSession"}
 """PySpark's bridge to the JVM. The Spark tests run each use of it, in Spark's own environment."""
 
-DOCUMENTED = {"_exit", "_asdict", "_put_if", "_refusal"}
-"""Names of Python that are no secret in spite of their underscore, and members of classes of ours."""
+DOCUMENTED = {"_exit", "_asdict", "_1", "_2", "_put_if", "_refusal", "_in_message"}
+"""Names of Python and Scala that are no secret in spite of their underscore, and members of classes of ours."""
 
 
 def private_names(file: Path) -> Iterator[str]:

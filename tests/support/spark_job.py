@@ -15,8 +15,8 @@ SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 
 def run_job(folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()) -> Any:
     """Submit a program from a folder of its own and return the JSON of the line that it says after `SAID `."""
-    (said,) = run_jobs(folder, program, conf, arguments)
-    return said
+    (value,) = run_jobs(folder, program, conf, arguments)
+    return value
 
 
 def run_jobs(folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()) -> list[Any]:
@@ -25,6 +25,13 @@ def run_jobs(folder: Path, program: str, conf: Sequence[str] = (), arguments: Se
 
     Spark takes 12 CPU seconds to start, so a file of tests does best to have one program do the work of them all.
     """
+    return said(submit(folder, program, conf, arguments))
+
+
+def submit(
+    folder: Path, program: str, conf: Sequence[str] = (), arguments: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Submit a program from a folder of its own, and return its output and Spark's log."""
     (folder / "job.py").write_text(program)
     done = subprocess.run(
         [SUBMIT, *conf, folder / "job.py", *arguments],
@@ -36,4 +43,9 @@ def run_jobs(folder: Path, program: str, conf: Sequence[str] = (), arguments: Se
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[Any]:
+    """Return the JSON of each line that a program said after `SAID `."""
     return [json.loads(line.removeprefix("SAID ")) for line in done.stdout.splitlines() if line.startswith("SAID ")]
