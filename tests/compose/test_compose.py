@@ -182,12 +182,10 @@ def test_a_spark_worker_reaches_the_object_store_its_master_and_no_inner_port(st
 
 
 def log_of_worker(options: str, until: str, then: int = 0) -> str:
-    """Start one more Spark worker, end it some seconds after its log holds a text, or without it after two minutes, and return the log."""
-    worker = (
-        f"spark-class org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other {options}"
-    )
+    """Start one more Spark worker, end it once its log holds a text, or after two minutes, and return the log."""
+    worker = f"org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other {options}"
     script = (
-        f"timeout 120 {worker} spark://spark-master:7077 > /tmp/other.log 2>&1 & started=$!\n"
+        f"timeout 120 spark-class {worker} spark://spark-master:7077 > /tmp/other.log 2>&1 & started=$!\n"
         f"while kill -0 $started && ! grep -q '{until}' /tmp/other.log; do sleep 1; done\n"
         f"sleep {then}; kill $started; cat /tmp/other.log"
     )
