@@ -35,15 +35,14 @@ class BodyReader:
         The caller releases it when it is answered.
         """
         check_headers(scope, self._limits)
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                message = await receive()
-                if message["type"] == "http.request" and not message["more_body"]:
-                    body: bytes = message["body"]
-                else:
-                    body = await self._read_rest(message, receive)
-        except TimeoutError:
-            raise Refusal(408, f"The body did not arrive within {self._limits.body_seconds:g} seconds") from None
+        if scope["state"].get("arrived"):  # a timeout would cost more than the rest of this method
+            body = await self._read_parts(receive)
+        else:
+            try:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    body = await self._read_parts(receive)
+            except TimeoutError:
+                raise Refusal(408, f"The body did not arrive within {self._limits.body_seconds:g} seconds") from None
         if len(body) > self._limits.inline_bytes:
             self._require_room(len(body))
             self._held += len(body)
@@ -54,7 +53,11 @@ class BodyReader:
         if len(body) > self._limits.inline_bytes:
             self._held -= len(body)
 
-    async def _read_rest(self, message: Message, receive: Receive) -> bytes:
+    async def _read_parts(self, receive: Receive) -> bytes:
+        message = await receive()
+        if message["type"] == "http.request" and not message["more_body"]:
+            body: bytes = message["body"]
+            return body
         parts: list[bytes] = []
         size = 0
         try:

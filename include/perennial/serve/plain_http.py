@@ -45,7 +45,6 @@ class PlainHttpProtocol(HttpToolsProtocol):
         """Parse bytes."""
         if self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
         try:
             while data:
                 data = self._parse(data)
@@ -74,6 +73,15 @@ class PlainHttpProtocol(HttpToolsProtocol):
         """End a request, unless it is about to be parsed again."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Begin with the request that waits. Set no timer, as uvicorn does after each answer: the sweep ends idle connections."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.answering = cycle

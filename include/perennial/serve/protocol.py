@@ -166,6 +166,7 @@ class BoundedProtocol(PlainHttpProtocol):
         """Record the end of a request. Its answer may still be under way."""
         super().on_message_complete()
         self._in_message = False
+        self.scope["state"]["arrived"] = True
 
     def on_response_complete(self) -> None:
         """Start the clock of the next request's headers, unless a pipelined request has begun already."""

@@ -33,7 +33,7 @@ def ask(limits: Limits) -> tuple[int, dict[bytes, bytes], bytes]:
         sent.append(message)
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
-    asyncio.run(app({"type": "http", "method": "POST", "raw_path": b"/predict", "headers": headers}, receive, send))
+    asyncio.run(app({"type": "http", "method": "POST", "raw_path": b"/predict", "headers": headers, "state": {}}, receive, send))
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 
@@ -70,7 +70,7 @@ def test_a_large_body_takes_room_until_it_is_released() -> None:
         async def receive() -> dict[str, Any]:
             return messages.pop(0)
 
-        return asyncio.run(reader.read({"headers": headers}, receive))
+        return asyncio.run(reader.read({"headers": headers, "state": {}}, receive))
 
     body = read([b"x" * 20])
     read([b"small"])
@@ -94,5 +94,5 @@ def test_an_answered_body_is_released() -> None:
         assert message.get("status", 400) == 400
 
     headers = [(b"content-type", b"application/json"), (b"content-length", b"20")]
-    asyncio.run(app({"type": "http", "method": "POST", "raw_path": b"/predict", "headers": headers}, receive, send))
+    asyncio.run(app({"type": "http", "method": "POST", "raw_path": b"/predict", "headers": headers, "state": {}}, receive, send))
     assert app._bodies._held == 0
