@@ -70,6 +70,13 @@ class Settings(BaseSettings):
         "PERENNIAL_VAR", None, "Folder for all state of the embedded stack; `var` of the checkout when it is not set."
     )
 
+    scratch: Path | None = _variable(
+        "PERENNIAL_SCRATCH",
+        None,
+        "Folder on a disk for the files of large lookups, for deploys and model servers; `scratch` of the state folder, or the "
+        "folder for temporary files where there is no state folder, when it is not set.",
+    )
+
     # Programs and services that commands and tasks call
     spark_submit: str | None = _variable("PERENNIAL_SPARK_SUBMIT", None, "Program that submits Spark jobs.")
     query_minutes: Limit = _variable(

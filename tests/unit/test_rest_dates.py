@@ -317,7 +317,7 @@ def test_a_release_before_a_rest_date_carries_the_lookups_of_the_date_after_it(l
     assert (plan.as_of, daily.as_of) == (after, date(2026, 3, 12))
     assert plan.id != daily.id
     lookup = freeze(plan.lookups["machine_rates"], plan.as_of, plan.inputs.lookups["machine_rates"])
-    assert lookup.rows == {(name,): [rate(name, after)] for name in MACHINES}
+    assert lookup.document()["rows"] == [[name, rate(name, after)] for name in MACHINES]
 
 
 def test_status_names_what_landed_on_a_rest_date(

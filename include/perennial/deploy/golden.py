@@ -1,8 +1,8 @@
 """
 Golden requests: raw records with the answers that a release must give, computed in the same way as in training.
 
-The lookups are joined here with plain dictionaries and without the server's code, so that the check does not compare the server
-with itself.
+The lookups are joined here with Arrow and plain dictionaries, and without the server's code, so that the check does not compare
+the server with itself.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def model_table(records: Sequence[Record], inputs: Inputs, lookups: Mapping[str,
     for name, field in inputs.request.items():
         columns[name] = pa.array([_column_value(record[name], field) for record in records], types[field.type])
     for name, lookup in lookups.items():
-        rows = [lookup.rows.get(_key(record, lookup)) for record in records]
+        keys = [_key(record, lookup) for record in records]
+        found = lookup.find(keys)
+        rows = [found.get(key) for key in keys]
         for index, value in enumerate(lookup.spec.values):
             columns[f"{name}__{value}"] = pa.array([row[index] if row else None for row in rows], pa.float64())
     return pa.table(columns)

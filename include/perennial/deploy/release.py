@@ -9,7 +9,7 @@ from datetime import date
 
 from perennial.config.pipeline import Inputs
 from perennial.deploy.golden import Row, golden_records, model_table, spread
-from perennial.deploy.lookups import freeze, lookup_states
+from perennial.deploy.lookups import freeze, lookup_states, store_lookup
 from perennial.errors import OutcomeUnknownError, PerennialError, SignatureRefusedError
 from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
@@ -100,12 +100,12 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     graph = read_file(lake, plan.manifest, "model.onnx")
     probabilities = [float(p) for p in score(graph, model_table(records, plan.inputs, lookups), plan.inputs)]
     golden: Json = {"records": records, "probabilities": probabilities}
-    bodies = {f"lookups/{name}.json": canonical_json(lookup.document()) for name, lookup in lookups.items()}
-    bodies |= {"model.onnx": graph, "golden.json": canonical_json(golden)}
-    for body in bodies.values():
+    files = dict(store_lookup(lake, name, lookup) for name, lookup in lookups.items())
+    for name, body in {"model.onnx": graph, "golden.json": canonical_json(golden)}.items():
         lake.objects.create(lake.layout.blob(sha256(body)), body)
+        files[name] = {"sha256": sha256(body), "size": len(body)}
     manifest: Json = {
-        "format": 1,
+        "format": 2 if any(name.endswith(".table") for name in files) else 1,
         "release": plan.id,
         "pipeline": lake.pipeline.name,
         "space": lake.layout.space,
@@ -113,7 +113,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         "as_of": plan.as_of.isoformat(),
         "version": plan.model.version,
         "model": plan.model.manifest,
-        "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in bodies.items()},
+        "files": {**files},
         "inputs": plan.inputs.model_dump(mode="json"),
         "row_key": lake.pipeline.row_key,
         "p99_ms": lake.pipeline.deployment.p99_ms,

@@ -116,7 +116,7 @@ def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Arra
     never: list[tuple[Places, list[tuple[str, ...]]]] = []
     for name, (lookup, values) in scorer.lookups.items():
         keys, places = _distinct_keys([texts[field] for field in lookup.fields])
-        found = np.array([lookup.rows.get(key, lookup.unseen) for key in keys], dtype=np.float64).reshape(len(keys), -1)
+        found = np.array([lookup.rows.get(key) or lookup.unseen for key in keys], dtype=np.float64).reshape(len(keys), -1)
         for at, value in enumerate(values):
             rows = rows.append_column(f"{name}__{value}", pa.array(found[places, at]))
         # A key with a null does not count as unseen.

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Protocol
 
 from perennial.config.pipeline import Inputs
 from perennial.config.pipeline import Lookup as LookupSpec
 from perennial.errors import RefusedError
+from perennial.serve.lookup_file import open_tables
 from perennial.store.json_value import JsonValue
 
 Key = str | tuple[str, ...]
 """The values of a record's key fields: a text for a single field, a tuple for several."""
+
+
+class Rows(Protocol):
+    """Values by key: a dictionary, or a table of a mapped file."""
+
+    def get(self, key: Key, /) -> list[float] | None:
+        """Return the values of a key, or None."""
+
+    def __contains__(self, key: Key, /) -> bool:
+        """Return whether there is such a key."""
+
+
+class Texts(Protocol):
+    """The texts of one column of a key: a set, or a table of a mapped file."""
+
+    def __contains__(self, text: str, /) -> bool:
+        """Return whether there is such a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +46,9 @@ class Lookup:
 
     fields: tuple[str, ...]
     key_of: Callable[[list[str]], Key]
-    rows: dict[Key, list[float]]
+    rows: Rows
     unseen: list[float]
-    seen: tuple[frozenset[str], ...] = ()
+    seen: tuple[Texts, ...] = ()
 
     def unseen_fields(self, key: Key) -> tuple[str, ...]:
         """Return the fields of an unseen key whose value was never seen, or all fields if only their combination is new."""
@@ -53,7 +73,16 @@ def read_lookup(name: str, document: JsonValue, spec: LookupSpec, inputs: Inputs
         if key in rows:
             raise RefusedError(f"lookup {name!r}: the key {key!r} is listed twice")
         rows[key] = [math.nan if value is None else float(value) for value in row[width:]]
-    texts = inputs.texts
-    key_of = itemgetter(*(texts.index(column) for column in spec.key))
     seen = tuple(map(frozenset, zip(*rows, strict=True))) if width > 1 and rows else ()
+    return _lookup(spec, inputs, rows, seen)
+
+
+def read_large_lookup(name: str, file: mmap.mmap, spec: LookupSpec, inputs: Inputs) -> Lookup:
+    """Open the mapped file of a large lookup. Raise RefusedError if it is not the table that the inputs declare."""
+    rows, *seen = open_tables(file, f"lookup {name!r}", spec.key, spec.values)
+    return _lookup(spec, inputs, rows, tuple(seen))
+
+
+def _lookup(spec: LookupSpec, inputs: Inputs, rows: Rows, seen: tuple[Texts, ...]) -> Lookup:
+    key_of = itemgetter(*(inputs.texts.index(column) for column in spec.key))
     return Lookup(tuple(spec.key), key_of, rows, [math.nan] * len(spec.values), seen)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import mmap
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,17 +14,20 @@ from functools import cached_property
 from pydantic import ValidationError
 
 from perennial.config.pipeline import Inputs
+from perennial.config.pipeline import Lookup as LookupSpec
 from perennial.errors import RefusedError
 from perennial.lake.layout import Layout
 from perennial.lake.manifests import ReleaseManifest, StoredFile
 from perennial.serve.limits import Limits
-from perennial.serve.lookups import read_lookup
+from perennial.serve.lookup_file import map_file
+from perennial.serve.lookups import Lookup, read_large_lookup, read_lookup
 from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
 from perennial.signing.objects import check_signature
 from perennial.signing.subject import Kind
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, sha256
+from perennial.store.scratch import scratch_file
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
 _TOLERANCE = 1e-5
@@ -64,8 +69,7 @@ def load_release(objects: Objects, layout: Layout, release: str, limits: Limits)
     try:
         files = manifest["files"]
         lookups = {
-            name: read_lookup(name, json.loads(_blob(objects, layout, release, files, f"lookups/{name}.json")), spec, inputs)
-            for name, spec in inputs.lookups.items()
+            name: _open_lookup(objects, layout, release, files, name, spec, inputs) for name, spec in inputs.lookups.items()
         }
         model = Model(_blob(objects, layout, release, files, "model.onnx"), inputs, lookups, limits)
         golden = json.loads(_blob(objects, layout, release, files, "golden.json"))
@@ -85,9 +89,9 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest
     except (ValueError, RecursionError):
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
     is_object = isinstance(document, dict)
-    if not is_object or document.get("format") != 1:
+    if not is_object or document.get("format") not in (1, 2):
         raise RefusedError(
-            f"Release {release!r}: its manifest is not of format 1", remedy="Serve it with the version that wrote it."
+            f"Release {release!r}: its manifest is not of format 1 or 2", remedy="Serve it with the version that wrote it."
         )
     expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
     problems = [
@@ -100,21 +104,58 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest
     return manifest
 
 
+def _open_lookup(
+    objects: Objects,
+    layout: Layout,
+    release: str,
+    files: Mapping[str, StoredFile],
+    name: str,
+    spec: LookupSpec,
+    inputs: Inputs,
+) -> Lookup:
+    if (large := f"lookups/{name}.table") in files:
+        return read_large_lookup(name, _mapped(objects, layout, release, files, large), spec, inputs)
+    return read_lookup(name, json.loads(_blob(objects, layout, release, files, f"lookups/{name}.json")), spec, inputs)
+
+
+def _mapped(objects: Objects, layout: Layout, release: str, files: Mapping[str, StoredFile], name: str) -> mmap.mmap:
+    """Return one file of the release, verified, in a file that only this process can open: nothing can change it afterwards."""
+    digest, size = _expected(release, files, name)
+    found = hashlib.sha256()
+    with scratch_file(size) as file:
+        for part in objects.read_parts(layout.blob(digest), size):
+            file.write(part)
+            found.update(part)
+        _check(release, name, (file.tell(), found.hexdigest()), (size, digest))
+        file.flush()
+        return map_file(file)
+
+
 def _blob(objects: Objects, layout: Layout, release: str, files: Mapping[str, StoredFile], name: str) -> bytes:
     """Return the verified bytes of one file of the release. Its address is its digest, so nothing else is fetched."""
+    digest, size = _expected(release, files, name)
+    body = objects.read_existing(layout.blob(digest), size).body
+    _check(release, name, (len(body), sha256(body)), (size, digest))
+    return body
+
+
+def _expected(release: str, files: Mapping[str, StoredFile], name: str) -> tuple[str, int]:
+    """Return the digest and the size of a file."""
     if name not in files:
         raise RefusedError(f"Release {release!r}: {name} is not among its files")
-    digest, size = str(files[name]["sha256"]), files[name]["size"]
+    digest, size = str(files[name]["sha256"]), int(files[name]["size"])
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise RefusedError(f"Release {release!r}: {name} has no SHA-256 in the manifest")
-    body = objects.read_existing(layout.blob(digest), int(size)).body
-    if len(body) != size or sha256(body) != digest:
+    return digest, size
+
+
+def _check(release: str, name: str, found: tuple[int, str], expected: tuple[int, str]) -> None:
+    if found != expected:
         raise RefusedError(
-            f"Release {release!r}: {name} is {len(body)} bytes with SHA-256 {sha256(body)[:12]}…, "
-            f"expected {size} and {digest[:12]}…",
+            f"Release {release!r}: {name} is {found[0]} bytes with SHA-256 {found[1][:12]}…, "
+            f"expected {expected[0]} and {expected[1][:12]}…",
             remedy="The stored file was changed or truncated. Deploy the date again.",
         )
-    return body
 
 
 def _ask_golden(release: str, model: Model, records: Sequence[JsonValue], expected: list[float], limits: Limits) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,6 +19,10 @@ from perennial.store.json_value import JsonValue
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_PART_BYTES = 2**20
+MAX_FILE_BYTES = 5 * 2**30
+"""The most that S3 takes in one write."""
+
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -84,6 +89,18 @@ class Objects:
 
     def read(self, uri: str, max_bytes: int | None = None) -> Stored | None:
         """Return an object, or None if it does not exist. Raise RefusedError, and read nothing, if it has more than max_bytes."""
+        answer = self._get(uri, max_bytes)
+        return None if answer is None else Stored(answer["Body"].read(), answer["ETag"])
+
+    def read_parts(self, uri: str, max_bytes: int) -> Iterator[bytes]:
+        """Yield the bytes of an existing object in parts, and refuse it like `read`: memory holds one part."""
+        answer = self._get(uri, max_bytes)
+        if answer is None:
+            raise _missing(uri)
+        with closing(answer["Body"]) as body:
+            yield from body.iter_chunks(_PART_BYTES)
+
+    def _get(self, uri: str, max_bytes: int | None) -> Any:
         bucket, key = split_uri(uri)
         try:
             answer = self.client.get_object(Bucket=bucket, Key=key)
@@ -96,13 +113,13 @@ class Objects:
             raise RefusedError(
                 f"{uri} has {answer['ContentLength']} bytes, expected at most {max_bytes}. Another writer replaced it."
             )
-        return Stored(answer["Body"].read(), answer["ETag"])
+        return answer
 
     def read_existing(self, uri: str, max_bytes: int | None = None) -> Stored:
         """Return an object, or raise PerennialError if it does not exist."""
         stored = self.read(uri, max_bytes)
         if stored is None:
-            raise PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
+            raise _missing(uri)
         return stored
 
     def exists(self, uri: str) -> bool:
@@ -123,6 +140,17 @@ class Objects:
     def create(self, uri: str, body: bytes) -> bool:
         """Create an object (If-None-Match: *); return False if it exists already with other bytes."""
         return self._put_if(uri, body, {"IfNoneMatch": "*"}) is not None
+
+    def create_file(self, uri: str, file: BinaryIO, size: int) -> None:
+        """Create an object from a file; an object of this size stays. Its address must name its content."""
+        if size > MAX_FILE_BYTES:
+            raise RefusedError(f"{uri}: the file has {size} bytes, expected at most {MAX_FILE_BYTES}")
+        stored = self.head(uri)
+        if stored is not None and stored.size == size:
+            return
+        bucket, key = split_uri(uri)
+        file.seek(0)
+        self.client.put_object(Bucket=bucket, Key=key, Body=file)
 
     def replace(self, uri: str, body: bytes, etag: str | None) -> str | None:
         """
@@ -214,6 +242,10 @@ class Remembered(Objects):
     def _forget(self, uri: str) -> None:
         self._read.pop(uri, None)
         self._listed = {prefix: items for prefix, items in self._listed.items() if not uri.startswith(prefix)}
+
+
+def _missing(uri: str) -> PerennialError:
+    return PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
 
 
 def _code(error: ClientError) -> str:

@@ -36,7 +36,7 @@ def golden(probability: float, **changes: Any) -> bytes:
 
 OTHER_LOOKUP = b'{"key":["tailnum"],"rows":[["N1",99,99]],"values":["late_logit","age"]}'
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
-    "other format": ({"format": 2}, "format 1"),
+    "other format": ({"format": 3}, "format 1 or 2"),
     "other pipeline": ({"pipeline": "other"}, "pipeline is 'other'"),
     "other space": ({"space": "lab"}, "space is 'lab'"),
     "replayed under another name": ({"release": "2013-01-01-000000000000"}, "release is '2013-01-01"),
