@@ -6,6 +6,7 @@ Rows stay in Arrow and numpy: as Python objects, ten million keys would take gig
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from hashlib import sha256
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
-from perennial.serve.lookup_file import FORMAT, HASH_BITS, HEAD, LENGTH, SEPARATOR, digest_of
+from perennial.serve.lookup_file import FORMAT, HASH_BITS, HEAD, LENGTH_BYTES, SEPARATOR, VALUE_BYTES, digest_of
 from perennial.store.objects import canonical_json
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def _table(keys: pa.Array, values: Numbers, what: str) -> Iterator[bytes | memor
     _order_ties(order, hashes, keys, what)
     lengths = pc.binary_length(keys).to_numpy(zero_copy_only=False).astype("<u4")
     ends = np.zeros(len(keys) + 1, dtype="<i8")
-    np.cumsum(lengths[order] + np.int64(LENGTH.size + 8 * values.shape[1]), out=ends[1:])
+    np.cumsum(lengths[order] + np.int64(LENGTH_BYTES + VALUE_BYTES * values.shape[1]), out=ends[1:])
     buckets = hashes[order] >> np.uint64(HASH_BITS - bits)
-    yield HEAD.pack(bits, len(keys), int(ends[-1]))
+    yield struct.pack(HEAD, bits, len(keys), int(ends[-1]))
     yield ends[np.searchsorted(buckets, np.arange(2**bits + 1, dtype=np.uint64))].tobytes()
     for first in range(0, len(keys), _ROWS):
         some = order[first : first + _ROWS]
@@ -120,7 +121,7 @@ def _refuse_doubled(what: str, key: bytes) -> None:
 def _binary(column: pa.ChunkedArray) -> pa.Array:
     import pyarrow as pa
 
-    return pa.chunked_array([column.cast(pa.large_string()).combine_chunks()], pa.large_string()).cast(pa.large_binary()).chunk(0)
+    return column.cast(pa.large_string()).combine_chunks().cast(pa.large_binary())
 
 
 def _fixed(cells: NDArray[np.generic]) -> pa.Array:

@@ -20,10 +20,10 @@ from perennial.config.inputs import Inputs
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.tables import Partition
 from perennial.score.job_file import DayToScore, PinnedRelease, ScoreJob
-from perennial.serve.lookups import read_lookup
+from perennial.serve.lookups import closed_lookup, read_lookup
 from perennial.spark.columns import load_table
 from perennial.spark.digest import empty_content, partition_contents
-from perennial.spark.job import read_file, run_job
+from perennial.spark.job import read_file, run_job, send_file
 from perennial.spark.size import ROWS_A_TASK
 from perennial.spark.sql import FIELD_TYPES, quoted, require_columns, text_literal
 from perennial.spark.tables import Stopwatch, commit, days_filter, read_table, table_name
@@ -69,15 +69,20 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
     graph = read_file(spark, release.graph.uri, release.graph.sha256)
     lookups = {}
     for name, spec in sorted(inputs.lookups.items()):
-        file = release.lookups[name]
-        document = json.loads(read_file(spark, file.uri, file.sha256))
-        lookups[name] = read_lookup(name, document, spec, inputs), spec.values
+        if file := release.large_lookups.get(name):
+            send_file(spark, file.uri, file.sha256)
+            lookups[name] = closed_lookup(spec, inputs), spec.values
+        else:
+            file = release.lookups[name]
+            document = json.loads(read_file(spark, file.uri, file.sha256))
+            lookups[name] = read_lookup(name, document, spec, inputs), spec.values
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return Scorer(
         graph=graph,
         columns=Columns(inputs.numbers, inputs.texts),
         request={name: (field.type, field.nullable) for name, field in inputs.request.items()},
         lookups=lookups,
+        files={name: file.sha256 for name, file in release.large_lookups.items()},
         known={name: known for _, name, known in known_categories(session, inputs)},
         golden=_golden_rows(release, inputs),
         answers=release.answers,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from perennial.store.json_value import Json, JsonValue
@@ -22,6 +23,7 @@ class PinnedRelease:
     """
     A release whose signature the plan has verified.
 
+    :param large_lookups: those of its lookups that are hash tables; `lookups` has those that are JSON
     :param inputs: the inputs of its model, as its manifest stores them
     :param golden: its golden requests, as columns of numbers and texts: a date in days since 1970-01-01, a time in minutes
     :param answers: the probabilities that it must give them
@@ -35,6 +37,7 @@ class PinnedRelease:
     golden: Mapping[str, Sequence[JsonValue]]
     answers: Sequence[float]
     onnxruntime: str
+    large_lookups: Mapping[str, StoredFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class ScoreJob:
         )
 
 
-def _read_release(graph: Any, lookups: Mapping[str, Any], **others: Any) -> PinnedRelease:
-    files = {name: StoredFile(**file) for name, file in lookups.items()}
-    return PinnedRelease(graph=StoredFile(**graph), lookups=files, **others)
+def _read_release(
+    graph: Any, lookups: Mapping[str, Any], large_lookups: Mapping[str, Any] = MappingProxyType({}), **others: Any
+) -> PinnedRelease:
+    files, large = ({name: StoredFile(**file) for name, file in some.items()} for some in (lookups, large_lookups))
+    return PinnedRelease(graph=StoredFile(**graph), lookups=files, large_lookups=large, **others)

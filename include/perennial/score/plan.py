@@ -194,13 +194,18 @@ def _pin(scoring: Scoring) -> PinnedRelease:
         digest = manifest["files"][name]["sha256"]
         return StoredFile(lake.layout.blob(digest), digest)
 
+    def forms(ending: str) -> dict[str, StoredFile]:
+        names = {name: f"lookups/{name}.{ending}" for name in inputs.lookups}
+        return {name: file(stored) for name, stored in names.items() if stored in manifest["files"]}
+
     golden = read_golden(lake, manifest["release"])
     rows = model_table([dict(record) for record in golden.records], inputs, {})
     plain = [column.cast(pa.int32()) if pa.types.is_date(column.type) else column for column in rows.columns]
     return PinnedRelease(
         id=manifest["release"],
         graph=file("model.onnx"),
-        lookups={name: file(f"lookups/{name}.json") for name in inputs.lookups},
+        lookups=forms("json"),
+        large_lookups=forms("table"),
         inputs=manifest["inputs"],
         golden={name: column.to_pylist() for name, column in zip(rows.column_names, plain, strict=True)},
         answers=list(golden.probabilities),

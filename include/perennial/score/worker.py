@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
 from perennial.models.scoring import score
+from perennial.serve.lookup_file import map_file, open_tables
 from perennial.serve.lookups import Lookup
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Scorer:
 
     :param request: type of each request field, and whether it may be null
     :param lookups: by name, in order of name: the lookup and the names of its values
+    :param files: by lookup, the name of the file that Spark sent to this machine; the others are in `lookups`
     :param known: the values of each category that the model has seen
     :param golden: rows of golden requests
     :param answers: their probabilities
@@ -61,6 +63,7 @@ class Scorer:
     columns: Columns
     request: Mapping[str, tuple[str, bool]]
     lookups: Mapping[str, tuple[Lookup, Sequence[str]]]
+    files: Mapping[str, str]
     known: Mapping[str, frozenset[str]]
     golden: pa.Table
     answers: Sequence[float]
@@ -68,7 +71,7 @@ class Scorer:
     row_key: Sequence[str]
 
 
-def make_scorer(scorer: Scorer) -> Callable[[Batches], Batches]:
+def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
     """
     Return a function of batches of rows that yields row key, probability, fields never seen, and a problem in place of scores.
 
@@ -76,6 +79,9 @@ def make_scorer(scorer: Scorer) -> Callable[[Batches], Batches]:
     """
 
     def score_batches(batches: Batches) -> Batches:
+        yield from _score(open_files(closed), batches)
+
+    def _score(scorer: Scorer, batches: Batches) -> Batches:
         problem = find_wrong_golden(scorer)
         for rows in _gather(batches):
             if problem is None:
@@ -91,6 +97,19 @@ def make_scorer(scorer: Scorer) -> Callable[[Batches], Batches]:
             yield _to_batch({**{name: rows[name] for name in scorer.row_key}, **scores})
 
     return score_batches
+
+
+def open_files(scorer: Scorer) -> Scorer:
+    """Map the files of large lookups, so that the workers of a machine share one copy of them."""
+    from pyspark import SparkFiles
+
+    lookups = dict(scorer.lookups)
+    for name, file in scorer.files.items():
+        lookup, values = lookups[name]
+        with open(SparkFiles.get(file), "rb") as opened:
+            rows, *seen = open_tables(map_file(opened), f"lookup {name!r}", lookup.fields, values)
+        lookups[name] = replace(lookup, rows=rows, seen=tuple(seen)), values
+    return replace(scorer, lookups=lookups)
 
 
 def find_wrong_golden(scorer: Scorer) -> str | None:

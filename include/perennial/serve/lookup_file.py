@@ -28,10 +28,10 @@ SEPARATOR = b"\xff"
 FORMAT = 1
 HASH_BITS = 64
 MAX_BITS = 40
-HEAD = struct.Struct("<QQQ")
-LENGTH = struct.Struct("<I")
-OFFSET_BYTES = 8
-_BOUNDS = struct.Struct("<QQ")
+HEAD, LENGTH, OFFSET, VALUE = "<QQQ", "<I", "<Q", "<d"
+"""Formats of struct. They are texts because the objects of struct cannot be sent to the workers of Spark."""
+
+HEAD_BYTES, LENGTH_BYTES, OFFSET_BYTES, VALUE_BYTES = map(struct.calcsize, (HEAD, LENGTH, OFFSET, VALUE))
 _MAX_LINE = 2**20
 
 
@@ -57,12 +57,12 @@ class MappedRows:
         """Return the values of a key, or None."""
         text = key.encode() if type(key) is str else SEPARATOR.join([part.encode() for part in key])
         bucket = int.from_bytes(digest_of(text), "little") >> self._shift
-        begin, end = _BOUNDS.unpack_from(self._file, self._index + OFFSET_BYTES * bucket)
+        begin, end = struct.unpack_from("<QQ", self._file, self._index + OFFSET_BYTES * bucket)
         entries = self._file[self._entries + begin : self._entries + end]
         at, size = 0, len(text)
         while at < len(entries):
-            (length,) = LENGTH.unpack_from(entries, at)
-            at += LENGTH.size
+            (length,) = struct.unpack_from(LENGTH, entries, at)
+            at += LENGTH_BYTES
             if length == size and entries[at : at + size] == text:
                 return list(self._values.unpack_from(entries, at + size))
             at += length + self._values.size
@@ -96,10 +96,10 @@ def open_tables(file: mmap.mmap, what: str, key: Sequence[str], values: Sequence
         raise RefusedError(f"{what}: expected key {list(key)} and values {list(values)} in format {FORMAT}, found other columns")
     at, tables = end + 1, []
     for width in (len(values), *((0,) * len(key) if len(key) > 1 else ())):
-        if at + HEAD.size > len(file):
+        if at + HEAD_BYTES > len(file):
             raise RefusedError(f"{what}: the file ends within its tables")
-        bits, keys, size = HEAD.unpack_from(file, at)
-        begin = at + HEAD.size
+        bits, keys, size = struct.unpack_from(HEAD, file, at)
+        begin = at + HEAD_BYTES
         entries = begin + OFFSET_BYTES * (2 ** min(bits, MAX_BITS) + 1)
         at = entries + size
         last = file[entries - OFFSET_BYTES : entries]

@@ -83,6 +83,11 @@ def read_large_lookup(name: str, file: mmap.mmap, spec: LookupSpec, inputs: Inpu
     return _lookup(spec, inputs, rows, tuple(seen))
 
 
+def closed_lookup(spec: LookupSpec, inputs: Inputs) -> Lookup:
+    """Return a large lookup whose file another process will open: it has no keys."""
+    return _lookup(spec, inputs, {}, ())
+
+
 def _lookup(spec: LookupSpec, inputs: Inputs, rows: Rows, seen: tuple[Texts, ...]) -> Lookup:
     key_of = itemgetter(*(inputs.texts.index(column) for column in spec.key))
     return Lookup(tuple(spec.key), key_of, rows, [math.nan] * len(spec.values), seen)

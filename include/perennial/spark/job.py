@@ -11,11 +11,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from pyspark import SparkFiles
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
@@ -126,6 +128,21 @@ def read_file(spark: SparkSession, uri: str, digest: str) -> bytes:
     if (found := sha256(body).hexdigest()) != digest:
         raise RefusedError(f"{uri}: SHA-256 {found[:12]}…, expected {digest[:12]}…", remedy="The stored file was changed.")
     return body
+
+
+def send_file(spark: SparkSession, uri: str, digest: str) -> None:
+    """Send an object to all machines, as a file named by its SHA-256. Refuse it if its SHA-256 is not `digest`."""
+    system, path = _path(spark, uri)
+    # Other machines fetch it from this folder as long as the job runs; Spark then removes the folder.
+    folder = Path(SparkFiles.getRootDirectory())
+    copy = folder / f"{digest}.{uuid4().hex}"
+    system.copyToLocalFile(False, path, jvm(spark).org.apache.hadoop.fs.Path(copy.as_uri()), True)
+    with copy.open("rb") as file:
+        found = file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        copy.unlink()
+        raise RefusedError(f"{uri}: SHA-256 {found[:12]}…, expected {digest[:12]}…", remedy="The stored file was changed.")
+    spark.sparkContext.addFile(str(copy.replace(folder / digest)))
 
 
 def write_text(spark: SparkSession, uri: str, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from scored_rows import ANSWER, FILES, GRAPH, INPUTS, make_records, serve
+from scored_rows import ANSWER, FILES, GRAPH, INPUTS, make_records, serve, write_large
 from serve_release_builder import RECORD
 from spark_job import run_jobs
 
@@ -100,6 +100,10 @@ threads = [threading.Thread(target=run) for _ in range(2)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 said["two at once"] = scores() == said["first"][1]
+large = {"large_lookups": JOB["large_lookups"], "lookups": {}}
+said["large"] = [run(**release(**large, id="large")), [row for row in scores() if row[1] == "large"]]
+damaged = {name: {**file, "sha256": "0" * 64} for name, file in JOB["large_lookups"].items()}
+said["refusals"]["large lookup"] = run(**release(**large | {"large_lookups": damaged}, id="large"))
 said["other"] = [run(**release(id="2026-03-01-ba9876543210"), **days("2026-03-02")), scores()]
 said["clean"] = [run("clean_flights", scores="scores_clean_flights", **days("2026-03-01")), scores("scores_clean_flights")]
 print("SAID " + json.dumps(said))
@@ -137,6 +141,7 @@ def make_job(folder: Path) -> dict[str, Any]:
     golden = {name: rows[name].to_pylist() for name in rows.column_names}
     golden["date"] = [(value - date(1970, 1, 1)).days for value in golden["date"]]
     return {
+        "large_lookups": {name: stored(write_large(name)) for name in FILES},
         "database": "lab",
         "row_key": ["id"],
         "scores": "scores",
@@ -188,6 +193,7 @@ def test_a_commit_records_key_digest_and_rows(said: Any) -> None:
         ("golden", "1 of 1 golden answers differ"),
         ("graph", "expected 000000000000"),
         ("lookup", "expected 000000000000"),
+        ("large lookup", "expected 000000000000"),
         ("type", "column 'carrier': expected double, found string"),
     ],
 )
@@ -205,7 +211,13 @@ def test_the_scores_of_another_release_stand_beside(said: Any) -> None:
     problem, scores = said["other"]
     assert problem is None
     assert [row[3] for row in scores if row[1] == OTHER] == [row[3] for row in scores if row[:2] == [NEXT, RELEASE]]
-    assert len(scores) == ROWS + 2 * NEXT_ROWS
+    assert len([row for row in scores if row[1] != "large"]) == ROWS + 2 * NEXT_ROWS
+
+
+def test_lookups_in_mapped_files_give_the_same_scores(said: Any) -> None:
+    problem, scores = said["large"]
+    assert problem is None
+    assert [[row[0], *row[2:]] for row in scores] == [[row[0], *row[2:]] for row in said["first"][1]]
 
 
 def test_rows_of_a_clean_table_are_cast_to_the_request(said: Any) -> None:
