@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from typing import Any
 
@@ -12,7 +11,6 @@ from serve_release_builder import RECORD, expected_probability, inputs_of, looku
 
 from perennial.config.limits import MAX_BODY, MAX_RECORDS, MAX_TEXT
 from perennial.deploy.golden import model_table
-from perennial.deploy.lookup_writer import write_lookup
 from perennial.score.worker import Columns, Scorer
 from perennial.serve.limits import Limits
 from perennial.serve.lookups import read_lookup
@@ -24,15 +22,6 @@ FILES = lookups_of(INPUTS)
 LOOKUPS = {name: read_lookup(name, document, INPUTS.lookups[name], INPUTS) for name, document in sorted(FILES.items())}
 ANSWER = expected_probability(GRAPH, INPUTS, FILES, RECORD)
 CARRIERS = ["UA", "AA", "DL", "ÉÅ", "never"]
-
-
-def write_large(name: str) -> bytes:
-    """Return a lookup of FILES in the form of a large one."""
-    spec, file = INPUTS.lookups[name], io.BytesIO()
-    names = [*spec.key, *spec.values]
-    rows = pa.table(dict(zip(names, zip(*FILES[name]["rows"], strict=True), strict=True)))
-    write_lookup(file, name, rows, spec.key, spec.values)
-    return file.getvalue()
 
 
 def make_records(rows: int, day: str = "2026-03-01") -> list[dict[str, Any]]:

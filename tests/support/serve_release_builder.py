@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 from serve_small_s3 import SmallS3
 
 from perennial.config.pipeline import Inputs
+from perennial.deploy.lookup_writer import write_lookup
 from perennial.lake.layout import Layout
 from perennial.store.objects import canonical_json, sha256
 
@@ -124,6 +127,14 @@ def small_graph(
     return bytes(model.SerializeToString())
 
 
+def large_file(table: dict[str, Any]) -> bytes:
+    """Return a lookup file in the form of a large one."""
+    names, file = [*table["key"], *table["values"]], io.BytesIO()
+    rows = pa.table(dict(zip(names, zip(*table["rows"], strict=True), strict=True)))
+    write_lookup(file, "lookup", rows, table["key"], table["values"])
+    return file.getvalue()
+
+
 def build_release(
     store: SmallS3,
     pipeline: str,
@@ -137,6 +148,7 @@ def build_release(
     lookup_rows: int = 3,
     record: dict[str, Any] | None = None,
     damage: dict[str, Any] | None = None,
+    large: bool = False,
 ) -> str:
     """
     Put a release into the store and return its id.
@@ -148,13 +160,16 @@ def build_release(
     graph = small_graph(inputs, bias, hidden, scale, categories)
     tables = lookups_of(inputs, lookup_rows)
     record = record or RECORD
-    files = {f"lookups/{lookup}.json": canonical_json(table) for lookup, table in tables.items()}
+    files = {
+        f"lookups/{lookup}.{'table' if large else 'json'}": large_file(table) if large else canonical_json(table)
+        for lookup, table in tables.items()
+    }
     files["model.onnx"] = graph
     files["golden.json"] = damage.get("golden") or canonical_json(
         {"records": [record], "probabilities": [expected_probability(graph, inputs, tables, record)]}
     )
     manifest = {
-        "format": 1,
+        "format": 2 if large else 1,
         "release": name,
         "pipeline": pipeline,
         "space": "main",

@@ -10,12 +10,14 @@ from urllib.parse import unquote
 
 
 class SmallS3:
-    """Objects by their s3:// address; `down` makes every request fail, and `failed` counts them."""
+    """Objects by their s3:// address; `down` makes every request fail, and `failed` counts them; `stalled` arrives in half."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.down = False
         self.failed = 0
+        self.stalled = ""
+        self.halves = threading.Semaphore(0)
         store = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,6 +38,12 @@ class SmallS3:
                 self.send_header("ETag", f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"')
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                if store.stalled and self.path.endswith(store.stalled):
+                    self.wfile.write(body[: len(body) // 2])
+                    self.wfile.flush()
+                    store.halves.release()
+                    self.rfile.read(1)  # until the client goes
+                    return
                 self.wfile.write(body)
 
             def log_message(self, *args: object) -> None:

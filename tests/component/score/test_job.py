@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from scored_rows import ANSWER, FILES, GRAPH, INPUTS, make_records, serve, write_large
-from serve_release_builder import RECORD
+from scored_rows import ANSWER, FILES, GRAPH, INPUTS, make_records, serve
+from serve_release_builder import RECORD, large_file
 from spark_job import run_jobs
 
 from perennial.deploy.golden import model_table
@@ -141,7 +141,7 @@ def make_job(folder: Path) -> dict[str, Any]:
     golden = {name: rows[name].to_pylist() for name in rows.column_names}
     golden["date"] = [(value - date(1970, 1, 1)).days for value in golden["date"]]
     return {
-        "large_lookups": {name: stored(write_large(name)) for name in FILES},
+        "large_lookups": {name: stored(large_file(table)) for name, table in FILES.items()},
         "database": "lab",
         "row_key": ["id"],
         "scores": "scores",

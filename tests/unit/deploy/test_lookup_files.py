@@ -104,13 +104,13 @@ def test_both_forms_give_the_same_answers(name: str, drawn: Any, tmp_path: Path)
         patch.setattr(lookup_writer, "digest_of", HASHES[name])
         patch.setattr(lookup_file, "digest_of", HASHES[name])
         frozen = freeze_rows(inputs, rows)
-        try:
-            small = open_small(inputs, frozen)
-        except RefusedError as error:
-            with pytest.raises(RefusedError, match="occurs twice"):
-                open_large(tmp_path, inputs, frozen)
-            assert "occurs twice" in str(error)
+        keys = [tuple(row[: len(inputs.texts)]) for row in rows if None not in row[: len(inputs.texts)]]
+        if len(set(keys)) < len(keys):
+            for open_form in (open_small, lambda *of: open_large(tmp_path, *of)):
+                with pytest.raises(RefusedError, match="occurs twice"):
+                    open_form(inputs, frozen)
             return
+        small = open_small(inputs, frozen)
         large = open_large(tmp_path, inputs, frozen)
         assert answers(large, asked) == answers(small, asked)
         assert write_large(tmp_path, freeze_rows(inputs, rows[::-1])) == write_large(tmp_path, frozen)
