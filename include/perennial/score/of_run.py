@@ -37,7 +37,7 @@ def _add_later(scoring: Scoring, until: date) -> Scoring:
     with_rows = [later for later in lake.pipeline.calendar.dates(day + DAY, until - DAY) if scoring.state.get_complete(later)]
     found = {later: find_run_scoring(lake, later) for later in with_rows}
     same = [later for later, its in found.items() if its is not None and its.release["release"] == release]
-    return find_scoring(lake, release, scoring.table, [day, *same])
+    return find_scoring(lake, release, scoring.table, [day, *same]) if same else scoring
 
 
 def finish_run_scores(lake: Lake, day: date) -> Scored | Skipped:
