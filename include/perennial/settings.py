@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     scratch: Path | None = _variable(
         "PERENNIAL_SCRATCH",
         None,
-        "Folder on a disk for the files of large lookups, for deploys and model servers; `scratch` of the state folder, or the "
-        "folder for temporary files where there is no state folder, when it is not set.",
+        "Existing folder on a disk for the files of large lookups, in deploys and model servers; the state folder, or the one "
+        "for temporary files where there is no state folder, when it is not set.",
     )
 
     # Programs and services that commands and tasks call

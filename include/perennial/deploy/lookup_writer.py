@@ -41,7 +41,8 @@ def write_lookup(file: BinaryIO, what: str, rows: pa.Table, key: Sequence[str], 
     import pyarrow.compute as pc
 
     # A record's null is the empty text, so an empty text is no key.
-    rows = rows.filter(reduce(pc.and_, (pc.not_equal(rows[name], "") for name in key)))
+    full = reduce(pc.and_, (pc.not_equal(rows[name], "") for name in key))
+    rows = rows if pc.all(full, min_count=0).as_py() else rows.filter(full)
     texts = [_binary(rows[name]) for name in key]
     joined = texts[0] if len(key) == 1 else pc.binary_join_element_wise(*texts, pa.scalar(SEPARATOR, pa.large_binary()))
     matrix = np.empty((rows.num_rows, len(values)), dtype="<f8")

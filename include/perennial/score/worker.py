@@ -101,6 +101,8 @@ def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
 
 def open_files(scorer: Scorer) -> Scorer:
     """Map the files of large lookups, so that the workers of a machine share one copy of them."""
+    if not scorer.files:
+        return scorer
     from pyspark import SparkFiles
 
     lookups = dict(scorer.lookups)

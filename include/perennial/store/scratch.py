@@ -17,7 +17,7 @@ def scratch_folder() -> Path:
     """Return the folder of large temporary files; /tmp is often in memory, so the state folder comes before it."""
     if (folder := get_settings().scratch) is not None:
         return folder
-    return var_folder() / "scratch" if var_folder().is_dir() else Path(tempfile.gettempdir())
+    return var_folder() if var_folder().is_dir() else Path(tempfile.gettempdir())
 
 
 @contextmanager
@@ -29,7 +29,6 @@ def scratch_file(size: int = 0) -> Iterator[BinaryIO]:
     """
     folder = scratch_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             if size:
                 os.posix_fallocate(file.fileno(), 0, size)

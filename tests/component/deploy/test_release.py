@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +15,7 @@ import pytest
 from lab import LAST, MACHINES, Lab, as_of, rate
 
 from perennial.config.pipeline import Inputs
+from perennial.deploy import lookups
 from perennial.deploy.golden import UNSEEN, golden_records
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError
@@ -20,6 +23,9 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.tables import TableState
+from perennial.serve.limits import Limits
+from perennial.serve.release import load_release
+from perennial.store.objects import sha256
 
 DAY = LAST - timedelta(days=1)
 
@@ -126,6 +132,33 @@ def test_a_doubled_lookup_key_is_refused_and_a_null_key_left_out(lab: Lab):
     lab.write_table("lookup_machine_rates", pa.Table.from_pylist([*rows, rows[0]]), "as_of")
     with pytest.raises(RefusedError, match=r"'M01',\) occurs twice"):
         built(lab)
+
+
+def test_a_release_with_a_large_lookup_gives_the_same_answers(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PERENNIAL_SCRATCH", str(tmp_path))
+    _, small, files = released(lab)
+    lab.lake.objects.delete(lab.lake.layout.release(small["release"]))
+    monkeypatch.setattr(lookups, "MAX_JSON_KEYS", len(MACHINES) - 1)
+    release, large, others = built(lab)
+    assert (small["format"], large["format"]) == (1, 2)
+    assert set(large["files"]) == {"model.onnx", "lookups/machine_rates.table", "golden.json"}
+    assert others == {"golden.json": files["golden.json"]}
+    server = load_release(lab.lake.objects, lab.lake.layout, release, Limits())
+    assert server.model.answer(others["golden.json"]["records"]).probabilities == others["golden.json"]["probabilities"]
+
+
+def test_a_lookup_file_that_the_store_has_is_not_written_again(lab: Lab) -> None:
+    uri = lab.lake.layout.blob(sha256(b"ab"))
+    lab.lake.objects.create_file(uri, io.BytesIO(b"ab"), 2)
+    before = lab.lake.objects.head(uri)
+    lab.lake.objects.create_file(uri, io.BytesIO(b"ab"), 2)
+    assert before is not None
+    after = lab.lake.objects.head(uri)
+    assert after is not None
+    assert after.at == before.at
+    assert b"".join(lab.lake.objects.read_parts(uri, 2)) == b"ab"
+    with pytest.raises(RefusedError, match="expected at most 5368709120"):
+        lab.lake.objects.create_file(uri, io.BytesIO(b"ab"), 5 * 2**30 + 1)
 
 
 def test_a_champion_whose_lookup_is_gone_is_refused(lab: Lab):

@@ -93,7 +93,13 @@ MADE_BY_THE_STACK = {
     *("PERENNIAL_AIRFLOW_LOGIN", "PERENNIAL_AIRFLOW_URL", "PERENNIAL_LAKE", "PERENNIAL_METASTORE_URI"),
     *("PERENNIAL_SERVING_CREDENTIALS", "PERENNIAL_SIGNING_KEY", "PERENNIAL_SPARK_SUBMIT", "PERENNIAL_TRUSTED_KEYS"),
 }
-FIXED_IN_CONTAINERS = {"PERENNIAL_PIPELINES", "PERENNIAL_VAR", "PERENNIAL_PORT_OFFSET", "PERENNIAL_ENDPOINT_PORT"}
+FIXED_IN_CONTAINERS = {
+    "PERENNIAL_PIPELINES",
+    "PERENNIAL_VAR",
+    "PERENNIAL_PORT_OFFSET",
+    "PERENNIAL_ENDPOINT_PORT",
+    "PERENNIAL_SCRATCH",
+}
 """Folders are mounted at their default places, and each container has its own ports."""
 
 NOT_IN_CONTAINERS = {"PERENNIAL_STORE_CREDENTIALS", "PERENNIAL_STORE_ENDPOINT", "PERENNIAL_STORE_REGION"}
@@ -103,6 +109,14 @@ def test_every_setting_reaches_the_scheduler_or_has_its_place_in_the_stack() -> 
     all_settings = {name for field in Settings.model_fields for name in variables_of(field)}
     passed = set(SERVICES["airflow-scheduler"]["environment"]) - {"HOME"}
     assert passed == all_settings - MADE_BY_THE_STACK - FIXED_IN_CONTAINERS - NOT_IN_CONTAINERS
+
+
+def test_large_lookups_of_a_model_server_lie_on_a_volume() -> None:
+    """Its /tmp is in memory."""
+    server = SERVICES["server"]
+    assert f"scratch-serving:{server['environment']['PERENNIAL_SCRATCH']}" in server["volumes"]
+    dockerfile = (REPO / "include/images/server/Dockerfile").read_text(encoding="utf-8")
+    assert f"install -d -o 10001 -g 10001 -m 700 {server['environment']['PERENNIAL_SCRATCH']}\n" in dockerfile
 
 
 def test_a_model_server_gets_its_settings() -> None:
