@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,6 +19,7 @@ from perennial.store.json_value import JsonValue
 
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchBucket"}
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_PIECE = 1 << 20
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -102,8 +104,28 @@ class Objects:
         """Return an object, or raise PerennialError if it does not exist."""
         stored = self.read(uri, max_bytes)
         if stored is None:
-            raise PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
+            raise _no_object(uri)
         return stored
+
+    def download(self, uri: str, path: Path) -> str:
+        """
+        Write an object to a file, a piece at a time, and return the SHA-256 of its bytes.
+
+        Raise PerennialError if it does not exist.
+        """
+        bucket, key = split_uri(uri)
+        try:
+            answer = self.client.get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                raise _no_object(uri) from error
+            raise
+        digest = hashlib.sha256()
+        with path.open("wb") as file:
+            for piece in answer["Body"].iter_chunks(_PIECE):
+                digest.update(piece)
+                file.write(piece)
+        return digest.hexdigest()
 
     def exists(self, uri: str) -> bool:
         """Return whether an object exists."""
@@ -214,6 +236,10 @@ class Remembered(Objects):
     def _forget(self, uri: str) -> None:
         self._read.pop(uri, None)
         self._listed = {prefix: items for prefix, items in self._listed.items() if not uri.startswith(prefix)}
+
+
+def _no_object(uri: str) -> PerennialError:
+    return PerennialError(f"{uri}: no such object. It was deleted, or another store is configured.")
 
 
 def _code(error: ClientError) -> str:

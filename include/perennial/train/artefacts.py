@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import logging
 
 from perennial.errors import RefusedError
-from perennial.models.scoring import Probabilities
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
 from perennial.train.model import Model
-from perennial.train.prepare import Examples, Rows
+from perennial.train.prepare import Examples
 
 log = logging.getLogger(__name__)
-
-
-def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> bytes:
-    """Return the holdout predictions as Parquet: date, row key, y and p, in the order of the rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = holdout.table.select(list(dict.fromkeys(["date", *row_key])))
-    table = table.append_column("y", pa.array(holdout.y, pa.int8())).append_column("p", pa.array(p, pa.float64()))
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def build_manifest(
@@ -63,7 +49,7 @@ def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
 
 
 def _count_rows(examples: Examples) -> dict[str, JsonValue]:
-    return {"window": examples.window.rows, "holdout": len(examples.holdout.y)}
+    return {"window": examples.window.rows, "holdout": examples.holdout.rows}
 
 
 def _label_facts(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
