@@ -76,7 +76,7 @@ def decision_fingerprint(lake: Lake, day: date, chain: Chain, models: Mapping[st
         of={"pipeline": lake.pipeline.name, "date": day.isoformat()},
         code=code_digest("evaluate"),
         configuration={
-            "gate": lake.pipeline.gate.model_dump(mode="json"),
+            "gate": lake.pipeline.gate.model_dump(mode="json", exclude_none=True),
             "inputs": lake.pipeline.inputs.model_dump(mode="json"),
         },
         libraries=library_versions("numpy", "onnxruntime", "scikit-learn"),
@@ -118,7 +118,7 @@ def decide(
         "champion": champion.version if champion else None,
         "incumbent": current.version if current else None,
         "anchor": base.version if base else None,
-        "gate": gate.model_dump(mode="json"),
+        "gate": gate.model_dump(mode="json", exclude_none=True),
         "holdout": gathered.facts,
         "opponents": [_opponent(o, holdout.y) for o in met],
         "candidates": [_candidate(j, manifests[j.name]) for j in judgements],

@@ -31,18 +31,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The rows of a holdout with the probabilities of all models, in the same order."""
+    """
+    The rows of a holdout with the probabilities of all models, in the same order.
+
+    :param of_rows: the rows that the dates have in the features table, if only some of them are judged
+    """
 
     holdout: Holdout
     days: Sequence[date]
     predicted: Mapping[str, Floats]
     opponents: Sequence[Opponent]
+    of_rows: int | None
 
     @property
     def facts(self) -> Json:
         """Return the facts that a decision stores."""
         y = self.holdout.y
-        return {"days": [day.isoformat() for day in self.days], "rows": len(y), "positives": int(y.sum())}
+        facts: Json = {"days": [day.isoformat() for day in self.days], "rows": len(y), "positives": int(y.sum())}
+        return facts if self.of_rows is None else {**facts, "of_rows": self.of_rows}
 
 
 def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequence[Scorer], reader: RowsReader) -> Gathered:
@@ -74,7 +80,17 @@ def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequen
     days = sorted(rows)
     holdout = Holdout(np.concatenate(labels), [rows[day] for day in days], {name: c.finish() for name, c in slices.items()})
     judged = [opponent.judged(_join(found)) for opponent, found in zip(opponents, scored, strict=True)]
-    return Gathered(holdout, days, {name: np.concatenate(predicted.pop(name)) for name in manifests}, judged)
+    return Gathered(
+        holdout, days, {name: np.concatenate(predicted.pop(name)) for name in manifests}, judged, _of_rows(lake, manifests)
+    )
+
+
+def _of_rows(lake: Lake, manifests: Mapping[str, ModelManifest]) -> int | None:
+    manifest = next(iter(manifests.values()))
+    if "judged_below" not in manifest:
+        return None
+    partitions = lake.tables.state("features").partitions
+    return sum(partitions[day].rows for day in manifest["holdout"])
 
 
 def _require_same(y: Integers, theirs: Integers, name: str) -> Integers:

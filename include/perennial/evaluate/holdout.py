@@ -14,7 +14,8 @@ from perennial.evaluate.row_keys import find_duplicates, format_key
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
-from perennial.lake.parts import fits, ranges
+from perennial.lake.parts import ALL, fits, ranges
+from perennial.lake.sample import SAMPLE, below
 from perennial.lake.tables import RowsReader, TableState, read_rows
 from perennial.models.scoring import in_order
 from perennial.store.objects import sha256
@@ -50,21 +51,24 @@ def read_holdout(lake: Lake, manifests: Mapping[str, ModelManifest], reader: Row
     if label.known_after_days:
         digests = {name: manifest["label_digests"] for name, manifest in manifests.items()}
         labels = _unchanged_state(lake, "labels", digests, days)
-    for some, among in _divide({day: features.partitions[day.isoformat()].rows for day in days}):
+    limit = next(iter(manifests.values())).get("judged_below")
+    columns = columns if limit is None else [*columns, SAMPLE]
+    for some, among in _divide({day: features.partitions[day.isoformat()].rows for day in days}, limit):
         rows = _read(features, some, columns, among, reader)
+        rows = rows if limit is None else below(rows, limit)
         if labels is not None:
             known = _read(labels, some, label_columns(row_key, label.column), among, reader)
             rows = join_labels(rows, known, row_key, label.column).table
         yield Part(order_rows(rows, row_key), some, is_range=among is not None)
 
 
-def _divide(rows: Mapping[date, int]) -> Iterator[tuple[list[date], tuple[int, int] | None]]:
+def _divide(rows: Mapping[date, int], limit: int | None) -> Iterator[tuple[list[date], tuple[int, int] | None]]:
     """Yield the parts in which a holdout is read: some of its dates, and a range of the hash within a date."""
     if fits(sum(rows.values())):
         yield list(rows), None
         return
     for day, count in rows.items():
-        for among in ranges(count):
+        for among in ranges(count, limit or ALL):
             yield [day], among
 
 
@@ -103,12 +107,13 @@ def order_rows(table: pa.Table, row_key: Sequence[str]) -> pa.Table:
 
 def common_holdout(lake: Lake, manifests: Mapping[str, ModelManifest]) -> list[date]:
     """Return the holdout dates, which must be the same for all candidates. Refuse a candidate trained on one of them."""
-    first = next(iter(manifests.values()))["holdout"]
+    of_first = next(iter(manifests.values()))
+    first, limit = of_first["holdout"], of_first.get("judged_below")
     for name, manifest in manifests.items():
-        if manifest["holdout"] != first:
+        if (manifest["holdout"], manifest.get("judged_below")) != (first, limit):
             raise PerennialError(
-                f"Candidate {name!r}: holdout {manifest['holdout']}, but other candidates have {first}. "
-                "Train all candidates again."
+                f"Candidate {name!r}: holdout {manifest['holdout']}, rows below {manifest.get('judged_below')}, "
+                f"but other candidates have {first}, rows below {limit}. Train all candidates again."
             )
         leaked = sorted(set(manifest["window"]) & set(first))
         if leaked:

@@ -39,16 +39,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """
-    The labels of all rows, the number of rows of each date, and the columns to slice by.
-
-    :param of_rows: the rows of which these are a sample; None: they are all rows
-    """
+    """The labels of all rows, the number of rows of each date, and the columns to slice by."""
 
     y: Integers
     rows: Sequence[int]
     slices: Mapping[str, Categories] = field(default_factory=dict)
-    of_rows: int | None = None
 
     @property
     def all_rows(self) -> Selection:

@@ -24,7 +24,7 @@ def build_manifest(
     """Return the manifest of a model. All of it is a function of the job."""
     features = job.features.model_dump(mode="json")
     return {
-        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions", *(["sample"] if job.sample else [])),
+        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions", *_samples(job)),
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
         "columns": model.columns,
         "warnings": model.warnings,
@@ -46,6 +46,11 @@ def build_skipped(job: TrainingJob, reason: str, examples: Examples) -> dict[str
 def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
     echoed = job.model_dump(mode="json", include={"candidate", "date", "key", "pipeline", *more})
     return {"format": 1, "version": f"{job.candidate}-{job.date}-{job.key[:8]}", **echoed}
+
+
+def _samples(job: TrainingJob) -> list[str]:
+    """Return the fields of a job that say which rows it leaves out, if it does."""
+    return [name for name in ("sample", "judged_below") if getattr(job, name) is not None]
 
 
 def _count_rows(examples: Examples) -> dict[str, JsonValue]:

@@ -15,7 +15,7 @@ from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
 from perennial.lake.parts import fits, ranges
-from perennial.lake.sample import SAMPLE
+from perennial.lake.sample import SAMPLE, below
 from perennial.lake.tables import RowsReader, of_days, read_rows
 from perennial.train.holdout import Holdout, HoldoutWriter
 from perennial.train.job import TrainingJob
@@ -69,9 +69,12 @@ def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = No
         known.update(_count(part.labels) if part.labels is not None else {})
         labelled = _join(job, part)
         window.add(of_days(labelled.table, features.window))
-        holdout.add(of_days(labelled.table, features.holdout))
+        holdout.add(_judged(job, of_days(labelled.table, features.holdout)))
         unlabelled, unmatched = unlabelled + labelled.unlabelled, unmatched + labelled.unmatched
-    whole = {*features.holdout, *(features.window if bounds.largest == ALL_ROWS.largest or is_small(job) else ())}
+    whole = {
+        *(features.holdout if job.judged_below is None or is_small(job) else ()),
+        *(features.window if bounds.largest == ALL_ROWS.largest or is_small(job) else ()),
+    }
     check_rows(found, {day: rows for day, rows in features.rows.items() if day in whole}, "Features")
     if labels is not None:
         check_rows(known, {day: rows for day, rows in labels.rows.items() if day in whole}, "Labels")
@@ -97,6 +100,11 @@ def _join(job: TrainingJob, part: _Part) -> Labelled:
     if part.labels is None:
         return Labelled(part.features, 0, 0)
     return join_labels(part.features, part.labels, job.row_key, job.label.column)
+
+
+def _judged(job: TrainingJob, table: pa.Table) -> pa.Table:
+    """Return the rows of the holdout that are judged."""
+    return table if job.judged_below is None else below(table, job.judged_below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,7 @@ def _read(
         return
     window = set(features.window)
     for day in days:
-        for among in ranges(features.rows[day], limit if day in window else ALL_ROWS.largest):
+        for among in ranges(features.rows[day], limit if day in window else job.judged_below or ALL_ROWS.largest):
             rows = read_rows(features.metadata_location, features.snapshot_id, [day], columns, among=among)
             known = labels and read_rows(labels.metadata_location, labels.snapshot_id, [day], labelled, among=among)
             yield _Part(rows, known)
