@@ -28,7 +28,7 @@ class Predictions:
     def __init__(self, path: Path, row_key: Sequence[str], who: str) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(path, memory_map=True)
+        self._file = pq.ParquetFile(path)
         self._row_key = row_key
         self._who = who
         self._next = 0

@@ -50,7 +50,7 @@ class Holdout:
 
         if self.path is None:
             return
-        with pa.memory_map(str(self.path)) as source, pa.ipc.open_file(source) as file:
+        with pa.OSFile(str(self.path)) as source, pa.ipc.open_file(source) as file:
             for part in range(file.num_record_batches):
                 table = pa.Table.from_batches([file.get_batch(part)])
                 yield Rows(table, read_labels(table, self.label))

@@ -31,9 +31,11 @@ def test_parts_give_the_metrics_of_all_rows(digits: int | None) -> None:
     assert [t.score.log_loss for t in (whole, divided, days)] == pytest.approx([log_loss(y, p)] * 3, abs=1e-14)
 
 
-def test_beyond_the_maximum_of_values_neighbours_are_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("merged", [0, 100_000], ids=["merged at once", "merged late"])
+def test_beyond_the_maximum_of_values_neighbours_are_ties(monkeypatch: pytest.MonkeyPatch, merged: int) -> None:
     y, p = drawn(100_000)
     monkeypatch.setattr(tally, "MAX_VALUES", 1 << 12)
+    monkeypatch.setattr(tally, "MIN_MERGED", merged)
     found, day = Tally(), Tally()
     found.add(y[:60_000], p[:60_000])
     day.add(y[60_000:], p[60_000:])
