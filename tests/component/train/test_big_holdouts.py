@@ -99,3 +99,12 @@ def test_parts_decide_what_the_whole_decides(
         assert "of_rows" not in holdout
         assert "max_rows" not in whole[-1]["gate"]
         assert np.isclose(holdout["rows"], HOLDOUT * ROWS, rtol=0.1)
+
+
+def test_a_bound_trains_again_only_if_it_leaves_rows_out(lab: Lab) -> None:
+    keys = [
+        plan_training(replace(lab.lake, pipeline=edited(lab.pipeline, gate, {})), D1, "logistic").key
+        for gate in ({}, {"max_rows": HOLDOUT * ROWS}, {"max_rows": HOLDOUT * ROWS - 1}, {"max_rows": 300})
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3

@@ -21,6 +21,7 @@ from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.models.metrics import log_loss
 from perennial.models.scoring import score
+from perennial.report import drift as drift_module
 from perennial.report.drift import Drift, DriftMeter
 from perennial.report.page import page
 from perennial.report.rows import rows_by_day
@@ -98,6 +99,36 @@ def test_drift_names_the_input_that_moved(lab: Lab) -> None:
     assert moved is not None
     assert moved.column == "temperature"
     assert moved.largest > 1 > calm.largest >= calm.median
+
+
+def test_drift_of_a_day_in_parts_is_that_of_the_day(lab: Lab) -> None:
+    table, found = features_table(), []
+    days = [table.filter(pc.equal(table["date"], day)) for day in (LAST, D3)]
+    for size in (ROWS, 50):
+        drift = DriftMeter(lab.pipeline.inputs)
+        for n in range(29):
+            for begin in range(0, ROWS, size):
+                drift.add(days[n % 2].slice(begin, size))
+            last = drift.finish_day()
+        found.append(last)
+    assert found[0] == found[1] is not None
+
+
+def test_the_bins_of_drift_come_from_some_rows_of_a_big_day_which_still_counts_in_full(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = features_table()
+    day = table.filter(pc.equal(table["date"], LAST))
+    monkeypatch.setattr(drift_module, "MAX_KEPT", ROWS // 2)
+    drift = DriftMeter(lab.pipeline.inputs)
+    for _ in range(28):
+        drift.add(day)
+        assert drift.finish_day() is None
+    assert [counts[0].sum() for counts in drift._before] == [ROWS] * 28
+    drift.add(day)
+    found = drift.finish_day()
+    assert found is not None
+    assert found.median < 0.1
 
 
 def test_the_page_shows_what_people_wrote_as_text(lab: Lab) -> None:
