@@ -165,6 +165,16 @@ class Gate(Contract):
     """Request fields whose values are slices: challenger and incumbent are also compared on the rows of each value."""
 
     slice_min_rows: Count = 200
+    max_rows: Annotated[int, Field(ge=50_000)] | None = None
+    """Rows of a holdout to judge on, about: the same share of each date. None: all."""
+
+    @field_validator("max_rows")
+    @classmethod
+    def _check_max_rows(cls, max_rows: int | None, info: ValidationInfo) -> int | None:
+        floors = info.data.get("floors")
+        if max_rows is not None and floors is not None and max_rows < floors.rows:
+            raise ValueError(f"max_rows {max_rows} is less than floors.rows {floors.rows}: every holdout would be too small")
+        return max_rows
 
 
 class Autoscaling(Contract):

@@ -190,6 +190,6 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
     ]
     columns = sorted({"date", *row_key, *shared})
     table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
-    ordered = order_rows(table, row_key).table
+    ordered = order_rows(table, row_key)
     rows: list[Row] = ordered.take(list(spread(ordered.num_rows))).to_pylist()
     return rows

@@ -8,15 +8,20 @@ Rows of one day share weather and traffic, so we draw days, not rows. See docs/a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.models.sums import parts_of
+
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], tuple[Floats, Floats]]
 """Day weights (rounds, days) → estimates (rounds,) and influences (rounds, days)."""
+
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 ROUNDS = 4000
 CONFIDENCE = 0.90
@@ -64,16 +69,20 @@ def auc_difference(wins: Floats, positives: Floats, negatives: Floats) -> Statis
     return statistic
 
 
-def ordered_pairs(y: NDArray[np.integer], p: Floats, day: NDArray[np.int_], days: int) -> Floats:
-    """Count the pairs (positive of day i, negative of day j) that `p` orders correctly: (days, days). A tie counts one half."""
-    wins = np.zeros((days, days))
-    positives = [p[(day == i) & (y == 1)] for i in range(days)]
-    for j in range(days):
-        negatives = np.sort(p[(day == j) & (y == 0)])
-        for i in range(days):
-            below = np.searchsorted(negatives, positives[i], side="left")
-            not_above = np.searchsorted(negatives, positives[i], side="right")
-            wins[i, j] = (below.sum() + not_above.sum()) / 2
+def ordered_pairs(days: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """
+    Count the pairs (positive of day i, negative of day j) in order of probability: (days, days). A tie counts one half.
+
+    :param days: the sorted probabilities of the negatives and of the positives of each day
+    """
+    wins = np.zeros((len(days), len(days)))
+    for i, (_, positives) in enumerate(days):
+        for j, (negatives, _) in enumerate(days):
+            twice = 0
+            for part in parts_of(len(positives)):
+                for side in SIDES:
+                    twice += int(np.searchsorted(negatives, positives[part], side=side).sum())
+            wins[i, j] = twice / 2
     return wins
 
 

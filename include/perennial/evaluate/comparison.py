@@ -7,31 +7,19 @@ challenger - incumbent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.config.pipeline import Gate, Margin
 from perennial.evaluate.bootstrap import CONFIDENCE, Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
+from perennial.evaluate.judged import Holdout, Selection, sorted_by_class
+from perennial.models.metrics import Integers, losses
+from perennial.models.sums import add_in_order
 from perennial.store.json_value import JsonValue
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
-Integers = NDArray[np.integer]
-SMALLEST = float(np.finfo(np.float64).eps)
-"""Minimum distance of a probability from 0 and 1 before a logarithm, as in scikit-learn's log_loss."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holdout:
-    """The rows on which all models are judged: label, index of the day, and the text columns to slice by."""
-
-    y: Integers
-    day: Integers
-    days: int
-    slices: Mapping[str, NDArray[np.object_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +68,6 @@ class Comparison:
         }
 
 
-def losses(y: Integers, p: Floats) -> Floats:
-    """Return the log loss of each row."""
-    clipped = np.clip(np.asarray(p, dtype=np.float64), SMALLEST, 1 - SMALLEST)
-    return np.asarray(-np.where(y == 1, np.log(clipped), np.log1p(-clipped)))
-
-
 def by_rule(found: Interval, margin: float) -> Verdict:
     """
     Compare a two-sided 90 % interval with -margin: PROMOTE if it lies above, REJECT if below, HOLD if it contains -margin.
@@ -101,43 +83,40 @@ def compare(ours: Floats, opponent: Opponent, holdout: Holdout, gate: Gate, seed
     """Compare on all rows and, with the incumbent, on every slice. A slice with too few rows is UNKNOWN."""
     if opponent.p is None:
         return [Comparison(opponent.role, opponent.version, "UNKNOWN", why=opponent.why)]
-    comparisons = [_compare(ours, opponent, opponent.p, holdout, gate, seed, np.ones(len(holdout.y), dtype=bool), "")]
-    for column, values in holdout.slices.items() if opponent.role == "incumbent" else ():
-        for value in sorted({str(v) for v in values if v is not None}):
-            in_slice, label = np.asarray(values == value), f"{column}={value}"
-            if (rows := int(in_slice.sum())) < gate.slice_min_rows:
+    comparisons = [_compare(ours, opponent, opponent.p, holdout.y, holdout.all_rows, gate, seed, "")]
+    for column in holdout.slices if opponent.role == "incumbent" else ():
+        for value, rows, selection in holdout.slices_of(column, gate.slice_min_rows):
+            label = f"{column}={value}"
+            if selection is None:
                 why = f"{rows} rows, at least {gate.slice_min_rows} are needed"
                 comparisons.append(Comparison(opponent.role, opponent.version, "UNKNOWN", slice=label, rows=rows, why=why))
             else:
-                comparisons.append(_compare(ours, opponent, opponent.p, holdout, gate, seed, in_slice, label))
+                comparisons.append(_compare(ours, opponent, opponent.p, holdout.y, selection, gate, seed, label))
     return comparisons
 
 
 def _compare(
-    ours: Floats,
-    opponent: Opponent,
-    theirs: Floats,
-    holdout: Holdout,
-    gate: Gate,
-    seed: int,
-    in_slice: NDArray[np.bool_],
-    label: str,
+    ours: Floats, opponent: Opponent, theirs: Floats, y: Integers, selection: Selection, gate: Gate, seed: int, label: str
 ) -> Comparison:
-    y, p, q = holdout.y[in_slice], ours[in_slice], theirs[in_slice]
-    names, day = np.unique(holdout.day[in_slice], return_inverse=True)
-    days = len(names)
-    rows = np.bincount(day, minlength=days).astype(np.float64)
-    gains = np.bincount(day, weights=losses(y, q) - losses(y, p), minlength=days).astype(np.float64)
+    days = len(selection.dates)
+    rows, positives, gains = np.zeros(days), np.zeros(days), np.zeros(days)
+    for day, values in enumerate(zip(*map(selection.by_date, (y, ours, theirs)), strict=True)):
+        rows[day], positives[day] = len(values[0]), np.count_nonzero(values[0] == 1)
+        gains[day] = _sum_gains(*values)
     log_loss = interval(mean_difference(gains, rows), days, seed)
     verdict = by_rule(log_loss, gate.margin.log_loss)
     roc_auc: Interval | None = None
-    positives = np.bincount(day[y == 1], minlength=days).astype(np.float64)
-    if 0 < positives.sum() < len(y):
-        wins = ordered_pairs(y, p, day, days) - ordered_pairs(y, q, day, days)
+    if 0 < positives.sum() < rows.sum():
+        wins = ordered_pairs(sorted_by_class(y, ours, selection)) - ordered_pairs(sorted_by_class(y, theirs, selection))
         roc_auc = _within_one(interval(auc_difference(wins, positives, rows - positives), days, seed))
         if by_rule(roc_auc, gate.margin.roc_auc) == "REJECT":
             verdict = "REJECT"
-    return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, len(y))
+    return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, int(rows.sum()))
+
+
+def _sum_gains(y: Integers, ours: Floats, theirs: Floats) -> float:
+    """Return how much lower the sum of our losses is."""
+    return add_in_order(lambda part: losses(y[part], theirs[part]) - losses(y[part], ours[part]), len(y))
 
 
 def _within_one(found: Interval) -> Interval:

@@ -9,20 +9,19 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from perennial.errors import RefusedError
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
-from perennial.evaluate.comparison import Holdout, Integers, Opponent, Verdict, numbers
+from perennial.evaluate.comparison import Opponent, Verdict, numbers
 from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
-from perennial.evaluate.holdout import match, read_holdout, read_predictions
-from perennial.evaluate.opponents import opponents
+from perennial.evaluate.gather import gather
+from perennial.evaluate.holdout import common_holdout
+from perennial.evaluate.opponents import find_opponents
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import RowsReader
-from perennial.models.metrics import all_metrics
-from perennial.models.scoring import text_objects
+from perennial.models.metrics import Integers, all_metrics
 from perennial.store.json_value import Json
 from perennial.store.objects import sha256
 from perennial.train.plan import read_model
@@ -77,7 +76,7 @@ def decision_fingerprint(lake: Lake, day: date, chain: Chain, models: Mapping[st
         of={"pipeline": lake.pipeline.name, "date": day.isoformat()},
         code=code_digest("evaluate"),
         configuration={
-            "gate": lake.pipeline.gate.model_dump(mode="json"),
+            "gate": lake.pipeline.gate.model_dump(mode="json", exclude_none=True),
             "inputs": lake.pipeline.inputs.model_dump(mode="json"),
         },
         libraries=library_versions("numpy", "onnxruntime", "scikit-learn"),
@@ -95,21 +94,11 @@ def decide(
     """Judge all candidates of `day` against the incumbent and the anchor. `reader` may still hold rows of the date before."""
     pipeline, gate = lake.pipeline, lake.pipeline.gate
     manifests = {name: read_model(lake, uri) for name, uri in models.items()}
-    rows = read_holdout(lake, manifests, reader)
-    matched = {name: match(rows, read_predictions(lake, m), pipeline.row_key, name) for name, m in manifests.items()}
-    y = next(iter(matched.values()))[0]
-    for name, (labels, _) in matched.items():
-        if not np.array_equal(labels, y):
-            raise RefusedError(
-                f"Candidate {name!r}: its labels differ from those of the other candidates on the same rows. "
-                "Train all candidates again."
-            )
-    slices = {column: text_objects(rows.table, column, null=None) for column in gate.slices}
-    holdout = Holdout(y, rows.day_index, len(rows.days), slices)
-    met = opponents(lake, day, chain, rows)
+    gathered = gather(lake, manifests, find_opponents(lake, day, chain, common_holdout(lake, manifests)), reader)
+    holdout, met, p = gathered.holdout, gathered.opponents, gathered.predicted
     seed = int(sha256(f"{pipeline.name}/{day}/gate".encode())[:12], 16)
     judgements = [
-        judge(Challenger(n, m["version"], matched[n][1], m["metrics"], m["base_rate"]), met, holdout, gate, seed)
+        judge(Challenger(n, m["version"], p[n], m["metrics"], m["base_rate"]), met, holdout, gate, seed)
         for n, m in manifests.items()
     ]
     barred = {j.version for j in judgements if is_barred(chain, j.version, day)}
@@ -129,9 +118,9 @@ def decide(
         "champion": champion.version if champion else None,
         "incumbent": current.version if current else None,
         "anchor": base.version if base else None,
-        "gate": gate.model_dump(mode="json"),
-        "holdout": {"days": [d.isoformat() for d in rows.days], "rows": len(y), "positives": int(y.sum())},
-        "opponents": [_opponent(o, y) for o in met],
+        "gate": gate.model_dump(mode="json", exclude_none=True),
+        "holdout": gathered.facts,
+        "opponents": [_opponent(o, holdout.y) for o in met],
         "candidates": [_candidate(j, manifests[j.name]) for j in judgements],
     }
     return Decided(

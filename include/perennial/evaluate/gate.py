@@ -13,7 +13,9 @@ import numpy as np
 
 from perennial.config.pipeline import Gate
 from perennial.evaluate.bootstrap import Floats
-from perennial.evaluate.comparison import Comparison, Holdout, Opponent, Verdict, compare, losses
+from perennial.evaluate.comparison import Comparison, Opponent, Verdict, compare
+from perennial.evaluate.judged import Holdout
+from perennial.models.metrics import log_loss
 from perennial.store.json_value import JsonValue
 
 
@@ -72,7 +74,7 @@ def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdou
         verdict,
         tuple(reasons),
         tuple(comparisons),
-        log_loss=_mean(losses(holdout.y, challenger.p)),
+        log_loss=log_loss(holdout.y, challenger.p),
         is_better=all(delta.low > 0 for delta in judged),
     )
 
@@ -103,7 +105,7 @@ def _check_support(holdout: Holdout, gate: Gate) -> list[str]:
     """Return what the holdout lacks for a verdict. That is not the challenger's fault, so it means HOLD, not REJECT."""
     needed = (
         ("rows", len(holdout.y), gate.floors.rows),
-        ("days", holdout.days, gate.min_days),
+        ("days", len(holdout.rows), gate.min_days),
         ("positives", int(holdout.y.sum()), gate.floors.positives),
         ("negatives", int((holdout.y == 0).sum()), 1),
     )
@@ -117,15 +119,11 @@ def _check_floors(challenger: Challenger, holdout: Holdout, gate: Gate) -> list[
     failed = []
     if auc < gate.floors.roc_auc:
         failed.append(f"ROC AUC {auc:.4f}, the floor is {gate.floors.roc_auc:.4f}")
-    log_loss = _mean(losses(holdout.y, challenger.p))
-    constant = _mean(losses(holdout.y, np.full(len(holdout.y), challenger.base_rate)))
-    if not log_loss < constant:
+    loss = log_loss(holdout.y, challenger.p)
+    constant = log_loss(holdout.y, np.broadcast_to(challenger.base_rate, len(holdout.y)))
+    if not loss < constant:
         failed.append(
-            f"log loss {log_loss:.4f}, not below the {constant:.4f} "
+            f"log loss {loss:.4f}, not below the {constant:.4f} "
             f"of the constant base rate {challenger.base_rate:.4f} of the window"
         )
     return failed
-
-
-def _mean(values: Floats) -> float:
-    return float(np.mean(values)) if len(values) else float("inf")

@@ -3,41 +3,67 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from perennial.config.pipeline import Inputs, Pipeline
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent
 from perennial.evaluate.comparison import Opponent
-from perennial.evaluate.holdout import HoldoutRows, read_file
+from perennial.evaluate.holdout import read_file
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
+from perennial.models.metrics import Floats
 from perennial.models.scoring import score
 from perennial.train.plan import read_model
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-def opponents(lake: Lake, day: date, chain: Chain, rows: HoldoutRows) -> list[Opponent]:
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """
+    The incumbent or the anchor, which scores the holdout with its own graph.
+
+    :param graph: None: it cannot be judged, for the reason `why`
+    """
+
+    role: Literal["incumbent", "anchor"]
+    version: str
+    age_days: int
+    inputs: Inputs
+    graph: bytes | None
+    why: str = ""
+
+    def score(self, rows: pa.Table) -> Floats | None:
+        """Return the probabilities of some rows, or None if it cannot be judged."""
+        return None if self.graph is None else score(self.graph, rows, self.inputs)
+
+    def judged(self, p: Floats | None) -> Opponent:
+        """Return the opponent with its probabilities on all rows."""
+        return Opponent(self.role, self.version, p, self.age_days, self.why)
+
+
+def find_opponents(lake: Lake, day: date, chain: Chain, holdout: Sequence[date]) -> list[Scorer]:
     """Return the opponents of the challengers of `day`: the incumbent, and the anchor if it is another version."""
     current, base = incumbent(chain, day), anchor(chain, day)
-    scored = []
+    found = []
     if current is not None:
-        scored.append(_score(lake, day, "incumbent", current, rows))
+        found.append(_open(lake, day, "incumbent", current, holdout))
     if base is not None and base != current:
-        scored.append(_score(lake, day, "anchor", base, rows))
-    return scored
+        found.append(_open(lake, day, "anchor", base, holdout))
+    return found
 
 
-def _score(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: Model, rows: HoldoutRows) -> Opponent:
+def _open(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: Model, holdout: Sequence[date]) -> Scorer:
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
     age_days = (day - date.fromisoformat(manifest["date"])).days
-    problem = unfit(manifest, inputs, lake.pipeline) or _describe_leak(manifest, rows)
-    if problem:
-        return Opponent(role, model.version, None, age_days, problem)
-    probabilities = score(read_file(lake, manifest, "model.onnx"), rows.table, inputs)
-    return Opponent(role, model.version, np.asarray(probabilities, dtype=np.float64), age_days)
+    problem = unfit(manifest, inputs, lake.pipeline) or _describe_leak(manifest, holdout)
+    graph = None if problem else read_file(lake, manifest, "model.onnx")
+    return Scorer(role, model.version, age_days, inputs, graph, problem)
 
 
 def unfit(manifest: ModelManifest, theirs: Inputs, pipeline: Pipeline) -> str:
@@ -63,6 +89,6 @@ def unfit(manifest: ModelManifest, theirs: Inputs, pipeline: Pipeline) -> str:
     return f"today's features lack {', '.join(lacking)}, which it needs" if lacking else ""
 
 
-def _describe_leak(manifest: ModelManifest, rows: HoldoutRows) -> str:
-    days = sorted({day.isoformat() for day in rows.days} & set(manifest["window"]))
+def _describe_leak(manifest: ModelManifest, holdout: Sequence[date]) -> str:
+    days = sorted({day.isoformat() for day in holdout} & set(manifest["window"]))
     return f"it was trained on {len(days)} days of this holdout ({', '.join(days)})" if days else ""

@@ -11,7 +11,9 @@ from perennial.evaluate.bootstrap import Interval
 from perennial.evaluate.chain import incumbent
 from perennial.evaluate.chain_store import read_chain
 from perennial.lake.lake import Lake
-from perennial.report.walk_forward import Models, Pool, Score, rows_by_day
+from perennial.report.models import Models
+from perennial.report.rows import rows_by_day
+from perennial.report.tally import Pool, Score, Tally
 from perennial.train.labels import read_labels
 
 
@@ -56,18 +58,20 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
     chains = {name: read_chain(lake) for name, lake in lakes.items()}
     models = {name: Models(lake) for name, lake in lakes.items()}
     pool, any_lake = Pool(), next(iter(lakes.values()))
-    for day, _, rows in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
-        if not rows.num_rows:
-            continue  # no label is known yet
-        predicted = {}
-        for name, chain in chains.items():
-            champion = incumbent(chain, day)
-            if champion is None:
-                continue
-            if (p := models[name].predict(models[name].manifest(champion.manifest), day, rows)) is not None:
-                predicted[name] = p
-        if predicted.keys() == lakes.keys():
-            pool.add(read_labels(rows, any_lake.pipeline.label), predicted)
+    for day, parts in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
+        series = dict[str, Tally]()
+        for part in parts:
+            y = read_labels(part.known, any_lake.pipeline.label)
+            if not len(y):
+                continue  # no label is known yet
+            for name, chain in chains.items():
+                champion = incumbent(chain, day)
+                if champion is None:
+                    continue
+                if (p := models[name].predict(models[name].manifest(champion.manifest), day, part.known)) is not None:
+                    series.setdefault(name, Tally()).add(y, p)
+        if series.keys() == lakes.keys():
+            pool.add(series)
     if not pool.dates:
         decided = [f"{name}: {len(chain.days)} dates have a decision" for name, chain in chains.items()]
         raise RefusedError(f"No date from {first} to {last} on which all policies have a champion", decided)

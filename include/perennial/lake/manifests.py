@@ -28,7 +28,7 @@ class ModelManifest(TypedDict):
     A skipped training has `skipped`, the reason, and none of the fields that describe inputs or a model.
 
     The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts. Manifests of earlier
-    versions have no warnings.
+    versions have no warnings. If only some rows of the holdout are judged, `judged_below` bounds their hash.
     """
 
     format: int
@@ -49,6 +49,7 @@ class ModelManifest(TypedDict):
     warnings: NotRequired[list[str]]
     window: list[str]
     holdout: list[str]
+    judged_below: NotRequired[int]
     digests: dict[str, str]
     label_digests: NotRequired[dict[str, str]]
     unlabelled_rows: NotRequired[int]

@@ -10,7 +10,7 @@ import numpy as np
 
 from perennial.config.pipeline import Inputs
 from perennial.evaluate.bootstrap import Floats
-from perennial.models.scoring import Numbers, to_arrays
+from perennial.models.scoring import Numbers, number_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +19,8 @@ REFERENCE_DAYS = 28
 """Number of days before a day against which its drift is measured."""
 
 BINS = 10
+MAX_KEPT = 20_000
+"""Maximum rows of a day that place the bins: their shares are then a tenth, give or take 0.2 percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +37,65 @@ class Drift:
     column: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Some rows of a day: at most MAX_KEPT, in the order of their hashes; and the number of all its rows."""
+
+    numbers: Numbers
+    rows: int
+
+
 class DriftMeter:
-    """Measure the drift of each day against the days before it: the population stability index over ten bins."""
+    """
+    Measure the drift of each day against the days before it: the population stability index over ten bins.
+
+    The bins divide the first days into equal shares. Of each of these, at most MAX_KEPT rows count.
+    """
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
         # Leave out dates, because they move by a day every day.
         self._columns = [name for name in inputs.numbers if name not in inputs.request or inputs.request[name].type != "date"]
-        self._first: list[Numbers] = []
+        self._first: list[_Sample] = []
         self._edges: list[Floats] = []
         self._before: deque[list[Floats]] = deque(maxlen=REFERENCE_DAYS)
+        self._today: list[Floats] | _Sample | None = None
 
-    def of(self, rows: pa.Table) -> Drift | None:
-        """Return the drift of a day, or None while too few days are known, and remember the day."""
+    def add(self, rows: pa.Table) -> None:
+        """Add a part of the rows of the present day. The parts of a big day are ranges of its rows' hashes."""
         if not self._columns:
-            return None
+            return
         indices = [self._inputs.numbers.index(name) for name in self._columns]
-        numbers = to_arrays(rows, self._inputs)[0][:, indices]
+        numbers = number_columns(rows, self._inputs)[:, indices]
         if self._edges:
-            today = self._count(numbers)
+            counts = self._count(numbers)
+            known = self._today if isinstance(self._today, list) else [np.zeros(len(column)) for column in counts]
+            self._today = [before + now for before, now in zip(known, counts, strict=True)]
+        else:
+            sample = self._today if isinstance(self._today, _Sample) else _Sample(numbers[:0], 0)
+            kept = np.concatenate([sample.numbers, numbers[: MAX_KEPT - len(sample.numbers)]])
+            self._today = _Sample(kept, sample.rows + len(numbers))
+
+    def finish_day(self) -> Drift | None:
+        """Return the drift of the present day, or None while too few days are known, and begin the next day."""
+        today, self._today = self._today, None
+        if isinstance(today, list):
             before = [np.sum(counts, axis=0) for counts in zip(*self._before, strict=True)]
             self._before.append(today)
             drifts = [_stability_index(now, then) for now, then in zip(today, before, strict=True)]
             largest, column = max(zip(drifts, self._columns, strict=True))
             return Drift(float(np.median(drifts)), largest, column)
-        self._first.append(numbers)
+        if today is not None:
+            self._first.append(today)
         if len(self._first) == REFERENCE_DAYS:
-            self._edges = [_find_edges(column) for column in np.concatenate(self._first).T]
-            self._before.extend(self._count(day) for day in self._first)
+            self._edges = [_find_edges(column) for column in np.concatenate([day.numbers for day in self._first]).T]
+            self._before.extend(self._count_sample(day) for day in self._first)
             self._first.clear()
         return None
+
+    def _count_sample(self, day: _Sample) -> list[Floats]:
+        """Return the counts that the whole day would have."""
+        return [counts * (day.rows / max(len(day.numbers), 1)) for counts in self._count(day.numbers)]
 
     def _count(self, numbers: Numbers) -> list[Floats]:
         """Count the values of each column in each bin; the last count is that of missing values."""

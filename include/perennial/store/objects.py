@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -92,7 +93,7 @@ class Objects:
         answer = self._get(uri, max_bytes)
         return None if answer is None else Stored(answer["Body"].read(), answer["ETag"])
 
-    def read_parts(self, uri: str, max_bytes: int) -> Iterator[bytes]:
+    def read_parts(self, uri: str, max_bytes: int | None = None) -> Iterator[bytes]:
         """Yield the bytes of an existing object in parts, and refuse it like `read`: memory holds one part."""
         answer = self._get(uri, max_bytes)
         if answer is None:
@@ -121,6 +122,15 @@ class Objects:
         if stored is None:
             raise _missing(uri)
         return stored
+
+    def download(self, uri: str, path: Path) -> str:
+        """Write an existing object to a file, with one part of it in memory, and return the SHA-256 of its bytes."""
+        digest = hashlib.sha256()
+        with path.open("wb") as file:
+            for part in self.read_parts(uri):
+                digest.update(part)
+                file.write(part)
+        return digest.hexdigest()
 
     def exists(self, uri: str) -> bool:
         """Return whether an object exists."""

@@ -17,12 +17,12 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.models.metrics import all_metrics
-from perennial.models.scoring import score
 from perennial.settings import load_environment
 from perennial.store.objects import Objects
-from perennial.train.artefacts import build_manifest, build_skipped, predictions_parquet, publish
+from perennial.train.artefacts import build_manifest, build_skipped, publish
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
+from perennial.train.holdout import predict
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
 from perennial.train.prepare import Examples, read_examples, why_untrainable
@@ -42,11 +42,12 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str
     job = read_job(objects, uri)
     _check_build(job)
     with TemporaryDirectory(prefix="perennial-train-") as folder:
-        return _train(objects, job, read_examples(job, Path(folder), reader), lambda: _measure(started, began))
+        scratch = Path(folder)
+        return _train(objects, job, read_examples(job, scratch, reader), scratch, lambda: _measure(started, began))
 
 
-def _train(objects: Objects, job: TrainingJob, examples: Examples, measure: Callable[[], dict[str, float]]) -> str:
-    window, holdout = examples.window, examples.holdout
+def _train(objects: Objects, job: TrainingJob, examples: Examples, scratch: Path, measure: Callable[[], dict[str, float]]) -> str:
+    window = examples.window
     if reason := why_untrainable(examples):
         log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
         skipped = build_skipped(job, reason, examples)
@@ -58,18 +59,18 @@ def _train(objects: Objects, job: TrainingJob, examples: Examples, measure: Call
         log.info(message, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
     model = train_model(job.candidate, window, job.seed, checkpoints, _begin(objects, job))
-    p = score(model.onnx, holdout.table, job.inputs)
+    predicted = predict(model.onnx, examples.holdout, job.inputs, job.row_key, scratch / "predictions.parquet")
+    metrics = all_metrics(predicted.y, predicted.p)
     files = {
         "model.onnx": model.onnx,
         "weights.safetensors": model.safetensors,
-        "predictions.parquet": predictions_parquet(holdout, job.row_key, p),
+        "predictions.parquet": predicted.path.read_bytes(),
     }
-    metrics = all_metrics(holdout.y, p)
     manifest = build_manifest(job, model, files, examples, metrics)
     publish(objects, job, files, manifest, measure())
     checkpoints.clear()
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
-    log.info("%s on %s rows of the holdout: %s", manifest["version"], len(holdout.y), values)
+    log.info("%s on %s rows of the holdout: %s", manifest["version"], examples.holdout.rows, values)
     return str(manifest["version"])
 
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import logging
 
 from perennial.errors import RefusedError
-from perennial.models.scoring import Probabilities
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
 from perennial.train.model import Model
-from perennial.train.prepare import Examples, Rows
+from perennial.train.prepare import Examples
 
 log = logging.getLogger(__name__)
-
-
-def predictions_parquet(holdout: Rows, row_key: list[str], p: Probabilities) -> bytes:
-    """Return the holdout predictions as Parquet: date, row key, y and p, in the order of the rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = holdout.table.select(list(dict.fromkeys(["date", *row_key])))
-    table = table.append_column("y", pa.array(holdout.y, pa.int8())).append_column("p", pa.array(p, pa.float64()))
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def build_manifest(
@@ -38,7 +24,7 @@ def build_manifest(
     """Return the manifest of a model. All of it is a function of the job."""
     features = job.features.model_dump(mode="json")
     return {
-        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions", *(["sample"] if job.sample else [])),
+        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions", *_samples(job)),
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
         "columns": model.columns,
         "warnings": model.warnings,
@@ -62,8 +48,13 @@ def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
     return {"format": 1, "version": f"{job.candidate}-{job.date}-{job.key[:8]}", **echoed}
 
 
+def _samples(job: TrainingJob) -> list[str]:
+    """Return the fields of a job that say which rows it leaves out, if it does."""
+    return [name for name in ("sample", "judged_below") if getattr(job, name) is not None]
+
+
 def _count_rows(examples: Examples) -> dict[str, JsonValue]:
-    return {"window": examples.window.rows, "holdout": len(examples.holdout.y)}
+    return {"window": examples.window.rows, "holdout": examples.holdout.rows}
 
 
 def _label_facts(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:

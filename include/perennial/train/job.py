@@ -67,6 +67,9 @@ class TrainingJob(Contract):
     sample: Sample | None = None
     """None: train on all rows."""
 
+    judged_below: int | None = None
+    """The bound of the hash below which rows of the holdout are judged. None: all rows."""
+
     begins: str | None = None
     """Manifest of the model whose weights the training starts from."""
 

@@ -21,6 +21,7 @@ from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.history import explain_skip, labels_state, split_features
 from perennial.train.job import Features, Labels, Output, Sample, TrainingJob
+from perennial.train.sampling import judged_below
 
 BLOCK = 28
 """Days in a block of warm starts. The first training of each block starts from random weights, which bounds the chain."""
@@ -211,6 +212,7 @@ class _Trainings:
                     "label": _label_settings(pipeline.label),
                     "row_key": pipeline.row_key,
                     **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
+                    **({"judged_below": below} if (below := self._judged_below(split)) is not None else {}),
                 },
                 libraries=versions_for(self.candidate),
                 dependencies={"begins": None if earlier is None else self.key(earlier)},
@@ -278,6 +280,7 @@ class _Trainings:
             label=pipeline.label,
             row_key=pipeline.row_key,
             sample=self._sample(),
+            judged_below=self._judged_below(split),
             begins=None if earlier is None else self.manifest(earlier),
             versions=versions_for(self.candidate),
             code=code_for(self.candidate),
@@ -287,6 +290,10 @@ class _Trainings:
     def _sample(self) -> Sample | None:
         training = self.lake.pipeline.training
         return None if training.max_rows is None else Sample(max_rows=training.max_rows, kind=training.sample)
+
+    def _judged_below(self, split: Split) -> int | None:
+        rows = sum(self.features.partitions[d.isoformat()].rows for d in split.holdout)
+        return judged_below(self.lake.pipeline.gate.max_rows, rows)
 
     def _label_digests(self, split: Split) -> dict[str, JsonValue]:
         """Return the digests of the labels if they have their own table, as a part of the fingerprint."""

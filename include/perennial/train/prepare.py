@@ -1,25 +1,23 @@
-"""Read one training from the features table, checked and with labels: the window in buckets on scratch disk, and the holdout."""
+"""Read one training from the features table, checked and with labels: window and holdout on scratch disk."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
-from perennial.lake.sample import SAMPLE, SAMPLE_BITS
+from perennial.lake.parts import fits, ranges
+from perennial.lake.sample import SAMPLE, below
 from perennial.lake.tables import RowsReader, of_days, read_rows
-from perennial.models.scoring import in_order
+from perennial.train.holdout import Holdout, HoldoutWriter
 from perennial.train.job import TrainingJob
 from perennial.train.labels import read_labels
 from perennial.train.sampling import ALL_ROWS, Bounds, Classes, choose_balanced, choose_uniform
@@ -27,21 +25,6 @@ from perennial.train.window import Window, WindowWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MAX_READ = 250_000
-"""
-Maximum rows that are read at once: about 250 bytes each, twice.
-
-Up to this number, all dates are read at once. Beyond, each date is read in parts, by ranges of the hash by which it is sorted.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows in order of (date, row key), and their labels."""
-
-    table: pa.Table
-    y: NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +38,7 @@ class Examples:
     """
 
     window: Window
-    holdout: Rows
+    holdout: Holdout
     unlabelled: int
     unmatched: int
     classes: Classes | None = None
@@ -79,23 +62,23 @@ def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = No
     bounds, classes = _choose(job, rows, reader)
     window = WindowWriter(folder, job.inputs, job.label, min(rows, job.sample.max_rows) if job.sample else rows, bounds)
     found, known = Counter[date](), Counter[date]()
-    holdout, unlabelled, unmatched = [], 0, 0
+    holdout, unlabelled, unmatched = HoldoutWriter(folder / "holdout.arrow", job.row_key, job.label), 0, 0
     columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
     for part in _read(job, [*features.window, *features.holdout], columns, reader, bounds.largest):
         found.update(_count(part.features))
         known.update(_count(part.labels) if part.labels is not None else {})
         labelled = _join(job, part)
         window.add(of_days(labelled.table, features.window))
-        holdout.append(of_days(labelled.table, features.holdout))
+        holdout.add(_judged(job, of_days(labelled.table, features.holdout)))
         unlabelled, unmatched = unlabelled + labelled.unlabelled, unmatched + labelled.unmatched
-    whole = {*features.holdout, *(features.window if bounds.largest == ALL_ROWS.largest or is_small(job) else ())}
+    whole = {
+        *(features.holdout if job.judged_below is None or is_small(job) else ()),
+        *(features.window if bounds.largest == ALL_ROWS.largest or is_small(job) else ()),
+    }
     check_rows(found, {day: rows for day, rows in features.rows.items() if day in whole}, "Features")
     if labels is not None:
         check_rows(known, {day: rows for day, rows in labels.rows.items() if day in whole}, "Labels")
-    import pyarrow as pa
-
-    ordered = rows_of(pa.concat_tables(holdout), features.holdout, job.row_key, job.label)
-    return Examples(window.finish(), ordered, unlabelled, unmatched, classes)
+    return Examples(window.finish(), holdout.finish(), unlabelled, unmatched, classes)
 
 
 def _choose(job: TrainingJob, rows: int, reader: RowsReader | None) -> tuple[Bounds, Classes | None]:
@@ -119,6 +102,11 @@ def _join(job: TrainingJob, part: _Part) -> Labelled:
     return join_labels(part.features, part.labels, job.row_key, job.label.column)
 
 
+def _judged(job: TrainingJob, table: pa.Table) -> pa.Table:
+    """Return the rows of the holdout that are judged."""
+    return table if job.judged_below is None else below(table, job.judged_below)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Rows of the features, and the rows of the same keys of the table of labels, if the job has one."""
@@ -129,7 +117,7 @@ class _Part:
 
 def is_small(job: TrainingJob) -> bool:
     """Return whether all rows of a job are read at once."""
-    return sum(job.features.rows.values()) <= MAX_READ
+    return fits(sum(job.features.rows.values()))
 
 
 def _key_columns(job: TrainingJob) -> list[str]:
@@ -156,16 +144,10 @@ def _read(
         return
     window = set(features.window)
     for day in days:
-        for among in _ranges(features.rows[day], limit if day in window else ALL_ROWS.largest):
+        for among in ranges(features.rows[day], limit if day in window else job.judged_below or ALL_ROWS.largest):
             rows = read_rows(features.metadata_location, features.snapshot_id, [day], columns, among=among)
             known = labels and read_rows(labels.metadata_location, labels.snapshot_id, [day], labelled, among=among)
             yield _Part(rows, known)
-
-
-def _ranges(rows: int, limit: int) -> list[tuple[int, int]]:
-    """Return ranges of the hash below a limit, each with about MAX_READ of a date's rows."""
-    parts = max(1, math.ceil(rows * limit / (MAX_READ << SAMPLE_BITS)))
-    return list(pairwise(part * limit // parts for part in range(parts + 1)))
 
 
 def _count(table: pa.Table) -> dict[date, int]:
@@ -190,15 +172,9 @@ def check_rows(counts: Mapping[date, int], expected: Mapping[date, int], what: s
         )
 
 
-def rows_of(table: pa.Table, days: Sequence[date], row_key: Sequence[str], label: Label) -> Rows:
-    """Return the rows of the given dates in order."""
-    rows = in_order(of_days(table, days), row_key)
-    return Rows(rows, read_labels(rows, label))
-
-
 def why_untrainable(examples: Examples) -> str | None:
     """Return the reason not to train: a window of one class, or a holdout without rows. None: a model can be trained."""
-    if not len(examples.holdout.y):
+    if not examples.holdout.rows:
         return (
             "the holdout has no rows with a label. Check what features.sql (and labels.sql, if it exists) selects for its dates"
         )

@@ -1,4 +1,4 @@
-"""The choice of some rows of a window: those whose hash lies below a bound, so that a larger sample holds the smaller one."""
+"""The choice of some rows of a window or a holdout: those whose hash lies below a bound, so a larger sample holds the smaller."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ def choose_balanced(sample: Sample, classes: Classes) -> Bounds:
     of_rarer = min(rarer, sample.max_rows // 2)
     rare, common = _share(of_rarer, rarer), _share(sample.max_rows - of_rarer, other)
     return Bounds(rare, common) if classes.negatives <= classes.positives else Bounds(common, rare)
+
+
+def judged_below(max_rows: int | None, rows: int) -> int | None:
+    """
+    Return the bound of the hash below which rows of a holdout are judged, or None to judge all of them.
+
+    It is one bound for all dates: each keeps the same share of its rows, and so its weight among the others.
+    """
+    return None if max_rows is None or rows <= max_rows else _share(max_rows, rows)
 
 
 def _share(wanted: int, rows: int) -> int:

@@ -20,6 +20,9 @@ from lab import LAST, ROWS, Lab, of_one_class
 from scripted_cluster import ScriptedCluster, runs_trainer
 
 from perennial.errors import PerennialError, RefusedError
+from perennial.evaluate.holdout import read_predictions
+from perennial.lake import parts
+from perennial.lake.manifests import ModelManifest
 from perennial.lake.result import Skipped
 from perennial.runtime import pod_training
 from perennial.runtime.choice import RUNTIMES, open_trainer
@@ -163,6 +166,11 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
     assert training.is_done(lab.lake.objects)
 
 
+def predictions_of(lab: Lab, manifest: ModelManifest) -> list[dict[str, Any]]:
+    rows = read_predictions(lab.lake, manifest).to_pylist()
+    return sorted(rows, key=lambda row: (row["date"], row["reading_id"]))
+
+
 def test_dates_that_are_read_in_parts_give_the_model_of_dates_that_are_read_at_once(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,10 +179,14 @@ def test_dates_that_are_read_in_parts_give_the_model_of_dates_that_are_read_at_o
     trainer_module.run_job(lab.lake.objects, training.jobs[0])
     whole = read_model(lab.lake, str(plan.manifest_uri))
     lab.lake.objects.delete(str(plan.manifest_uri))
-    monkeypatch.setattr(prepare, "MAX_READ", 7)
+    monkeypatch.setattr(parts, "MAX_READ", 7)
     trainer_module.run_job(lab.lake.objects, training.jobs[0])
-    parts = read_model(lab.lake, str(plan.manifest_uri))
-    assert {**parts, "measured": None} == {**whole, "measured": None}
+    divided = read_model(lab.lake, str(plan.manifest_uri))
+    assert [predictions_of(lab, manifest) for manifest in (divided, whole)] == [predictions_of(lab, whole)] * 2
+    assert divided["metrics"] == pytest.approx(whole["metrics"], abs=1e-12)
+    differing = {"measured": None, "metrics": None, "files": None}
+    assert {**divided, **differing} == {**whole, **differing}
+    assert all(divided["files"][name] == whole["files"][name] for name in ("model.onnx", "weights.safetensors"))
 
 
 @pytest.mark.parametrize("kind", ["uniform", "balanced"])
@@ -191,10 +203,10 @@ def test_a_sample_is_the_same_rows_however_they_are_read(
         return prepare.read_examples(job, folder)
 
     whole = read("whole")
-    monkeypatch.setattr(prepare, "MAX_READ", 7)
-    parts = read("parts")
-    rows = [[(bucket.numbers.tobytes(), bucket.y.tolist()) for bucket in found.window.read()] for found in (whole, parts)]
+    monkeypatch.setattr(parts, "MAX_READ", 7)
+    divided = read("parts")
+    rows = [[(bucket.numbers.tobytes(), bucket.y.tolist()) for bucket in found.window.read()] for found in (whole, divided)]
     assert rows[0] == rows[1]
     assert 40 < whole.window.rows < 80
-    assert (whole.base_rate, whole.window.log_odds) == (parts.base_rate, parts.window.log_odds)
+    assert (whole.base_rate, whole.window.log_odds) == (divided.base_rate, divided.window.log_odds)
     assert (whole.window.log_odds != 0) == (kind == "balanced")

@@ -130,6 +130,12 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     ),
     "derived column": ("ratio(temperature, pressure)", "ratio(temperature, mode)", ["'mode' is neither a numeric"]),
     "slices": ("slices: [mode]", "slices: [temperature]", ["gate.slices: 'temperature' is not a request field of type category"]),
+    "too few rows to judge": ("slice_min_rows: 50", "max_rows: 40_000", ["gate.max_rows: ", "50000"]),
+    "fewer rows to judge than the floor": (
+        "floors: {roc_auc: 0.60, rows: 100, positives: 20}",
+        "floors: {roc_auc: 0.60, rows: 70000, positives: 20}\n  max_rows: 60000",
+        ["gate.max_rows: max_rows 60000 is less than floors.rows 70000: every holdout would be too small"],
+    ),
     "min_days beyond what the calendar holds": (
         "time_zone: UTC",
         "time_zone: UTC\ncalendar: {weekdays: [mon, wed]}",

@@ -220,6 +220,13 @@ def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
         evaluate(lab.lake, DAY, run_id="r")
 
 
+def test_candidates_that_were_judged_on_other_shares_of_the_rows_are_an_error(lab: Lab):
+    lab.train("logistic", DAY, GOOD)
+    lab.train("mlp", DAY, GOOD, judged_below=1 << 30)
+    with pytest.raises(PerennialError, match=r"rows below None\. Train all candidates again|rows below 1073741824\. Train all"):
+        evaluate(lab.lake, DAY, run_id="r")
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

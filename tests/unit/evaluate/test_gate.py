@@ -11,9 +11,10 @@ import pytest
 from perennial.config.pipeline import Floors, Gate, Margin
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
-from perennial.evaluate.comparison import Comparison, Holdout, Opponent, by_rule, compare
+from perennial.evaluate.comparison import Comparison, Opponent, by_rule, compare
 from perennial.evaluate.force import read_force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, choose, judge, overall
+from perennial.evaluate.judged import Categories, Holdout
 from perennial.models.metrics import all_metrics
 
 SEED, DAYS, ROWS = 11, 7, 300
@@ -22,12 +23,17 @@ TRUTH = RNG.normal(-1.0, 1.2, DAYS * ROWS)
 Y = (RNG.random(DAYS * ROWS) < 1 / (1 + np.exp(-TRUTH))).astype(np.int_)
 DAY = np.repeat(np.arange(DAYS), ROWS)
 GATE = Gate(margin=Margin(log_loss=0.02, roc_auc=0.02), floors=Floors(roc_auc=0.6, rows=100, positives=20), min_days=7)
-HOLDOUT = Holdout(Y, DAY, DAYS)
+HOLDOUT = Holdout(Y, [ROWS] * DAYS)
 
 
 def predict(noise: float, seed: int = 1, shift: float = 0.0) -> np.ndarray:
     """Return predictions that are the worse the noisier."""
     return 1 / (1 + np.exp(-(TRUTH + shift + np.random.default_rng(seed).normal(0, noise, len(TRUTH)))))
+
+
+def categories(texts: np.ndarray) -> Categories:
+    words, codes = np.unique(texts.astype(str), return_inverse=True)
+    return Categories(words.tolist(), codes.astype(np.uint8))
 
 
 def challenger(p: np.ndarray, name: str = "mlp", base_rate: float = 0.3, y: np.ndarray = Y) -> Challenger:
@@ -102,7 +108,7 @@ def test_too_small_a_holdout_holds_even_without_an_incumbent(gate: Mapping[str, 
 
 def test_a_holdout_of_one_class_holds():
     y = np.ones_like(Y)
-    found = judge(challenger(GOOD, y=y), [incumbent(EQUAL)], Holdout(y, DAY, DAYS), GATE, SEED)
+    found = judge(challenger(GOOD, y=y), [incumbent(EQUAL)], Holdout(y, [ROWS] * DAYS), GATE, SEED)
     assert found.verdict == "HOLD"
     assert "0 negatives, at least 1" in " ".join(found.reasons)
 
@@ -150,7 +156,7 @@ def test_a_slice_that_got_worse_rejects_and_one_without_support_is_unknown():
     origin = np.where(np.arange(len(Y)) % 5 == 0, "LGA", "JFK").astype(object)
     origin[:10] = "EWR"
     p = np.where(origin == "LGA", predict(1.5), GOOD)
-    sliced = replace(HOLDOUT, slices={"origin": origin})
+    sliced = replace(HOLDOUT, slices={"origin": categories(origin)})
     gate = GATE.model_copy(update={"slices": ["origin"], "slice_min_rows": 200, "margin": Margin(log_loss=0.08, roc_auc=0.2)})
     assert judge(challenger(p), [incumbent(GOOD)], HOLDOUT, gate, SEED).verdict == "PROMOTE"
     found = judge(challenger(p), [incumbent(GOOD)], sliced, gate, SEED)
@@ -162,7 +168,7 @@ def test_a_slice_that_got_worse_rejects_and_one_without_support_is_unknown():
 
 
 def test_slices_are_compared_with_the_incumbent_only():
-    sliced = replace(HOLDOUT, slices={"origin": np.full(len(Y), "JFK", dtype=object)})
+    sliced = replace(HOLDOUT, slices={"origin": categories(np.full(len(Y), "JFK"))})
     assert len(compare(GOOD, Opponent("anchor", "a", EQUAL, 1), sliced, GATE, SEED)) == 1
 
 
@@ -250,10 +256,10 @@ def test_the_rule(found: Interval, verdict: str):
 
 def test_a_difference_of_roc_auc_is_never_said_to_be_beyond_one():
     """With three positives the bootstrap's own bounds are -4.3 and 1.6."""
-    chance, day = np.random.default_rng(0), np.repeat(np.arange(7), 30)
+    chance = np.random.default_rng(0)
     y = np.isin(np.arange(210), [d * 30 + chance.integers(0, 30) for d in (1, 4, 5)]).astype(np.int_)
     p, q = (np.clip(0.1 + lift * y + chance.normal(0, 0.2, 210), 0.01, 0.99) for lift in (0.5, 0.0))
-    found = compare(q, incumbent(p), Holdout(y, day, 7), GATE, 3)[0]
+    found = compare(q, incumbent(p), Holdout(y, [30] * 7), GATE, 3)[0]
     assert found.roc_auc is not None
     assert (found.roc_auc.low, found.roc_auc.high) == (-1.0, 1.0)
     assert found.verdict == "HOLD"

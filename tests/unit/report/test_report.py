@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from lab import LAST, ROWS, START, Lab, features_table, small_graph
@@ -20,9 +21,11 @@ from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.models.metrics import log_loss
 from perennial.models.scoring import score
-from perennial.report.drift import DriftMeter
+from perennial.report import drift as drift_module
+from perennial.report.drift import Drift, DriftMeter
 from perennial.report.page import page
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, rows_by_day, walk_forward
+from perennial.report.rows import rows_by_day
+from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, walk_forward
 
 GOOD = 0.1
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -73,7 +76,7 @@ def test_labels_of_an_earlier_definition_are_not_used(lab: Lab) -> None:
     label = lab.pipeline.label.model_copy(update={"known_after_days": 2})
     lake = replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"label": label}))
     some = [LAST - timedelta(days=back) for back in (3, 2, 1, 0)]
-    assert [(day, known.num_rows) for day, _, known in rows_by_day(lake, some)] == [
+    assert [(day, sum(part.known.num_rows for part in parts)) for day, parts in rows_by_day(lake, some)] == [
         *((day, ROWS) for day in some[:2]),
         *((day, 0) for day in some[2:]),
     ]
@@ -82,14 +85,50 @@ def test_labels_of_an_earlier_definition_are_not_used(lab: Lab) -> None:
 def test_drift_names_the_input_that_moved(lab: Lab) -> None:
     drift, table = DriftMeter(lab.pipeline.inputs), features_table()
     days = [table.filter(pc.equal(table["date"], day)) for day in (LAST, D3)]
-    assert [drift.of(days[n % 2]) for n in range(28)] == [None] * 28
-    calm = drift.of(days[0])
+
+    def of(*parts: pa.Table) -> Drift | None:
+        for part in parts:
+            drift.add(part)
+        return drift.finish_day()
+
+    assert [of(days[n % 2]) for n in range(28)] == [None] * 28
+    calm = of(days[0])
     place = days[0].schema.get_field_index("temperature")
-    moved = drift.of(days[0].set_column(place, "temperature", pc.add(days[0]["temperature"], 40.0)))
+    moved = of(days[0].set_column(place, "temperature", pc.add(days[0]["temperature"], 40.0)))
     assert calm is not None
     assert moved is not None
     assert moved.column == "temperature"
     assert moved.largest > 1 > calm.largest >= calm.median
+
+
+def test_drift_of_a_day_in_parts_is_that_of_the_day(lab: Lab) -> None:
+    table, found = features_table(), []
+    days = [table.filter(pc.equal(table["date"], day)) for day in (LAST, D3)]
+    for size in (ROWS, 50):
+        drift = DriftMeter(lab.pipeline.inputs)
+        for n in range(29):
+            for begin in range(0, ROWS, size):
+                drift.add(days[n % 2].slice(begin, size))
+            last = drift.finish_day()
+        found.append(last)
+    assert found[0] == found[1] is not None
+
+
+def test_the_bins_of_drift_come_from_some_rows_of_a_big_day_which_still_counts_in_full(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = features_table()
+    day = table.filter(pc.equal(table["date"], LAST))
+    monkeypatch.setattr(drift_module, "MAX_KEPT", ROWS // 2)
+    drift = DriftMeter(lab.pipeline.inputs)
+    for _ in range(28):
+        drift.add(day)
+        assert drift.finish_day() is None
+    assert [counts[0].sum() for counts in drift._before] == [ROWS] * 28
+    drift.add(day)
+    found = drift.finish_day()
+    assert found is not None
+    assert found.median < 0.1
 
 
 def test_the_page_shows_what_people_wrote_as_text(lab: Lab) -> None:

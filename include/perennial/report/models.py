@@ -1,0 +1,49 @@
+"""The models whose predictions are compared date by date."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from perennial.config.pipeline import Inputs
+from perennial.errors import PerennialError
+from perennial.evaluate.holdout import read_file
+from perennial.evaluate.opponents import unfit
+from perennial.lake.lake import Lake
+from perennial.lake.manifests import ModelManifest
+from perennial.models.metrics import Floats
+from perennial.models.scoring import score
+from perennial.train.plan import read_model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Models:
+    """Manifests and graphs of models; each graph is read once."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._graphs: dict[str, bytes] = {}
+
+    def manifest(self, uri: str) -> ModelManifest:
+        """Return the manifest at an address."""
+        return read_model(self._lake, uri)
+
+    def manifest_of(self, name: str, day: date, version: str) -> ModelManifest:
+        """Return the manifest of a candidate. A version ends with the first digits of its fingerprint."""
+        prefix = self._lake.layout.model_manifest(name, day, version.rpartition("-")[2]).removesuffix(".json")
+        addresses = [uri for uri in self._lake.objects.list(prefix) if uri.endswith(".json")]
+        if not addresses:
+            raise PerennialError(f"{prefix}….json: no such manifest, but the decision of {day} names {version}.")
+        return self.manifest(addresses[0])
+
+    def predict(self, manifest: ModelManifest, day: date, rows: pa.Table) -> Floats | None:
+        """Return the probabilities of a day's rows, or None if the model saw the day or lacks an input."""
+        inputs = Inputs.model_validate(manifest["inputs"])
+        if day.isoformat() in manifest["window"] or unfit(manifest, inputs, self._lake.pipeline):
+            return None
+        version = manifest["version"]
+        if version not in self._graphs:
+            self._graphs[version] = read_file(self._lake, manifest, "model.onnx")
+        return score(self._graphs[version], rows, inputs)

@@ -1,0 +1,124 @@
+"""
+The score of a series of predictions, added up part by part: memory does not grow with rows.
+
+Log loss is exact. ROC AUC is exact up to MAX_VALUES different probabilities as 32-bit floats, which is what models give.
+Beyond, the last bits of all are left out, so neighbours count as ties: ten million rows lost seven bits in a trial, and ROC AUC
+moved by less than 1e-9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.evaluate.bootstrap import Interval, interval, mean_difference
+from perennial.models import ranks
+from perennial.models.metrics import Floats, Integers, losses
+
+MAX_VALUES = 1 << 20
+"""Maximum number of different probabilities that a tally holds: 20 bytes each."""
+
+MIN_MERGED = 100_000
+"""Minimum number of new values to merge, unless they are asked for."""
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The metrics of one model on some rows; ROC AUC is None if all rows have one class."""
+
+    log_loss: float
+    roc_auc: float | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """The rows of a series so far: the sum of their losses, and the positives and negatives of each probability."""
+
+    rows: int = 0
+    loss: float = 0.0
+    _shift: int = 0
+    _keys: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, dtype=np.uint32))
+    _counts: Counts = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int64))
+    _new: list[tuple[NDArray[np.uint32], Counts]] = field(default_factory=list)
+
+    def add(self, y: Integers, p: Floats) -> None:
+        """Add rows."""
+        self.rows += len(y)
+        self.loss += float(losses(y, p).sum())
+        keys = (np.asarray(p, dtype=np.float32) + np.float32(0)).view(np.uint32) >> np.uint32(self._shift)
+        self._append(keys, np.array([y == 0, y == 1], dtype=np.int64))
+
+    def add_tally(self, other: Tally) -> None:
+        """Add the rows of another tally."""
+        self.rows += other.rows
+        self.loss += other.loss
+        other._merge()
+        if self._shift < other._shift:
+            self._merge()
+            self._keys, self._shift = self._keys >> np.uint32(max(other._shift - self._shift, 0)), max(self._shift, other._shift)
+        self._append(other._keys >> np.uint32(self._shift - other._shift), other._counts)
+
+    @property
+    def score(self) -> Score:
+        """Return the metrics of all rows."""
+        self._merge()
+        negatives, positives = self._counts
+        auc = ranks.roc_auc([(positives, negatives)], int(positives.sum()), int(negatives.sum()))
+        return Score(self.loss / self.rows if self.rows else float("inf"), auc)
+
+    def _append(self, keys: NDArray[np.uint32], counts: Counts) -> None:
+        self._new.append((keys, counts))
+        # Merging sorts all values: merge a few large batches, not each date.
+        if sum(len(new) for new, _ in self._new) > max(len(self._keys), MIN_MERGED):
+            self._merge()
+
+    def _merge(self) -> None:
+        if not self._new:
+            return
+        keys = np.concatenate([self._keys, *(new for new, _ in self._new)])
+        counts = np.concatenate([self._counts, *(new for _, new in self._new)], axis=1)
+        self._new.clear()
+        while True:
+            order = np.argsort(keys)
+            keys, counts = keys[order], counts[:, order]
+            begins = np.flatnonzero(np.concatenate((np.ones(min(len(keys), 1), dtype=np.bool_), keys[1:] != keys[:-1])))
+            keys, counts = keys[begins], np.add.reduceat(counts, begins, axis=1) if len(begins) else counts
+            if len(keys) <= MAX_VALUES:
+                break
+            keys, self._shift = keys >> np.uint32(1), self._shift + 1
+        self._keys, self._counts = keys, counts
+
+
+@dataclass(slots=True)
+class Pool:
+    """The tallies of the dates that every series has."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    rows: list[int] = field(default_factory=list)
+
+    @property
+    def dates(self) -> int:
+        """Return the number of pooled dates."""
+        return len(self.rows)
+
+    def add(self, series: Mapping[str, Tally]) -> None:
+        """Add a date."""
+        self.rows.append(next(iter(series.values())).rows)
+        for name, tally in series.items():
+            self.tallies.setdefault(name, Tally()).add_tally(tally)
+            self.losses.setdefault(name, []).append(tally.loss)
+
+    def scores(self) -> dict[str, Score]:
+        """Return the metrics of each series over all rows."""
+        return {name: tally.score for name, tally in self.tallies.items()}
+
+    def difference(self, better: str, worse: str) -> Interval:
+        """Return the log loss of `worse` minus that of `better`, with the gate's paired bootstrap over dates."""
+        sums = np.array(self.losses[worse]) - np.array(self.losses[better])
+        return interval(mean_difference(sums, np.array(self.rows, dtype=np.float64)), self.dates, seed=0)

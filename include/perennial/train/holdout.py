@@ -1,0 +1,118 @@
+"""
+The rows of a training's holdout on scratch disk, and their predictions: memory holds one part of a date at a time.
+
+A part is what was read at once: all rows of a small training, else a date, or a range of the hash within a big date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.config.pipeline import Inputs, Label
+from perennial.models.scoring import Probabilities, in_order, score
+from perennial.train.labels import read_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows in order of (date, row key), and their labels."""
+
+    table: pa.Table
+    y: NDArray[np.int8]
+
+
+def rows_of(table: pa.Table, row_key: Sequence[str], label: Label) -> Rows:
+    """Return rows in order."""
+    ordered = in_order(table, row_key)
+    return Rows(ordered, read_labels(ordered, label))
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """The labelled rows of a holdout in an Arrow file; `path` is None if there are none."""
+
+    path: Path | None
+    rows: int
+    label: Label
+
+    def read(self) -> Iterator[Rows]:
+        """Yield the rows of each part, in order."""
+        import pyarrow as pa
+
+        if self.path is None:
+            return
+        with pa.OSFile(str(self.path)) as source, pa.ipc.open_file(source) as file:
+            for part in range(file.num_record_batches):
+                table = pa.Table.from_batches([file.get_batch(part)])
+                yield Rows(table, read_labels(table, self.label))
+
+
+class HoldoutWriter:
+    """
+    Writes the rows of a holdout, part by part.
+
+    :param path: where no file is
+    """
+
+    def __init__(self, path: Path, row_key: Sequence[str], label: Label) -> None:
+        self._path = path
+        self._row_key = row_key
+        self._label = label
+        self._rows = 0
+        self._file: pa.ipc.RecordBatchFileWriter | None = None
+
+    def add(self, table: pa.Table) -> None:
+        """Write a part, in order. Its labels are checked now, before the training."""
+        import pyarrow as pa
+
+        if not table.num_rows:
+            return
+        rows = rows_of(table, self._row_key, self._label).table
+        if self._file is None:
+            self._file = pa.ipc.new_file(str(self._path), rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+        self._file.write_table(rows)
+        self._rows += rows.num_rows
+
+    def finish(self) -> Holdout:
+        """Return the rows."""
+        if self._file is not None:
+            self._file.close()
+        return Holdout(self._path if self._file is not None else None, self._rows, self._label)
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The labels and the probabilities of all rows of a holdout, and the file that holds them with their keys."""
+
+    y: NDArray[np.int8]
+    p: Probabilities
+    path: Path
+
+
+def predict(graph: bytes, holdout: Holdout, inputs: Inputs, row_key: Sequence[str], path: Path) -> Predicted:
+    """Score a holdout that has rows, and write its predictions as Parquet: date, row key, y and p, part by part."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    y: list[NDArray[np.int8]] = []
+    p: list[Probabilities] = []
+    writer: pq.ParquetWriter | None = None
+    for rows in holdout.read():
+        y.append(rows.y)
+        p.append(score(graph, rows.table, inputs))
+        table = rows.table.select(list(dict.fromkeys(["date", *row_key])))
+        table = table.append_column("y", pa.array(rows.y, pa.int8())).append_column("p", pa.array(p[-1], pa.float64()))
+        writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")
+        writer.write_table(table.replace_schema_metadata(None), row_group_size=table.num_rows)
+    if writer is not None:
+        writer.close()
+    return Predicted(np.concatenate(y), np.concatenate(p), path)

@@ -1,0 +1,71 @@
+"""A holdout on scratch disk is what was read, and its predictions are one Parquet file of its parts."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from perennial.config.pipeline import Inputs, Label
+from perennial.errors import RefusedError
+from perennial.models.scoring import in_order, score
+from perennial.train.holdout import Holdout, HoldoutWriter, predict
+from perennial.train.labels import read_labels
+from perennial.train.model import train_model
+
+LABEL, ROW_KEY = Label(column="failed", positive=True), ["machine", "slot"]
+
+
+def written(path: Path, *parts: pa.Table) -> Holdout:
+    writer = HoldoutWriter(path, ROW_KEY, LABEL)
+    for part in parts:
+        writer.add(part)
+    return writer.finish()
+
+
+@pytest.fixture
+def graph(inputs: Inputs, make_rows: Callable[..., pa.Table], window_of: Callable[..., object]) -> bytes:
+    return train_model("logistic", window_of(make_rows(), inputs), 3).onnx  # type: ignore[arg-type]
+
+
+def test_one_part_gives_the_bytes_of_a_table_written_at_once(
+    inputs: Inputs, make_rows: Callable[..., pa.Table], tmp_path: Path, graph: bytes
+) -> None:
+    rows = make_rows()
+    ordered = in_order(rows, ROW_KEY)
+    predicted = predict(graph, written(tmp_path / "rows", rows), inputs, ROW_KEY, tmp_path / "p")
+    y, p = read_labels(ordered, LABEL), score(graph, ordered, inputs)
+    table = ordered.select(["date", *ROW_KEY]).append_column("y", pa.array(y, pa.int8())).append_column("p", pa.array(p))
+    expected = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(None), expected, compression="zstd")
+    assert predicted.path.read_bytes() == expected.getvalue()
+    assert (predicted.y.tolist(), predicted.p.tolist()) == (y.tolist(), p.tolist())
+
+
+def test_parts_give_the_same_predictions_each_in_its_own_row_group(
+    inputs: Inputs, make_rows: Callable[..., pa.Table], tmp_path: Path, graph: bytes
+) -> None:
+    rows = make_rows()
+    days = [rows.filter(pc.equal(rows["date"], day)) for day in pc.unique(rows["date"])]
+    whole = predict(graph, written(tmp_path / "whole", rows), inputs, ROW_KEY, tmp_path / "p1")
+    parts = predict(graph, written(tmp_path / "parts", *sorted(days, key=lambda day: day["date"][0].as_py())), inputs, ROW_KEY,
+                    tmp_path / "p2")  # fmt: skip
+    assert pq.ParquetFile(parts.path).num_row_groups == len(days) > 1
+    assert pq.read_table(parts.path) == pq.read_table(whole.path)
+    assert np.array_equal(parts.p, whole.p)
+
+
+def test_a_holdout_without_rows_has_no_file(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+    holdout = written(tmp_path / "rows", make_rows().slice(0, 0))
+    assert (holdout.rows, list(holdout.read()), list(tmp_path.iterdir())) == (0, [], [])
+
+
+def test_a_row_without_a_label_is_refused_before_the_training(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="have no label"):
+        written(tmp_path / "rows", make_rows(failed=lambda n: pa.array([None] * n, pa.bool_())))
