@@ -111,7 +111,7 @@ def run_jobs(folder: Path, pipeline: Pipeline, rows: int, cores: Sequence[int]) 
     tables, costs = [], []
     for name, drop in drops.items():
         path = folder / f"{name}.csv"
-        arrow_csv.write_csv(drop, path, arrow_csv.WriteOptions(quoting_style="needed"))
+        arrow_csv.write_csv(drop, path, arrow_csv.WriteOptions(quoting_style="none"))
         began = time.process_time()
         tables.append(table_to_clean(pipeline, name, path, folder))
         if name == "flights":

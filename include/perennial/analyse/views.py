@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from perennial.analyse.job_file import CleanTable
 from perennial.analyse.visible import VisibleRange
 from perennial.spark.sql import date_literal
-from perennial.spark.tables import days_filter, read_table, table_name
+from perennial.spark.tables import ROW_GROUP_BYTES, days_filter, read_table, table_name
 
 DATES = "dates"
 
@@ -59,7 +59,12 @@ def read_clean_tables(
 ) -> CleanTables:
     """Return the clean tables at exactly the snapshots whose digests are in the fingerprints, cut to all these ranges."""
     first, last = min(visible.first for visible in ranges), max(visible.last for visible in ranges)
-    rows = {name: read_table(spark, table_name(database, table.table), table.snapshot_id) for name, table in tables.items()}
+    # Iceberg's default puts some ten million rows into one task.
+    split_bytes = ROW_GROUP_BYTES if is_big else None
+    rows = {
+        name: read_table(spark, table_name(database, table.table), table.snapshot_id, split_bytes)
+        for name, table in tables.items()
+    }
     dated = [name for name, table in tables.items() if table.dated]
     cut = {name: _between(table, first, last) if name in dated else table for name, table in rows.items()}
     return CleanTables(spark, cut, dated, is_big=is_big)
