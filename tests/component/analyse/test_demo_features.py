@@ -22,7 +22,8 @@ spark.sql("""
     SELECT DATE '2013-02-01' + CAST(n % 3 AS INT) AS date, concat('C', n % 5) AS carrier, CAST(n AS STRING) AS flight,
       element_at(array('EWR', 'JFK', 'LGA'), CAST(pmod(hash(n), 3) AS INT) + 1) AS origin, 'X' AS dest,
       CASE WHEN n % 9 > 0 THEN concat('N', n % 50) END AS tailnum, pmod(hash(n, 1), 1440) AS sched_dep_time,
-      pmod(hash(n, 2), 1440) AS sched_arr_time, CASE WHEN n % 11 > 0 THEN CAST(pmod(hash(n, 3), 90) - 20 AS DOUBLE) END AS dep_delay,
+      pmod(hash(n, 2), 1440) AS sched_arr_time,
+      CASE WHEN n % 11 > 0 THEN CAST(pmod(hash(n, 3), 90) - 20 AS DOUBLE) END AS dep_delay,
       CASE WHEN n % 13 > 0 THEN n % 4 = 0 END AS is_late, 700.0D AS distance,
       timestampadd(HOUR, pmod(hash(n, 4), 24), TIMESTAMP '2013-02-01 00:00:00') AS time_hour
     FROM range(900) AS r(n)
