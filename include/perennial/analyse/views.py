@@ -10,9 +10,11 @@ from pyspark.sql import DataFrame, SparkSession
 from perennial.analyse.job_file import CleanTable
 from perennial.analyse.visible import VisibleRange
 from perennial.spark.sql import date_literal
-from perennial.spark.tables import ROW_GROUP_BYTES, days_filter, read_table, table_name
+from perennial.spark.tables import days_filter, read_table, table_name
 
 DATES = "dates"
+_BIG_SPLIT_BYTES = 8 * 1024 * 1024
+"""About one file of a big date, some million rows. Iceberg's default of 128 MB puts all files of most dates into one task."""
 
 
 class CleanTables:
@@ -59,8 +61,7 @@ def read_clean_tables(
 ) -> CleanTables:
     """Return the clean tables at exactly the snapshots whose digests are in the fingerprints, cut to all these ranges."""
     first, last = min(visible.first for visible in ranges), max(visible.last for visible in ranges)
-    # Iceberg's default puts some ten million rows into one task.
-    split_bytes = ROW_GROUP_BYTES if is_big else None
+    split_bytes = _BIG_SPLIT_BYTES if is_big else None
     rows = {
         name: read_table(spark, table_name(database, table.table), table.snapshot_id, split_bytes)
         for name, table in tables.items()

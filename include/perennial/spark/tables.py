@@ -33,9 +33,6 @@ Spark's error classes for rows that lack a column of their table, or have one mo
 The columns fitted a moment before, so another job has changed the table.
 """
 
-ROW_GROUP_BYTES = 16 * 1024 * 1024
-"""The smallest part of a file that a reader can skip, or hold."""
-
 TABLE_PROPERTIES = {
     "format-version": "2",
     # The rows of a day are already in one task; a shuffle before the write would only cost time.
@@ -44,7 +41,8 @@ TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
     "commit.retry.num-retries": "10",
-    "write.parquet.row-group-size-bytes": str(ROW_GROUP_BYTES),
+    # The smallest part of a file that a reader can skip, or hold.
+    "write.parquet.row-group-size-bytes": str(16 * 1024 * 1024),
 }
 
 FILE_OPEN_COST = 256 * 1024
