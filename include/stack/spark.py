@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial.spark.size import ROWS
+from perennial.spark.size import LARGE_METHODS, ROWS
 from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
 from stack.files import PUBLIC, write_file
@@ -25,7 +25,7 @@ ROOMY_JVM = ("-XX:ReservedCodeCacheSize=256m", "-XX:MetaspaceSize=256m", "-Xms1g
 MAX_QUICK_ROWS = 300_000
 """The number of rows of a job above which the full compiler costs less than the quick one saves."""
 
-BIG_JVM = ("-XX:TieredStopAtLevel=4", "-Xmx4g")
+BIG_JVM = ("-XX:TieredStopAtLevel=4", "-Xmx4g", LARGE_METHODS)
 """The flags of a job of more rows, in place of the same flags of the others: of two equal flags, the JVM takes the last."""
 
 QUIET_JVM = ("-Xlog:disable", "-Xlog:all=error:stderr")
@@ -130,6 +130,7 @@ def properties(logging: Path, archive: Path, jars: Sequence[Path], cluster: Mapp
         # For a master that is not local: executors find our jars at the same path, and take no more memory than a worker has.
         "spark.executor.extraClassPath": ":".join(f"{folder}/*" for folder in jars),
         "spark.executor.memory": "1g",
+        "spark.executor.defaultJavaOptions": LARGE_METHODS,
         "spark.driver.defaultJavaOptions": " ".join(f'"{option}"' for option in options),
         # One task a core: the default of 200 means 200 tasks for a few thousand rows. Adaptive execution would correct this by
         # planning again after every shuffle, but costs a fifth of the time of a day's job.

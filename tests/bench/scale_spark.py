@@ -3,6 +3,7 @@ The cost of a row in the Spark jobs of a big date: CPU microseconds of clean and
 
 It makes up flights of one date, and runs the demo's own jobs on tables in a folder, so no stack is needed.
 The cost of a row is marginal: that of ROWS rows less that of a third of them. What every job costs cancels out.
+A day of a thousand rows is measured too, with this version and, given its checkout, with an earlier one.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
+from made_up_flights import DAY, flights, planes, weather
 from measuring import additions
 from pyarrow import csv as arrow_csv
 from rich.console import Console
@@ -45,10 +45,9 @@ from perennial.store.objects import canonical_json, sha256
 from stack.config import REPO
 from stack.spark_archive import hadoop_catalog
 
-DAY = date(2013, 2, 12)
 DATABASE = "bench"
-SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
-MIN_BIG = 500_001
+SUBMIT = Path(".spark", "bin", "perennial-spark-submit")
+MIN_BIG, SMALL = 500_001, 1000
 TARGETS = {"clean_us_per_row": 20.0, "analyse_us_per_row": 40.0}
 PLAIN = """
 import sys
@@ -67,14 +66,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--cores", type=int, nargs="+", default=[2, 1], help="the first ones are compared with the second ones")
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier version, whose small day is measured too")
     arguments = parser.parse_args()
     console, folder = Console(highlight=False, soft_wrap=True), var_folder() / "bench" / "scale"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        report = measure(folder, arguments.rows, arguments.cores, console)
+        report = measure(folder, arguments.rows, arguments.cores, console) | measure_small_day(folder, arguments.before, console)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     results = var_folder() / "bench" / "scale.json"
+    report["load"] = os.getloadavg()[0]
     known = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
     results.write_text(json.dumps(known | report, indent=2) + "\n", encoding="utf-8")
     missed = [f"{name} {report[name]}, at most {most}" for name, most in TARGETS.items() if report[name] > most]
@@ -104,18 +105,44 @@ def measure(folder: Path, rows: int, cores: Sequence[int], console: Console) -> 
     }
 
 
-def run_jobs(folder: Path, pipeline: Pipeline, rows: int, cores: Sequence[int]) -> list[tuple[str, dict[str, float]]]:
-    """Run collect's reading, clean, analyse and the plain job on made-up drops; return the cost of each."""
+def measure_small_day(folder: Path, before: Path | None, console: Console) -> dict[str, Any]:
+    """Return the CPU seconds of clean and analyse of a small day, before and after, each twice in turn."""
+    pipeline = load_pipeline("flight_delays")
+    costs: dict[str, list[float]] = {}
+    for turn in range(2):
+        for name, checkout in (("before", before), ("after", REPO)):
+            if checkout is None:
+                continue
+            place = folder / f"small-{name}-{turn}"
+            tables, _ = land(place, pipeline, SMALL)
+            tables = [replace(table, big=[]) for table in tables]
+            clean = CleanJob(DATABASE, pipeline.time_zone, tables).to_json()
+            analyse = replace(analyse_job(pipeline), is_big=False).to_json()
+            spent = [submit(place, kind, job, SMALL, 2, checkout) for kind, job in (("clean", clean), ("analyse", analyse))]
+            console.print(f"A day of {SMALL:,} rows, {name}: {spent}")
+            costs.setdefault(name, []).append(round(sum(each["cpu"] for each in spent), 1))
+    return {"small_day_cpu_seconds_before_and_after": [costs.get("before"), costs["after"]]}
+
+
+def land(folder: Path, pipeline: Pipeline, rows: int) -> tuple[list[TableToClean], float]:
+    """Write made-up drops and read them as collect does; return the tables to clean, and the CPU seconds of the flights."""
     folder.mkdir(parents=True)
     drops = {"flights": flights(rows), "weather": weather(), "planes": planes()}
-    tables, costs = [], []
+    tables, cpu = [], 0.0
     for name, drop in drops.items():
         path = folder / f"{name}.csv"
-        arrow_csv.write_csv(drop, path, arrow_csv.WriteOptions(quoting_style="needed"))
+        arrow_csv.write_csv(drop, path, arrow_csv.WriteOptions(quoting_style="none"))
         began = time.process_time()
         tables.append(table_to_clean(pipeline, name, path, folder))
         if name == "flights":
-            costs.append(("collect", {"cpu": time.process_time() - began}))
+            cpu = time.process_time() - began
+    return tables, cpu
+
+
+def run_jobs(folder: Path, pipeline: Pipeline, rows: int, cores: Sequence[int]) -> list[tuple[str, dict[str, float]]]:
+    """Run collect's reading, clean, analyse and the plain job on made-up drops; return the cost of each."""
+    tables, cpu = land(folder, pipeline, rows)
+    costs = [("collect", {"cpu": round(cpu, 2)})]
     clean = CleanJob(DATABASE, pipeline.time_zone, tables).to_json()
     first, *others = cores
     for other in others:  # its tables are removed: both runs do the same
@@ -127,7 +154,7 @@ def run_jobs(folder: Path, pipeline: Pipeline, rows: int, cores: Sequence[int]) 
     kinds = [f"{name}:{contract.type}" for name, contract in pipeline.tables["flights"].columns.items()]
     words = [str(folder / "plain.py"), str(folder / "flights.csv"), str(folder / "plain"), *kinds]
     costs.append(
-        ("plain_spark", spend([str(SUBMIT), "--conf", f"spark.master=local[{first}]", *size_words(rows), *words], folder))
+        ("plain_spark", spend([str(REPO / SUBMIT), "--conf", f"spark.master=local[{first}]", *size_words(rows), *words], folder))
     )
     return costs
 
@@ -165,7 +192,7 @@ def analyse_job(pipeline: Pipeline) -> AnalyseJob:
     )
 
 
-def submit(folder: Path, kind: str, job: Json, rows: int, cores: int) -> dict[str, float]:
+def submit(folder: Path, kind: str, job: Json, rows: int, cores: int, checkout: Path = REPO) -> dict[str, float]:
     """Run a job as the product submits it, over tables in a folder, and return its CPU and wall seconds."""
     content = {"format": FORMAT, "kind": kind, "pipeline": "flight_delays", "spark": SPARK_VERSION, "cost": None, **dict(job)}
     body = canonical_json(content)
@@ -177,13 +204,20 @@ def submit(folder: Path, kind: str, job: Json, rows: int, cores: int) -> dict[st
         if name.startswith("spark.sql.") and not any(word in name for word in ("catalog", "warehouse", "extensions"))
     }
     words = [word for name, value in rules.items() for word in ("--conf", f"{name}={value}")]
-    command = [str(SUBMIT), *hadoop_catalog(folder), *words, *size_words(rows), "--conf", f"spark.master=local[{cores}]"]
-    return spend([*command, application(kind), path.as_uri()], folder)
+    if rows <= SMALL:
+        words += ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]
+    program, script = checkout / SUBMIT, checkout / Path(application(kind)).relative_to(REPO)
+    command = [str(program), *hadoop_catalog(folder), *words, *size_words(rows), "--conf", f"spark.master=local[{cores}]"]
+    return spend([*command, str(script), path.as_uri()], folder)
 
 
 def size_words(rows: int) -> list[str]:
-    """Return the settings that the plan of a big job of this size has; fewer rows than a big job has are measured alike."""
-    return [word for name, value in size_conf(max(rows, MIN_BIG)).items() for word in ("--conf", f"{name}={value}")]
+    """Return the settings that the plan of a job of this size has; all but the small day are measured as a big job is."""
+    return [
+        word
+        for name, value in size_conf(rows if rows <= SMALL else max(rows, MIN_BIG)).items()
+        for word in ("--conf", f"{name}={value}")
+    ]
 
 
 def spend(command: Sequence[str], folder: Path) -> dict[str, float]:
@@ -196,64 +230,6 @@ def spend(command: Sequence[str], folder: Path) -> dict[str, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"cpu": round(cpu, 1), "wall": round(time.monotonic() - began, 1)}
-
-
-def flights(rows: int) -> pa.Table:
-    """Return made-up flights with the demo's columns: one in 1,000 breaks a rule, one in 2,000 has the key of another."""
-    rng = np.random.default_rng(1)
-    carriers = np.array([a + b for a in "9ABDEFHMOUVWY" for b in "AELNOQSVX6"])
-    key = rng.permutation(rows)
-    key[rng.integers(rows, size=rows // 2000)] = key[0]
-    minute = key % 1440
-    flight = key // 1440 % 9999 + 1
-    carrier = carriers[key // (1440 * 9999) % len(carriers)]
-    origin = np.array(["EWR", "JFK", "LGA"])[key % 3]
-    delay = np.round(rng.gamma(1.2, 18, rows) - 12).astype(int)
-    arrival = delay + rng.integers(-25, 25, rows)
-    cancelled = rng.random(rows) < 0.02
-    airtime = rng.integers(25, 400, rows)
-
-    def text(values: Any) -> np.ndarray:
-        return np.where(cancelled, "NA", values.astype(str))
-
-    clock = minute // 60 * 100 + minute % 60
-    landed = (minute + airtime) % 1440
-    hour = np.char.add(np.char.zfill((minute // 60).astype(str), 2), ":00:00Z")
-    distance = (airtime * 8).astype(str)
-    distance[rng.integers(rows, size=rows // 1000)] = "far"
-    return pa.table(
-        {
-            "year": np.full(rows, DAY.year), "month": np.full(rows, DAY.month), "day": np.full(rows, DAY.day),
-            "dep_time": text(np.maximum(clock, 1)), "sched_dep_time": clock, "dep_delay": text(delay),
-            "arr_time": text(np.maximum(landed // 60 * 100 + landed % 60, 1)),
-            "sched_arr_time": landed // 60 * 100 + landed % 60, "arr_delay": text(arrival), "carrier": carrier,
-            "flight": flight, "tailnum": np.char.add("N", (key % 4000).astype(str)), "origin": origin,
-            "dest": carriers[key % 97 % len(carriers)], "air_time": text(airtime), "distance": distance,
-            "hour": minute // 60, "minute": minute % 60, "time_hour": np.char.add(f"{DAY}T", hour),
-        }
-    )  # fmt: skip
-
-
-def weather() -> pa.Table:
-    """Return the weather of the date, by airport and hour."""
-    places = [(origin, hour) for origin in ("EWR", "JFK", "LGA") for hour in range(24)]
-    numbers = dict.fromkeys(("temp", "dewp", "humid", "wind_speed", "precip", "visib"), [9.5] * len(places))
-    return pa.table(
-        {
-            "origin": [origin for origin, _ in places], "year": [DAY.year] * 72, "month": [DAY.month] * 72,
-            "day": [DAY.day] * 72, "hour": [hour for _, hour in places], **numbers, "wind_dir": [90] * 72,
-            "wind_gust": ["NA"] * 72, "pressure": [1013.5] * 72, "time_hour": [f"{DAY}T{hour:02}:00:00Z" for _, hour in places],
-        }
-    )  # fmt: skip
-
-
-def planes() -> pa.Table:
-    """Return the planes."""
-    names = [f"N{number}" for number in range(4000)]
-    texts = dict.fromkeys(("type", "manufacturer", "model", "engine"), ["made up"] * 4000)
-    return pa.table(
-        {"tailnum": names, "year": [1999] * 4000, **texts, "engines": [2] * 4000, "seats": [150] * 4000, "speed": ["NA"] * 4000}
-    )
 
 
 if __name__ == "__main__":

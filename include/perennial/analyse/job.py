@@ -22,7 +22,7 @@ from perennial.analyse.views import read_clean_tables
 from perennial.analyse.visible import range_of_dates, range_of_features, range_of_labels, range_of_lookups
 from perennial.spark.batch_independence import compared
 from perennial.spark.job import all_of, run_job, several_at_once
-from perennial.spark.size import size_shuffles
+from perennial.spark.session import size_session
 from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import open_database, table_name, withdraw
 
@@ -34,7 +34,7 @@ def analyse(spark: SparkSession, job: AnalyseJob) -> None:
     use_time_zone(spark, job.time_zone)
     database, lookback = job.database, job.lookback_days
     open_database(spark, database)
-    size_shuffles(spark)
+    size_session(spark)
     for table, days in job.withdraw.items():
         withdraw(spark, table_name(database, table), days)
     work = [

@@ -13,6 +13,8 @@ from perennial.spark.sql import date_literal
 from perennial.spark.tables import days_filter, read_table, table_name
 
 DATES = "dates"
+_BIG_SPLIT_BYTES = 8 * 1024 * 1024
+"""About one file of a big date, some million rows. Iceberg's default of 128 MB puts all files of most dates into one task."""
 
 
 class CleanTables:
@@ -59,7 +61,11 @@ def read_clean_tables(
 ) -> CleanTables:
     """Return the clean tables at exactly the snapshots whose digests are in the fingerprints, cut to all these ranges."""
     first, last = min(visible.first for visible in ranges), max(visible.last for visible in ranges)
-    rows = {name: read_table(spark, table_name(database, table.table), table.snapshot_id) for name, table in tables.items()}
+    split_bytes = _BIG_SPLIT_BYTES if is_big else None
+    rows = {
+        name: read_table(spark, table_name(database, table.table), table.snapshot_id, split_bytes)
+        for name, table in tables.items()
+    }
     dated = [name for name, table in tables.items() if table.dated]
     cut = {name: _between(table, first, last) if name in dated else table for name, table in rows.items()}
     return CleanTables(spark, cut, dated, is_big=is_big)

@@ -21,6 +21,9 @@ from perennial.lake.days import REFERENCE
 from perennial.spark.size import ROWS_A_TASK, count_tasks
 from perennial.spark.sql import local_rows, rows_from
 
+_MAX_BROADCAST_ROWS = 500_000
+"""The number of keys or places of rows that each task can hold; more of them are shuffled like all rows."""
+
 FILES = T.StructType(
     [
         T.StructField("object", T.StringType(), False),
@@ -74,8 +77,9 @@ def judge_big_day(spark: SparkSession, table: TableToClean) -> Judged:
     found = held.groupBy("number", "block", RULE).agg(F.count(F.lit(1)).alias("n"), F.min("read_order").alias("first")).collect()
     doubled = _find_doubled(held.where(RULE + " IS NULL"), table.key)
     twice = 0 if doubled is None else doubled.count()
+    sent = None if doubled is None else _send(doubled, twice)
     quarantined, refusal = judge(_count_rules(found, table, twice), sum(file.rows for file in files), table.max_quarantine_share)
-    broken = _with_position(_broken_rows(held, cells, doubled, table), _starts(spark, _merge(found), files), day)
+    broken = _with_position(_broken_rows(held, cells, sent, table), _starts(spark, _merge(found), files), day)
     temporary = [held, *([doubled] if doubled is not None else [])]
     if refusal is not None:
         return Judged({}, {day: replace(refusal, examples=first_examples(broken))}, broken, held, temporary)
@@ -89,8 +93,8 @@ def judge_big_day(spark: SparkSession, table: TableToClean) -> Judged:
                 "Run clean again."
             )
     good = held.where(RULE + " IS NULL")
-    if doubled is not None:
-        good = good.join(doubled, ["number", "read_order"], "left_anti")
+    if sent is not None:
+        good = good.join(sent, ["number", "read_order"], "left_anti")
     dated = [] if day == REFERENCE else [F.lit(day).cast("date").alias("date")]
     values = good.select(*dated, *[F.col(f"value_{name}").alias(name) for name in columns])
     return Judged({day: quarantined}, {}, broken, values, temporary)
@@ -127,12 +131,15 @@ def _find_doubled(good: DataFrame, key: Sequence[str]) -> DataFrame | None:
     """Return `number` and `read_order` of the rows whose key an earlier row has, or None if there are none."""
     suspects = good.groupBy("key_hash").agg(F.count(F.lit(1)).alias("n")).where("n > 1").select("key_hash").persist()
     try:
-        if suspects.count() == 0:
+        keys = suspects.count()
+        if keys == 0:
             return None
         values = [f"value_{name}" for name in key]
-        few = good.join(suspects, "key_hash").select("number", "block", "read_order", *values)
+        few = good.join(_send(suspects, keys), "key_hash").select("number", "block", "read_order", *values)
         first = few.groupBy(*values).agg(F.min(F.struct("number", "block", "read_order")).alias("first"))
-        doubled = few.join(first.select("first.number", "first.read_order"), ["number", "read_order"], "left_anti")
+        # Spark removes the first rows from all good rows before it looks for the few. Sending them saves a shuffle of all.
+        first = _send(first.select("first.number", "first.read_order"), keys)
+        doubled = few.join(first, ["number", "read_order"], "left_anti")
         found = doubled.select("number", "read_order").persist()
         if found.count() > 0:
             return found
@@ -140,6 +147,11 @@ def _find_doubled(good: DataFrame, key: Sequence[str]) -> DataFrame | None:
         return None
     finally:
         suspects.unpersist()
+
+
+def _send(rows: DataFrame, count: int) -> DataFrame:
+    """Return rows for a join that sends them to all tasks if they are few. Spark does not know how many a grouping leaves."""
+    return F.broadcast(rows) if count <= _MAX_BROADCAST_ROWS else rows
 
 
 def _count_rules(found: Iterable[Row], table: TableToClean, twice: int) -> list[Count]:

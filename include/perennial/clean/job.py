@@ -27,7 +27,7 @@ from perennial.spark.batch_independence import check_batch_independence, middle
 from perennial.spark.budget import within_budget
 from perennial.spark.digest import empty_content, partition_contents
 from perennial.spark.job import all_of, run_job, several_at_once, write_text
-from perennial.spark.size import size_shuffles
+from perennial.spark.session import size_session
 from perennial.spark.sql import failing_on_rows, use_time_zone
 from perennial.spark.tables import Stopwatch, commit, days_filter, open_database, table_name, withdraw
 
@@ -41,7 +41,7 @@ def clean(spark: SparkSession, job: CleanJob) -> None:
     """Clean every table of the job, several at a time."""
     use_time_zone(spark, job.time_zone)
     open_database(spark, job.database)
-    size_shuffles(spark)
+    size_session(spark)
     with several_at_once() as pool:
         all_of(pool.submit(_clean_table, spark, job.database, table).result for table in job.tables)
 

@@ -71,6 +71,8 @@ def _print(found: Findings, what: str) -> None:
         )
     for item in found.examples:
         print_line(f"    {item.file}, row {item.position}: {item.column} {item.rule}, {item.value!r}", style="yellow")
+    for warning in found.warnings:
+        print_line(f"! {what}: {warning}", style="yellow")
     compared = [day for day, difference in found.alone.items() if difference is None]
     if compared:
         print_line(f"✓ exact alone: {' and '.join(compared)}, computed alone and together, give the same rows", style="green")

@@ -39,6 +39,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.spark.failures": "texts of failed jobs, which have no result",
         "perennial.spark.sql_errors": "texts of refused queries, which have no result",
         "perennial.spark.size": "divides the rows among tasks: they are the same in any number of them",
+        "perennial.spark.session": "decides what Java compiles and what memory rows take: they are the same",
         "perennial.spark.budget": "stops queries, which then have no result",
         "perennial.spark.closed_world": "refuses queries: one that passes has the result that it has without the check",
         "perennial.spark.plan_nodes": "reads plans so that queries can be refused",

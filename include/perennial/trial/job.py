@@ -19,15 +19,21 @@ from perennial.clean.shape import Shape, broken_examples, good_rows, judge_days
 from perennial.clean.step import refuse_failures
 from perennial.spark.budget import within_budget
 from perennial.spark.job import run_job, several_at_once, write_text
+from perennial.spark.session import size_session
 from perennial.spark.sql import use_time_zone
 from perennial.spark.tables import days_filter, read_table, table_name
 from perennial.trial.job_file import TrialJob
 from perennial.trial.show import show_query, show_source
+from perennial.trial.skew import MIN_TASKS
 
 
 def try_out(spark: SparkSession, job: TrialJob) -> None:
     """Run the trial and write what it found."""
     use_time_zone(spark, job.queries.time_zone)
+    size_session(spark)
+    if job.is_big:
+        tasks = max(MIN_TASKS, int(spark.conf.get("spark.sql.shuffle.partitions") or 0))
+        spark.conf.set("spark.sql.shuffle.partitions", str(tasks))
     found: dict[str, Any] = {"quarantined": {}, "refused": {}, "examples": []}
     if job.source is not None:
         rows, alone = _read_clean(spark, job, job.source, found)
@@ -36,6 +42,9 @@ def try_out(spark: SparkSession, job: TrialJob) -> None:
         with several_at_once() as pool:
             read = {name: pool.submit(_read_clean, spark, job, name, found) for name in job.tables}
             clean = {name: future.result()[0] for name, future in read.items()}
+        if job.is_big:
+            # The rows of a trial lie together by date. In a run, the tasks of a big date share them.
+            clean = {name: rows.repartition(tasks) for name, rows in clean.items()}
         dated = [name for name, table in job.tables.items() if table.dated]
         found |= show_query(spark, job, CleanTables(spark, clean, dated))
     write_text(spark, job.result, json.dumps(found))

@@ -19,6 +19,7 @@ class TrialTable:
     :param snapshot_id: the snapshot of the table that holds `held`; None if nothing is read from it
     :param held: partitions (ISO dates, or `reference`) to read from the table
     :param drops: the drops to clean; None if there are none
+    :param rows: number of rows of both
     """
 
     table: str
@@ -26,6 +27,7 @@ class TrialTable:
     snapshot_id: int | None
     held: Sequence[str]
     drops: TableToClean | None
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class TrialJob:
     :param queries: the query to show, as the only item of its kind; for labels with the features, whose types they repeat
     :param day: the day to show: a date, or for lookups a midnight
     :param max_rows: the number of rows to show
+    :param many_rows: the number of rows from which one task should not hold most of them
     """
 
     result: str
@@ -46,6 +49,12 @@ class TrialJob:
     max_rows: int
     tables: Mapping[str, TrialTable]
     queries: AnalyseJob
+    many_rows: int
+
+    @property
+    def is_big(self) -> bool:
+        """Return whether it reads many rows."""
+        return sum(table.rows for table in self.tables.values()) > self.many_rows
 
     def to_json(self) -> Json:
         """Return the stored form."""
@@ -61,6 +70,7 @@ class TrialJob:
             max_rows=stored["max_rows"],
             tables={name: _read_table(**table) for name, table in stored["tables"].items()},
             queries=AnalyseJob.from_json(stored["queries"]),
+            many_rows=stored["many_rows"],
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,9 +20,11 @@ from perennial.collect.register import Drop
 from perennial.errors import DropChangedError, DropMissingError, DropRefusedError
 from perennial.lake.days import REFERENCE, day_text
 from perennial.lake.lake import Lake
+from perennial.lake.tables import TableState
 from perennial.settings import get_settings
 from perennial.spark.conf import iceberg_conf
 from perennial.spark.job_file import FORMAT
+from perennial.spark.size import size_conf
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, application, limits_of
 from perennial.sql.tokens import tokens
 from perennial.store.json_value import Json
@@ -91,16 +93,18 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
     source = target.name if target.kind == "table" else None
     shown = REFERENCE if source in lake.pipeline.references else shown
     result = (folder / RESULT).as_uri()
-    content = TrialJob(result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job).to_json()
+    settings = get_settings()
+    work = TrialJob(result, source, shown, max_rows, read, job, settings.big_date_rows)
     head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}
-    body = canonical_json({**head, **content})
+    body = canonical_json({**head, **work.to_json()})
     file = folder / f"{sha256(body)}.json"
     file.write_bytes(body)
     partitions = frozenset({*(own_day.isoformat() for own_day in own), day_text(None)})
-    settings = get_settings()
     conf = iceberg_conf(settings.metastore_uri, lake.layout.warehouse, settings.s3_endpoint)
     conf |= limits_of(lake.pipeline.name, [one.isoformat() for one in batch]).to_conf()
-    conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"  # few rows: compiling the queries would cost more than it saves
+    conf |= size_conf(sum(table.rows for table in read.values()))
+    if not work.is_big:
+        conf["spark.sql.codegen.factoryMode"] = "NO_CODEGEN"  # compiling the queries would cost more than it saves
     return Trial(SparkPlan(application("trial"), file.as_uri(), 1, conf), shown, partitions, seen)
 
 
@@ -181,7 +185,7 @@ def _read_source(
     to_clean = {d: drop for d, drop in drops.items() if isinstance(drop, Drop)}
     gaps |= {d.isoformat(): "its drop has no rows" for d, drop in to_clean.items() if not drop.rows}
     gaps |= {d.isoformat(): "its clean table has no rows" for d in held if (part := state.get(d)) and not part.rows}
-    table = _table(lake, name, state.snapshot_id, [d.isoformat() for d in held], to_clean)
+    table = _table(lake, name, state, held, to_clean)
     own_texts = [d.isoformat() for d in own]
     own_gaps = {text: gaps[text] for text in own_texts if text in gaps}
     return table, Seen(len(own), sum(d in to_clean for d in own), own_gaps)
@@ -204,11 +208,13 @@ def _read_reference(copies: Copies, name: str) -> tuple[TrialTable, Seen]:
     state = lake.tables.state(f"clean_{name}")
     drop = item.drop or read_reference(copies, name, item.found)
     if item.drop is not None and is_current(state.partitions, None, prepare_fingerprints(lake, name)(None, drop)):
-        return _table(lake, name, state.snapshot_id, [day_text(None)], {}), Seen(1, 0)
-    return _table(lake, name, None, [], {None: drop}), Seen(1, 1)
+        return _table(lake, name, state, [None], {}), Seen(1, 0)
+    return _table(lake, name, state, [], {None: drop}), Seen(1, 1)
 
 
-def _table(lake: Lake, name: str, snapshot_id: int | None, held: list[str], drops: Mapping[Any, Drop]) -> TrialTable:
+def _table(lake: Lake, name: str, state: TableState, held: Sequence[date | None], drops: Mapping[Any, Drop]) -> TrialTable:
     days: dict[str, DropToClean] = {day_text(day): drop_to_clean(drop, "", "") for day, drop in drops.items()}
     to_clean = table_to_clean(lake.pipeline, name, days) if days else None
-    return TrialTable(f"clean_{name}", name in lake.pipeline.sources, snapshot_id, held, to_clean)
+    texts = [day_text(day) for day in held]
+    rows = sum(drop.rows for drop in drops.values()) + sum(state.partitions[text].rows for text in texts)
+    return TrialTable(f"clean_{name}", name in lake.pipeline.sources, state.snapshot_id, texts, to_clean, rows)

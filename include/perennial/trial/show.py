@@ -27,6 +27,7 @@ from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import days_filter
 from perennial.store.json_value import JsonValue
 from perennial.trial.job_file import TrialJob
+from perennial.trial.skew import describe_skew
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
     with within_budget(spark, kind.item.file), failing_on_rows(kind.item.file, kind.item.sql):
         rows = rows.persist()  # Spark plans the rows here, and evaluates the constants of the query
         found = _describe(rows, raw, job, kind.day_column, [kind.day_column, *kind.unique] if not problems else [])
+        found["warnings"] = describe_skew(spark, job.many_rows) if job.is_big else []
         if not problems:
             with several_at_once() as pool:
                 compared = _compare(kind, job, rows, pool)
@@ -85,7 +87,7 @@ def show_source(job: TrialJob, rows: DataFrame, alone: DataFrame) -> dict[str, J
         is_shaped = source.drops is not None and (source.drops.sql is not None or source.drops.step is not None)
         if is_shaped and source.drops and len(source.drops.days) > 1:
             found["alone"] = {job.day: find_difference("date", job.day, rows.persist(), alone)}
-    return {**found, "problems": [], "saw": {}}
+    return {**found, "warnings": [], "problems": [], "saw": {}}
 
 
 def _kind_of(job: TrialJob, queries: Queries) -> _Kind:

@@ -43,6 +43,7 @@ class Findings:
     :param quarantined: by table and day that the shown day sees, the number of rows that break the contract, of the drops that
         the trial cleaned
     :param examples: some of these rows, of a source that is shown
+    :param warnings: what makes the query slow
     :param problems: everything that the stage would refuse
     """
 
@@ -55,6 +56,7 @@ class Findings:
     alone: Mapping[str, str | None]
     quarantined: Mapping[str, Mapping[str, int]]
     examples: list[Example]
+    warnings: list[str]
     problems: list[str]
 
 
@@ -88,6 +90,7 @@ def try_target(lake: Lake, target: Target, day: date, max_rows: int) -> Findings
         alone=found["alone"],
         quarantined=quarantined,
         examples=[Example(**example) for example in found["examples"]],
+        warnings=found["warnings"],
         problems=[*found["problems"], *_describe_differences(found["alone"])],
     )
 

@@ -271,6 +271,17 @@ def test_dates_without_rows_are_told_with_the_reason(shop: Shop) -> None:
     assert seen["returns"]["wanted"] == 6, "three days before the date, itself, and two after it"
 
 
+def test_a_query_of_which_one_task_holds_most_rows_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_BIG_DATE_ROWS", "100")
+    assert shop.try_("features")["warnings"] == []
+    shop.edit("features.sql", ("o.price\n", "o.price + 0 * COUNT(*) OVER (PARTITION BY o.date) AS price\n"))
+    (warning,) = shop.try_("features")["warnings"]
+    assert warning.startswith("one task held 160 of 160 rows of a step, so more cores do not make the query faster. ")
+    assert "docs/how-to/big-days.md" in warning
+    monkeypatch.setenv("PERENNIAL_BIG_DATE_ROWS", "100000")
+    assert shop.try_("features")["warnings"] == [], "of few rows, one task may hold all"
+
+
 def test_cleaning_sql_that_reads_other_dates_is_told(shop: Shop) -> None:
     (shop.folder / "sources").mkdir()
     (shop.folder / "sources" / "orders.sql").write_text(

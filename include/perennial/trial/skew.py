@@ -1,0 +1,47 @@
+"""Finds a step of a query of which one task holds most rows: more cores do not make it faster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyspark.sql import SparkSession
+
+from perennial.spark.java import JavaObject
+
+MIN_TASKS = 8
+"""The number of tasks among which a trial of many rows divides them. Of two, one always holds half."""
+
+PAGE = "docs/how-to/big-days.md"
+
+
+def describe_skew(spark: SparkSession, min_rows: int) -> list[str]:
+    """
+    Return a warning if one task held more than half of the rows that a step of the queries of this thread's group shuffled.
+
+    :param min_rows: the number of rows of a step from which it matters
+    """
+    context = spark.sparkContext._jsc.sc()
+    context.listenerBus().waitUntilEmpty()
+    steps = [(most, rows) for rows, most in _shuffled(spark, context) if rows >= min_rows and 2 * most > rows]
+    if not steps:
+        return []
+    most, rows = max(steps)
+    return [
+        f"one task held {most:,} of {rows:,} rows of a step, so more cores do not make the query faster. "
+        f"Group before you join, or join and partition by keys with many values ({PAGE})"
+    ]
+
+
+def _shuffled(spark: SparkSession, context: JavaObject) -> Iterator[tuple[int, int]]:
+    """Yield for each stage the rows that its tasks read from a shuffle, and the most that one of them read."""
+    store, tracker = context.statusStore(), spark.sparkContext.statusTracker()
+    quantiles = spark.sparkContext._gateway.new_array(spark.sparkContext._jvm.double, 1)
+    quantiles[0] = 1.0
+    jobs = [
+        tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(spark.sparkContext.getLocalProperty("spark.jobGroup.id"))
+    ]
+    for number in sorted({stage for job in jobs if job is not None for stage in job.stageIds}):
+        stage = store.lastStageAttempt(number)
+        if stage.shuffleReadRecords():
+            tasks = store.taskSummary(number, stage.attemptId(), quantiles)
+            yield stage.shuffleReadRecords(), int(tasks.get().shuffleReadMetrics().readRecords().apply(0))
