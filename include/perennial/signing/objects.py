@@ -101,9 +101,9 @@ def is_signed(objects: Objects, layout: Layout, kind: Kind, uri: str, body: byte
 
 def seems_signed(objects: Objects, layout: Layout, kind: Kind, uri: str) -> bool:
     """
-    Return whether there is a signature of an object by a trusted key. It is not verified. Without trusted keys, it counts as signed.
+    Return whether there is a signature of an object by a trusted key, without verifying it; without trusted keys, return True.
 
-    The signatures of a pipeline are listed, so in a store at one moment the question costs nothing for many objects.
+    Signatures are listed, so in a store at one moment the question costs one listing for many objects.
     """
     trusted = read_trusted_keys()
     if trusted is None:
