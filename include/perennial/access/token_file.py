@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from perennial.errors import RefusedError
 from perennial.settings import get_settings
+from perennial.small_file import read_small_file
 
 if TYPE_CHECKING:  # the image of the model server has no HTTP client
     import httpx
@@ -30,7 +31,7 @@ def read_tokens(file: Path) -> list[str]:
 def find_tokens(file: Path) -> tuple[list[str], list[str]]:
     """Return the tokens of a file, and all problems with it: it cannot be read, has no token, or a line is not one."""
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in read_small_file(file).decode().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         return [], [f"cannot be read: {error}"]
     wanted = {number: line for number, line in enumerate(lines, 1) if line and not line.startswith("#")}

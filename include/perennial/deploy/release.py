@@ -19,7 +19,8 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.tables import TableState, read_rows
 from perennial.models.scoring import score
-from perennial.signing.objects import REMEDY, is_signed, read_verified, sign_object
+from perennial.signing.keys import read_keys
+from perennial.signing.objects import REMEDY, is_signed, key_to_sign, read_verified, sign_object
 from perennial.signing.subject import Kind
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
@@ -124,7 +125,7 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
         raise OutcomeUnknownError(
             f"Release {plan.id}: another run wrote different bytes under the same fingerprint. Check {uri} and report it."
         )
-    sign_object(lake.objects, lake.layout, Kind.RELEASE, uri, body)
+    sign_object(lake.objects, lake.layout, Kind.RELEASE, uri, body, key_to_sign(read_keys()))
     return plan.id
 
 

@@ -69,7 +69,9 @@ def evaluate(
         recorded = find_recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return result_of(Outcome.UNCHANGED, recorded, chain)
-        key_to_sign(read_keys())  # nothing is recorded that this process cannot sign
+        # Nothing is recorded that this process cannot sign. One key signs both objects, whatever a rotation does meanwhile: a
+        # decision that is signed shows that its model is.
+        signing = key_to_sign(read_keys())
         keep_recipes(lake, "evaluate", {"decision": key})
         # Read each object once, so that exactly the model that was judged is signed.
         seen = lake.objects.at_one_moment()
@@ -82,8 +84,8 @@ def evaluate(
         # Signed only now: a signature says that the decision was recorded. Its own is the last, so that no part is missing then.
         if decision.decision == "PROMOTE" and decision.champion is not None:
             manifest = decision.champion.manifest
-            sign_object(lake.objects, lake.layout, Kind.MODEL, manifest, seen.read_existing(manifest).body)
-        sign_object(lake.objects, lake.layout, Kind.DECISION, uri, body)
+            sign_object(lake.objects, lake.layout, Kind.MODEL, manifest, seen.read_existing(manifest).body, signing)
+        sign_object(lake.objects, lake.layout, Kind.DECISION, uri, body, signing)
         return evaluated
     raise LostRaceError(
         f"Pipeline {lake.pipeline.name!r}, {day}: earlier dates changed the incumbent {ATTEMPTS} times during the evaluation. "

@@ -19,7 +19,7 @@ from perennial.evaluate.force import Force
 from perennial.fingerprints.fingerprint import Category, StaleCause
 from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Result, Skipped
-from perennial.signing.objects import is_signed
+from perennial.signing.objects import is_signed, seems_signed
 from perennial.signing.subject import Kind
 from perennial.store.json_value import Json, JsonValue
 from perennial.train.plan import TrainingPlan, plan_training
@@ -59,9 +59,19 @@ class Evaluated(Result):
 
 
 def is_current(lake: Lake, day: date) -> bool:
-    """Return whether the recorded decision of `day` used the present inputs, or the date has none and cannot be trained."""
+    """
+    Return whether an evaluation of `day` would keep its decision, or the date has none and cannot be trained.
+
+    A signature is not verified if there is one: an evaluation does that.
+    """
     found = _find_present(lake, day)
-    return isinstance(found, Skipped) or (found is not None and found.entry.key == found.key)
+    if found is None or isinstance(found, Skipped):
+        return found is not None
+    if found.entry.key != found.key:
+        return False
+    if seems_signed(lake.objects, lake.layout, Kind.DECISION, found.entry.uri):
+        return True
+    return find_recorded(lake, found.entry, found.key, None) is not None
 
 
 def find_decision(lake: Lake, day: date) -> Evaluated | Skipped | None:

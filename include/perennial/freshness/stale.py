@@ -19,6 +19,7 @@ from perennial.train.history import skip_reason, untrainable_dates
 from perennial.train.plan import skipped_before, warm_start_origins
 
 INCUMBENT = "its incumbent or anchor has changed since it was judged"
+UNSIGNED = "its decision has no signature of a trusted key: the run ended before it signed, or someone wrote it"
 
 
 class Status(StrEnum):
@@ -131,5 +132,6 @@ def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[
         return _block_short(reason)
     if is_overtaken:
         return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the incumbent or anchor"),), INCUMBENT)
-    causes = changes_since(lake, day)
+    if not (causes := changes_since(lake, day)):
+        return Freshness(Status.STALE, (StaleCause(Category.DEPENDENCIES, "the signature"),), UNSIGNED)
     return Freshness(Status.STALE, causes, f"changed since it was judged: {describe(causes)}")

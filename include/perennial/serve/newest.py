@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+from perennial.small_file import read_small_file
+
 log = logging.getLogger(__name__)
 
 _MAX_BYTES = 100
@@ -41,8 +43,7 @@ class NewestNumber:
 
 def _read(file: Path) -> int:
     try:
-        with file.open(encoding="ascii") as stored:
-            number = int(stored.read(_MAX_BYTES))
+        number = int(read_small_file(file)[:_MAX_BYTES])
         if number > max_number():
             raise ValueError("it is of the future")
         return number

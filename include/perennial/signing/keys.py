@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from perennial.errors import RefusedError, SignatureRefusedError
 from perennial.settings import describe_missing, get_settings
+from perennial.small_file import read_small_file
 from perennial.store.objects import sha256
 
 RUNBOOK = "See docs/runbooks/rotate-keys.md."
@@ -131,7 +132,7 @@ def read_signing_key() -> SigningKey | None:
     try:
         if path.stat().st_mode & _READABLE_FOR_OTHERS:
             raise ValueError("other users of this machine may use the file: chmod o-rwx")
-        return parse_signing_key(path.read_bytes())
+        return parse_signing_key(read_small_file(path))
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise RefusedError(
             f"PERENNIAL_SIGNING_KEY: {path}: {error}", remedy=f"Expected a private Ed25519 key as PEM. {RUNBOOK}"
@@ -153,7 +154,7 @@ def make_signing_key() -> str:
 
 def _read_public_keys(file: Path) -> dict[str, Ed25519PublicKey]:
     keys: dict[str, Ed25519PublicKey] = {}
-    for block in _PEM.finditer(file.read_bytes()):
+    for block in _PEM.finditer(read_small_file(file)):
         if block[1] != b"PUBLIC KEY":
             raise ValueError(f"it holds a {block[1].decode()}; only public keys belong here")
         public = load_pem_public_key(block[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from perennial.errors import RefusedError, SignatureRefusedError
 from perennial.lake.layout import Layout
 from perennial.settings import describe_missing
-from perennial.signing.keys import Keys, SigningKey, TrustedKeys, read_keys, read_trusted_keys
+from perennial.signing.keys import Keys, SigningKey, TrustedKeys, read_trusted_keys
 from perennial.signing.subject import Kind, Subject
 from perennial.store.objects import Objects, Stored
 
@@ -18,9 +18,9 @@ UNSIGNED = "it has no signature of a trusted key"
 REMEDY = "It was changed or replaced, or stored before keys were set up. See docs/runbooks/signature-refused.md."
 
 
-def sign_object(objects: Objects, layout: Layout, kind: Kind, uri: str, body: bytes) -> None:
-    """Store the signature of an object that this process computed. Without keys, do nothing."""
-    if (key := key_to_sign(read_keys())) is not None:
+def sign_object(objects: Objects, layout: Layout, kind: Kind, uri: str, body: bytes, key: SigningKey | None) -> None:
+    """Store the signature of an object that this process computed. Without a key, do nothing."""
+    if key is not None:
         store_signature(objects, layout, Subject.of(layout, kind, uri), body, key)
 
 
@@ -97,3 +97,16 @@ def is_signed(objects: Objects, layout: Layout, kind: Kind, uri: str, body: byte
     except SignatureRefusedError:
         return False
     return True
+
+
+def seems_signed(objects: Objects, layout: Layout, kind: Kind, uri: str) -> bool:
+    """
+    Return whether there is a signature of an object by a trusted key, without verifying it; without trusted keys, return True.
+
+    Signatures are listed, so in a store at one moment the question costs one listing for many objects.
+    """
+    trusted = read_trusted_keys()
+    if trusted is None:
+        return True
+    name = Subject.of(layout, kind, uri).name
+    return any(layout.signature(key, name) in set(objects.list(layout.signature(key, ""))) for key in trusted.keys)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+from lab import LAST, START, Lab
 from scripted_runtime import ScriptedRuntime
 from signing_keys import KeyFolder, use_no_keys
 from steps import D1, D2, D3, Killed, decide, forced, killed_at
@@ -24,10 +24,12 @@ from perennial.errors import LostRaceError, OutcomeUnknownError, RefusedError, S
 from perennial.evaluate import evaluate
 from perennial.evaluate.chain import Entry
 from perennial.evaluate.chain_store import read_chain, update_chain
+from perennial.freshness import stale
+from perennial.freshness.stale import stale_dates
 from perennial.serve.pointer import PointerReader
 from perennial.signing import pointer
 from perennial.signing.pointer import write_pointer
-from perennial.store.objects import canonical_json
+from perennial.store.objects import Objects, canonical_json
 
 
 @pytest.fixture
@@ -179,6 +181,53 @@ def test_a_run_killed_before_the_signature_of_its_decision_is_repaired_by_the_ne
         deploy(lab.lake, D1, runtime)
     assert evaluate.evaluate(lab.lake, D1, run_id="again", **force).outcome == "unchanged"
     assert read_chain(lab.lake).get(D1) == recorded
+    assert deploy(lab.lake, D1, runtime).outcome == "done"
+
+
+def test_a_decision_without_a_signature_is_stale(
+    lab: Lab, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, s3: Any, land_drops: Any
+):
+    """Otherwise a backfill would pass over its date, and no release could have its champion."""
+    land_drops(s3.put, lab.pipeline, START, LAST)
+    monkeypatch.setattr(stale, "find_changes", lambda *_: [])  # the lab's tables were made by no job
+    decide(lab, D1)
+    assert not stale_dates(lab.lake)
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluate, "sign_object", kill)
+        with pytest.raises(Killed):
+            decide(lab, D2)
+    (found,) = stale_dates(lab.lake).items()
+    assert found[0] == D2
+    assert "no signature of a trusted key" in found[1].reason
+    evaluate.evaluate(lab.lake, D2, run_id="again")
+    assert not stale_dates(lab.lake)
+
+
+@pytest.mark.parametrize("write", range(1, 5))
+def test_a_key_that_is_replaced_during_an_evaluation_leaves_nothing_unsigned(
+    lab: Lab, runtime: ScriptedRuntime, keys: KeyFolder, monkeypatch: pytest.MonkeyPatch, write: int
+):
+    """A rotation ends at each write: the decision itself, the decision log, the signature of the model, that of the decision."""
+    lab.train("mlp", D1, 0.1)
+    lab.train("logistic", D1, -0.05)
+    writes = 0
+
+    def put(*arguments: Any) -> Any:
+        nonlocal writes
+        writes += 1
+        if writes == write:
+            keys.make("second")
+            sign_all(lab, keys, "second")
+            keys.use(monkeypatch, "second")
+            keys.distrust("first")
+        return real(*arguments)
+
+    real = Objects._put_if
+    with monkeypatch.context() as patched:
+        patched.setattr(Objects, "_put_if", put)
+        evaluate.evaluate(lab.lake, D1, run_id="first")
+    assert writes >= 4
+    evaluate.evaluate(lab.lake, D1, run_id="again")
     assert deploy(lab.lake, D1, runtime).outcome == "done"
 
 

@@ -26,7 +26,7 @@ from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Skipped
 from perennial.serve.limits import Limits
 from perennial.serve.release import load_release
-from perennial.signing.keys import read_keys
+from perennial.signing.keys import read_keys, read_signing_key
 from perennial.signing.objects import sign_object
 from perennial.signing.subject import Kind
 from perennial.stages import Run, SparkStage, stage_named
@@ -85,7 +85,7 @@ def release(lake: Lake, name: str, bias: float) -> None:
         lake.objects.create(layout.blob(sha256(body)), body)
     body = canonical_json(manifest)
     lake.objects.create(layout.release(name), body)
-    sign_object(lake.objects, layout, Kind.RELEASE, layout.release(name), body)
+    sign_object(lake.objects, layout, Kind.RELEASE, layout.release(name), body, read_signing_key())
     was = lake.objects.read(layout.active)
     assert write_pointer(lake.objects, layout, Active(name, None, True, was and was.etag), read_keys().signing)
 

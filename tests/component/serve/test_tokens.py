@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,19 +172,26 @@ def test_tokens_rotate_without_a_restart(rotation: Rotation) -> None:
     assert rotation.answers() == {NEW: 200, OLD: 401}
 
 
-@pytest.mark.parametrize("how", ["deleted", "emptied", "commented out", "unreadable"])
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("how", ["deleted", "emptied", "commented out", "a folder", "a pipe", "a device"])
 def test_a_file_without_tokens_revokes_all_of_them(rotation: Rotation, caplog: pytest.LogCaptureFixture, how: str) -> None:
     rotation.file.unlink()
-    if how == "unreadable":
+    if how == "a folder":
         rotation.file.mkdir()
+    elif how == "a pipe":
+        os.mkfifo(rotation.file)
+    elif how == "a device":
+        rotation.file.symlink_to("/dev/zero")
     elif how != "deleted":
         rotation.file.write_text("" if how == "emptied" else f"# {OLD}\n")
     rotation.wait()
     assert rotation.answers() == {NEW: 503, OLD: 503}
     assert rotation.tokens.count() == 0
     assert ("found no token" if how in ("emptied", "commented out") else "cannot be read") in caplog.text
-    if how == "unreadable":
+    if how == "a folder":
         rotation.file.rmdir()
+    elif how in ("a pipe", "a device"):
+        rotation.file.unlink()
     rotation.file.write_text(f"{NEW}\n")
     rotation.wait()
     assert rotation.answers() == {NEW: 200, OLD: 401}
