@@ -236,9 +236,13 @@ def test_candidates_that_were_judged_on_other_shares_of_the_rows_are_an_error(la
             lambda table: pa.concat_tables([table, table.slice(0, 1).set_column(1, "reading_id", pa.array([-1]))]),
             "not in the holdout: date=",
         ),
+        (
+            lambda table: pa.concat_tables([table, table.slice(0, 1).set_column(0, "date", pa.array([date(2027, 1, 1)]))]),
+            "not in the holdout: date=2027-01-01",
+        ),
         (lambda table: table.set_column(3, "p", pa.array([float("nan")] * len(table))), "a probability outside"),
     ],
-    ids=["missing row", "doubled row", "foreign rows", "not a probability"],
+    ids=["missing row", "doubled row", "foreign rows", "a row of a foreign date", "not a probability"],
 )
 def test_predictions_must_fit_the_holdout_row_by_row(lab: Lab, change: Any, problem: str):
     lab.train("logistic", DAY, GOOD)
