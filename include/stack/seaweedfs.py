@@ -78,7 +78,7 @@ def s3_service(config: StackConfig) -> Service:
             f"-master.port.grpc={port('master-grpc')}",
             "-master.telemetry=false",
             "-master.electionTimeout=1s",  # the only master elects itself; with the default, every restart waits 10 s
-            "-master.volumeSizeLimitMB=1024",
+            "-master.volumeSizeLimitMB=256",
             f"-volume.port={port('volume')}",
             f"-volume.port.grpc={port('volume-grpc')}",
             "-volume.max=0",  # as many as fit on the disk
@@ -95,6 +95,9 @@ def s3_service(config: StackConfig) -> Service:
             "-s3.localSocket=s3.sock",
             f"-s3.config={_relative(config, config.secrets / 's3.json')}",
         ),
+        # A bucket begins with one volume, and each volume reserves its whole size. With seven (the default) of 1 GB, a disk with
+        # 9 GB free has no room for the second bucket.
+        env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
         cwd=_folder(config),  # it reads security.toml from here
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
         ports=(port("s3"), *map(port, INNER_PORTS)),
