@@ -70,7 +70,10 @@ def s3_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackConfig]
     prepare_s3(config)
     service = s3_service(config)
     with (config.var / "s3.log").open("wb") as log:
-        server = subprocess.Popen(service.argv, cwd=service.cwd, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        environment = {**os.environ, **service.env}
+        server = subprocess.Popen(
+            service.argv, cwd=service.cwd, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
     try:
         deadline = time.monotonic() + 60
         while not service.is_ready():

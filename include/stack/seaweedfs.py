@@ -51,15 +51,6 @@ With the four keys, filer and volume servers refuse HTTP requests that the S3 ga
 With the certificate, the master's HTTP port and every gRPC port refuse a client that lacks it.
 """
 
-MASTER = """
-[master.volume_growth]
-copy_1 = 2
-"""
-"""
-A bucket begins with two volumes. SeaweedFS reserves the full size of each, and with its default of seven, the lake's bucket takes
-all that a disk with 15 GB of free space has: nothing could be landed.
-"""
-
 GRPC_PART = """\
 [grpc.{name}]
 cert = "{certificate}"
@@ -104,7 +95,10 @@ def s3_service(config: StackConfig) -> Service:
             "-s3.localSocket=s3.sock",
             f"-s3.config={_relative(config, config.secrets / 's3.json')}",
         ),
-        cwd=_folder(config),  # it reads security.toml and master.toml from here
+        # A bucket begins with one volume, and each volume reserves its whole size. With seven (the default) of 1 GB, a disk with
+        # 9 GB free has no room for the second bucket.
+        env={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
+        cwd=_folder(config),  # it reads security.toml from here
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
         ports=(port("s3"), *map(port, INNER_PORTS)),
         leaves=tuple(
@@ -138,7 +132,6 @@ def prepare_s3(config: StackConfig) -> None:
         ensure_certificate(config.secrets / CERTIFICATE),
         write_file(config.secrets / "s3.json", json.dumps({"identities": identities}), secret_mode(config.var)),
         write_file(_folder(config) / "security.toml", _security(config)),
-        write_file(_folder(config) / "master.toml", MASTER),
     )
     if any(is_new) and is_running(config, "s3"):
         stop(config, s3_service(config))

@@ -78,9 +78,9 @@ def find_obstacle(config: StackConfig) -> Obstacle | None:
         return Obstacle("PERENNIAL_KEYS is set, as in containers")
     if config.var.exists() and config.var.stat().st_uid != 0:
         return Obstacle(f"{config.var} belongs to {_name(config.var.stat().st_uid)}")
-    for python in (config.python, config.python.resolve()):
-        if closed := _first_closed(python):
-            return Obstacle(f"{SERVICE_USER} cannot run {python}: {closed} is closed to it")
+    # Not the link itself: one into a closed folder is "closed", and would hide that folder's name.
+    if closed := _first_closed(config.python.parent) or _first_closed(config.python.resolve()):
+        return Obstacle(f"{SERVICE_USER} cannot run {config.python}: {closed} is closed to it")
     needed = [path for path in _needed(config) if path.exists()]
     rights = [(str(path), os.R_OK | (os.X_OK if path.stat().st_mode & 0o100 else 0)) for path in needed]
     command = [str(config.python), "-I", "-c", PROBE]

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from perennial.store.denied import DeniedError
 from perennial.store.objects import Objects
 from stack.certificate import ensure_certificate
 from stack.config import REPO, StackConfig
-from stack.roles import Role
+from stack.roles import BUCKETS, Role
 from stack.seaweedfs import CERTIFICATE
 
 WEED = str(REPO / ".venv/bin/weed")
@@ -72,6 +73,13 @@ def test_an_inner_port_answers_only_to_the_stores_own_certificate(
 def test_the_master_tells_nothing_by_plain_http(s3_config: StackConfig) -> None:
     answer = httpx.get(f"http://127.0.0.1:{s3_config.port('master')}/cluster/status")
     assert (answer.status_code, "Leader" in answer.text) == (400, False)
+
+
+def test_a_bucket_takes_one_volume_of_the_disk_at_first(s3_config: StackConfig) -> None:
+    for bucket in BUCKETS:
+        owner(s3_config).put_object(Bucket=bucket, Key="volumes/one", Body=b"1")
+    volumes = Counter(path.stem.rpartition("_")[0] for path in (s3_config.var / "s3" / "data").glob("*.dat"))
+    assert volumes == dict.fromkeys(volumes.keys() | set(BUCKETS), 1)
 
 
 def weed(folder: Path, *arguments: str, stdin: str = "") -> str:

@@ -204,6 +204,18 @@ def test_files_that_the_user_cannot_read_are_named(checkout: StackConfig) -> Non
     assert f"{checkout.var} belongs to nobody" in str(find_obstacle(checkout))
 
 
+def test_the_closed_folder_of_a_linked_python_is_named(checkout: StackConfig, open_folder: Path) -> None:
+    home = open_folder / "home"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").touch(0o755)
+    checkout.python.unlink()
+    checkout.python.symlink_to(home / "bin" / "python")
+    home.chmod(0o700)
+    obstacle = find_obstacle(checkout)
+    assert obstacle is not None
+    assert obstacle.reason.endswith(f"cannot run {checkout.python}: {home} is closed to it")
+
+
 def test_a_closed_file_that_a_setting_names_is_given_to_the_user(
     checkout: StackConfig, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
