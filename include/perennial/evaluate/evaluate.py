@@ -69,7 +69,7 @@ def evaluate(
         recorded = find_recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return result_of(Outcome.UNCHANGED, recorded, chain)
-        # Nothing is recorded that this process cannot sign. One key signs both objects, whatever a rotation does meanwhile: a
+        # Nothing is recorded that this process cannot sign. One key signs both objects, also during a rotation: a
         # decision that is signed shows that its model is.
         signing = key_to_sign(read_keys())
         keep_recipes(lake, "evaluate", {"decision": key})
