@@ -51,6 +51,15 @@ With the four keys, filer and volume servers refuse HTTP requests that the S3 ga
 With the certificate, the master's HTTP port and every gRPC port refuse a client that lacks it.
 """
 
+MASTER = """
+[master.volume_growth]
+copy_1 = 2
+"""
+"""
+A bucket begins with two volumes. SeaweedFS reserves the full size of each, and with its default of seven, the lake's bucket takes
+all that a disk with 15 GB of free space has: nothing could be landed.
+"""
+
 GRPC_PART = """\
 [grpc.{name}]
 cert = "{certificate}"
@@ -78,7 +87,7 @@ def s3_service(config: StackConfig) -> Service:
             f"-master.port.grpc={port('master-grpc')}",
             "-master.telemetry=false",
             "-master.electionTimeout=1s",  # the only master elects itself; with the default, every restart waits 10 s
-            "-master.volumeSizeLimitMB=1024",
+            "-master.volumeSizeLimitMB=256",
             f"-volume.port={port('volume')}",
             f"-volume.port.grpc={port('volume-grpc')}",
             "-volume.max=0",  # as many as fit on the disk
@@ -95,7 +104,7 @@ def s3_service(config: StackConfig) -> Service:
             "-s3.localSocket=s3.sock",
             f"-s3.config={_relative(config, config.secrets / 's3.json')}",
         ),
-        cwd=_folder(config),  # it reads security.toml from here
+        cwd=_folder(config),  # it reads security.toml and master.toml from here
         is_ready=lambda: http_get(f"{config.s3_url}/healthz") is not None,
         ports=(port("s3"), *map(port, INNER_PORTS)),
         leaves=tuple(
@@ -129,6 +138,7 @@ def prepare_s3(config: StackConfig) -> None:
         ensure_certificate(config.secrets / CERTIFICATE),
         write_file(config.secrets / "s3.json", json.dumps({"identities": identities}), secret_mode(config.var)),
         write_file(_folder(config) / "security.toml", _security(config)),
+        write_file(_folder(config) / "master.toml", MASTER),
     )
     if any(is_new) and is_running(config, "s3"):
         stop(config, s3_service(config))

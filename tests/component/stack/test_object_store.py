@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from perennial.store.objects import Objects
 from stack.certificate import ensure_certificate
 from stack.config import REPO, StackConfig
 from stack.roles import Role
-from stack.seaweedfs import CERTIFICATE
+from stack.seaweedfs import BUCKETS, CERTIFICATE, s3_service
 
 WEED = str(REPO / ".venv/bin/weed")
 LOCKED = ("master-grpc", "volume-grpc", "filer-grpc", "s3-grpc", "master")
@@ -80,6 +81,17 @@ def weed(folder: Path, *arguments: str, stdin: str = "") -> str:
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
+
+
+def test_two_buckets_fit_on_a_small_disk(s3_config: StackConfig) -> None:
+    """The store reserves the size of each volume. With seven of 1 GiB for a bucket, a disk with 15 GB had no room for the second."""
+    for bucket in BUCKETS:
+        owner(s3_config).put_object(Bucket=bucket, Key="volumes/one", Body=b"one")
+    volumes = httpx.get(f"http://127.0.0.1:{s3_config.port('volume')}/status").json()["Volumes"]
+    found = Counter(volume["Collection"] for volume in volumes)
+    assert found.keys() >= set(BUCKETS)
+    assert max(found.values()) == 2
+    assert "-master.volumeSizeLimitMB=256" in s3_service(s3_config).argv
 
 
 def test_tools_of_seaweedfs_need_the_certificate(s3_config: StackConfig, tmp_path: Path) -> None:
