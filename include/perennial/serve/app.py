@@ -93,7 +93,7 @@ class App:
         except ClientGoneError:
             self.metrics.count(label, 499, perf_counter() - began)
             return
-        except asyncio.CancelledError:  # the deadline of a stop: say so, and close the connection, whatever is still arriving
+        except asyncio.CancelledError:  # the deadline of a stop: say so, and close the connection without waiting for the body
             answer = Answer(503, b'{"error": "The server is stopping"}')
             unread = False
         except Exception:

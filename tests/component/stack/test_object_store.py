@@ -84,7 +84,7 @@ def weed(folder: Path, *arguments: str, stdin: str = "") -> str:
 
 
 def test_two_buckets_fit_on_a_small_disk(s3_config: StackConfig) -> None:
-    """The store reserves the size of each volume. With seven of 1 GiB for a bucket, a disk with 15 GB had no room for the second."""
+    """The store reserves the size of each volume. With seven of 1 GiB for a bucket, 15 GB were not enough for the second."""
     for bucket in BUCKETS:
         owner(s3_config).put_object(Bucket=bucket, Key="volumes/one", Body=b"one")
     volumes = httpx.get(f"http://127.0.0.1:{s3_config.port('volume')}/status").json()["Volumes"]
