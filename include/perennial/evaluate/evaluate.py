@@ -69,8 +69,8 @@ def evaluate(
         recorded = find_recorded(lake, chain.get(day), key, force)
         if recorded is not None:
             return result_of(Outcome.UNCHANGED, recorded, chain)
-        # Nothing is recorded that this process cannot sign. One key signs both objects, also during a rotation: a
-        # decision that is signed shows that its model is.
+        # Nothing is recorded that this process cannot sign. One key signs both objects, even if a rotation replaces it meanwhile:
+        # the signature of a decision shows that its model has one of the same key.
         signing = key_to_sign(read_keys())
         keep_recipes(lake, "evaluate", {"decision": key})
         # Read each object once, so that exactly the model that was judged is signed.

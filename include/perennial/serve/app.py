@@ -93,8 +93,9 @@ class App:
         except ClientGoneError:
             self.metrics.count(label, 499, perf_counter() - began)
             return
-        except asyncio.CancelledError:  # the deadline of a stop: say so, and close the connection
+        except asyncio.CancelledError:  # the deadline of a stop: say so, and close the connection without waiting for the body
             answer = Answer(503, b'{"error": "The server is stopping"}')
+            unread = False
         except Exception:
             log.exception("Failed to answer %s", label)
             answer = Answer(500, b'{"error": "The server failed to answer; its log says why"}')

@@ -97,3 +97,6 @@ def test_sigterm_stops_within_seconds(store: SmallS3, stalled: bool) -> None:
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(timeout=15) == 0
             assert time.monotonic() - began < 9
+            if stalled:
+                assert read_response(connection.makefile("rb")).status == 503
+        assert "Traceback" not in server.log()
