@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
 
 from pyspark.sql import SparkSession
 
@@ -14,15 +16,26 @@ MIN_TASKS = 8
 PAGE = "docs/how-to/big-days.md"
 
 
-def describe_skew(spark: SparkSession, min_rows: int) -> list[str]:
+@contextmanager
+def tag_jobs(spark: SparkSession) -> Iterator[str]:
+    """Give the Spark jobs of the block a tag, and yield it."""
+    tag = f"perennial-{uuid4()}"
+    spark.sparkContext.addJobTag(tag)
+    try:
+        yield tag
+    finally:
+        spark.sparkContext.removeJobTag(tag)
+
+
+def describe_skew(spark: SparkSession, tag: str, min_rows: int) -> list[str]:
     """
-    Return a warning if one task held more than half of the rows that a step of the queries of this thread's group shuffled.
+    Return a warning if one task held more than half of the rows that a step of the jobs with a tag shuffled.
 
     :param min_rows: the number of rows of a step from which it matters
     """
     context = spark.sparkContext._jsc.sc()
     context.listenerBus().waitUntilEmpty()
-    steps = [(most, rows) for rows, most in _shuffled(spark, context) if rows >= min_rows and 2 * most > rows]
+    steps = [(most, rows) for rows, most in _shuffled(spark, context, tag) if rows >= min_rows and 2 * most > rows]
     if not steps:
         return []
     most, rows = max(steps)
@@ -32,16 +45,17 @@ def describe_skew(spark: SparkSession, min_rows: int) -> list[str]:
     ]
 
 
-def _shuffled(spark: SparkSession, context: JavaObject) -> Iterator[tuple[int, int]]:
+def _shuffled(spark: SparkSession, context: JavaObject, tag: str) -> Iterator[tuple[int, int]]:
     """Yield for each stage the rows that its tasks read from a shuffle, and the most that one of them read."""
     store, tracker = context.statusStore(), spark.sparkContext.statusTracker()
     quantiles = spark.sparkContext._gateway.new_array(spark.sparkContext._jvm.double, 1)
     quantiles[0] = 1.0
-    jobs = [
-        tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(spark.sparkContext.getLocalProperty("spark.jobGroup.id"))
-    ]
-    for number in sorted({stage for job in jobs if job is not None for stage in job.stageIds}):
+    found = [job for number in context.statusTracker().getJobIdsForTag(tag) if (job := tracker.getJobInfo(number)) is not None]
+    began = min(store.job(job.jobId).submissionTime().get().getTime() for job in found)
+    for number in sorted({stage for job in found for stage in job.stageIds}):
         stage = store.lastStageAttempt(number)
-        if stage.shuffleReadRecords():
+        # The stages that read the drops belong to these jobs too: they ran before, and their rows are kept.
+        is_own = stage.submissionTime().isDefined() and stage.submissionTime().get().getTime() >= began
+        if is_own and stage.shuffleReadRecords():
             tasks = store.taskSummary(number, stage.attemptId(), quantiles)
             yield stage.shuffleReadRecords(), int(tasks.get().shuffleReadMetrics().readRecords().apply(0))

@@ -13,6 +13,7 @@ from spark_job import said, submit
 from perennial.config.dialect import Csv
 from perennial.config.tables import ColumnContract
 from perennial.spark.conf import iceberg_conf
+from perennial.spark.size import ROWS_A_TASK, size_conf
 from stack.spark_archive import hadoop_catalog
 
 JOB = """
@@ -24,7 +25,9 @@ from perennial.clean.job_file import CleanJob
 spark = SparkSession.builder.config("spark.log.level", "OFF").getOrCreate()
 log4j = spark._jvm.org.apache.logging.log4j
 log4j.core.config.Configurator.setLevel("org.apache.spark.sql.execution.WholeStageCodegenExec", log4j.Level.INFO)
-for job in json.loads(sys.argv[1]):
+for rows, job in zip(("10", sys.argv[2]), json.loads(sys.argv[1])):
+    print(f"JOB {job['database']}", file=sys.stderr, flush=True)
+    spark.conf.set("spark.perennial.job.rows", rows)
     clean(spark, CleanJob.from_json(job))
     print("SAID " + json.dumps(spark.table(f"ice.{job['database']}.clean_wide").count()))
 """
@@ -66,12 +69,16 @@ def test_no_code_of_sixty_columns_fails_to_compile(job: dict[str, Any], tmp_path
     name = "spark.sql.codegen.hugeMethodLimit"
     # Without these two, Spark logs the failure and goes on, many times slower.
     strict = {"spark.sql.codegen.fallback": "false", "spark.sql.codegen.factoryMode": "CODEGEN_ONLY"}
-    settings = {name: iceberg_conf("thrift://127.0.0.1:1", "s3://lake", None)[name], **strict}
+    many = 2 * ROWS_A_TASK
+    settings = {name: iceberg_conf("thrift://127.0.0.1:1", "s3://lake", None)[name], **strict, **size_conf(many)}
     conf = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
 
-    done = submit(tmp_path, JOB, [*hadoop_catalog(tmp_path), *conf], [json.dumps([job, big])])
+    done = submit(tmp_path, JOB, [*hadoop_catalog(tmp_path), *conf], [json.dumps([job, big]), str(many)])
 
     assert said(done) == [ROWS - 1, ROWS - 1]
-    # Spark has written larger methods than Java compiles, and has put them aside for smaller ones.
-    put_aside = re.findall(r"the bytecode size \((\d+)\) is above the limit (\d+)", done.stderr)
-    assert {int(limit) for _, limit in put_aside} == {MAX_COMPILED_BYTES}
+    # Spark has written larger methods than Java compiles, and has put them aside for smaller ones. In a job of many rows, Java
+    # compiles them.
+    of_small, _, of_big = done.stderr.partition("JOB big")
+    put_aside = r"the bytecode size \((\d+)\) is above the limit (\d+)"
+    assert {int(limit) for _, limit in re.findall(put_aside, of_small)} == {MAX_COMPILED_BYTES}
+    assert re.findall(put_aside, of_big) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.spark.size import ROWS_A_TASK, count_tasks, size_conf
+from perennial.spark.size import LARGE_METHODS, ROWS_A_TASK, count_tasks, size_conf
 from stack.spark import LEAN_JVM, MAX_QUICK_ROWS, SparkHome, submit_script
 
 
@@ -37,5 +37,6 @@ def test_the_compiler_and_the_heap_follow_from_the_rows(tmp_path: Path, rows: in
     assert said[0] == f"@{home.java_arguments}"
     assert ("-XX:TieredStopAtLevel=4" in said) is is_big
     assert ("-Xmx4g" in said) is is_big
+    assert (LARGE_METHODS in said) is is_big
     assert "-Xmx64g" not in said
     assert LEAN_JVM[0].startswith("-XX:TieredStopAtLevel=")
