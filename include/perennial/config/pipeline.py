@@ -91,6 +91,9 @@ class Resources(Contract):
 
     cpu: Cpu = "1"
     memory: Memory = "2Gi"
+    scratch: Memory = "2Gi"
+    """Disk for the window of a training, in pods and in processes alike: 200 to 400 bytes a row."""
+
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     gpu_name: ResourceName = "nvidia.com/gpu"
     node_selector: dict[LabelKey, LabelValue] = {}
