@@ -166,8 +166,8 @@ bench-scale: setup ## Measure the Spark jobs of a big date and trainings, by row
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" selects parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))
 
-chaos-history: setup ## Kill processes of a backfill and compare with a clean one (SEEDS=20; RANDOM=100 draws seeds; ONLY="7 12" repeats some; DATES=60)
-	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py --dates $(or $(DATES),60) $(if $(ONLY),--only $(ONLY),$(if $(RANDOM),--random $(RANDOM),--seeds $(or $(SEEDS),20))))
+chaos-history: setup ## Kill processes of a backfill and compare with a clean one (SEEDS=20; RANDOM=100 draws seeds; ONLY="7 12" repeats some; DATES=60; BIG=1 divides each date among tasks)
+	$(call timed,Backfill under kills,.venv/bin/python tests/chaos/history.py --dates $(or $(DATES),60) $(if $(BIG),--big) $(if $(ONLY),--only $(ONLY),$(if $(RANDOM),--random $(RANDOM),--seeds $(or $(SEEDS),20))))
 
 fuzz: setup ## Edit a small pipeline in sequences of three, and compare with lakes built from the final pipeline (EDITS=60 sequences; SEED=7 is the first)
 	$(call timed,Edits of a pipeline,EDIT_SEQUENCES=$(or $(EDITS),60) EDIT_FIRST_SEED=$(or $(SEED),0) .venv/bin/python -m pytest --timeout 3600 tests/component/evolve)

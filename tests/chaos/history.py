@@ -3,6 +3,7 @@ Does a backfill come out exactly, whatever is killed meanwhile? Some dates, thre
 
 `python tests/chaos/history.py --seeds 20`, or `make chaos-history SEEDS=20`: twenty kills, each drawn by its own seed.
 RANDOM=100 draws a hundred seeds at random and prints them; ONLY="7 12" repeats the kills of two seeds.
+With --big (BIG=1), the killed backfill treats every date as a big one, so that many Spark tasks share it.
 At least 30 % of the kills are of the scheduler, and half of these meet it while it holds row locks.
 
 Each of the two backfills has a stack of its own.
@@ -78,16 +79,19 @@ def main() -> int:
     parser.add_argument("--random", type=int, help="kill by so many seeds drawn at random")
     parser.add_argument("--only", type=int, nargs="+", help="kill by these seeds only")
     parser.add_argument("--dates", type=int, default=60, help="length of the backfill")
+    parser.add_argument("--big", action="store_true", help="divide every date of the killed backfill among Spark's tasks")
     given = parser.parse_args()
     drawn = random.SystemRandom().sample(range(1, MAX_SEED), given.random) if given.random else None
     seeds = given.only or drawn or list(range(1, given.seeds + 1))
     last = FIRST + timedelta(days=given.dates - 1)
-    again = f'The same kills again: make chaos-history DATES={given.dates} ONLY="{" ".join(map(str, seeds))}"'
+    size = " BIG=1" if given.big else ""
+    again = f'The same kills again: make chaos-history DATES={given.dates}{size} ONLY="{" ".join(map(str, seeds))}"'
     say(again)
     with landed("clean", last) as (lake, _):
         backfill(FIRST, last, runs_at_once=1)
         clean = contents(lake, days(FIRST, last))
-    with landed("killed", last) as (lake, config):
+    big = {"PERENNIAL_BIG_DATE_ROWS": "0"} if given.big else {}
+    with landed("killed", last, **big) as (lake, config):
         problem, killer, longest = under_kills(config, seeds, last)
         killed = {} if problem else contents(lake, days(FIRST, last))
         stale = sum(entry.stale for entry in read_chain(lake).entries.values())
@@ -142,7 +146,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def landed(name: str, last: date) -> Iterator[tuple[Lake, StackConfig]]:
+def landed(name: str, last: date, **settings: str) -> Iterator[tuple[Lake, StackConfig]]:
     """Start a stack with nothing in it but one small pipeline and its landed drops."""
     place = var_folder().resolve() / "chaos" / name
     pipelines = place / "pipelines"
@@ -151,7 +155,7 @@ def landed(name: str, last: date) -> Iterator[tuple[Lake, StackConfig]]:
     document = yaml.safe_load((pipelines / PIPELINE / FILE).read_text(encoding="utf-8")) | {"end": last}
     (pipelines / PIPELINE / FILE).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     say(f"The {name} backfill: starting a stack, landing {LANDED} to {last}")
-    with own_stack(place, OFFSET, PERENNIAL_PIPELINES=str(pipelines)):
+    with own_stack(place, OFFSET, PERENNIAL_PIPELINES=str(pipelines), **settings):
         lake = open_lake(load_pipeline(PIPELINE))
         land(lake, last)
         yield lake, StackConfig(REPO, place, OFFSET, pipelines)

@@ -34,7 +34,7 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """
     lake = checked_lake(pipeline).at_one_moment()
     scopes = [_scope(lake, *dates) for dates in _scopes(lake)]
-    needs, problems = _needs(lake)
+    needs, problems = _needs(lake) if scopes else ([], [])
     unmade = list(dict.fromkeys(table for scope in scopes for table in scope.unmade))
     if as_json:
         print_json(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 
+from perennial.calendar import DAY
 from perennial.deploy.active import read_active
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.lake import Lake
@@ -15,10 +16,28 @@ from perennial.spark.submit import SparkPlan
 log = logging.getLogger(__name__)
 
 
-def plan_run_scores(lake: Lake, day: date, *, recompute: bool = False) -> SparkPlan:
-    """Plan the scores of a date, if it has none of its present rows; without an active release there is nothing to do."""
+def plan_run_scores(lake: Lake, day: date, *, until: date | None = None, recompute: bool = False) -> SparkPlan:
+    """
+    Plan the scores of a date, if it has none of its present rows; without an active release there is nothing to do.
+
+    With `until`, the last date of a batch, one job scores the dates before that one that the same release scores.
+    The last date may release a model, so its own run scores it.
+    """
     scoring = find_run_scoring(lake, day)
-    return SparkPlan("", None, 0) if scoring is None else plan_scores(scoring, recompute=recompute)
+    if scoring is None:
+        return SparkPlan("", None, 0)
+    if until is not None and not recompute:
+        scoring = _add_later(scoring, until)
+    return plan_scores(scoring, recompute=recompute)
+
+
+def _add_later(scoring: Scoring, until: date) -> Scoring:
+    lake, release = scoring.lake, scoring.release["release"]
+    (day,) = scoring.days
+    with_rows = [later for later in lake.pipeline.calendar.dates(day + DAY, until - DAY) if scoring.state.get_complete(later)]
+    found = {later: find_run_scoring(lake, later) for later in with_rows}
+    same = [later for later, its in found.items() if its is not None and its.release["release"] == release]
+    return find_scoring(lake, release, scoring.table, [day, *same]) if same else scoring
 
 
 def finish_run_scores(lake: Lake, day: date) -> Scored | Skipped:

@@ -26,10 +26,10 @@ class Score(SparkStage):
         return pipeline.scoring is not None
 
     def plan(self, run: Run) -> SparkPlan:
-        """Plan the scores of the run's own date: a later date of its batch has a release of its own."""
+        """Plan one job for the batch, without its last date: that one may have a release of its own."""
         from perennial.score.of_run import plan_run_scores
 
-        return plan_run_scores(run.lake, run.day, recompute=run.recompute)
+        return plan_run_scores(run.lake, run.day, until=run.until, recompute=run.recompute)
 
     def finish(self, run: Run) -> Result:
         """Read back the scores of the date."""

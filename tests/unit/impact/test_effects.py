@@ -218,7 +218,7 @@ def test_a_table_without_a_partition_is_named(
 ) -> None:
     text, found = told(ran)
     assert ("Everything is current" in text, "No partition yet" in text, found["unmade"]) == (True, False, [])
-    assert [item["candidate"] for item in found["needs"]] == CANDIDATES
+    assert [item["candidate"] for item in found["needs"]] == list(CANDIDATES)
     assert all(f"{item['candidate']}: {item['rows']:,} rows of the window in one bucket" in text for item in found["needs"])
     assert found["cannot_fit"] == []
 

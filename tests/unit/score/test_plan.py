@@ -109,6 +109,17 @@ def test_dates_that_have_their_scores_are_not_scored_again(lab: Lab, release: st
     assert again.days[str(DAY)].held == f"digest of {DAY}", "a new result must be the same"
 
 
+def test_one_job_scores_a_batch_but_for_its_last_date_and_what_is_scored(lab: Lab, release: str) -> None:
+    first, second, third = (DAY - timedelta(days=back) for back in (3, 2, 1))
+    hold(lab, scoring_of(lab, build(lab, as_of=DAY), second))
+    hold(lab, scoring_of(lab, release, third))
+    activate(lab, release)
+    planned = job_of(lab, plan_run_scores(lab.lake, first, until=LAST))
+    assert list(planned.days) == [str(first), str(DAY)]
+    assert list(job_of(lab, plan_run_scores(lab.lake, first, until=LAST, recompute=True)).days) == [str(first)]
+    assert list(job_of(lab, plan_run_scores(lab.lake, LAST, until=LAST)).days) == [str(LAST)]
+
+
 def test_other_rows_or_another_release_are_scored(lab: Lab, release: str) -> None:
     hold(lab, scoring_of(lab, release))
     other = build(lab, as_of=DAY)
