@@ -159,8 +159,9 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 bench-classes: setup ## Measure a training with a category that names every row, beside one without it (a minute)
 	$(call timed,Classes benchmark,.venv/bin/python tests/bench/classes.py)
 
-bench-scale: setup ## Measure the Spark jobs of a big date, by row (ROWS=3000000; a quarter of an hour)
+bench-scale: setup ## Measure the Spark jobs of a big date and trainings, by row (ROWS=3000000; half an hour)
 	$(call timed,Scale benchmark,.venv/bin/python tests/bench/scale_spark.py $(if $(ROWS),--rows $(ROWS)))
+	$(call timed,Scale benchmark of trainings,.venv/bin/python tests/bench/scale_train.py)
 
 bench-history: setup ## Measure backfills of 2013, and ten dates the naive way (one to two hours; ONLY="start tasks ten sixty year" selects parts)
 	$(call timed,History benchmark,.venv/bin/python tests/bench/history.py $(if $(ONLY),--only $(ONLY)))

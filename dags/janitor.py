@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 from perennial.config.load import FILE, load_pipeline, pipeline_names, pipelines_folder
 from perennial.config.text import read_text
 from perennial.errors import PerennialError
-from perennial.runtime.choice import runtime_of
+from perennial.runtime.kind import runtime_of
 from perennial.settings import get_settings
 from perennial_airflow import tasks
 

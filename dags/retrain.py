@@ -13,7 +13,7 @@ from perennial.config.load import load_pipeline, pipeline_names
 from perennial.config.pipeline import Pipeline
 from perennial.display.showable import make_showable
 from perennial.errors import DropMissingError, PipelineRefusedError, RefusedError
-from perennial.runtime.choice import runtime_of
+from perennial.runtime.kind import runtime_of
 from perennial.stages import SparkStage, Stage, stages_of
 from perennial_airflow import tasks
 from perennial_airflow.doc import doc_md

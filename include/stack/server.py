@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from perennial.config.load import load_pipeline
 from perennial.errors import PerennialError
-from perennial.runtime.choice import runtime_of
 from perennial.runtime.endpoints import read_places, with_places, write_places
+from perennial.runtime.kind import runtime_of
 from stack.config import StackConfig
 from stack.probe import http_get
 from stack.process import Service

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from perennial.config.load import load_pipeline
 from perennial.errors import PerennialError
-from perennial.runtime.choice import runtime_of
+from perennial.runtime.kind import runtime_of
 from perennial.settings import get_settings
 from stack.config import StackConfig
 from stack.machine import existing

@@ -10,6 +10,7 @@ import pyarrow as pa
 from perennial.config.pipeline import Inputs, Label
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import Preprocessing, fit_preprocessing
+from perennial.train.scratch import Scratch
 from perennial.train.window import Window, WindowWriter
 
 LABEL = Label(column="failed", positive=True)
@@ -17,7 +18,7 @@ LABEL = Label(column="failed", positive=True)
 
 def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = LABEL) -> Window:
     """Write all rows of a table as a window, in a new folder below `folder`."""
-    writer = WindowWriter(Path(mkdtemp(dir=folder)), inputs, label, table.num_rows)
+    writer = WindowWriter(Scratch(Path(mkdtemp(dir=folder))), inputs, label, table.num_rows)
     writer.add(table)
     return writer.finish()
 

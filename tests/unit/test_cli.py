@@ -601,4 +601,5 @@ def test_a_bad_force_is_refused_before_anything_runs(call: Call, lake) -> None:
 
 
 def test_impact_of_a_pipeline_that_has_not_run(call: Call, lake) -> None:
-    assert call("impact") == (0, {"pipeline": "machine_faults", "unmade": [], "scopes": []})
+    nothing = {"pipeline": "machine_faults", "unmade": [], "scopes": [], "needs": [], "cannot_fit": []}
+    assert call("impact") == (0, nothing)

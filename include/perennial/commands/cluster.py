@@ -47,7 +47,7 @@ def janitor(
 ) -> None:
     """Remove what interrupted work left on Kubernetes."""
     from perennial.deploy.janitor import clean_up
-    from perennial.runtime.choice import runtime_of
+    from perennial.runtime.kind import runtime_of
 
     pipelines = [chosen(pipeline)] if pipeline else [load_pipeline(name) for name in pipeline_names()]
     lakes = [open_lake(loaded) for loaded in pipelines if runtime_of(loaded) == "kubernetes"]
@@ -61,7 +61,7 @@ def janitor(
 
 
 def _require_kubernetes(pipeline: Pipeline) -> None:
-    from perennial.runtime.choice import runtime_of
+    from perennial.runtime.kind import runtime_of
 
     if runtime_of(pipeline) != "kubernetes":
         raise RefusedError(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perennial.impact.cost import Estimate
     from perennial.lake.lake import Lake
     from perennial.store.json_value import Json
+    from perennial.train.needs import Needs
 
 MAX_REASONS = 6
 
@@ -33,9 +34,18 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """
     lake = checked_lake(pipeline).at_one_moment()
     scopes = [_scope(lake, *dates) for dates in _scopes(lake)]
+    needs, problems = _needs(lake) if scopes else ([], [])
     unmade = list(dict.fromkeys(table for scope in scopes for table in scope.unmade))
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "unmade": unmade, "scopes": [scope.json for scope in scopes]})
+        print_json(
+            {
+                "pipeline": lake.pipeline.name,
+                "unmade": unmade,
+                "scopes": [scope.json for scope in scopes],
+                "needs": [item.to_json() for item in needs],
+                "cannot_fit": problems,
+            }
+        )
         return
     if not scopes:
         print_line("No drop has landed and no date has a decision yet, so nothing is stale.")
@@ -48,6 +58,22 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         if scope.rows:
             print_table(("stage", "result", "count", "dates", "reasons"), scope.rows)
         print_line(scope.summary)
+    if needs:
+        print_line("A training takes, by estimate from the rows of the newest features", style="bold")
+    for line in [*(item.describe() for item in needs), *(f"It cannot fit: {problem}" for problem in problems)]:
+        print_line(f"  {line}")
+
+
+def _needs(lake: Lake) -> tuple[list[Needs], list[str]]:
+    """Return what the trainings of the next run take, and what of it cannot fit."""
+    from perennial.train.needs import Limits, foresee_needs
+
+    needs, limits = foresee_needs(lake, _today(lake)), Limits.of(lake.pipeline)
+    return needs, [f"{item.candidate}: {problem}" for item in needs for problem in limits.find_problems(item)]
+
+
+def _today(lake: Lake) -> date:
+    return lake.pipeline.calendar.local_date(datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ def _scopes(lake: Lake) -> list[tuple[str, date, date, list[date]]]:
     from perennial.evaluate.chain_store import read_chain
 
     calendar = lake.pipeline.calendar
-    today = calendar.local_date(datetime.now(UTC))
+    today = _today(lake)
     newest = latest_complete(lake, min(calendar.end or today, today))
     decided = read_chain(lake).days
     scopes = []

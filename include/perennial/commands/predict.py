@@ -72,7 +72,7 @@ def _describe_outcome(lake: Lake, release: str) -> str:
 
 def _shell_commands(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:
     """Return the shell commands that send the same request."""
-    from perennial.runtime.choice import runtime_of
+    from perennial.runtime.kind import runtime_of
 
     if runtime_of(pipeline) == "process":
         return [_curl(look(pipeline).url, records)]

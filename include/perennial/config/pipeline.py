@@ -61,6 +61,10 @@ __all__ = [
 ]
 
 
+MIN_ROWS = 50_000
+"""The smallest `max_rows`: a training on fewer rows takes too few steps, and a gate on fewer holds too often."""
+
+
 class Toleration(Contract):
     """A node taint that the training pod tolerates, in the terms of Kubernetes."""
 
@@ -91,6 +95,9 @@ class Resources(Contract):
 
     cpu: Cpu = "1"
     memory: Memory = "2Gi"
+    scratch: Memory = "2Gi"
+    """Disk for the window of a training, in pods and in processes alike: 200 to 400 bytes a row."""
+
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     gpu_name: ResourceName = "nvidia.com/gpu"
     node_selector: dict[LabelKey, LabelValue] = {}
@@ -116,7 +123,7 @@ class Training(Contract):
     warm_start: bool = False
     """If true, a network starts with the weights of the date before and trains for one epoch only."""
 
-    max_rows: Annotated[int, Field(ge=50_000)] | None = None
+    max_rows: Annotated[int, Field(ge=MIN_ROWS)] | None = None
     """Rows of a window to train on, about. None: all. Fewer than 50,000 give a network too few steps."""
 
     sample: Literal["uniform", "balanced"] = "uniform"
@@ -165,7 +172,7 @@ class Gate(Contract):
     """Request fields whose values are slices: challenger and incumbent are also compared on the rows of each value."""
 
     slice_min_rows: Count = 200
-    max_rows: Annotated[int, Field(ge=50_000)] | None = None
+    max_rows: Annotated[int, Field(ge=MIN_ROWS)] | None = None
     """Rows of a holdout to judge on, about: the same share of each date. None: all."""
 
     @field_validator("max_rows")

@@ -199,11 +199,15 @@ def _cpu(value: Any) -> str:
     return str(text)
 
 
+def bytes_of(size: str) -> int:
+    """Return the number of bytes of a size with a unit of Kubernetes, such as 512Mi; 0: it is no size."""
+    match = _MEMORY.fullmatch(size)
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** ("KMGT".index(match[2]) + 1)) if match else 0
+
+
 def _memory(value: str) -> str:
-    match = _MEMORY.fullmatch(value)
-    size = float(match[1]) * (1024 if match[3] else 1000) ** ("KMGT".index(match[2]) + 1) if match else 0.0
-    if not 2**24 <= size <= 2**44:
-        raise ValueError(f"expected memory with a unit, such as 512Mi or 2Gi (16Mi to 16Ti), found {value!r}")
+    if not 2**24 <= bytes_of(value) <= 2**44:
+        raise ValueError(f"expected a size with a unit, such as 512Mi or 2Gi (16Mi to 16Ti), found {value!r}")
     return value
 
 

@@ -46,6 +46,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.spark.moments": "refuses queries that depend on the time",
         "perennial.sql.refused_functions": "the functions and texts that are refused",
         "perennial.train.candidates": "the module of a candidate (part of its code) and its libraries (part of its fingerprint)",
+        "perennial.train.scratch": "refuses files that do not fit on the disk; the bytes of the others are the same",
         "perennial.train.plan": "plans trainings; others read a model by its address, which ends in its fingerprint",
     }
 )

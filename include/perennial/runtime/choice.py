@@ -5,25 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.config.pipeline import Pipeline
-from perennial.errors import RefusedError, did_you_mean
 from perennial.runtime.base import Runtime
-from perennial.settings import get_settings
+from perennial.runtime.kind import runtime_of
 
 if TYPE_CHECKING:
     from perennial.lake.lake import Lake
     from perennial.runtime.trainer import Trainer
-
-RUNTIMES = ("process", "kubernetes")
-
-
-def runtime_of(pipeline: Pipeline) -> str:
-    """Return where the pipeline trains and serves: PERENNIAL_RUNTIME, or else the runtime in its YAML."""
-    runtime = get_settings().runtime or pipeline.runtime
-    if runtime not in RUNTIMES:
-        raise RefusedError(
-            f"PERENNIAL_RUNTIME is {runtime!r}, expected {' or '.join(RUNTIMES)}.{did_you_mean(runtime, RUNTIMES)}"
-        )
-    return runtime
 
 
 def open_runtime(pipeline: Pipeline, space: str = "main") -> Runtime:

@@ -166,13 +166,14 @@ class Mount:
     source: Body
 
 
-def restricted_pod(container: Body, mounts: Sequence[Mount] = ()) -> Body:
+def restricted_pod(container: Body, mounts: Sequence[Mount] = (), tmp: Body | None = None) -> Body:
     """
     Return the spec of a pod with one container that Pod Security *restricted* admits.
 
     It has no service-account token and a read-only root file system. Storage credentials are files of a Secret.
 
     :param mounts: further volumes
+    :param tmp: the volume for temporary files, in the words of emptyDir
     """
     return {
         "automountServiceAccountToken": False,
@@ -203,7 +204,7 @@ def restricted_pod(container: Body, mounts: Sequence[Mount] = ()) -> Body:
         ],
         "volumes": [
             {"name": "storage", "secret": {"secretName": STORAGE_SECRET, "defaultMode": 0o440}},
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": tmp or {}},
             *({"name": mount.name, **mount.source} for mount in mounts),
         ],
     }

@@ -11,7 +11,15 @@ from perennial.lake.lake import Lake
 from perennial.runtime.cluster import Cluster
 from perennial.runtime.kubernetes import HOPELESS, TRAINING, Body, KubernetesSettings, waits_for, why_failed
 from perennial.runtime.trainer import TrainingWork
-from perennial.runtime.training_pod import MAX_RESTARTS, NOT_ITS_FAULT, pod_name, training_pod, training_policy, waits_in_vain
+from perennial.runtime.training_pod import (
+    MAX_RESTARTS,
+    filled_its_disk,
+    is_lost,
+    pod_name,
+    training_pod,
+    training_policy,
+    waits_in_vain,
+)
 
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
@@ -100,7 +108,7 @@ class PodTrainer:
         if found is not None and found["status"].get("phase") == "Succeeded":
             self._cluster.delete(found)
             return True
-        if found is not None and found["status"].get("reason") not in NOT_ITS_FAULT:
+        if found is not None and not is_lost(found):
             work.raise_unless_ahead(self._failure(work, found, how, hint), self._objects)
             return True
         causes = [] if found is None else self._causes(found)
@@ -153,7 +161,7 @@ class PodTrainer:
     def _failure(self, work: TrainingWork, pod: Body, how: str, hint: str) -> PerennialError:
         states: list[Body] = [container.get("state") or {} for container in pod["status"].get("containerStatuses") or []]
         codes: list[Any] = [(state.get("terminated") or {}).get("exitCode") for state in states]
-        kind = RefusedError if REFUSED_EXIT_CODE in codes else PerennialError
+        kind = RefusedError if REFUSED_EXIT_CODE in codes or filled_its_disk(pod) else PerennialError
         title = f"Training of {work.candidate} for {work.day} in pod {self._title(pod)} {how}"
         causes = self._causes(pod) or [hint] * bool(hint)
         return kind(title, causes, "See docs/runbooks/training-pod-failed.md.")

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from perennial.config.pipeline import Training
+from perennial.config.values import bytes_of
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
-from perennial.runtime.trainer import TrainingWork
+from perennial.runtime.trainer import TrainingWork, trainer_arguments
 from perennial.settings import training_environment
 
 log = logging.getLogger(__name__)
@@ -39,25 +40,31 @@ class ProcessTrainer:
         """Train the jobs. The processes and all that they start end with this process, however it ends."""
         processes = trainers_at_once(self._settings, len(work.jobs), candidates=self._candidates_at_once)
         try:
-            train(work.jobs, processes=processes)
+            train(work.jobs, processes=processes, max_scratch=bytes_of(self._settings.resources.scratch))
         except PerennialError as error:
             work.raise_unless_ahead(error, self._objects)
 
 
-def train(job_uris: Sequence[str], on_line: Callable[[str], None] | None = None, *, processes: int = 1) -> None:
+def train(
+    job_uris: Sequence[str],
+    on_line: Callable[[str], None] | None = None,
+    *,
+    processes: int = 1,
+    max_scratch: int | None = None,
+) -> None:
     """
     Train jobs in one process, or in several in parallel, and pass on their output line by line (default: to the log).
 
     The processes and all that they start end with this process, however it ends. If one fails, the others still finish. The
     error is that of the failed process with the earliest job.
+
+    :param max_scratch: bytes that each training may hold on scratch disk
     """
     say = on_line or (lambda line: log.info("%s", line))
     shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
     with ExitStack() as stack:
         trainers = [
-            stack.enter_context(
-                child("perennial.train", [word for uri in share for word in ("--job", uri)], training_environment())
-            )
+            stack.enter_context(child("perennial.train", trainer_arguments(share, max_scratch), training_environment()))
             for share in shares
         ]
         ends = [deque[str](maxlen=LAST_LINES) for _ in shares]

@@ -44,6 +44,12 @@ class TrainingWork:
         log.warning("Training of the batch ended early, the remaining dates train in their own runs: %s", error)
 
 
+def trainer_arguments(job_uris: Sequence[str], max_scratch: int | None) -> list[str]:
+    """Return the arguments of a trainer's command line."""
+    limit = [] if max_scratch is None else ["--scratch", str(max_scratch)]
+    return [*(word for uri in job_uris for word in ("--job", uri)), *limit]
+
+
 class Trainer(Protocol):
     """A place where candidates are trained."""
 

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 from perennial.config.pipeline import Resources
+from perennial.config.values import bytes_of
 from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
+from perennial.runtime.trainer import trainer_arguments
 from perennial.store.objects import canonical_json, sha256
 
 MAX_LABEL_CHARACTERS = 63
@@ -17,6 +19,16 @@ NOT_ITS_FAULT = frozenset(
     {"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated", "Preempting", "UnexpectedAdmissionError"}
 )
 """Reasons that show that the node failed, not the training: the pod is created again."""
+
+_LIMITS_OF_STORAGE = ("EmptyDir volume", "ephemeral storage limit", "ephemeral local storage usage exceeds")
+"""Parts of a kubelet's messages about a pod that it evicts because the pod itself took more disk than it may."""
+
+SCRATCH_RESERVE = 256 * 2**20
+"""
+Bytes of a pod's temporary volume beside its scratch: what libraries write, and the rest of the last block of each file.
+
+So the trainer meets its own limit first, and says what was found. A kubelet only evicts the pod.
+"""
 
 MAX_RESTARTS = 5
 SPEC = "perennial/spec"
@@ -39,15 +51,17 @@ def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
 
 def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]) -> Body:
     """Return the manifest of a pod that trains one job after another, admitted by Pod Security *restricted*."""
+    scratch = bytes_of(resources.scratch)
     limits: dict[str, str] = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
         limits[resources.gpu_name] = str(resources.gpus)
     container = {
         "name": "base",
         "image": settings.named_image(),
-        "args": [word for uri in job_uris for word in ("--job", uri)],
+        "args": trainer_arguments(job_uris, scratch),
         "env": [{"name": key, "value": value} for key, value in settings.variables().items()],
-        "resources": {"requests": limits, "limits": limits},
+        # The volume limits the disk, and the request finds a node that has it. A limit would count logs, too.
+        "resources": {"requests": {**limits, "ephemeral-storage": resources.scratch}, "limits": limits},
     }
     labels = {**TRAININGS, "app.kubernetes.io/name": name, "perennial/pipeline": pipeline, LAKE_LABEL: settings.lake_mark}
     spec = {
@@ -55,7 +69,7 @@ def training_pod(settings: KubernetesSettings, resources: Resources, name: str, 
         "activeDeadlineSeconds": resources.run_seconds,
         "nodeSelector": resources.node_selector,
         "tolerations": [toleration.model_dump(exclude_none=True) for toleration in resources.tolerations],
-        **restricted_pod(container),
+        **restricted_pod(container, tmp={"sizeLimit": str(scratch + SCRATCH_RESERVE)}),
     }
     annotations = {
         SPEC: sha256(canonical_json({**spec, "containers": [{**spec["containers"][0], "args": []}]}))[:12],
@@ -77,6 +91,17 @@ def training_policy(settings: KubernetesSettings) -> Body:
         "metadata": {"name": "perennial-training-egress", "namespace": settings.namespace, "labels": TRAININGS},
         "spec": {"podSelector": {"matchLabels": TRAININGS}, "policyTypes": ["Egress"], "egress": settings.egress()},
     }
+
+
+def is_lost(found: Body) -> bool:
+    """Return whether a pod failed by its node's fault. A pod that is evicted because it filled its own disk would do so again."""
+    return found["status"].get("reason") in NOT_ITS_FAULT and not filled_its_disk(found)
+
+
+def filled_its_disk(found: Body) -> bool:
+    """Return whether a pod was evicted because it took more disk than its limit."""
+    message = found["status"].get("message") or ""
+    return found["status"].get("reason") == "Evicted" and any(part in message for part in _LIMITS_OF_STORAGE)
 
 
 def waits_in_vain(found: Body, wanted: Body) -> bool:

@@ -34,10 +34,10 @@ def use_few_arenas() -> None:
 
 def find_memory(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int:
     """Return the memory, in bytes, that a server without a setting keeps to."""
-    return min(DEFAULT_MEMORY, _find_limit(cgroups, membership) or DEFAULT_MEMORY)
+    return min(DEFAULT_MEMORY, find_limit(cgroups, membership) or DEFAULT_MEMORY)
 
 
-def _find_limit(cgroups: Path, membership: Path) -> int | None:
+def find_limit(cgroups: Path = _CGROUPS, membership: Path = _MEMBERSHIP) -> int | None:
     """Return the lowest memory limit, in bytes, of the cgroups that this process is in, or None without a limit."""
     lines = membership.read_text(encoding="utf-8").splitlines() if membership.is_file() else []
     limits = [limit for line in lines for limit in _limits_of(cgroups, *line.split(":", 2)[1:])]

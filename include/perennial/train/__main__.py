@@ -9,8 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
@@ -26,27 +25,30 @@ from perennial.train.holdout import predict
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
 from perennial.train.prepare import Examples, read_examples, why_untrainable
+from perennial.train.scratch import Scratch, delete_open, open_scratch
 
 log = logging.getLogger("perennial.train")
 
 
-def run_job(objects: Objects, uri: str, reader: RowsReader | None = None) -> str:
+def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_scratch: int | None = None) -> str:
     """
     Run one training job and return the version of the model.
 
     A training from whose rows nothing can be learned is skipped: its manifest holds the reason, and no model.
 
     :param reader: it may still hold rows of the previous job; None: keep no rows for a next job
+    :param max_scratch: bytes that the training may hold on scratch disk
     """
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
-    with TemporaryDirectory(prefix="perennial-train-") as folder:
-        scratch = Path(folder)
+    with open_scratch(max_scratch) as scratch:
         return _train(objects, job, read_examples(job, scratch, reader), scratch, lambda: _measure(started, began))
 
 
-def _train(objects: Objects, job: TrainingJob, examples: Examples, scratch: Path, measure: Callable[[], dict[str, float]]) -> str:
+def _train(
+    objects: Objects, job: TrainingJob, examples: Examples, scratch: Scratch, measure: Callable[[], dict[str, float]]
+) -> str:
     window = examples.window
     if reason := why_untrainable(examples):
         log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
@@ -59,7 +61,7 @@ def _train(objects: Objects, job: TrainingJob, examples: Examples, scratch: Path
         log.info(message, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
     model = train_model(job.candidate, window, job.seed, checkpoints, _begin(objects, job))
-    predicted = predict(model.onnx, examples.holdout, job.inputs, job.row_key, scratch / "predictions.parquet")
+    predicted = predict(model.onnx, examples.holdout, job.inputs, job.row_key, scratch)
     metrics = all_metrics(predicted.y, predicted.p)
     files = {
         "model.onnx": model.onnx,
@@ -96,19 +98,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--job", action="append", required=True, metavar="ADDRESS", help="s3:// address of a job file; may be repeated"
     )
-    jobs = parser.parse_args(argv).job
+    parser.add_argument("--scratch", type=int, metavar="BYTES", help="bytes that a training may hold on scratch disk")
+    arguments = parser.parse_args(argv)
+    jobs = arguments.job
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     make_logs_showable()
     for name in ("botocore", "pyiceberg"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # The first process of a container ignores SIGTERM by default and would hold its GPU until it is killed.
     # Exiting at once is safe: a checkpoint is always complete.
-    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    signal.signal(signal.SIGTERM, lambda number, _: _exit(128 + number))
     load_environment()
     objects, reader = Objects(), RowsReader(DATES_AT_ONCE) if len(jobs) > 1 else None
     try:
         for job in jobs:
-            run_job(objects, job, reader)
+            run_job(objects, job, reader, arguments.scratch)
     except RefusedError as error:
         log.error("%s", error)
         return REFUSED_EXIT_CODE
@@ -116,6 +120,11 @@ def main(argv: list[str] | None = None) -> int:
         log.error("%s", error)
         return 1
     return 0
+
+
+def _exit(code: int) -> NoReturn:
+    delete_open()
+    os._exit(code)
 
 
 def _check_build(job: TrainingJob) -> None:

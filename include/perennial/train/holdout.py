@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from perennial.config.pipeline import Inputs, Label
 from perennial.models.scoring import Probabilities, in_order, score
 from perennial.train.labels import read_labels
+from perennial.train.scratch import Scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,14 +58,11 @@ class Holdout:
 
 
 class HoldoutWriter:
-    """
-    Writes the rows of a holdout, part by part.
+    """Writes the rows of a holdout to scratch disk, part by part."""
 
-    :param path: where no file is
-    """
-
-    def __init__(self, path: Path, row_key: Sequence[str], label: Label) -> None:
-        self._path = path
+    def __init__(self, scratch: Scratch, row_key: Sequence[str], label: Label) -> None:
+        self._scratch = scratch
+        self._path = scratch.folder / "holdout.arrow"
         self._row_key = row_key
         self._label = label
         self._rows = 0
@@ -80,12 +78,14 @@ class HoldoutWriter:
         if self._file is None:
             self._file = pa.ipc.new_file(str(self._path), rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
         self._file.write_table(rows)
+        self._scratch.count(self._path)
         self._rows += rows.num_rows
 
     def finish(self) -> Holdout:
         """Return the rows."""
         if self._file is not None:
             self._file.close()
+            self._scratch.count(self._path)
         return Holdout(self._path if self._file is not None else None, self._rows, self._label)
 
 
@@ -98,13 +98,14 @@ class Predicted:
     path: Path
 
 
-def predict(graph: bytes, holdout: Holdout, inputs: Inputs, row_key: Sequence[str], path: Path) -> Predicted:
+def predict(graph: bytes, holdout: Holdout, inputs: Inputs, row_key: Sequence[str], scratch: Scratch) -> Predicted:
     """Score a holdout that has rows, and write its predictions as Parquet: date, row key, y and p, part by part."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     y: list[NDArray[np.int8]] = []
     p: list[Probabilities] = []
+    path = scratch.folder / "predictions.parquet"
     writer: pq.ParquetWriter | None = None
     for rows in holdout.read():
         y.append(rows.y)
@@ -113,6 +114,8 @@ def predict(graph: bytes, holdout: Holdout, inputs: Inputs, row_key: Sequence[st
         table = table.append_column("y", pa.array(rows.y, pa.int8())).append_column("p", pa.array(p[-1], pa.float64()))
         writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")
         writer.write_table(table.replace_schema_metadata(None), row_group_size=table.num_rows)
+        scratch.count(path)
     if writer is not None:
         writer.close()
+        scratch.count(path)
     return Predicted(np.concatenate(y), np.concatenate(p), path)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.models.scoring import SLICE_ROWS
 from perennial.train.matrix import Matrix
 from perennial.train.preprocess import MatrixGraph, Preprocessing
 from perennial.train.window import Window
@@ -45,7 +46,7 @@ class MatrixFiles:
 
     def read_bucket(self, bucket: int) -> tuple[Matrix, NDArray[np.int8]]:
         """Return the rows of a bucket, and their labels."""
-        records = np.fromfile(self.window.folder / f"{bucket}.matrix", dtype=_record(self))
+        records = np.fromfile(self.window.scratch.folder / f"{bucket}.matrix", dtype=_record(self))
         columns = np.empty((len(records), self.columns), dtype=np.float32)
         columns[:, : self.amounts] = records["amounts"]
         columns[:, self.amounts :] = records["flags"]
@@ -56,14 +57,17 @@ def store_matrix(window: Window, fitted: Preprocessing) -> MatrixFiles:
     """Compute the matrix of a window with the graph, and write it beside the window's files."""
     graph = MatrixGraph(window.inputs, fitted)
     stored = MatrixFiles(window, len(fitted.means), fitted.width, graph.sizes)
+    window.scratch.check("its matrix", window.rows, _record(stored).itemsize)
     for index, bucket in enumerate(window.read()):
-        matrix = graph.of(bucket.numbers, bucket.texts)
         records = np.empty(len(bucket.y), dtype=_record(stored))
         records["y"] = bucket.y
-        records["amounts"] = matrix.columns[:, : stored.amounts]
-        records["flags"] = matrix.columns[:, stored.amounts :]
-        records["codes"] = matrix.codes
-        records.tofile(window.folder / f"{index}.matrix")
+        for begin in range(0, len(bucket.y), SLICE_ROWS):
+            some = slice(begin, begin + SLICE_ROWS)
+            matrix = graph.of(bucket.numbers[some], bucket.texts[some])
+            records["amounts"][some] = matrix.columns[:, : stored.amounts]
+            records["flags"][some] = matrix.columns[:, stored.amounts :]
+            records["codes"][some] = matrix.codes
+        window.scratch.save(window.scratch.folder / f"{index}.matrix", records)
     return stored
 
 

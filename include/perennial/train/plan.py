@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import ClassVar
 
@@ -36,6 +36,8 @@ class TrainingPlan:
     :param job_uri: the address of the job file; None: there is no work
     :param manifest_uri: the address of the model's manifest, which the work creates; None: the training is skipped
     :param before: the jobs of earlier dates that must run first, because the training starts from the weights of the last of them
+    :param rows: by date of window and holdout, the rows that its commit records; empty: there is no work
+    :param window: the dates of the window
     """
 
     candidate: str
@@ -45,6 +47,8 @@ class TrainingPlan:
     unchanged: bool
     key: str | None = None
     before: tuple[str, ...] = ()
+    rows: Mapping[date, int] = field(default_factory=dict)
+    window: Sequence[date] = ()
 
     @property
     def jobs(self) -> list[str]:
@@ -90,7 +94,30 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
     if not recompute and trainings.is_done(day):
         return TrainingPlan(candidate, None, None, manifest_uri, unchanged=True, key=key)
     *before, job_uri = [trainings.store_job(d) for d in (*trainings.untrained_before(day), day)]
-    return TrainingPlan(candidate, None, job_uri, manifest_uri, unchanged=False, key=key, before=tuple(before))
+    return TrainingPlan(
+        candidate,
+        None,
+        job_uri,
+        manifest_uri,
+        unchanged=False,
+        key=key,
+        before=tuple(before),
+        rows=trainings.rows(day),
+        window=trainings.split(day).window,
+    )
+
+
+def rows_to_train(lake: Lake, last: date) -> tuple[Mapping[date, int], Sequence[date]] | None:
+    """
+    Return the rows by date, and the window, of the newest training up to a date for which the lake has all rows.
+
+    None: there is no such training.
+    """
+    trainings = _Trainings(lake, lake.pipeline.training.candidates[0])
+    for day in sorted((date.fromisoformat(text) for text in trainings.features.partitions), reverse=True):
+        if day <= last and trainings.features.get_complete(day) is not None and not trainings.unlabelled(day):
+            return None if trainings.split(day).too_little else (trainings.rows(day), trainings.split(day).window)
+    return None
 
 
 def _require_analysed(trainings: _Trainings, day: date) -> None:
@@ -302,6 +329,10 @@ class _Trainings:
         # Labels that do not exist yet have no digest. No model has a fingerprint with a missing digest.
         partitions = {d: self.labels.get_complete(d) for d in (*split.window, *split.holdout)}
         return {"labels": {d.isoformat(): labels.digest if labels else None for d, labels in partitions.items()}}
+
+    def rows(self, day: date) -> dict[date, int]:
+        """Return the rows of the features by date of window and holdout."""
+        return self._rows(self.features, self.split(day))
 
     def _digests(self, state: TableState, split: Split) -> dict[date, str]:
         return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}

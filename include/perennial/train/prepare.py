@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from perennial.train.holdout import Holdout, HoldoutWriter
 from perennial.train.job import TrainingJob
 from perennial.train.labels import read_labels
 from perennial.train.sampling import ALL_ROWS, Bounds, Classes, choose_balanced, choose_uniform
+from perennial.train.scratch import Scratch
 from perennial.train.window import Window, WindowWriter
 
 if TYPE_CHECKING:
@@ -50,19 +50,19 @@ class Examples:
         return found.positives / (found.negatives + found.positives)
 
 
-def read_examples(job: TrainingJob, folder: Path, reader: RowsReader | None = None) -> Examples:
+def read_examples(job: TrainingJob, scratch: Scratch, reader: RowsReader | None = None) -> Examples:
     """
     Return the rows of a job's window and holdout with their labels, from the tables that the job names.
 
-    :param folder: an empty folder on scratch disk
+    :param scratch: it has an empty folder
     :param reader: it keeps the rows of few dates for the next job; None: keep nothing
     """
     features, labels = job.features, job.labels
     rows = sum(features.rows[day] for day in features.window)
     bounds, classes = _choose(job, rows, reader)
-    window = WindowWriter(folder, job.inputs, job.label, min(rows, job.sample.max_rows) if job.sample else rows, bounds)
+    window = WindowWriter(scratch, job.inputs, job.label, min(rows, job.sample.max_rows) if job.sample else rows, bounds)
     found, known = Counter[date](), Counter[date]()
-    holdout, unlabelled, unmatched = HoldoutWriter(folder / "holdout.arrow", job.row_key, job.label), 0, 0
+    holdout, unlabelled, unmatched = HoldoutWriter(scratch, job.row_key, job.label), 0, 0
     columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
     for part in _read(job, [*features.window, *features.holdout], columns, reader, bounds.largest):
         found.update(_count(part.features))

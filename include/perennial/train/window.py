@@ -21,6 +21,7 @@ from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.models.scoring import Numbers, Texts, encode_texts, number_columns
 from perennial.train.labels import read_labels
 from perennial.train.sampling import ALL_ROWS, Bounds
+from perennial.train.scratch import Scratch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +62,7 @@ class Window:
     :param log_odds: the logarithm by which the odds of a positive row are higher here than among all rows of the window's dates
     """
 
-    folder: Path
+    scratch: Scratch
     inputs: Inputs
     bucket_rows: list[int]
     positives: int
@@ -84,7 +85,7 @@ class Window:
         """Yield all buckets in order, each with its rows in the order of their hashes."""
         words = [np.array(known, dtype=object) for known in self.words]
         for bucket in range(self.buckets):
-            records = np.fromfile(_path(self.folder, bucket), dtype=_record(self.inputs))
+            records = np.fromfile(_path(self.scratch, bucket), dtype=record_type(self.inputs))
             texts = np.empty(records["codes"].shape, dtype=object)
             for place, known in enumerate(words):
                 texts[:, place] = known[records["codes"][:, place]]
@@ -95,16 +96,17 @@ class WindowWriter:
     """
     Writes the rows of a window to the files of their buckets.
 
-    :param folder: an empty folder on scratch disk
+    :param scratch: it has an empty folder
     :param rows: the number of rows that the window is expected to have
     :param bounds: the rows to choose from those that are added
     """
 
-    def __init__(self, folder: Path, inputs: Inputs, label: Label, rows: int, bounds: Bounds = ALL_ROWS) -> None:
-        self._folder = folder
+    def __init__(self, scratch: Scratch, inputs: Inputs, label: Label, rows: int, bounds: Bounds = ALL_ROWS) -> None:
+        self._scratch = scratch
         self._inputs = inputs
         self._label = label
         self._bounds = bounds
+        scratch.check("the window", rows, record_type(inputs).itemsize)
         buckets = count_buckets(rows)
         self._shift = SAMPLE_BITS - (buckets.bit_length() - 1)
         self._codes = [{"": 0} for _ in inputs.texts]
@@ -113,7 +115,7 @@ class WindowWriter:
         self._bucket_rows = np.zeros(buckets, dtype=np.int64)
         self._positives = 0
         _allow_open_files(buckets)
-        self._files: list[IO[bytes]] = [_path(folder, bucket).open("wb") for bucket in range(buckets)]
+        self._files: list[IO[bytes]] = [_path(scratch, bucket).open("wb") for bucket in range(buckets)]
 
     def add(self, table: pa.Table) -> None:
         """Write those of the rows of the features table that the bounds choose, with their labels, in any order."""
@@ -121,7 +123,7 @@ class WindowWriter:
         if self._bounds != ALL_ROWS:
             chosen = self._bounds.choose(table[SAMPLE].to_numpy(), y)
             table, y = table.filter(chosen), y[chosen]
-        records = np.empty(table.num_rows, dtype=_record(self._inputs))
+        records = np.empty(table.num_rows, dtype=record_type(self._inputs))
         records["hash"] = table[SAMPLE].to_numpy()
         records["y"] = y
         records["numbers"] = number_columns(table, self._inputs)
@@ -133,7 +135,7 @@ class WindowWriter:
         ends = np.searchsorted(bucket[order], np.arange(len(self._files) + 1))
         records = records[order]
         for index, file in enumerate(self._files):
-            file.write(records[ends[index] : ends[index + 1]].tobytes())
+            self._scratch.append(file, records[ends[index] : ends[index + 1]])
         self._bucket_rows += np.diff(ends)
         self._positives += int(records["y"].sum())
 
@@ -150,17 +152,17 @@ class WindowWriter:
         empty += [name for name, found in counts.items() if found.keys() <= {""}]
         words = [sorted(codes) for codes in self._codes]
         rows, log_odds = self._bucket_rows.tolist(), self._bounds.log_odds
-        return Window(self._folder, self._inputs, rows, self._positives, words, counts, empty, log_odds)
+        return Window(self._scratch, self._inputs, rows, self._positives, words, counts, empty, log_odds)
 
     def _sort(self, bucket: int) -> None:
         """Sort the rows of a bucket, and give each text its place among the sorted texts as its code."""
-        path = _path(self._folder, bucket)
-        records = np.fromfile(path, dtype=_record(self._inputs))
+        path = _path(self._scratch, bucket)
+        records = np.fromfile(path, dtype=record_type(self._inputs))
         for place, codes in enumerate(self._codes):
             ranks = np.empty(len(codes), dtype=np.uint32)
             ranks[[codes[text] for text in sorted(codes)]] = np.arange(len(codes), dtype=np.uint32)
             records["codes"][:, place] = ranks[records["codes"][:, place]]
-        _in_order(records).tofile(path)
+        self._scratch.save(path, _in_order(records))
 
     def _encode(self, table: pa.Table, place: int, name: str) -> NDArray[np.uint32]:
         """Return the codes of a column of texts. A new text gets the next code."""
@@ -174,13 +176,14 @@ class WindowWriter:
         return found
 
 
-def _record(inputs: Inputs) -> np.dtype[Any]:
+def record_type(inputs: Inputs) -> np.dtype[Any]:
+    """Return the type of a row on disk."""
     numbers, texts = len(inputs.numbers), len(inputs.texts)
     return np.dtype([("hash", "<u4"), ("y", "i1"), ("numbers", "<f4", (numbers,)), ("codes", "<u4", (texts,))])
 
 
-def _path(folder: Path, bucket: int) -> Path:
-    return folder / f"{bucket}.rows"
+def _path(scratch: Scratch, bucket: int) -> Path:
+    return scratch.folder / f"{bucket}.rows"
 
 
 def _in_order(records: Records) -> Records:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 
 from perennial.lake.lake import Lake
 from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import TrainingPlan, plan_ahead, plan_training
+
+log = logging.getLogger(__name__)
 
 
 def plan_work(
@@ -16,10 +19,24 @@ def plan_work(
     Plan the training of one candidate of date D. Return the plan and the work, which is None if there is nothing to do.
 
     :param until: the last date of the batch to train in the same work; None: only `day`
+    :raises RefusedError: the training does not fit into the disk or the memory that it may take
     """
     plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:
         return plan, None
+    _check_needs(lake, plan, day)
     ahead = plan_ahead(lake, day, until or day, candidate)
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
     return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))
+
+
+def _check_needs(lake: Lake, plan: TrainingPlan, day: date) -> None:
+    """Log what the training of the date takes, and refuse one that cannot fit."""
+    # A DAG file imports this module, and must not import numpy.
+    from perennial.train.needs import Limits, check_needs, estimate_needs
+
+    pipeline = lake.pipeline
+    limits = pipeline.training.max_rows, pipeline.gate.max_rows
+    needs = estimate_needs(plan.candidate, pipeline.inputs, plan.rows, plan.window, *limits)
+    log.info("The training of %s takes, by estimate: %s", day, needs.describe())
+    check_needs(needs, Limits.of(pipeline), f"Pipeline {pipeline.name!r}: the training of {plan.candidate} for {day}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import LAST, ROWS, Lab, of_one_class
+from lab import LAST, ROWS, WINDOW, Lab, of_one_class
 from scripted_cluster import ScriptedCluster, runs_trainer
 
 from perennial.errors import PerennialError, RefusedError
@@ -24,8 +24,9 @@ from perennial.evaluate.holdout import read_predictions
 from perennial.lake import parts
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.result import Skipped
-from perennial.runtime import pod_training
-from perennial.runtime.choice import RUNTIMES, open_trainer
+from perennial.runtime import pod_training, process_training, training_pod
+from perennial.runtime.choice import open_trainer
+from perennial.runtime.kind import RUNTIMES
 from perennial.runtime.trainer import Trainer, TrainingWork
 from perennial.store.objects import sha256
 from perennial.train import __main__ as trainer_module
@@ -33,6 +34,7 @@ from perennial.train import prepare
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.job import Sample, read_job
 from perennial.train.plan import finish_training, read_model
+from perennial.train.scratch import Scratch
 from perennial.train.work import plan_work
 
 pytestmark = pytest.mark.tensorflow
@@ -155,7 +157,11 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
             super().save(buckets, state)
             raise Killed
 
-    training = work(lab, "mlp")
+    plan, training = plan_work(lab.lake, LAST, "mlp")
+    assert training is not None
+    trainer_module.run_job(lab.lake.objects, training.jobs[0])
+    whole = read_model(lab.lake, str(plan.manifest_uri))
+    lab.lake.objects.delete(str(plan.manifest_uri))
     with monkeypatch.context() as patched:
         patched.setattr(trainer_module, "Checkpoints", KilledAfterOne)
         with pytest.raises(Killed):
@@ -163,7 +169,30 @@ def test_a_training_goes_on_from_the_checkpoint_of_one_that_was_killed(
     with caplog.at_level("INFO", logger="perennial.runtime"):
         trainer.train(training)
     assert "Resuming after bucket 1 from a checkpoint" in caplog.text
-    assert training.is_done(lab.lake.objects)
+    assert {**read_model(lab.lake, str(plan.manifest_uri)), "measured": None} == {**whole, "measured": None}
+
+
+def test_a_training_without_enough_scratch_is_refused_and_leaves_nothing(
+    lab: Lab, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = work(lab)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for module in (process_training, training_pod):
+        monkeypatch.setattr(module, "bytes_of", lambda _: 1000)
+    with pytest.raises(RefusedError, match=r"training\.resources\.scratch allows 1,000 bytes"):
+        trainer.train(training)
+    assert list(tmp_path.glob("*perennial-train*")) == []
+
+
+def test_a_training_that_cannot_fit_is_refused_by_its_plan(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        work(lab)
+    assert f"The training of {LAST} takes, by estimate: logistic: {WINDOW * ROWS} rows of the window in one bucket" in caplog.text
+    state = lab.lake.tables.state("features")
+    huge = {day: replace(partition, rows=10**12) for day, partition in state.partitions.items()}
+    lab.lake.tables.states["features"] = replace(state, partitions=huge)  # type: ignore[attr-defined]
+    with pytest.raises(RefusedError, match=r"(?s)for 2026-03-14 cannot fit.*scratch: about.*memory: about"):
+        work(lab)
 
 
 def predictions_of(lab: Lab, manifest: ModelManifest) -> list[dict[str, Any]]:
@@ -200,7 +229,7 @@ def test_a_sample_is_the_same_rows_however_they_are_read(
     def read(name: str) -> prepare.Examples:
         folder = tmp_path / name
         folder.mkdir()
-        return prepare.read_examples(job, folder)
+        return prepare.read_examples(job, Scratch(folder))
 
     whole = read("whole")
     monkeypatch.setattr(parts, "MAX_READ", 7)

@@ -218,6 +218,9 @@ def test_a_table_without_a_partition_is_named(
 ) -> None:
     text, found = told(ran)
     assert ("Everything is current" in text, "No partition yet" in text, found["unmade"]) == (True, False, [])
+    assert [item["candidate"] for item in found["needs"]] == list(CANDIDATES)
+    assert all(f"{item['candidate']}: {item['rows']:,} rows of the window in one bucket" in text for item in found["needs"])
+    assert found["cannot_fit"] == []
 
     text, found = told(edited(ran, pipeline_factory, with_a_reference))
     assert "No partition yet: clean_regions. The effects on later stages are unknown until the first run." in text

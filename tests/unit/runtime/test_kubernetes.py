@@ -52,7 +52,26 @@ def test_pod_that_waits_for_what_is_no_longer_wanted_is_known() -> None:
 def test_one_pod_trains_several_jobs() -> None:
     found = training_pod(SETTINGS, Resources(), "train-x", "flights", ["s3://a/1.json", "s3://a/2.json"])
 
-    assert found["spec"]["containers"][0]["args"] == ["--job", "s3://a/1.json", "--job", "s3://a/2.json"]
+    assert found["spec"]["containers"][0]["args"] == [
+        "--job",
+        "s3://a/1.json",
+        "--job",
+        "s3://a/2.json",
+        "--scratch",
+        str(2 * 2**30),
+    ]
+
+
+def test_scratch_is_asked_for_and_limits_the_volume_for_temporary_files() -> None:
+    spec = pod(scratch="10Gi")["spec"]
+
+    container = spec["containers"][0]
+    assert container["resources"]["requests"]["ephemeral-storage"] == "10Gi"
+    assert "ephemeral-storage" not in container["resources"]["limits"]
+    assert container["args"][-2:] == ["--scratch", str(10 * 2**30)]
+    volume = next(item for item in spec["volumes"] if item["name"] == "tmp")
+    # The trainer meets its own limit before the kubelet sees a larger volume.
+    assert int(volume["emptyDir"]["sizeLimit"]) > 10 * 2**30
 
 
 def test_gpus_memory_and_nodes_are_asked_for() -> None:

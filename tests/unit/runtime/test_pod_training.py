@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -123,6 +124,29 @@ def test_a_pod_that_is_lost_again_and_again_is_told_with_the_cause(cluster: Scri
         open_trainer(set()).train(WORK)
     assert len(cluster.made) == 1 + MAX_RESTARTS
     assert cluster.pods == {}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Usage of EmptyDir volume "tmp" exceeds the limit "2Gi". ',
+        "Pod ephemeral local storage usage exceeds the total limit of containers 2Gi. ",
+        'Container base exceeded its local ephemeral storage limit "2Gi". ',
+    ],
+)
+def test_a_pod_that_filled_its_own_disk_is_refused_and_not_made_again(cluster: ScriptedCluster, message: str) -> None:
+    cluster.fates = [is_in("Failed", reason="Evicted", message=message)]
+    with pytest.raises(RefusedError, match=re.escape(f"Evicted: {message}".strip())):
+        open_trainer(set()).train(WORK)
+    assert len(cluster.made) == 1
+    assert cluster.pods == {}
+
+
+def test_a_pod_whose_node_is_short_of_disk_is_made_again(cluster: ScriptedCluster) -> None:
+    message = "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 1Mi. "
+    cluster.fates = [is_in("Failed", reason="Evicted", message=message), exits(0)]
+    open_trainer(set()).train(WORK)
+    assert len(cluster.made) == 2
 
 
 def test_a_lost_pod_whose_models_are_there_is_done(cluster: ScriptedCluster) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +16,26 @@ import pytest
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.models.scoring import in_order, score
-from perennial.train.holdout import Holdout, HoldoutWriter, predict
+from perennial.train.holdout import Holdout, HoldoutWriter, Predicted, predict
 from perennial.train.labels import read_labels
 from perennial.train.model import train_model
+from perennial.train.scratch import Scratch
 
 LABEL, ROW_KEY = Label(column="failed", positive=True), ["machine", "slot"]
 
 
-def written(path: Path, *parts: pa.Table) -> Holdout:
-    writer = HoldoutWriter(path, ROW_KEY, LABEL)
+def written(scratch: Scratch, *parts: pa.Table) -> Holdout:
+    writer = HoldoutWriter(scratch, ROW_KEY, LABEL)
     for part in parts:
         writer.add(part)
     return writer.finish()
+
+
+def predicted_of(graph: bytes, inputs: Inputs, folder: Path, *parts: pa.Table) -> Predicted:
+    scratch = Scratch(Path(mkdtemp(dir=folder)))
+    predicted = predict(graph, written(scratch, *parts), inputs, ROW_KEY, scratch)
+    assert scratch.written == sum(file.stat().st_size for file in scratch.folder.iterdir())
+    return predicted
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def test_one_part_gives_the_bytes_of_a_table_written_at_once(
 ) -> None:
     rows = make_rows()
     ordered = in_order(rows, ROW_KEY)
-    predicted = predict(graph, written(tmp_path / "rows", rows), inputs, ROW_KEY, tmp_path / "p")
+    predicted = predicted_of(graph, inputs, tmp_path, rows)
     y, p = read_labels(ordered, LABEL), score(graph, ordered, inputs)
     table = ordered.select(["date", *ROW_KEY]).append_column("y", pa.array(y, pa.int8())).append_column("p", pa.array(p))
     expected = io.BytesIO()
@@ -53,19 +62,23 @@ def test_parts_give_the_same_predictions_each_in_its_own_row_group(
 ) -> None:
     rows = make_rows()
     days = [rows.filter(pc.equal(rows["date"], day)) for day in pc.unique(rows["date"])]
-    whole = predict(graph, written(tmp_path / "whole", rows), inputs, ROW_KEY, tmp_path / "p1")
-    parts = predict(graph, written(tmp_path / "parts", *sorted(days, key=lambda day: day["date"][0].as_py())), inputs, ROW_KEY,
-                    tmp_path / "p2")  # fmt: skip
+    whole = predicted_of(graph, inputs, tmp_path, rows)
+    parts = predicted_of(graph, inputs, tmp_path, *sorted(days, key=lambda day: day["date"][0].as_py()))
     assert pq.ParquetFile(parts.path).num_row_groups == len(days) > 1
     assert pq.read_table(parts.path) == pq.read_table(whole.path)
     assert np.array_equal(parts.p, whole.p)
 
 
 def test_a_holdout_without_rows_has_no_file(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
-    holdout = written(tmp_path / "rows", make_rows().slice(0, 0))
+    holdout = written(Scratch(tmp_path), make_rows().slice(0, 0))
     assert (holdout.rows, list(holdout.read()), list(tmp_path.iterdir())) == (0, [], [])
 
 
 def test_a_row_without_a_label_is_refused_before_the_training(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="have no label"):
-        written(tmp_path / "rows", make_rows(failed=lambda n: pa.array([None] * n, pa.bool_())))
+        written(Scratch(tmp_path), make_rows(failed=lambda n: pa.array([None] * n, pa.bool_())))
+
+
+def test_a_holdout_is_part_of_the_scratch_of_its_training(make_rows: Callable[..., pa.Table], tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match=r"its files need more than 100 bytes, which training\.resources\.scratch allows"):
+        written(Scratch(tmp_path, 100), make_rows())

@@ -18,6 +18,7 @@ from perennial.models.scoring import score
 from perennial.train.job import Sample
 from perennial.train.model import train_model
 from perennial.train.sampling import Bounds, Classes, choose_balanced, choose_uniform
+from perennial.train.scratch import Scratch
 from perennial.train.window import Window, WindowWriter
 
 ROWS = 200_000
@@ -58,7 +59,7 @@ def test_probabilities_of_a_balanced_sample_are_calibrated(
     positives = int(np.sum(rare.to_numpy(zero_copy_only=False)))
 
     def store(chosen: Bounds) -> Window:
-        writer = WindowWriter(Path(mkdtemp(dir=tmp_path)), inputs, LABEL, rows.num_rows, chosen)
+        writer = WindowWriter(Scratch(Path(mkdtemp(dir=tmp_path))), inputs, LABEL, rows.num_rows, chosen)
         writer.add(rows)
         return writer.finish()
 

@@ -15,10 +15,11 @@ from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE
 from perennial.models.scoring import to_arrays
 from perennial.store.objects import sha256
-from perennial.train import logistic, mlp, window
+from perennial.train import cells, logistic, mlp, window
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.layers import Layer, to_safetensors
 from perennial.train.medians import Medians
+from perennial.train.scratch import Scratch
 from perennial.train.window import Window, WindowWriter, count_buckets
 
 MakeRows = Callable[..., pa.Table]
@@ -49,7 +50,7 @@ def test_the_order_and_the_parts_in_which_rows_arrive_decide_nothing(inputs: Inp
     found = [content(whole)]
     for seed, size in ((1, 7), (2, 130), (3, 520)):
         mixed = rows.take(pa.array(np.random.default_rng(seed).permutation(520)))
-        writer = WindowWriter(Path(mkdtemp(dir=tmp_path)), inputs, LABEL, 520)
+        writer = WindowWriter(Scratch(Path(mkdtemp(dir=tmp_path))), inputs, LABEL, 520)
         for begin in range(0, 520, size):
             writer.add(mixed.slice(begin, size))
         other = writer.finish()
@@ -134,6 +135,33 @@ def test_logistic_gives_the_weights_of_scikit_learn_as_32_bit_floats(inputs: Inp
     model = LogisticRegression(C=0.03, solver="newton-cholesky").fit(x.astype(float), y)
     expected = Layer(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32), "sigmoid")
     assert to_safetensors(logistic.fit(matrix, 0)) == to_safetensors([expected])
+
+
+@pytest.mark.usefixtures("small_buckets")
+@pytest.mark.parametrize("max_columns", [0, 10], ids=["codes only", "columns and codes"])
+def test_logistic_of_codes_gives_the_weights_of_scikit_learn(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_columns: int
+) -> None:
+    from scipy.sparse import csr_array
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", max_columns)
+    _, matrix = prepare(store_window(tmp_path, make_rows(), inputs))
+    assert len(matrix.bucket_rows) == 8
+    parts = list(matrix.read())
+    codes = [np.concatenate([rows.codes[:, place] for rows, _ in parts]) for place in range(len(matrix.sizes))]
+    one_hot = [np.eye(size + 1)[code][:, :-1] for code, size in zip(codes, matrix.sizes, strict=True)]
+    x = np.hstack([np.concatenate([rows.columns for rows, _ in parts]), *one_hot]).astype(float)
+    monkeypatch.setattr(cells, "_PART_ROWS", 17)
+    with threadpool_limits(1, user_api="blas"):
+        model = LogisticRegression(C=0.03, solver="newton-cg", tol=1e-6).fit(
+            csr_array(x), np.concatenate([labels for _, labels in parts])
+        )
+        weights, steps = cells.newton_on_cells(matrix, 0.03)
+    np.testing.assert_array_equal(weights, np.append(model.coef_[0], model.intercept_), strict=True)
+    assert steps == model.n_iter_[0]
+    assert not list(matrix.window.scratch.folder.glob("*.matrix"))
 
 
 @pytest.mark.tensorflow

@@ -1,0 +1,150 @@
+"""The scratch disk of a training: a folder that does not outlive the training, and the bytes that it may hold."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import gettempdir, mkdtemp
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.errors import RefusedError
+
+_PREFIX = "perennial-train-"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_open: set[Path] = set()
+"""The folders of the trainings of this process."""
+
+
+class Scratch:
+    """
+    A folder for the files of one training.
+
+    :param limit: the bytes that it may hold, from `training.resources.scratch`; None: what the disk holds
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder = folder
+        self._limit = limit
+        self._sizes: dict[Path, int] = {}
+
+    @property
+    def written(self) -> int:
+        """Return the number of bytes that it holds."""
+        return sum(self._sizes.values())
+
+    def check(self, content: str, rows: int, row_bytes: int) -> None:
+        """Refuse content that does not fit, before any of it is written."""
+        needed, free = rows * row_bytes, shutil.disk_usage(self.folder).free
+        problems = []
+        if self._limit is not None and self.written + needed > self._limit:
+            problems.append(f"training.resources.scratch allows {self._limit:,} bytes, and {self.written:,} are in use")
+        if needed > free:
+            problems.append(f"the disk of {self.folder.parent} has {free:,} bytes left")
+        if problems:
+            found = f"{content} takes {needed:,} bytes: {rows:,} rows of {row_bytes} bytes"
+            raise self._refusal([found, *problems])
+
+    def append(self, file: IO[bytes], records: NDArray[Any]) -> None:
+        """Write records to the end of an open file of the folder."""
+        path = Path(file.name)
+        self._count(path, self._sizes.get(path, 0) + records.nbytes)
+        file.write(records.view("u1").data)
+
+    def save(self, path: Path, records: NDArray[Any]) -> None:
+        """Write records as a file of the folder, in place of one with this name."""
+        self._count(path, records.nbytes)
+        with path.open("wb") as file:
+            file.write(records.view("u1").data)
+
+    def count(self, path: Path) -> None:
+        """Count a file of the folder that a library writes. The limit may be passed by one part."""
+        self._count(path, path.stat().st_size)
+
+    def map(self, name: str, rows: int) -> NDArray[np.float64]:
+        """Return an array of numbers that lies in a file of the folder, of which memory holds only what is in use."""
+        path = self.folder / name
+        self._count(path, 8 * rows)
+        with path.open("wb") as file:  # without the space of the file, a write to memory would end the process
+            os.posix_fallocate(file.fileno(), 0, 8 * rows)
+        return np.memmap(path, np.float64, "r+", shape=(rows,))
+
+    def delete(self, path: Path) -> None:
+        """Delete a file of the folder."""
+        path.unlink()
+        self._sizes.pop(path, None)
+
+    def explain_full(self) -> RefusedError:
+        """Return the error of a disk that was full before the limit was reached."""
+        free = shutil.disk_usage(self.folder).free
+        return self._refusal(
+            [f"the disk of {self.folder.parent} was full after {self.written:,} bytes, and has {free:,} bytes left"]
+        )
+
+    def _count(self, path: Path, size: int) -> None:
+        self._sizes[path] = size
+        if self._limit is not None and self.written > self._limit:
+            raise self._refusal([f"its files need more than {self._limit:,} bytes, which training.resources.scratch allows"])
+
+    def _refusal(self, problems: list[str]) -> RefusedError:
+        return RefusedError(
+            "The scratch disk of the training is too small",
+            problems,
+            "Raise training.resources.scratch, or lower training.max_rows or training.window_days. "
+            "If the disk is too small, free space on it, or set TMPDIR to a folder on a larger one.",
+        )
+
+
+@contextmanager
+def open_scratch(limit: int | None = None) -> Iterator[Scratch]:
+    """
+    Yield a scratch in a new folder for temporary files, and delete it in the end.
+
+    A killed training cannot delete its own folder: the next training on this machine does.
+
+    :raises RefusedError: the disk is full
+    """
+    _delete_abandoned()
+    # A folder has its final name once it is locked, so that no other training takes it for an abandoned one.
+    made = Path(mkdtemp(prefix=f".{_PREFIX}"))
+    lock = os.open(made, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = made.rename(made.with_name(made.name.removeprefix(".")))
+    _open.add(folder)
+    scratch = Scratch(folder, limit)
+    try:
+        yield scratch
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise scratch.explain_full() from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _open.discard(folder)
+        os.close(lock)
+
+
+def delete_open() -> None:
+    """Delete the folders of this process, which is about to end."""
+    for folder in list(_open):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete_abandoned() -> None:
+    """Delete the folders of this user's trainings that were killed: their processes no longer hold the locks."""
+    for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # it is in use, it belongs to another user, or another training has deleted it
+            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+            finally:
+                os.close(lock)
