@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
 
-_PREFIX = "perennial-train-"
+_PREFIX = "perennial-training-"
+"""Earlier versions named their folders perennial-train-… and held no locks on them: they are left alone."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _open: set[Path] = set()
 """The folders of the trainings of this process."""

@@ -181,7 +181,7 @@ def test_a_training_without_enough_scratch_is_refused_and_leaves_nothing(
         monkeypatch.setattr(module, "bytes_of", lambda _: 1000)
     with pytest.raises(RefusedError, match=r"training\.resources\.scratch allows 1,000 bytes"):
         trainer.train(training)
-    assert list(tmp_path.glob("*perennial-train*")) == []
+    assert list(tmp_path.glob("*perennial-training*")) == []
 
 
 def test_a_training_that_cannot_fit_is_refused_by_its_plan(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
