@@ -291,9 +291,9 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "memory without a unit": (
         "deployment: {",
         "deployment: {memory: '512', ",
-        ["deployment.memory: expected memory with a unit", "'512'"],
+        ["deployment.memory: expected a size with a unit", "'512'"],
     ),
-    "memory in thousandths": ("deployment: {", "deployment: {memory: 250m, ", ["expected memory with a unit, such as 512Mi"]),
+    "memory in thousandths": ("deployment: {", "deployment: {memory: 250m, ", ["expected a size with a unit, such as 512Mi"]),
     "memory beyond reason": ("deployment: {", "deployment: {memory: 9999999Ti, ", ["16Mi to 16Ti"]),
     "processors in bytes": (
         "deployment: {",
