@@ -31,5 +31,5 @@ def test_the_page_has_the_order_of_the_layers() -> None:
 
 
 def test_only_what_belongs_to_all_rooms_lies_beside_them() -> None:
-    shared = {"__init__", "addresses", "calendar", "cli", "errors", "settings", "small_file"}
+    shared = {"__init__", "addresses", "calendar", "cli", "errors", "settings"}
     assert {file.stem for file in PACKAGE.glob("*.py")} == shared

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from perennial.access.small_file import read_small_file
 from perennial.errors import RefusedError
 from perennial.settings import get_settings
-from perennial.small_file import read_small_file
 
 if TYPE_CHECKING:  # the image of the model server has no HTTP client
     import httpx

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from perennial.small_file import read_small_file
+from perennial.access.small_file import read_small_file
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from perennial.access.small_file import read_small_file
 from perennial.errors import RefusedError, SignatureRefusedError
 from perennial.settings import describe_missing, get_settings
-from perennial.small_file import read_small_file
 from perennial.store.objects import sha256
 
 RUNBOOK = "See docs/runbooks/rotate-keys.md."

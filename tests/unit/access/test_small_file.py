@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from perennial.access.small_file import MAX_BYTES, read_small_file
 from perennial.access.token_file import find_tokens
 from perennial.errors import PerennialError
 from perennial.serve.newest import NewestNumber
 from perennial.signing.keys import read_signing_key, read_trusted_keys
-from perennial.small_file import MAX_BYTES, read_small_file
 
 
 @pytest.fixture(params=["a pipe", "a device", "a link to a device", "a folder", "a huge file"])
