@@ -41,7 +41,9 @@ class Predictions:
         :param days: the dates of the rows, in order
         :param is_range: the rows are a part of one date, as the trainer wrote it
         """
-        return match(rows, self._take(days, is_range=is_range), self._row_key, self._who)
+        # A range without labelled rows has no part in the file: the next part is that of a later range.
+        taken = self._rest.slice(0, 0) if is_range and not rows.num_rows else self._take(days, is_range=is_range)
+        return match(rows, taken, self._row_key, self._who)
 
     def finish(self) -> None:
         """Refuse predictions of rows that are not in the holdout."""

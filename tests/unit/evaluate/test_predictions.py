@@ -57,6 +57,15 @@ def test_dates_that_were_written_apart_are_read_together(path: Path) -> None:
     assert p_of(found, rows(THIRD, 3), [THIRD]) == [0.03]
 
 
+def test_a_range_without_rows_has_no_part(path: Path) -> None:
+    found = written(path, predicted(FIRST, 1), predicted(FIRST, 2))
+    assert p_of(found, rows(FIRST), [FIRST], is_range=True) == []
+    assert p_of(found, rows(FIRST, 1), [FIRST], is_range=True) == [0.01]
+    assert p_of(found, rows(FIRST), [FIRST], is_range=True) == []
+    assert p_of(found, rows(FIRST, 2), [FIRST], is_range=True) == [0.02]
+    found.finish()
+
+
 def test_a_range_without_its_part_is_refused(path: Path) -> None:
     found = written(path, predicted(FIRST, 1), predicted(SECOND, 2))
     p_of(found, rows(FIRST, 1), [FIRST], is_range=True)
