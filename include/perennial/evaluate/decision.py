@@ -76,10 +76,11 @@ def decision_fingerprint(lake: Lake, day: date, chain: Chain, models: Mapping[st
         of={"pipeline": lake.pipeline.name, "date": day.isoformat()},
         code=code_digest("evaluate"),
         configuration={
-            "gate": lake.pipeline.gate.model_dump(mode="json", exclude_none=True),
+            # The rows that max_rows leaves out are part of the candidates' fingerprints.
+            "gate": lake.pipeline.gate.model_dump(mode="json", exclude_none=True, exclude={"max_rows"}),
             "inputs": lake.pipeline.inputs.model_dump(mode="json"),
         },
-        libraries=library_versions("numpy", "onnxruntime", "scikit-learn"),
+        libraries=library_versions("numpy", "onnxruntime"),
         dependencies={
             "candidates": [[name, place(uri)] for name, uri in models.items()],
             "incumbent": place(current.manifest) if current else None,

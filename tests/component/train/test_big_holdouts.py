@@ -17,6 +17,7 @@ from steps import D1, D2
 
 from perennial.config.pipeline import Pipeline
 from perennial.evaluate.chain_store import read_chain
+from perennial.evaluate.decision import decision_fingerprint
 from perennial.evaluate.evaluate import evaluate
 from perennial.evaluate.holdout import read_file
 from perennial.lake import parts
@@ -101,10 +102,13 @@ def test_parts_decide_what_the_whole_decides(
         assert np.isclose(holdout["rows"], HOLDOUT * ROWS, rtol=0.1)
 
 
-def test_a_bound_trains_again_only_if_it_leaves_rows_out(lab: Lab) -> None:
-    keys = [
-        plan_training(replace(lab.lake, pipeline=edited(lab.pipeline, gate, {})), D1, "logistic").key
-        for gate in ({}, {"max_rows": HOLDOUT * ROWS}, {"max_rows": HOLDOUT * ROWS - 1}, {"max_rows": 300})
-    ]
-    assert keys[0] == keys[1]
-    assert len(set(keys)) == 3
+def test_a_bound_trains_and_judges_again_only_if_it_leaves_rows_out(lab: Lab) -> None:
+    keys, decisions = [], []
+    for gate in ({}, {"max_rows": HOLDOUT * ROWS}, {"max_rows": HOLDOUT * ROWS - 1}, {"max_rows": 300}):
+        lake = replace(lab.lake, pipeline=edited(lab.pipeline, gate, {}))
+        plan = plan_training(lake, D1, "logistic")
+        keys.append(plan.key)
+        decisions.append(decision_fingerprint(lake, D1, read_chain(lake), {"logistic": str(plan.manifest_uri)}))
+    for fingerprints in (keys, decisions):
+        assert fingerprints[0] == fingerprints[1]
+        assert len(set(fingerprints)) == 3
