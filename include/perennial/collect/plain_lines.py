@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 MAX_PLAIN_LINE = 20_000
 """Bytes. A longer line goes to the CSV reader, which checks the length and the number of cells."""
 
@@ -17,6 +15,8 @@ def count_plain_lines(text: str, quote: str | None, *, is_crlf: bool) -> int | N
     It decides about a text with a quote, a long line, another line end, or a line that begins with white space and may be blank.
     NUL characters and escape characters are the caller's concern.
     """
+    import numpy as np  # heavy, and DAG files that are parsed import this module
+
     if (quote is not None and quote in text) or ("\r" in text) is not is_crlf:
         return None
     characters = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)

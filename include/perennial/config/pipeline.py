@@ -180,7 +180,7 @@ class Gate(Contract):
     @classmethod
     def _check_max_rows(cls, max_rows: int | None, info: ValidationInfo) -> int | None:
         floors = info.data.get("floors")
-        # Hashes choose the rows, so their number varies by its square root: at the floor itself, half of the holdouts are too small.
+        # Hashes choose the rows, so their number varies: at the floor itself, half of the holdouts would be too small.
         if max_rows is not None and floors is not None and max_rows < (least := floors.rows + 5 * isqrt(floors.rows)):
             raise ValueError(
                 f"max_rows {max_rows} is less than {least}: the number of rows varies, "

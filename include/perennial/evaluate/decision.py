@@ -14,7 +14,6 @@ from perennial.evaluate.comparison import Opponent, Verdict, numbers
 from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.gather import gather
-from perennial.evaluate.holdout import common_holdout
 from perennial.evaluate.opponents import find_opponents
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
@@ -95,7 +94,7 @@ def decide(
     """Judge all candidates of `day` against the incumbent and the anchor. `reader` may still hold rows of the date before."""
     pipeline, gate = lake.pipeline, lake.pipeline.gate
     manifests = {name: read_model(lake, uri) for name, uri in models.items()}
-    gathered = gather(lake, manifests, find_opponents(lake, day, chain, common_holdout(lake, manifests)), reader)
+    gathered = gather(lake, manifests, find_opponents(lake, day, chain), reader)
     holdout, met, p = gathered.holdout, gathered.opponents, gathered.predicted
     seed = int(sha256(f"{pipeline.name}/{day}/gate".encode())[:12], 16)
     judgements = [

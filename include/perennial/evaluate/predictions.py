@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -22,13 +21,13 @@ class Predictions:
     """
     The predictions of one candidate, in the parts in which its trainer wrote them.
 
-    :param path: a file on this machine
+    :param file: an open Parquet file
     """
 
-    def __init__(self, path: Path, row_key: Sequence[str], who: str) -> None:
+    def __init__(self, file: BinaryIO, row_key: Sequence[str], who: str) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(file)
         self._row_key = row_key
         self._who = who
         self._next = 0
