@@ -1,4 +1,4 @@
-"""The choice of some rows of a window or a holdout: those whose hash lies below a bound, so a larger sample holds the smaller."""
+"""The choice of some rows of a window: those whose hash lies below a bound, so a larger sample holds the smaller."""
 
 from __future__ import annotations
 
