@@ -130,12 +130,10 @@ def download_predictions(lake: Lake, manifest: ModelManifest) -> BinaryIO:
     """Return the recorded holdout predictions of a candidate in a file without a name, verified against its manifest."""
     expected = manifest["files"]["predictions.parquet"]["sha256"]
     with scratch_file() as file:
-        found = lake.objects.download(lake.layout.blob(expected), file)
+        _check_digest(manifest, "predictions.parquet", lake.objects.download(lake.layout.blob(expected), file))
         file.flush()
         # scratch_file blames the disk for each OSError: the duplicate outlives it, so that later errors keep their text.
-        duplicate = os.fdopen(os.dup(file.fileno()), "rb")
-    _check_digest(manifest, "predictions.parquet", found)
-    return duplicate
+        return os.fdopen(os.dup(file.fileno()), "rb")
 
 
 def read_file(lake: Lake, manifest: ModelManifest | ReleaseManifest, name: str) -> bytes:
