@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from math import isqrt
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -179,8 +180,12 @@ class Gate(Contract):
     @classmethod
     def _check_max_rows(cls, max_rows: int | None, info: ValidationInfo) -> int | None:
         floors = info.data.get("floors")
-        if max_rows is not None and floors is not None and max_rows < floors.rows:
-            raise ValueError(f"max_rows {max_rows} is less than floors.rows {floors.rows}: every holdout would be too small")
+        # Hashes choose the rows, so their number varies: at the floor itself, half of the holdouts would be too small.
+        if max_rows is not None and floors is not None and max_rows < (least := floors.rows + 5 * isqrt(floors.rows)):
+            raise ValueError(
+                f"max_rows {max_rows} is less than {least}: the number of rows varies, "
+                f"and some holdouts would have fewer than floors.rows {floors.rows}"
+            )
         return max_rows
 
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from perennial.models.metrics import Floats
 from perennial.models.sums import parts_of
 
-Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], tuple[Floats, Floats]]
 """Day weights (rounds, days) → estimates (rounds,) and influences (rounds, days)."""
 

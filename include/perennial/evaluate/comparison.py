@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 
 from perennial.config.pipeline import Gate, Margin
-from perennial.evaluate.bootstrap import CONFIDENCE, Floats, Interval, auc_difference, interval, mean_difference, ordered_pairs
+from perennial.evaluate.bootstrap import CONFIDENCE, Interval, auc_difference, interval, mean_difference, ordered_pairs
 from perennial.evaluate.judged import Holdout, Selection, sorted_by_class
-from perennial.models.metrics import Integers, losses
+from perennial.models.metrics import Floats, Integers, losses
 from perennial.models.sums import add_in_order
 from perennial.store.json_value import JsonValue
 

@@ -14,7 +14,6 @@ from perennial.evaluate.comparison import Opponent, Verdict, numbers
 from perennial.evaluate.force import Force, reject_barred, settle
 from perennial.evaluate.gate import Challenger, Judgement, judge, stored
 from perennial.evaluate.gather import gather
-from perennial.evaluate.holdout import common_holdout
 from perennial.evaluate.opponents import find_opponents
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
@@ -76,10 +75,11 @@ def decision_fingerprint(lake: Lake, day: date, chain: Chain, models: Mapping[st
         of={"pipeline": lake.pipeline.name, "date": day.isoformat()},
         code=code_digest("evaluate"),
         configuration={
-            "gate": lake.pipeline.gate.model_dump(mode="json", exclude_none=True),
+            # The rows that max_rows leaves out are part of the candidates' fingerprints.
+            "gate": lake.pipeline.gate.model_dump(mode="json", exclude_none=True, exclude={"max_rows"}),
             "inputs": lake.pipeline.inputs.model_dump(mode="json"),
         },
-        libraries=library_versions("numpy", "onnxruntime", "scikit-learn"),
+        libraries=library_versions("numpy", "onnxruntime"),
         dependencies={
             "candidates": [[name, place(uri)] for name, uri in models.items()],
             "incumbent": place(current.manifest) if current else None,
@@ -94,7 +94,7 @@ def decide(
     """Judge all candidates of `day` against the incumbent and the anchor. `reader` may still hold rows of the date before."""
     pipeline, gate = lake.pipeline, lake.pipeline.gate
     manifests = {name: read_model(lake, uri) for name, uri in models.items()}
-    gathered = gather(lake, manifests, find_opponents(lake, day, chain, common_holdout(lake, manifests)), reader)
+    gathered = gather(lake, manifests, find_opponents(lake, day, chain), reader)
     holdout, met, p = gathered.holdout, gathered.opponents, gathered.predicted
     seed = int(sha256(f"{pipeline.name}/{day}/gate".encode())[:12], 16)
     judgements = [

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from perennial.config.pipeline import Gate
-from perennial.evaluate.bootstrap import Floats
 from perennial.evaluate.comparison import Comparison, Opponent, Verdict, compare
 from perennial.evaluate.judged import Holdout
-from perennial.models.metrics import log_loss
+from perennial.models.metrics import Floats, log_loss
 from perennial.store.json_value import JsonValue
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from perennial.evaluate.opponents import Scorer
 from perennial.evaluate.predictions import Predictions
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
+from perennial.lake.parts import count_rows
 from perennial.lake.tables import RowsReader
 from perennial.models.metrics import Floats, Integers
 from perennial.models.scoring import encode_texts
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class JudgedRows:
     """
     The rows of a holdout with the probabilities of all models, in the same order.
 
@@ -51,18 +51,18 @@ class Gathered:
         return facts if self.of_rows is None else {**facts, "of_rows": self.of_rows}
 
 
-def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequence[Scorer], reader: RowsReader) -> Gathered:
+def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequence[Scorer], reader: RowsReader) -> JudgedRows:
     """Read the holdout rows of all candidates, match their predictions, and score the rows with the opponents."""
     row_key = lake.pipeline.row_key
     labels: list[Integers] = []
     predicted: dict[str, list[Floats]] = {name: [] for name in manifests}
     scored: list[list[Floats | None]] = [[] for _ in opponents]
     rows, slices = Counter[date](), {column: _CategoriesWriter(column) for column in lake.pipeline.gate.slices}
-    with TemporaryDirectory(prefix="perennial-gate-") as folder:
-        files = {name: Path(folder, f"{place}.parquet") for place, name in enumerate(manifests)}
-        for name, path in files.items():
-            download_predictions(lake, manifests[name], path)
-        recorded = {name: Predictions(path, row_key, name) for name, path in files.items()}
+    with ExitStack() as files:
+        recorded = {
+            name: Predictions(files.enter_context(download_predictions(lake, manifest)), row_key, name)
+            for name, manifest in manifests.items()
+        }
         for part in read_holdout(lake, manifests, reader):
             y: Integers | None = None
             for name, predictions in recorded.items():
@@ -74,13 +74,13 @@ def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequen
                 found.append(opponent.score(part.table))
             for column in slices.values():
                 column.add(part.table)
-            rows.update(_count_rows(part.table))
+            rows.update(count_rows(part.table))
         for predictions in recorded.values():
             predictions.finish()
     days = sorted(rows)
     holdout = Holdout(np.concatenate(labels), [rows[day] for day in days], {name: c.finish() for name, c in slices.items()})
-    judged = [opponent.judged(_join(found)) for opponent, found in zip(opponents, scored, strict=True)]
-    return Gathered(
+    judged = [opponent.judged(_join(found), days) for opponent, found in zip(opponents, scored, strict=True)]
+    return JudgedRows(
         holdout, days, {name: np.concatenate(predicted.pop(name)) for name in manifests}, judged, _of_rows(lake, manifests)
     )
 
@@ -106,12 +106,6 @@ def _join(parts: list[Floats | None]) -> Floats | None:
     known = [part for part in parts if part is not None]
     parts.clear()
     return np.concatenate(known) if known else None
-
-
-def _count_rows(table: pa.Table) -> dict[date, int]:
-    import pyarrow.compute as pc
-
-    return {item["values"]: item["counts"] for item in pc.value_counts(table["date"]).to_pylist()}
 
 
 class _CategoriesWriter:

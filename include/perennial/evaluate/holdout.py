@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.row_keys import find_duplicates, format_key
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
-from perennial.lake.parts import ALL, fits, ranges
-from perennial.lake.sample import SAMPLE, below
+from perennial.lake.parts import divide
+from perennial.lake.sample import SAMPLE, filter_below, judged_limits
 from perennial.lake.tables import RowsReader, TableState, read_rows
 from perennial.models.scoring import in_order
 from perennial.store.objects import sha256
+from perennial.store.scratch import scratch_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,25 +52,17 @@ def read_holdout(lake: Lake, manifests: Mapping[str, ModelManifest], reader: Row
     if label.known_after_days:
         digests = {name: manifest["label_digests"] for name, manifest in manifests.items()}
         labels = _unchanged_state(lake, "labels", digests, days)
-    limit = next(iter(manifests.values())).get("judged_below")
-    columns = columns if limit is None else [*columns, SAMPLE]
-    for some, among in _divide({day: features.partitions[day.isoformat()].rows for day in days}, limit):
+    bound = next(iter(manifests.values())).get("judged_below")
+    recorded = {day: features.partitions[day.isoformat()].rows for day in days}
+    limits = judged_limits(bound, recorded)
+    columns = columns if bound is None else [*columns, SAMPLE]
+    for some, among in divide(recorded, limits):
         rows = _read(features, some, columns, among, reader)
-        rows = rows if limit is None else below(rows, limit)
+        rows = rows if bound is None else filter_below(rows, limits)
         if labels is not None:
             known = _read(labels, some, label_columns(row_key, label.column), among, reader)
             rows = join_labels(rows, known, row_key, label.column).table
         yield Part(order_rows(rows, row_key), some, is_range=among is not None)
-
-
-def _divide(rows: Mapping[date, int], limit: int | None) -> Iterator[tuple[list[date], tuple[int, int] | None]]:
-    """Yield the parts in which a holdout is read: some of its dates, and a range of the hash within a date."""
-    if fits(sum(rows.values())):
-        yield list(rows), None
-        return
-    for day, count in rows.items():
-        for among in ranges(count, limit or ALL):
-            yield [day], among
 
 
 def _read(
@@ -133,10 +126,16 @@ def read_predictions(lake: Lake, manifest: ModelManifest) -> pa.Table:
     return pq.read_table(io.BytesIO(read_file(lake, manifest, "predictions.parquet")))
 
 
-def download_predictions(lake: Lake, manifest: ModelManifest, path: Path) -> None:
-    """Write the recorded holdout predictions of a candidate to a file, verified against its manifest."""
+def download_predictions(lake: Lake, manifest: ModelManifest) -> BinaryIO:
+    """Return the recorded holdout predictions of a candidate in a file without a name, verified against its manifest."""
     expected = manifest["files"]["predictions.parquet"]["sha256"]
-    _check_digest(manifest, "predictions.parquet", lake.objects.download(lake.layout.blob(expected), path))
+    with scratch_file() as file:
+        found = lake.objects.download(lake.layout.blob(expected), file)
+        file.flush()
+        # scratch_file blames the disk for each OSError: the duplicate outlives it, so that later errors keep their text.
+        duplicate = os.fdopen(os.dup(file.fileno()), "rb")
+    _check_digest(manifest, "predictions.parquet", found)
+    return duplicate
 
 
 def read_file(lake: Lake, manifest: ModelManifest | ReleaseManifest, name: str) -> bytes:

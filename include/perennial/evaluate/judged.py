@@ -9,8 +9,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.evaluate.bootstrap import Floats
-from perennial.models.metrics import Integers
+from perennial.models.metrics import Floats, Integers
 
 Codes = NDArray[np.unsignedinteger]
 

@@ -28,6 +28,7 @@ class Scorer:
     The incumbent or the anchor, which scores the holdout with its own graph.
 
     :param graph: None: it cannot be judged, for the reason `why`
+    :param window: the dates of its training
     """
 
     role: Literal["incumbent", "anchor"]
@@ -35,35 +36,43 @@ class Scorer:
     age_days: int
     inputs: Inputs
     graph: bytes | None
+    window: Sequence[str] = ()
     why: str = ""
 
     def score(self, rows: pa.Table) -> Floats | None:
         """Return the probabilities of some rows, or None if it cannot be judged."""
         return None if self.graph is None else score(self.graph, rows, self.inputs)
 
-    def judged(self, p: Floats | None) -> Opponent:
-        """Return the opponent with its probabilities on all rows."""
-        return Opponent(self.role, self.version, p, self.age_days, self.why)
+    def judged(self, p: Floats | None, days: Sequence[date]) -> Opponent:
+        """
+        Return the opponent with its probabilities on all rows. It is not judged on dates of its training.
+
+        :param days: the dates that have rows
+        """
+        why, seen = self.why, sorted({day.isoformat() for day in days} & set(self.window))
+        if seen:
+            p, why = None, why or f"it was trained on {len(seen)} days of this holdout ({', '.join(seen)})"
+        return Opponent(self.role, self.version, p, self.age_days, why)
 
 
-def find_opponents(lake: Lake, day: date, chain: Chain, holdout: Sequence[date]) -> list[Scorer]:
+def find_opponents(lake: Lake, day: date, chain: Chain) -> list[Scorer]:
     """Return the opponents of the challengers of `day`: the incumbent, and the anchor if it is another version."""
     current, base = incumbent(chain, day), anchor(chain, day)
     found = []
     if current is not None:
-        found.append(_open(lake, day, "incumbent", current, holdout))
+        found.append(_open(lake, day, "incumbent", current))
     if base is not None and base != current:
-        found.append(_open(lake, day, "anchor", base, holdout))
+        found.append(_open(lake, day, "anchor", base))
     return found
 
 
-def _open(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: Model, holdout: Sequence[date]) -> Scorer:
+def _open(lake: Lake, day: date, role: Literal["incumbent", "anchor"], model: Model) -> Scorer:
     manifest = read_model(lake, model.manifest)
     inputs = Inputs.model_validate(manifest["inputs"])
     age_days = (day - date.fromisoformat(manifest["date"])).days
-    problem = unfit(manifest, inputs, lake.pipeline) or _describe_leak(manifest, holdout)
+    problem = unfit(manifest, inputs, lake.pipeline)
     graph = None if problem else read_file(lake, manifest, "model.onnx")
-    return Scorer(role, model.version, age_days, inputs, graph, problem)
+    return Scorer(role, model.version, age_days, inputs, graph, manifest["window"], problem)
 
 
 def unfit(manifest: ModelManifest, theirs: Inputs, pipeline: Pipeline) -> str:
@@ -87,8 +96,3 @@ def unfit(manifest: ModelManifest, theirs: Inputs, pipeline: Pipeline) -> str:
     known = set(todays.numbers) | set(todays.texts)
     lacking += [name for name in theirs.numbers if "__" in name and name not in known and name not in theirs.request]
     return f"today's features lack {', '.join(lacking)}, which it needs" if lacking else ""
-
-
-def _describe_leak(manifest: ModelManifest, holdout: Sequence[date]) -> str:
-    days = sorted({day.isoformat() for day in holdout} & set(manifest["window"]))
-    return f"it was trained on {len(days)} days of this holdout ({', '.join(days)})" if days else ""

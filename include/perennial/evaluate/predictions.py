@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -22,13 +21,13 @@ class Predictions:
     """
     The predictions of one candidate, in the parts in which its trainer wrote them.
 
-    :param path: a file on this machine
+    :param file: an open Parquet file
     """
 
-    def __init__(self, path: Path, row_key: Sequence[str], who: str) -> None:
+    def __init__(self, file: BinaryIO, row_key: Sequence[str], who: str) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(file)
         self._row_key = row_key
         self._who = who
         self._next = 0
@@ -41,7 +40,9 @@ class Predictions:
         :param days: the dates of the rows, in order
         :param is_range: the rows are a part of one date, as the trainer wrote it
         """
-        return match(rows, self._take(days, is_range=is_range), self._row_key, self._who)
+        # A range without labelled rows has no part in the file: the next part is that of a later range.
+        taken = self._rest.slice(0, 0) if is_range and not rows.num_rows else self._take(days, is_range=is_range)
+        return match(rows, taken, self._row_key, self._who)
 
     def finish(self) -> None:
         """Refuse predictions of rows that are not in the holdout."""

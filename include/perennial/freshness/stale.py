@@ -114,7 +114,7 @@ def _freshness(lake: Lake, chain: Chain, day: date, origin: date, changes: list[
 
     :param origin: the first date whose training the date depends on
     """
-    # Imported here because they import scikit-learn.
+    # Imported here because they import numpy.
     from perennial.evaluate.changes import describe
     from perennial.evaluate.recorded import changes_since, is_current
 

@@ -28,7 +28,8 @@ class ModelManifest(TypedDict):
     A skipped training has `skipped`, the reason, and none of the fields that describe inputs or a model.
 
     The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts. Manifests of earlier
-    versions have no warnings. If only some rows of the holdout are judged, `judged_below` bounds their hash.
+    versions have no warnings. If only some rows of the holdout are judged, `judged_below` bounds their hash, except on dates of
+    few rows.
     """
 
     format: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.config.pipeline import Inputs
-from perennial.evaluate.bootstrap import Floats
+from perennial.models.metrics import Floats
 from perennial.models.scoring import Numbers, number_columns
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Some rows of a day: at most MAX_KEPT, in the order of their hashes; and the number of all its rows."""
+    """Some rows of a day: the first MAX_KEPT that were read, of files sorted by hash; and the number of all its rows."""
 
     numbers: Numbers
     rows: int
@@ -59,7 +59,8 @@ class DriftMeter:
         self._first: list[_Sample] = []
         self._edges: list[Floats] = []
         self._before: deque[list[Floats]] = deque(maxlen=REFERENCE_DAYS)
-        self._today: list[Floats] | _Sample | None = None
+        self._counts: list[Floats] | None = None
+        self._sample: _Sample | None = None
 
     def add(self, rows: pa.Table) -> None:
         """Add a part of the rows of the present day. The parts of a big day are ranges of its rows' hashes."""
@@ -69,24 +70,25 @@ class DriftMeter:
         numbers = number_columns(rows, self._inputs)[:, indices]
         if self._edges:
             counts = self._count(numbers)
-            known = self._today if isinstance(self._today, list) else [np.zeros(len(column)) for column in counts]
-            self._today = [before + now for before, now in zip(known, counts, strict=True)]
+            known = self._counts or [np.zeros(len(column)) for column in counts]
+            self._counts = [before + now for before, now in zip(known, counts, strict=True)]
         else:
-            sample = self._today if isinstance(self._today, _Sample) else _Sample(numbers[:0], 0)
+            sample = self._sample or _Sample(numbers[:0], 0)
             kept = np.concatenate([sample.numbers, numbers[: MAX_KEPT - len(sample.numbers)]])
-            self._today = _Sample(kept, sample.rows + len(numbers))
+            self._sample = _Sample(kept, sample.rows + len(numbers))
 
     def finish_day(self) -> Drift | None:
         """Return the drift of the present day, or None while too few days are known, and begin the next day."""
-        today, self._today = self._today, None
-        if isinstance(today, list):
+        today, self._counts = self._counts, None
+        sample, self._sample = self._sample, None
+        if today is not None:
             before = [np.sum(counts, axis=0) for counts in zip(*self._before, strict=True)]
             self._before.append(today)
             drifts = [_stability_index(now, then) for now, then in zip(today, before, strict=True)]
             largest, column = max(zip(drifts, self._columns, strict=True))
             return Drift(float(np.median(drifts)), largest, column)
-        if today is not None:
-            self._first.append(today)
+        if sample is not None:
+            self._first.append(sample)
         if len(self._first) == REFERENCE_DAYS:
             self._edges = [_find_edges(column) for column in np.concatenate([day.numbers for day in self._first]).T]
             self._before.extend(self._count_sample(day) for day in self._first)

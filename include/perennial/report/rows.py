@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from perennial.config.pipeline import Pipeline
 from perennial.lake.labelled import join_labels, label_columns
 from perennial.lake.lake import Lake
-from perennial.lake.parts import fits, ranges
+from perennial.lake.parts import is_read_at_once, ranges
 from perennial.lake.tables import TableState, of_days, read_rows
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def rows_by_day(lake: Lake, wanted: Sequence[date]) -> Iterator[tuple[date, Iter
     rows = {day: partition.rows for day in wanted if (partition := state.get_complete(day)) is not None}
     reader = _Reader(lake, state)
     for batch in _batches(rows):
-        if fits(sum(rows[day] for day in batch)):
+        if is_read_at_once(sum(rows[day] for day in batch)):
             found = reader.read(batch)
             for day in batch:
                 yield day, iter([DayRows(*(of_days(table, [day]).combine_chunks() for table in (found.rows, found.known)))])
@@ -45,7 +45,7 @@ def _batches(rows: Mapping[date, int]) -> Iterator[list[date]]:
     """Divide dates into those that are read at once: a month of small ones at most, or one big one."""
     batch: list[date] = []
     for day in rows:
-        if batch and (len(batch) == DAYS_AT_ONCE or not fits(sum(rows[other] for other in (*batch, day)))):
+        if batch and (len(batch) == DAYS_AT_ONCE or not is_read_at_once(sum(rows[other] for other in (*batch, day)))):
             yield batch
             batch = []
         batch.append(day)

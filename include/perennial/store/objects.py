@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -123,13 +122,12 @@ class Objects:
             raise _missing(uri)
         return stored
 
-    def download(self, uri: str, path: Path) -> str:
+    def download(self, uri: str, file: BinaryIO) -> str:
         """Write an existing object to a file, with one part of it in memory, and return the SHA-256 of its bytes."""
         digest = hashlib.sha256()
-        with path.open("wb") as file:
-            for part in self.read_parts(uri):
-                digest.update(part)
-                file.write(part)
+        for part in self.read_parts(uri):
+            digest.update(part)
+            file.write(part)
         return digest.hexdigest()
 
     def exists(self, uri: str) -> bool:

@@ -31,14 +31,14 @@ class Rows:
     y: NDArray[np.int8]
 
 
-def rows_of(table: pa.Table, row_key: Sequence[str], label: Label) -> Rows:
-    """Return rows in order."""
+def order_and_label(table: pa.Table, row_key: Sequence[str], label: Label) -> Rows:
+    """Return rows in order, with their labels."""
     ordered = in_order(table, row_key)
     return Rows(ordered, read_labels(ordered, label))
 
 
 @dataclass(frozen=True, slots=True)
-class Holdout:
+class StoredHoldout:
     """The labelled rows of a holdout in an Arrow file; `path` is None if there are none."""
 
     path: Path | None
@@ -74,19 +74,19 @@ class HoldoutWriter:
 
         if not table.num_rows:
             return
-        rows = rows_of(table, self._row_key, self._label).table
+        rows = order_and_label(table, self._row_key, self._label).table
         if self._file is None:
             self._file = pa.ipc.new_file(str(self._path), rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
         self._file.write_table(rows)
         self._scratch.count(self._path)
         self._rows += rows.num_rows
 
-    def finish(self) -> Holdout:
+    def finish(self) -> StoredHoldout:
         """Return the rows."""
         if self._file is not None:
             self._file.close()
             self._scratch.count(self._path)
-        return Holdout(self._path if self._file is not None else None, self._rows, self._label)
+        return StoredHoldout(self._path if self._file is not None else None, self._rows, self._label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Predicted:
     path: Path
 
 
-def predict(graph: bytes, holdout: Holdout, inputs: Inputs, row_key: Sequence[str], scratch: Scratch) -> Predicted:
+def predict(graph: bytes, holdout: StoredHoldout, inputs: Inputs, row_key: Sequence[str], scratch: Scratch) -> Predicted:
     """Score a holdout that has rows, and write its predictions as Parquet: date, row key, y and p, part by part."""
     import pyarrow as pa
     import pyarrow.parquet as pq

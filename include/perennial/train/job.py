@@ -68,7 +68,7 @@ class TrainingJob(Contract):
     """None: train on all rows."""
 
     judged_below: int | None = None
-    """The bound of the hash below which rows of the holdout are judged. None: all rows."""
+    """The limit of the hash below which rows of the holdout are judged, but for dates of few rows. None: all rows."""
 
     begins: str | None = None
     """Manifest of the model whose weights the training starts from."""

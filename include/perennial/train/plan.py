@@ -15,13 +15,13 @@ from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.result import Outcome, Result, Skipped
+from perennial.lake.sample import judged_below
 from perennial.lake.tables import TableState
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.history import explain_skip, labels_state, split_features
 from perennial.train.job import Features, Labels, Output, Sample, TrainingJob
-from perennial.train.sampling import judged_below
 
 BLOCK = 28
 """Days in a block of warm starts. The first training of each block starts from random weights, which bounds the chain."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +14,10 @@ import numpy as np
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
-from perennial.lake.parts import fits, ranges
-from perennial.lake.sample import SAMPLE, below
+from perennial.lake.parts import count_rows, divide, is_read_at_once
+from perennial.lake.sample import ALL, SAMPLE, filter_below, judged_limits
 from perennial.lake.tables import RowsReader, of_days, read_rows
-from perennial.train.holdout import Holdout, HoldoutWriter
+from perennial.train.holdout import HoldoutWriter, StoredHoldout
 from perennial.train.job import TrainingJob
 from perennial.train.labels import read_labels
 from perennial.train.sampling import ALL_ROWS, Bounds, Classes, choose_balanced, choose_uniform
@@ -32,13 +33,13 @@ class Examples:
     """
     The labelled rows of a training.
 
-    :param unlabelled: number of rows of the features without a label; they are left out
-    :param unmatched: number of labels without a row in the features; they are ignored
+    :param unlabelled: number of rows of the features without a label; they are left out. Only rows below the job's limits count
+    :param unmatched: number of labels without a row in the features; they are ignored. Only rows below the job's limits count
     :param classes: the labels of all rows of the window's dates, if the window is a balanced sample of them
     """
 
     window: Window
-    holdout: Holdout
+    holdout: StoredHoldout
     unlabelled: int
     unmatched: int
     classes: Classes | None = None
@@ -64,17 +65,16 @@ def read_examples(job: TrainingJob, scratch: Scratch, reader: RowsReader | None 
     found, known = Counter[date](), Counter[date]()
     holdout, unlabelled, unmatched = HoldoutWriter(scratch, job.row_key, job.label), 0, 0
     columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
-    for part in _read(job, [*features.window, *features.holdout], columns, reader, bounds.largest):
-        found.update(_count(part.features))
-        known.update(_count(part.labels) if part.labels is not None else {})
-        labelled = _join(job, part)
+    limits = dict.fromkeys(features.window, bounds.largest)
+    limits |= judged_limits(job.judged_below, {day: features.rows[day] for day in features.holdout})
+    for part in _read(job, limits, columns, reader):
+        found.update(count_rows(part.features))
+        known.update(count_rows(part.labels) if part.labels is not None else {})
+        labelled = _join(job, part.below(limits))
         window.add(of_days(labelled.table, features.window))
-        holdout.add(_judged(job, of_days(labelled.table, features.holdout)))
+        holdout.add(of_days(labelled.table, features.holdout))
         unlabelled, unmatched = unlabelled + labelled.unlabelled, unmatched + labelled.unmatched
-    whole = {
-        *(features.holdout if job.judged_below is None or is_small(job) else ()),
-        *(features.window if bounds.largest == ALL_ROWS.largest or is_small(job) else ()),
-    }
+    whole = {day for day, limit in limits.items() if limit == ALL or is_small(job)}
     check_rows(found, {day: rows for day, rows in features.rows.items() if day in whole}, "Features")
     if labels is not None:
         check_rows(known, {day: rows for day, rows in labels.rows.items() if day in whole}, "Labels")
@@ -88,7 +88,8 @@ def _choose(job: TrainingJob, rows: int, reader: RowsReader | None) -> tuple[Bou
     if job.sample.kind == "uniform":
         return choose_uniform(job.sample, rows), None
     counts = np.zeros(2, dtype=np.int64)
-    for part in _read(job, job.features.window, _key_columns(job), reader):
+    limits = dict.fromkeys(job.features.window, ALL)
+    for part in _read(job, limits, _key_columns(job), reader if is_small(job) else None):
         labelled = _join(job, part)
         counts += np.bincount(read_labels(labelled.table, job.label), minlength=2)
     classes = Classes(*counts.tolist())
@@ -102,11 +103,6 @@ def _join(job: TrainingJob, part: _Part) -> Labelled:
     return join_labels(part.features, part.labels, job.row_key, job.label.column)
 
 
-def _judged(job: TrainingJob, table: pa.Table) -> pa.Table:
-    """Return the rows of the holdout that are judged."""
-    return table if job.judged_below is None else below(table, job.judged_below)
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Rows of the features, and the rows of the same keys of the table of labels, if the job has one."""
@@ -114,10 +110,16 @@ class _Part:
     features: pa.Table
     labels: pa.Table | None
 
+    def below(self, limits: Mapping[date, int]) -> _Part:
+        """Return the rows whose hash is lower than the limit of their date."""
+        if min(limits.values()) == ALL:
+            return self
+        return _Part(filter_below(self.features, limits), None if self.labels is None else filter_below(self.labels, limits))
+
 
 def is_small(job: TrainingJob) -> bool:
     """Return whether all rows of a job are read at once."""
-    return fits(sum(job.features.rows.values()))
+    return is_read_at_once(sum(job.features.rows.values()))
 
 
 def _key_columns(job: TrainingJob) -> list[str]:
@@ -127,34 +129,19 @@ def _key_columns(job: TrainingJob) -> list[str]:
     return list(dict.fromkeys(["date", *job.row_key, *([] if job.labels else [job.label.column]), SAMPLE]))
 
 
-def _read(
-    job: TrainingJob, days: Sequence[date], columns: list[str], reader: RowsReader | None, limit: int = ALL_ROWS.largest
-) -> Iterator[_Part]:
+def _read(job: TrainingJob, limits: Mapping[date, int], columns: list[str], reader: RowsReader | None) -> Iterator[_Part]:
     """
     Yield rows of some dates of a job, at most about MAX_READ at once.
 
-    :param limit: the hash above which no row of the window is needed; a few of them may be among the rows
+    :param limits: the dates, and the limit of the hash above which none of their rows is needed; some may be among the rows
     """
-    features, labels = job.features, job.labels
-    labelled = label_columns(job.row_key, job.label.column)
-    if is_small(job):
-        read = reader.read if reader is not None else read_rows
-        rows = read(features.metadata_location, features.snapshot_id, days, columns)
-        yield _Part(rows, read(labels.metadata_location, labels.snapshot_id, days, labelled) if labels else None)
-        return
-    window = set(features.window)
-    for day in days:
-        for among in ranges(features.rows[day], limit if day in window else job.judged_below or ALL_ROWS.largest):
-            rows = read_rows(features.metadata_location, features.snapshot_id, [day], columns, among=among)
-            known = labels and read_rows(labels.metadata_location, labels.snapshot_id, [day], labelled, among=among)
-            yield _Part(rows, known)
-
-
-def _count(table: pa.Table) -> dict[date, int]:
-    """Return the number of rows of each date."""
-    import pyarrow.compute as pc
-
-    return {item["values"]: item["counts"] for item in pc.value_counts(table.column("date")).to_pylist()}
+    known = label_columns(job.row_key, job.label.column)
+    if job.sample is not None or job.judged_below is not None:
+        known.append(SAMPLE)
+    for days, among in divide({day: job.features.rows[day] for day in limits}, limits):
+        read = reader.read if among is None and reader is not None else partial(read_rows, among=among)
+        rows = read(job.features.metadata_location, job.features.snapshot_id, days, columns)
+        yield _Part(rows, read(job.labels.metadata_location, job.labels.snapshot_id, days, known) if job.labels else None)
 
 
 def columns_to_read(inputs: Inputs, label: Label | None, row_key: Sequence[str]) -> list[str]:

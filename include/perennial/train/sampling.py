@@ -1,4 +1,4 @@
-"""The choice of some rows of a window or a holdout: those whose hash lies below a bound, so a larger sample holds the smaller."""
+"""The choice of some rows of a window: those whose hash lies below a bound, so a larger sample holds the smaller."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.lake.sample import SAMPLE_BITS
+from perennial.lake.sample import ALL, limit_for
 from perennial.train.job import Sample
-
-_ALL = 1 << SAMPLE_BITS
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The bounds of the hash below which a row is chosen, by its label."""
 
-    negative: int = _ALL
-    positive: int = _ALL
+    negative: int = ALL
+    positive: int = ALL
 
     @property
     def largest(self) -> int:
@@ -49,7 +47,7 @@ class Classes:
 
 def choose_uniform(sample: Sample, rows: int) -> Bounds:
     """Return the bounds that choose each row with the same chance."""
-    bound = _share(sample.max_rows, rows)
+    bound = limit_for(sample.max_rows, rows)
     return Bounds(bound, bound)
 
 
@@ -61,19 +59,5 @@ def choose_balanced(sample: Sample, classes: Classes) -> Bounds:
     """
     rarer, other = sorted((classes.negatives, classes.positives))
     of_rarer = min(rarer, sample.max_rows // 2)
-    rare, common = _share(of_rarer, rarer), _share(sample.max_rows - of_rarer, other)
+    rare, common = limit_for(of_rarer, rarer), limit_for(sample.max_rows - of_rarer, other)
     return Bounds(rare, common) if classes.negatives <= classes.positives else Bounds(common, rare)
-
-
-def judged_below(max_rows: int | None, rows: int) -> int | None:
-    """
-    Return the bound of the hash below which rows of a holdout are judged, or None to judge all of them.
-
-    It is one bound for all dates: each keeps the same share of its rows, and so its weight among the others.
-    """
-    return None if max_rows is None or rows <= max_rows else _share(max_rows, rows)
-
-
-def _share(wanted: int, rows: int) -> int:
-    """Return the bound below which `wanted` of `rows` hashes lie; at least one."""
-    return _ALL if wanted >= rows else max(1, (wanted << SAMPLE_BITS) // rows)

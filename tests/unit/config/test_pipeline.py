@@ -134,7 +134,12 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "fewer rows to judge than the floor": (
         "floors: {roc_auc: 0.60, rows: 100, positives: 20}",
         "floors: {roc_auc: 0.60, rows: 70000, positives: 20}\n  max_rows: 60000",
-        ["gate.max_rows: max_rows 60000 is less than floors.rows 70000: every holdout would be too small"],
+        ["gate.max_rows: max_rows 60000 is less than 71320: the number of rows varies, and some holdouts would have fewer than"],
+    ),
+    "as many rows to judge as the floor": (
+        "floors: {roc_auc: 0.60, rows: 100, positives: 20}",
+        "floors: {roc_auc: 0.60, rows: 70000, positives: 20}\n  max_rows: 70000",
+        ["gate.max_rows: max_rows 70000 is less than 71320: the number of rows varies, and some holdouts would have fewer than"],
     ),
     "min_days beyond what the calendar holds": (
         "time_zone: UTC",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from lab import LAST, START, Lab
@@ -15,12 +19,15 @@ from lab import LAST, START, Lab
 from perennial.config.pipeline import Inputs
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate import evaluate as module
+from perennial.evaluate import gather
 from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import read_chain, update_chain
 from perennial.evaluate.evaluate import evaluate, evaluate_ahead
-from perennial.evaluate.opponents import unfit
+from perennial.evaluate.holdout import Part, read_holdout
+from perennial.evaluate.opponents import Scorer, unfit
 from perennial.evaluate.recorded import is_current
 from perennial.lake.result import Outcome
+from perennial.store import scratch
 from perennial.train.history import split_of
 from perennial.train.plan import plan_training, read_model
 
@@ -218,6 +225,40 @@ def test_a_challenger_that_saw_the_holdout_is_an_error(lab: Lab):
     lab.train("mlp", DAY, GOOD, window=[(DAY - timedelta(days=6)).isoformat()])
     with pytest.raises(RefusedError, match="trained on 1 days of its own holdout"):
         evaluate(lab.lake, DAY, run_id="r")
+
+
+def test_an_incumbent_that_saw_the_holdout_is_not_judged(lab: Lab):
+    lab.train("logistic", DAY_BEFORE, BAD)
+    lab.train("mlp", DAY_BEFORE, GOOD, window=[DAY.isoformat()])
+    evaluate(lab.lake, DAY_BEFORE, run_id="r", force_decision="PROMOTE", force_reason="test")
+    both(lab, DAY)
+    evaluate(lab.lake, DAY, run_id="r")
+    (incumbent,) = lab.lake.objects.read_existing(read_chain(lab.lake).entries[str(DAY)].uri).json()["opponents"]
+    assert incumbent["why_not_judged"] == f"it was trained on 1 days of this holdout ({DAY})"
+    assert incumbent["metrics"] == {}
+
+
+def test_a_date_without_judged_rows_does_not_bar_an_incumbent_that_was_trained_on_it(lab: Lab):
+    scorer = Scorer("incumbent", "v", 1, lab.pipeline.inputs, None, [DAY.isoformat()])
+    p = np.array([0.5])
+    assert scorer.judged(p, [DAY_BEFORE]).p is p
+    assert scorer.judged(p, [DAY_BEFORE, DAY]).p is None
+
+
+def test_a_gate_that_is_killed_leaves_no_file(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found, folder = [], tmp_path / "files"
+    folder.mkdir()
+
+    def spy(*arguments: Any) -> Iterator[Part]:
+        found.append(list(folder.iterdir()))
+        return read_holdout(*arguments)
+
+    monkeypatch.setattr(scratch, "scratch_folder", lambda: folder)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(gather, "read_holdout", spy)
+    both(lab, DAY)
+    evaluate(lab.lake, DAY, run_id="r")
+    assert found == [[]]
 
 
 def test_candidates_that_were_judged_on_other_shares_of_the_rows_are_an_error(lab: Lab):

@@ -16,7 +16,7 @@ import pytest
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.models.scoring import in_order, score
-from perennial.train.holdout import Holdout, HoldoutWriter, Predicted, predict
+from perennial.train.holdout import HoldoutWriter, Predicted, StoredHoldout, predict
 from perennial.train.labels import read_labels
 from perennial.train.model import train_model
 from perennial.train.scratch import Scratch
@@ -24,7 +24,7 @@ from perennial.train.scratch import Scratch
 LABEL, ROW_KEY = Label(column="failed", positive=True), ["machine", "slot"]
 
 
-def written(scratch: Scratch, *parts: pa.Table) -> Holdout:
+def written(scratch: Scratch, *parts: pa.Table) -> StoredHoldout:
     writer = HoldoutWriter(scratch, ROW_KEY, LABEL)
     for part in parts:
         writer.add(part)

@@ -23,7 +23,7 @@ from perennial.models.scoring import score, to_arrays
 from perennial.store.objects import sha256
 from perennial.train import logistic, mlp
 from perennial.train.checkpoints import Checkpoints
-from perennial.train.holdout import Holdout
+from perennial.train.holdout import StoredHoldout
 from perennial.train.layers import Layer, from_safetensors, to_safetensors
 from perennial.train.model import Begin, Model, export, train_model
 from perennial.train.prepare import Examples, why_untrainable
@@ -237,8 +237,8 @@ def test_a_window_or_a_holdout_without_rows_is_a_reason_not_to_train(
     assert "the holdout has no rows with a label" in why(rows, rows.slice(0, 0))
 
 
-def holdout_of(table: pa.Table) -> Holdout:
-    return Holdout(None, table.num_rows, LABEL)
+def holdout_of(table: pa.Table) -> StoredHoldout:
+    return StoredHoldout(None, table.num_rows, LABEL)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 from perennial.config.pipeline import Label
 from perennial.errors import RefusedError
 from perennial.lake.tables import of_days
-from perennial.train.holdout import rows_of
+from perennial.train.holdout import order_and_label
 from perennial.train.labels import read_labels
 from perennial.train.prepare import check_rows
 
@@ -21,7 +21,7 @@ ROW_KEY = ["machine", "slot"]
 
 
 def test_rows_come_in_order_of_date_and_key(make_rows: Callable[..., pa.Table]) -> None:
-    rows = rows_of(of_days(make_rows(), [FIRST + timedelta(days=2), FIRST]), ROW_KEY, LABEL)
+    rows = order_and_label(of_days(make_rows(), [FIRST + timedelta(days=2), FIRST]), ROW_KEY, LABEL)
     order = [(row["date"], row["machine"], row["slot"]) for row in rows.table.to_pylist()]
     assert order == sorted(order)
     assert {key[0] for key in order} == {FIRST, FIRST + timedelta(days=2)}
