@@ -21,8 +21,16 @@ SCRATCH = "scratch"
 
 
 def scratch_folder() -> Path:
-    """Return the folder of large temporary files; /tmp is often in memory, so one of the state folder comes before it."""
+    """
+    Return the folder of large temporary files; /tmp is often in memory, so one of the state folder comes before it.
+
+    :raises PerennialError: PERENNIAL_SCRATCH names no folder
+    """
     if (folder := get_settings().scratch) is not None:
+        if not folder.is_dir():
+            raise PerennialError(
+                f"PERENNIAL_SCRATCH is {folder}, which is not a folder", remedy="Create it on a local disk, or set another one."
+            )
         return folder
     folder = var_folder() / SCRATCH
     return folder if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())

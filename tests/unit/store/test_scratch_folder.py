@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from perennial.errors import PerennialError
 from perennial.store.scratch import scratch_folder
 
 
@@ -27,8 +28,14 @@ def test_a_set_folder_comes_before_that_of_the_state_folder_and_of_temporary_fil
     assert scratch_folder() == var / "scratch"
     (var / "scratch").rmdir()
     assert scratch_folder() == Path(tempfile.gettempdir())
-    monkeypatch.setenv("PERENNIAL_SCRATCH", "/elsewhere")
-    assert scratch_folder() == Path("/elsewhere")
+    monkeypatch.setenv("PERENNIAL_SCRATCH", str(var))
+    assert scratch_folder() == var
+
+
+def test_a_set_folder_that_does_not_exist_is_named(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_SCRATCH", str(var / "none"))
+    with pytest.raises(PerennialError, match=r"PERENNIAL_SCRATCH is .*none, which is not a folder"):
+        scratch_folder()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
