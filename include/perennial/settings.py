@@ -73,8 +73,13 @@ class Settings(BaseSettings):
     scratch: Path | None = _variable(
         "PERENNIAL_SCRATCH",
         None,
-        "Existing folder on a disk for the files of large lookups, in deploys and model servers; the state folder, or the one "
-        "for temporary files where there is no state folder, when it is not set.",
+        "Existing folder on a local disk for the files of trainings and of large lookups; `scratch` of the state folder, or the "
+        "folder for temporary files where that cannot be written to, when it is not set.",
+    )
+    max_scratch: Annotated[int, Field(ge=0)] | None = _variable(
+        "PERENNIAL_MAX_SCRATCH",
+        None,
+        "Bytes that a training may hold on scratch disk, set for each trainer from `training.resources.scratch`.",
     )
 
     # Programs and services that commands and tasks call

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from perennial.runtime.process_record import read_record
 from perennial.settings import ENVIRONMENT_FILE, Settings, get_settings
+from perennial.store.scratch import SCRATCH
 from stack.errors import StackError
 from stack.files import PUBLIC, write_file
 from stack.roles import IN_CONTAINERS, Role
@@ -269,8 +270,9 @@ class StackConfig:
         return adapt(self.var, {**inherited, **NEUTRAL, **shared, **(extra or {})})
 
     def write_environment(self) -> None:
-        """Write `stack.env` for `perennial.settings.load_environment`."""
+        """Write `stack.env` for `perennial.settings.load_environment`, and make the folder of large temporary files."""
         self.var.mkdir(parents=True, exist_ok=True)
+        (self.var / SCRATCH).mkdir(mode=0o700, exist_ok=True)
         lines = [f"{key}={value}\n" for key, value in sorted(self.shared_environment().items())]
         write_file(self.environment_file, "".join(lines), mode=PUBLIC)
 

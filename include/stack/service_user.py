@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from perennial.store.scratch import SCRATCH
 from stack.files import PRIVATE, write_file
 from stack.system_user import Owner, find_owner
 
@@ -23,7 +24,7 @@ SERVICE_USER = "perennial-run"
 
 HOME = "home"
 
-FOLDERS = ("airflow", "log", "metastore", "s3", "serve", "spark", HOME)
+FOLDERS = ("airflow", "log", "metastore", "s3", SCRATCH, "serve", "spark", HOME)
 """Folders of the state folder that services write. The last one's owner is the user of the services."""
 
 SECRETS = (

@@ -79,7 +79,7 @@ def find_obstacle(config: StackConfig) -> Obstacle | None:
     if config.var.exists() and config.var.stat().st_uid != 0:
         return Obstacle(f"{config.var} belongs to {_name(config.var.stat().st_uid)}")
     # Not the link itself: one into a closed folder is "closed", and would hide that folder's name.
-    if closed := _first_closed(config.python.parent) or _first_closed(config.python.resolve()):
+    if closed := (_first_closed(config.python.parent) or _first_closed(config.python.resolve()) or _first_closed(config.python)):
         return Obstacle(f"{SERVICE_USER} cannot run {config.python}: {closed} is closed to it")
     needed = [path for path in _needed(config) if path.exists()]
     rights = [(str(path), os.R_OK | (os.X_OK if path.stat().st_mode & 0o100 else 0)) for path in needed]

@@ -85,6 +85,14 @@ def test_parsing_imports_nothing_heavy_and_hides_no_pipeline() -> None:
     assert load_in_subprocess(REPO / "include/pipelines") == (["retrain_flight_delays"], {}, [])
 
 
+def test_parsing_a_pipeline_on_kubernetes_imports_nothing_heavy(tmp_path: Path) -> None:
+    folder = tmp_path / "machine_faults"
+    shutil.copytree(REPO / "tests/pipelines/machine_faults", folder)
+    text = (folder / "pipeline.yaml").read_text()
+    (folder / "pipeline.yaml").write_text(text.replace("deployment: {", "deployment: {runtime: kubernetes, "))
+    assert load_in_subprocess(tmp_path) == (["retrain_machine_faults"], {}, [])
+
+
 def test_refused_pipeline_is_an_import_error_and_hides_no_other(tmp_path: Path) -> None:
     for name in ("good", "bad", "worse", "untrusted"):
         shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / name)

@@ -52,19 +52,22 @@ GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     ("include/perennial/sql/type_rules.py", "_set_type"): lambda: callable(TypeAnnotator._set_type),
     ("include/perennial/store/objects.py", "_session"): lambda: hasattr(boto3.Session()._session, "get_component"),
 }
-BRIDGES = {"_jvm", "_jdf", "_jsc", "_jsparkSession"}
+BRIDGES = {"_gateway", "_jvm", "_jdf", "_jsc", "_jsparkSession"}
 """PySpark's bridge to the JVM. The Spark tests run each use of it, in Spark's own environment."""
 
-DOCUMENTED = {"_exit", "_asdict", "_1", "_2", "_put_if", "_refusal", "_in_message"}
-"""Names of Python and Scala that are no secret in spite of their underscore, and members of classes of ours."""
+DOCUMENTED = {"_exit", "_asdict", "_1", "_2", "_put_if"}
+"""Names of Python and Scala that are no secret in spite of their underscore, and of a class of ours in another module."""
 
 
 def private_names(file: Path) -> Iterator[str]:
-    """Yield the private attributes that a module takes from something else than `self`, and from its base classes."""
-    where = str(file.relative_to(REPO))
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    """Yield the private attributes that a module takes from objects of other modules' classes, and from its base classes."""
+    where, nodes = str(file.relative_to(REPO)), list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    defined |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    defined |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
-            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            is_own = isinstance(node.value, ast.Name) and (node.value.id in ("self", "cls") or node.attr in defined)
             if not is_own or (where, node.attr) in GUARDED:
                 yield node.attr
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from perennial.config.pipeline import Training
+from perennial.config.pipeline import Gate, Inputs, Training
 from perennial.errors import PerennialError
 from perennial.lake.result import Outcome, Skipped
 from perennial.runtime import process_training, trainer
@@ -30,7 +30,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         error=None,
     )
     objects = SimpleNamespace(exists=lambda uri: uri in world.written)
-    pipeline = SimpleNamespace(runtime="process", training=Training())
+    inputs = Inputs.model_validate({"request": {"amount": "number"}})
+    pipeline = SimpleNamespace(runtime="process", training=Training(), gate=Gate(), inputs=inputs)
     lake = SimpleNamespace(objects=objects, pipeline=pipeline)
 
     def train(jobs: list[str], *, processes: int) -> None:

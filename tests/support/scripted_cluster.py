@@ -8,6 +8,7 @@ tests/kubernetes checks that a real API server does so, and what a kubelet makes
 from __future__ import annotations
 
 import copy
+import os
 import subprocess
 import sys
 import threading
@@ -90,10 +91,15 @@ def vanishes(cluster: ScriptedCluster, pod: Body) -> None:
 
 
 def runs_trainer(cluster: ScriptedCluster, pod: Body) -> None:
-    """Run the trainer with the arguments of the pod's container, in a process that has the store settings of the test."""
-    arguments = pod["spec"]["containers"][0]["args"]
+    """Run the trainer with the arguments and the limit of the pod's container, and the store settings of the test."""
+    (container,) = pod["spec"]["containers"]
+    limit = {item["name"]: item["value"] for item in container["env"] if item["name"] == "PERENNIAL_MAX_SCRATCH"}
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "perennial.train", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-u", "-m", "perennial.train", *container["args"]],
+        env={**os.environ, **limit},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     pod["status"] = {"phase": "Running"}
     lines = cluster.logs[pod["metadata"]["name"]] = []

@@ -77,7 +77,7 @@ def judge_big_day(spark: SparkSession, table: TableToClean) -> Judged:
     found = held.groupBy("number", "block", RULE).agg(F.count(F.lit(1)).alias("n"), F.min("read_order").alias("first")).collect()
     doubled = _find_doubled(held.where(RULE + " IS NULL"), table.key)
     twice = 0 if doubled is None else doubled.count()
-    sent = None if doubled is None else _send(doubled, twice)
+    sent = None if doubled is None else _broadcast_few(doubled, twice)
     quarantined, refusal = judge(_count_rules(found, table, twice), sum(file.rows for file in files), table.max_quarantine_share)
     broken = _with_position(_broken_rows(held, cells, sent, table), _starts(spark, _merge(found), files), day)
     temporary = [held, *([doubled] if doubled is not None else [])]
@@ -129,16 +129,17 @@ def _read_cells(spark: SparkSession, table: TableToClean, drop: DropToClean, fil
 
 def _find_doubled(good: DataFrame, key: Sequence[str]) -> DataFrame | None:
     """Return `number` and `read_order` of the rows whose key an earlier row has, or None if there are none."""
-    suspects = good.groupBy("key_hash").agg(F.count(F.lit(1)).alias("n")).where("n > 1").select("key_hash").persist()
+    suspects = good.groupBy("key_hash").agg(F.count(F.lit(1)).alias("n")).where("n > 1").persist()
     try:
-        keys = suspects.count()
+        keys, rows = suspects.agg(F.count(F.lit(1)), F.coalesce(F.sum("n"), F.lit(0))).collect()[0]
         if keys == 0:
             return None
         values = [f"value_{name}" for name in key]
-        few = good.join(_send(suspects, keys), "key_hash").select("number", "block", "read_order", *values)
+        hashes = _broadcast_few(suspects.select("key_hash"), keys)
+        few = good.join(hashes, "key_hash").select("number", "block", "read_order", *values)
         first = few.groupBy(*values).agg(F.min(F.struct("number", "block", "read_order")).alias("first"))
-        # Spark removes the first rows from all good rows before it looks for the few. Sending them saves a shuffle of all.
-        first = _send(first.select("first.number", "first.read_order"), keys)
+        # Spark applies this anti-join to all good rows first. Broadcasting the first rows avoids a shuffle of all good rows.
+        first = _broadcast_few(first.select("first.number", "first.read_order"), rows)
         doubled = few.join(first, ["number", "read_order"], "left_anti")
         found = doubled.select("number", "read_order").persist()
         if found.count() > 0:
@@ -149,8 +150,8 @@ def _find_doubled(good: DataFrame, key: Sequence[str]) -> DataFrame | None:
         suspects.unpersist()
 
 
-def _send(rows: DataFrame, count: int) -> DataFrame:
-    """Return rows for a join that sends them to all tasks if they are few. Spark does not know how many a grouping leaves."""
+def _broadcast_few(rows: DataFrame, count: int) -> DataFrame:
+    """Return rows that a join sends to all tasks if they are few. Spark does not know how many a grouping leaves."""
     return F.broadcast(rows) if count <= _MAX_BROADCAST_ROWS else rows
 
 

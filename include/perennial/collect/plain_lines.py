@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-MAX_PLAIN_LINE = 20_000
+MAX_CELLS = 20_000
+"""Cells of a record. Spark's reader ends the job at 20,480."""
+
+MAX_PLAIN_LINE = MAX_CELLS - 1
 """Bytes. A longer line goes to the CSV reader, which checks the length and the number of cells."""
 
 _LF, _CR, _SPACE = b"\n\r "
@@ -12,10 +15,10 @@ def count_plain_lines(text: str, quote: str | None, *, is_crlf: bool) -> int | N
     """
     Return the number of records of whole lines, or None if a CSV reader must decide.
 
-    It decides about a text with a quote, a long line, another line end, or a line that begins with white space and may be blank.
+    The reader decides if the text has a quote, a long line, another line end, or a line that begins with white space.
     NUL characters and escape characters are the caller's concern.
     """
-    import numpy as np  # heavy, and DAG files that are parsed import this module
+    import numpy as np  # parsing a DAG file imports this module
 
     if (quote is not None and quote in text) or ("\r" in text) is not is_crlf:
         return None

@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from perennial.collect.broken import BrokenError
-from perennial.collect.plain_lines import count_plain_lines
+from perennial.collect.plain_lines import MAX_CELLS, count_plain_lines
 from perennial.config.dialect import Csv
 
 MAX_LINE = 1_000_000
 MAX_RECORD = 4_000_000
 """Characters of a record, including line breaks in quotes. An unclosed quote would turn the rest of the file into one record."""
-MAX_CELLS = 20_000
-"""Cells of a record. Spark's reader ends the job at 20,480."""
 MAX_UNCLEAR = 1_000
 """Rows of a file that may be left to quarantine."""
 

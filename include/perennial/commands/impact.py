@@ -60,16 +60,16 @@ def impact(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         print_line(scope.summary)
     if needs:
         print_line("A training takes, by estimate from the rows of the newest features", style="bold")
-    for line in [*(item.describe() for item in needs), *(f"It cannot fit: {problem}" for problem in problems)]:
+    for line in [*(item.describe() for item in needs), *problems]:
         print_line(f"  {line}")
 
 
 def _needs(lake: Lake) -> tuple[list[Needs], list[str]]:
-    """Return what the trainings of the next run take, and what of it cannot fit."""
+    """Return what the trainings of the next run take, and the reasons why some do not fit."""
     from perennial.train.needs import Limits, foresee_needs
 
     needs, limits = foresee_needs(lake, _today(lake)), Limits.of(lake.pipeline)
-    return needs, [f"{item.candidate}: {problem}" for item in needs for problem in limits.find_problems(item)]
+    return needs, [f"{item.candidate} does not fit: {problem}" for item in needs for problem in limits.find_problems(item)]
 
 
 def _today(lake: Lake) -> date:

@@ -96,8 +96,8 @@ class Resources(Contract):
 
     cpu: Cpu = "1"
     memory: Memory = "2Gi"
-    scratch: Memory = "2Gi"
-    """Disk for the window of a training, in pods and in processes alike: 200 to 400 bytes a row."""
+    scratch: Memory | None = None
+    """Disk for the rows of a training. None: 2Gi in a pod, and the free disk in a process."""
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
     gpu_name: ResourceName = "nvidia.com/gpu"
@@ -111,6 +111,11 @@ class Resources(Contract):
 
     run_seconds: Annotated[int, Field(ge=60, le=604_800)] = 21_600
     """Maximum run time. The cluster ends the pod then, even if no task follows it any more."""
+
+    @property
+    def pod_scratch(self) -> str:
+        """Return the disk that a pod requests."""
+        return self.scratch or "2Gi"
 
 
 class Training(Contract):

@@ -41,6 +41,9 @@ STEADY_SECONDS = 2.0
 OUTAGE_SECONDS = 3.0
 """A Service that answered and then fails for this long has lost the release: users are waiting."""
 
+UNKNOWN_FORMAT = "its manifest is not of format"
+"""A part of a model server's error about a release that a later version wrote."""
+
 LEFT_OVER = timedelta(hours=1)
 """A release of this age that serves no traffic was left by a deploy that was killed."""
 
@@ -214,7 +217,12 @@ class KubernetesRuntime:
             state, last = container.get("state") or {}, container.get("lastState") or {}
             ended = state.get("terminated") or last.get("terminated") or {}
             if ended.get("exitCode") == REFUSED_EXIT_CODE:
-                raise StageFailedError(f"Release {release}: its server refused it", self._causes(pod))
+                causes = self._causes(pod)
+                is_earlier = any(UNKNOWN_FORMAT in cause for cause in causes)
+                if is_earlier:  # than the release, whose format it does not know
+                    remedy = "Build the server's image of this version and set PERENNIAL_SERVER_IMAGE (docs/how-to/upgrade.md)."
+                    raise ReleaseUnprovenError(f"Release {release}: the server's image is of another version", causes, remedy)
+                raise StageFailedError(f"Release {release}: its server refused it", causes)
             if waits_for(pod) & HOPELESS or container.get("restartCount", 0) >= 2:
                 raise ReleaseUnprovenError(
                     f"Release {release}: its pod {pod['metadata']['name']} does not start", self._causes(pod)

@@ -15,7 +15,7 @@ from perennial.config.values import bytes_of
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.child_process import LAST_LINES, child, describe_end
-from perennial.runtime.trainer import TrainingWork, trainer_arguments
+from perennial.runtime.trainer import TrainingWork, trainer_arguments, trainer_variables
 from perennial.settings import training_environment
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,10 @@ class ProcessTrainer:
     def train(self, work: TrainingWork) -> None:
         """Train the jobs. The processes and all that they start end with this process, however it ends."""
         processes = trainers_at_once(self._settings, len(work.jobs), candidates=self._candidates_at_once)
+        scratch = self._settings.resources.scratch
+        max_scratch = None if scratch is None else bytes_of(scratch)
         try:
-            train(work.jobs, processes=processes, max_scratch=bytes_of(self._settings.resources.scratch))
+            train(work.jobs, processes=processes, max_scratch=max_scratch)
         except PerennialError as error:
             work.raise_unless_ahead(error, self._objects)
 
@@ -62,11 +64,9 @@ def train(
     """
     say = on_line or (lambda line: log.info("%s", line))
     shares = [job_uris[start::processes] for start in range(min(processes, len(job_uris)))]
+    environment = {**training_environment(), **trainer_variables(max_scratch)}
     with ExitStack() as stack:
-        trainers = [
-            stack.enter_context(child("perennial.train", trainer_arguments(share, max_scratch), training_environment()))
-            for share in shares
-        ]
+        trainers = [stack.enter_context(child("perennial.train", trainer_arguments(share), environment)) for share in shares]
         ends = [deque[str](maxlen=LAST_LINES) for _ in shares]
         names = [f"[{number}] " if len(shares) > 1 else "" for number in range(1, len(shares) + 1)]
         listeners = [

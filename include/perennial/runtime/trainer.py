@@ -44,10 +44,18 @@ class TrainingWork:
         log.warning("Training of the batch ended early, the remaining dates train in their own runs: %s", error)
 
 
-def trainer_arguments(job_uris: Sequence[str], max_scratch: int | None) -> list[str]:
+def trainer_arguments(job_uris: Sequence[str]) -> list[str]:
     """Return the arguments of a trainer's command line."""
-    limit = [] if max_scratch is None else ["--scratch", str(max_scratch)]
-    return [*(word for uri in job_uris for word in ("--job", uri)), *limit]
+    return [word for uri in job_uris for word in ("--job", uri)]
+
+
+def trainer_variables(max_scratch: int | None) -> dict[str, str]:
+    """
+    Return the environment variables of a trainer. One of an earlier version ignores those that it does not know.
+
+    :param max_scratch: bytes that a training may hold on scratch disk; None: those that the disk has
+    """
+    return {"PERENNIAL_MAX_SCRATCH": "" if max_scratch is None else str(max_scratch)}
 
 
 class Trainer(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from perennial.config.pipeline import Resources
 from perennial.config.values import bytes_of
 from perennial.runtime.kubernetes import LAKE_LABEL, MANAGED_BY, Body, KubernetesSettings, restricted_pod
-from perennial.runtime.trainer import trainer_arguments
+from perennial.runtime.trainer import trainer_arguments, trainer_variables
 from perennial.store.objects import canonical_json, sha256
 
 MAX_LABEL_CHARACTERS = 63
@@ -51,17 +51,18 @@ def pod_name(pipeline: str, candidate: str, key: str, lake_mark: str) -> str:
 
 def training_pod(settings: KubernetesSettings, resources: Resources, name: str, pipeline: str, job_uris: Sequence[str]) -> Body:
     """Return the manifest of a pod that trains one job after another, admitted by Pod Security *restricted*."""
-    scratch = bytes_of(resources.scratch)
+    scratch = bytes_of(resources.pod_scratch)
+    variables = {**settings.variables(), **trainer_variables(scratch)}
     limits: dict[str, str] = {"cpu": resources.cpu, "memory": resources.memory}
     if resources.gpus:
         limits[resources.gpu_name] = str(resources.gpus)
     container = {
         "name": "base",
         "image": settings.named_image(),
-        "args": trainer_arguments(job_uris, scratch),
-        "env": [{"name": key, "value": value} for key, value in settings.variables().items()],
+        "args": trainer_arguments(job_uris),
+        "env": [{"name": key, "value": value} for key, value in variables.items()],
         # The volume limits the disk, and the request finds a node that has it. A limit would count logs, too.
-        "resources": {"requests": {**limits, "ephemeral-storage": resources.scratch}, "limits": limits},
+        "resources": {"requests": {**limits, "ephemeral-storage": resources.pod_scratch}, "limits": limits},
     }
     labels = {**TRAININGS, "app.kubernetes.io/name": name, "perennial/pipeline": pipeline, LAKE_LABEL: settings.lake_mark}
     spec = {

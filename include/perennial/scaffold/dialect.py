@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from perennial.collect.broken import BrokenError
-from perennial.collect.records import MAX_CELLS, Records, each_record
+from perennial.collect.plain_lines import MAX_CELLS
+from perennial.collect.records import Records, each_record
 from perennial.config.dialect import Csv
 from perennial.errors import RefusedError
 

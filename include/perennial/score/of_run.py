@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import date
 
 from perennial.calendar import DAY
@@ -26,18 +27,20 @@ def plan_run_scores(lake: Lake, day: date, *, until: date | None = None, recompu
     scoring = find_run_scoring(lake, day)
     if scoring is None:
         return SparkPlan("", None, 0)
-    if until is not None and not recompute:
+    if until is not None and not recompute and not scoring.is_scored(day):
         scoring = _add_later(scoring, until)
     return plan_scores(scoring, recompute=recompute)
 
 
 def _add_later(scoring: Scoring, until: date) -> Scoring:
-    lake, release = scoring.lake, scoring.release["release"]
+    """Return the scoring with the dates before `until` whose present rows the same release scores."""
     (day,) = scoring.days
-    with_rows = [later for later in lake.pipeline.calendar.dates(day + DAY, until - DAY) if scoring.state.get_complete(later)]
-    found = {later: find_run_scoring(lake, later) for later in with_rows}
-    same = [later for later, its in found.items() if its is not None and its.release["release"] == release]
-    return find_scoring(lake, release, scoring.table, [day, *same]) if same else scoring
+    moment, days = scoring.lake.at_one_moment(), dict(scoring.days)
+    for later in moment.pipeline.calendar.dates(day + DAY, until - DAY):
+        found = find_run_scoring(moment, later) if scoring.state.get_complete(later) is not None else None
+        if found is not None and found.release == scoring.release and found.state.snapshot_id == scoring.state.snapshot_id:
+            days.update(found.days)
+    return replace(scoring, days=days)
 
 
 def finish_run_scores(lake: Lake, day: date) -> Scored | Skipped:

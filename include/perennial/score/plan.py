@@ -87,6 +87,11 @@ class Scoring:
         """Return the name of the partition of a date's scores."""
         return f"{day}/{self.release['release']}"
 
+    def is_scored(self, day: date) -> bool:
+        """Return whether a date has its scores."""
+        held = self.lake.tables.state(self.scores).partitions.get(self.place(day))
+        return held is not None and held.key == self.key(day)
+
     def key(self, day: date) -> Fingerprint:
         """Return the fingerprint of a date's scores."""
         return make_fingerprint(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
 from perennial.models.scoring import score
 from perennial.serve.lookup_file import map_file, open_tables
-from perennial.serve.lookups import Lookup
+from perennial.serve.lookups import Key, Lookup
 
 if TYPE_CHECKING:
     from perennial.config.inputs import Inputs
@@ -137,11 +137,15 @@ def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Arra
     never: list[tuple[Places, list[tuple[str, ...]]]] = []
     for name, (lookup, values) in scorer.lookups.items():
         keys, places = _distinct_keys([texts[field] for field in lookup.fields])
-        found = np.array([lookup.rows.get(key) or lookup.unseen for key in keys], dtype=np.float64).reshape(len(keys), -1)
+        held = [lookup.rows.get(key) for key in keys]
+        found = np.array([lookup.unseen if row is None else row for row in held], dtype=np.float64).reshape(len(keys), -1)
         for at, value in enumerate(values):
             rows = rows.append_column(f"{name}__{value}", pa.array(found[places, at]))
         # A key with a null does not count as unseen.
-        unseen = [() if key in lookup.rows or not all(_parts(key)) else lookup.unseen_fields(key) for key in keys]
+        unseen = [
+            () if row is not None or not all(_parts(key)) else lookup.unseen_fields(key)
+            for key, row in zip(keys, held, strict=True)
+        ]
         never.append((places, unseen))
     for name, known in scorer.known.items():
         words, codes = texts[name]
@@ -170,7 +174,7 @@ def _encode(column: pa.ChunkedArray) -> tuple[list[str], Places]:
     return words, encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
 
 
-def _distinct_keys(fields: Sequence[tuple[list[str], Places]]) -> tuple[list[str] | list[tuple[str, ...]], Places]:
+def _distinct_keys(fields: Sequence[tuple[list[str], Places]]) -> tuple[Sequence[Key], Places]:
     """Return the distinct keys of some rows as a lookup stores them, and the place of each row's key among them."""
     if len(fields) == 1:
         return fields[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import PerennialError
 from perennial.lake.layout import Layout
 from perennial.serve.app import App
 from perennial.serve.limits import Limits
@@ -41,7 +41,7 @@ class Follower(threading.Thread):
         self._trust = trust
         self._stopping = threading.Event()
         self._settled: str | None = None  # the pointer's ETag that needs no more work
-        self._refused: str | None = None
+        self._refused: tuple[str, str] | None = None
         self._unreachable = False
         self._read_at = time.monotonic()
         app.metrics.watch_pointer(lambda: time.monotonic() - self._read_at)
@@ -95,12 +95,12 @@ class Follower(threading.Thread):
                 release = load_release(self._objects, self._layout, name, self._limits)
                 self._app.switch(release)
                 log.info("Release %s serves, model version %s", release.id, release.version)
-        except RefusedError as error:
+        except PerennialError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            if self._refused != pointer.etag:
+            if self._refused != (pointer.etag, str(error)):
                 log.error("The active release cannot serve, %s keeps serving: %s", serving, error)
-            self._refused = pointer.etag
+            self._refused = pointer.etag, str(error)
             return _RETRY_SECONDS  # a deploy may restore a lost file under the same name
         self._settled = pointer.etag
         return POLL_SECONDS

@@ -43,10 +43,9 @@ def digest_of(key: bytes) -> bytes:
 class MappedRows:
     """One hash table of a mapped file: values by key."""
 
-    __slots__ = ("_entries", "_file", "_index", "_shift", "_values", "keys")
+    __slots__ = ("_entries", "_file", "_index", "_shift", "_values")
 
-    def __init__(self, file: mmap.mmap, begin: int, bits: int, keys: int, values: int) -> None:
-        self.keys = keys
+    def __init__(self, file: mmap.mmap, begin: int, bits: int, values: int) -> None:
         self._file = file
         self._index = begin
         self._entries = begin + OFFSET_BYTES * (2**bits + 1)
@@ -98,14 +97,14 @@ def open_tables(file: mmap.mmap, what: str, key: Sequence[str], values: Sequence
     for width in (len(values), *((0,) * len(key) if len(key) > 1 else ())):
         if at + HEAD_BYTES > len(file):
             raise RefusedError(f"{what}: the file ends within its tables")
-        bits, keys, size = struct.unpack_from(HEAD, file, at)
+        bits, _, size = struct.unpack_from(HEAD, file, at)
         begin = at + HEAD_BYTES
         entries = begin + OFFSET_BYTES * (2 ** min(bits, MAX_BITS) + 1)
         at = entries + size
         last = file[entries - OFFSET_BYTES : entries]
         if not 0 < bits <= MAX_BITS or at > len(file) or int.from_bytes(last, "little") != size:
             raise RefusedError(f"{what}: the file ends within its tables")
-        tables.append(MappedRows(file, begin, bits, keys, width))
+        tables.append(MappedRows(file, begin, bits, width))
     if at != len(file):
         raise RefusedError(f"{what}: the file has {len(file) - at} bytes after its tables")
     return tables

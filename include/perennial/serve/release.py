@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from perennial.config.pipeline import Inputs
 from perennial.config.pipeline import Lookup as LookupSpec
-from perennial.errors import RefusedError
+from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
 from perennial.lake.manifests import ReleaseManifest, StoredFile
 from perennial.serve.limits import Limits
@@ -26,7 +26,7 @@ from perennial.serve.refusal import Refusal
 from perennial.signing.objects import check_signature
 from perennial.signing.subject import Kind
 from perennial.store.json_value import JsonValue
-from perennial.store.objects import Objects, sha256
+from perennial.store.objects import MAX_FILE_BYTES, Objects, sha256
 from perennial.store.scratch import scratch_file
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
@@ -90,7 +90,8 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
     is_object = isinstance(document, dict)
     if not is_object or document.get("format") not in (1, 2):
-        raise RefusedError(
+        # A server of another version says nothing about the model: a deploy must not bar the model's version for it.
+        raise PerennialError(
             f"Release {release!r}: its manifest is not of format 1 or 2", remedy="Serve it with the version that wrote it."
         )
     expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
@@ -121,6 +122,8 @@ def _open_lookup(
 def _mapped(objects: Objects, layout: Layout, release: str, files: Mapping[str, StoredFile], name: str) -> mmap.mmap:
     """Return one file of the release, verified, in a file that only this process can open: nothing can change it afterwards."""
     digest, size = _expected(release, files, name)
+    if not 0 < size <= MAX_FILE_BYTES:  # without trusted keys, anyone who can write to the lake can write a size
+        raise RefusedError(f"Release {release!r}: {name} has {size} bytes in the manifest, expected 1 to {MAX_FILE_BYTES}")
     found = hashlib.sha256()
     with scratch_file(size) as file:
         for part in objects.read_parts(layout.blob(digest), size):

@@ -17,7 +17,6 @@ from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
-from pyspark import SparkFiles
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import SparkSession
 
@@ -132,6 +131,8 @@ def read_file(spark: SparkSession, uri: str, digest: str) -> bytes:
 
 def send_file(spark: SparkSession, uri: str, digest: str) -> None:
     """Send an object to all machines, as a file named by its SHA-256. Refuse it if its SHA-256 is not `digest`."""
+    from pyspark import SparkFiles  # Airflow's own environment has PySpark without it
+
     system, path = _path(spark, uri)
     # Other machines fetch it from this folder as long as the job runs; Spark then removes the folder.
     folder = Path(SparkFiles.getRootDirectory())

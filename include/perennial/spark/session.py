@@ -17,6 +17,8 @@ def size_session(spark: SparkSession) -> None:
     if rows <= ROWS_A_TASK:
         return
     spark.conf.set("spark.sql.shuffle.partitions", str(count_tasks(rows, spark.sparkContext.defaultParallelism)))
+    # A query's own budget of minutes ends it; Spark would end a job whose broadcast rows take five minutes to compute.
+    spark.conf.set("spark.sql.broadcastTimeout", "-1")
     # To compress kept rows costs more than to read them, and rows that do not fit into memory go to disk.
     spark.conf.set("spark.sql.inMemoryColumnarStorage.compressed", "false")
     # A contract of some twenty columns makes a method of more than 8,000 bytes. Spark then computes column by column, which

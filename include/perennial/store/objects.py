@@ -239,6 +239,10 @@ class Remembered(Objects):
             self._listed[prefix_uri] = super().listing(prefix_uri)
         return self._listed[prefix_uri]
 
+    def create_file(self, uri: str, file: BinaryIO, size: int) -> None:
+        self._forget(uri)
+        super().create_file(uri, file, size)
+
     def delete(self, uri: str) -> None:
         self._forget(uri)
         super().delete(uri)

@@ -1,4 +1,8 @@
-"""Files without a name: no other process can open them, and the kernel removes them with the last process that has them open."""
+"""
+The folder of large temporary files, and files without a name in it.
+
+No other process can open such a file, and the kernel removes it with the last process that has it open.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,24 @@ from typing import BinaryIO
 from perennial.errors import PerennialError
 from perennial.settings import get_settings, var_folder
 
+SCRATCH = "scratch"
+"""The folder of the state folder that `stack up` makes for them."""
+
 
 def scratch_folder() -> Path:
-    """Return the folder of large temporary files; /tmp is often in memory, so the state folder comes before it."""
+    """
+    Return the folder of large temporary files; /tmp is often in memory, so one of the state folder comes before it.
+
+    :raises PerennialError: PERENNIAL_SCRATCH names no folder
+    """
     if (folder := get_settings().scratch) is not None:
+        if not folder.is_dir():
+            raise PerennialError(
+                f"PERENNIAL_SCRATCH is {folder}, which is not a folder", remedy="Create it on a local disk, or set another one."
+            )
         return folder
-    return var_folder() if var_folder().is_dir() else Path(tempfile.gettempdir())
+    folder = var_folder() / SCRATCH
+    return folder if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.models.metrics import all_metrics
-from perennial.settings import load_environment
+from perennial.settings import get_settings, load_environment
 from perennial.store.objects import Objects
 from perennial.train.artefacts import build_manifest, build_skipped, publish
 from perennial.train.candidates import code_for, versions_for
@@ -98,9 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--job", action="append", required=True, metavar="ADDRESS", help="s3:// address of a job file; may be repeated"
     )
-    parser.add_argument("--scratch", type=int, metavar="BYTES", help="bytes that a training may hold on scratch disk")
-    arguments = parser.parse_args(argv)
-    jobs = arguments.job
+    jobs = parser.parse_args(argv).job
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     make_logs_showable()
     for name in ("botocore", "pyiceberg"):
@@ -112,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     objects, reader = Objects(), RowsReader(DATES_AT_ONCE) if len(jobs) > 1 else None
     try:
         for job in jobs:
-            run_job(objects, job, reader, arguments.scratch)
+            run_job(objects, job, reader, get_settings().max_scratch)
     except RefusedError as error:
         log.error("%s", error)
         return REFUSED_EXIT_CODE

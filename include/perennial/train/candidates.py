@@ -14,21 +14,23 @@ _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """
-    One kind of model. All of this is part of the candidate's fingerprint, so another candidate does not change it.
+    One kind of model. Its module and libraries are part of its fingerprint, so another candidate does not change it.
 
     :param module: it has `fit(matrix, y, seed, checkpoints, begin)`, which returns the layers
     :param libraries: libraries that it uses in addition to those that all candidates use
+    :param start_mib: memory of a training of few rows, in MiB: Python, and the libraries
     :param is_warm: True if it can start from the weights of another date
     """
 
     module: str
     libraries: tuple[str, ...]
+    start_mib: int
     is_warm: bool = False
 
 
 _CANDIDATES = {
-    "mlp": _Candidate("perennial.train.mlp", ("keras", "tensorflow"), is_warm=True),
-    "logistic": _Candidate("perennial.train.logistic", ("scipy",)),  # needs no warm start: it converges in three steps
+    "mlp": _Candidate("perennial.train.mlp", ("keras", "tensorflow"), 850, is_warm=True),
+    "logistic": _Candidate("perennial.train.logistic", ("scipy",), 380),  # needs no warm start: it converges in three steps
 }
 
 
@@ -45,6 +47,11 @@ def code_for(candidate: str) -> str:
 def versions_for(candidate: str) -> dict[str, str]:
     """Return the installed versions of the libraries that decide the bytes of a candidate's model."""
     return library_versions(*_SHARED_LIBRARIES, *_CANDIDATES[candidate].libraries)
+
+
+def start_bytes(candidate: str) -> int:
+    """Return about how many bytes of memory a candidate's training takes before it reads rows."""
+    return _CANDIDATES[candidate].start_mib * 2**20
 
 
 def is_warm(candidate: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import MIN_ROWS, Inputs, Pipeline
@@ -14,23 +16,21 @@ from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.parts import MAX_READ
 from perennial.runtime.kind import runtime_of
-from perennial.serve.memory import find_limit
+from perennial.store.cgroups import find_limit
 from perennial.store.json_value import JsonValue
+from perennial.store.scratch import scratch_folder
+from perennial.train.candidates import start_bytes
 from perennial.train.classes import MAX_COLUMNS
 from perennial.train.plan import rows_to_train
 from perennial.train.preprocess import amounts
 from perennial.train.window import count_buckets, record_type
 
 MAX_ERROR = 1.3
-"""Maximum factor between an estimate and what a training takes: `make bench-scale` compares them."""
+"""Maximum factor between an estimate and the cost of a training of the benchmark: `make bench-scale` compares them."""
 
 _CLASSES = {"hour_of_day": 24, "weekday": 7, "is_missing": 2}
 _CLASSES_OF_CATEGORY = 12
 """Classes of a category, whose number nothing knows before the rows are read."""
-
-_MIB = 2**20
-_START = {"mlp": 850 * _MIB, "logistic": 380 * _MIB}
-"""Memory of a training of few rows: Python, and the libraries of the candidate."""
 
 _READ_BYTES = 600
 """Memory of a row while it is read, for at most MAX_READ rows at once."""
@@ -48,17 +48,22 @@ class Needs:
     An estimate of what the training of a candidate takes.
 
     :param rows: the rows of the window, or of its sample
-    :param scratch: bytes on scratch disk; `row_scratch` those of a row of the window
+    :param scratch: bytes on scratch disk
+    :param min_scratch: those of them that do not depend on guesses: the rows of the window, and their numbers in the matrix
     :param memory: bytes of memory
+    :param min_memory: those of them without libraries, whose pages the kernel can drop, and without guesses
+    :param judged_memory: those of them for the rows of the holdout
     """
 
     candidate: str
     rows: int
     holdout_rows: int
     buckets: int
-    row_scratch: int
     scratch: int
+    min_scratch: int
     memory: int
+    min_memory: int
+    judged_memory: int
 
     def describe(self) -> str:
         """Describe the needs as a clause."""
@@ -103,12 +108,22 @@ def estimate_needs(
     numbers = len(amounts(inputs))
     columns = numbers + min(_count_classes(inputs), MAX_COLUMNS)
     a_row = record_type(inputs).itemsize
-    row_scratch = a_row + 4 * numbers + columns - numbers + 1
-    scratch = chosen * row_scratch + holdout * (a_row + _KEPT_BYTES)
-    memory = _START[candidate] + _READ_BYTES * at_once + _JUDGED_BYTES * holdout
-    # A bucket is held as the matrix, beside the file that it is read from.
-    memory += -(-chosen // buckets) * (4 * columns + row_scratch)
-    return Needs(candidate, chosen, holdout, buckets, row_scratch, scratch, memory)
+    min_row = a_row + 4 * numbers + 1
+    row_scratch = min_row + columns - numbers
+    judged, bucket = _JUDGED_BYTES * holdout, -(-chosen // buckets)
+    fixed = _READ_BYTES * at_once + judged
+    return Needs(
+        candidate,
+        chosen,
+        holdout,
+        buckets,
+        scratch=chosen * row_scratch + holdout * (a_row + _KEPT_BYTES),
+        min_scratch=chosen * min_row,
+        # A bucket is held as the matrix, beside the file that it is read from.
+        memory=start_bytes(candidate) + fixed + bucket * (4 * columns + row_scratch),
+        min_memory=fixed + bucket * (4 * numbers + min_row),
+        judged_memory=judged,
+    )
 
 
 def foresee_needs(lake: Lake, last: date) -> list[Needs]:
@@ -129,44 +144,57 @@ def _count_classes(inputs: Inputs) -> int:
     return sum(_CLASSES.get(function, _CLASSES_OF_CATEGORY) for function in [*derived, *inputs.one_hot])
 
 
+class Limit(NamedTuple):
+    """
+    The bytes that a training may take of one resource.
+
+    :param source: the setting or the place that allows them, as the beginning of a clause that ends with the bytes
+    :param remedy: the way to more of them, as a sentence without its full stop
+    """
+
+    size: int
+    source: str
+    remedy: str
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """
-    The disk and the memory that a training may take.
+    """The disk and the memory that a training may take."""
 
-    :param memory_of: the place whose memory that is
-    """
-
-    scratch: int
-    memory: int
-    memory_of: str
+    scratch: Limit
+    memory: Limit
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Limits:
         """Return the limits of a pipeline's trainings: those of its pods, or those of this machine."""
         resources = pipeline.training.resources
-        scratch = bytes_of(resources.scratch)
-        if runtime_of(pipeline) == "kubernetes":
-            return cls(scratch, bytes_of(resources.memory), f"training.resources.memory is {resources.memory}")
+        is_pod = runtime_of(pipeline) == "kubernetes"
+        if is_pod or resources.scratch is not None:
+            scratch = Limit(bytes_of(resources.pod_scratch), "training.resources.scratch allows", "Raise it")
+        else:
+            folder = scratch_folder()
+            remedy = "Free space on it, set PERENNIAL_SCRATCH to a folder on a larger disk"
+            scratch = Limit(shutil.disk_usage(folder).free, f"the disk of {folder} has", remedy)
+        if is_pod:
+            return cls(scratch, Limit(bytes_of(resources.memory), "training.resources.memory allows", "Raise it"))
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return cls(scratch, min(machine, find_limit() or machine), "this machine has no more")
+        return cls(scratch, Limit(min(machine, find_limit() or machine), "this machine has", "Train on a larger machine"))
 
     def find_problems(self, needs: Needs) -> list[str]:
-        """Return what cannot fit, even if the estimate is too high by its largest error."""
+        """Return the resources that do not suffice for any values of the rows."""
         problems = []
-        if needs.scratch > MAX_ERROR * self.scratch:
-            fitting = needs.rows - (needs.scratch - self.scratch) // needs.row_scratch
+        if needs.min_scratch > self.scratch.size:
+            fitting = self.scratch.size // (needs.min_scratch // needs.rows)
             problems.append(
-                f"scratch: about {_gigabytes(needs.scratch)} for {needs.rows:,} rows of the window "
-                f"and {needs.holdout_rows:,} of the holdout, "
-                f"training.resources.scratch allows {_gigabytes(self.scratch)}. "
-                + (f"Raise it, or set training.max_rows to {fitting:,} or less" if fitting >= MIN_ROWS else "Raise it")
+                f"scratch: at least {_gigabytes(needs.min_scratch)} for {needs.rows:,} rows of the window, "
+                f"{self.scratch.source} {_gigabytes(self.scratch.size)}. {self.scratch.remedy}"
+                + (f", or set training.max_rows to {fitting:,} or less" if fitting >= MIN_ROWS else "")
             )
-        if needs.memory > MAX_ERROR * self.memory:
+        if needs.min_memory > MAX_ERROR * self.memory.size:
             problems.append(
-                f"memory: about {_gigabytes(needs.memory)} with {needs.holdout_rows:,} rows of the holdout, "
-                f"found {_gigabytes(self.memory)}: {self.memory_of}. "
-                "Raise it, or set gate.max_rows"
+                f"memory: needs about {_gigabytes(needs.min_memory)} with {needs.holdout_rows:,} rows of the holdout, "
+                f"{self.memory.source} {_gigabytes(self.memory.size)}. {self.memory.remedy}"
+                + (", or set gate.max_rows" if 2 * needs.judged_memory > needs.min_memory else "")
             )
         return problems
 
@@ -178,7 +206,7 @@ def check_needs(needs: Needs, limits: Limits, what: str) -> None:
     :param what: the training, as the beginning of a sentence
     """
     if problems := limits.find_problems(needs):
-        raise RefusedError(f"{what} cannot fit", problems, "The estimate follows from the rows that the commits record.")
+        raise RefusedError(f"{what} does not fit", problems)
 
 
 def _gigabytes(size: int) -> str:

@@ -6,19 +6,28 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import gettempdir, mkdtemp
+from tempfile import mkdtemp
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
+from perennial.store.scratch import scratch_folder
 
 _PREFIX = "perennial-training-"
 """Earlier versions named their folders perennial-train-… and held no locks on them: they are left alone."""
+
+_LOCK = "lock"
+"""A file of the folder that the training holds locked."""
+
+_OLD_SECONDS = 3600
+"""After this time a folder with a hidden name is no longer one that its training is about to lock."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _open: set[Path] = set()
@@ -35,12 +44,10 @@ class Scratch:
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self.folder = folder
         self._limit = limit
-        self._sizes: dict[Path, int] = {}
+        self.written = 0
+        """The number of bytes that it holds."""
 
-    @property
-    def written(self) -> int:
-        """Return the number of bytes that it holds."""
-        return sum(self._sizes.values())
+        self._sizes: dict[Path, int] = {}
 
     def check(self, content: str, rows: int, row_bytes: int) -> None:
         """Refuse content that does not fit, before any of it is written."""
@@ -81,7 +88,7 @@ class Scratch:
     def delete(self, path: Path) -> None:
         """Delete a file of the folder."""
         path.unlink()
-        self._sizes.pop(path, None)
+        self.written -= self._sizes.pop(path, 0)
 
     def explain_full(self) -> RefusedError:
         """Return the error of a disk that was full before the limit was reached."""
@@ -91,6 +98,7 @@ class Scratch:
         )
 
     def _count(self, path: Path, size: int) -> None:
+        self.written += size - self._sizes.get(path, 0)
         self._sizes[path] = size
         if self._limit is not None and self.written > self._limit:
             raise self._refusal([f"its files need more than {self._limit:,} bytes, which training.resources.scratch allows"])
@@ -100,7 +108,7 @@ class Scratch:
             "The scratch disk of the training is too small",
             problems,
             "Raise training.resources.scratch, or lower training.max_rows or training.window_days. "
-            "If the disk is too small, free space on it, or set TMPDIR to a folder on a larger one.",
+            "If the disk is too small, free space on it, or set PERENNIAL_SCRATCH to a folder on a larger one.",
         )
 
 
@@ -113,24 +121,38 @@ def open_scratch(limit: int | None = None) -> Iterator[Scratch]:
 
     :raises RefusedError: the disk is full
     """
-    _delete_abandoned()
-    # A folder has its final name once it is locked, so that no other training takes it for an abandoned one.
-    made = Path(mkdtemp(prefix=f".{_PREFIX}"))
-    lock = os.open(made, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    folder = made.rename(made.with_name(made.name.removeprefix(".")))
-    _open.add(folder)
-    scratch = Scratch(folder, limit)
+    parent = scratch_folder()
+    _delete_abandoned(parent)
+    scratch = Scratch(Path(mkdtemp(prefix=f".{_PREFIX}", dir=parent)), limit)
+    lock = None
     try:
+        _open.add(scratch.folder)
+        lock = os.open(scratch.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _show(scratch, lock)
         yield scratch
     except OSError as error:
         if error.errno not in _FULL:
             raise
         raise scratch.explain_full() from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _open.discard(folder)
-        os.close(lock)
+        shutil.rmtree(scratch.folder, ignore_errors=True)
+        _open.discard(scratch.folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def _show(scratch: Scratch, lock: int) -> None:
+    """
+    Lock a folder and give it its final name, so that no other training takes it for an abandoned one.
+
+    Where the file system knows no locks, the hidden name stays: a training deletes no folder that it cannot lock.
+    """
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden, shown = scratch.folder, scratch.folder.with_name(scratch.folder.name.removeprefix("."))
+        _open.add(shown)
+        scratch.folder = hidden.rename(shown)
+        _open.discard(hidden)
 
 
 def delete_open() -> None:
@@ -139,14 +161,17 @@ def delete_open() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _delete_abandoned() -> None:
+def _delete_abandoned(parent: Path) -> None:
     """Delete the folders of this user's trainings that were killed: their processes no longer hold the locks."""
-    for folder in Path(gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # it is in use, it belongs to another user, or another training has deleted it
-            lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+    for folder in (*parent.glob(f"{_PREFIX}*"), *parent.glob(f".{_PREFIX}*")):
+        with suppress(OSError):  # it is in use, it cannot be locked, or another training has deleted it
+            status = folder.lstat()
+            is_new = folder.name.startswith(".") and time.time() - status.st_mtime < _OLD_SECONDS
+            if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode) or is_new:
+                continue
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                if os.fstat(lock).st_uid == os.geteuid():
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
             finally:
                 os.close(lock)

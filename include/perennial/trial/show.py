@@ -27,7 +27,7 @@ from perennial.spark.sql import failing_on_rows
 from perennial.spark.tables import days_filter
 from perennial.store.json_value import JsonValue
 from perennial.trial.job_file import TrialJob
-from perennial.trial.skew import describe_skew, tag_jobs
+from perennial.trial.skew import MIN_ROWS, describe_skew, tag_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def show_query(spark: SparkSession, job: TrialJob, tables: CleanTables) -> dict[
         rows = rows.persist()  # Spark plans the rows here, and evaluates the constants of the query
         with tag_jobs(spark) as tag:
             found = _describe(rows, raw, job, kind.day_column, [kind.day_column, *kind.unique] if not problems else [])
-        found["warnings"] = describe_skew(spark, tag, job.many_rows) if job.is_big else []
+        found["warnings"] = describe_skew(spark, tag, max(job.many_rows, MIN_ROWS)) if job.is_big else []
         if not problems:
             with several_at_once() as pool:
                 compared = _compare(kind, job, rows, pool)

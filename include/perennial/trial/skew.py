@@ -13,6 +13,9 @@ from perennial.spark.java import JavaObject
 MIN_TASKS = 8
 """The number of tasks among which a trial of many rows divides them. Of two, one always holds half."""
 
+MIN_ROWS = 10 * MIN_TASKS
+"""The number of rows of a step below which its division says nothing."""
+
 PAGE = "docs/how-to/big-days.md"
 
 

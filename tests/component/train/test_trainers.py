@@ -176,9 +176,9 @@ def test_a_training_without_enough_scratch_is_refused_and_leaves_nothing(
     lab: Lab, trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     training = work(lab)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_SCRATCH", str(tmp_path))
     for module in (process_training, training_pod):
-        monkeypatch.setattr(module, "bytes_of", lambda _: 1000)
+        monkeypatch.setattr(module, "trainer_variables", lambda _: {"PERENNIAL_MAX_SCRATCH": "1000"})
     with pytest.raises(RefusedError, match=r"training\.resources\.scratch allows 1,000 bytes"):
         trainer.train(training)
     assert list(tmp_path.glob("*perennial-training*")) == []
@@ -191,7 +191,7 @@ def test_a_training_that_cannot_fit_is_refused_by_its_plan(lab: Lab, caplog: pyt
     state = lab.lake.tables.state("features")
     huge = {day: replace(partition, rows=10**12) for day, partition in state.partitions.items()}
     lab.lake.tables.states["features"] = replace(state, partitions=huge)  # type: ignore[attr-defined]
-    with pytest.raises(RefusedError, match=r"(?s)for 2026-03-14 cannot fit.*scratch: about.*memory: about"):
+    with pytest.raises(RefusedError, match=r"(?s)for 2026-03-14 does not fit.*scratch: at least.*memory: needs about"):
         work(lab)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from perennial.collect.content import Content, read_content
 from perennial.collect.header import MAX_PROBLEMS, differing_headers, header_problems
-from perennial.collect.records import MAX_CELLS, MAX_RECORD
+from perennial.collect.plain_lines import MAX_CELLS
+from perennial.collect.records import MAX_RECORD
 from perennial.collect.unpack import Gzip
 from perennial.config.dialect import Csv
 

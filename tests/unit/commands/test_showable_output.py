@@ -83,7 +83,7 @@ def test_cells_in_quarantine(lake: Lake, call: Call, monkeypatch: pytest.MonkeyP
 
 def test_cells_of_a_trial(lake: Lake, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     column = Column(HOSTILE, HOSTILE, HOSTILE)
-    found = Findings(HOSTILE, 1, [{HOSTILE: HOSTILE[:40]}], [column], {}, {HOSTILE: {}}, {HOSTILE: None}, {}, [], [HOSTILE])
+    found = Findings(HOSTILE, 1, [{HOSTILE: HOSTILE[:40]}], [column], {}, {HOSTILE: {}}, {HOSTILE: None}, {}, [], [], [HOSTILE])
     monkeypatch.setattr("perennial.trial.trial.try_target", lambda *_: found)
     assert SHOWN in call("try", "machine_faults", "--date", str(DAY))
     assert json.loads(call("try", "machine_faults", "--date", str(DAY), "--json"))["problems"] == [HOSTILE]

@@ -52,14 +52,10 @@ def test_pod_that_waits_for_what_is_no_longer_wanted_is_known() -> None:
 def test_one_pod_trains_several_jobs() -> None:
     found = training_pod(SETTINGS, Resources(), "train-x", "flights", ["s3://a/1.json", "s3://a/2.json"])
 
-    assert found["spec"]["containers"][0]["args"] == [
-        "--job",
-        "s3://a/1.json",
-        "--job",
-        "s3://a/2.json",
-        "--scratch",
-        str(2 * 2**30),
-    ]
+    (container,) = found["spec"]["containers"]
+    # An image of an earlier version ends at an argument that it does not know. It ignores the variable.
+    assert container["args"] == ["--job", "s3://a/1.json", "--job", "s3://a/2.json"]
+    assert {"name": "PERENNIAL_MAX_SCRATCH", "value": str(2 * 2**30)} in container["env"]
 
 
 def test_scratch_is_asked_for_and_limits_the_volume_for_temporary_files() -> None:
@@ -68,7 +64,7 @@ def test_scratch_is_asked_for_and_limits_the_volume_for_temporary_files() -> Non
     container = spec["containers"][0]
     assert container["resources"]["requests"]["ephemeral-storage"] == "10Gi"
     assert "ephemeral-storage" not in container["resources"]["limits"]
-    assert container["args"][-2:] == ["--scratch", str(10 * 2**30)]
+    assert {"name": "PERENNIAL_MAX_SCRATCH", "value": str(10 * 2**30)} in container["env"]
     volume = next(item for item in spec["volumes"] if item["name"] == "tmp")
     # The trainer meets its own limit before the kubelet sees a larger volume.
     assert int(volume["emptyDir"]["sizeLimit"]) > 10 * 2**30

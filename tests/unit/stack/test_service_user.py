@@ -17,6 +17,7 @@ from trial_clone import python_of_everybody
 
 from perennial.runtime.process_record import Record
 from perennial.settings import SERVICE_MARK
+from perennial.store.scratch import SCRATCH
 from stack import service_user
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -127,6 +128,13 @@ def test_processes_of_other_users_are_not_stopped_with_a_service(checkout: Stack
     finally:
         victim.kill()
         victim.wait()
+
+
+def test_services_write_large_temporary_files_to_a_folder_that_a_start_of_root_made(checkout: StackConfig) -> None:
+    checkout.write_environment()
+    assert mode(checkout.var / SCRATCH) == 0o700
+    assert settle_user(checkout) is None
+    subprocess.run(["touch", checkout.var / SCRATCH / "file"], check=True, timeout=60, **identity(checkout.var))
 
 
 def test_a_model_server_keeps_its_newest_number_and_a_folder_of_an_earlier_version_is_not_needed(checkout: StackConfig) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import signal
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from windows import LABEL
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
+from perennial.train import scratch as folder_module
 from perennial.train.matrix_files import store_matrix
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.scratch import Scratch, open_scratch
@@ -27,7 +31,7 @@ MakeRows = Callable[..., pa.Table]
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put temporary files into a folder of the test."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_SCRATCH", str(tmp_path))
     return tmp_path
 
 
@@ -109,7 +113,7 @@ with open_scratch() as scratch:
 @pytest.fixture
 def holder(temporary: Path):
     """Start a process that holds a scratch; yield it and its folder."""
-    environment = {"PYTHONPATH": ":".join(sys.path), "TMPDIR": str(temporary), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": ":".join(sys.path), "PERENNIAL_SCRATCH": str(temporary), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process, Path(process.stdout.readline().strip())
@@ -136,3 +140,47 @@ def test_the_files_of_a_killed_training_go_with_the_next_and_those_of_a_living_o
     with open_scratch():
         assert not folder.exists()
     assert list(temporary.iterdir()) == []
+
+
+def test_a_folder_that_was_not_locked_before_its_training_was_killed_goes_once_it_is_old(temporary: Path) -> None:
+    old, young = temporary / ".perennial-training-a", temporary / ".perennial-training-b"
+    for folder in (old, young):
+        folder.mkdir()
+    os.utime(old, (time.time() - 3700,) * 2)
+    with open_scratch():
+        assert not old.exists()
+    assert list(temporary.iterdir()) == [young]
+
+
+def test_on_a_disk_without_locks_no_training_deletes_the_folder_of_another(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lock: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with open_scratch() as first:
+        os.utime(first.folder, (time.time() - 3700,) * 2)
+        with open_scratch() as second:
+            assert first.folder.is_dir()
+            assert second.folder != first.folder
+    assert list(temporary.iterdir()) == []
+
+
+def test_an_error_before_the_first_file_leaves_no_folder_and_no_descriptor(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(folder_module, "_show", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError), open_scratch():
+        pass
+    assert list(temporary.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_link_of_the_name_of_a_folder_is_left_alone(temporary: Path) -> None:
+    other = temporary / "other"
+    other.mkdir()
+    (temporary / "perennial-training-link").symlink_to(other)
+    with open_scratch():
+        assert list(other.iterdir()) == []
