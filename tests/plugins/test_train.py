@@ -34,7 +34,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     pipeline = SimpleNamespace(runtime="process", training=Training(), gate=Gate(), inputs=inputs)
     lake = SimpleNamespace(objects=objects, pipeline=pipeline)
 
-    def train(jobs: list[str], *, processes: int) -> None:
+    def train(jobs: list[str], **_: Any) -> None:
         world.trained += jobs
         if world.error:
             raise world.error
