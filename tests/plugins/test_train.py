@@ -31,7 +31,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     )
     objects = SimpleNamespace(exists=lambda uri: uri in world.written)
     inputs = Inputs.model_validate({"request": {"amount": "number"}})
-    pipeline = SimpleNamespace(runtime="process", training=Training(), gate=Gate(), inputs=inputs)
+    pipeline = SimpleNamespace(name="p", runtime="process", training=Training(), gate=Gate(), inputs=inputs)
     lake = SimpleNamespace(objects=objects, pipeline=pipeline)
 
     def train(jobs: list[str], **_: Any) -> None:
