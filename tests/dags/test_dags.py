@@ -89,8 +89,8 @@ def test_parsing_a_pipeline_on_kubernetes_imports_nothing_heavy(tmp_path: Path) 
     folder = tmp_path / "machine_faults"
     shutil.copytree(REPO / "tests/pipelines/machine_faults", folder)
     text = (folder / "pipeline.yaml").read_text()
-    (folder / "pipeline.yaml").write_text(text.replace("deployment: {", "deployment: {runtime: kubernetes, "))
-    assert load_in_subprocess(tmp_path) == (["retrain_machine_faults"], {}, [])
+    (folder / "pipeline.yaml").write_text(f"{text}\nruntime: kubernetes\n")
+    assert load_in_subprocess(tmp_path) == (["perennial_janitor", "retrain_machine_faults"], {}, [])
 
 
 def test_refused_pipeline_is_an_import_error_and_hides_no_other(tmp_path: Path) -> None:
