@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from returned_orders import drops
-from spark_job import run_jobs
+from spark_job import run_divided
 
 from perennial.analyse.job_file import AnalyseJob, CleanTable, ProfileToMake
 from perennial.analyse.query_items import Days, features_query, labels_query, lookup_query
@@ -24,7 +24,6 @@ from perennial.config.pipeline import Pipeline
 from perennial.demo.feed import drop_rows
 from perennial.lake.days import REFERENCE
 from stack.config import REPO
-from stack.spark_archive import hadoop_catalog
 
 JOB = """
 import json, sys
@@ -140,15 +139,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     )
     jobs = draw_jobs(folder, demo, DEMO_DAYS, demo_drop, {"planes": planes})
     jobs += draw_jobs(folder, orders, ORDER_DAYS, order_drop, {})
-    (folder / "jobs").write_text("\n".join(map(json.dumps, jobs)))
-    settings = {
-        "spark.sql.files.maxPartitionBytes": "20000",  # some files are read by several tasks
-        "spark.sql.files.openCostInBytes": "500",
-        "spark.sql.shuffle.partitions": "3",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    }
-    conf = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
-    return run_jobs(folder, JOB, [*hadoop_catalog(folder), *conf], [str(folder / "jobs")])
+    return run_divided(folder, JOB, jobs, split_bytes=20000)
 
 
 @pytest.mark.parametrize(("place", "tables"), [(0, 11), (2, 6)], ids=["demo", "test pipeline"])

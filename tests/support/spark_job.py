@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from stack.config import REPO
+from stack.spark_archive import hadoop_catalog
 
 SUBMIT = REPO / ".spark" / "bin" / "perennial-spark-submit"
 
@@ -26,6 +27,23 @@ def run_jobs(folder: Path, program: str, conf: Sequence[str] = (), arguments: Se
     Spark takes 12 CPU seconds to start, so a file of tests does best to have one program do the work of them all.
     """
     return said(submit(folder, program, conf, arguments))
+
+
+def run_divided(folder: Path, program: str, jobs: Iterable[Any], split_bytes: int) -> list[Any]:
+    """
+    Do the same for a program whose argument is a file of jobs, in a local catalog.
+
+    :param split_bytes: bytes of a file that a task reads, so few that several tasks read some files
+    """
+    (folder / "jobs").write_text("\n".join(map(json.dumps, jobs)))
+    settings = {
+        "spark.sql.files.maxPartitionBytes": str(split_bytes),
+        "spark.sql.files.openCostInBytes": "500",
+        "spark.sql.shuffle.partitions": "3",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    }
+    conf = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
+    return run_jobs(folder, program, [*hadoop_catalog(folder), *conf], [str(folder / "jobs")])
 
 
 def submit(

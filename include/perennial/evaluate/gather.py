@@ -13,7 +13,7 @@ import numpy as np
 
 from perennial.errors import RefusedError
 from perennial.evaluate.comparison import Opponent
-from perennial.evaluate.holdout import download_predictions, read_holdout
+from perennial.evaluate.holdout import open_predictions, read_holdout
 from perennial.evaluate.judged import Categories, Codes, Holdout
 from perennial.evaluate.opponents import Scorer
 from perennial.evaluate.predictions import Predictions
@@ -60,7 +60,7 @@ def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequen
     rows, slices = Counter[date](), {column: _CategoriesWriter(column) for column in lake.pipeline.gate.slices}
     with ExitStack() as files:
         recorded = {
-            name: Predictions(files.enter_context(download_predictions(lake, manifest)), row_key, name)
+            name: Predictions(files.enter_context(open_predictions(lake, manifest)), row_key, name)
             for name, manifest in manifests.items()
         }
         for part in read_holdout(lake, manifests, reader):

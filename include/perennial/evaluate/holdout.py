@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, BinaryIO
@@ -126,14 +126,13 @@ def read_predictions(lake: Lake, manifest: ModelManifest) -> pa.Table:
     return pq.read_table(io.BytesIO(read_file(lake, manifest, "predictions.parquet")))
 
 
-def download_predictions(lake: Lake, manifest: ModelManifest) -> BinaryIO:
-    """Return the recorded holdout predictions of a candidate in a file without a name, verified against its manifest."""
+@contextmanager
+def open_predictions(lake: Lake, manifest: ModelManifest) -> Iterator[BinaryIO]:
+    """Yield the recorded holdout predictions of a candidate in a file without a name, verified against its manifest."""
     expected = manifest["files"]["predictions.parquet"]["sha256"]
     with scratch_file() as file:
         _check_digest(manifest, "predictions.parquet", lake.objects.download(lake.layout.blob(expected), file))
-        file.flush()
-        # scratch_file blames the disk for each OSError: the duplicate outlives it, so that later errors keep their text.
-        return os.fdopen(os.dup(file.fileno()), "rb")
+        yield file
 
 
 def read_file(lake: Lake, manifest: ModelManifest | ReleaseManifest, name: str) -> bytes:

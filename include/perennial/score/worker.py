@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from perennial.config.limits import MAX_DATE, MAX_MINUTE, MAX_NUMBER, MAX_TEXT, MIN_DATE
-from perennial.models.scoring import score
+from perennial.models.scoring import encode_texts, score
 from perennial.serve.lookup_file import map_file, open_tables
 from perennial.serve.lookups import Key, Lookup
 
@@ -79,9 +79,7 @@ def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
     """
 
     def score_batches(batches: Batches) -> Batches:
-        yield from _score(open_files(closed), batches)
-
-    def _score(scorer: Scorer, batches: Batches) -> Batches:
+        scorer = open_files(closed)
         problem = find_wrong_golden(scorer)
         for rows in _gather(batches):
             if problem is None:
@@ -133,7 +131,7 @@ def find_wrong_golden(scorer: Scorer) -> str | None:
 def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Array]:
     """Return the probability of each row, and as one text the fields whose values the model has never seen."""
     rows = rows.combine_chunks()
-    texts = {name: _encode(rows[name]) for name in scorer.columns.texts}
+    texts = {name: _encode(rows, name) for name in scorer.columns.texts}
     never: list[tuple[Places, list[tuple[str, ...]]]] = []
     for name, (lookup, values) in scorer.lookups.items():
         keys, places = _distinct_keys([texts[field] for field in lookup.fields])
@@ -167,11 +165,10 @@ def _gather(batches: Batches) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def _encode(column: pa.ChunkedArray) -> tuple[list[str], Places]:
+def _encode(rows: pa.Table, name: str) -> tuple[list[str], Places]:
     """Return the distinct texts of a column, with an empty one for null, and the place of each row's text among them."""
-    encoded = pa.chunked_array([column.combine_chunks()], column.type).dictionary_encode().combine_chunks()
-    words = [*encoded.dictionary.to_pylist(), ""]
-    return words, encoded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
+    words, places = encode_texts(rows, name)
+    return [word or "" for word in words], places
 
 
 def _distinct_keys(fields: Sequence[tuple[list[str], Places]]) -> tuple[Sequence[Key], Places]:

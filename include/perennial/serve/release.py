@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import mmap
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from perennial.config.pipeline import Inputs
 from perennial.config.pipeline import Lookup as LookupSpec
-from perennial.errors import PerennialError, RefusedError
+from perennial.errors import RefusedError
 from perennial.lake.layout import Layout
 from perennial.lake.manifests import ReleaseManifest, StoredFile
 from perennial.serve.limits import Limits
@@ -90,8 +89,7 @@ def _manifest(objects: Objects, layout: Layout, release: str) -> ReleaseManifest
         raise RefusedError(f"Release {release!r}: its manifest is not JSON") from None
     is_object = isinstance(document, dict)
     if not is_object or document.get("format") not in (1, 2):
-        # A server of another version says nothing about the model: a deploy must not bar the model's version for it.
-        raise PerennialError(
+        raise RefusedError(
             f"Release {release!r}: its manifest is not of format 1 or 2", remedy="Serve it with the version that wrote it."
         )
     expected = {"release": release, "pipeline": layout.pipeline, "space": layout.space}
@@ -124,12 +122,9 @@ def _mapped(objects: Objects, layout: Layout, release: str, files: Mapping[str, 
     digest, size = _expected(release, files, name)
     if not 0 < size <= MAX_FILE_BYTES:  # without trusted keys, anyone who can write to the lake can write a size
         raise RefusedError(f"Release {release!r}: {name} has {size} bytes in the manifest, expected 1 to {MAX_FILE_BYTES}")
-    found = hashlib.sha256()
     with scratch_file(size) as file:
-        for part in objects.read_parts(layout.blob(digest), size):
-            file.write(part)
-            found.update(part)
-        _check(release, name, (file.tell(), found.hexdigest()), (size, digest))
+        found = objects.download(layout.blob(digest), file, size)
+        _check(release, name, (file.tell(), found), (size, digest))
         file.flush()
         return map_file(file)
 

@@ -109,4 +109,4 @@ def seems_signed(objects: Objects, layout: Layout, kind: Kind, uri: str) -> bool
     if trusted is None:
         return True
     name = Subject.of(layout, kind, uri).name
-    return any(layout.signature(key, name) in set(objects.list(layout.signature(key, ""))) for key in trusted.keys)
+    return any(layout.signature(key, name) in objects.list(layout.signature(key, "")) for key in trusted.keys)

@@ -122,10 +122,14 @@ class Objects:
             raise _missing(uri)
         return stored
 
-    def download(self, uri: str, file: BinaryIO) -> str:
-        """Write an existing object to a file, with one part of it in memory, and return the SHA-256 of its bytes."""
+    def download(self, uri: str, file: BinaryIO, max_bytes: int | None = None) -> str:
+        """
+        Write an existing object to a file, with one part of it in memory, and return the SHA-256 of its bytes.
+
+        Refuse it like `read`.
+        """
         digest = hashlib.sha256()
-        for part in self.read_parts(uri):
+        for part in self.read_parts(uri, max_bytes):
             digest.update(part)
             file.write(part)
         return digest.hexdigest()

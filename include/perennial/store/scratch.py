@@ -6,6 +6,7 @@ No other process can open such a file, and the kernel removes it with the last p
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from typing import BinaryIO
 
 from perennial.errors import PerennialError
 from perennial.settings import get_settings, var_folder
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The errors of a disk that is full."""
 
 SCRATCH = "scratch"
 """The folder of the state folder that `stack up` makes for them."""
@@ -43,13 +47,16 @@ def scratch_file(size: int = 0) -> Iterator[BinaryIO]:
 
     :raises PerennialError: the disk is full, or the folder cannot be written to
     """
-    folder = scratch_folder()
+    folder, is_made = scratch_folder(), False
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             if size:
                 os.posix_fallocate(file.fileno(), 0, size)
+            is_made = True
             yield file
     except OSError as error:
+        if is_made and error.errno not in FULL:
+            raise  # not of this disk: a time-out of the object store, for one
         raise PerennialError(
             f"{folder}: cannot keep a temporary file of {size / 2**20:.0f} MiB ({error})" if size else f"{folder}: {error}",
             remedy="Free some disk space, or set PERENNIAL_SCRATCH to a folder on a larger disk.",

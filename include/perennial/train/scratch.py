@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
-from perennial.store.scratch import scratch_folder
+from perennial.store.scratch import FULL, scratch_folder
 
 _PREFIX = "perennial-training-"
 """Earlier versions named their folders perennial-train-… and held no locks on them: they are left alone."""
@@ -29,7 +28,6 @@ _LOCK = "lock"
 _OLD_SECONDS = 3600
 """After this time a folder with a hidden name is no longer one that its training is about to lock."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _open: set[Path] = set()
 """The folders of the trainings of this process."""
 
@@ -131,7 +129,7 @@ def open_scratch(limit: int | None = None) -> Iterator[Scratch]:
         _show(scratch, lock)
         yield scratch
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise scratch.explain_full() from error
     finally:

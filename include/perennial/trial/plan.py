@@ -94,7 +94,9 @@ def plan_trial(lake: Lake, target: Target, day: date, max_rows: int, folder: Pat
     shown = REFERENCE if source in lake.pipeline.references else shown
     result = (folder / RESULT).as_uri()
     settings = get_settings()
-    work = TrialJob(result, source, shown, max_rows, read, job, settings.big_date_rows)
+    work = TrialJob(
+        result=result, source=source, day=shown, max_rows=max_rows, tables=read, queries=job, many_rows=settings.big_date_rows
+    )
     head: Json = {"format": FORMAT, "kind": "trial", "pipeline": lake.pipeline.name, "spark": SPARK_VERSION, "cost": None}
     body = canonical_json({**head, **work.to_json()})
     file = folder / f"{sha256(body)}.json"

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spark_job import run_jobs
+from spark_job import run_divided
 
 from perennial.collect.content import read_content
 from perennial.config.dialect import Csv
 from perennial.config.tables import ColumnContract
 from perennial.lake.days import REFERENCE
-from stack.spark_archive import hadoop_catalog
 
 JOB = """
 import json, sys
@@ -137,15 +136,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
         job = draw_job(seed, folder)
         days = job["tables"][0]["days"]
         jobs += [job, divided(job, list(days) if seed % 2 else sorted(days)[-2:])]
-    (folder / "jobs").write_text("\n".join(map(json.dumps, jobs)))
-    settings = {
-        "spark.sql.files.maxPartitionBytes": "2000",  # some files are read by several tasks
-        "spark.sql.files.openCostInBytes": "500",
-        "spark.sql.shuffle.partitions": "3",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    }
-    conf = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
-    return run_jobs(folder, JOB, [*hadoop_catalog(folder), *conf], [str(folder / "jobs")])
+    return run_divided(folder, JOB, jobs, split_bytes=2000)
 
 
 def test_a_big_date_has_the_results_of_a_small_one(said: list[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from perennial.errors import PerennialError
-from perennial.store.scratch import scratch_folder
+from perennial.store.scratch import scratch_file, scratch_folder
 
 
 @pytest.fixture
@@ -36,6 +37,13 @@ def test_a_set_folder_that_does_not_exist_is_named(var: Path, monkeypatch: pytes
     monkeypatch.setenv("PERENNIAL_SCRATCH", str(var / "none"))
     with pytest.raises(PerennialError, match=r"PERENNIAL_SCRATCH is .*none, which is not a folder"):
         scratch_folder()
+
+
+def test_an_error_of_the_disk_is_explained_and_another_one_is_left(var: Path) -> None:
+    with pytest.raises(PerennialError, match=r"scratch: .*No space left.*set PERENNIAL_SCRATCH"), scratch_file():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(TimeoutError, match="the store"), scratch_file():
+        raise TimeoutError("the store")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
