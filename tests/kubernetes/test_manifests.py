@@ -12,7 +12,7 @@ import pytest
 import yaml
 from kube import kubectl
 from kube_schemas import TEMPLATE, write_schemas
-from render_manifests import all_objects
+from render_manifests import all_objects, as_documents
 
 from stack.config import REPO
 
@@ -37,7 +37,7 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def conform(schemas: Path, objects: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
     command = [str(KUBECONFORM), "-strict", "-summary", "-schema-location", f"{schemas}/{TEMPLATE}", "-"]
-    return subprocess.run(command, input=yaml.safe_dump_all(objects), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, input=as_documents(objects), capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_all_that_is_applied_conforms(schemas: Path) -> None:

@@ -273,7 +273,7 @@ def test_what_shows_only_in_the_soak_is_bounded_and_reported(
     record_property(f"failed requests, {fault}", f"{dict(users.failed)} of {len(users.answers)}")
     assert sum(users.failed.values()) < PER_SECOND * MAX_SECONDS_DOWN
     # The last that was sent: one that was sent to the slow server may be answered later.
-    assert max(users.answers, key=lambda answer: answer[0])[1] == 200
+    assert max(users.answers, key=lambda answer: answer.sent).status == 200
 
 
 def test_ten_good_releases_in_a_row_and_a_rollback_fail_no_request(lab: Lab, runtime: KubernetesRuntime) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-
-import yaml
+from collections.abc import Iterable
 
 from perennial.config.pipeline import Autoscaling, Deployment, Resources
 from perennial.runtime.kubernetes import Body, KubernetesSettings
@@ -43,5 +43,10 @@ def all_objects() -> list[Body]:
     ]
 
 
+def as_documents(objects: Iterable[Body]) -> str:
+    """Return YAML documents in JSON's syntax, where each string has quotes: PyYAML writes 331698957e42 plain, a number to Go."""
+    return "".join(f"---\n{json.dumps(one, indent=2)}\n" for one in objects)
+
+
 if __name__ == "__main__":
-    yaml.safe_dump_all(all_objects(), sys.stdout)
+    sys.stdout.write(as_documents(all_objects()))

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from kube import KUBECTL
@@ -19,28 +19,47 @@ CONNECTIONS = 5
 MAX_SECONDS = 240.0
 
 
+class Answer(NamedTuple):
+    """One answer: when its request was sent and when it came (seconds since the start); status 0: none came."""
+
+    sent: float
+    came: float
+    status: int
+    release: str | None
+
+
 @dataclass
 class Traffic:
-    """What users saw. `answers` are (seconds since the start, status, release); status 0: no answer."""
+    """A stream of requests, and the answers that users got."""
 
     url: str
     record: dict[str, Any]
-    answers: list[tuple[float, int, str | None]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     began: float = field(default_factory=time.monotonic)
 
     @property
     def failed(self) -> Counter[int]:
         """Return how many requests failed, by status."""
-        return Counter(status for _, status, _ in self.answers if status != 200)
+        return Counter(answer.status for answer in self.answers if answer.status != 200)
 
     @property
     def releases(self) -> list[str]:
-        """Return the releases in the order in which they answered, each switch once."""
+        """Return the releases in the order in which they answered, each switch once.
+
+        Of requests that were under way together, either may have reached the Service first: they tell no order. A release
+        comes back if it answers a request that was sent after the answer of the next release had come.
+        """
         seen: list[str] = []
-        for _, status, release in sorted(self.answers):
-            if status == 200 and release and (not seen or seen[-1] != release):
-                seen.append(release)
+        came: list[float] = []  # the first answer of each
+        for answer in sorted(self.answers, key=lambda answer: answer.sent):
+            if answer.status != 200 or answer.release is None:
+                continue
+            if seen and answer.release == seen[-1]:
+                came[-1] = min(came[-1], answer.came)
+            elif not (len(seen) > 1 and answer.release == seen[-2] and answer.sent < came[-1]):
+                seen.append(answer.release)
+                came.append(answer.came)
         return seen
 
     def _send(self) -> None:
@@ -48,12 +67,13 @@ class Traffic:
         with httpx.Client(trust_env=False, timeout=5) as client:
             due = time.monotonic()
             while not self.stopping.is_set() and time.monotonic() - self.began < MAX_SECONDS:
-                at = time.monotonic() - self.began
+                sent = time.monotonic() - self.began
                 try:
                     answer = client.post(self.url, json=[self.record])
-                    self.answers.append((at, answer.status_code, answer.headers.get("x-release")))
+                    status, release = answer.status_code, answer.headers.get("x-release")
                 except httpx.TransportError:
-                    self.answers.append((at, 0, None))
+                    status, release = 0, None
+                self.answers.append(Answer(sent, time.monotonic() - self.began, status, release))
                 due += pause
                 time.sleep(max(0.0, due - time.monotonic()))
 
