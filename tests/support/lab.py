@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
+from boto3.session import Session
 from onnx import TensorProto, helper, numpy_helper
 from pyiceberg.catalog.sql import SqlCatalog
 
@@ -185,7 +186,9 @@ class Lab:
 
 def build_lab(lake: Lake, folder: Path) -> Lab:
     """Return a lab with features and lookups of all dates."""
-    catalog = SqlCatalog("lab", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"{lake.layout.root}/lab", **file_io_properties())
+    catalog = SqlCatalog(
+        "lab", uri=f"sqlite:///{folder}/catalog.db", warehouse=f"{lake.layout.root}/lab", **file_io_properties(Session())
+    )
     catalog.create_namespace("lab")
     tables = FixedTables()
     lab = Lab(replace(lake, tables=tables), catalog)  # type: ignore[arg-type]

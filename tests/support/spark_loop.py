@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from boto3.session import Session
 from pyiceberg.table import StaticTable
 from spark_job import SUBMIT
 
@@ -91,7 +92,7 @@ class FolderTables(Tables):
             return TableState(name, None, None, {})
         version = (metadata / "version-hint.text").read_text().strip()
         location = f"file://{metadata}/v{version}.metadata.json"
-        loaded = StaticTable.from_metadata(location, properties=file_io_properties())
+        loaded = StaticTable.from_metadata(location, properties=file_io_properties(Session()))
         snapshot = loaded.current_snapshot()
         assert snapshot is not None
         columns = tuple(column.name for column in loaded.schema().fields)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
+from boto3.session import Session
 from hive_metastore.ttypes import Table as Entry
 from pyiceberg.catalog.hive import HiveCatalog
 from pyiceberg.io import FileIO
@@ -25,4 +28,8 @@ class LakeCatalog(HiveCatalog):
         return self._convert_hive_into_iceberg(entry)
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
-        return LakeFiles()
+        return LakeFiles(self._session)
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session()

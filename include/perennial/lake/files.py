@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import boto3
+from boto3.session import Session
 from pyiceberg.catalog.noop import NoopCatalog
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.serializers import FromInputFile
@@ -19,11 +19,15 @@ _REMEDY = "If PERENNIAL_LAKE has changed, set it back. Otherwise find out who ch
 
 
 class LakeFiles(PyArrowFileIO):
-    """The files of the lake, read with the settings of this process. A table's metadata cannot add settings or other files."""
+    """
+    The files of the lake, read with the settings of this process. A table's metadata cannot add settings or other files.
 
-    def __init__(self) -> None:
+    :param session: source of the credentials; None: a new one, which takes 12 ms of CPU time
+    """
+
+    def __init__(self, session: Session | None = None) -> None:
         self._root = lake_root()
-        super().__init__(file_io_properties())
+        super().__init__(file_io_properties(session or Session()))
 
     def new_input(self, location: str) -> PyArrowFile:
         """Return a file of the lake, or raise RefusedError."""
@@ -53,9 +57,8 @@ def check_metadata(name: str, metadata: TableMetadata) -> None:
         raise RefusedError(f"{name}: its metadata leads out of the lake {root}", problems, _REMEDY)
 
 
-def file_io_properties() -> dict[str, str]:
+def file_io_properties(session: Session) -> dict[str, str]:
     """Return pyiceberg's file properties from boto3's own configuration chain."""
-    session = boto3.session.Session()
     properties = {"s3.region": session.region_name or "us-east-1"}
     if endpoint := get_settings().s3_endpoint:
         properties["s3.endpoint"] = endpoint

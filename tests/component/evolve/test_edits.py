@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.session import Session
 from edits import DAY, FIRST, START, Draft, draw_draft, draw_edit
 from pyiceberg.table import StaticTable
 from spark_server import spark_with_metastore
@@ -118,7 +119,7 @@ def tables(lake: Lake) -> list[str]:
 
 def content(state: TableState, wanted: set[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Return columns and rows of some partitions as the table shows them, in an order of their own."""
-    table = StaticTable.from_metadata(str(state.metadata_location), properties=file_io_properties())
+    table = StaticTable.from_metadata(str(state.metadata_location), properties=file_io_properties(Session()))
     rows = table.scan(snapshot_id=state.snapshot_id).to_arrow()
     day = next((name for name in ("date", "as_of") if name in rows.column_names), None)
     shown = [row for row in rows.to_pylist() if day is None or row[day].isoformat() in wanted]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.session import Session
 from hive_metastore import ttypes
 from lab import LAST, Lab
 from pyiceberg.manifest import (
@@ -25,6 +26,7 @@ from pyiceberg.typedef import Record
 
 from perennial.addresses import is_below
 from perennial.errors import RefusedError
+from perennial.lake import catalog
 from perennial.lake.catalog import LakeCatalog
 from perennial.lake.files import LakeFiles, open_table
 from perennial.lake.tables import Tables, read_rows
@@ -218,3 +220,14 @@ def test_manifests_and_data_files_outside_are_not_opened(
 
 def test_the_readers_of_the_lake_have_no_other_files(lab: Lab) -> None:
     assert type(open_table(str(lab.lake.tables.state("features").metadata_location)).io) is LakeFiles
+
+
+def test_tables_that_are_read_together_share_one_session(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session takes 12 ms of CPU time, and an unchanged date reads the state of fifteen tables."""
+    address = str(lab.lake.tables.state("features").metadata_location)
+    name_in_metastore(monkeypatch, address)
+    made: list[Session] = []
+    monkeypatch.setattr(catalog, "Session", lambda: made.append(Session()) or made[-1])
+    tables = Tables("d")
+    assert tables.state("t").partitions == tables.state("u").partitions
+    assert len(made) == 1
