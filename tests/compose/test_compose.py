@@ -181,11 +181,16 @@ def test_a_spark_worker_reaches_the_object_store_its_master_and_no_inner_port(st
     assert open_of("spark-worker", *reached, *inner, *others) == reached
 
 
+MORE_WORKER = "spark-class org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other"
+MASTER = "spark://spark-master:7077"
+WITH_SECRET = "--properties-file /var/lib/perennial-keys/spark/spark.properties"
+REGISTERED = "Successfully registered"
+
+
 def log_of_worker(options: str, until: str, then: int = 0) -> str:
     """Start one more Spark worker, end it once its log holds a text, or after two minutes, and return the log."""
-    worker = f"org.apache.spark.deploy.worker.Worker --host spark-worker --webui-port 0 --work-dir /tmp/other {options}"
     script = (
-        f"timeout 120 spark-class {worker} spark://spark-master:7077 > /tmp/other.log 2>&1 & started=$!\n"
+        f"timeout 120 {MORE_WORKER} {options} {MASTER} > /tmp/other.log 2>&1 & started=$!\n"
         f"while kill -0 $started && ! grep -q '{until}' /tmp/other.log; do sleep 1; done\n"
         f"sleep {then}; kill $started; cat /tmp/other.log"
     )
@@ -193,12 +198,11 @@ def log_of_worker(options: str, until: str, then: int = 0) -> str:
 
 
 def test_a_spark_master_takes_a_worker_that_knows_the_secret_and_no_other(stack: AirflowClient) -> None:
-    registered = "Successfully registered"
-    assert registered in log_of_worker("--properties-file /var/lib/perennial-keys/spark/spark.properties", registered)
+    assert REGISTERED in log_of_worker(WITH_SECRET, REGISTERED)
     connecting = "Connecting to master spark-master"
     stranger = log_of_worker("", connecting, then=10)
     assert connecting in stranger
-    assert registered not in stranger
+    assert REGISTERED not in stranger
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +216,66 @@ def demo(stack: AirflowClient) -> None:
 
 def test_the_demo_runs_green_for_two_dates_and_the_model_answers(demo: None) -> None:
     assert ask(SECOND).startswith(SECOND.isoformat())
+
+
+CLEAN_AS_A_BIG_DATE = """
+import os, sys
+from dataclasses import replace
+from datetime import date
+from perennial.clean.plan import plan_clean
+from perennial.config.load import load_pipeline
+from perennial.lake.lake import open_lake
+from perennial.settings import load_environment
+from perennial.spark.submit import submit
+from perennial.store.objects import canonical_json, sha256
+
+load_environment()
+os.mkdir("/tmp/events")
+events = {
+    "spark.eventLog.enabled": "true",
+    "spark.eventLog.dir": "file:///tmp/events",
+    "spark.eventLog.compress": "false",
+    "spark.eventLog.rolling.enabled": "false",
+    "spark.cores.max": "4",
+    "spark.scheduler.minRegisteredResourcesRatio": "1",
+}
+lake = open_lake(load_pipeline(sys.argv[1]))
+plan = plan_clean(lake, date.fromisoformat(sys.argv[2]), recompute=True)
+job = lake.objects.read_existing(plan.job_uri).json()
+job["tables"] = [table for table in job["tables"] if table["name"] == "flights"]
+assert [table["big"] for table in job["tables"]] == [[sys.argv[2]]]
+body = canonical_json(job)
+lake.objects.create(lake.layout.job(sha256(body)), body)
+submit(replace(plan, job_uri=lake.layout.job(sha256(body)), conf={**plan.conf, **events}))
+for name in os.listdir("/tmp/events"):
+    with open(f"/tmp/events/{name}") as file:
+        sys.stdout.writelines(file)
+"""
+"""Cleans the flights of a date again, divided among tasks: the digest must be the same. Prints Spark's events."""
+
+
+@pytest.fixture
+def two_workers(stack: AirflowClient) -> Iterator[None]:
+    """Start one more Spark worker, of two cores, beside the one of the stack."""
+    more = f"timeout 600 {MORE_WORKER} --cores 2 --memory 2g {WITH_SECRET} {MASTER} > /tmp/second.log 2>&1"
+    compose("exec", "--detach", "spark-worker", "sh", "-c", f"echo $$ > /tmp/second.pid; exec {more}")
+    wait = f"timeout 120 sh -c 'until grep -q \"{REGISTERED}\" /tmp/second.log; do sleep 1; done' || (cat /tmp/second.log; false)"
+    compose("exec", "-T", "spark-worker", "sh", "-c", wait)
+    yield
+    compose("exec", "-T", "spark-worker", "sh", "-c", "kill $(cat /tmp/second.pid)")
+
+
+def test_two_workers_share_the_tasks_of_a_date(two_workers: None, demo: None) -> None:
+    """The threshold is lowered: the flights of a day are cleaned as a big date, with the digest that a single task gave."""
+    is_big = ("--env", "PERENNIAL_BIG_DATE_ROWS=100")
+    program = ("python", "-c", CLEAN_AS_A_BIG_DATE, PIPELINE, SECOND.isoformat())
+    said = compose("exec", "-T", *is_big, "airflow-scheduler", *program)
+    events = [json.loads(line) for line in said.splitlines() if line.startswith('{"Event"')]
+    ran = [event for event in events if event["Event"] == "SparkListenerTaskEnd"]
+    executors: dict[int, set[str]] = {}
+    for event in ran:
+        executors.setdefault(event["Stage ID"], set()).add(event["Task Info"]["Executor ID"])
+    assert {"0", "1"} in executors.values(), executors
 
 
 def test_a_run_after_an_edit_of_columns_says_which_dates_have_nulls(stack: AirflowClient, demo: None, pipelines: Path) -> None:

@@ -25,7 +25,9 @@ def score(
     first: Annotated[str | None, typer.Option("--from", help="The first date of a range, YYYY-MM-DD.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last date of the range, YYYY-MM-DD.")] = None,
     release: Annotated[str | None, typer.Option(help="The release that answers; the active one when not given.")] = None,
-    table: Annotated[str, typer.Option(help="The table whose rows are scored: features or clean_SOURCE.")] = "features",
+    table: Annotated[
+        str, typer.Option(help="Its rows are scored: features, clean_SOURCE, or PIPELINE.TABLE of another pipeline.")
+    ] = "features",
     recompute: Annotated[bool, typer.Option("--recompute", help="Score again; the scores must be identical.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all output of Spark.")] = False,
     as_json: AsJson = False,
@@ -36,12 +38,13 @@ def score(
     The answers are those of the model server. They go to the table `scores`, by date and release.
     """
     from perennial.score.of_run import require_active
-    from perennial.score.plan import find_scoring, finish_scores, plan_scores
+    from perennial.score.plan import find_scorable, find_scoring, finish_scores, plan_scores
     from perennial.spark.submit import submit
 
     show_children(verbose)
     lake = chosen_lake(pipeline)
-    scoring = find_scoring(lake, release or require_active(lake), table, _read_days(lake, day, first, last))
+    scorable = find_scorable(lake, table)
+    scoring = find_scoring(lake, release or require_active(lake), scorable, _read_days(scorable.lake, day, first, last))
     with at_work("score"):
         did_work = submit(plan_scores(scoring, recompute=recompute))
         result = finish_scores(scoring)

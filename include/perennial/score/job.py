@@ -45,7 +45,7 @@ def score(spark: SparkSession, job: ScoreJob) -> None:
     send_functions()
     from perennial.score.worker import make_scorer
 
-    name = table_name(job.database, job.table)
+    name = table_name(job.owner, job.table)
     load_table(spark, name)  # it refuses metadata that leads out of the lake
     score_batches = make_scorer(open_scorer(spark, job))
     for day, wanted in sorted(job.days.items()):
@@ -144,7 +144,7 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
 
 def _request_rows(spark: SparkSession, job: ScoreJob, day: str) -> DataFrame:
     """Return the columns of a date's rows that the score needs: the row key, and the request fields in their types."""
-    table = read_table(spark, table_name(job.database, job.table), job.snapshot_id, SPLIT_BYTES).where(days_filter("date", [day]))
+    table = read_table(spark, table_name(job.owner, job.table), job.snapshot_id, SPLIT_BYTES).where(days_filter("date", [day]))
     found = {field.name: field.dataType for field in table.schema}
     request = {name: FIELD_TYPES[field.type] for name, field in Inputs.model_validate(job.release.inputs).request.items()}
     names = list(dict.fromkeys([*job.row_key, *request]))

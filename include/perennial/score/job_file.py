@@ -60,12 +60,15 @@ class ScoreJob:
     """
     One job of score.
 
-    :param table: table whose rows are scored, at one snapshot
+    :param database: database of the scores
+    :param owner: database of the table whose rows are scored
+    :param table: the table, at one snapshot
     :param row_key: its columns that, with the date, identify a row
     :param scores: table of the scores
     """
 
     database: str
+    owner: str
     table: str
     snapshot_id: int | None
     row_key: Sequence[str]
@@ -82,6 +85,7 @@ class ScoreJob:
         """Return a stored job."""
         return cls(
             database=stored["database"],
+            owner=stored["owner"],
             table=stored["table"],
             snapshot_id=stored["snapshot_id"],
             row_key=stored["row_key"],

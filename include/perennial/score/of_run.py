@@ -11,7 +11,7 @@ from perennial.deploy.active import read_active
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
-from perennial.score.plan import FEATURES, Scored, Scoring, find_scoring, finish_scores, plan_scores, scores_table
+from perennial.score.plan import FEATURES, Scored, Scoring, find_scorable, find_scoring, finish_scores, plan_scores, scores_table
 from perennial.spark.submit import SparkPlan
 
 log = logging.getLogger(__name__)
@@ -70,14 +70,14 @@ def find_run_scoring(lake: Lake, day: date) -> Scoring | None:
     """
     for release, key in read_last_scored(lake, day):
         try:
-            scoring = find_scoring(lake, release, scored_table(lake), [day])
+            scoring = find_scoring(lake, release, find_scorable(lake, scored_table(lake)), [day])
         except PerennialError as error:  # its key is no longer trusted, or the table lost columns
             log.info("%s: the scores by release %s are no longer current: %s", day, release, error)
             continue
         if key == scoring.key(day):
             return scoring
     active = read_active(lake).release
-    return None if active is None else find_scoring(lake, active, scored_table(lake), [day])
+    return None if active is None else find_scoring(lake, active, find_scorable(lake, scored_table(lake)), [day])
 
 
 def read_last_scored(lake: Lake, day: date) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,6 +24,22 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.75
 _RETRY_SECONDS = 5.0
+_MAX_RETRY_SECONDS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    A pointer whose release could not be loaded.
+
+    :param retry_at: when to load it again, by the monotonic clock: a deploy may restore a lost file under the same name
+    :param wait: seconds from the last attempt to that one; each attempt downloads the files of the release again, so it doubles
+    """
+
+    etag: str
+    reason: str
+    retry_at: float
+    wait: float
 
 
 class Follower(threading.Thread):
@@ -41,7 +58,7 @@ class Follower(threading.Thread):
         self._trust = trust
         self._stopping = threading.Event()
         self._settled: str | None = None  # the pointer's ETag that needs no more work
-        self._refused: tuple[str, str] | None = None
+        self._refused: Refused | None = None
         self._unreachable = False
         self._read_at = time.monotonic()
         app.metrics.watch_pointer(lambda: time.monotonic() - self._read_at)
@@ -73,7 +90,7 @@ class Follower(threading.Thread):
             if self._unreachable:
                 log.info("The store answers again")
             self._unreachable = False
-            if pointer is None or pointer.etag == self._settled:
+            if pointer is None or pointer.etag == self._settled or self._waits_to_retry(pointer):
                 self._trust.refresh()
                 return POLL_SECONDS
             return self._load(pointer)
@@ -83,6 +100,10 @@ class Follower(threading.Thread):
                 log.warning("Cannot read the active release, trying again: %s", error)
             self._unreachable = True
             return _RETRY_SECONDS
+
+    def _waits_to_retry(self, pointer: Stored) -> bool:
+        refused = self._refused
+        return refused is not None and refused.etag == pointer.etag and time.monotonic() < refused.retry_at
 
     def _load(self, pointer: Stored) -> float:
         try:
@@ -98,9 +119,12 @@ class Follower(threading.Thread):
         except PerennialError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            if self._refused != (pointer.etag, str(error)):
+            before, reason = self._refused, str(error)
+            if before is None or (before.etag, before.reason) != (pointer.etag, reason):
                 log.error("The active release cannot serve, %s keeps serving: %s", serving, error)
-            self._refused = pointer.etag, str(error)
-            return _RETRY_SECONDS  # a deploy may restore a lost file under the same name
+            is_again = before is not None and before.etag == pointer.etag
+            wait = min(2 * before.wait, _MAX_RETRY_SECONDS) if before is not None and is_again else _RETRY_SECONDS
+            self._refused = Refused(pointer.etag, reason, time.monotonic() + wait, wait)
+            return POLL_SECONDS
         self._settled = pointer.etag
         return POLL_SECONDS

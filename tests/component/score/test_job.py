@@ -106,6 +106,12 @@ damaged = {name: {**file, "sha256": "0" * 64} for name, file in JOB["large_looku
 said["refusals"]["large lookup"] = run(**release(**large | {"large_lookups": damaged}, id="large"))
 said["other"] = [run(**release(id="2026-03-01-ba9876543210"), **days("2026-03-02")), scores()]
 said["clean"] = [run("clean_flights", scores="scores_clean_flights", **days("2026-03-01")), scores("scores_clean_flights")]
+spark.sql("CREATE NAMESPACE ice.other")
+spark.table("ice.lab.clean_flights").writeTo("ice.other.clean_flights").using("iceberg").partitionedBy("date").create()
+SNAPSHOTS["clean_flights"] = spark.sql("SELECT snapshot_id FROM ice.other.clean_flights.snapshots").first()[0]
+spark.sql("DROP TABLE ice.lab.clean_flights")
+of_other = {"owner": "other", "scores": "scores_of_other__clean_flights", **days("2026-03-01")}
+said["of other"] = [run("clean_flights", **of_other), scores(of_other["scores"])]
 print("SAID " + json.dumps(said))
 """
 
@@ -143,6 +149,7 @@ def make_job(folder: Path) -> dict[str, Any]:
     return {
         "large_lookups": {name: stored(large_file(table)) for name, table in FILES.items()},
         "database": "lab",
+        "owner": "lab",
         "row_key": ["id"],
         "scores": "scores",
         "release": {
@@ -218,6 +225,10 @@ def test_lookups_in_mapped_files_give_the_same_scores(said: Any) -> None:
     problem, scores = said["large"]
     assert problem is None
     assert [[row[0], *row[2:]] for row in scores] == [[row[0], *row[2:]] for row in said["first"][1]]
+
+
+def test_rows_of_another_database_are_scored_into_the_own_one(said: Any) -> None:
+    assert said["of other"] == said["clean"]
 
 
 def test_rows_of_a_clean_table_are_cast_to_the_request(said: Any) -> None:

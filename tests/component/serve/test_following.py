@@ -18,7 +18,7 @@ from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
 from perennial.serve.metrics import Metrics
-from perennial.serve.release import load_release
+from perennial.serve.release import Release, load_release
 from perennial.serve.trust import TrustMetric
 from perennial.store.objects import Objects, canonical_json, sha256
 
@@ -93,6 +93,29 @@ def test_the_old_release_serves_on_and_the_next_one_is_loaded(store: SmallS3, ap
 
     point_at(store, "followed", build_release(store, "followed", INPUTS, name="next"))
     follower.follow_once()
+    assert app.release.id == "next"
+
+
+def test_a_refused_release_is_downloaded_less_and_less_often_and_another_one_at_once(
+    store: SmallS3, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = Follower(app, Objects(), LAYOUT, Limits(), TrustMetric(app.metrics.registry))
+    loaded = []
+
+    def load(*arguments: Any) -> Release:
+        loaded.append(time.monotonic())
+        return load_release(*arguments)
+
+    monkeypatch.setattr(follow, "load_release", load)
+    point_at(store, "followed", with_file(store, *next(iter(FILES.values()))))
+    for second in range(1_000, 1_121):
+        monkeypatch.setattr(time, "monotonic", lambda now=float(second): now)
+        follower.follow_once()
+    assert loaded == [1_000, 1_005, 1_015, 1_035, 1_075, 1_115]
+
+    point_at(store, "followed", build_release(store, "followed", INPUTS, name="next"))
+    follower.follow_once()
+    assert app.release
     assert app.release.id == "next"
 
 

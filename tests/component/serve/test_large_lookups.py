@@ -18,6 +18,7 @@ from serve_small_s3 import SmallS3
 
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.layout import Layout
+from perennial.serve import follow
 from perennial.serve.app import App
 from perennial.serve.follow import Follower
 from perennial.serve.limits import Limits
@@ -158,7 +159,10 @@ def test_a_server_that_is_killed_in_the_middle_of_the_download_leaves_nothing(st
             assert server.predict(RECORDS).status == 200
 
 
-def test_on_a_full_disk_the_old_release_serves_on_and_the_new_one_follows(store: SmallS3, objects: Objects) -> None:
+def test_on_a_full_disk_the_old_release_serves_on_and_the_new_one_follows(
+    store: SmallS3, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "_RETRY_SECONDS", 0.0)
     app = App("small", Metrics("small"), Limits())
     follower = Follower(app, objects, LAYOUT, Limits(), TrustMetric(app.metrics.registry))
     point_at(store, "small", build_release(store, "small", INPUTS, name="before"))

@@ -13,6 +13,7 @@ from lab import LAST, ROWS, Lab, features_table
 from signing_keys import KeyFolder, use_no_keys
 
 from perennial.commands.score import score
+from perennial.config.pipeline import Pipeline
 from perennial.deploy.active import Active, write_pointer
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError, SignatureRefusedError
@@ -21,12 +22,13 @@ from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
 from perennial.fingerprints.effects import Effect, Scope
 from perennial.fingerprints.fingerprint import Category, StaleCause
+from perennial.lake.lake import Lake
 from perennial.lake.result import Outcome, Skipped
 from perennial.lake.tables import Partition, TableState
 from perennial.score.effects import score_effects
 from perennial.score.job_file import ScoreJob
 from perennial.score.of_run import finish_run_scores, plan_run_scores
-from perennial.score.plan import Scoring, find_scoring, finish_scores, plan_scores
+from perennial.score.plan import Scoring, find_scorable, find_scoring, finish_scores, plan_scores
 from perennial.spark.submit import SparkPlan
 from perennial.stages import Run, stage_named, stages_of
 
@@ -56,7 +58,7 @@ def change(lab: Lab, table: str, **changes: Any) -> None:
 
 
 def scoring_of(lab: Lab, release: str, *days: date) -> Scoring:
-    return find_scoring(lab.lake, release, "features", days or [DAY])
+    return find_scoring(lab.lake, release, find_scorable(lab.lake, "features"), days or [DAY])
 
 
 def hold(lab: Lab, scoring: Scoring, **changes: Any) -> None:
@@ -95,6 +97,26 @@ def test_a_job_pins_the_rows_and_the_files_of_the_release(lab: Lab, release: str
     assert job.release.lookups["machine_rates"].uri.endswith(manifest["files"]["lookups/machine_rates.json"]["sha256"])
     golden = {name: len(values) for name, values in job.release.golden.items()}
     assert golden == dict.fromkeys(lab.pipeline.inputs.request, len(job.release.answers))
+
+
+def test_the_rows_of_another_pipeline_are_scored_into_a_table_of_the_release(
+    lab: Lab, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_other(pipeline: Pipeline, space: str) -> Lake:
+        return replace(lab.lake, pipeline=pipeline, layout=replace(lab.lake.layout, space=space, pipeline=pipeline.name))
+
+    monkeypatch.setattr("perennial.score.plan.open_lake", open_other)
+    monkeypatch.setattr("perennial.score.plan.load_pipeline", lambda name: lab.pipeline.model_copy(update={"name": name}))
+    rows = find_scorable(lab.lake, "machines_elsewhere.features")
+    plan = plan_scores(find_scoring(lab.lake, release, rows, [DAY]))
+    job = job_of(lab, plan)
+    assert (job.owner, job.table) == (rows.lake.layout.database, "features")
+    assert (job.database, job.scores) == (lab.lake.layout.database, "scores_of_machines_elsewhere__features")
+    assert job.owner != job.database
+    assert job.days[str(DAY)].key != scoring_of(lab, release).key(DAY), "the rows of two tables are not mistaken for each other"
+    with pytest.raises(RefusedError, match=r"Pipeline 'machines_elsewhere' has no table 'scores'"):
+        find_scorable(lab.lake, "machines_elsewhere.scores")
+    assert find_scorable(lab.lake, f"{lab.pipeline.name}.features").scores == "scores"
 
 
 def test_dates_that_have_their_scores_are_not_scored_again(lab: Lab, release: str) -> None:
@@ -147,8 +169,8 @@ def test_a_release_without_a_valid_signature_scores_nothing(
 
 
 def test_rows_that_cannot_be_scored_are_refused_with_every_reason(lab: Lab, release: str) -> None:
-    with pytest.raises(RefusedError, match=r"no such table\. Did you mean 'features'\? Choose features, clean_readings"):
-        find_scoring(lab.lake, release, "feature", [DAY])
+    with pytest.raises(RefusedError, match=r"no table 'feature' .*Did you mean 'features'\? Choose features, clean_readings"):
+        find_scorable(lab.lake, "feature")
     with pytest.raises(RefusedError, match=r"no rows of 2025-01-01 to 2025-01-02"):
         scoring_of(lab, release, date(2025, 1, 1), date(2025, 1, 2))
     change(lab, "features", columns=("reading_id", "machine", "p"))
