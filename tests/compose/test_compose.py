@@ -33,6 +33,7 @@ BEGIN, FIRST, SECOND, EDITED = date(2013, 1, 1), date(2013, 2, 12), date(2013, 2
 PROJECT = "perennial-test"
 AIRFLOW_PORT, ENDPOINT_PORT = "18080", "18090"
 RUN_SECONDS = 1800
+STAGES = ("clean", "analyse", "score")
 
 
 def say(text: str) -> None:
@@ -60,7 +61,7 @@ def run(airflow: AirflowClient, first: date, last: date) -> dict[str, Any]:
     state, tasks = airflow.wait(DAG, run_id, RUN_SECONDS)
     say(f"{last}: {state} after {time.monotonic() - began:.0f} s")
     assert state == "success", {task.name: airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
-    return {stage: airflow.result(DAG, run_id, stage) for stage in ("clean", "analyse")}
+    return {name: airflow.result(DAG, run_id, name) for name in STAGES if name in {task.task for task in tasks}}
 
 
 def ask(day: date) -> str:
@@ -279,12 +280,13 @@ def test_two_workers_share_the_tasks_of_a_date(two_workers: None, demo: None) ->
 
 
 def test_a_run_after_an_edit_of_columns_says_which_dates_have_nulls(stack: AirflowClient, demo: None, pipelines: Path) -> None:
-    """Add a column that no drop holds and give another one a different type; every date is cleaned again."""
+    """Add a column that no drop holds, give another one a different type, and score; every date is cleaned again."""
     file = pipelines / PIPELINE / FILE
     document = yaml.safe_load(file.read_text())
     columns = document["sources"]["weather"]["columns"]
     columns["wind_dir"] = {"type": "string", "null_text": "NA"}
     columns["station"] = {"type": "string", "optional": True}
+    document["scoring"] = {"table": "features"}
     file.write_text(yaml.safe_dump(document, sort_keys=False))
     query = pipelines / PIPELINE / "sources/weather.sql"
     query.write_text(query.read_text().replace("wind_dir,", "wind_dir, station,"))
@@ -297,4 +299,5 @@ def test_a_run_after_an_edit_of_columns_says_which_dates_have_nulls(stack: Airfl
     results = run(stack, EDITED, EDITED)
     assert results["clean"]["nulls"] == {"weather.station": (EDITED - BEGIN).days + 1}
     assert results["clean"]["earlier_columns"] == {}
+    assert results["score"]["rows"] == {EDITED.isoformat(): results["analyse"]["rows"]["features"]}
     assert ask(EDITED).startswith(EDITED.isoformat())
