@@ -247,7 +247,7 @@ job["tables"] = [table for table in job["tables"] if table["name"] == "flights"]
 assert [table["big"] for table in job["tables"]] == [[sys.argv[2]]]
 body = canonical_json(job)
 lake.objects.create(lake.layout.job(sha256(body)), body)
-submit(replace(plan, job_uri=lake.layout.job(sha256(body)), conf={**plan.conf, **events}))
+submit(replace(plan, job_uri=lake.layout.job(sha256(body)), conf={**plan.conf, **events}), on_cluster=True)
 for name in os.listdir("/tmp/events"):
     with open(f"/tmp/events/{name}") as file:
         sys.stdout.writelines(file)

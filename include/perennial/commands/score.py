@@ -46,7 +46,7 @@ def score(
     scorable = find_scorable(lake, table)
     scoring = find_scoring(lake, release or require_active(lake), scorable, _read_days(scorable.lake, day, first, last))
     with at_work("score"):
-        did_work = submit(plan_scores(scoring, recompute=recompute))
+        did_work = submit(plan_scores(scoring, recompute=recompute), on_cluster=True)
         result = finish_scores(scoring)
     if not did_work:
         result = replace(result, outcome=Outcome.UNCHANGED)

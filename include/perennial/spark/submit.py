@@ -12,7 +12,7 @@ from pathlib import Path
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.settings import describe_missing, get_settings
-from perennial.spark.conf import iceberg_conf
+from perennial.spark.conf import cluster_conf, iceberg_conf
 from perennial.spark.failures import MAX_LINES, describe_end
 from perennial.spark.job_file import FORMAT, CostRecord, SparkJob
 from perennial.spark.limits import Limits
@@ -91,10 +91,11 @@ def limits_of(pipeline: str, dates: Iterable[str]) -> Limits:
     )
 
 
-def submit(plan: SparkPlan) -> bool:
+def submit(plan: SparkPlan, *, on_cluster: bool = False) -> bool:
     """
     Submit a planned job, log its output line by line and wait for its end; return False if there was nothing to do.
 
+    :param on_cluster: whether it runs on the cluster of Airflow's jobs, if there is one, or on this machine
     :raises RefusedError: with the job's own text, if the job reports that a retry cannot help
     :raises PerennialError: if the job fails in another way
     """
@@ -106,8 +107,9 @@ def submit(plan: SparkPlan) -> bool:
             describe_missing("spark_submit"), remedy="Start the stack (`make up`), or set the variable to a spark-submit."
         )
     last: deque[str] = deque(maxlen=MAX_LINES)
-    conf = [word for name, value in plan.conf.items() for word in ("--conf", f"{name}={value}")]
-    command = [program, *conf, plan.application, plan.job_uri]
+    cluster, conf = _cluster(plan) if on_cluster else ([], plan.conf)
+    settings = [word for name, value in conf.items() for word in ("--conf", f"{name}={value}")]
+    command = [program, *cluster, *settings, plan.application, plan.job_uri]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
         for line in process.stdout or ():
             last.append(line.rstrip())
@@ -115,3 +117,13 @@ def submit(plan: SparkPlan) -> bool:
     if process.returncode != 0:
         raise describe_end(process.returncode, plan.job_uri, list(last))
     return True
+
+
+def _cluster(plan: SparkPlan) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments and the configuration that submit a job to the Spark master of the settings."""
+    settings = get_settings()
+    master, properties = settings.spark_master, settings.spark_properties
+    if master.startswith("local"):
+        return [], plan.conf
+    arguments = ["--master", master, *(["--properties-file", str(properties)] if properties else [])]
+    return arguments, {**plan.conf, **cluster_conf(master, has_properties=properties is not None)}

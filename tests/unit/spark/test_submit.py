@@ -55,6 +55,25 @@ def test_the_plan_is_what_is_submitted_and_no_plan_submits_nothing(ends: Path, t
     assert (tmp_path / "submitted").read_text() == "--conf spark.a=b job.py s3://lake/jobs/x.json\n"
 
 
+def test_a_job_for_the_cluster_is_submitted_as_airflow_submits_its_jobs(
+    ends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(ends, f'echo "$@" >> {tmp_path}/submitted')
+    submit(PLAN, on_cluster=True)
+    monkeypatch.setenv("PERENNIAL_SPARK_MASTER", "spark://m:7077")
+    submit(PLAN, on_cluster=True)
+    monkeypatch.setenv("PERENNIAL_SPARK_PROPERTIES", "/keys/spark.properties")
+    submit(PLAN, on_cluster=True)
+    submit(PLAN)
+    job = "job.py s3://lake/jobs/x.json"
+    assert (tmp_path / "submitted").read_text().splitlines() == [
+        f"--conf spark.a=b {job}",
+        f"--master spark://m:7077 --conf spark.a=b --conf spark.authenticate=false {job}",
+        f"--master spark://m:7077 --properties-file /keys/spark.properties --conf spark.a=b {job}",
+        f"--conf spark.a=b {job}",
+    ]
+
+
 def test_without_a_program_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PERENNIAL_SPARK_SUBMIT", raising=False)
     with pytest.raises(PerennialError, match=r"PERENNIAL_SPARK_SUBMIT is not set .*Looked in .*stack\.env.*`make up`"):
