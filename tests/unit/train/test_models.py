@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import log_loss
 from windows import LABEL, prepare, store_window
 
 from perennial.config.pipeline import Inputs
@@ -134,7 +136,7 @@ def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(
     mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
     again = Checkpoints(s3.objects, prefix, seconds=0)
     assert digests(train_model("mlp", window, 7, again)) == whole
-    assert len(list(s3.objects.list(prefix))) == 5
+    assert len(list(s3.objects.list(prefix))) == mlp.choose_epochs(math.ceil(480 / mlp.choose_batch(480)))
     again.clear()
     assert list(s3.objects.list(prefix)) == []
 
@@ -211,7 +213,28 @@ def test_progress_of_each_epoch_is_logged(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="perennial.train.mlp"):
         train_model("mlp", window_of(make_rows(), inputs), seed=1)
-    assert [message.split(":")[0] for message in caplog.messages] == [f"epoch {n}/5" for n in range(1, 6)]
+    assert [message.split(":")[0] for message in caplog.messages] == [f"epoch {n}/20" for n in (4, 8, 12, 16, 20)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "epochs"),
+    [(1, 32, 300), (480, 32, 20), (2_014, 32, 5), (7_000, 128, 6), (25_650, 512, 6), (30_720, 512, 5), (80_000, 512, 5)],
+)
+def test_a_small_window_gets_small_batches_and_as_many_epochs_as_give_300_steps(rows: int, batch: int, epochs: int) -> None:
+    assert mlp.choose_batch(rows) == batch
+    assert mlp.choose_epochs(math.ceil(rows / batch)) == epochs
+
+
+def test_the_network_learns_from_few_rows(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
+    """Five epochs of one batch each would leave it at the loss of a constant forecast."""
+    window, later = make_rows(), make_rows(seed=6, per_day=1000)
+    y = later["failed"].to_numpy()
+    losses = {
+        name: log_loss(y, score(train_model(name, window_of(window, inputs), seed=1).onnx, later, inputs))
+        for name in ("mlp", "logistic")
+    }
+    constant = log_loss(y, np.full(len(y), window["failed"].to_numpy().mean()))
+    assert losses["mlp"] < 1.05 * losses["logistic"] < 0.95 * constant, (losses, constant)
 
 
 @pytest.mark.parametrize(("value", "word"), [(True, "positive"), (False, "negative")])
