@@ -16,7 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -208,7 +209,19 @@ def submit(folder: Path, kind: str, job: Json, rows: int, cores: int, checkout: 
         words += ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]
     program, script = checkout / SUBMIT, checkout / Path(application(kind)).relative_to(REPO)
     command = [str(program), *hadoop_catalog(folder), *words, *size_words(rows), "--conf", f"spark.master=local[{cores}]"]
-    return spend([*command, str(script), path.as_uri()], folder)
+    with bound_to(cores):
+        return spend([*command, str(script), path.as_uri()], folder)
+
+
+@contextmanager
+def bound_to(cores: int) -> Iterator[None]:
+    """Bind this process and what it starts to some cores: compilers and garbage collection of one task would use a second."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:cores])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def size_words(rows: int) -> list[str]:
