@@ -183,4 +183,5 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch_with_the_same_bits(
         mlp.fit(matrix, 7, LosingNode(s3.objects, prefix, seconds=0))
     mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
     assert sha256(to_safetensors(mlp.fit(matrix, 7, Checkpoints(s3.objects, prefix, seconds=0)))) == whole
-    assert len(list(s3.objects.list(prefix))) == 5 * 8
+    steps = mlp.count_steps(matrix, mlp.choose_batch(matrix.rows))
+    assert len(list(s3.objects.list(prefix))) == mlp.choose_epochs(steps) * 8
