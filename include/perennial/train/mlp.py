@@ -98,7 +98,7 @@ def fit(
 def choose_batch(rows: int) -> int:
     """Return the number of rows of a batch: a fiftieth of the window, as a power of two from 32 to 512."""
     power = round(math.log2(max(rows, 1) / _BATCHES))
-    return min(max(2 ** max(power, 0), _MIN_BATCH), _MAX_BATCH)
+    return min(max(1 << max(power, 0), _MIN_BATCH), _MAX_BATCH)
 
 
 def choose_epochs(steps: int) -> int:
@@ -215,7 +215,7 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Ten
             total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
         return total
 
-    traced: Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64]], tf.Tensor] = epoch
+    traced: Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor] = epoch
     return traced
 
 
