@@ -133,7 +133,7 @@ def find_scorable(lake: Lake, name: str) -> Scorable:
     other, _, table = name.rpartition(".")
     owner = open_lake(load_pipeline(other), lake.layout.space) if other not in ("", lake.pipeline.name) else lake
     pipeline = owner.pipeline
-    clean = {f"clean_{name}": tuple(source.key) for name, source in pipeline.sources.items()}
+    clean = {f"clean_{source}": tuple(spec.key) for source, spec in pipeline.sources.items()}
     keys = {FEATURES: tuple(pipeline.row_key), **clean}
     if table not in keys:
         what = f"Pipeline {pipeline.name!r} has no table {table!r} with rows to score.{did_you_mean(table, keys)}"
