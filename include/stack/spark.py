@@ -193,7 +193,6 @@ def submit_script(home: SparkHome, include: Path) -> str:
 {exports}
 # Spark writes rows of a job to its folders, under the umask of the shell that starts it.
 umask 077
-# What a killed job leaves behind lies below var, where `make clean` finds it.
 export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
 mkdir -p "$SPARK_LOCAL_DIRS"
 # If the services have a user of their own, its jobs could not write beside the files of root's.
@@ -202,6 +201,15 @@ if [ ! -O "$SPARK_LOCAL_DIRS" ] && [ "$(id -u)" = 0 ]; then
     mkdir -p "$SPARK_LOCAL_DIRS"
 fi
 [ ! -O "$SPARK_LOCAL_DIRS" ] || chmod 700 "$SPARK_LOCAL_DIRS"
+# Each job has a folder with the number of its process. The folder of a killed job may hold gigabytes: the next job removes it.
+is_running() {{
+    if [ -d /proc/self ]; then [ -e "/proc/$1/exe" ]; else kill -0 "$1" 2>/dev/null; fi # a zombie has no program, but takes signals
+}}
+for folder in "$SPARK_LOCAL_DIRS"/job-*; do
+    is_running "${{folder##*-}}" || rm -rf "$folder"
+done
+export SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS/job-$$"
+mkdir -p "$SPARK_LOCAL_DIRS"
 # The kernel kills the JVM when the task that started it is killed.
 bound="setpriv --pdeathsig KILL --"
 $bound true 2>/dev/null || bound=""

@@ -18,11 +18,17 @@ pytestmark = pytest.mark.spark
 TASK = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(600)"
 
 
+def run_beside(program: Path, var: Path) -> None:
+    """Run another job, which ends at once."""
+    environment = {"PATH": "/usr/bin:/bin", "PERENNIAL_VAR": str(var), "SECONDS_TO_RUN": "0"}
+    subprocess.run([str(program), "job.py"], env=environment, timeout=60, check=True)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal to the children of a dead parent is Linux's")
-def test_the_jvm_ends_with_a_killed_task(tmp_path: Path) -> None:
+def test_the_jvm_ends_with_a_killed_task_and_the_next_job_removes_its_folder(tmp_path: Path) -> None:
     home = SparkHome(tmp_path / "a place")
     home.java.parent.mkdir(parents=True)
-    home.java.write_text('#!/bin/sh\ntouch "$SPARK_LOCAL_DIRS/running"\nexec sleep 600\n')
+    home.java.write_text('#!/bin/sh\ntouch "$SPARK_LOCAL_DIRS/running"\nexec sleep "${SECONDS_TO_RUN:-600}"\n')
     program = tmp_path / "spark-submit"
     program.write_text(submit_script(home, tmp_path))
     for path in (home.java, program):
@@ -37,14 +43,18 @@ def test_the_jvm_ends_with_a_killed_task(tmp_path: Path) -> None:
     jvm = psutil.Process(int(task.stdout.readline()))
     try:
         deadline = time.monotonic() + 10
-        while not (tmp_path / "spark" / "running").exists():
+        while not (running := tmp_path / "spark" / f"job-{jvm.pid}" / "running").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        run_beside(program, tmp_path)
+        assert running.exists(), "its job still runs"
         task.kill()
         task.communicate()
         while is_alive(jvm):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        run_beside(program, tmp_path)
+        assert not running.parent.exists()
     finally:
         if is_alive(jvm):
             jvm.kill()
