@@ -203,7 +203,8 @@ fi
 [ ! -O "$SPARK_LOCAL_DIRS" ] || chmod 700 "$SPARK_LOCAL_DIRS"
 # Each job has a folder with the number of its process. The folder of a killed job may hold gigabytes: the next job removes it.
 is_running() {{
-    if [ -d /proc/self ]; then [ -e "/proc/$1/exe" ]; else kill -0 "$1" 2>/dev/null; fi # a zombie has no program, but takes signals
+    # A zombie takes signals, but has no program.
+    if [ -d /proc/self ]; then [ -e "/proc/$1/exe" ]; else kill -0 "$1" 2>/dev/null; fi
 }}
 for folder in "$SPARK_LOCAL_DIRS"/job-*; do
     is_running "${{folder##*-}}" || rm -rf "$folder"
