@@ -237,7 +237,8 @@ def test_impact_counts_dates_without_scores_and_those_whose_rows_change(lab: Lab
 def test_the_command_scores_by_the_active_release_and_says_what_it_did(
     lab: Lab, release: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def submit(plan: SparkPlan) -> bool:
+    def submit(plan: SparkPlan, *, on_cluster: bool) -> bool:
+        assert on_cluster
         if plan.job_uri is not None:
             hold(lab, scoring_of(lab, job_of(lab, plan).release.id, *map(date.fromisoformat, job_of(lab, plan).days)))
         return plan.job_uri is not None

@@ -23,13 +23,13 @@ def networks(service: str) -> set[str]:
 
 
 def mounts(target: str) -> dict[str, str]:
-    """Return the services that mount something at a path of theirs, and how: `ro` or `rw`."""
+    """Return the services that mount something other than a scratch disk at a path of theirs, and how: `ro` or `rw`."""
     found = {}
     for name, service in SERVICES.items():
         for volume in service.get("volumes", ()):
             if isinstance(volume, str):
-                _, at, *mode = volume.split(":")
-                if at == target:
+                source, at, *mode = volume.split(":")
+                if at == target and not source.startswith("scratch-"):
                     found[name] = mode[0] if mode else "rw"
             elif volume["target"] == target:
                 found[name] = "ro" if volume["read_only"] else "rw"
