@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-not-found, import-untyped, unused-ignore]
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -95,11 +96,11 @@ def commit(
         try:
             _configure(_write_to(rows, name, partitions, FIRST_COLUMNS), partitioned_by).create()
             return
-        except AnalysisException as error:
+        except (AnalysisException, Py4JJavaError) as error:  # Spark saw the table, or Iceberg did when it committed
             columns = change_columns(name, rows, partitioned_by)
             if columns is None:
                 raise
-            log.info("%s: another job created it first (%s)", name, error.getCondition())
+            log.info("%s: another job created it first (%s)", name, type(error).__name__)
     if columns.number is None:
         _configure(_write_to(rows, name, partitions), partitioned_by).createOrReplace()
         return
