@@ -12,8 +12,9 @@ from perennial.commands.output import print_json, print_line, print_table
 if TYPE_CHECKING:
     import datetime
 
+    import pyarrow as pa
+
     from perennial.lake.lake import Lake
-    from perennial.store.json_value import Json
 
 COLUMNS = ("source", "file", "position", "column", "rule", "value", "row")
 MAX_SHOWN = 50
@@ -29,13 +30,14 @@ def quarantine(
     lake, day = chosen_lake(pipeline), chosen_date(date)
     rows = _rows(lake, day)
     if as_json:
-        print_json({"pipeline": lake.pipeline.name, "date": day.isoformat(), "rows": rows})
-    elif not rows:
+        print_json({"pipeline": lake.pipeline.name, "date": day.isoformat(), "rows": [] if rows is None else rows.to_pylist()})
+    elif rows is None or not rows.num_rows:
         _print_empty(lake, day)
     else:
-        print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows[:MAX_SHOWN]))
-        if len(rows) > MAX_SHOWN:
-            print_line(f"and {len(rows) - MAX_SHOWN} more; --json shows all", style="dim")
+        # As Python objects, a million rows take gigabytes.
+        print_table(COLUMNS, ([row[name] for name in COLUMNS] for row in rows.slice(0, MAX_SHOWN).to_pylist()))
+        if rows.num_rows > MAX_SHOWN:
+            print_line(f"and {rows.num_rows - MAX_SHOWN} more; --json shows all", style="dim")
 
 
 def _print_empty(lake: Lake, day: datetime.date) -> None:
@@ -47,13 +49,12 @@ def _print_empty(lake: Lake, day: datetime.date) -> None:
         print_line(f"  ! {item}. {item.remedy}", style="yellow")
 
 
-def _rows(lake: Lake, day: datetime.date) -> list[Json]:
-    """Return the rows in order of source, file and position."""
+def _rows(lake: Lake, day: datetime.date) -> pa.Table | None:
+    """Return the rows in order of source, file and position; None: the pipeline has no such table yet."""
     from perennial.lake.tables import read_rows
 
     state = lake.tables.state("quarantine")
     if state.metadata_location is None or state.snapshot_id is None:
-        return []
+        return None
     table = read_rows(state.metadata_location, state.snapshot_id, [day], COLUMNS)
-    rows: list[Json] = table.sort_by([(name, "ascending") for name in COLUMNS[:3]]).to_pylist()
-    return rows
+    return table.sort_by([(name, "ascending") for name in COLUMNS[:3]])

@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 
 _JSON = b"application/json"
 _LINGER_SECONDS = 1.0
+_NO_RELEASE = (
+    "No release serves: none is active yet (the first run that promotes a model deploys one), "
+    "or the active one cannot be loaded, and the log of this server says why"
+)
 _SERVER: Json = {"name": "perennial", "version": "1", "extensions": []}
 
 
@@ -112,7 +116,7 @@ class App:
         if route.kind == "live":
             return _json(200, {"live": True})
         if release is None:
-            return _json(503, {"ready": False, "error": "No release serves yet"})
+            return _json(503, {"ready": False, "error": _NO_RELEASE})
         if route.kind == "ready":
             return _json(200, {"ready": True})
         if route.kind == "model_ready":
@@ -124,7 +128,7 @@ class App:
         if release is None:
             raise Refusal(
                 503,
-                "No release serves yet: the first run that promotes a model deploys one. GET /v2/health/ready then answers 200",
+                f"{_NO_RELEASE}. GET /v2/health/ready answers 200 once one serves",
                 headers=[(b"retry-after", b"1")],
             )
         if len(body) <= self._limits.inline_bytes:
