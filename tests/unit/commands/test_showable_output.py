@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from perennial.cli import run_command
@@ -76,7 +77,7 @@ def test_stored_texts_of_people(lake: Lake, call: Call, command: str) -> None:
 
 def test_cells_in_quarantine(lake: Lake, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     row = dict.fromkeys(quarantine.COLUMNS, HOSTILE)
-    monkeypatch.setattr(quarantine, "_rows", lambda *_: [row])
+    monkeypatch.setattr(quarantine, "_rows", lambda *_: pa.Table.from_pylist([row]))
     assert call("quarantine", "--date", str(DAY)).count(SHOWN) == len(quarantine.COLUMNS)
     assert json.loads(call("quarantine", "--date", str(DAY), "--json"))["rows"] == [row]
 
