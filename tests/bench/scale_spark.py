@@ -169,7 +169,10 @@ def run_jobs(folder: Path, pipeline: Pipeline, rows: int, cores: Sequence[int]) 
     kinds = [f"{name}:{contract.type}" for name, contract in pipeline.tables["flights"].columns.items()]
     words = [str(folder / "plain.py"), str(folder / "flights.csv"), str(folder / "plain"), *kinds]
     costs.append(
-        ("plain_spark", spend([str(REPO / SUBMIT), "--conf", f"spark.master=local[{first}]", *size_words(rows), *words], folder))
+        (
+            "plain_spark",
+            spend([str(REPO / SUBMIT), "--conf", f"spark.master=local[{first}]", *size_words(rows), *words], folder, first),
+        )
     )
     return costs
 
@@ -223,8 +226,7 @@ def submit(folder: Path, kind: str, job: Json, rows: int, cores: int, checkout: 
         words += ["--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN"]
     program, script = checkout / SUBMIT, checkout / Path(application(kind)).relative_to(REPO)
     command = [str(program), *hadoop_catalog(folder), *words, *size_words(rows), "--conf", f"spark.master=local[{cores}]"]
-    with bound_to(cores):
-        return spend([*command, str(script), path.as_uri()], folder)
+    return spend([*command, str(script), path.as_uri()], folder, cores)
 
 
 @contextmanager
@@ -247,11 +249,12 @@ def size_words(rows: int) -> list[str]:
     ]
 
 
-def spend(command: Sequence[str], folder: Path) -> dict[str, float]:
-    """Run a program and return the CPU seconds of all its processes, and the wall seconds."""
+def spend(command: Sequence[str], folder: Path, cores: int) -> dict[str, float]:
+    """Run a program on some cores and return the CPU seconds of all its processes, and the wall seconds."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     environment = {"PERENNIAL_VAR": str(folder), "PATH": os.environ["PATH"]}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    with bound_to(cores):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{command[-2]} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

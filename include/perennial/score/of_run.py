@@ -68,16 +68,17 @@ def find_run_scoring(lake: Lake, day: date) -> Scoring | None:
 
     So a rerun changes nothing, although a later date has released another model meanwhile. None: no release is active.
     """
+    rows = find_scorable(lake, scored_table(lake))
     for release, key in read_last_scored(lake, day):
         try:
-            scoring = find_scoring(lake, release, find_scorable(lake, scored_table(lake)), [day])
+            scoring = find_scoring(lake, release, rows, [day])
         except PerennialError as error:  # its key is no longer trusted, or the table lost columns
             log.info("%s: the scores by release %s are no longer current: %s", day, release, error)
             continue
         if key == scoring.key(day):
             return scoring
     active = read_active(lake).release
-    return None if active is None else find_scoring(lake, active, find_scorable(lake, scored_table(lake)), [day])
+    return None if active is None else find_scoring(lake, active, rows, [day])
 
 
 def read_last_scored(lake: Lake, day: date) -> list[tuple[str, str]]:

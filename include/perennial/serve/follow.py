@@ -101,9 +101,13 @@ class Follower(threading.Thread):
             self._unreachable = True
             return _RETRY_SECONDS
 
-    def _waits_to_retry(self, pointer: Stored) -> bool:
+    def _refused_before(self, pointer: Stored) -> Refused | None:
         refused = self._refused
-        return refused is not None and refused.etag == pointer.etag and time.monotonic() < refused.retry_at
+        return refused if refused is not None and refused.etag == pointer.etag else None
+
+    def _waits_to_retry(self, pointer: Stored) -> bool:
+        refused = self._refused_before(pointer)
+        return refused is not None and time.monotonic() < refused.retry_at
 
     def _load(self, pointer: Stored) -> float:
         try:
@@ -119,11 +123,10 @@ class Follower(threading.Thread):
         except PerennialError as error:
             self._app.metrics.load_failures.inc()
             serving = self._app.release.id if self._app.release else "nothing"
-            before, reason = self._refused, str(error)
-            if before is None or (before.etag, before.reason) != (pointer.etag, reason):
+            before, reason = self._refused_before(pointer), str(error)
+            if before is None or before.reason != reason:
                 log.error("The active release cannot serve, %s keeps serving: %s", serving, error)
-            is_again = before is not None and before.etag == pointer.etag
-            wait = min(2 * before.wait, _MAX_RETRY_SECONDS) if before is not None and is_again else _RETRY_SECONDS
+            wait = _RETRY_SECONDS if before is None else min(2 * before.wait, _MAX_RETRY_SECONDS)
             self._refused = Refused(pointer.etag, reason, time.monotonic() + wait, wait)
             return POLL_SECONDS
         self._settled = pointer.etag

@@ -69,7 +69,7 @@ def fit(
     :param begin: layers of a training with the same columns; they are trained for one more epoch
     """
     batch = choose_batch(matrix.rows)
-    steps = count_steps(matrix, batch)
+    steps = _count_steps(matrix, batch)
     epochs, rate = (choose_epochs(steps), _LEARNING_RATE) if begin is None else (_WARM_EPOCHS, _WARM_LEARNING_RATE)
     keras = load_keras()
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
@@ -113,7 +113,7 @@ def _train_bucket(model: keras.Sequential, matrix: MatrixFiles, bucket: int, see
     return float(model.epoch(_rows(rows), y.astype(np.float32), order, np.int32(batch)))
 
 
-def count_steps(matrix: MatrixFiles, batch: int) -> int:
+def _count_steps(matrix: MatrixFiles, batch: int) -> int:
     """Return the number of batches in an epoch: the last of each bucket may be smaller."""
     return sum(math.ceil(rows / batch) for rows in matrix.bucket_rows)
 
