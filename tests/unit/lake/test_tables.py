@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from socket import SHUT_RDWR
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hive_metastore import ThriftHiveMetastore, ttypes
 from lab import Lab
 from pyiceberg.table.metadata import TableMetadataV2
 from thrift.server.TServer import TThreadedServer
-from thrift.transport.TSocket import TServerSocket
+from thrift.transport.TSocket import TServerSocket, TSocket
 
 from perennial.errors import RefusedError
 from perennial.lake.tables import WITHDRAWN, Partition, Tables, TableState, read_partitions, refuse_changed
@@ -28,19 +29,13 @@ def test_a_metastore_without_a_call_that_spark_needs_is_refused_with_the_version
     """Hive 4.0.1 removed `get_table`, which the clients of Spark 4.1 and pyiceberg call for every table."""
     processor = ThriftHiveMetastore.Processor(None)
     del processor._processMap["get_table"]
-    socket = TServerSocket("127.0.0.1", 0)
-    socket.listen()
-    port = socket.handle.getsockname()[1]
-    socket.listen = lambda: None
-    threading.Thread(target=TThreadedServer(processor, socket, daemon=True).serve, daemon=True).start()
-    monkeypatch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
-    try:
-        with pytest.raises(
+    with (
+        serving(processor, monkeypatch) as port,
+        pytest.raises(
             RefusedError, match=rf"127\.0\.0\.1:{port} does not support a call .*get_table.* version 2\.3, 3\.1 or 4\.0\.0"
-        ):
-            Tables("main__shop").state("features")
-    finally:
-        socket.close()
+        ),
+    ):
+        Tables("main__shop").state("features")
 
 
 class Entries:
@@ -68,18 +63,34 @@ class Entries:
         return self._tables[tbl_name]
 
 
+class Metastore(TThreadedServer):
+    """A server that ends when its socket is closed: Thrift's own would then log an error in an endless loop."""
+
+    def serve(self) -> None:
+        while client := self._accepted():
+            threading.Thread(target=self.handle, args=(client,), daemon=True).start()
+
+    def _accepted(self) -> TSocket | None:
+        try:
+            return self.serverTransport.accept()
+        except OSError:
+            return None
+
+
 @contextmanager
-def serving(handler: Entries, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def serving(processor: ThriftHiveMetastore.Processor, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Answer on a port, to which clients are directed."""
     socket = TServerSocket("127.0.0.1", 0)
     socket.listen()
     port = socket.handle.getsockname()[1]
-    socket.listen = lambda: None
-    processor = ThriftHiveMetastore.Processor(handler)
-    threading.Thread(target=TThreadedServer(processor, socket, daemon=True).serve, daemon=True).start()
+    thread = threading.Thread(target=Metastore(processor, socket).serve)
+    thread.start()
     monkeypatch.setenv("PERENNIAL_METASTORE_URI", f"thrift://127.0.0.1:{port}")
     try:
-        yield
+        yield port
     finally:
+        socket.handle.shutdown(SHUT_RDWR)
+        thread.join()
         socket.close()
 
 
@@ -88,7 +99,7 @@ def test_at_one_moment_all_tables_are_found_by_two_calls_and_have_the_same_state
 ) -> None:
     names = ("features", "lookup_machine_rates")
     metastore = Entries({name: str(lab.lake.tables.state(name).metadata_location) for name in names})
-    with serving(metastore, monkeypatch):
+    with serving(ThriftHiveMetastore.Processor(metastore), monkeypatch):
         alone = {name: Tables("d").state(name) for name in (*names, "missing")}
         assert metastore.calls == ["get_table"] * 3
         at_one_moment = Tables("d").at_one_moment()
@@ -99,7 +110,7 @@ def test_at_one_moment_all_tables_are_found_by_two_calls_and_have_the_same_state
 
 def test_at_one_moment_a_database_without_tables_is_empty(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     metastore = Entries({})
-    with serving(metastore, monkeypatch):
+    with serving(ThriftHiveMetastore.Processor(metastore), monkeypatch):
         assert Tables("d").at_one_moment().state("features") == TableState("d.features", None, None, {})
     assert metastore.calls == ["get_all_tables"]
 
