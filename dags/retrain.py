@@ -93,7 +93,7 @@ def retrain(pipeline: Pipeline) -> DAG:
         built: dict[str, Any] = {}
         for stage in stages_of(pipeline):
             built[stage.name] = stage_task(stage, pipeline)
-            built[stage.name].set_upstream([built[followed] for followed in stage.follows] or [wait])
+            built[stage.name].set_upstream([built[followed] for followed in stage.follows if followed in built] or [wait])
     return dag
 
 

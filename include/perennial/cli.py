@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from perennial.commands import (
     backfill,
+    candidates,
     cluster,
     compare,
     doctor,
@@ -90,6 +91,7 @@ app.command()(report.report)
 app.command()(compare.compare)
 app.command()(quarantine.quarantine)
 app.command()(status.status)
+app.command()(candidates.candidates)
 app.command()(history.decisions)
 app.command()(history.stale)
 app.command()(impact.impact)

@@ -23,6 +23,7 @@ import pyarrow as pa
 from rich.console import Console
 from windows import store_window
 
+from perennial.config.candidates import FAMILIES
 from perennial.config.pipeline import Inputs, Label
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.settings import var_folder
@@ -72,9 +73,9 @@ def train(candidate: str, *, wide: bool) -> dict[str, float]:
     """Train once and return the CPU seconds of the training and of the whole process, and its memory."""
     with TemporaryDirectory() as folder:
         one = Inputs.model_validate({"request": {"x0": "number"}})
-        train_model(candidate, store_window(Path(folder), rows(days=2), one, LABEL), seed=1)
+        train_model(FAMILIES[candidate](), store_window(Path(folder), rows(days=2), one, LABEL), seed=1)
         table, began = rows(days=DAYS), time.process_time()
-        train_model(candidate, store_window(Path(folder), table, inputs(wide=wide), LABEL), seed=1)
+        train_model(FAMILIES[candidate](), store_window(Path(folder), table, inputs(wide=wide), LABEL), seed=1)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "train_cpu": round(time.process_time() - began, 3),

@@ -32,7 +32,7 @@ from perennial.calendar import DAY
 from perennial.clean.plan import finish_clean, plan_clean
 from perennial.collect.collect import collect
 from perennial.config.load import load_pipeline
-from perennial.config.pipeline import Pipeline
+from perennial.config.pipeline import Pipeline, Training
 from perennial.demo.feed import feed
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake, open_lake
@@ -52,6 +52,7 @@ the same model has a pooled ROC AUC between 0.68 and 0.81 on the fifteen ways to
 """
 
 WINDOW_DAYS = 90
+FAMILIES = ["mlp", "logistic", "boosted", "blend"]
 TARGETS = {"roc_auc": 0.76, "log_loss": 0.41}
 OFFSET = 1300
 REPORTED = ("roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "calibration_error")
@@ -86,7 +87,10 @@ def main() -> int:
 
 def with_window(pipeline: Pipeline, window_days: int, holdout_days: int) -> Pipeline:
     """Return the pipeline with another training window and holdout; lookups and features stay what they are."""
-    training = pipeline.training.model_copy(update={"window_days": window_days, "holdout_days": holdout_days})
+    candidates = Training.model_validate({"candidates": FAMILIES}).candidates
+    training = pipeline.training.model_copy(
+        update={"window_days": window_days, "holdout_days": holdout_days, "candidates": candidates}
+    )
     return pipeline.model_copy(update={"training": training})
 
 
@@ -132,7 +136,9 @@ def rounded(metrics: dict[str, float | None]) -> dict[str, float]:
 
 def protocol(pipeline: Pipeline, dates: list[date]) -> dict[str, Any]:
     """Say what was measured, where and with what."""
-    versions = {name: version for candidate in pipeline.training.candidates for name, version in versions_for(candidate).items()}
+    versions = {
+        name: version for one in pipeline.training.candidates.values() for name, version in versions_for(one.family).items()
+    }
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "dates": [day.isoformat() for day in dates],

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import dataset
 from windows import store_window
 
+from perennial.config.candidates import Mlp
 from perennial.config.pipeline import Pipeline
 from perennial.score.job_file import DayToScore, PinnedRelease, ScoreJob, StoredFile
 from perennial.score.worker import Columns, Scorer, answer, make_scorer
@@ -40,7 +41,7 @@ class MadeUpRelease:
         features = self._rows("features")
         self.rows = features.count_rows()
         window = store_window(folder, features.head(TRAINED_ROWS), inputs, pipeline.label)
-        self._graph = train_model("mlp", window, seed=1).onnx
+        self._graph = train_model(Mlp(), window, seed=1).onnx
         self._documents = {name: self._document(name) for name in inputs.lookups}
         self._golden = self._request(features.head(1))
         self._answers = answer(self._scorer([]), self._golden)[0].tolist()

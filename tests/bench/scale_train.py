@@ -27,6 +27,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.transforms import IdentityTransform
 from rich.console import Console
 
+from perennial.config.candidates import FAMILIES
 from perennial.config.pipeline import Inputs, Label
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.settings import var_folder
@@ -114,7 +115,7 @@ def measure(folder: Path, rows: int) -> Iterator[tuple[str, dict[str, Any]]]:
         path.write_bytes(body)
         command = [sys.executable, __file__, "--child", str(path)]
         cost = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-        needs = estimate_needs(candidate, job.inputs, job.features.rows, job.features.window, None)
+        needs = estimate_needs(candidate, job.settings, job.inputs, job.features.rows, job.features.window, None)
         yield (
             kind,
             {
@@ -174,6 +175,7 @@ def training_job(candidate: str, fields: Inputs, location: str, snapshot: int, r
         pipeline="bench",
         space="main",
         candidate=candidate,
+        settings=FAMILIES[candidate](),
         date=dates[-1],
         key="0" * 64,
         seed=1,

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from perennial.config.pipeline import Inputs, Label
 from perennial.train.matrix_files import MatrixFiles, store_matrix
-from perennial.train.preprocess import Preprocessing, fit_preprocessing
+from perennial.train.preprocess import fit_preprocessing
 from perennial.train.scratch import Scratch
+from perennial.train.views import Dense
 from perennial.train.window import Window, WindowWriter
 
 LABEL = Label(column="failed", positive=True)
@@ -23,7 +24,7 @@ def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = L
     return writer.finish()
 
 
-def prepare(window: Window) -> tuple[Preprocessing, MatrixFiles]:
-    """Fit the preprocessing of a window, and store its matrix."""
-    fitted = fit_preprocessing(window)
-    return fitted, store_matrix(window, fitted)
+def prepare(window: Window) -> tuple[Dense, MatrixFiles]:
+    """Fit the preprocessing of a window, and store its dense matrix."""
+    view = Dense(window.inputs, fit_preprocessing(window))
+    return view, store_matrix(window, view)

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from perennial.calendar import DAY, Calendar
 from perennial.config.calendar import FeedCalendar
+from perennial.config.candidates import Candidates, Logistic, Mlp
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
 from perennial.config.tables import ColumnContract, Reference, Source
@@ -125,7 +126,9 @@ class Training(Contract):
     holdout_days: Positive = 7
     min_days: Positive = 30
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
-    candidates: Some[Literal["mlp", "logistic"]] = ["mlp", "logistic"]
+    candidates: Candidates = {"mlp": Mlp(), "logistic": Logistic()}
+    """By name, in the order in which ties are decided."""
+
     warm_start: bool = False
     """If true, a network starts with the weights of the date before and trains for one epoch only."""
 

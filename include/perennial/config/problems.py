@@ -36,6 +36,7 @@ _TEXTS = {
     "list_type": "expected a list",
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
     "too_short": "expected at least {min_length} of them, found {actual_length}",
     "too_long": "expected at most {max_length} of them, found {actual_length}",
     "literal_error": "expected {expected}",
@@ -47,21 +48,22 @@ _TEXTS = {
 def contract_problems(error: ValidationError, document: Document) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each pydantic error, except at values that the YAML reader already refused."""
     for item in error.errors(include_url=False):
-        place = tuple(str(part) for part in item["loc"] if part != "[key]")
-        if place not in document.unread:
-            yield _problem(place, dict(item), document)
+        at = tuple(str(part) for part in item["loc"] if part != "[key]")
+        if _find(at)[0] not in document.unread:
+            yield _problem(at, dict(item), document)
 
 
-def unknown_key(place: Place, document: Document) -> tuple[int, str]:
+def unknown_key(at: Place, document: Document) -> tuple[int, str]:
     """Return the line and the text of the problem of an unknown key."""
-    allowed = _keys_at(place[:-1])
+    (place, _), allowed = _find(at), _keys(_find(at[:-1])[1])
     text = f"{'.'.join(place)}: unknown key.{did_you_mean(place[-1], allowed)} Allowed: {', '.join(allowed)}"
     return document.line(place), text
 
 
-def _problem(place: Place, item: dict[str, Any], document: Document) -> tuple[int, str]:
+def _problem(at: Place, item: dict[str, Any], document: Document) -> tuple[int, str]:
     if item["type"] == "extra_forbidden":
-        return unknown_key(place, document)
+        return unknown_key(at, document)
+    place, _ = _find(at)
     bounds = {name: f"{value:g}" if isinstance(value, float) else value for name, value in item.get("ctx", {}).items()}
     text = _TEXTS.get(item["type"], item["msg"]).format(**bounds)
     found = item["input"]
@@ -97,18 +99,45 @@ def _format_place(place: Place) -> str:
     return ".".join(place)
 
 
-def _keys_at(place: Place) -> list[str]:
-    """Return the keys that the contract allows at a place, following the models' annotations."""
+def _find(at: Place) -> tuple[Place, Any]:
+    """
+    Return the place in the document of a place in the contract, and its type, None if the contract has none.
+
+    In a union of families, pydantic adds the family's name to the place.
+    """
     current: Any = Pipeline
-    for part in place:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = {_key(name, info): info for name, info in current.model_fields.items()}.get(part)
-            current = field.annotation if field else None
-        elif typing.get_origin(current) in (dict, list):
-            current = typing.get_args(current)[-1]
-        # Unwrap Annotated, and unions with None.
-        while typing.get_origin(current) in (typing.Annotated, types.UnionType):
-            current = typing.get_args(current)[0]
+    place: Place = ()
+    for part in at:
+        families = _families(current)
+        if part in families:
+            current = families[part]
+            continue
+        place = (*place, part)
+        current = _below(current, part)
+    return place, current
+
+
+def _below(current: Any, part: str) -> Any:
+    """Return the type of a key, or of an entry of a list or mapping."""
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        field = {_key(name, info): info for name, info in current.model_fields.items()}.get(part)
+        current = field.annotation if field else None
+    elif typing.get_origin(current) in (dict, list):
+        current = typing.get_args(current)[-1]
+    # Unwrap Annotated, and unions with None.
+    while typing.get_origin(current) is typing.Annotated or types.NoneType in typing.get_args(current):
+        current = typing.get_args(current)[0]
+    return current
+
+
+def _families(current: Any) -> dict[str, type[BaseModel]]:
+    """Return the members of a union by their families."""
+    members = typing.get_args(current) if typing.get_origin(current) is types.UnionType else ()
+    return {str(member.model_fields["family"].default): member for member in members if issubclass(member, BaseModel)}
+
+
+def _keys(current: Any) -> list[str]:
+    """Return the keys that the contract allows in a mapping of a type."""
     if isinstance(current, type) and issubclass(current, BaseModel):
         return [_key(name, field) for name, field in current.model_fields.items() if name != "folder"]
     return []

@@ -33,6 +33,7 @@ from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.runtime.choice import open_trainer
 from perennial.runtime.trainer import TrainingWork
 from perennial.spark.submit import submit
+from perennial.stages import stages_of
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import plan_training
 
@@ -174,7 +175,7 @@ def _make_tables(lake: Lake, first: date, last: date) -> None:
 
 def _train(lake: Lake, days: Sequence[date]) -> None:
     trainer = open_trainer(lake, candidates_at_once=1)
-    for candidate in lake.pipeline.training.candidates:
+    for candidate in [name for stage in stages_of(lake.pipeline) for name in stage.candidates(lake.pipeline)]:
         plans = [plan_training(lake, day, candidate) for day in days]
         jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
         if jobs:
@@ -192,7 +193,8 @@ def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
         max_days = pipeline.calendar.data_days.max_within(settings.window_days) + training["holdout_days"]
         training["min_days"] = min(training["min_days"], max_days)
     if settings.candidates is not None:
-        training["candidates"] = list(settings.candidates)
+        known = training["candidates"]
+        training["candidates"] = {name: known.get(name) for name in settings.candidates}
     if settings.margin is not None:
         gate["margin"] = {"log_loss": settings.margin, "roc_auc": settings.margin}
     try:

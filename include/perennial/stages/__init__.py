@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from perennial.stages.analyse import Analyse
+from perennial.stages.blend import Blend
 from perennial.stages.clean import Clean
 from perennial.stages.collect import Collect
 from perennial.stages.deploy import Deploy
@@ -21,6 +22,7 @@ STAGES: tuple[Stage, ...] = (
     Clean(),
     Analyse(),
     Train(),
+    Blend(),
     Evaluate(),
     Deploy(),
     Score(),

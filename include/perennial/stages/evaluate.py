@@ -16,7 +16,7 @@ class Evaluate(Stage):
     """Judge the candidates against the incumbent and record the decision."""
 
     name = "evaluate"
-    follows = ("train",)
+    follows = ("train", "blend")
     summary = "decides PROMOTE, HOLD or REJECT, with reasons"
 
     def find(self, run: Run, moment: Lake) -> Result | None:

@@ -55,7 +55,7 @@ class Stage(Protocol):
 
     name: str
     follows: tuple[str, ...]
-    """Names of the stages whose results this stage reads. They come before it in `STAGES`."""
+    """Names of the stages whose results this stage reads, if the pipeline has them. They come before it in `STAGES`."""
 
     summary: str
     """A phrase for the documentation of the DAG. It begins with a verb."""

@@ -31,8 +31,8 @@ class Train(Stage):
     skip_ends_run = True
 
     def candidates(self, pipeline: Pipeline) -> tuple[str, ...]:
-        """Return the candidates of the pipeline."""
-        return tuple(pipeline.training.candidates)
+        """Return the candidates of the pipeline that are trained on rows."""
+        return tuple(name for name, settings in pipeline.training.candidates.items() if settings.family != "blend")
 
     def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the models of the date, or the reason to skip its training, or None if it is not trained yet."""
@@ -55,7 +55,7 @@ class Train(Stage):
         from perennial.train.work import plan_work
 
         if candidate is None:
-            raise ValueError("train needs a candidate: it trains one at a time")
+            raise ValueError(f"{self.name} needs a candidate: it trains one at a time")
         plan, work = plan_work(run.lake, run.day, candidate, until=run.until, recompute=run.recompute)
         if work is not None:
             open_trainer(run.lake).train(work)

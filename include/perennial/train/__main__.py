@@ -17,14 +17,17 @@ from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.models.metrics import all_metrics
 from perennial.settings import get_settings, load_environment
+from perennial.store.json_value import Json
 from perennial.store.objects import Objects
-from perennial.train.artefacts import build_manifest, build_skipped, publish
+from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
+from perennial.train.blend import answerer, blend
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
-from perennial.train.holdout import predict
+from perennial.train.compare import compare, rows_to_compare
+from perennial.train.holdout import StoredHoldout, predict
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
-from perennial.train.prepare import Examples, read_examples, why_untrainable
+from perennial.train.prepare import read_examples, read_holdout, why_untrainable
 from perennial.train.scratch import Scratch, delete_open, open_scratch
 
 log = logging.getLogger("perennial.train")
@@ -43,36 +46,71 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_sc
     job = read_job(objects, uri)
     _check_build(job)
     with open_scratch(max_scratch) as scratch:
-        return _train(objects, job, read_examples(job, scratch, reader), scratch, lambda: _measure(started, began))
+        run = _blend if job.parts else _train
+        return run(objects, job, scratch, reader, lambda: _measure(started, began))
 
 
 def _train(
-    objects: Objects, job: TrainingJob, examples: Examples, scratch: Scratch, measure: Callable[[], dict[str, float]]
+    objects: Objects, job: TrainingJob, scratch: Scratch, reader: RowsReader | None, measure: Callable[[], dict[str, float]]
 ) -> str:
-    window = examples.window
+    examples = read_examples(job, scratch, reader)
+    window, facts = examples.window, facts_of(job, examples)
     if reason := why_untrainable(examples):
-        log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
-        skipped = build_skipped(job, reason, examples)
-        publish(objects, job, {}, skipped, measure())
-        return str(skipped["version"])
+        return _skip(objects, job, reason, facts, measure)
     log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, window.rows, len(job.features.window))
     if job.labels is not None:
         message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
         log.info(message, examples.unlabelled, examples.unmatched)
     checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
-    model = train_model(job.candidate, window, job.seed, checkpoints, _begin(objects, job))
-    predicted = predict(model.onnx, examples.holdout, job.inputs, job.row_key, scratch)
-    metrics = all_metrics(predicted.y, predicted.p)
-    files = {
-        "model.onnx": model.onnx,
-        "weights.safetensors": model.safetensors,
-        "predictions.parquet": predicted.path.read_bytes(),
-    }
-    manifest = build_manifest(job, model, files, examples, metrics)
-    publish(objects, job, files, manifest, measure())
+    model = train_model(job.settings, window, job.seed, checkpoints, _begin(objects, job))
+    rows = rows_to_compare(job.inputs, window, examples.holdout, job.row_key)
+    difference = compare(model.onnx, model.answerer(), job.candidate, rows)
+    files = {"model.onnx": model.onnx, **({"weights.safetensors": model.weights} if model.weights is not None else {})}
+    facts |= {"columns": model.columns, "warnings": model.warnings}
+    version = _finish(objects, job, files, facts, examples.holdout, scratch, lambda: {**measure(), "difference": difference})
     checkpoints.clear()
+    return version
+
+
+def _blend(
+    objects: Objects, job: TrainingJob, scratch: Scratch, reader: RowsReader | None, measure: Callable[[], dict[str, float]]
+) -> str:
+    parts: list[ModelManifest] = [objects.read_existing(uri).json() for uri in job.parts]
+    facts = {name: parts[0][name] for name in FACTS if name in parts[0]}  # type: ignore[literal-required]
+    if reason := next((part["skipped"] for part in parts if "skipped" in part), None):
+        return _skip(objects, job, reason, facts, measure)
+    models = [objects.read_existing(f"{job.output.blobs}{part['files']['model.onnx']['sha256']}").body for part in parts]
+    onnx, holdout = blend(models, job.inputs.numbers, job.inputs.texts), read_holdout(job, scratch, reader)
+    log.info("Blending %s of %s", ", ".join(part["version"] for part in parts), job.date)
+    difference = compare(onnx, answerer(models), job.candidate, rows_to_compare(job.inputs, None, holdout, job.row_key))
+    files, facts = {"model.onnx": onnx}, {**facts, "columns": "", "warnings": []}
+    return _finish(objects, job, files, facts, holdout, scratch, lambda: {**measure(), "difference": difference})
+
+
+def _skip(objects: Objects, job: TrainingJob, reason: str, facts: Json, measure: Callable[[], dict[str, float]]) -> str:
+    log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
+    skipped = build_skipped(job, reason, facts)
+    publish(objects, job, {}, skipped, measure())
+    return str(skipped["version"])
+
+
+def _finish(
+    objects: Objects,
+    job: TrainingJob,
+    files: dict[str, bytes],
+    facts: Json,
+    holdout: StoredHoldout,
+    scratch: Scratch,
+    measure: Callable[[], dict[str, float]],
+) -> str:
+    """Predict the holdout, publish the model and return its version."""
+    predicted = predict(files["model.onnx"], holdout, job.inputs, job.row_key, scratch)
+    metrics = all_metrics(predicted.y, predicted.p)
+    files = {**files, "predictions.parquet": predicted.path.read_bytes()}
+    manifest = build_manifest(job, files, facts, metrics)
+    publish(objects, job, files, manifest, measure())
     values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
-    log.info("%s on %s rows of the holdout: %s", manifest["version"], examples.holdout.rows, values)
+    log.info("%s on %s rows of the holdout: %s", manifest["version"], holdout.rows, values)
     return str(manifest["version"])
 
 
@@ -127,13 +165,13 @@ def _exit(code: int) -> NoReturn:
 
 def _check_build(job: TrainingJob) -> None:
     """Refuse a job whose fingerprint was computed for other libraries or other code than this trainer has."""
-    installed = versions_for(job.candidate)
+    installed = versions_for(job.settings.family)
     differing = [
         f"{name}: {installed.get(name)} is installed, the job needs {version}"
         for name, version in job.versions.items()
         if installed.get(name) != version
     ]
-    if code_for(job.candidate) != job.code:
+    if code_for(job.settings.family) != job.code:
         differing.append("the code of the trainer differs")
     if differing:
         raise RefusedError(

@@ -5,42 +5,51 @@ from __future__ import annotations
 import logging
 
 from perennial.errors import RefusedError
-from perennial.store.json_value import JsonValue
+from perennial.store.json_value import Json, JsonValue
 from perennial.store.objects import Objects, canonical_json, sha256
 from perennial.train.job import TrainingJob
-from perennial.train.model import Model
 from perennial.train.prepare import Examples
 
 log = logging.getLogger(__name__)
 
 
+FACTS = ("rows", "base_rate", "unlabelled_rows", "unmatched_labels")
+"""What a manifest says of the rows of a training. A blend has it from the models that it is made of."""
+
+
+def facts_of(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
+    """Return what a manifest says of the rows of a training."""
+    window, holdout = examples.window.rows, examples.holdout.rows
+    facts: dict[str, JsonValue] = {"rows": {"window": window, "holdout": holdout}, "base_rate": examples.base_rate}
+    if job.labels is not None:
+        facts |= {"unlabelled_rows": examples.unlabelled, "unmatched_labels": examples.unmatched}
+    return facts
+
+
 def build_manifest(
-    job: TrainingJob,
-    model: Model,
-    files: dict[str, bytes],
-    examples: Examples,
-    metrics: dict[str, float | None],
+    job: TrainingJob, files: dict[str, bytes], facts: Json, metrics: dict[str, float | None]
 ) -> dict[str, JsonValue]:
-    """Return the manifest of a model. All of it is a function of the job."""
+    """
+    Return the manifest of a model. All of it is a function of the job.
+
+    :param facts: those of FACTS, the warnings, and the digest of the columns
+    """
     features = job.features.model_dump(mode="json")
     return {
-        **_identity(job, "inputs", "label", "row_key", "seed", "begins", "versions", *_samples(job)),
+        **_identity(job, "settings", "inputs", "label", "row_key", "seed", "begins", "versions", *_optional(job)),
         "files": {name: {"sha256": sha256(body), "size": len(body)} for name, body in files.items()},
-        "columns": model.columns,
-        "warnings": model.warnings,
         "window": features["window"],
         "holdout": features["holdout"],
         "digests": features["digests"],
-        **_label_facts(job, examples),
-        "rows": _count_rows(examples),
-        "base_rate": examples.base_rate,
+        **({} if job.labels is None else {"label_digests": job.labels.model_dump(mode="json")["digests"]}),
+        **facts,
         "metrics": metrics,
     }
 
 
-def build_skipped(job: TrainingJob, reason: str, examples: Examples) -> dict[str, JsonValue]:
+def build_skipped(job: TrainingJob, reason: str, facts: Json) -> dict[str, JsonValue]:
     """Return the manifest of a skipped training: it has the reason in place of a model."""
-    return {**_identity(job), "skipped": reason, "rows": _count_rows(examples)}
+    return {**_identity(job), "skipped": reason, "rows": facts["rows"]}
 
 
 def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
@@ -48,21 +57,9 @@ def _identity(job: TrainingJob, *more: str) -> dict[str, JsonValue]:
     return {"format": 1, "version": f"{job.candidate}-{job.date}-{job.key[:8]}", **echoed}
 
 
-def _samples(job: TrainingJob) -> list[str]:
-    """Return the fields of a job that say which rows it leaves out, if it does."""
-    return [name for name in ("sample", "judged_below") if getattr(job, name) is not None]
-
-
-def _count_rows(examples: Examples) -> dict[str, JsonValue]:
-    return {"window": examples.window.rows, "holdout": examples.holdout.rows}
-
-
-def _label_facts(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
-    """Return the label digests and the counts of unmatched rows, if labels have their own table."""
-    if job.labels is None:
-        return {}
-    digests = job.labels.model_dump(mode="json", include={"digests"})["digests"]
-    return {"label_digests": digests, "unlabelled_rows": examples.unlabelled, "unmatched_labels": examples.unmatched}
+def _optional(job: TrainingJob) -> list[str]:
+    """Return the fields of a job that only some jobs have: the rows that it leaves out, and the models that it blends."""
+    return [name for name in ("sample", "judged_below", "parts") if getattr(job, name)]
 
 
 def publish(

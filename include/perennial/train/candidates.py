@@ -1,4 +1,4 @@
-"""The candidates: the module that fits each, and the libraries that decide its result. Importing this module is cheap."""
+"""The families of candidates: the module that fits each, and the libraries that decide its result. Importing this is cheap."""
 
 from __future__ import annotations
 
@@ -12,51 +12,64 @@ _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Family:
     """
-    One kind of model. Its module and libraries are part of its fingerprint, so another candidate does not change it.
+    One family of models. Its module and libraries are part of its fingerprint, so another family does not change it.
 
-    :param module: it has `fit(matrix, y, seed, checkpoints, begin)`, which returns the layers
-    :param libraries: libraries that it uses in addition to those that all candidates use
+    :param module: it has `prepare` and `fit` (perennial.train.model.FamilyModule), but for that of the blend
+    :param libraries: libraries that it uses in addition to those that all families use
     :param start_mib: memory of a training of few rows, in MiB: Python, and the libraries
     :param is_warm: True if it can start from the weights of another date
+    :param reads_parts: True if it holds a part of a bucket in memory, not a whole one
+    :param row_bytes: memory of each row of the window
     """
 
     module: str
     libraries: tuple[str, ...]
     start_mib: int
     is_warm: bool = False
+    reads_parts: bool = False
+    row_bytes: int = 0
 
 
-_CANDIDATES = {
-    "mlp": _Candidate("perennial.train.mlp", ("keras", "tensorflow"), 850, is_warm=True),
-    "logistic": _Candidate("perennial.train.logistic", ("scipy",), 380),  # needs no warm start: it converges in three steps
+_FAMILIES = {
+    "mlp": _Family("perennial.train.mlp", ("keras", "tensorflow"), 850, is_warm=True),
+    "logistic": _Family(
+        "perennial.train.logistic", ("scipy",), 380, reads_parts=True
+    ),  # needs no warm start: it converges in three steps
+    "blend": _Family("perennial.train.blend", (), 300),
+    "xgboost": _Family("perennial.train.xgboost", ("xgboost-cpu",), 300, row_bytes=90),
 }
 
 
-def module_of(candidate: str) -> str:
-    """Return the name of the module that fits a candidate."""
-    return _CANDIDATES[candidate].module
+def module_of(family: str) -> str:
+    """Return the name of the module that fits a family."""
+    return _FAMILIES[family].module
 
 
-def code_for(candidate: str) -> str:
-    """Return a digest of the code that decides a candidate's training."""
-    return code_digest("train", module_of(candidate))
+def code_for(family: str) -> str:
+    """Return a digest of the code that decides a family's training."""
+    return code_digest("train", module_of(family))
 
 
-def versions_for(candidate: str) -> dict[str, str]:
-    """Return the installed versions of the libraries that decide the bytes of a candidate's model."""
-    return library_versions(*_SHARED_LIBRARIES, *_CANDIDATES[candidate].libraries)
+def versions_for(family: str) -> dict[str, str]:
+    """Return the installed versions of the libraries that decide the bytes of a family's model."""
+    return library_versions(*_SHARED_LIBRARIES, *_FAMILIES[family].libraries)
 
 
-def start_bytes(candidate: str) -> int:
-    """Return about how many bytes of memory a candidate's training takes before it reads rows."""
-    return _CANDIDATES[candidate].start_mib * 2**20
+def memory_of(family: str, rows: int) -> int:
+    """Return about how many bytes of memory a family's training takes for its libraries and for the rows that it keeps."""
+    return _FAMILIES[family].start_mib * 2**20 + _FAMILIES[family].row_bytes * rows
 
 
-def is_warm(candidate: str) -> bool:
-    """Return whether a candidate can start from the weights of another date."""
-    return _CANDIDATES[candidate].is_warm
+def reads_parts(family: str) -> bool:
+    """Return whether a family holds a part of a bucket in memory, not a whole one."""
+    return _FAMILIES[family].reads_parts
+
+
+def is_warm(family: str) -> bool:
+    """Return whether a family can start from the weights of another date."""
+    return _FAMILIES[family].is_warm
 
 
 def seed_for(pipeline: str, day: str, candidate: str) -> int:

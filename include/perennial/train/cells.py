@@ -130,7 +130,7 @@ def store_cells(matrix: MatrixFiles) -> CellFiles:
     scratch = matrix.window.scratch
     parts: list[tuple[int, int]] = []
     for bucket in range(len(matrix.bucket_rows)):
-        rows, y = matrix.read_bucket(bucket)
+        rows, y, _ = matrix.read_bucket(bucket)
         scratch.delete(scratch.folder / f"{bucket}.matrix")
         for begin in range(0, len(y), _PART_ROWS):
             some = slice(begin, begin + _PART_ROWS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from onnx import NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import NodeProto, TensorProto, checker, helper, load_from_string, numpy_helper
 
 from perennial.store.json_value import JsonValue
 
@@ -24,6 +25,7 @@ class GraphBuilder:
         self._texts = texts
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
+        self._shared: dict[tuple[Any, ...], str] = {}
 
     def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
         """Add a constant and return its name."""
@@ -61,6 +63,43 @@ class GraphBuilder:
     def beside(self, *parts: str) -> str:
         """Concatenate matrices side by side."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
+
+    def include(self, model: bytes, output: str) -> str:
+        """
+        Add the nodes of another model that compute one of its values, and return the name of that value here.
+
+        Nodes and constants that another included model has, too, are shared.
+        """
+        graph = load_from_string(model).graph
+        names = {name: name for name in ("numbers", "texts")}
+        for tensor in graph.initializer:
+            names[tensor.name] = self._share(
+                ("constant", tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()),
+                lambda tensor=tensor: self.constant(values := numpy_helper.to_array(tensor), values.dtype.type),  # type: ignore[misc]
+            )
+        for node in graph.node:
+            args = tuple(names[name] for name in node.input)
+            attributes = tuple(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
+            names[node.output[0]] = self._share(
+                (node.op_type, node.domain, args, attributes),
+                lambda node=node, args=args: self._copy(node, args),  # type: ignore[misc]
+            )
+            if node.output[0] == output:
+                break
+        return names[output]
+
+    def _share(self, key: tuple[Any, ...], add: Callable[[], str]) -> str:
+        if key not in self._shared:
+            self._shared[key] = add()
+        return self._shared[key]
+
+    def _copy(self, node: NodeProto, args: tuple[str, ...]) -> str:
+        copy = NodeProto()
+        copy.CopyFrom(node)
+        name = f"v{len(self._nodes)}"
+        copy.name, copy.input[:], copy.output[:] = f"{node.op_type}_{len(self._nodes)}", args, [name]
+        self._nodes.append(copy)
+        return name
 
     def model(self, output: str, shape: list[str | int], metadata: dict[str, JsonValue] | None = None) -> bytes:
         """Return the model that computes `output`. Metadata values are written as JSON."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from perennial.config.candidates import Candidate
 from perennial.config.pipeline import Contract, Inputs, Label
 from perennial.errors import RefusedError
 from perennial.store.content_name import check_job_name
@@ -54,6 +55,7 @@ class TrainingJob(Contract):
     pipeline: str
     space: str
     candidate: str
+    settings: Candidate
     date: date
     key: str
     seed: int
@@ -69,6 +71,9 @@ class TrainingJob(Contract):
 
     judged_below: int | None = None
     """The limit of the hash below which rows of the holdout are judged, but for dates of few rows. None: all rows."""
+
+    parts: list[str] = Field(default=[])
+    """Manifests of the models that a blend is made of."""
 
     begins: str | None = None
     """Manifest of the model whose weights the training starts from."""

@@ -1,15 +1,20 @@
-"""The dense layers of a trained model. Each candidate returns a list of them; the graph and the weights are built from it."""
+"""A model of dense layers: its graph and its weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.train.graph import GraphBuilder
-from perennial.train.preprocess import Encoded
+from perennial.train.views import Encoded
+
+if TYPE_CHECKING:
+    from perennial.models.scoring import Probabilities
+    from perennial.train.matrix import Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,22 +23,41 @@ class Layer:
 
     kernel: NDArray[np.float32]
     bias: NDArray[np.float32]
-    activation: Literal["relu", "sigmoid"]
+    activation: Literal["relu"] | None
 
 
-_NODES = {"relu": "Relu", "sigmoid": "Sigmoid"}
+@dataclass(frozen=True, slots=True)
+class Network:
+    """
+    Dense layers, of which the last gives the margin.
+
+    :param answer: the answers of the library that trained them, [rows]
+    """
+
+    layers: list[Layer]
+    answer: Callable[[Matrix], Probabilities]
+
+    def add(self, graph: GraphBuilder, view: Encoded) -> str:
+        """Add the nodes of the layers and return the margin, [rows, 1]."""
+        return add_layers(graph, view, self.layers)
+
+    @property
+    def weights(self) -> bytes:
+        """Return the weights as safetensors."""
+        return to_safetensors(self.layers)
 
 
-def add_layers(graph: GraphBuilder, matrix: Encoded, layers: list[Layer]) -> str:
-    """Add the nodes of the layers and return the output `probability`, one number a row."""
+def add_layers(graph: GraphBuilder, view: Encoded, layers: list[Layer]) -> str:
+    """Add the nodes of some layers and return their output."""
     value = ""
     for index, layer in enumerate(layers):
         if index == 0:
-            value = _add_first(graph, matrix, layer)
+            value = _add_first(graph, view, layer)
         else:
             value = graph.op("Gemm", value, graph.constant(layer.kernel), graph.constant(layer.bias))
-        value = graph.op(_NODES[layer.activation], value)
-    return graph.op("Reshape", value, graph.constant([-1], np.int64), output="probability")
+        if layer.activation == "relu":
+            value = graph.op("Relu", value)
+    return value
 
 
 def _add_first(graph: GraphBuilder, matrix: Encoded, layer: Layer) -> str:
@@ -52,14 +76,13 @@ def _add_first(graph: GraphBuilder, matrix: Encoded, layer: Layer) -> str:
 
 
 def from_safetensors(body: bytes) -> list[Layer]:
-    """Return the layers of weights that `to_safetensors` wrote. A ReLU follows every layer but the last, which has a sigmoid."""
+    """Return the layers of weights that `to_safetensors` wrote. A ReLU follows every layer but the last."""
     from safetensors.numpy import load
 
     arrays = load(body)
     last = len(arrays) // 2 - 1
     return [
-        Layer(arrays[f"{index}.kernel"], arrays[f"{index}.bias"], "sigmoid" if index == last else "relu")
-        for index in range(last + 1)
+        Layer(arrays[f"{index}.kernel"], arrays[f"{index}.bias"], None if index == last else "relu") for index in range(last + 1)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The candidate `logistic`: logistic regression."""
+"""The family `logistic`: logistic regression."""
 
 from __future__ import annotations
 
@@ -8,34 +8,92 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.train.cells import newton_on_cells
-from perennial.train.layers import Layer
-from perennial.train.newton import newton
+from perennial.train.layers import Layer, Network
+from perennial.train.newton import Floats, gain_on_late, newton
+from perennial.train.preprocess import fit_preprocessing
+from perennial.train.views import Dense
 
 if TYPE_CHECKING:
+    from perennial.config.candidates import Logistic
+    from perennial.models.scoring import Probabilities
     from perennial.train.checkpoints import Checkpoints
+    from perennial.train.matrix import Matrix
     from perennial.train.matrix_files import MatrixFiles
+    from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
-_C = 0.03
-"""Inverse strength of the penalty (scikit-learn's C). It was the best value on the demo's walk-forward protocol."""
+STRENGTHS = (0.03, 0.3, 3.0, 30.0)
+_MIN_OF_CLASS = 10
+"""Rows of each class, before the window's last dates and on them, below which nothing is compared."""
+
+
+def prepare(window: Window, settings: Logistic) -> Dense:
+    """Return the dense view of a row."""
+    return Dense(window.inputs, fit_preprocessing(window, settings.bins))
 
 
 def fit(
-    matrix: MatrixFiles,
+    rows: MatrixFiles,
+    settings: Logistic,
     seed: int,
     checkpoints: Checkpoints | None = None,
-    begin: list[Layer] | None = None,
-) -> list[Layer]:
+    begin: bytes | None = None,
+) -> Network:
     """
     Fit a logistic regression and return it as one layer.
 
-    It takes a handful of passes over the rows, so it ignores checkpoints and the layers of another training.
+    It takes a handful of passes over the rows, so it ignores checkpoints and the weights of another training.
     """
     from threadpoolctl import threadpool_limits
 
     # Threads of BLAS wait for each other in a busy loop: two of them cost more than twice the CPU time of one.
     with threadpool_limits(1, user_api="blas"):
-        weights, passes = (newton_on_cells if matrix.sizes else newton)(matrix, _C)
-    log.info("Logistic regression: %s iterations", passes)
-    return [Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), "sigmoid")]
+        strength = choose_strength(rows) if settings.C is None else settings.C
+        weights, passes = (newton_on_cells if rows.sizes else newton)(rows, strength)
+    log.info("Logistic regression: C %g, %s iterations", strength, passes)
+    layer = Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), None)
+    return Network([layer], lambda some: _answer(weights, some))
+
+
+def choose_strength(rows: MatrixFiles) -> float:
+    """
+    Return the inverse strength of the penalty.
+
+    It goes from a cautious value to the next as long as a fit without the window's last dates gains more than a standard error
+    on them. One bucket is enough: it is a random sample of a large window. A window of wide categories keeps the cautious value,
+    because its fits take many passes over the rows.
+    """
+    at, *others = STRENGTHS
+    early, late = _count_classes(rows)
+    if rows.sizes or min(*early, *late) < _MIN_OF_CLASS:
+        return at
+    before, _ = newton(rows, at, early=True)
+    for strength in others:
+        after, _ = newton(rows, strength, early=True)
+        gain, error = gain_on_late(rows, before, after)
+        if gain <= error:
+            break
+        at, before = strength, after
+    return at
+
+
+def _count_classes(rows: MatrixFiles) -> tuple[list[int], list[int]]:
+    """Return the number of negative and positive rows of the first bucket before the window's last dates, and on them."""
+    counts = np.zeros(4, dtype=np.int64)
+    for _, y, late in rows.read(1):
+        counts += np.bincount(2 * late.astype(np.int8) + y, minlength=4)
+    return counts[:2].tolist(), counts[2:].tolist()
+
+
+def _answer(weights: Floats, rows: Matrix) -> Probabilities:
+    """Return the probabilities as scikit-learn computes them, from 64-bit weights."""
+    from scipy.special import expit
+
+    begin = rows.columns.shape[1]
+    margin = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
+    for code, size in zip(rows.codes.T, rows.sizes, strict=True):
+        margin += np.append(weights[begin : begin + size], 0.0)[code]
+        begin += size
+    found: Probabilities = expit(margin)
+    return found

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from perennial.models.scoring import SLICE_ROWS
 from perennial.train.matrix import Matrix
-from perennial.train.preprocess import MatrixGraph, Preprocessing
-from perennial.train.window import Window
+from perennial.train.views import View, ViewGraph
+from perennial.train.window import Records, Window
+
+PART_ROWS = 16_384
+"""Rows in memory at once for a family that only adds sums over rows."""
+
+
+class Part(NamedTuple):
+    """
+    Some rows of a window, and their labels.
+
+    :param late: whether a row is of the last dates of the window
+    """
+
+    rows: Matrix
+    y: NDArray[np.int8]
+    late: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +56,40 @@ class MatrixFiles:
         """Return the number of rows of each bucket."""
         return self.window.bucket_rows
 
-    def read(self) -> Iterator[tuple[Matrix, NDArray[np.int8]]]:
-        """Yield the rows and the labels of all buckets in order."""
-        return map(self.read_bucket, range(self.window.buckets))
+    def read(self, buckets: int | None = None) -> Iterator[Part]:
+        """
+        Yield the rows in order, at most PART_ROWS at once.
 
-    def read_bucket(self, bucket: int) -> tuple[Matrix, NDArray[np.int8]]:
-        """Return the rows of a bucket, and their labels."""
-        records = np.fromfile(self.window.scratch.folder / f"{bucket}.matrix", dtype=_record(self))
+        :param buckets: only of the first buckets; None: of all
+        """
+        for bucket in range(self.window.buckets if buckets is None else buckets):
+            with self._path(bucket).open("rb") as file:
+                while len(records := np.fromfile(file, _record(self), PART_ROWS)):
+                    yield self._part(records)
+
+    def read_bucket(self, bucket: int) -> Part:
+        """Return the rows of a bucket."""
+        return self._part(np.fromfile(self._path(bucket), _record(self)))
+
+    def _path(self, bucket: int) -> Path:
+        return self.window.scratch.folder / f"{bucket}.matrix"
+
+    def _part(self, records: Records) -> Part:
         columns = np.empty((len(records), self.columns), dtype=np.float32)
         columns[:, : self.amounts] = records["amounts"]
         columns[:, self.amounts :] = records["flags"]
-        return Matrix(columns, np.ascontiguousarray(records["codes"]), self.sizes), np.ascontiguousarray(records["y"])
+        rows = Matrix(columns, np.ascontiguousarray(records["codes"]), self.sizes)
+        return Part(rows, np.ascontiguousarray(records["y"]), np.ascontiguousarray(records["late"]))
 
 
-def store_matrix(window: Window, fitted: Preprocessing) -> MatrixFiles:
-    """Compute the matrix of a window with the graph, and write it beside the window's files."""
-    graph = MatrixGraph(window.inputs, fitted)
-    stored = MatrixFiles(window, len(fitted.means), fitted.width, graph.sizes)
+def store_matrix(window: Window, view: View) -> MatrixFiles:
+    """Compute a view of a window with its graph, and write it beside the window's files."""
+    graph = ViewGraph(view)
+    stored = MatrixFiles(window, view.amounts, view.width, graph.sizes)
     window.scratch.check("its matrix", window.rows, _record(stored).itemsize)
     for index, bucket in enumerate(window.read()):
         records = np.empty(len(bucket.y), dtype=_record(stored))
-        records["y"] = bucket.y
+        records["y"], records["late"] = bucket.y, bucket.late
         for begin in range(0, len(bucket.y), SLICE_ROWS):
             some = slice(begin, begin + SLICE_ROWS)
             matrix = graph.of(bucket.numbers[some], bucket.texts[some])
@@ -73,4 +102,5 @@ def store_matrix(window: Window, fitted: Preprocessing) -> MatrixFiles:
 
 def _record(files: MatrixFiles) -> np.dtype[Any]:
     amounts, flags, codes = files.amounts, files.columns - files.amounts, len(files.sizes)
-    return np.dtype([("amounts", "<f4", (amounts,)), ("flags", "u1", (flags,)), ("codes", "<i4", (codes,)), ("y", "i1")])
+    columns = [("amounts", "<f4", (amounts,)), ("flags", "u1", (flags,)), ("codes", "<i4", (codes,))]
+    return np.dtype([*columns, ("y", "i1"), ("late", "?")])

@@ -1,4 +1,4 @@
-"""The candidate `mlp`: a Sequential network of 128, 64 and 32 units with ReLU and one sigmoid, trained with AdamW."""
+"""The family `mlp`: a Sequential network of dense layers with ReLU and one sigmoid, trained with AdamW."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.models.scoring import Numbers
+from perennial.config.candidates import Mlp
+from perennial.models.scoring import Numbers, Probabilities
 from perennial.train.checkpoints import Arrays, Checkpoints
 from perennial.train.coded_dense import coded_dense
-from perennial.train.layers import Layer
+from perennial.train.layers import Layer, Network, from_safetensors
 from perennial.train.matrix import Matrix
+from perennial.train.preprocess import fit_preprocessing
+from perennial.train.views import Dense
 
 if TYPE_CHECKING:  # load_keras imports these after it has set their environment
     import keras
     import tensorflow as tf
 
     from perennial.train.matrix_files import MatrixFiles
+    from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
-_UNITS = (128, 64, 32)
-_DROPOUT = 0.2
 # On the demo's walk-forward protocol, large batches and few epochs are as good as small batches, and ten times cheaper. On small
 # windows they are too few steps: on nine sets of 400 to 7,000 rows, 300 steps were never far from the best, and 1,000 overfit.
 _MIN_BATCH, _MAX_BATCH = 32, 512
@@ -37,62 +39,80 @@ _BATCHES = 50
 _MIN_EPOCHS = 5
 _MIN_STEPS = 300
 _LOGGED_EPOCHS = 5
-_LEARNING_RATE = 1e-3
 # From the weights of the date before, one epoch at a low learning rate is enough (measured on 53 dates of the demo).
 _WARM_EPOCHS = 1
 _WARM_LEARNING_RATE = 2e-4
-_WEIGHT_DECAY = 0.3
 _THREADS = 1
 """A second thread does not shorten the training on a month of flights, and costs a fifth more CPU time."""
 _MAX_NETWORKS = 8
 
-_Shape = tuple[int, tuple[int, ...]]
-"""The number of inputs, and the number of classes of each of the last of them, which are codes."""
+_Shape = tuple[int, tuple[int, ...], tuple[int, ...], float, float]
+"""
+The number of inputs, the number of classes of each of the last of them, which are codes, and what else the network is built by.
+
+That is the units of each layer, the dropout and the weight decay.
+"""
 
 _networks: dict[_Shape, keras.Sequential] = {}
 """Traced networks by shape, which changes between dates only when a category appears or disappears."""
 
 
+def prepare(window: Window, settings: Mlp) -> Dense:
+    """Return the dense view of a row."""
+    return Dense(window.inputs, fit_preprocessing(window))
+
+
 def fit(
-    matrix: MatrixFiles,
+    rows: MatrixFiles,
+    settings: Mlp,
     seed: int,
     checkpoints: Checkpoints | None = None,
-    begin: list[Layer] | None = None,
-) -> list[Layer]:
+    begin: bytes | None = None,
+) -> Network:
     """
-    Train the network and return its layers. The same rows and seed give the same bits on one build and CPU family.
+    Train the network. The same rows, settings and seed give the same bits on one build and CPU family.
 
     This also holds for a training that resumes from a checkpoint. The order of buckets in an epoch, and of rows in a bucket, is
     drawn from the seed and their numbers alone. All other state (weights, the optimizer's moments, the state of dropout) is in
     the checkpoint.
 
-    :param begin: layers of a training with the same columns; they are trained for one more epoch
+    :param begin: weights of a training with the same columns; they are trained for one more epoch
     """
-    batch = choose_batch(matrix.rows)
-    steps = _count_steps(matrix, batch)
-    epochs, rate = (choose_epochs(steps), _LEARNING_RATE) if begin is None else (_WARM_EPOCHS, _WARM_LEARNING_RATE)
+    batch = settings.batch or choose_batch(rows.rows)
+    steps = _count_steps(rows, batch)
+    epochs, rate = settings.epochs or choose_epochs(steps), settings.learning_rate
+    if begin is not None:
+        epochs, rate = _WARM_EPOCHS, _WARM_LEARNING_RATE
     keras = load_keras()
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    shape = (matrix.columns + len(matrix.sizes), matrix.sizes)
-    model = _reuse_traced(build(*shape, epochs * steps, rate), shape)
-    for layer, weights in zip(_dense(model), begin or (), strict=begin is not None):
-        layer.set_weights([weights.kernel, weights.bias])
-    buckets = len(matrix.bucket_rows)
+    inputs = rows.columns + len(rows.sizes)
+    shape = (inputs, rows.sizes, tuple(settings.units), settings.dropout, settings.weight_decay)
+    model = _reuse_traced(build(inputs, rows.sizes, settings, epochs * steps, rate), shape)
+    if begin is not None:
+        for layer, weights in zip(_dense(model), from_safetensors(begin), strict=True):
+            layer.set_weights([weights.kernel, weights.bias])
+    buckets = len(rows.bucket_rows)
     done = _resume(model, checkpoints)
     for epoch in range(done // buckets, epochs):
         order = np.random.default_rng([seed, epoch]).permutation(buckets).tolist()[done - epoch * buckets :]
         total = 0.0
         for bucket in order:
-            total += _train_bucket(model, matrix, bucket, [seed, epoch, bucket], batch)
+            total += _train_bucket(model, rows, bucket, [seed, epoch, bucket], batch)
             done += 1
             if checkpoints is not None:
                 checkpoints.save(done, lambda: _arrays(model))
         if epoch + 1 == epochs or (epoch + 1) % math.ceil(epochs / _LOGGED_EPOCHS) == 0:
-            loss = total / sum(matrix.bucket_rows[bucket] for bucket in order)
+            loss = total / sum(rows.bucket_rows[bucket] for bucket in order)
             log.info("epoch %s/%s: loss %.4f", epoch + 1, epochs, loss)
-    return layers_of(model)
+    return Network(layers_of(model), lambda some: _answer(model, some))
+
+
+def _answer(model: keras.Sequential, rows: Matrix) -> Probabilities:
+    """Return what Keras answers."""
+    found: Probabilities = model(_rows(rows), training=False).numpy()[:, 0].astype(np.float64)
+    return found
 
 
 def choose_batch(rows: int) -> int:
@@ -108,7 +128,7 @@ def choose_epochs(steps: int) -> int:
 
 def _train_bucket(model: keras.Sequential, matrix: MatrixFiles, bucket: int, seed: list[int], batch: int) -> float:
     """Train on the rows of a bucket in a random order, and return the sum of their losses."""
-    rows, y = matrix.read_bucket(bucket)
+    rows, y, _ = matrix.read_bucket(bucket)
     order = np.random.default_rng(seed).permutation(len(y))
     return float(model.epoch(_rows(rows), y.astype(np.float32), order, np.int32(batch)))
 
@@ -164,7 +184,7 @@ def _reuse_traced(fresh: keras.Sequential, shape: _Shape) -> keras.Sequential:
     return model
 
 
-def build(columns: int, sizes: tuple[int, ...], steps: int, rate: float = _LEARNING_RATE) -> keras.Sequential:
+def build(columns: int, sizes: tuple[int, ...], settings: Mlp, steps: int, rate: float) -> keras.Sequential:
     """
     Build the network with its optimizer. The learning rate falls from `rate` along a cosine over all `steps`.
 
@@ -174,13 +194,13 @@ def build(columns: int, sizes: tuple[int, ...], steps: int, rate: float = _LEARN
     keras = load_keras()
     dense = keras.layers.Dense
     hidden: list[Any] = []
-    for units in _UNITS:
+    for units in settings.units:
         is_coded = bool(sizes) and not hidden
         layer = coded_dense(keras)(units, sizes, activation="relu") if is_coded else dense(units, activation="relu")
-        hidden += [layer, keras.layers.Dropout(_DROPOUT)]
+        hidden += [layer, keras.layers.Dropout(settings.dropout)]
     model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid")])
     model.schedule = _cosine()(steps, rate)
-    model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=_WEIGHT_DECAY)
+    model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=settings.weight_decay)
     model.optimizer.build(model.trainable_variables)
     model.epoch = _epoch(model, columns)
     return model
@@ -242,9 +262,9 @@ def _cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
 
 
 def layers_of(model: keras.Sequential) -> list[Layer]:
-    """Return the dense layers of a network. Dropout is only for training."""
-    weights = [(*layer.get_weights(), layer.activation.__name__) for layer in _dense(model)]
-    return [Layer(kernel, bias, activation) for kernel, bias, activation in weights]
+    """Return the dense layers of a network up to its margin. Dropout is only for training."""
+    *hidden, last = [layer.get_weights() for layer in _dense(model)]
+    return [*(Layer(kernel, bias, "relu") for kernel, bias in hidden), Layer(last[0], last[1], None)]
 
 
 def _dense(model: keras.Sequential) -> list[keras.layers.Dense]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
+from perennial.config.candidates import Family
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import MIN_ROWS, Inputs, Pipeline
 from perennial.config.values import bytes_of
@@ -19,8 +20,9 @@ from perennial.runtime.kind import runtime_of
 from perennial.store.cgroups import find_limit
 from perennial.store.json_value import JsonValue
 from perennial.store.scratch import scratch_folder
-from perennial.train.candidates import start_bytes
+from perennial.train.candidates import memory_of, reads_parts
 from perennial.train.classes import MAX_COLUMNS
+from perennial.train.matrix_files import PART_ROWS
 from perennial.train.plan import rows_to_train
 from perennial.train.preprocess import amounts
 from perennial.train.window import count_buckets, record_type
@@ -87,6 +89,7 @@ class Needs:
 
 def estimate_needs(
     candidate: str,
+    settings: Family,
     inputs: Inputs,
     rows: Mapping[date, int],
     window: Sequence[date],
@@ -96,6 +99,7 @@ def estimate_needs(
     """
     Estimate what a training takes.
 
+    :param settings: the family of the candidate, and its parameters
     :param rows: by date of window and holdout, the rows that its commit records
     :param max_rows: about how many rows of the window to choose; None: all
     :param max_judged: about how many rows of the holdout to judge; None: all
@@ -106,11 +110,14 @@ def estimate_needs(
     holdout = min(holdout, max_judged or holdout)
     buckets = count_buckets(chosen)
     numbers = len(amounts(inputs))
-    columns = numbers + min(_count_classes(inputs), MAX_COLUMNS)
+    bins = numbers * getattr(settings, "bins", 0)
+    columns = numbers + bins + min(_count_classes(inputs), MAX_COLUMNS)
     a_row = record_type(inputs).itemsize
-    min_row = a_row + 4 * numbers + 1
-    row_scratch = min_row + columns - numbers
+    min_row = a_row + 4 * numbers + 2
+    row_scratch = min_row + 4 * bins + columns - numbers - bins
     judged, bucket = _JUDGED_BYTES * holdout, -(-chosen // buckets)
+    if reads_parts(settings.family):
+        bucket = min(bucket, PART_ROWS)
     fixed = _READ_BYTES * at_once + judged
     return Needs(
         candidate,
@@ -120,7 +127,7 @@ def estimate_needs(
         scratch=chosen * row_scratch + holdout * (a_row + _KEPT_BYTES),
         min_scratch=chosen * min_row,
         # A bucket is held as the matrix, beside the file that it is read from.
-        memory=start_bytes(candidate) + fixed + bucket * (4 * columns + row_scratch),
+        memory=memory_of(settings.family, chosen) + fixed + bucket * (4 * columns + row_scratch),
         min_memory=fixed + bucket * (4 * numbers + min_row),
         judged_memory=judged,
     )
@@ -133,8 +140,9 @@ def foresee_needs(lake: Lake, last: date) -> list[Needs]:
     rows, window = known
     pipeline, training = lake.pipeline, lake.pipeline.training
     return [
-        estimate_needs(candidate, pipeline.inputs, rows, window, training.max_rows, pipeline.gate.max_rows)
-        for candidate in training.candidates
+        estimate_needs(name, settings, pipeline.inputs, rows, window, training.max_rows, pipeline.gate.max_rows)
+        for name, settings in training.candidates.items()
+        if settings.family != "blend"
     ]
 
 

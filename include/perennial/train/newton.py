@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,6 @@ from perennial.errors import PerennialError
 if TYPE_CHECKING:
     from perennial.train.matrix_files import MatrixFiles
 
-_SLICE_ROWS = 16_384
 _TOLERANCE = 1e-4
 _MAX_STEPS = 100
 _MAX_HALVINGS = 20
@@ -32,7 +33,7 @@ class _Sums:
     hessian: Floats
 
 
-def newton(matrix: MatrixFiles, strength: float) -> tuple[Floats, int]:
+def newton(matrix: MatrixFiles, strength: float, *, early: bool = False) -> tuple[Floats, int]:
     """
     Return the weights [columns + 1], the intercept last, and the number of steps.
 
@@ -41,14 +42,16 @@ def newton(matrix: MatrixFiles, strength: float) -> tuple[Floats, int]:
     order of the rows, so that they have the same bits in each run.
 
     :param strength: the inverse strength of the penalty, scikit-learn's C; the intercept is not penalised
+    :param early: use the rows of the first bucket only, without those of the window's last dates
     """
     from scipy.linalg import solve
 
     weights = np.zeros(matrix.columns + 1)
-    at = _sum(matrix, weights, strength)
+    rows = _Rows(matrix, early=early)
+    at = rows.sum(weights, strength)
     for step in range(1, _MAX_STEPS + 1):
         direction = solve(at.hessian, -at.gradient, assume_a="sym", check_finite=False)
-        weights, reached = _search(matrix, weights, at, direction, strength)
+        weights, reached = _search(rows, weights, at, direction, strength)
         decrement = 0.5 * float(direction @ at.hessian @ direction)
         at = reached
         if np.abs(at.gradient).max() <= _TOLERANCE and decrement <= _TOLERANCE:
@@ -56,13 +59,13 @@ def newton(matrix: MatrixFiles, strength: float) -> tuple[Floats, int]:
     raise PerennialError(f"Logistic regression: no solution after {_MAX_STEPS} steps, gradient {np.abs(at.gradient).max():.2g}")
 
 
-def _search(matrix: MatrixFiles, weights: Floats, at: _Sums, direction: Floats, strength: float) -> tuple[Floats, _Sums]:
+def _search(rows: _Rows, weights: Floats, at: _Sums, direction: Floats, strength: float) -> tuple[Floats, _Sums]:
     """Return the weights along a direction at which the objective is low enough: the whole step, or a half of it, and so on."""
     slope = _ARMIJO * float(at.gradient @ direction)
     size = 1.0
     for _ in range(_MAX_HALVINGS + 1):
         moved = weights + size * direction
-        reached = _sum(matrix, moved, strength)
+        reached = rows.sum(moved, strength)
         gain = reached.loss - at.loss
         is_flat = abs(gain) <= abs(at.loss * _EPSILON) and np.abs(reached.gradient).sum() < np.abs(at.gradient).sum()
         if gain <= size * slope or is_flat:
@@ -71,22 +74,59 @@ def _search(matrix: MatrixFiles, weights: Floats, at: _Sums, direction: Floats, 
     raise PerennialError(f"Logistic regression: no step lowers the loss {at.loss:.6g}, gradient {np.abs(at.gradient).max():.2g}")
 
 
-def _sum(matrix: MatrixFiles, weights: Floats, strength: float) -> _Sums:
-    from scipy.special import expit
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """
+    The rows that a regression is fitted to.
 
-    penalty = np.append(np.full(len(weights) - 1, 1.0), 0.0) / strength
-    loss = float(penalty @ weights**2) / 2
-    gradient = penalty * weights
-    hessian = np.diag(penalty)
-    for rows, y in matrix.read():
-        for begin in range(0, len(y), _SLICE_ROWS):
-            columns, labels = rows.columns[begin : begin + _SLICE_ROWS], y[begin : begin + _SLICE_ROWS]
-            x = np.ones((len(labels), len(weights)))
-            x[:, :-1] = columns
+    :param early: only those of the first bucket, without the window's last dates
+    """
+
+    matrix: MatrixFiles
+    early: bool
+
+    def sum(self, weights: Floats, strength: float) -> _Sums:
+        """Return the objective at some weights."""
+        penalty = np.append(np.full(len(weights) - 1, 1.0), 0.0) / strength
+        loss = float(penalty @ weights**2) / 2
+        gradient = penalty * weights
+        hessian = np.diag(penalty)
+        count = 0
+        for x, labels in _slices(self.matrix, early=self.early):
             margin = x @ weights
-            probability = expit(margin)
+            probability = _expit(margin)
             loss += float((np.logaddexp(0, margin) - labels * margin).sum())
             gradient += x.T @ (probability - labels)
             scaled = x * np.sqrt(probability * (1 - probability))[:, None]
             hessian += scaled.T @ scaled
-    return _Sums(loss / matrix.rows, gradient / matrix.rows, hessian / matrix.rows)
+            count += len(labels)
+        return _Sums(loss / count, gradient / count, hessian / count)
+
+
+def gain_on_late(matrix: MatrixFiles, before: Floats, after: Floats) -> tuple[float, float]:
+    """Return the mean gain in loss of other weights on late rows of the first bucket, and its standard error."""
+    count, total, squares = 0, 0.0, 0.0
+    for x, labels in _slices(matrix, late=True):
+        losses = [np.logaddexp(0, margin) - labels * margin for margin in (x @ before, x @ after)]
+        gains = losses[0] - losses[1]
+        count, total, squares = count + len(gains), total + float(gains.sum()), squares + float((gains**2).sum())
+    mean = total / count
+    variance = max(squares / count - mean**2, 0.0) * count / max(count - 1, 1)
+    return mean, math.sqrt(variance / count)
+
+
+def _slices(matrix: MatrixFiles, *, early: bool = False, late: bool = False) -> Iterator[tuple[Floats, NDArray[np.int8]]]:
+    """Yield [rows, columns + 1], the last column of ones, and labels: of all rows, or of the first bucket only."""
+    for rows, y, is_late in matrix.read(1 if early or late else None):
+        chosen = is_late if late else ~is_late if early else slice(None)
+        columns, labels = rows.columns[chosen], y[chosen]
+        x = np.ones((len(labels), matrix.columns + 1))
+        x[:, :-1] = columns
+        yield x, labels
+
+
+def _expit(margin: Floats) -> Floats:
+    from scipy.special import expit
+
+    probability: Floats = expit(margin)
+    return probability

@@ -103,7 +103,7 @@ def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> Train
         key=key,
         before=tuple(before),
         rows=trainings.rows(day),
-        window=trainings.split(day).window,
+        window=[] if trainings.parts else trainings.split(day).window,
     )
 
 
@@ -113,7 +113,7 @@ def rows_to_train(lake: Lake, last: date) -> tuple[Mapping[date, int], Sequence[
 
     None: there is no such training.
     """
-    trainings = _Trainings(lake, lake.pipeline.training.candidates[0])
+    trainings = _Trainings(lake, next(iter(lake.pipeline.training.candidates)))
     for day in sorted((date.fromisoformat(text) for text in trainings.features.partitions), reverse=True):
         if day <= last and trainings.features.get_complete(day) is not None and not trainings.unlabelled(day):
             return None if trainings.split(day).too_little else (trainings.rows(day), trainings.split(day).window)
@@ -168,10 +168,12 @@ class _Trainings:
     def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
         self.lake = lake
         self.candidate = candidate
+        self.settings = lake.pipeline.training.candidates[candidate]
         self.features, self.labels = lake.tables.state("features"), labels_state(lake)
         if reshaped:
             self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
+        self.parts = [_Trainings(lake, name, reshaped=reshaped) for name in getattr(self.settings, "of", [])]
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
         self._results: dict[date, ModelManifest | None] = {}
@@ -194,7 +196,7 @@ class _Trainings:
 
         This is the last trainable date before it in the same block of BLOCK days, so a date depends on fewer than BLOCK others.
         """
-        if not (self.lake.pipeline.training.warm_start and is_warm(self.candidate)):
+        if not (self.lake.pipeline.training.warm_start and is_warm(self.settings.family)):
             return None
         block_start = day - DAY * (day.toordinal() % BLOCK)
         for earlier in reversed(self.lake.pipeline.calendar.dates(block_start, day - DAY)):
@@ -228,7 +230,7 @@ class _Trainings:
                     "candidate": self.candidate,
                     "seed": seed_for(pipeline.name, day.isoformat(), self.candidate),
                 },
-                code=code_for(self.candidate),
+                code=code_for(self.settings.family),
                 data={
                     "window": [[d.isoformat(), digests[d]] for d in split.window],
                     "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
@@ -238,11 +240,15 @@ class _Trainings:
                     "inputs": pipeline.inputs.model_dump(mode="json"),
                     "label": _label_settings(pipeline.label),
                     "row_key": pipeline.row_key,
+                    "candidate": self.settings.model_dump(mode="json"),
                     **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
                     **({"judged_below": below} if (below := self._judged_below(split)) is not None else {}),
                 },
-                libraries=versions_for(self.candidate),
-                dependencies={"begins": None if earlier is None else self.key(earlier)},
+                libraries=versions_for(self.settings.family),
+                dependencies={
+                    "begins": None if earlier is None else self.key(earlier),
+                    **({"parts": [part.key(day) for part in self.parts]} if self.parts else {}),
+                },
             )
         return self._keys[day]
 
@@ -284,6 +290,7 @@ class _Trainings:
             pipeline=pipeline.name,
             space=layout.space,
             candidate=self.candidate,
+            settings=self.settings,
             date=day,
             key=self.key(day),
             seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
@@ -308,9 +315,10 @@ class _Trainings:
             row_key=pipeline.row_key,
             sample=self._sample(),
             judged_below=self._judged_below(split),
+            parts=[part.manifest(day) for part in self.parts],
             begins=None if earlier is None else self.manifest(earlier),
-            versions=versions_for(self.candidate),
-            code=code_for(self.candidate),
+            versions=versions_for(self.settings.family),
+            code=code_for(self.settings.family),
             output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
         )
 

@@ -58,27 +58,59 @@ def read_examples(job: TrainingJob, scratch: Scratch, reader: RowsReader | None 
     :param scratch: it has an empty folder
     :param reader: it keeps the rows of few dates for the next job; None: keep nothing
     """
-    features, labels = job.features, job.labels
+    features = job.features
     rows = sum(features.rows[day] for day in features.window)
     bounds, classes = _choose(job, rows, reader)
-    window = WindowWriter(scratch, job.inputs, job.label, min(rows, job.sample.max_rows) if job.sample else rows, bounds)
-    found, known = Counter[date](), Counter[date]()
+    expected = min(rows, job.sample.max_rows) if job.sample else rows
+    late = first_late({day: features.rows[day] for day in features.window})
+    window = WindowWriter(scratch, job.inputs, job.label, expected, bounds, late)
     holdout, unlabelled, unmatched = HoldoutWriter(scratch, job.row_key, job.label), 0, 0
-    columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
-    limits = dict.fromkeys(features.window, bounds.largest)
-    limits |= judged_limits(job.judged_below, {day: features.rows[day] for day in features.holdout})
-    for part in _read(job, limits, columns, reader):
-        found.update(count_rows(part.features))
-        known.update(count_rows(part.labels) if part.labels is not None else {})
-        labelled = _join(job, part.below(limits))
+    for labelled in _read_labelled(job, dict.fromkeys(features.window, bounds.largest) | _judged_limits(job), reader):
         window.add(of_days(labelled.table, features.window))
         holdout.add(of_days(labelled.table, features.holdout))
         unlabelled, unmatched = unlabelled + labelled.unlabelled, unmatched + labelled.unmatched
+    return Examples(window.finish(), holdout.finish(), unlabelled, unmatched, classes)
+
+
+def read_holdout(job: TrainingJob, scratch: Scratch, reader: RowsReader | None = None) -> StoredHoldout:
+    """Return the rows of a job's holdout with their labels. The arguments are those of `read_examples`."""
+    holdout = HoldoutWriter(scratch, job.row_key, job.label)
+    for labelled in _read_labelled(job, _judged_limits(job), reader):
+        holdout.add(labelled.table)
+    return holdout.finish()
+
+
+def _judged_limits(job: TrainingJob) -> dict[date, int]:
+    """Return by date of the holdout the limit of the hash below which rows are judged."""
+    return judged_limits(job.judged_below, {day: job.features.rows[day] for day in job.features.holdout})
+
+
+def _read_labelled(job: TrainingJob, limits: Mapping[date, int], reader: RowsReader | None) -> Iterator[Labelled]:
+    """Yield the rows of some dates below their limits, with labels; then compare the counts with those of the commits."""
+    features, labels, found, known = job.features, job.labels, Counter[date](), Counter[date]()
+    columns = columns_to_read(job.inputs, None if labels else job.label, job.row_key)
+    for part in _read(job, limits, columns, reader):
+        found.update(count_rows(part.features))
+        known.update(count_rows(part.labels) if part.labels is not None else {})
+        yield _join(job, part.below(limits))
     whole = {day for day, limit in limits.items() if limit == ALL or is_small(job)}
     check_rows(found, {day: rows for day, rows in features.rows.items() if day in whole}, "Features")
     if labels is not None:
         check_rows(known, {day: rows for day, rows in labels.rows.items() if day in whole}, "Labels")
-    return Examples(window.finish(), holdout.finish(), unlabelled, unmatched, classes)
+
+
+def first_late(rows: Mapping[date, int]) -> date | None:
+    """
+    Return the first of the last dates of a window, which have a quarter of its rows or more. None: it has one date only.
+
+    :param rows: the number of rows by date
+    """
+    late, days = 0, sorted(rows)
+    for day in reversed(days[1:]):
+        late += rows[day]
+        if 4 * late >= sum(rows.values()):
+            return day
+    return days[1] if len(days) > 1 else None
 
 
 def _choose(job: TrainingJob, rows: int, reader: RowsReader | None) -> tuple[Bounds, Classes | None]:

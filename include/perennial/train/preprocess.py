@@ -1,11 +1,10 @@
-"""Preprocessing: fitted on the window's rows and computed only by the graph, so that training and serving see the same."""
+"""Preprocessing: the values that are fitted on the window's rows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +12,12 @@ from numpy.typing import NDArray
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.models.scoring import Graph, Numbers, Texts
-from perennial.train.classes import Classes, Value, choose_classes, choose_codes, warn_of_rare
+from perennial.models.scoring import Graph, Numbers
+from perennial.train.classes import Classes, choose_classes, choose_codes, warn_of_rare
 from perennial.train.derived_nodes import add_derived
 from perennial.train.graph import GraphBuilder
-from perennial.train.matrix import Matrix
 from perennial.train.medians import Medians
 from perennial.train.window import Window
-
-CLIP = 5.0
-"""Standardised amounts are clipped at ±5, so that one absurd value cannot move a prediction far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +36,13 @@ class Preprocessing:
     number_classes: dict[str, Classes[float]]
     text_classes: dict[str, Classes[str]]
     codes: frozenset[str]
+    edges: list[list[float]]
+    """For each amount, the edges of its bins, in order; none if it has too few values, or if the family asks for no bins."""
 
     @property
-    def width(self) -> int:
-        """Return the number of columns, without codes."""
-        sizes = _sizes(self.number_classes, self.text_classes)
-        return len(self.means) + len(self.nullable) + sum(size for name, size in sizes.items() if name not in self.codes)
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """
-    The nodes of the graph that hold a model's matrix.
-
-    :param columns: None if the matrix has codes only
-    :param width: number of columns
-    :param codes: (node, number of classes) of each code, an integer column
-    """
-
-    columns: str | None
-    width: int
-    codes: list[tuple[str, int]]
+    def sizes(self) -> dict[str, int]:
+        """Return the number of classes of each category."""
+        return _sizes(self.number_classes, self.text_classes)
 
 
 def amounts(inputs: Inputs) -> list[str]:
@@ -76,8 +57,12 @@ def amounts(inputs: Inputs) -> list[str]:
     return raw + [name for name in sorted(inputs.derived) if name not in inputs.categories]
 
 
-def fit_preprocessing(window: Window) -> Preprocessing:
-    """Fit on the rows of the window, exactly, in three passes. Nulls are NaN and ""."""
+def fit_preprocessing(window: Window, bins: int = 0) -> Preprocessing:
+    """
+    Fit on the rows of the window, exactly, in three passes. Nulls are NaN and "".
+
+    :param bins: the number of bins of each amount, about the same number of rows in each
+    """
     inputs = window.inputs
     columns = amounts(inputs)
     raw = _RawColumns(inputs, [*columns, *inputs.categories])
@@ -115,6 +100,7 @@ def fit_preprocessing(window: Window) -> Preprocessing:
         number_classes=number_classes,
         text_classes=text_classes,
         codes=choose_codes(_sizes(number_classes, text_classes), rare),
+        edges=medians.edges(bins) if bins else [[] for _ in columns],
     )
 
 
@@ -126,7 +112,7 @@ class _RawColumns:
         self._graph: Graph | None = None
         if names:
             graph = GraphBuilder(inputs.numbers, inputs.texts)
-            output = graph.op("Identity", _raw(graph, inputs, names), output="raw")
+            output = graph.op("Identity", add_raw(graph, inputs, names), output="raw")
             self._graph = Graph(graph.model(output, ["rows", len(names)]), output)
 
     def of(self, window: Window) -> Iterator[Numbers]:
@@ -136,58 +122,6 @@ class _RawColumns:
                 yield self._graph.run(bucket.numbers, bucket.texts)
             else:
                 yield np.empty((len(bucket.y), 0), dtype=np.float32)
-
-
-def add_preprocessing(graph: GraphBuilder, inputs: Inputs, fitted: Preprocessing) -> Encoded:
-    """Add the nodes that compute the model's matrix from raw inputs. An unseen class is all zeros, or the code after the last."""
-    parts = []
-    codes = []
-    if fitted.means:
-        raw = _raw(graph, inputs, amounts(inputs))
-        null = graph.op("IsNaN", raw)
-        filled = graph.op("Where", null, graph.constant([fitted.medians]), raw)
-        scaled = graph.op("Div", graph.op("Sub", filled, graph.constant([fitted.means])), graph.constant([fitted.scales]))
-        parts.append(graph.op("Clip", scaled, graph.constant(-CLIP), graph.constant(CLIP)))
-        if fitted.nullable:
-            parts.append(graph.op("Cast", graph.columns(null, fitted.nullable), to=1))
-    for name, numbers in fitted.number_classes.items():
-        if numbers.size:
-            column = add_derived(graph, parse_derived(inputs.derived[name]))
-            if name in fitted.codes:
-                codes.append((_code(graph, column, numbers, "keys_floats"), numbers.size))
-            else:
-                parts.append(graph.op("Cast", graph.op("Equal", column, graph.constant([numbers.own])), to=1))
-    for name, texts in fitted.text_classes.items():
-        if name in fitted.codes:
-            codes.append((_code(graph, graph.text(name), texts, "keys_strings"), texts.size))
-        else:
-            one_hot = graph.op("OneHotEncoder", graph.text(name), domain="ai.onnx.ml", cats_strings=texts.own, zeros=1)
-            parts.append(graph.op("Reshape", one_hot, graph.constant([-1, texts.size], np.int64)))
-    if not parts and not codes:
-        raise RefusedError(
-            "The model has no inputs", remedy="Declare a number, category or derived input that is not an identifier."
-        )
-    return Encoded(graph.beside(*parts) if parts else None, fitted.width, codes)
-
-
-class MatrixGraph:
-    """The graph that computes the model's matrix of rows."""
-
-    def __init__(self, inputs: Inputs, fitted: Preprocessing) -> None:
-        graph = GraphBuilder(inputs.numbers, inputs.texts)
-        encoded = add_preprocessing(graph, inputs, fitted)
-        # A float holds every code exactly.
-        parts = [graph.op("Cast", code, to=1) for code, _ in encoded.codes]
-        output = graph.op("Identity", graph.beside(*([encoded.columns] if encoded.columns else []), *parts), output="matrix")
-        self._graph = Graph(graph.model(output, ["rows", "columns"]), output)
-        self._width = encoded.width
-        self.sizes = tuple(size for _, size in encoded.codes)
-
-    def of(self, numbers: Numbers, texts: Texts) -> Matrix:
-        """Return the matrix of some rows."""
-        values = self._graph.run(numbers, texts)
-        columns, codes = values[:, : self._width], values[:, self._width :].astype(np.int32)
-        return Matrix(np.ascontiguousarray(columns), codes, self.sizes)
 
 
 def warnings_of(inputs: Inputs, fitted: Preprocessing) -> list[str]:
@@ -209,18 +143,11 @@ def warn_of_empty(window: Window) -> list[str]:
     ]
 
 
-def _code(graph: GraphBuilder, column: str, classes: Classes[Value], keys: str) -> str:
-    """Add the node that gives each value the position of its class; rare values share the last one."""
-    places = [*range(len(classes.own)), *([len(classes.own)] * len(classes.rare))]
-    values: dict[str, Any] = {keys: [*classes.own, *classes.rare]}
-    return graph.op("LabelEncoder", column, domain="ai.onnx.ml", values_int64s=places, default_int64=classes.size, **values)
-
-
 def _sizes(numbers: Mapping[str, Classes[float]], texts: Mapping[str, Classes[str]]) -> dict[str, int]:
     return {**{name: item.size for name, item in numbers.items()}, **{name: item.size for name, item in texts.items()}}
 
 
-def _raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
+def add_raw(graph: GraphBuilder, inputs: Inputs, columns: list[str]) -> str:
     """Add the nodes of the given numbers and derived inputs, side by side."""
     direct = [inputs.numbers.index(name) for name in columns if name not in inputs.derived]
     parts = [graph.columns("numbers", direct)] if direct else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -43,11 +44,16 @@ def count_buckets(rows: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Some rows of a window: the two inputs of the graph, and the labels 0 and 1."""
+    """
+    Some rows of a window: the two inputs of the graph, and the labels 0 and 1.
+
+    :param late: whether a row is of the last dates of the window, on which a family may compare its own parameters
+    """
 
     numbers: Numbers
     texts: Texts
     y: NDArray[np.int8]
+    late: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,8 @@ class Window:
             texts = np.empty(records["codes"].shape, dtype=object)
             for place, known in enumerate(words):
                 texts[:, place] = known[records["codes"][:, place]]
-            yield Bucket(np.ascontiguousarray(records["numbers"]), texts, np.ascontiguousarray(records["y"]))
+            y, late = np.ascontiguousarray(records["y"]), np.ascontiguousarray(records["late"])
+            yield Bucket(np.ascontiguousarray(records["numbers"]), texts, y, late)
 
 
 class WindowWriter:
@@ -99,13 +106,23 @@ class WindowWriter:
     :param scratch: it has an empty folder
     :param rows: the number of rows that the window is expected to have
     :param bounds: the rows to choose from those that are added
+    :param late: the first of the last dates; None: no date is one of them
     """
 
-    def __init__(self, scratch: Scratch, inputs: Inputs, label: Label, rows: int, bounds: Bounds = ALL_ROWS) -> None:
+    def __init__(
+        self,
+        scratch: Scratch,
+        inputs: Inputs,
+        label: Label,
+        rows: int,
+        bounds: Bounds = ALL_ROWS,
+        late: date | None = None,
+    ) -> None:
         self._scratch = scratch
         self._inputs = inputs
         self._label = label
         self._bounds = bounds
+        self._late = late
         scratch.check("the window", rows, record_type(inputs).itemsize)
         buckets = count_buckets(rows)
         self._shift = SAMPLE_BITS - (buckets.bit_length() - 1)
@@ -126,6 +143,7 @@ class WindowWriter:
         records = np.empty(table.num_rows, dtype=record_type(self._inputs))
         records["hash"] = table[SAMPLE].to_numpy()
         records["y"] = y
+        records["late"] = self._find_late(table)
         records["numbers"] = number_columns(table, self._inputs)
         self._has_number |= ~np.isnan(records["numbers"]).all(axis=0)
         for place, name in enumerate(self._inputs.texts):
@@ -164,6 +182,9 @@ class WindowWriter:
             records["codes"][:, place] = ranks[records["codes"][:, place]]
         self._scratch.save(path, _in_order(records))
 
+    def _find_late(self, table: pa.Table) -> NDArray[np.bool_] | bool:
+        return False if self._late is None else table["date"].to_numpy() >= np.datetime64(self._late)
+
     def _encode(self, table: pa.Table, place: int, name: str) -> NDArray[np.uint32]:
         """Return the codes of a column of texts. A new text gets the next code."""
         known = self._codes[place]
@@ -179,7 +200,7 @@ class WindowWriter:
 def record_type(inputs: Inputs) -> np.dtype[Any]:
     """Return the type of a row on disk."""
     numbers, texts = len(inputs.numbers), len(inputs.texts)
-    return np.dtype([("hash", "<u4"), ("y", "i1"), ("numbers", "<f4", (numbers,)), ("codes", "<u4", (texts,))])
+    return np.dtype([("hash", "<u4"), ("y", "i1"), ("late", "?"), ("numbers", "<f4", (numbers,)), ("codes", "<u4", (texts,))])
 
 
 def _path(scratch: Scratch, bucket: int) -> Path:

@@ -37,6 +37,7 @@ def _check_needs(lake: Lake, plan: TrainingPlan, day: date) -> None:
 
     pipeline = lake.pipeline
     limits = pipeline.training.max_rows, pipeline.gate.max_rows
-    needs = estimate_needs(plan.candidate, pipeline.inputs, plan.rows, plan.window, *limits)
+    settings = pipeline.training.candidates[plan.candidate]
+    needs = estimate_needs(plan.candidate, settings, pipeline.inputs, plan.rows, plan.window, *limits)
     log.info("The training of %s takes, by estimate: %s", day, needs.describe())
     check_needs(needs, Limits.of(pipeline), f"Pipeline {pipeline.name!r}: the training of {plan.candidate} for {day}")

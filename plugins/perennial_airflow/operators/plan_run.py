@@ -104,8 +104,10 @@ class PlanRunOperator(BaseOperator):
         """End the run by skipping every later task at once: the scheduler would skip only one in each of its rounds."""
         context[HEADLINE] = describe_plan(plan)  # type: ignore[literal-required]
         context["ti"].xcom_push(key="return_value", value=plan)
-        mapped = range(len(lake.pipeline.training.candidates))
+        from perennial.stages import stages_of
+
+        mapped = {stage.name: range(len(stage.candidates(lake.pipeline))) for stage in stages_of(lake.pipeline)}
         later: list[str | tuple[str, int]] = []
         for task in self.get_flat_relatives(upstream=False):
-            later += [(task.task_id, index) for index in mapped] if task.is_mapped else [task.task_id]
+            later += [(task.task_id, index) for index in mapped[task.task_id]] if task.is_mapped else [task.task_id]
         raise DownstreamTasksSkipped(tasks=later)

@@ -15,6 +15,7 @@ import pytest
 from lab import HOLDOUT, ROWS, Lab, features_table
 from steps import D1, D2
 
+from perennial.config.candidates import Logistic
 from perennial.config.pipeline import Pipeline
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import decision_fingerprint
@@ -40,7 +41,7 @@ CHANGES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def edited(pipeline: Pipeline, gate: dict[str, Any], label: dict[str, Any]) -> Pipeline:
-    training = pipeline.training.model_copy(update={"candidates": ["logistic"]})
+    training = pipeline.training.model_copy(update={"candidates": {"logistic": Logistic()}})
     return pipeline.model_copy(
         update={
             "training": training,

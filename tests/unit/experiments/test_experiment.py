@@ -39,7 +39,7 @@ def lake(s3: Any, pipeline_factory: Callable[..., Any]) -> Lake:
 def test_an_experiment_changes_what_it_names_and_lives_apart(lake: Lake) -> None:
     settings = ExperimentSettings(window_days=2, candidates=("logistic",), margin=0.5)
     own = open_experiment(lake, "short-2", settings)
-    assert (own.pipeline.training.window_days, own.pipeline.training.candidates) == (2, ["logistic"])
+    assert (own.pipeline.training.window_days, list(own.pipeline.training.candidates)) == (2, ["logistic"])
     assert own.pipeline.training.min_days == 4  # no more than window and holdout together
     assert (own.pipeline.gate.margin.log_loss, own.pipeline.gate.margin.roc_auc) == (0.5, 0.5)
     assert own.layout.chain != lake.layout.chain

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from windows import prepare
 
+from perennial.config.candidates import FAMILIES, Logistic, Mlp
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score, to_arrays
 from perennial.train import logistic, mlp
@@ -20,7 +21,8 @@ from perennial.train.classes import MAX_COLUMNS, choose_classes, choose_codes
 from perennial.train.layers import Layer
 from perennial.train.matrix import Matrix
 from perennial.train.model import export, train_model
-from perennial.train.preprocess import MatrixGraph, fit_preprocessing
+from perennial.train.preprocess import fit_preprocessing
+from perennial.train.views import Dense, ViewGraph
 from perennial.train.window import Window
 
 MakeRows = Callable[..., pa.Table]
@@ -68,8 +70,8 @@ def test_codes_are_the_one_hot_columns_of_the_same_classes(
     table = make_rows(site=identifiers)
     inputs = fitting({"site": "category"}, max_classes=max_classes)
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
-    fitted = fit_preprocessing(window_of(table, inputs))
-    matrix = MatrixGraph(inputs, fitted).of(*to_arrays(table, inputs))
+    view = Dense(inputs, fit_preprocessing(window_of(table, inputs)))
+    matrix = ViewGraph(view).of(*to_arrays(table, inputs))
     values = table["site"].to_pylist()
     by_count = sorted(set(values), key=lambda value: (-values.count(value), value))
     own = by_count if len(by_count) <= max_classes else by_count[: max_classes - 1]
@@ -83,7 +85,7 @@ def test_codes_are_the_one_hot_columns_of_the_same_classes(
 def test_a_rare_value_and_a_value_never_seen_are_not_the_same(make_rows: MakeRows, window_of: WindowOf) -> None:
     inputs = fitting({"site": "category"}, max_classes=5)
     table = make_rows(site=identifiers)
-    model = train_model("logistic", window_of(table, inputs), seed=1)
+    model = train_model(Logistic(), window_of(table, inputs), seed=1)
     same = {"load": lambda n: pa.array([50.0] * n)}
 
     def answer(value: str) -> float:
@@ -105,11 +107,11 @@ def test_logistic_graph_of_codes_agrees_with_scikit_learn(
     rows = make_rows(site=identifiers)
     request = {"load": "number", "shift": "category?", "site": "category"} if with_columns else {"site": "category"}
     inputs = Inputs.model_validate({"request": request, "max_classes": max_classes})
-    fitted, matrix = prepare(window_of(rows, inputs))
+    view, matrix = prepare(window_of(rows, inputs))
     assert len(matrix.sizes) == len(inputs.texts)
-    columns, y = dense(MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs))).astype(float), rows["failed"].to_numpy()
+    columns, y = dense(ViewGraph(view).of(*to_arrays(rows, inputs))).astype(float), rows["failed"].to_numpy()
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
-    found = score(export(inputs, fitted, logistic.fit(matrix, 0)), rows, inputs)
+    found = score(export(view, logistic.fit(matrix, Logistic(), 0)), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -119,20 +121,21 @@ def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: Make
     request = {"site": "category", "shift": "category?", "started": "time?"}
     minutes = {"derived": {"minute": "minute_of_day(started)"}, "categories": ["minute"]}
     inputs = fitting(request, max_classes=50, **minutes)
-    fitted, matrix = prepare(window_of(rows, inputs))
+    view, matrix = prepare(window_of(rows, inputs))
     assert matrix.sizes == (50, 50)
-    layers = mlp.fit(matrix, seed=3)
+    fitted = mlp.fit(matrix, Mlp(), 3)
+    layers = fitted.layers
     width = matrix.columns + sum(matrix.sizes)
     assert layers[0].kernel.shape[0] == width
-    network = mlp.build(width, (), 5)
+    network = mlp.build(width, (), Mlp(), 5, 1e-3)
     network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
     rows = make_rows(
         seed=9,
         site=lambda n: pa.array([("id1", "often20", "moon")[i % 3] for i in range(n)]),
         started=lambda n: pa.array([(None, 3, 1000)[i % 3] for i in range(n)], pa.int32()),
     )
-    expected = network.predict(dense(MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs))), verbose=0)[:, 0]
-    found = score(export(inputs, fitted, layers), rows, inputs)
+    expected = network.predict(dense(ViewGraph(view).of(*to_arrays(rows, inputs))), verbose=0)[:, 0]
+    found = score(export(view, fitted), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.001
 
@@ -143,14 +146,15 @@ def test_mlp_learns_from_codes_what_it_learns_from_one_hot_columns(make_rows: Ma
     window = window_of(make_rows(), inputs)
 
     def fit() -> list[Layer]:
-        return mlp.fit(prepare(window)[1], seed=3)
+        return mlp.fit(prepare(window)[1], Mlp(), seed=3).layers
 
     columns = fit()
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
     codes = fit()
     for a, b in zip(columns, codes, strict=True):
         np.testing.assert_allclose(a.kernel, b.kernel, atol=1e-4)
-    assert np.abs(columns[0].kernel - mlp.build(columns[0].kernel.shape[0], (), 5).layers[0].get_weights()[0]).max() > 0.01
+    fresh = mlp.build(columns[0].kernel.shape[0], (), Mlp(), 5, 1e-3)
+    assert np.abs(columns[0].kernel - fresh.layers[0].get_weights()[0]).max() > 0.01
 
 
 @pytest.mark.tensorflow
@@ -161,7 +165,7 @@ def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_war
     inputs = fitting({"site": "category"}, max_classes=100)
     table = make_rows(site=identifiers)
     with caplog.at_level(logging.WARNING, logger="perennial.train"):
-        model = train_model(candidate, window_of(table, inputs), seed=7)
+        model = train_model(FAMILIES[candidate](), window_of(table, inputs), seed=7)
     values = len(set(table["site"].to_pylist()))
     warning = (
         f"site: {values} classes, more than inputs.max_classes 100. The 99 most frequent have a class each, "
@@ -170,8 +174,8 @@ def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_war
     )
     assert model.warnings == [warning]
     assert warning in caplog.messages
-    again = train_model(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
-    assert again == model
+    again = train_model(FAMILIES[candidate](), window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
+    assert (again.onnx, again.weights, again.warnings) == (model.onnx, model.weights, model.warnings)
     metadata = {item.key: json.loads(item.value) for item in onnx.load_from_string(model.onnx).metadata_props}
     assert set(metadata["categories"]["site"]) == set(table["site"].to_pylist())
 
@@ -179,7 +183,7 @@ def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_war
 def test_a_quantity_as_category_is_named_with_its_own_remedy(make_rows: MakeRows, window_of: WindowOf) -> None:
     minutes = {"derived": {"minute": "minute_of_day(started)"}, "categories": ["minute"]}
     inputs = fitting({"started": "time"}, max_classes=10, **minutes)
-    model = train_model("logistic", window_of(make_rows(), inputs), seed=1)
+    model = train_model(Logistic(), window_of(make_rows(), inputs), seed=1)
     assert len(model.warnings) == 1
     assert model.warnings[0].startswith("minute: ")
     assert model.warnings[0].endswith("take it out of inputs.categories, and it is an amount")
@@ -188,5 +192,5 @@ def test_a_quantity_as_category_is_named_with_its_own_remedy(make_rows: MakeRows
 def test_an_input_without_a_value_in_the_window_is_a_warning_of_the_model(make_rows: MakeRows, window_of: WindowOf) -> None:
     table = make_rows(pressure=lambda n: pa.nulls(n, pa.float64()))
     inputs = fitting({"load": "number", "pressure": "number?"})
-    model = train_model("logistic", window_of(table, inputs), seed=1)
+    model = train_model(Logistic(), window_of(table, inputs), seed=1)
     assert [text.partition(":")[0] for text in model.warnings] == ["pressure"]

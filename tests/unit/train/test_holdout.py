@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from perennial.config.candidates import Logistic
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.models.scoring import in_order, score
@@ -40,7 +41,7 @@ def predicted_of(graph: bytes, inputs: Inputs, folder: Path, *parts: pa.Table) -
 
 @pytest.fixture
 def graph(inputs: Inputs, make_rows: Callable[..., pa.Table], window_of: Callable[..., object]) -> bytes:
-    return train_model("logistic", window_of(make_rows(), inputs), 3).onnx  # type: ignore[arg-type]
+    return train_model(Logistic(), window_of(make_rows(), inputs), 3).onnx  # type: ignore[arg-type]
 
 
 def test_one_part_gives_the_bytes_of_a_table_written_at_once(

@@ -20,6 +20,7 @@ import pytest
 from sklearn.metrics import log_loss
 from windows import LABEL, prepare, store_window
 
+from perennial.config.candidates import FAMILIES, Logistic, Mlp
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score, to_arrays
 from perennial.store.objects import sha256
@@ -29,7 +30,7 @@ from perennial.train.holdout import StoredHoldout
 from perennial.train.layers import Layer, from_safetensors, to_safetensors
 from perennial.train.model import Begin, Model, export, train_model
 from perennial.train.prepare import Examples, why_untrainable
-from perennial.train.preprocess import MatrixGraph
+from perennial.train.views import ViewGraph
 from perennial.train.window import Window
 
 pytestmark = pytest.mark.tensorflow
@@ -41,31 +42,31 @@ DAYS = [date(2024, 2, 26) + timedelta(days=i) for i in range(4)]
 
 def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
     rows = make_rows()
-    fitted, matrix = prepare(window_of(rows, inputs))
-    layers = mlp.fit(matrix, seed=3)
-    network = mlp.build(matrix.columns, (), 5)
-    network.set_weights([array for layer in layers for array in (layer.kernel, layer.bias)])
-    expected = network.predict(MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs)).columns, verbose=0)[:, 0]
-    found = score(export(inputs, fitted, layers), rows, inputs)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert found.std() > 0.01
+    view, matrix = prepare(window_of(rows, inputs))
+    found = mlp.fit(matrix, Mlp(), 3)
+    network = mlp.build(matrix.columns, (), Mlp(), 5, 1e-3)
+    network.set_weights([array for layer in found.layers for array in (layer.kernel, layer.bias)])
+    expected = network.predict(ViewGraph(view).of(*to_arrays(rows, inputs)).columns, verbose=0)[:, 0]
+    probabilities = score(export(view, found), rows, inputs)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert probabilities.std() > 0.01
 
 
 def test_warm_start_trains_the_weights_on_for_one_epoch(
     inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture, window_of: WindowOf
 ) -> None:
-    before = train_model("mlp", window_of(make_rows(seed=8), inputs), seed=4)
-    begin = Begin("mlp-before", before.columns, before.safetensors)
+    before = train_model(Mlp(), window_of(make_rows(seed=8), inputs), seed=4)
+    begin = Begin("mlp-before", before.columns, before.weights)
     caplog.clear()
     window = window_of(make_rows(), inputs)
     with caplog.at_level("INFO", logger="perennial.train"):
-        warm = train_model("mlp", window, 7, begin=begin)
+        warm = train_model(Mlp(), window, 7, begin=begin)
     assert [line for line in caplog.messages if line.startswith("epoch")] == [caplog.messages[-1]]
     assert "Starting from the weights of mlp-before" in caplog.messages
-    assert digests(train_model("mlp", window, 7, begin=begin)) == digests(warm) != digests(before)
+    assert digests(train_model(Mlp(), window, 7, begin=begin)) == digests(warm) != digests(before)
     moved = [np.abs(a.kernel - b.kernel).max() for a, b in zip(weights(warm), weights(before), strict=True)]
     assert 0 < max(moved) < 0.1
-    assert to_safetensors(weights(warm)) == warm.safetensors
+    assert to_safetensors(weights(warm)) == warm.weights
 
 
 def test_weights_of_other_columns_are_no_beginning(
@@ -73,27 +74,28 @@ def test_weights_of_other_columns_are_no_beginning(
 ) -> None:
     rows = make_rows(seed=8)
     fewer = rows.filter(pa.compute.not_equal(rows["site"], "west"))
-    before = train_model("mlp", window_of(fewer, inputs), seed=4)
+    before = train_model(Mlp(), window_of(fewer, inputs), seed=4)
     window = window_of(make_rows(), inputs)
     with caplog.at_level("INFO", logger="perennial.train"):
-        found = train_model("mlp", window, 7, begin=Begin("mlp-before", before.columns, before.safetensors))
+        found = train_model(Mlp(), window, 7, begin=Begin("mlp-before", before.columns, before.weights))
     reason = "the columns differ from those of mlp-before, a category appeared or disappeared"
     assert f"Starting from random weights: {reason}" in caplog.messages
-    assert digests(found) == digests(train_model("mlp", window, 7))
+    assert digests(found) == digests(train_model(Mlp(), window, 7))
 
 
 def weights(model: Model) -> list[Layer]:
-    return from_safetensors(model.safetensors)
+    assert model.weights is not None
+    return from_safetensors(model.weights)
 
 
 def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
     from sklearn.linear_model import LogisticRegression
 
     rows = make_rows()
-    fitted, matrix = prepare(window_of(rows, inputs))
-    columns, y = MatrixGraph(inputs, fitted).of(*to_arrays(rows, inputs)).columns.astype(float), rows["failed"].to_numpy()
+    view, matrix = prepare(window_of(rows, inputs))
+    columns, y = ViewGraph(view).of(*to_arrays(rows, inputs)).columns.astype(float), rows["failed"].to_numpy()
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
-    found = score(export(inputs, fitted, logistic.fit(matrix, 0)), rows, inputs)
+    found = score(export(view, logistic.fit(matrix, Logistic(), 0)), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -101,7 +103,7 @@ def test_a_training_after_others_in_one_process_gives_the_bits_that_it_gives_alo
     inputs: Inputs, make_rows: MakeRows, monkeypatch: pytest.MonkeyPatch, window_of: WindowOf
 ) -> None:
     def trained(per_day: int, seed: int) -> bytes:
-        return train_model("mlp", window_of(make_rows(per_day=per_day), inputs), seed).safetensors
+        return train_model(Mlp(), window_of(make_rows(per_day=per_day), inputs), seed).weights
 
     monkeypatch.setattr(mlp, "_networks", {})
     after = [trained(200, 1), trained(500, 2), trained(200, 3)]
@@ -129,13 +131,13 @@ def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(
                 raise Lost
 
     window = window_of(make_rows(), inputs)
-    whole = digests(train_model("mlp", window, seed=7))
+    whole = digests(train_model(Mlp(), window, seed=7))
     prefix = f"{s3.lake}/models/x.checkpoints/"
     with pytest.raises(Lost):
-        train_model("mlp", window, 7, LosingNode(s3.objects, prefix, seconds=0))
+        train_model(Mlp(), window, 7, LosingNode(s3.objects, prefix, seconds=0))
     mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
     again = Checkpoints(s3.objects, prefix, seconds=0)
-    assert digests(train_model("mlp", window, 7, again)) == whole
+    assert digests(train_model(Mlp(), window, 7, again)) == whole
     assert len(list(s3.objects.list(prefix))) == 20
     again.clear()
     assert list(s3.objects.list(prefix)) == []
@@ -143,11 +145,11 @@ def test_a_training_that_goes_on_from_a_checkpoint_ends_with_the_same_bits(
 
 def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRows, s3, window_of: WindowOf) -> None:
     prefix = f"{s3.lake}/models/x.checkpoints/"
-    train_model("mlp", window_of(make_rows(), inputs), 7, Checkpoints(s3.objects, prefix))
+    train_model(Mlp(), window_of(make_rows(), inputs), 7, Checkpoints(s3.objects, prefix))
     assert list(s3.objects.list(prefix)) == []
 
 
-@pytest.mark.parametrize("candidate", ["mlp", "logistic"])
+@pytest.mark.parametrize("candidate", ["mlp", "logistic", "xgboost"])
 def test_rerun_in_another_process_gives_the_same_bytes(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str, window_of: WindowOf
 ) -> None:
@@ -159,9 +161,9 @@ def test_rerun_in_another_process_gives_the_same_bytes(
         command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True
     )
     # The other order of the rows, and a model trained just before, must not matter.
-    train_model(candidate, window_of(make_rows(seed=8), inputs), seed=4)
+    train_model(FAMILIES[candidate](), window_of(make_rows(seed=8), inputs), seed=4)
     assert other.stdout.split() == digests(
-        train_model(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
+        train_model(FAMILIES[candidate](), window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
     )
 
 
@@ -169,15 +171,15 @@ def digests_of(folder: str, candidate: str) -> list[str]:
     """Train on the rows in a folder; what the other process runs."""
     inputs = Inputs.model_validate_json((Path(folder) / "inputs.json").read_text())
     window = store_window(Path(folder), pq.read_table(Path(folder) / "rows.parquet"), inputs)
-    return digests(train_model(candidate, window, seed=7))
+    return digests(train_model(FAMILIES[candidate](), window, seed=7))
 
 
 def digests(model: Model) -> list[str]:
-    return [sha256(model.onnx), sha256(model.safetensors)]
+    return [sha256(model.onnx), sha256(model.weights or b"")]
 
 
 def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
-    model = train_model("logistic", window_of(make_rows(), inputs), seed=1)
+    model = train_model(Logistic(), window_of(make_rows(), inputs), seed=1)
     nulls = {name: (lambda n: pa.array([None] * n, pa.float64())) for name in ("pressure", "machines__age")}
     unseen = make_rows(site=lambda n: pa.array(["moon"] * n), shift=lambda n: pa.array([None] * n, pa.string()), **nulls)
     p = score(model.onnx, unseen, inputs)
@@ -185,7 +187,7 @@ def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRo
 
 
 def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
-    model = onnx.load_from_string(train_model("logistic", window_of(make_rows(), inputs), seed=1).onnx)
+    model = onnx.load_from_string(train_model(Logistic(), window_of(make_rows(), inputs), seed=1).onnx)
     metadata = {item.key: json.loads(item.value) for item in model.metadata_props}
     assert metadata == {"categories": {"shift": ["", "a", "b"], "site": ["north", "south", "west"]}}
     assert [item.name for item in model.graph.input] == ["numbers", "texts"]
@@ -196,14 +198,14 @@ def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows, w
 def test_one_kind_of_input_is_enough(make_rows: MakeRows, inputs_alone: dict[str, str], window_of: WindowOf) -> None:
     inputs = Inputs.model_validate({"request": inputs_alone})
     rows = make_rows()
-    p, y = score(train_model("logistic", window_of(rows, inputs), seed=1).onnx, rows, inputs), rows["failed"].to_numpy()
+    p, y = score(train_model(Logistic(), window_of(rows, inputs), seed=1).onnx, rows, inputs), rows["failed"].to_numpy()
     assert p.shape == (480,)
     assert p[y].mean() > p[~y].mean()
 
 
 def test_no_rows_and_one_row_are_scored(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
     table = make_rows()
-    model = train_model("logistic", window_of(table, inputs), seed=1)
+    model = train_model(Logistic(), window_of(table, inputs), seed=1)
     assert score(model.onnx, table.slice(0, 0), inputs).shape == (0,)
     np.testing.assert_allclose(score(model.onnx, table.slice(3, 1), inputs), score(model.onnx, table, inputs)[3:4], atol=1e-6)
 
@@ -212,7 +214,7 @@ def test_progress_of_each_epoch_is_logged(
     inputs: Inputs, make_rows: MakeRows, caplog: pytest.LogCaptureFixture, window_of: WindowOf
 ) -> None:
     with caplog.at_level(logging.INFO, logger="perennial.train.mlp"):
-        train_model("mlp", window_of(make_rows(), inputs), seed=1)
+        train_model(Mlp(), window_of(make_rows(), inputs), seed=1)
     assert [message.split(":")[0] for message in caplog.messages] == [f"epoch {n}/20" for n in (4, 8, 12, 16, 20)]
 
 
@@ -230,8 +232,8 @@ def test_the_network_learns_from_few_rows(inputs: Inputs, make_rows: MakeRows, w
     window, later = make_rows(), make_rows(seed=6, per_day=1000)
     y = later["failed"].to_numpy()
     losses = {
-        name: log_loss(y, score(train_model(name, window_of(window, inputs), seed=1).onnx, later, inputs))
-        for name in ("mlp", "logistic")
+        name: log_loss(y, score(train_model(FAMILIES[name](), window_of(window, inputs), seed=1).onnx, later, inputs))
+        for name in ("mlp", "logistic", "xgboost")
     }
     constant = log_loss(y, np.full(len(y), window["failed"].to_numpy().mean()))
     assert losses["mlp"] < 1.05 * losses["logistic"] < 0.95 * constant, (losses, constant)

@@ -12,7 +12,8 @@ import pytest
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import to_arrays
-from perennial.train.preprocess import MatrixGraph, amounts, fit_preprocessing, warn_of_empty
+from perennial.train.preprocess import amounts, fit_preprocessing, warn_of_empty
+from perennial.train.views import Dense, ViewGraph
 from perennial.train.window import Window
 
 Rows = Callable[..., pa.Table]
@@ -23,8 +24,8 @@ def matrix(window_of: Callable[[pa.Table, Inputs], Window]) -> Callable[..., Any
     """Return a function that fits on rows, and returns the matrix of these or other rows."""
 
     def matrix(inputs: Inputs, fit: pa.Table, rows: pa.Table | None = None) -> Any:
-        fitted = fit_preprocessing(window_of(fit, inputs))
-        return MatrixGraph(inputs, fitted).of(*to_arrays(fit if rows is None else rows, inputs)).columns
+        view = Dense(inputs, fit_preprocessing(window_of(fit, inputs)))
+        return ViewGraph(view).of(*to_arrays(fit if rows is None else rows, inputs)).columns
 
     return matrix
 

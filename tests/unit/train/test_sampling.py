@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from windows import LABEL
 
+from perennial.config.candidates import FAMILIES
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE_BITS
 from perennial.models.scoring import score
@@ -66,5 +67,5 @@ def test_probabilities_of_a_balanced_sample_are_calibrated(
     sample = choose_balanced(Sample(max_rows=1_500, kind="balanced"), Classes(rows.num_rows - positives, positives))
     window = store(sample)
     assert 0.35 < window.positives / window.rows < 0.65
-    found = score(train_model(candidate, window, 1).onnx, rows, inputs).mean()
+    found = score(train_model(FAMILIES[candidate](), window, 1).onnx, rows, inputs).mean()
     assert found == pytest.approx(positives / rows.num_rows, rel=0.35)

@@ -23,6 +23,7 @@ from perennial.train import scratch as folder_module
 from perennial.train.matrix_files import store_matrix
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.scratch import Scratch, open_scratch
+from perennial.train.views import Dense
 from perennial.train.window import WindowWriter, record_type
 
 MakeRows = Callable[..., pa.Table]
@@ -67,7 +68,7 @@ def test_a_matrix_that_no_longer_fits_is_refused(inputs: Inputs, make_rows: Make
         writer.add(make_rows())
         window = writer.finish()
         with pytest.raises(RefusedError, match=rf"(?s)its matrix takes .*480 rows.*{480 * size:,} are in use"):
-            store_matrix(window, fit_preprocessing(window))
+            store_matrix(window, Dense(inputs, fit_preprocessing(window)))
 
 
 def test_a_disk_that_is_full_is_a_refusal_with_numbers(temporary: Path) -> None:

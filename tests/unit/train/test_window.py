@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from windows import LABEL, prepare, store_window
 
+from perennial.config.candidates import Logistic, Mlp
 from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE
 from perennial.models.scoring import to_arrays
@@ -86,9 +87,10 @@ def test_no_row_is_lost_or_changed(inputs: Inputs, make_rows: MakeRows, tmp_path
 def test_the_preprocessing_of_buckets_is_that_of_one_bucket(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted, _ = prepare(store_window(tmp_path, make_rows(), inputs))
+    view, _ = prepare(store_window(tmp_path, make_rows(), inputs))
     monkeypatch.setattr(window, "BUCKET_ROWS", 1000)
-    alone, _ = prepare(store_window(tmp_path, make_rows(), inputs))
+    one, _ = prepare(store_window(tmp_path, make_rows(), inputs))
+    fitted, alone = view.fitted, one.fitted
     assert (fitted.medians, fitted.nullable, fitted.number_classes, fitted.text_classes, fitted.codes) == (
         alone.medians,
         alone.nullable,
@@ -131,10 +133,10 @@ def test_logistic_gives_the_weights_of_scikit_learn_as_32_bit_floats(inputs: Inp
 
     _, matrix = prepare(store_window(tmp_path, make_rows(), inputs))
     parts = list(matrix.read())
-    x, y = (np.concatenate(some) for some in zip(*((rows.columns, labels) for rows, labels in parts), strict=True))
+    x, y = (np.concatenate(some) for some in zip(*((rows.columns, labels) for rows, labels, _ in parts), strict=True))
     model = LogisticRegression(C=0.03, solver="newton-cholesky").fit(x.astype(float), y)
-    expected = Layer(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32), "sigmoid")
-    assert to_safetensors(logistic.fit(matrix, 0)) == to_safetensors([expected])
+    expected = Layer(model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32), None)
+    assert logistic.fit(matrix, Logistic(), 0).weights == to_safetensors([expected])
 
 
 @pytest.mark.usefixtures("small_buckets")
@@ -150,13 +152,13 @@ def test_logistic_of_codes_gives_the_weights_of_scikit_learn(
     _, matrix = prepare(store_window(tmp_path, make_rows(), inputs))
     assert len(matrix.bucket_rows) == 8
     parts = list(matrix.read())
-    codes = [np.concatenate([rows.codes[:, place] for rows, _ in parts]) for place in range(len(matrix.sizes))]
+    codes = [np.concatenate([part.rows.codes[:, place] for part in parts]) for place in range(len(matrix.sizes))]
     one_hot = [np.eye(size + 1)[code][:, :-1] for code, size in zip(codes, matrix.sizes, strict=True)]
-    x = np.hstack([np.concatenate([rows.columns for rows, _ in parts]), *one_hot]).astype(float)
+    x = np.hstack([np.concatenate([part.rows.columns for part in parts]), *one_hot]).astype(float)
     monkeypatch.setattr(cells, "_PART_ROWS", 17)
     with threadpool_limits(1, user_api="blas"):
         model = LogisticRegression(C=0.03, solver="newton-cg", tol=1e-6).fit(
-            csr_array(x), np.concatenate([labels for _, labels in parts])
+            csr_array(x), np.concatenate([part.y for part in parts])
         )
         weights, steps = cells.newton_on_cells(matrix, 0.03)
     np.testing.assert_array_equal(weights, np.append(model.coef_[0], model.intercept_), strict=True)
@@ -177,10 +179,10 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch_with_the_same_bits(
                 raise InterruptedError
 
     _, matrix = prepare(store_window(tmp_path, make_rows(), inputs))
-    whole = sha256(to_safetensors(mlp.fit(matrix, 7)))
+    whole = sha256(mlp.fit(matrix, Mlp(), 7).weights)
     prefix = f"{s3.lake}/models/y.checkpoints/"
     with pytest.raises(InterruptedError):
-        mlp.fit(matrix, 7, LosingNode(s3.objects, prefix, seconds=0))
+        mlp.fit(matrix, Mlp(), 7, LosingNode(s3.objects, prefix, seconds=0))
     mlp.load_keras().utils.set_random_seed(99)  # what another process would find is not what was left here
-    assert sha256(to_safetensors(mlp.fit(matrix, 7, Checkpoints(s3.objects, prefix, seconds=0)))) == whole
+    assert sha256(mlp.fit(matrix, Mlp(), 7, Checkpoints(s3.objects, prefix, seconds=0)).weights) == whole
     assert len(list(s3.objects.list(prefix))) == 17 * 8, "18 batches an epoch, in eight buckets"

@@ -1,0 +1,67 @@
+"""`perennial candidates`: the candidates of a pipeline, what they cost and brought, and all families with their parameters."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from perennial.commands.arguments import AsJson, PipelineName, chosen_lake
+from perennial.commands.output import print_json, print_line, print_table
+from perennial.config.candidates import ALIASES, FAMILIES, Family
+from perennial.store.json_value import JsonValue
+
+if TYPE_CHECKING:
+    from perennial.evaluate.track_record import TrackRecord
+
+
+def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
+    """Show the candidates with their costs and results, and the families with their parameters and defaults."""
+    from perennial.evaluate.track_record import MAX_DATES, track_records
+
+    lake = chosen_lake(pipeline)
+    chosen = lake.pipeline.training.candidates
+    records = track_records(lake, list(chosen))
+    if as_json:
+        known: list[JsonValue] = [
+            {"name": name, **settings.model_dump(mode="json"), **asdict(records[name])} for name, settings in chosen.items()
+        ]
+        families: JsonValue = {name: _defaults(family) for name, family in FAMILIES.items()}
+        print_json({"pipeline": lake.pipeline.name, "candidates": known, "families": families, "aliases": ALIASES})
+        return
+    columns = ("candidate", "family", "parameters", "dates", "best", "promoted", "log loss", "ROC AUC", "CPU-s")
+    print_table(
+        columns, [[name, settings.family, _changed(settings), *_cells(records[name])] for name, settings in chosen.items()]
+    )
+    print_line(f"Means over the newest {MAX_DATES} decisions at most; CPU-s is the median of a training.", style="dim")
+    print_line("")
+    rows: list[list[JsonValue]] = []
+    for name, family in FAMILIES.items():
+        label = ", ".join([name, *(alias for alias, of in ALIASES.items() if of == name)])
+        for parameter, default in _defaults(family).items():
+            rows.append([label, parameter, "chosen by the window" if default is None else str(default)])
+            label = ""
+    print_table(("family", "parameter", "default"), rows)
+
+
+def _cells(record: TrackRecord) -> list[JsonValue]:
+    values = asdict(record)
+    rounded = [None if values[name] is None else f"{values[name]:.4f}" for name in ("log_loss", "roc_auc")]
+    cost = None if values["cpu_seconds"] is None else f"{values['cpu_seconds']:.1f}"
+    return [values["dates"], values["best"], values["promoted"], *rounded, cost]
+
+
+def _changed(settings: Family) -> str:
+    """Return the parameters that differ from the defaults."""
+    defaults = _defaults(type(settings))
+    values = {name: value for name, value in settings.model_dump(mode="json").items() if name != "family"}
+    changed = [f"{name} {value}" for name, value in values.items() if value != defaults[name]]
+    return ", ".join(changed) or "defaults"
+
+
+def _defaults(family: type[Family]) -> dict[str, JsonValue]:
+    """Return the parameters of a family with their defaults; that of a parameter without one is a text."""
+    return {
+        name: "the other candidates" if field.is_required() else field.get_default(call_default_factory=True)
+        for name, field in family.model_fields.items()
+        if name != "family"
+    }

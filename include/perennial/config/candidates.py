@@ -1,0 +1,138 @@
+"""The candidates of a pipeline: the families of models, and the parameters of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from perennial.config.contract import Contract
+from perennial.config.values import Name, Problem, Some, doubled, refuse
+from perennial.errors import did_you_mean
+
+Rate = Annotated[float, Field(gt=0, le=1)]
+Width = Annotated[int, Field(ge=1, le=4096)]
+Penalty = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Logistic(Contract):
+    """Logistic regression."""
+
+    family: Literal["logistic"] = "logistic"
+    C: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    """Inverse strength of the penalty. None: 0.03, or a greater one that gains on the window's last dates."""
+
+    bins: Annotated[int, Field(ge=0, le=64)] = 8
+    """Bins of each amount, each with a slope of its own. 0: one slope for the amount."""
+
+
+class Mlp(Contract):
+    """A network of dense layers with ReLU, trained with AdamW and a cosine of the learning rate."""
+
+    family: Literal["mlp"] = "mlp"
+    units: list[Width] = Field(default=[128, 64, 32], min_length=1, max_length=10)
+    """Units of each hidden layer."""
+
+    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.2
+    learning_rate: Rate = 1e-3
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.3
+    batch: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Rows of a batch. None: a fiftieth of the window, as a power of two from 32 to 512."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """None: 5, and as many as give 300 batches."""
+
+
+class XGBoost(Contract):
+    """Gradient boosted trees of XGBoost. The defaults of depth and weight follow the number of rows and the base rate."""
+
+    family: Literal["xgboost"] = "xgboost"
+    trees: Annotated[int, Field(ge=1, le=5000)] = 200
+    learning_rate: Rate = 0.05
+    max_depth: Annotated[int, Field(ge=1, le=16)] | None = None
+    """None: 3 to 5."""
+
+    min_child_weight: Penalty | None = None
+    """None: 1 to 20."""
+
+    subsample: Rate = 0.8
+    colsample_bytree: Rate = 0.5
+    reg_lambda: Penalty = 5.0
+
+
+class Blend(Contract):
+    """The mean of other candidates' margins, with equal weights. Their models become one graph."""
+
+    family: Literal["blend"] = "blend"
+    of: Annotated[Some[Name], Field(min_length=2, max_length=10)]
+    """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
+
+
+Family = Logistic | Mlp | XGBoost | Blend
+Candidate = Annotated[Family, Field(discriminator="family")]
+
+FAMILIES: Mapping[str, type[Family]] = {"logistic": Logistic, "mlp": Mlp, "xgboost": XGBoost, "blend": Blend}
+ALIASES = {"boosted": "xgboost"}
+"""Names that stand for a family with its defaults."""
+
+_NAMES = [*FAMILIES, *ALIASES]
+_RESERVED = "champion"
+
+
+def _by_name(value: Any) -> Any:
+    """Return candidates by name. A list names families, which are trained with their defaults."""
+    if isinstance(value, list):
+        refuse(((index,), _unknown(name)) for index, name in enumerate(value) if not isinstance(name, str) or name not in _NAMES)
+        refuse(((index,), f"{name!r} is listed twice") for index, name in doubled(value))
+        value = dict.fromkeys(value)
+    if not isinstance(value, dict):
+        raise ValueError("expected a list of families, or a mapping of names to families with their parameters")
+    refuse(_problems(value))
+    entries = {name: _with_family(name, entry) for name, entry in value.items()}
+    parts = [name for name, entry in entries.items() if not _is_blend(entry)]
+    entries |= {name: {"of": parts, **entry} for name, entry in entries.items() if _is_blend(entry)}
+    refuse(
+        ((name, "of", index), _unknown_part(part, parts))
+        for name, entry in entries.items()
+        if _is_blend(entry) and isinstance(entry["of"], list)
+        for index, part in enumerate(entry["of"])
+        if part not in parts
+    )
+    return entries
+
+
+def _is_blend(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("family") == "blend"
+
+
+def _unknown_part(name: object, parts: list[str]) -> str:
+    return f"{name!r} is no candidate that can be blended.{did_you_mean(str(name), parts)} Candidates: {', '.join(parts)}"
+
+
+def _problems(candidates: dict[str, Any]) -> Iterator[Problem]:
+    for name, entry in candidates.items():
+        family = entry.get("family", name) if isinstance(entry, dict) else name
+        if name == _RESERVED:
+            yield (name,), f"{name!r} is the name of the model that serves. Choose another"
+        elif family not in _NAMES:
+            is_named = isinstance(entry, dict) and "family" in entry
+            yield ((name, "family") if is_named else (name,)), _unknown(family) if is_named else f"family: missing. {_allowed()}"
+
+
+def _with_family(name: str, entry: Any) -> Any:
+    if entry is None or isinstance(entry, dict):
+        family = (entry or {}).get("family", name)
+        return {**(entry or {}), "family": ALIASES.get(family, family)}
+    return entry
+
+
+def _unknown(name: object) -> str:
+    return f"{name!r} is no family of candidates.{did_you_mean(str(name), _NAMES)} {_allowed()}"
+
+
+def _allowed() -> str:
+    return f"Families: {', '.join(_NAMES)}"
+
+
+Candidates = Annotated[dict[Name, Candidate], Field(min_length=1, max_length=20), BeforeValidator(_by_name)]

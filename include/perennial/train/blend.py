@@ -1,0 +1,56 @@
+"""The family `blend`: the mean of other candidates' margins, as one graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from onnx import TensorProto, helper, load_from_string
+from scipy.special import expit
+
+from perennial.errors import PerennialError
+from perennial.models.scoring import Graph, Numbers, Probabilities, Texts
+from perennial.store.json_value import JsonValue
+from perennial.train.graph import GraphBuilder
+from perennial.train.model import MARGIN, finish
+
+
+def blend(models: Sequence[bytes], numbers: list[str], texts: list[str]) -> bytes:
+    """
+    Return the graph of the mean of some models' margins. What the models compute alike is computed once.
+
+    :param numbers: the numbers among the raw inputs
+    :param texts: the texts among them
+    """
+    known = [_categories(model) for model in models]
+    if any(other != known[0] for other in known):
+        raise PerennialError("The models of a blend know different categories: they were not trained on one window")
+    graph = GraphBuilder(numbers, texts)
+    margins = [graph.include(model, MARGIN) for model in models]
+    return finish(graph, graph.op("Mean", *margins), known[0])
+
+
+def answerer(models: Sequence[bytes]) -> Callable[[Numbers, Texts], Probabilities]:
+    """Return the function that answers by the models one by one."""
+    graphs = [Graph(_with_margin(model), MARGIN) for model in models]
+
+    def answer(numbers: Numbers, texts: Texts) -> Probabilities:
+        margins = [graph.run(numbers, texts)[:, 0].astype(np.float64) for graph in graphs]
+        found: Probabilities = expit(np.mean(margins, axis=0))
+        return found
+
+    return answer
+
+
+def _with_margin(model: bytes) -> bytes:
+    """Return a model that also answers with its margin."""
+    loaded = load_from_string(model)
+    loaded.graph.output.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, ["rows", 1]))
+    return bytes(loaded.SerializeToString(deterministic=True))
+
+
+def _categories(model: bytes) -> dict[str, JsonValue]:
+    found = {item.key: item.value for item in load_from_string(model).metadata_props}
+    known: dict[str, JsonValue] = json.loads(found["categories"])
+    return known

@@ -1,0 +1,123 @@
+"""The comparison of a model's graph with the library that trained it: a graph that answers otherwise is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from perennial.config.pipeline import Inputs
+from perennial.errors import RefusedError
+from perennial.models.scoring import SLICE_ROWS, Graph, Numbers, Probabilities, Texts, to_arrays
+from perennial.train.holdout import StoredHoldout
+from perennial.train.window import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_DIFFERENCE = 1e-5
+"""Of a probability. 32-bit floats that are added in another order differ by about a tenth of it."""
+
+_WINDOW_ROWS = 5_000
+_ODD_ROWS = 200
+"""Rows for each input that is null or unseen."""
+
+_UNSEEN = "a text that no window has"
+_MOST_NAMED = 5
+
+Values = TypeVar("Values", Numbers, Texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """
+    Some rows to compare.
+
+    :param kind: their origin, for a message
+    :param names: the name of each row for a message; None: its number
+    """
+
+    kind: str
+    numbers: Numbers
+    texts: Texts
+    names: pa.Table | None = None
+
+    def name(self, row: int) -> str:
+        """Return the name of a row."""
+        if self.names is None:
+            return f"{self.kind}, row {row}"
+        values = self.names.slice(row, 1).to_pylist()[0]
+        return f"{self.kind}, {', '.join(f'{key} {value}' for key, value in values.items())}"
+
+
+def compare(
+    graph: bytes,
+    answer: Callable[[Numbers, Texts], Probabilities],
+    candidate: str,
+    rows: Iterator[Rows],
+) -> float:
+    """
+    Return the largest difference between the answers of the graph and those of the library that trained it.
+
+    :param answer: the library
+    :param candidate: its name, for the message
+    :raises RefusedError: they differ by more than MAX_DIFFERENCE
+    """
+    exported = Graph(graph, "probability")
+    largest, differing, count = 0.0, list[str](), 0
+    for some in rows:
+        found = exported.run(some.numbers, some.texts).astype(np.float64)
+        expected = answer(some.numbers, some.texts)
+        differences = np.abs(found - expected)
+        differences[np.isnan(differences)] = np.inf
+        largest = max(largest, float(differences.max(initial=0.0)))
+        wrong = np.flatnonzero(differences > MAX_DIFFERENCE).tolist()
+        count += len(wrong)
+        for row in wrong[: max(_MOST_NAMED - len(differing), 0)]:
+            differing.append(f"{some.name(row)}: library {expected[row]:.7f}, graph {found[row]:.7f}")
+    if count:
+        raise RefusedError(
+            f"{candidate}: the exported graph answers {count:,} rows otherwise than the library that trained it, "
+            f"by up to {largest:.2g}, at most {MAX_DIFFERENCE:.0e} is allowed",
+            differing,
+            "The model is not stored. Change the parameters of this candidate or leave it out, and report the case.",
+        )
+    return largest
+
+
+def rows_to_compare(inputs: Inputs, window: Window | None, holdout: StoredHoldout, row_key: Sequence[str]) -> Iterator[Rows]:
+    """
+    Yield all rows of the holdout, rows of the window, and some of these with each input null or unseen in turn.
+
+    :param window: None: some rows of the holdout take their place
+    """
+    names = list(dict.fromkeys(["date", *row_key]))
+    sample: Rows | None = None
+    for part in holdout.read():
+        for begin in range(0, part.table.num_rows, SLICE_ROWS):
+            table = part.table.slice(begin, SLICE_ROWS)
+            rows = Rows("holdout", *to_arrays(table, inputs), table.select(names))
+            yield rows
+            sample = sample or rows
+    if window is not None:
+        bucket = next(window.read())
+        sample = Rows("window", bucket.numbers[:_WINDOW_ROWS], bucket.texts[:_WINDOW_ROWS])
+        yield sample
+    if sample is None:
+        return
+    numbers, texts = sample.numbers[:_ODD_ROWS], sample.texts[:_ODD_ROWS]
+    for place, name in enumerate(inputs.numbers):
+        yield Rows(f"{sample.kind} with {name} null", _with(numbers, place, np.nan), texts)
+    for place, name in enumerate(inputs.texts):
+        yield Rows(f"{sample.kind} with {name} null", numbers, _with(texts, place, ""))
+        yield Rows(f"{sample.kind} with {name} unseen", numbers, _with(texts, place, _UNSEEN))
+
+
+def _with(values: Values, place: int, value: object) -> Values:
+    """Return a copy of [rows, inputs] in which one input has one value."""
+    changed: Any = values.copy()
+    changed[:, place] = value
+    result: Values = changed
+    return result

@@ -1,0 +1,78 @@
+"""A graph that answers otherwise than the library that trained it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from windows import LABEL
+
+from perennial.config.candidates import FAMILIES, Logistic
+from perennial.config.pipeline import Inputs
+from perennial.errors import RefusedError
+from perennial.models.scoring import Numbers, Probabilities, Texts
+from perennial.train.compare import MAX_DIFFERENCE, compare, rows_to_compare
+from perennial.train.holdout import HoldoutWriter, StoredHoldout
+from perennial.train.model import train_model
+from perennial.train.scratch import Scratch
+from perennial.train.window import Window
+
+MakeRows = Callable[..., pa.Table]
+WindowOf = Callable[[pa.Table, Inputs], Window]
+ROW_KEY = ["slot"]
+
+
+@pytest.fixture
+def holdout(make_rows: MakeRows, tmp_path: Path) -> StoredHoldout:
+    folder = tmp_path / "holdout"
+    folder.mkdir()
+    writer = HoldoutWriter(Scratch(folder), ROW_KEY, LABEL)
+    writer.add(make_rows(seed=9))
+    return writer.finish()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("family", ["mlp", "logistic", "xgboost"])
+def test_the_graph_of_each_family_answers_as_its_library_does(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout, family: str
+) -> None:
+    window = window_of(make_rows(), inputs)
+    model = train_model(FAMILIES[family](), window, seed=1)
+    rows = list(rows_to_compare(inputs, window, holdout, ROW_KEY))
+    assert [some.kind for some in rows[:2]] == ["holdout", "window"]
+    assert len(rows) == 2 + len(inputs.numbers) + 2 * len(inputs.texts)
+    assert compare(model.onnx, model.answerer(), family, iter(rows)) < MAX_DIFFERENCE / 5
+
+
+def test_rows_that_differ_are_named(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout) -> None:
+    window = window_of(make_rows(), inputs)
+    model = train_model(Logistic(), window, seed=1)
+    answer = model.answerer()
+    pressure = inputs.numbers.index("pressure")
+
+    def with_error(numbers: Numbers, texts: Texts) -> Probabilities:
+        """Answer like a library that treats a null in another way."""
+        return answer(numbers, texts) + 2e-5 * np.isnan(numbers[:, pressure])
+
+    with pytest.raises(RefusedError) as refused:
+        compare(model.onnx, with_error, "net", rows_to_compare(inputs, window, holdout, ROW_KEY))
+    text = str(refused.value)
+    assert "net: the exported graph answers" in text
+    assert "by up to 2e-05, at most 1e-05 is allowed" in text
+    assert "holdout, date 2024-02-26, slot" in text
+    assert text.count("library 0.") == 5
+
+
+def test_an_answer_that_is_no_number_is_refused(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout
+) -> None:
+    model = train_model(Logistic(), window_of(make_rows(), inputs), seed=1)
+
+    def no_number(numbers: Numbers, texts: Texts) -> Probabilities:
+        return np.full(len(numbers), np.nan)
+
+    with pytest.raises(RefusedError, match="by up to inf"):
+        compare(model.onnx, no_number, "net", rows_to_compare(inputs, None, holdout, ROW_KEY))
