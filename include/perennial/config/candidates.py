@@ -61,6 +61,23 @@ class XGBoost(Contract):
     reg_lambda: Penalty = 5.0
 
 
+class LightGBM(Contract):
+    """Gradient boosted trees of LightGBM. The defaults of leaves follow the number of rows and the base rate."""
+
+    family: Literal["lightgbm"] = "lightgbm"
+    trees: Annotated[int, Field(ge=1, le=5000)] = 200
+    learning_rate: Rate = 0.05
+    num_leaves: Annotated[int, Field(ge=2, le=4096)] | None = None
+    """None: 6, 12 or 31."""
+
+    min_child_samples: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """None: 10 to 100."""
+
+    subsample: Rate = 0.8
+    colsample_bytree: Rate = 0.5
+    reg_lambda: Penalty = 5.0
+
+
 class Blend(Contract):
     """The mean of other candidates' margins, with equal weights. Their models become one graph."""
 
@@ -69,10 +86,16 @@ class Blend(Contract):
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
-Family = Logistic | Mlp | XGBoost | Blend
+Family = Logistic | Mlp | XGBoost | LightGBM | Blend
 Candidate = Annotated[Family, Field(discriminator="family")]
 
-FAMILIES: Mapping[str, type[Family]] = {"logistic": Logistic, "mlp": Mlp, "xgboost": XGBoost, "blend": Blend}
+FAMILIES: Mapping[str, type[Family]] = {
+    "logistic": Logistic,
+    "mlp": Mlp,
+    "xgboost": XGBoost,
+    "lightgbm": LightGBM,
+    "blend": Blend,
+}
 ALIASES = {"boosted": "xgboost"}
 """Names that stand for a family with its defaults."""
 

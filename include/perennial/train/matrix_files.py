@@ -39,12 +39,14 @@ class MatrixFiles:
     :param amounts: the number of columns that hold any number; the columns after them hold 0 and 1, one byte each
     :param columns: the number of columns
     :param sizes: the number of classes of each code
+    :param categories: how many of the last columns hold the places of classes
     """
 
     window: Window
     amounts: int
     columns: int
     sizes: tuple[int, ...]
+    categories: int = 0
 
     @property
     def rows(self) -> int:
@@ -85,7 +87,7 @@ class MatrixFiles:
 def store_matrix(window: Window, view: View) -> MatrixFiles:
     """Compute a view of a window with its graph, and write it beside the window's files."""
     graph = ViewGraph(view)
-    stored = MatrixFiles(window, view.amounts, view.width, graph.sizes)
+    stored = MatrixFiles(window, view.amounts, view.width, graph.sizes, view.categories)
     window.scratch.check("its matrix", window.rows, _record(stored).itemsize)
     for index, bucket in enumerate(window.read()):
         records = np.empty(len(bucket.y), dtype=_record(stored))

@@ -43,6 +43,7 @@ class View(Protocol):
 
     :param amounts: the number of columns that hold any number; the columns after them hold 0 and 1
     :param width: the number of columns
+    :param categories: how many of the last columns hold the places of classes
     """
 
     @property
@@ -56,6 +57,9 @@ class View(Protocol):
 
     @property
     def width(self) -> int: ...
+
+    @property
+    def categories(self) -> int: ...
 
     def add(self, graph: GraphBuilder) -> Encoded:
         """Add the nodes that compute the view from raw inputs."""
@@ -82,6 +86,11 @@ class Dense:
         """Return the number of columns, without codes."""
         one_hot = sum(size for name, size in self.fitted.sizes.items() if name not in self.fitted.codes)
         return self.amounts + len(self.fitted.nullable) + one_hot
+
+    @property
+    def categories(self) -> int:
+        """Return 0: classes have columns of their own, or codes."""
+        return 0
 
     def add(self, graph: GraphBuilder) -> Encoded:
         """Add the nodes of the matrix."""
@@ -136,6 +145,11 @@ class Table:
     def width(self) -> int:
         """Return the number of columns."""
         return self.amounts
+
+    @property
+    def categories(self) -> int:
+        """Return the number of categories."""
+        return len(self.fitted.sizes)
 
     def add(self, graph: GraphBuilder) -> Encoded:
         """Add the nodes of the table."""

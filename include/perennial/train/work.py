@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 
+from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import TrainingPlan, plan_ahead, plan_training
@@ -24,10 +25,21 @@ def plan_work(
     plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:
         return plan, None
+    _check_parts(lake, day, candidate)
     _check_needs(lake, plan, day)
     ahead = plan_ahead(lake, day, until or day, candidate)
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
     return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))
+
+
+def _check_parts(lake: Lake, day: date, candidate: str) -> None:
+    """Refuse a blend before its parts are trained."""
+    for part in getattr(lake.pipeline.training.candidates[candidate], "of", []):
+        if plan_training(lake, day, part).job_uri is not None:
+            raise PerennialError(
+                f"Pipeline {lake.pipeline.name!r}: candidate {part!r} of {day} is not trained, and {candidate!r} "
+                f"is a blend of it. Run train of {day} first."
+            )
 
 
 def _check_needs(lake: Lake, plan: TrainingPlan, day: date) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perennial.train.preprocess import fit_preprocessing
+from perennial.train.strength import MIDDLE, WEAK, strength_of
 from perennial.train.trees import add_trees
 from perennial.train.views import Encoded, Table
 from perennial.train.xgboost_trees import from_xgboost
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_BINS = 256
-_SHALLOW, _MIDDLE = 3_000, 20_000
-"""Strengths below which trees have depth 3 and 4, not 5: chosen on nine sets of 400 to 7,000 rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +95,9 @@ def fit(
     return Trees(booster)
 
 
-def strength_of(rows: int, positives: int) -> float:
-    """Return how much the rows of a window can tell: their number, times 1 for equal classes and less for a rare one."""
-    share = positives / rows
-    return rows * 4 * share * (1 - share)
-
-
 def choose_depth(strength: float) -> int:
     """Return the depth of the trees."""
-    return 3 if strength < _SHALLOW else 4 if strength < _MIDDLE else 5
+    return 3 if strength < WEAK else 4 if strength < MIDDLE else 5
 
 
 def choose_weight(strength: float) -> float:

@@ -35,7 +35,7 @@ def holdout(make_rows: MakeRows, tmp_path: Path) -> StoredHoldout:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("family", ["mlp", "logistic", "xgboost"])
+@pytest.mark.parametrize("family", ["mlp", "logistic", "xgboost", "lightgbm"])
 def test_the_graph_of_each_family_answers_as_its_library_does(
     inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout, family: str
 ) -> None:

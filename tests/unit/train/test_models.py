@@ -149,7 +149,7 @@ def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRo
     assert list(s3.objects.list(prefix)) == []
 
 
-@pytest.mark.parametrize("candidate", ["mlp", "logistic", "xgboost"])
+@pytest.mark.parametrize("candidate", ["mlp", "logistic", "xgboost", "lightgbm"])
 def test_rerun_in_another_process_gives_the_same_bytes(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str, window_of: WindowOf
 ) -> None:
@@ -233,7 +233,7 @@ def test_the_network_learns_from_few_rows(inputs: Inputs, make_rows: MakeRows, w
     y = later["failed"].to_numpy()
     losses = {
         name: log_loss(y, score(train_model(FAMILIES[name](), window_of(window, inputs), seed=1).onnx, later, inputs))
-        for name in ("mlp", "logistic", "xgboost")
+        for name in ("mlp", "logistic", "xgboost", "lightgbm")
     }
     constant = log_loss(y, np.full(len(y), window["failed"].to_numpy().mean()))
     assert losses["mlp"] < 1.05 * losses["logistic"] < 0.95 * constant, (losses, constant)

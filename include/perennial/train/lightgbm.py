@@ -1,0 +1,148 @@
+"""The family `lightgbm`: gradient boosted trees that split categories by sets of classes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perennial.errors import RefusedError
+from perennial.train.lightgbm_trees import from_lightgbm
+from perennial.train.preprocess import fit_preprocessing
+from perennial.train.strength import MIDDLE, WEAK, strength_of
+from perennial.train.trees import add_trees
+from perennial.train.views import Encoded, Table
+
+if TYPE_CHECKING:
+    import lightgbm
+
+    from perennial.config.candidates import LightGBM
+    from perennial.models.scoring import Numbers, Probabilities
+    from perennial.train.checkpoints import Checkpoints
+    from perennial.train.graph import GraphBuilder
+    from perennial.train.matrix import Matrix
+    from perennial.train.matrix_files import MatrixFiles
+    from perennial.train.window import Window
+
+log = logging.getLogger(__name__)
+
+_CATEGORY_SMOOTHING = 30.0
+_READ_ROWS = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """A trained ensemble."""
+
+    booster: lightgbm.Booster
+    weights: None = None
+
+    def add(self, graph: GraphBuilder, view: Encoded) -> str:
+        """Add the node of the trees and return the margin, [rows, 1]."""
+        if view.columns is None:
+            raise ValueError("trees need columns")
+        return add_trees(graph, view.columns, from_lightgbm(self.booster))
+
+    def answer(self, rows: Matrix) -> Probabilities:
+        """Return what LightGBM answers."""
+        return np.asarray(self.booster.predict(rows.columns, num_threads=1), dtype=np.float64)
+
+
+def prepare(window: Window, settings: LightGBM) -> Table:
+    """Return the view of a row as a table of numbers."""
+    return Table(window.inputs, fit_preprocessing(window))
+
+
+def fit(
+    rows: MatrixFiles,
+    settings: LightGBM,
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+    begin: bytes | None = None,
+) -> Trees:
+    """
+    Train the trees on one thread. It ignores checkpoints and the weights of another training.
+
+    LightGBM keeps the bins of all rows in memory, a byte a value, and reads the rows bucket by bucket.
+    """
+    lightgbm = _load()
+    strength = strength_of(rows.rows, rows.window.positives)
+    parameters = {
+        "objective": "binary",
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": seed,
+        "verbosity": -1,
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.num_leaves or choose_leaves(strength),
+        "min_data_in_leaf": settings.min_child_samples or choose_samples(strength),
+        "bagging_fraction": settings.subsample,
+        "bagging_freq": 1,
+        "feature_fraction": settings.colsample_bytree,
+        "lambda_l2": settings.reg_lambda,
+        "cat_smooth": _CATEGORY_SMOOTHING,
+    }
+    categories = list(range(rows.columns - rows.categories, rows.columns))
+    buckets = range(len(rows.bucket_rows))
+    y = np.concatenate([rows.read_bucket(bucket).y for bucket in buckets])
+    data: Any = rows.read_bucket(0).rows.columns if len(buckets) == 1 else [_bucket_class()(rows, bucket) for bucket in buckets]
+    labelled = lightgbm.Dataset(data, label=y, categorical_feature=categories, params=parameters, free_raw_data=True)
+    booster = lightgbm.train(parameters, labelled, settings.trees)
+    log.info("LightGBM: %s trees of at most %s leaves", settings.trees, parameters["num_leaves"])
+    return Trees(booster)
+
+
+def choose_leaves(strength: float) -> int:
+    """Return the maximum number of leaves of a tree."""
+    return 6 if strength < WEAK else 12 if strength < MIDDLE else 31
+
+
+def choose_samples(strength: float) -> int:
+    """Return the minimum number of rows of a leaf: a hundredth of the strength, from 10 to 100."""
+    return int(min(max(strength / 100, 10), 100))
+
+
+@cache
+def _load() -> ModuleType:
+    try:
+        import lightgbm
+    except OSError as error:
+        raise RefusedError(
+            f"LightGBM cannot be loaded: {error}",
+            remedy="Install the OpenMP library of the system (Debian and Ubuntu: libgomp1, macOS: libomp), "
+            "or train the family xgboost, which brings its own.",
+        ) from None
+    module: ModuleType = lightgbm
+    return module
+
+
+@cache
+def _bucket_class() -> Any:
+    """Return the class by which LightGBM reads the rows of a bucket."""
+    import lightgbm
+
+    class Bucket(lightgbm.Sequence):
+        batch_size = _READ_ROWS
+
+        def __init__(self, rows: MatrixFiles, bucket: int) -> None:
+            self._rows, self._bucket = rows, bucket
+            self._columns: Numbers | None = None
+
+        def __len__(self) -> int:
+            return self._rows.bucket_rows[self._bucket]
+
+        def __getitem__(self, place: Any) -> Numbers:
+            if self._columns is None:
+                self._columns = self._rows.read_bucket(self._bucket).rows.columns
+            found: Numbers = self._columns[place]
+            is_last = isinstance(place, slice) and place.stop is not None and place.stop >= len(self)
+            if is_last:  # it is read in order, and not again soon
+                self._columns = None
+            return found
+
+    return Bucket

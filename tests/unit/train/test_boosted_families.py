@@ -1,0 +1,82 @@
+"""The families of boosted trees: rules by the strength of a window, windows of many buckets, a machine without OpenMP."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sklearn.metrics import roc_auc_score
+from windows import store_window
+
+from perennial.config.candidates import FAMILIES
+from perennial.config.pipeline import Inputs
+from perennial.errors import RefusedError
+from perennial.models.scoring import score
+from perennial.store.objects import sha256
+from perennial.train import lightgbm, window, xgboost
+from perennial.train.model import train_model
+from perennial.train.strength import strength_of
+
+MakeRows = Callable[..., pa.Table]
+
+
+def test_strength_is_the_rows_times_the_balance_of_classes() -> None:
+    assert strength_of(1000, 500) == 1000
+    assert strength_of(1000, 10) == pytest.approx(39.6)
+
+
+@pytest.mark.parametrize(
+    ("strength", "depth", "weight", "leaves", "samples"),
+    [
+        (100, 3, 1.0, 6, 10),
+        (3_000, 4, 3.0, 12, 30),
+        (15_000, 4, 15.0, 12, 100),
+        (20_000, 5, 20.0, 31, 100),
+        (1e6, 5, 20.0, 31, 100),
+    ],
+)
+def test_trees_grow_with_the_strength(strength: float, depth: int, weight: float, leaves: int, samples: int) -> None:
+    assert (xgboost.choose_depth(strength), xgboost.choose_weight(strength)) == (depth, weight)
+    assert (lightgbm.choose_leaves(strength), lightgbm.choose_samples(strength)) == (leaves, samples)
+
+
+@pytest.mark.parametrize("family", ["xgboost", "lightgbm"])
+def test_a_window_of_many_buckets_is_trained_with_the_same_bits_twice(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, later = make_rows(), make_rows(seed=6, per_day=500)
+
+    def train() -> bytes:
+        return train_model(FAMILIES[family](), store_window(tmp_path, rows, inputs), seed=1).onnx
+
+    alone = train()
+    monkeypatch.setattr(window, "BUCKET_ROWS", 64)
+    many = train()
+    assert sha256(train()) == sha256(many)
+    aucs = [roc_auc_score(later["failed"].to_numpy(), score(model, later, inputs)) for model in (alone, many)]
+    assert min(aucs) > 0.75
+    assert abs(aucs[0] - aucs[1]) < 0.03
+
+
+def test_parameters_reach_the_library(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    for family in ("xgboost", "lightgbm"):
+        model = train_model(FAMILIES[family](trees=3), store_window(tmp_path, make_rows(), inputs), seed=1)
+        booster: Any = model.fitted.booster  # type: ignore[attr-defined]
+        assert (booster.num_boosted_rounds() if family == "xgboost" else booster.num_trees()) == 3
+
+
+def test_lightgbm_without_the_library_of_the_system_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **options: Any) -> Any:
+        if name == "lightgbm":
+            raise OSError("libgomp.so.1: cannot open shared object file")
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(RefusedError, match=r"libgomp\.so\.1.*Install the OpenMP library"):
+        lightgbm._load.__wrapped__()
