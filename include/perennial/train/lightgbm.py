@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
 from perennial.train.lightgbm_trees import from_lightgbm
@@ -136,10 +137,10 @@ def _bucket_class() -> Any:
         def __len__(self) -> int:
             return self._rows.bucket_rows[self._bucket]
 
-        def __getitem__(self, place: Any) -> Numbers:
+        def __getitem__(self, place: Any) -> NDArray[np.float64]:
             if self._columns is None:
                 self._columns = self._rows.read_bucket(self._bucket).rows.columns
-            found: Numbers = self._columns[place]
+            found = np.asarray(self._columns[place], dtype=np.float64)  # it takes no other type
             is_last = isinstance(place, slice) and place.stop is not None and place.stop >= len(self)
             if is_last:  # it is read in order, and not again soon
                 self._columns = None
