@@ -29,8 +29,8 @@ from perennial.stages import STAGES, Run, Stage
 from perennial_airflow.run_request import KEYS
 from stack.config import REPO
 
-TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES if stage.name != "score")]
-"""Those of a pipeline without `scoring`."""
+TASKS = ["plan_run", "wait_for_drop", *(stage.name for stage in STAGES if stage.name not in ("blend", "score"))]
+"""Those of a pipeline without a blend and `scoring`."""
 
 FOLLOWS: dict[str, set[str]] = {
     "plan_run": set(),
@@ -254,6 +254,22 @@ def test_a_pipeline_with_scoring_scores_after_deploy_and_announces_it(tmp_path: 
     assert "| `score` |" in dag.doc_md
 
 
+def test_a_pipeline_with_a_blend_makes_it_after_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "blended")
+    set_value("name", "blended")(tmp_path / "blended")
+    set_value("training.candidates", {"boosted": {"trees": 50}, "logistic": None, "both": {"family": "blend"}})(
+        tmp_path / "blended"
+    )
+    monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
+    dag = DagBag(REPO / "dags").dags["retrain_blended"]
+
+    assert [task.task_id for task in dag.topological_sort()] == [*TASKS[:6], "blend", *TASKS[6:]]
+    assert dag.get_task("evaluate").upstream_task_ids == {"train", "blend"}
+    assert dag.get_task("train").op_kwargs_expand_input.value == {"candidate": ["boosted", "logistic"]}
+    assert dag.get_task("blend").op_kwargs_expand_input.value == {"candidate": ["both"]}
+    assert "| `blend` |" in dag.doc_md
+
+
 def test_no_task_can_make_a_failed_run_green(dag: DAG) -> None:
     assert {task.trigger_rule for task in dag.tasks} == {"all_success"}
 
@@ -335,7 +351,7 @@ def test_train_is_mapped_over_the_candidates(dag: DAG) -> None:
     train = dag.get_task("train")
 
     assert train.is_mapped
-    assert train.op_kwargs_expand_input.value == {"candidate": load(dag).training.candidates}
+    assert train.op_kwargs_expand_input.value == {"candidate": list(load(dag).training.candidates)}
     assert "candidate" in train.partial_kwargs["map_index_template"]
 
 

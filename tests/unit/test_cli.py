@@ -322,6 +322,30 @@ def test_status_says_in_words_that_nothing_has_landed(
     assert "  landed        readings: no drop has landed\n  last decision none yet\n" in capsys.readouterr().out
 
 
+def test_candidates_and_families_are_listed(call: Call, lake, capsys: pytest.CaptureFixture[str]) -> None:
+    day = date(2026, 3, 9)
+    uri = lake.layout.decision(day, "d")
+    judged = [
+        {"name": "mlp", "version": "mlp-1", "log_loss": 0.25, "roc_auc": None, "decision": "PROMOTE"},
+        {"name": "logistic", "version": "logistic-1", "log_loss": 0.5, "roc_auc": 0.75, "decision": "HOLD"},
+    ]
+    lake.objects.create(uri, json.dumps({"format": 1, "date": str(day), "decision": "PROMOTE", "candidates": judged}).encode())
+    entry = Entry("PROMOTE", uri, "k", Model("mlp-1", "s3://m"), None, None, True, "run-1", "2026-03-10T00:00:00Z")
+    update_chain(lake, lambda chain: enter(chain, day, entry))
+    code, found = call("candidates")
+    assert code == 0
+    mlp, logistic = found["candidates"]
+    assert {name: mlp[name] for name in ("family", "dates", "best", "promoted", "log_loss", "roc_auc", "cpu_seconds")} == {
+        "family": "mlp", "dates": 1, "best": 1, "promoted": 1, "log_loss": 0.25, "roc_auc": None, "cpu_seconds": None,
+    }  # fmt: skip
+    assert (logistic["best"], logistic["promoted"], logistic["roc_auc"], logistic["bins"]) == (0, 0, 0.75, 8)
+    assert found["families"]["xgboost"]["max_depth"] is None
+    assert run_command(["candidates"]) == 0
+    text = capsys.readouterr().out
+    assert "xgboost, boosted  trees" in text
+    assert "chosen by the window" in text
+
+
 BAR = "mlp-1 is barred from 2026-03-09 on, rolled back by me: [too slow]"
 
 

@@ -1,0 +1,80 @@
+"""Candidates in the YAML: a list of families, a mapping with parameters, blends, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from perennial.config.candidates import ALIASES, FAMILIES, Blend, Mlp, XGBoost
+from perennial.config.pipeline import Training
+from stack.config import REPO
+
+
+def candidates(value: Any) -> dict[str, Any]:
+    return dict(Training.model_validate({"candidates": value}).candidates)
+
+
+def problems(value: Any) -> list[tuple[str, str]]:
+    with pytest.raises(ValidationError) as refused:
+        candidates(value)
+    return [(".".join(map(str, item["loc"][1:])), item["msg"]) for item in refused.value.errors()]
+
+
+def test_a_list_names_families_with_their_defaults() -> None:
+    found = candidates(["mlp", "boosted", "logistic", "blend"])
+    assert list(found) == ["mlp", "boosted", "logistic", "blend"]
+    assert (found["mlp"], found["boosted"]) == (Mlp(), XGBoost())
+    assert found["blend"] == Blend(of=["mlp", "boosted", "logistic"])
+
+
+def test_a_mapping_names_candidates_and_sets_parameters() -> None:
+    found = candidates({"small": {"family": "mlp", "units": [8]}, "boosted": None, "both": {"family": "blend"}})
+    assert found == {"small": Mlp(units=[8]), "boosted": XGBoost(), "both": Blend(of=["small", "boosted"])}
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "text"),
+    [
+        (["mlp", "lgistic"], "1", "Did you mean 'logistic'?"),
+        (["mlp", 3], "1", "3 is no family"),
+        (["mlp", ["x"]], "1", "is no family"),
+        (["mlp", "mlp"], "1", "'mlp' is listed twice"),
+        ("mlp", "", "expected a list of families"),
+        ({}, "", "at least 1"),
+        ({"net": {}}, "net", "family: missing"),
+        ({"net": {"family": "mpl"}}, "net.family", "Did you mean 'mlp'?"),
+        ({"net": {"family": ["mlp"]}}, "net.family", "is no family"),
+        ({"champion": {"family": "mlp"}}, "champion", "the name of the model that serves"),
+        ({"Net": {"family": "mlp"}}, "Net.[key]", "a name must be"),
+        ({"mlp": {"units": []}}, "mlp.mlp.units", "at least 1 item"),
+        ({"mlp": {"dropout": 1.0}}, "mlp.mlp.dropout", "less than or equal to 0.9"),
+        ({"mlp": {"layers": 3}}, "mlp.mlp.layers", "not permitted"),
+        ({"mlp": None, "logistic": None, "blend": {"of": ["mlp", "logstic"]}}, "blend.of.1", "Did you mean 'logistic'?"),
+        ({"mlp": None, "logistic": None, "blend": {"of": ["mlp", "blend"]}}, "blend.of.1", "no candidate that can be blended"),
+        ({"mlp": None, "blend": None}, "blend.blend.of", "at least 2 items"),
+        ({"blend": {"of": 3}}, "blend.blend.of", "valid list"),
+    ],
+)
+def test_a_problem_is_named_with_its_place(value: Any, place: str, text: str) -> None:
+    found = problems(value)
+    assert [at for at, _ in found] == [place]
+    assert text in found[0][1]
+
+
+def test_the_reference_lists_every_family_and_parameter_with_its_default() -> None:
+    text = Path(REPO / "docs/reference/candidates.md").read_text()
+    missing = []
+    for name, family in FAMILIES.items():
+        assert f"### `{name}`" in text
+        section = text.split(f"### `{name}`")[1].split("\n#")[0]
+        for parameter, field in family.model_fields.items():
+            default = field.get_default(call_default_factory=True) if not field.is_required() else None
+            shown = "all candidates that are no blend" if field.is_required() else "chosen" if default is None else default
+            cell = f"`{shown}`" if isinstance(shown, list) else str(shown)
+            if parameter != "family" and f"| `{parameter}` | {cell} |" not in section:
+                missing.append(f"{name}.{parameter}: {cell}")
+    assert missing == []
+    assert all(f"`{alias}`" in text for alias in ALIASES)
