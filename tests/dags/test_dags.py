@@ -257,9 +257,9 @@ def test_a_pipeline_with_scoring_scores_after_deploy_and_announces_it(tmp_path: 
 def test_a_pipeline_with_a_blend_makes_it_after_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(REPO / "tests/pipelines/machine_faults", tmp_path / "blended")
     set_value("name", "blended")(tmp_path / "blended")
-    set_value("training.candidates", {"boosted": {"trees": 50}, "logistic": None, "both": {"family": "blend"}})(
-        tmp_path / "blended"
-    )
+    file = tmp_path / "blended/pipeline.yaml"
+    blended = "candidates: {boosted: {trees: 50}, logistic: , both: {family: blend}}"
+    file.write_text(file.read_text().replace("candidates: [mlp, logistic]", blended))
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path))
     dag = DagBag(REPO / "dags").dags["retrain_blended"]
 
