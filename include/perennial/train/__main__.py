@@ -8,16 +8,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
 
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
-from perennial.models.metrics import all_metrics
+from perennial.models.metrics import all_metrics, log_loss
 from perennial.settings import get_settings, load_environment
-from perennial.store.json_value import Json
 from perennial.store.objects import Objects
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
 from perennial.train.blend import answerer, blend
@@ -45,77 +48,103 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_sc
     started, began = time.process_time(), time.monotonic()
     job = read_job(objects, uri)
     _check_build(job)
+
+    def measure() -> dict[str, float]:
+        return {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
+
     with open_scratch(max_scratch) as scratch:
-        run = _blend if job.parts else _train
-        return run(objects, job, scratch, reader, lambda: _measure(started, began))
+        work = _Work(objects, job, scratch, reader, measure)
+        return work.blend() if job.parts else work.train()
 
 
-def _train(
-    objects: Objects, job: TrainingJob, scratch: Scratch, reader: RowsReader | None, measure: Callable[[], dict[str, float]]
-) -> str:
-    examples = read_examples(job, scratch, reader)
-    window, facts = examples.window, facts_of(job, examples)
-    if reason := why_untrainable(examples):
-        return _skip(objects, job, reason, facts, measure)
-    log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, window.rows, len(job.features.window))
-    if job.labels is not None:
-        message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
-        log.info(message, examples.unlabelled, examples.unmatched)
-    checkpoints = Checkpoints(objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
-    model = train_model(job.settings, window, job.seed, checkpoints, _begin(objects, job))
-    rows = rows_to_compare(job.inputs, window, examples.holdout, job.row_key)
-    difference = compare(model.onnx, model.answerer(), job.candidate, rows)
-    files = {"model.onnx": model.onnx, **({"weights.safetensors": model.weights} if model.weights is not None else {})}
-    facts |= {"columns": model.columns, "warnings": model.warnings}
-    version = _finish(objects, job, files, facts, examples.holdout, scratch, lambda: {**measure(), "difference": difference})
-    checkpoints.clear()
-    return version
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """
+    The work of one job.
+
+    :param measure: returns what the job has cost so far
+    """
+
+    objects: Objects
+    job: TrainingJob
+    scratch: Scratch
+    reader: RowsReader | None
+    measure: Callable[[], dict[str, float]]
+
+    def train(self) -> str:
+        """Train a model on the rows of the window and return its version."""
+        job, examples = self.job, read_examples(self.job, self.scratch, self.reader)
+        window, facts = examples.window, facts_of(job, examples)
+        if reason := why_untrainable(examples):
+            return self._skip(reason, facts)
+        log.info("Training %s of %s: %s rows of %s days", job.candidate, job.date, window.rows, len(job.features.window))
+        if job.labels is not None:
+            message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
+            log.info(message, examples.unlabelled, examples.unmatched)
+        checkpoints = Checkpoints(self.objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
+        model = train_model(job.settings, window, job.seed, checkpoints, _begin(self.objects, job))
+        rows = rows_to_compare(job.inputs, window, examples.holdout, job.row_key)
+        difference = compare(model.onnx, model.answerer(), job.candidate, rows)
+        files = {"model.onnx": model.onnx}
+        if model.weights is not None:
+            files["weights.safetensors"] = model.weights
+        facts = {**facts, "columns": model.columns, "warnings": model.warnings}
+        version = self._finish(files, facts, examples.holdout, difference)
+        checkpoints.clear()
+        return version
+
+    def blend(self) -> str:
+        """Blend models that are trained and return the version of the result."""
+        job = self.job
+        parts: list[ModelManifest] = [self.objects.read_existing(uri).json() for uri in job.parts]
+        facts = {name: value for name, value in parts[0].items() if name in FACTS}
+        if reason := next((part["skipped"] for part in parts if "skipped" in part), None):
+            return self._skip(reason, facts)
+        log.info("Blending %s of %s", ", ".join(part["version"] for part in parts), job.date)
+        addresses = [f"{job.output.blobs}{part['files']['model.onnx']['sha256']}" for part in parts]
+        models = [self.objects.read_existing(address).body for address in addresses]
+        blended = blend(models, job.inputs.numbers, job.inputs.texts)
+        holdout = read_holdout(job, self.scratch, self.reader)
+        rows = rows_to_compare(job.inputs, None, holdout, job.row_key)
+        difference = compare(blended, answerer(models), job.candidate, rows)
+        return self._finish({"model.onnx": blended}, {**facts, "columns": "", "warnings": []}, holdout, difference)
+
+    def _skip(self, reason: str, facts: Mapping[str, Any]) -> str:
+        log.warning("Skipped %s of %s: %s", self.job.candidate, self.job.date, reason)
+        skipped = build_skipped(self.job, reason, facts)
+        publish(self.objects, self.job, {}, skipped, self.measure())
+        return str(skipped["version"])
+
+    def _finish(self, files: dict[str, bytes], facts: Mapping[str, Any], holdout: StoredHoldout, difference: float) -> str:
+        """Predict the holdout, publish the model and return its version."""
+        job = self.job
+        predicted = predict(files["model.onnx"], holdout, job.inputs, job.row_key, self.scratch)
+        metrics = all_metrics(predicted.y, predicted.p)
+        warnings = [*facts["warnings"], *warn_of_constant(log_loss(predicted.y, predicted.p), predicted.y, facts["base_rate"])]
+        files = {**files, "predictions.parquet": predicted.path.read_bytes()}
+        manifest = build_manifest(job, files, {**facts, "warnings": warnings}, metrics)
+        publish(self.objects, job, files, manifest, {**self.measure(), "difference": difference})
+        values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
+        log.info("%s on %s rows of the holdout: %s", manifest["version"], holdout.rows, values)
+        return str(manifest["version"])
 
 
-def _blend(
-    objects: Objects, job: TrainingJob, scratch: Scratch, reader: RowsReader | None, measure: Callable[[], dict[str, float]]
-) -> str:
-    parts: list[ModelManifest] = [objects.read_existing(uri).json() for uri in job.parts]
-    facts = {name: parts[0][name] for name in FACTS if name in parts[0]}  # type: ignore[literal-required]
-    if reason := next((part["skipped"] for part in parts if "skipped" in part), None):
-        return _skip(objects, job, reason, facts, measure)
-    models = [objects.read_existing(f"{job.output.blobs}{part['files']['model.onnx']['sha256']}").body for part in parts]
-    onnx, holdout = blend(models, job.inputs.numbers, job.inputs.texts), read_holdout(job, scratch, reader)
-    log.info("Blending %s of %s", ", ".join(part["version"] for part in parts), job.date)
-    difference = compare(onnx, answerer(models), job.candidate, rows_to_compare(job.inputs, None, holdout, job.row_key))
-    files, facts = {"model.onnx": onnx}, {**facts, "columns": "", "warnings": []}
-    return _finish(objects, job, files, facts, holdout, scratch, lambda: {**measure(), "difference": difference})
+def warn_of_constant(loss: float, y: NDArray[np.int8], base_rate: float) -> list[str]:
+    """
+    Return a warning if a constant forecast has a lower log loss on the holdout.
 
-
-def _skip(objects: Objects, job: TrainingJob, reason: str, facts: Json, measure: Callable[[], dict[str, float]]) -> str:
-    log.warning("Skipped %s of %s: %s", job.candidate, job.date, reason)
-    skipped = build_skipped(job, reason, facts)
-    publish(objects, job, {}, skipped, measure())
-    return str(skipped["version"])
-
-
-def _finish(
-    objects: Objects,
-    job: TrainingJob,
-    files: dict[str, bytes],
-    facts: Json,
-    holdout: StoredHoldout,
-    scratch: Scratch,
-    measure: Callable[[], dict[str, float]],
-) -> str:
-    """Predict the holdout, publish the model and return its version."""
-    predicted = predict(files["model.onnx"], holdout, job.inputs, job.row_key, scratch)
-    metrics = all_metrics(predicted.y, predicted.p)
-    files = {**files, "predictions.parquet": predicted.path.read_bytes()}
-    manifest = build_manifest(job, files, facts, metrics)
-    publish(objects, job, files, manifest, measure())
-    values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if value is not None)
-    log.info("%s on %s rows of the holdout: %s", manifest["version"], holdout.rows, values)
-    return str(manifest["version"])
-
-
-def _measure(started: float, began: float) -> dict[str, float]:
-    return {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
+    :param loss: the log loss of the model
+    :param base_rate: the constant: the share of positive rows of the window
+    """
+    constant = log_loss(y, np.full(len(y), base_rate))
+    if loss <= constant:
+        return []
+    text = (
+        f"its log loss on the holdout is {loss:.4f}, and that of a constant forecast of {base_rate:.4f}, "
+        f"the share of positive rows of the window, is {constant:.4f}: the model knows less than that share"
+    )
+    log.warning("%s", text)
+    return [text]
 
 
 def _begin(objects: Objects, job: TrainingJob) -> Begin | None:

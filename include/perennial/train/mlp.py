@@ -110,8 +110,11 @@ def fit(
 
 
 def _answer(model: keras.Sequential, rows: Matrix) -> Probabilities:
-    """Return what Keras answers."""
-    found: Probabilities = model(_rows(rows), training=False).numpy()[:, 0].astype(np.float64)
+    """Return what Keras answers on the CPU: a GPU may round products to fewer digits."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        found: Probabilities = model(_rows(rows), training=False).numpy()[:, 0].astype(np.float64)
     return found
 
 

@@ -68,6 +68,14 @@ def test_a_blend_is_trained_after_its_parts_and_judged_beside_them(lake_with: Ca
     assert all(stage.find(again, lake) is not None for stage in stages_of(lake.pipeline) if stage.name in ("train", "blend"))
 
 
+def test_a_model_that_loses_to_the_constant_forecast_says_so(lake_with: Callable[[Any], Lake]) -> None:
+    good, wild = {"family": "logistic", "C": 0.03}, {"family": "xgboost", "learning_rate": 1.0, "trees": 300, "reg_lambda": 0.0}
+    results = run_stages(lake_with({"good": good, "wild": {**wild, "min_child_weight": 0.0, "max_depth": 12}}))
+    assert results["good"].warnings == []
+    (warning,) = results["wild"].warnings
+    assert "that of a constant forecast of 0." in warning
+
+
 def test_a_parameter_makes_its_own_candidate_and_the_blend_stale(lake_with: Callable[[Any], Lake]) -> None:
     def keys(candidates: Any) -> dict[str, str | None]:
         lake = lake_with(candidates)
