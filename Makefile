@@ -24,6 +24,7 @@ UV_STAMP := .uv/.locked-$(call key,requirements/uv.lock)
 VENV_STAMP := .venv/.locked-$(call key,requirements/airflow.lock requirements/dev.lock pyproject.toml)
 SPARK_STAMP := .spark/.locked-$(call key,requirements/spark.lock)
 MANIFESTS_STAMP := .manifests/.locked-$(call key,requirements/manifests.lock)
+BENCH_STAMP := .bench/.locked-$(call key,requirements/airflow.lock requirements/bench.lock pyproject.toml)
 
 # Runs a recipe line, and prints its name and duration.
 timed = @echo "▸ $(1)"; begin=$$(date +%s); $(2); echo "✓ $(1): $$(( $$(date +%s) - begin )) s"
@@ -34,7 +35,7 @@ BESIDE := --numprocesses 4 --dist loadfile
 # Without this variable, the theme announces its successor at each build.
 BUILD_DOCS := env NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
-LOCKS := $(foreach name,airflow dev spark uv manifests,requirements/$(name).lock) $(foreach name,server/requirements trainer/requirements trainer/requirements-gpu,include/images/$(name).lock)
+LOCKS := $(foreach name,airflow dev spark uv manifests bench,requirements/$(name).lock) $(foreach name,server/requirements trainer/requirements trainer/requirements-gpu,include/images/$(name).lock)
 # The Dockerfiles name their base image by its digest. Another one, such as a copy in your own registry: make images PERENNIAL_BASE_IMAGE=…
 PERENNIAL_BASE_IMAGE ?=
 # The tag is the checksum of the image's sources, so that a node that has the image does not ask a registry again.
@@ -44,7 +45,7 @@ TRAINER_IMAGE = perennial-trainer:$(IMAGE_TAG)
 FAULTY_IMAGE = perennial-server-faulty:$(IMAGE_TAG)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-scale bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock audit sbom
+.PHONY: help setup up down status clean coverage distclean doctor docs lint lint-manifests format test test-fast test-unit test-parts test-stack test-start test-kubernetes test-compose bench-serving bench-models bench-classes bench-candidates bench-scale bench-history chaos-history fuzz demo images image-server image-trainer image-spark image-airflow compose-up compose-down settings-page lock audit sbom
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -96,7 +97,7 @@ clean: ## Stop the stack and remove its data; the environments stay
 	@if [ -x .venv/bin/python ]; then $(STACK) clean; else echo "Nothing is installed, so there is no data."; fi
 
 distclean: clean ## Do the same, and remove the environments, too
-	$(call timed,Removing .venv .spark .uv .manifests,rm -rf .venv .spark .uv .manifests include/perennial.sources.json)
+	$(call timed,Removing .venv .spark .uv .manifests .bench,rm -rf .venv .spark .uv .manifests .bench include/perennial.sources.json)
 
 lint: setup ## Check style, types, the direction of imports and the documentation; .pre-commit-config.yaml runs the same
 	$(call timed,ruff check,.venv/bin/ruff check .)
@@ -158,6 +159,16 @@ bench-models: setup ## Judge the candidates on forty-eight next-day dates of 201
 
 bench-classes: setup ## Measure a training with a category that names every row, beside one without it (a minute)
 	$(call timed,Classes benchmark,.venv/bin/python tests/bench/classes.py)
+
+bench-candidates: setup $(BENCH_STAMP) ## Train every family on the frozen data sets, beside its library used directly (fifteen minutes; SETS="churn rain" FAMILIES="mlp" measure some)
+	$(call timed,Candidates benchmark,.bench/bin/python tests/bench/candidates.py $(if $(SETS),--sets $(SETS)) $(if $(FAMILIES),--families $(FAMILIES)))
+
+$(BENCH_STAMP): $(UV_STAMP)
+	$(call timed,Installing the data sets and libraries of bench-candidates into .bench (about 3.3 GB),\
+	[ -x .bench/bin/python ] || .uv/bin/uv venv --quiet --python "$$(.uv/bin/python -c 'import sys; print(sys._base_executable)')" .bench; \
+	.uv/bin/uv pip sync --quiet --require-hashes --python .bench/bin/python requirements/airflow.lock requirements/bench.lock; \
+	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .bench/bin/python --editable .; \
+	rm -f .bench/.locked-*; touch $@)
 
 bench-scale: setup ## Measure the Spark jobs of a big date and trainings, by row (ROWS=3000000; half an hour)
 	$(call timed,Scale benchmark,.venv/bin/python tests/bench/scale_spark.py $(if $(ROWS),--rows $(ROWS)))

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,15 +165,23 @@ def load_set(name: str) -> CandidateSet:
     described, expected = describe(data), frozen["sets"][name]
     if described != expected:
         wrong = [f"{key} {value}, frozen {expected[key]}" for key, value in described.items() if value != expected[key]]
-        used = frozen["packages"].items()
-        others = [f"{package} {version(package)}, frozen with {other}" for package, other in used if version(package) != other]
+        others = [text for package, used in frozen["packages"].items() if (text := _compare_version(package, used))]
         raise SystemExit(
             f"Set {name!r} differs from {FROZEN.name}: {'; '.join(wrong)}.\n"
-            f"Installed: {'; '.join(others) or 'the same packages as when it was frozen'}.\n"
+            f"Packages: {'; '.join(others) or 'those with which it was frozen'}.\n"
             "Install requirements/bench.lock (make bench-candidates does). If the package is meant to change, run\n"
             "python tests/bench/candidate_sets.py --freeze, and measure all families again."
         )
     return data
+
+
+def _compare_version(package: str, used: str) -> str:
+    """Return how an installed package differs from the one used; empty if it does not."""
+    try:
+        installed = version(package)
+    except PackageNotFoundError:
+        return f"{package} is missing"
+    return "" if installed == used else f"{package} {installed}, frozen with {used}"
 
 
 def make_set(name: str) -> CandidateSet:

@@ -1,0 +1,110 @@
+"""The product's own path of a candidate: window, preprocessing, training, and the answers of the exported graph."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+from candidate_losses import Floats
+from candidate_sets import CandidateSet, Task, to_typed
+from candidate_sources import LABEL
+from candidate_splits import Places, Split
+from windows import store_window
+
+from perennial.config.pipeline import Inputs, Label, Training
+from perennial.lake.sample import SAMPLE, SAMPLE_BITS
+from perennial.models.scoring import score
+from perennial.train.candidates import code_for, versions_for
+from perennial.train.model import Model, train_model
+from perennial.train.window import Window
+
+PRODUCT: dict[str, frozenset[Task]] = {
+    "logistic": frozenset({"binary"}),
+    "mlp": frozenset({"binary"}),
+}
+"""The families of the product, each with the tasks that it has. A new one is a line here."""
+
+DEFAULT_LIST: list[str] = list(Training.model_fields["candidates"].default)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """
+    The predictions for the rows to judge by.
+
+    :param cpu_seconds: of the training, writing the window and exporting the graph included
+    :param parity: the largest difference between the library and the graph; None if the product does not compare them
+    """
+
+    predictions: Floats
+    cpu_seconds: float
+    parity: float | None
+
+
+class Product:
+    """The trainings on one set."""
+
+    def __init__(self, data: CandidateSet) -> None:
+        self._data = data
+        self._inputs = make_inputs(data)
+        self._table = make_table(data)
+
+    def answer(self, family: str, split: Split, seed: int) -> Answers:
+        """Train on rows of a split and answer its others."""
+        _warm_up(family)
+        return self._answer(family, split, seed)
+
+    def _answer(self, family: str, split: Split, seed: int) -> Answers:
+        with TemporaryDirectory() as folder:
+            began = time.process_time()
+            model = train(family, self._window(Path(folder), split.train), seed)
+            spent = time.process_time() - began
+        return Answers(score(model.onnx, self._table.take(split.test), self._inputs), spent, parity_of(model))
+
+    def _window(self, folder: Path, rows: Places) -> Window:
+        return store_window(folder, self._table.take(rows), self._inputs, Label(column=LABEL))
+
+
+def train(family: str, window: Window, seed: int) -> Model:
+    """Train with the defaults of a family. This is the only call of the product's training."""
+    return train_model(family, window, seed=seed)
+
+
+def parity_of(model: Model) -> float | None:
+    """Return the largest difference between the library and the graph. The product does not compare them yet."""
+    return None
+
+
+def make_inputs(data: CandidateSet) -> Inputs:
+    """Return the request fields of a set. A number without nulls is declared as one."""
+    nulls = data.frame.isna().any()
+    kinds = {name: "number" for name in data.numbers} | {name: "category" for name in data.categories}
+    return Inputs.model_validate({"request": {name: kind + "?" * bool(nulls[name]) for name, kind in kinds.items()}})
+
+
+def make_table(data: CandidateSet) -> pa.Table:
+    """Return the rows of a set as the features table holds them, each with a seeded place among the buckets."""
+    columns = {name: pa.array(data.frame[name], pa.float64(), from_pandas=True) for name in data.numbers}
+    columns |= {name: pa.array(data.frame[name], pa.string(), from_pandas=True) for name in data.categories}
+    places = np.random.default_rng(0).integers(0, 2**SAMPLE_BITS, len(data.frame), dtype=np.int64)
+    return pa.table({**columns, LABEL: pa.array(data.frame[LABEL]), SAMPLE: pa.array(places, pa.int32())})
+
+
+def describe_code(family: str) -> dict[str, str]:
+    """Return what decides a family's trainings: a digest of the product's code, and the versions of its libraries."""
+    return {"code": code_for(family), **versions_for(family)}
+
+
+@cache
+def _warm_up(family: str) -> None:
+    """Import the libraries of a family, so that their seconds do not count."""
+    import pandas as pd
+
+    frame = to_typed(pd.DataFrame({"x": np.arange(200.0), LABEL: np.arange(200) % 3 == 0}))
+    data = CandidateSet("warm up", "binary", "", frame, [], None, 1, has_trend=False)
+    Product(data)._answer(family, Split(np.arange(150), np.arange(150, 200)), seed=0)
