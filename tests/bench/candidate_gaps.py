@@ -32,7 +32,7 @@ class Verdict:
 
     :param models: by family, what the report holds
     :param constant_loss: the loss of the shares or the mean of the rows trained on
-    :param best: the single family of the lowest loss. The library used directly stands in where the product has no such family
+    :param best: the single family of the lowest loss. By the library used directly where the product has no such family
     :param chosen: by family of the default list, the number of folds in which it was chosen; empty if the product lacks the task
     :param gap: the loss of the choice over that of the best family, less 1
     :param problems: the targets of a single model that it misses
@@ -51,7 +51,11 @@ class Verdict:
 
 
 def judge(measured: Measured, default_list: list[str]) -> Verdict:
-    """Compare the records of a set. The default list is judged if the product has measured all of it."""
+    """
+    Compare the records of a set. The default list is judged if the product has measured all of it.
+
+    :param default_list: those of its families that the product has for the task of the set
+    """
     data, product, direct = measured.data, measured.product, measured.direct
     units = np.concatenate([data.units[split.test] for split in data.splits])
     losses = {family: (product.get(family) or direct[family]).losses for family in {**direct, **product}}
