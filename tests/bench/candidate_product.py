@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,20 +19,30 @@ from candidate_sources import LABEL
 from candidate_splits import Places, Split
 from windows import store_window
 
+from perennial.config.candidates import FAMILIES, Blend
 from perennial.config.pipeline import Inputs, Label, Training
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
-from perennial.models.scoring import score
+from perennial.models.scoring import Numbers, Texts, score, to_arrays
+from perennial.train.blend import answerer, blend
 from perennial.train.candidates import code_for, versions_for
-from perennial.train.model import Model, train_model
+from perennial.train.compare import Rows, compare, rows_to_compare
+from perennial.train.holdout import StoredHoldout
+from perennial.train.model import train_model
+from perennial.train.prepare import first_late
 from perennial.train.window import Window
 
 PRODUCT: dict[str, frozenset[Task]] = {
     "logistic": frozenset({"binary"}),
     "mlp": frozenset({"binary"}),
+    "lightgbm": frozenset({"binary"}),
+    "xgboost": frozenset({"binary"}),
+    "blend": frozenset({"binary"}),
 }
 """The families of the product, each with the tasks that it has. A new one is a line here."""
 
-DEFAULT_LIST: list[str] = list(Training.model_fields["candidates"].default)
+DEFAULTS = Training().candidates
+DEFAULT_LIST: list[str] = [settings.family for settings in DEFAULTS.values()]
+_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +75,33 @@ class Product:
     def _answer(self, family: str, split: Split, seed: int) -> Answers:
         with TemporaryDirectory() as folder:
             began = time.process_time()
-            model = train(family, self._window(Path(folder), split.train), seed)
+            window = self._window(Path(folder), split.train)
+            graph, answer = train(family, window, seed)
             spent = time.process_time() - began
-        return Answers(score(model.onnx, self._table.take(split.test), self._inputs), spent, parity_of(model))
+            test = self._table.take(split.test)
+            rows = [Rows("test", *to_arrays(test, self._inputs))]
+            no_holdout = StoredHoldout(None, 0, Label(column=LABEL))
+            parity = compare(graph, answer, family, chain(rows, rows_to_compare(self._inputs, window, no_holdout, [])))
+        return Answers(score(graph, test, self._inputs), spent, parity)
 
     def _window(self, folder: Path, rows: Places) -> Window:
-        return store_window(folder, self._table.take(rows), self._inputs, Label(column=LABEL))
+        """Write rows as a window of 28 dates: in their order of time, or in a random order if they have none."""
+        order = np.arange(len(rows)) if self._data.times is not None else np.random.default_rng(0).permutation(len(rows))
+        dates = np.datetime64("2026-01-01") + order * _DAYS // len(rows)
+        table = self._table.take(rows).append_column("date", pa.array(dates.astype("datetime64[D]")))
+        counts = Counter(table["date"].to_pylist())
+        return store_window(folder, table, self._inputs, Label(column=LABEL), first_late(counts))
 
 
-def train(family: str, window: Window, seed: int) -> Model:
-    """Train with the defaults of a family. This is the only call of the product's training."""
-    return train_model(family, window, seed=seed)
-
-
-def parity_of(model: Model) -> float | None:
-    """Return the largest difference between the library and the graph. The product does not compare them yet."""
-    return None
+def train(family: str, window: Window, seed: int) -> tuple[bytes, Callable[[Numbers, Texts], Floats]]:
+    """Train with the defaults of a family and return the graph and the library. This is the only call of the training."""
+    if family != "blend":
+        model = train_model(FAMILIES[family](), window, seed=seed)
+        return model.onnx, model.answerer()
+    settings = DEFAULTS["blend"]
+    assert isinstance(settings, Blend)
+    parts = [train_model(DEFAULTS[name], window, seed=seed).onnx for name in settings.of]
+    return blend(parts, window.inputs.numbers, window.inputs.texts), answerer(parts)
 
 
 def make_inputs(data: CandidateSet) -> Inputs:
@@ -97,7 +121,8 @@ def make_table(data: CandidateSet) -> pa.Table:
 
 def describe_code(family: str) -> dict[str, str]:
     """Return what decides a family's trainings: a digest of the product's code, and the versions of its libraries."""
-    return {"code": code_for(family), **versions_for(family)}
+    parts = [one.family for one in DEFAULTS.values()] if family == "blend" else [family]
+    return {name: value for part in parts for name, value in {part: code_for(part), **versions_for(part)}.items()}
 
 
 @cache

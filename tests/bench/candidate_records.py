@@ -73,7 +73,8 @@ def make_key(name: str, family: str, path: str) -> str:
     """Return a digest of what decides a record: the set, the code and the libraries."""
     frozen = read_frozen()["sets"][name]
     code: Mapping[str, object] = describe_code(family) if path == "product" else _describe_direct(family)
-    return sha256(canonical_json({"set": frozen, "code": dict(code), "default_list": DEFAULT_LIST}))
+    is_default = {"is_default": family in DEFAULT_LIST} if path == "product" else {}
+    return sha256(canonical_json({"set": frozen, "code": dict(code), **is_default}))
 
 
 def has(task: str, family: str, path: str) -> bool:

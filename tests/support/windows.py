@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -17,9 +18,9 @@ from perennial.train.window import Window, WindowWriter
 LABEL = Label(column="failed", positive=True)
 
 
-def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = LABEL) -> Window:
-    """Write all rows of a table as a window, in a new folder below `folder`."""
-    writer = WindowWriter(Scratch(Path(mkdtemp(dir=folder))), inputs, label, table.num_rows)
+def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = LABEL, late: date | None = None) -> Window:
+    """Write all rows of a table as a window, in a new folder below `folder`; from the date `late` on they are late."""
+    writer = WindowWriter(Scratch(Path(mkdtemp(dir=folder))), inputs, label, table.num_rows, late=late)
     writer.add(table)
     return writer.finish()
 

@@ -97,7 +97,7 @@ FAMILIES: Mapping[str, type[Family]] = {
     "blend": Blend,
 }
 ALIASES = {"boosted": "xgboost"}
-"""Names that stand for a family with its defaults."""
+"""Other names of families."""
 
 _NAMES = [*FAMILIES, *ALIASES]
 _RESERVED = "champion"
@@ -159,3 +159,9 @@ def _allowed() -> str:
 
 
 Candidates = Annotated[dict[Name, Candidate], Field(min_length=1, max_length=20), BeforeValidator(_by_name)]
+DEFAULT_CANDIDATES: dict[str, Family] = {
+    "logistic": Logistic(),
+    "boosted": XGBoost(),
+    "mlp": Mlp(),
+    "blend": Blend(of=["logistic", "boosted", "mlp"]),
+}

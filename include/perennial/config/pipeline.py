@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from perennial.calendar import DAY, Calendar
 from perennial.config.calendar import FeedCalendar
-from perennial.config.candidates import Candidates, Logistic, Mlp
+from perennial.config.candidates import DEFAULT_CANDIDATES, Candidates
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
 from perennial.config.tables import ColumnContract, Reference, Source
@@ -126,7 +126,7 @@ class Training(Contract):
     holdout_days: Positive = 7
     min_days: Positive = 30
     lookback_days: Annotated[int, Field(ge=0, le=3660)] = 28
-    candidates: Candidates = {"mlp": Mlp(), "logistic": Logistic()}
+    candidates: Candidates = DEFAULT_CANDIDATES
     """By name, in the order in which ties are decided."""
 
     warm_start: bool = False

@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 FACTS = ("rows", "base_rate", "unlabelled_rows", "unmatched_labels")
-"""What a manifest says of the rows of a training. A blend has it from the models that it is made of."""
+"""The fields of a manifest about the rows of a training. A blend has those of the models that it is made of."""
 
 
 def facts_of(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
-    """Return what a manifest says of the rows of a training."""
+    """Return the fields of a manifest about the rows of a training."""
     window, holdout = examples.window.rows, examples.holdout.rows
     facts: dict[str, JsonValue] = {"rows": {"window": window, "holdout": holdout}, "base_rate": examples.base_rate}
     if job.labels is not None:

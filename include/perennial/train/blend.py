@@ -18,7 +18,7 @@ from perennial.train.model import MARGIN, finish
 
 def blend(models: Sequence[bytes], numbers: list[str], texts: list[str]) -> bytes:
     """
-    Return the graph of the mean of some models' margins. What the models compute alike is computed once.
+    Return the graph of the mean of some models' margins. Nodes that models have in common are there once.
 
     :param numbers: the numbers among the raw inputs
     :param texts: the texts among them

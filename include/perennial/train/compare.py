@@ -25,7 +25,7 @@ _ODD_ROWS = 200
 """Rows for each input that is null or unseen."""
 
 _UNSEEN = "a text that no window has"
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 Values = TypeVar("Values", Numbers, Texts)
 
@@ -75,7 +75,7 @@ def compare(
         largest = max(largest, float(differences.max(initial=0.0)))
         wrong = np.flatnonzero(differences > MAX_DIFFERENCE).tolist()
         count += len(wrong)
-        for row in wrong[: max(_MOST_NAMED - len(differing), 0)]:
+        for row in wrong[: max(_MAX_NAMED - len(differing), 0)]:
             differing.append(f"{some.name(row)}: library {expected[row]:.7f}, graph {found[row]:.7f}")
     if count:
         raise RefusedError(
