@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from perennial.spark.failures import GUTTER
 from perennial.spark.size import LARGE_METHODS, ROWS
 from stack.config import NEUTRAL, StackConfig
 from stack.errors import StackError
@@ -193,12 +194,26 @@ def submit_script(home: SparkHome, include: Path) -> str:
 {exports}
 # Spark writes rows of a job to its folders, under the umask of the shell that starts it.
 umask 077
-export SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
-mkdir -p "$SPARK_LOCAL_DIRS"
-# If the services have a user of their own, its jobs could not write beside the files of root's.
-if [ ! -O "$SPARK_LOCAL_DIRS" ] && [ "$(id -u)" = 0 ]; then
-    export SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS-root"
+fail() {{
+    echo "{GUTTER}$1"
+    exit 1
+}}
+if [ -n "$PERENNIAL_SCRATCH" ]; then
+    [ -d "$PERENNIAL_SCRATCH" ] || fail \
+        "PERENNIAL_SCRATCH is $PERENNIAL_SCRATCH, which is not a folder. Create it on a local disk, or set another one."
+    # Several users may share the folder.
+    SPARK_LOCAL_DIRS="$PERENNIAL_SCRATCH/perennial-spark-$(id -u)"
     mkdir -p "$SPARK_LOCAL_DIRS"
+    [ -O "$SPARK_LOCAL_DIRS" ] && [ ! -L "$SPARK_LOCAL_DIRS" ] || fail \
+        "$SPARK_LOCAL_DIRS: this job needs a folder of its own user there. Let user $(id -un) write to PERENNIAL_SCRATCH."
+else
+    SPARK_LOCAL_DIRS="${{PERENNIAL_VAR:-{home.root}}}/spark"
+    mkdir -p "$SPARK_LOCAL_DIRS"
+    # If the services have a user of their own, its jobs could not write beside the files of root's.
+    if [ ! -O "$SPARK_LOCAL_DIRS" ] && [ "$(id -u)" = 0 ]; then
+        SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS-root"
+        mkdir -p "$SPARK_LOCAL_DIRS"
+    fi
 fi
 [ ! -O "$SPARK_LOCAL_DIRS" ] || chmod 700 "$SPARK_LOCAL_DIRS"
 # Each job has a folder with the number of its process. The folder of a killed job may hold gigabytes: the next job removes it.
@@ -211,6 +226,8 @@ for folder in "$SPARK_LOCAL_DIRS"/job-*; do
 done
 export SPARK_LOCAL_DIRS="$SPARK_LOCAL_DIRS/job-$$"
 mkdir -p "$SPARK_LOCAL_DIRS"
+# Python's temporary files too, of the driver and of workers.
+export TMPDIR="$SPARK_LOCAL_DIRS"
 # The kernel kills the JVM when the task that started it is killed.
 bound="setpriv --pdeathsig KILL --"
 $bound true 2>/dev/null || bound=""
