@@ -104,7 +104,7 @@ class MadeUpRelease:
             onnxruntime=onnxruntime.__version__,
         )
         wanted = {self._day.isoformat(): DayToScore("key", self.rows, None)}
-        return ScoreJob(database, database, "features", None, self._pipeline.row_key, "scores", release, wanted)
+        return ScoreJob(database, database, "features", None, "features", self._pipeline.row_key, "scores", release, wanted)
 
     def _stored(self, body: bytes) -> StoredFile:
         path = self._folder / sha256(body)

@@ -22,7 +22,7 @@ def plan(
 ) -> None:
     """Show what serving a release would change on Kubernetes."""
     from perennial.deploy.active import read_active
-    from perennial.deploy.release import read_release
+    from perennial.deploy.named_release import read_named_release
     from perennial.runtime.kubernetes_serving import KubernetesRuntime
 
     lake = chosen_lake(pipeline)
@@ -30,7 +30,7 @@ def plan(
     wanted = release or read_active(lake).release
     if wanted is None:
         raise RefusedError(f"Pipeline {lake.pipeline.name!r} has no active release yet", remedy="Run a date, or name a release.")
-    read_release(lake, wanted)
+    read_named_release(lake, wanted)
     lines = KubernetesRuntime(lake.pipeline, lake.layout.space).plan(wanted)
     if as_json:
         print_json({"release": wanted, "diff": lines})

@@ -10,6 +10,7 @@ from typing import ClassVar
 from perennial.access.token_file import token_headers
 from perennial.deploy.active import read_active
 from perennial.deploy.deploy import record_intervention
+from perennial.deploy.named_release import list_release_names, read_named_release
 from perennial.deploy.protocol import bring_live, refuse_elsewhere
 from perennial.deploy.release import ReleasePlan, build_release, describe_release, plan_release, read_release, release_date
 from perennial.deploy.serve_check import Numbers
@@ -92,7 +93,7 @@ def rollback(lake: Lake, *, reason: str, who: str, to: str | None = None, runtim
     chain = read_chain(lake)
     if to is None and _is_unfinished(chain, active, day, serving):
         to = active.release
-    wanted = read_release(lake, to)["version"] if to else None
+    wanted = read_named_release(lake, to)["version"] if to else None
     if wanted is not None and (by := barred_versions(chain).get(wanted)) is not None:
         raise RefusedError(
             f"Pipeline {name!r}: release {to} has version {wanted}, which {by.who} barred on {by.date}: {by.reason}",
@@ -154,11 +155,8 @@ def _plan(lake: Lake, chain: Chain, day: date, model: Model, as_of: date) -> Rel
 def list_releases(lake: Lake, last: int = LAST) -> list[ListedRelease]:
     """Return the newest releases, newest first: id, date, version, as_of, whether it is active, and its bar."""
     active, barred = read_active(lake), barred_versions(read_chain(lake))
-    prefix = lake.layout.releases
-    written = sorted(lake.objects.listing(prefix), key=lambda item: item.at, reverse=True)
-    names = [item.uri.removeprefix(prefix).removesuffix(".json") for item in written]
     releases = []
-    for name in names[:last]:
+    for name in list_release_names(lake)[:last]:
         manifest = describe_release(lake, name)
         bar = barred.get(manifest["version"])
         why = describe_bar(bar) if bar else ""

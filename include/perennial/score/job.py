@@ -102,8 +102,8 @@ def _golden_rows(release: PinnedRelease, inputs: Inputs) -> pa.Table:
 
 def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore, score_batches: Callable[[Any], Any]) -> None:
     """Score a date and replace its partition in one commit. Nothing is committed unless each row has exactly one score."""
-    watch, release, what = Stopwatch(), job.release, f"{job.table} of {day}, scored by release {job.release.id}"
-    rows = _request_rows(spark, job, day)
+    watch, release, what = Stopwatch(), job.release, f"{job.name} of {day}, scored by release {job.release.id}"
+    rows = _request_rows(spark, job, day, what)
     key = [name for name in job.row_key if name != "date"]
     returned = [field for field in rows.schema if field.name in job.row_key]
     schema = T.StructType(
@@ -142,7 +142,7 @@ def _score_day(spark: SparkSession, job: ScoreJob, day: str, wanted: DayToScore,
     log.info("%s: %s, %s rows, %.1f s", job.scores, day, f"{content.rows:,}", watch.seconds)
 
 
-def _request_rows(spark: SparkSession, job: ScoreJob, day: str) -> DataFrame:
+def _request_rows(spark: SparkSession, job: ScoreJob, day: str, what: str) -> DataFrame:
     """Return the columns of a date's rows that the score needs: the row key, and the request fields in their types."""
     table = read_table(spark, table_name(job.owner, job.table), job.snapshot_id, SPLIT_BYTES).where(days_filter("date", [day]))
     found = {field.name: field.dataType for field in table.schema}
@@ -150,7 +150,11 @@ def _request_rows(spark: SparkSession, job: ScoreJob, day: str) -> DataFrame:
     names = list(dict.fromkeys([*job.row_key, *request]))
     expected = {name: request[name][0] if name in request else found[name] for name in names}
     accepts = {name: accepted for name, (_, accepted) in request.items()}
-    return require_columns(table.select(*map(quoted, names)), job.table, expected, accepts)
+    try:
+        return require_columns(table.select(*map(quoted, names)), job.name, expected, accepts)
+    except RefusedError as error:
+        remedy = f"Change the types of {job.name} in its pipeline, or score another table (docs/reference/sql-types.md)."
+        raise RefusedError(what, error.problems, remedy) from None
 
 
 def _refuse_failures(scored: DataFrame, what: str) -> None:

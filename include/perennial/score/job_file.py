@@ -63,6 +63,7 @@ class ScoreJob:
     :param database: database of the scores
     :param owner: database of the table whose rows are scored
     :param table: the table, at one snapshot
+    :param name: its name for a user: `<pipeline>.<table>` if it belongs to another pipeline than the release
     :param row_key: its columns that, with the date, identify a row
     :param scores: table of the scores
     """
@@ -71,6 +72,7 @@ class ScoreJob:
     owner: str
     table: str
     snapshot_id: int | None
+    name: str
     row_key: Sequence[str]
     scores: str
     release: PinnedRelease
@@ -88,6 +90,7 @@ class ScoreJob:
             owner=stored["owner"],
             table=stored["table"],
             snapshot_id=stored["snapshot_id"],
+            name=stored["name"],
             row_key=stored["row_key"],
             scores=stored["scores"],
             release=_read_release(**stored["release"]),

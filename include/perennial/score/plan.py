@@ -12,8 +12,8 @@ import pyarrow as pa
 from perennial.config.inputs import Inputs
 from perennial.config.load import load_pipeline
 from perennial.deploy.golden import model_table
+from perennial.deploy.named_release import read_named_release
 from perennial.deploy.protocol import read_golden
-from perennial.deploy.release import read_release
 from perennial.errors import PerennialError, RefusedError, did_you_mean
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
@@ -21,6 +21,7 @@ from perennial.fingerprints.recipes import keep_recipes
 from perennial.lake.lake import Lake, open_lake
 from perennial.lake.manifests import ReleaseManifest
 from perennial.lake.result import Outcome, Result
+from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import Partition, TableState
 from perennial.score.job_file import DayToScore, PinnedRelease, ScoreJob, StoredFile
 from perennial.spark.submit import SPARK_VERSION, SparkPlan, plan_job
@@ -151,7 +152,7 @@ def find_scoring(lake: Lake, release: str, rows: Scorable, days: Sequence[date])
     :raises RefusedError: the table has no rows of these dates, or lacks columns that the release needs
     """
     what = f"Pipeline {lake.pipeline.name!r}: release {release} cannot score {rows.name}"
-    manifest, state, row_key = read_release(lake, release), rows.lake.tables.state(rows.table), rows.row_key
+    manifest, state, row_key = read_named_release(lake, release), rows.lake.tables.state(rows.table), rows.row_key
     found = {day: partition for day in days if (partition := state.get_complete(day)) is not None}
     gaps = tuple(day for day in days if day not in found)
     if not found:
@@ -160,12 +161,22 @@ def find_scoring(lake: Lake, release: str, rows: Scorable, days: Sequence[date])
             remedy=f"A run makes them: `perennial run {rows.lake.pipeline.name} --date DATE`.",
         )
     request = Inputs.model_validate(manifest["inputs"]).request
-    problems = [f"request field {name!r} is no column of it" for name in request if name not in state.columns]
-    problems += [] if row_key else ["it has no key, so a score could not name its row"]
+    wanted = {name: "as a part of its key" for name in row_key} | {name: f"a {field.type}" for name, field in request.items()}
+    missing = [f"column {name!r} is missing, expected {kind}" for name, kind in wanted.items() if name not in state.columns]
+    problems = [] if row_key else ["it has no key, so a score could not name its row"]
     problems += [f"column {name!r} of its key has the name of a column of scores" for name in row_key if name in OWN_COLUMNS]
-    if problems:
-        raise RefusedError(what, problems)
+    if missing or problems:
+        raise RefusedError(what, [*missing, *problems], _describe_columns(rows, state) if missing else "")
     return Scoring(lake, rows, state, found, gaps, manifest)
+
+
+def _describe_columns(rows: Scorable, state: TableState) -> str:
+    """Return the columns of a table that lacks some, and the way to the others."""
+    found = ", ".join(name for name in state.columns if name != SAMPLE)
+    return (
+        f"{rows.name} has the columns {found}. Add the missing ones in pipeline {rows.lake.pipeline.name!r} and run its dates "
+        "again, or choose another table with --table."
+    )
 
 
 def plan_scores(scoring: Scoring, *, recompute: bool = False) -> SparkPlan:
@@ -211,6 +222,7 @@ def _make_job(scoring: Scoring, days: Mapping[date, DayToScore]) -> ScoreJob:
         owner=rows.lake.layout.database,
         table=rows.table,
         snapshot_id=scoring.state.snapshot_id,
+        name=rows.name,
         row_key=rows.row_key,
         scores=rows.scores,
         release=_pin(scoring),

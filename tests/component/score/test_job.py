@@ -110,7 +110,8 @@ spark.sql("CREATE NAMESPACE ice.other")
 spark.table("ice.lab.clean_flights").writeTo("ice.other.clean_flights").using("iceberg").partitionedBy("date").create()
 SNAPSHOTS["clean_flights"] = spark.sql("SELECT snapshot_id FROM ice.other.clean_flights.snapshots").first()[0]
 spark.sql("DROP TABLE ice.lab.clean_flights")
-of_other = {"owner": "other", "scores": "scores_of_other__clean_flights", **days("2026-03-01")}
+of_other = {"owner": "other", "name": "other.clean_flights", "scores": "scores_of_other__clean_flights", **days("2026-03-01")}
+said["refusals"]["type of other"] = run("clean_flights", **of_other | refusals["type"])
 said["of other"] = [run("clean_flights", **of_other), scores(of_other["scores"])]
 print("SAID " + json.dumps(said))
 """
@@ -150,6 +151,7 @@ def make_job(folder: Path) -> dict[str, Any]:
         "large_lookups": {name: stored(large_file(table)) for name, table in FILES.items()},
         "database": "lab",
         "owner": "lab",
+        "name": "features",
         "row_key": ["id"],
         "scores": "scores",
         "release": {
@@ -201,7 +203,8 @@ def test_a_commit_records_key_digest_and_rows(said: Any) -> None:
         ("graph", "expected 000000000000"),
         ("lookup", "expected 000000000000"),
         ("large lookup", "expected 000000000000"),
-        ("type", "column 'carrier': expected double, found string"),
+        ("type", f"features of {DAY}, scored by release {RELEASE}: column 'carrier': expected double, found string. Change"),
+        ("type of other", f"other.clean_flights of {DAY}, scored by release {RELEASE}: column 'carrier': expected double, found"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_commits_nothing(said: Any, name: str, text: str) -> None:

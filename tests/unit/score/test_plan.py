@@ -108,9 +108,20 @@ def test_the_rows_of_another_pipeline_are_scored_into_a_table_of_the_release(
     monkeypatch.setattr("perennial.score.plan.open_lake", open_other)
     monkeypatch.setattr("perennial.score.plan.load_pipeline", lambda name: lab.pipeline.model_copy(update={"name": name}))
     rows = find_scorable(lab.lake, "machines_elsewhere.features")
+    lacking = replace(lab.lake.tables.state("features"), columns=("reading_id", "machine", "mode", "pressure", "__sample"))
+    with monkeypatch.context() as context:
+        context.setitem(lab.lake.tables.states, "features", lacking)  # type: ignore[attr-defined]
+        with pytest.raises(RefusedError) as refused:
+            find_scoring(lab.lake, release, rows, [DAY])
+    assert str(refused.value) == (
+        f"Pipeline 'machine_faults': release {release} cannot score machines_elsewhere.features: "
+        "column 'temperature' is missing, expected a number. "
+        "machines_elsewhere.features has the columns reading_id, machine, mode, pressure. Add the missing ones in pipeline "
+        "'machines_elsewhere' and run its dates again, or choose another table with --table."
+    )
     plan = plan_scores(find_scoring(lab.lake, release, rows, [DAY]))
     job = job_of(lab, plan)
-    assert (job.owner, job.table) == (rows.lake.layout.database, "features")
+    assert (job.owner, job.table, job.name) == (rows.lake.layout.database, "features", "machines_elsewhere.features")
     assert (job.database, job.scores) == (lab.lake.layout.database, "scores_of_machines_elsewhere__features")
     assert job.owner != job.database
     assert job.days[str(DAY)].key != scoring_of(lab, release).key(DAY), "the rows of two tables are not mistaken for each other"
@@ -168,6 +179,28 @@ def test_a_release_without_a_valid_signature_scores_nothing(
         scoring_of(lab, release)
 
 
+def test_an_unknown_release_is_refused_with_the_newest_ones(lab: Lab, release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    later, unknown = build(lab, as_of=DAY), f"{DAY}-0123456789ab"
+    elsewhere = replace(lab.lake.layout, pipeline="machines_elsewhere")
+    monkeypatch.setattr("perennial.deploy.named_release.pipeline_names", lambda: ["machine_faults", "machines_elsewhere"])
+    newest = f"Its newest releases: {later}, {release}. `perennial releases machine_faults` lists more."
+
+    def refusal(name: str) -> str:
+        with pytest.raises(RefusedError) as refused:
+            scoring_of(lab, name)
+        return str(refused.value)
+
+    what = f"Pipeline 'machine_faults' has no release '{unknown}'"
+    assert refusal(unknown) == f"{what}: no pipeline has a release of this id. {newest}"
+    lab.lake.objects.create(elsewhere.release(unknown), b"{}")
+    assert refusal(unknown) == f"{what}: it is a release of pipeline 'machines_elsewhere'. {newest}"
+    assert "'latest': it is not a valid release id: expected a date, a dash and 12 hex digits. Its newest" in refusal("latest")
+
+    for name in (later, release):
+        lab.lake.objects.delete(lab.lake.layout.release(name))
+    assert refusal(unknown).endswith("It has no release yet: `perennial run machine_faults --date DATE` makes one.")
+
+
 def test_rows_that_cannot_be_scored_are_refused_with_every_reason(lab: Lab, release: str) -> None:
     with pytest.raises(RefusedError, match=r"no table 'feature' .*Did you mean 'features'\? Choose features, clean_readings"):
         find_scorable(lab.lake, "feature")
@@ -177,8 +210,14 @@ def test_rows_that_cannot_be_scored_are_refused_with_every_reason(lab: Lab, rele
     lab.pipeline.row_key.append("p")
     with pytest.raises(RefusedError) as refused:
         scoring_of(lab, release)
-    missing = [f"request field {name!r} is no column of it" for name in ("mode", "pressure", "temperature")]
-    assert sorted(refused.value.problems) == ["column 'p' of its key has the name of a column of scores", *missing]
+    assert sorted(refused.value.problems) == [
+        "column 'mode' is missing, expected a category",
+        "column 'p' of its key has the name of a column of scores",
+        "column 'pressure' is missing, expected a number",
+        "column 'temperature' is missing, expected a number",
+    ]
+    text = str(refused.value)
+    assert "features has the columns reading_id, machine, p. Add the missing ones in pipeline 'machine_faults'" in text
 
 
 def test_dates_without_rows_are_gaps_of_a_range(lab: Lab, release: str) -> None:
