@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from perennial.errors import RefusedError
+from perennial.lake.parts import is_read_at_once
 from perennial.lake.sample import SAMPLE
 
 if TYPE_CHECKING:
@@ -231,12 +232,14 @@ class RowsReader:
     A reader of rows by date that keeps the rows of the last call: the next call reads only the other dates.
 
     :param ahead: number of further dates to read after the last one, for calls that advance date by date:
-        opening a table again for each date costs more than reading its rows
+        opening a table again for each date costs more than reading its rows. Fewer are read if the commits record
+        more rows of them than are read at once.
     """
 
     def __init__(self, ahead: int = 0) -> None:
         self._ahead = ahead
         self._held: dict[str, _HeldRows] = {}
+        self._counts: dict[tuple[str, int], Mapping[str, int]] = {}
 
     def read(self, metadata_location: str, snapshot_id: int, days: Iterable[date], columns: Sequence[str]) -> pa.Table:
         """Return the same rows as `read_rows`."""
@@ -250,12 +253,34 @@ class RowsReader:
         if missing or held.rows is None:
             last = max(wanted)
             kept = {day for day in held.days if day in wanted or day > last}
-            missing |= {last + timedelta(days=after) for after in range(1, self._ahead + 1)} - kept
+            missing |= self._choose_ahead(metadata_location, snapshot_id, last) - kept
             read = read_rows(metadata_location, snapshot_id, missing, columns)
             rows = read if held.rows is None else pa.concat_tables([of_days(held.rows, kept), read])
             held = _HeldRows(place, kept | missing, rows)
         self._held[table] = held
         return of_days(held.rows, wanted)
+
+    def _choose_ahead(self, metadata_location: str, snapshot_id: int, last: date) -> set[date]:
+        """Return the dates to read ahead after the last one."""
+        ahead, rows = set[date](), 0
+        for after in range(1, self._ahead + 1):
+            day = last + timedelta(days=after)
+            rows += self._count(metadata_location, snapshot_id).get(day.isoformat(), 0)
+            if not is_read_at_once(rows):
+                break
+            ahead.add(day)
+        return ahead
+
+    def _count(self, metadata_location: str, snapshot_id: int) -> Mapping[str, int]:
+        """Return the rows of each date as the commits of a table record them."""
+        place = metadata_location, snapshot_id
+        if place not in self._counts:
+            from perennial.lake.files import open_table
+
+            metadata = open_table(metadata_location).metadata
+            partitions, _ = read_partitions(metadata, metadata.snapshot_by_id(snapshot_id))
+            self._counts[place] = {day: partition.rows for day, partition in partitions.items()}
+        return self._counts[place]
 
 
 def of_days(rows: pa.Table, days: Iterable[date]) -> pa.Table:

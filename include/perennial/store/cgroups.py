@@ -1,7 +1,8 @@
-"""The memory limit of this process, which the kernel keeps by its cgroups."""
+"""The memory that this process may take: that of the machine, or the limit that the kernel keeps by its cgroups."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
 _UNLIMITED = 2**60  # cgroup v1 writes a number near 2**63 where there is no limit
+
+
+def find_memory() -> int:
+    """Return the bytes of memory that this process may take."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(machine, find_limit() or machine)
 
 
 def find_limit(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int | None:

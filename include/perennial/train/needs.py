@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
 from perennial.lake.parts import MAX_READ
 from perennial.runtime.kind import runtime_of
-from perennial.store.cgroups import find_limit
+from perennial.store.cgroups import find_memory
 from perennial.store.json_value import JsonValue
 from perennial.store.scratch import scratch_folder
 from perennial.train.candidates import memory_of, reads_parts
@@ -185,8 +184,7 @@ class Limits:
             scratch = Limit(shutil.disk_usage(folder).free, f"the disk of {folder} has", remedy)
         if is_pod:
             return cls(scratch, Limit(bytes_of(resources.memory), "training.resources.memory allows", "Raise it"))
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return cls(scratch, Limit(min(machine, find_limit() or machine), "this machine has", "Train on a larger machine"))
+        return cls(scratch, Limit(find_memory(), "this machine has", "Train on a larger machine"))
 
     def find_problems(self, needs: Needs) -> list[str]:
         """Return the resources that do not suffice for any values of the rows."""

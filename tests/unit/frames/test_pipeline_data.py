@@ -18,6 +18,7 @@ from perennial.evaluate.chain import Intervention, intervene
 from perennial.evaluate.chain_store import update_chain
 from perennial.evaluate.evaluate import evaluate
 from perennial.frames.pipeline_data import PipelineData
+from perennial.frames.read import StoredRows
 from perennial.lake.lake import Lake
 from perennial.lake.sample import SAMPLE
 from perennial.lake.tables import Partition, TableState
@@ -106,6 +107,36 @@ def test_timestamps_keep_their_instants_and_show_the_clock_of_the_pipeline(lab: 
     assert frame["measured_at"].dtype == pd.ArrowDtype(pa.timestamp("us", tz=ZONE))
     assert [moment.isoformat() for moment in frame["measured_at"]] == ["2026-03-08T01:30:00-05:00", "2026-03-08T03:30:00-04:00"]
     assert frame["reading_id"].tolist() == [0, 1], "ordered by the source's key"
+
+
+def test_rows_that_do_not_fit_into_memory_are_refused_with_numbers_before_they_are_read(
+    lab: Lab, data: PipelineData, files_read: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commits record ten million rows a date; a row takes 13 bytes here, three times."""
+    days = [START + timedelta(days=n) for n in range(4)]
+    write_by_date(lab, "clean_readings", readings(*days))
+    state = lab.lake.tables.state("clean_readings")
+    big = replace(state, partitions={day: replace(held, rows=10_000_000) for day, held in state.partitions.items()})
+    lab.lake.tables.states["clean_readings"] = big  # type: ignore[attr-defined]
+    monkeypatch.setattr("perennial.frames.read.find_memory", lambda: 1_000_000_000)
+    columns = ["date", "reading_id"]
+    text = (
+        r"30,000,000 rows of 3 dates would take about 1\.2 GB of memory, and this machine has 1\.0 GB. Choose fewer dates or col"
+    )
+    with pytest.raises(RefusedError, match=text):
+        data.table("clean_readings", days[0], days[2], columns=columns)
+    assert len(files_read) <= 3, "a few rows show what a row takes"
+    assert len(data.table("clean_readings", days[0], days[1], columns=columns)) == 4
+    assert len(data.table("clean_readings", days[0], days[2], columns=["date"])) == 6
+
+
+def test_the_rows_of_one_release_are_counted(lab: Lab) -> None:
+    places = {"2026-03-01/a": 5, "2026-03-01/b": 7, "2026-03-02/a": 11}
+    partitions = {place: Partition("key", "digest", rows) for place, rows in places.items()}
+    stored = StoredRows(TableState("scores", None, None, partitions), "date")
+    assert stored.count_rows([START]) == 12
+    assert stored.count_rows([START], "a") == 5
+    assert stored.count_rows(None) == 23
 
 
 @pytest.mark.parametrize("day", ["2026-03-05", date(2026, 3, 5), datetime(2026, 3, 5), pd.Timestamp("2026-03-05")], ids=repr)

@@ -10,7 +10,8 @@ from lab import LAST, Lab
 
 from perennial.errors import RefusedError
 from perennial.lake import tables
-from perennial.lake.tables import RowsReader, read_rows
+from perennial.lake.parts import MAX_READ
+from perennial.lake.tables import Partition, RowsReader, read_rows
 
 
 @pytest.fixture
@@ -49,6 +50,22 @@ def test_it_reads_dates_along_where_many_follow(lab: Lab, asked: list[list[date]
         assert sorted(map(str, found.to_pylist())) == sorted(map(str, expected.to_pylist()))
         assert found.num_rows
     assert asked == [days[0:4], days[4:7]]
+
+
+def test_it_does_not_read_big_dates_along(lab: Lab, asked: list[list[date]]) -> None:
+    """The commits of two dates record as many rows as are read at once."""
+    days = [LAST + timedelta(days=after) for after in range(6)]
+    sizes = dict(zip(days, (5, 5, MAX_READ - 5, MAX_READ, 5, 5), strict=True))
+    properties = dict(Partition("key", "digest", rows).property(day.isoformat()) for day, rows in sizes.items())
+    rows = pa.table({"date": pa.array(days, pa.date32())})
+    table = lab.catalog.create_table("lab.sizes", rows.schema)
+    table.append(rows, snapshot_properties=properties)
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    reader = RowsReader(3)
+    for day in days:
+        assert reader.read(table.metadata_location, snapshot.snapshot_id, [day], ["date"])["date"].to_pylist() == [day]
+    assert asked == [days[0:3], [*days[3:6], days[5] + timedelta(days=1)]]
 
 
 def test_texts_have_one_type_whatever_the_files_and_the_dates_hold(lab: Lab) -> None:
