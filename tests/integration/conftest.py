@@ -76,7 +76,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackCon
     """Start a stack on free ports with small pipelines: data that has ended, data that goes on today, and real flights."""
     var = tmp_path_factory.mktemp("stack") / "with a space"
     pipelines = tmp_path_factory.mktemp("pipelines")
-    _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31)})
+    _write_pipeline(pipelines / ENDED, {"end": date(2026, 3, 31), "scoring": {}})
     _write_pipeline(pipelines / KILLED, {"end": date(2026, 3, 31)})
     _write_pipeline(pipelines / HISTORY, {"end": date(2026, 3, 31)})
     if os.environ.get("KUBECONFIG"):

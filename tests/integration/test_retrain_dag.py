@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 import pytest
+from command_line import in_a_shell
 
 from perennial.backfill.airflow_client import TaskState
+from perennial.frames.pipeline_data import open_data
 
 PIPELINE = "machine_faults"
 DAG = f"retrain_{PIPELINE}"
-FIRST, SECOND = date(2026, 3, 6), date(2026, 3, 7)
+FIRST, SECOND, THIRD = date(2026, 3, 6), date(2026, 3, 7), date(2026, 3, 8)
 RUN_SECONDS = 600
 RECORD = {"temperature": 71.5, "pressure": 8.25, "machine": "M03", "mode": "boost"}
 
@@ -33,7 +36,10 @@ class Run:
 
 
 def run(stack, **conf: Any) -> Run:
-    run_id = stack.airflow.trigger(DAG, conf)
+    return finish(stack, stack.airflow.trigger(DAG, conf))
+
+
+def finish(stack, run_id: str) -> Run:
     state, tasks = stack.airflow.wait(DAG, run_id, RUN_SECONDS)
     results = {task.name: stack.airflow.result(DAG, run_id, task.task, task.map_index) for task in tasks}
     logs = {task.name: stack.airflow.log(DAG, run_id, task) for task in tasks if task.state == "failed"}
@@ -78,6 +84,7 @@ def test_first_date_goes_from_its_drop_to_a_release(first: Run) -> None:
     assert first.state == "success", first.logs
     assert set(first.states) == {
         "plan_run", "wait_for_drop", "collect", "clean", "analyse", "train[mlp]", "train[logistic]", "evaluate", "deploy",
+        "score",
     }  # fmt: skip
     assert set(first.states.values()) == {"success"}
     assert first.results["collect"]["rows_landed"] == {"readings": 200}
@@ -85,6 +92,7 @@ def test_first_date_goes_from_its_drop_to_a_release(first: Run) -> None:
     assert (first.results["evaluate"]["decision"], first.results["evaluate"]["incumbent"]) == ("PROMOTE", None)
     assert first.results["deploy"]["outcome"] == "done"
     assert first.results["deploy"]["version"] == first.results["evaluate"]["champion"]
+    assert first.results["score"]["release"] == first.results["deploy"]["released"]
 
 
 def test_second_date_is_judged_against_the_first(first: Run, second: Run) -> None:
@@ -110,7 +118,7 @@ def test_same_date_again_is_unchanged_and_costs_one_task(second: Run, again: Run
     plan = again.results["plan_run"]
     assert plan["outcome"] == "unchanged"
     assert {name: stage["outcome"] for name, stage in plan["stages"].items()} == dict.fromkeys(
-        ("collect", "clean", "analyse", "train", "evaluate", "deploy"), "unchanged"
+        ("collect", "clean", "analyse", "train", "evaluate", "deploy", "score"), "unchanged"
     )
     assert plan["stages"]["clean"]["digests"] == second.results["clean"]["digests"]
     assert plan["stages"]["evaluate"]["decision"] == second.results["evaluate"]["decision"]
@@ -158,3 +166,47 @@ def test_the_dialogues_defaults_run_the_newest_date_that_has_landed_and_is_not_r
     assert (planned["date"], planned["outcome"]) == (SECOND.isoformat(), "unchanged")
     said = stack.airflow.log(DAG, run_id, next(task for task in tasks if task.task == "plan_run"))
     assert f"Nothing has changed since {SECOND} was decided" in said
+
+
+def score_at_once(*words: str) -> list[dict[str, Any]]:
+    """Score with the same words by two commands at once."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda _: in_a_shell("score", PIPELINE, *words), range(2)))
+
+
+def held(stack, table: str) -> dict[str, tuple[str, int]]:
+    """Return the digest and the rows of each partition of a table."""
+    return {place: (item.digest, item.rows) for place, item in stack.lake(PIPELINE).tables.state(table).partitions.items()}
+
+
+def test_two_commands_that_make_the_first_scores_of_a_table_at_once_both_end_well(stack, first: Run) -> None:
+    one, other = score_at_once("--date", FIRST.isoformat(), "--table", "clean_readings")
+
+    assert "done" in (one["outcome"], other["outcome"])
+    assert one["digests"] == other["digests"]
+    assert held(stack, "scores_clean_readings") == {f"{FIRST}/{one['release']}": (one["digests"][FIRST.isoformat()], 200)}
+    frame = open_data(PIPELINE).scores(FIRST, table="clean_readings")
+    assert (len(frame), frame["reading_id"].nunique()) == (200, 200)
+
+
+def test_commands_that_score_the_date_of_a_run_at_once_keep_its_scores(stack, half: Run, again: Run) -> None:
+    """It comes last: the other tests take SECOND for the newest date that is decided."""
+    stack.land(PIPELINE, THIRD, THIRD)
+    run_id = stack.airflow.trigger(DAG, {"date": THIRD.isoformat()})
+
+    def is_scoring() -> bool:
+        return any(task.task == "score" and task.state == "running" for task in stack.airflow.tasks(DAG, run_id))
+
+    stack.wait_for(is_scoring, RUN_SECONDS)
+    commands = score_at_once("--date", THIRD.isoformat(), "--recompute")
+    third = finish(stack, run_id)
+
+    assert third.state == "success", third.logs
+    found = [third.results["score"], *commands]
+    assert [item["outcome"] for item in found] == ["done"] * 3
+    assert {item["release"] for item in found} == {third.results["deploy"]["released"]}
+    digest = found[0]["digests"][THIRD.isoformat()]
+    assert [item["digests"] for item in found] == [{THIRD.isoformat(): digest}] * 3
+    assert held(stack, "scores")[f"{THIRD}/{found[0]['release']}"] == (digest, 200)
+    frame = open_data(PIPELINE).scores(THIRD)
+    assert (len(frame), frame["reading_id"].nunique()) == (200, 200)
