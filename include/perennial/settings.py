@@ -73,9 +73,9 @@ class Settings(BaseSettings):
     scratch: Path | None = _variable(
         "PERENNIAL_SCRATCH",
         None,
-        "Existing folder on a local disk for the files of trainings, of large lookups and of Spark jobs on this machine. "
-        "When it is not set: `spark` of the state folder for Spark; for the others `scratch` of the state folder, or the folder "
-        "for temporary files where that cannot be written to.",
+        "Existing folder on a local disk for the files of trainings, of large lookups and of Spark jobs on this machine; when it "
+        "is not set, `spark` of the state folder for Spark, and `scratch` of it for the others, or the folder for temporary "
+        "files where that cannot be written to.",
     )
     max_scratch: Annotated[int, Field(ge=0)] | None = _variable(
         "PERENNIAL_MAX_SCRATCH",

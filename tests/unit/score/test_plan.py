@@ -15,6 +15,7 @@ from signing_keys import KeyFolder, use_no_keys
 from perennial.commands.score import score
 from perennial.config.pipeline import Pipeline
 from perennial.deploy.active import Active, write_pointer
+from perennial.deploy.named_release import list_release_names
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError, SignatureRefusedError
 from perennial.evaluate.chain_store import read_chain
@@ -183,7 +184,9 @@ def test_an_unknown_release_is_refused_with_the_newest_ones(lab: Lab, release: s
     later, unknown = build(lab, as_of=DAY), f"{DAY}-0123456789ab"
     elsewhere = replace(lab.lake.layout, pipeline="machines_elsewhere")
     monkeypatch.setattr("perennial.deploy.named_release.pipeline_names", lambda: ["machine_faults", "machines_elsewhere"])
-    newest = f"Its newest releases: {later}, {release}. `perennial releases machine_faults` lists more."
+    names = ", ".join(list_release_names(lab.lake))  # in any order: they may be of one second
+    assert set(list_release_names(lab.lake)) == {later, release}
+    newest = f"Its newest releases: {names}. `perennial releases machine_faults` lists more."
 
     def refusal(name: str) -> str:
         with pytest.raises(RefusedError) as refused:
