@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,26 +70,30 @@ class GraphBuilder:
         Nodes and constants that another included model has, too, are shared.
         """
         graph = load_from_string(model).graph
+        constants = {tensor.name: tensor for tensor in graph.initializer}
         names = {name: name for name in ("numbers", "texts")}
-        for tensor in graph.initializer:
-            names[tensor.name] = self._share(
-                ("constant", tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()),
-                lambda tensor=tensor: self.constant(values := numpy_helper.to_array(tensor), values.dtype.type),  # type: ignore[misc]
-            )
+
+        def found(name: str) -> str:
+            if name not in names:
+                names[name] = self._share_constant(constants[name])
+            return names[name]
+
         for node in graph.node:
-            args = tuple(names[name] for name in node.input)
+            args = tuple(map(found, node.input))
             attributes = tuple(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
-            names[node.output[0]] = self._share(
-                (node.op_type, node.domain, args, attributes),
-                lambda node=node, args=args: self._copy(node, args),  # type: ignore[misc]
-            )
+            key = (node.op_type, node.domain, args, attributes)
+            if key not in self._shared:
+                self._shared[key] = self._copy(node, args)
+            names[node.output[0]] = self._shared[key]
             if node.output[0] == output:
                 break
         return names[output]
 
-    def _share(self, key: tuple[Any, ...], add: Callable[[], str]) -> str:
+    def _share_constant(self, tensor: TensorProto) -> str:
+        values = numpy_helper.to_array(tensor)
+        key = ("constant", tensor.data_type, tuple(tensor.dims), values.tobytes())
         if key not in self._shared:
-            self._shared[key] = add()
+            self._shared[key] = self.constant(values, values.dtype.type)
         return self._shared[key]
 
     def _copy(self, node: NodeProto, args: tuple[str, ...]) -> str:

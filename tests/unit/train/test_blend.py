@@ -32,6 +32,8 @@ def test_a_blend_is_the_mean_of_the_margins_and_shares_what_its_parts_compute_al
     expected = 1 / (1 + np.exp(-np.mean(margins, axis=0)))
     np.testing.assert_allclose(score(whole, rows, inputs), expected, atol=1e-6)
     np.testing.assert_allclose(answerer(parts)(*to_arrays(rows, inputs)), expected, atol=1e-6)
+    used = {name for node in onnx.load_from_string(whole).graph.node for name in node.input}
+    assert {constant.name for constant in onnx.load_from_string(whole).graph.initializer} <= used, "ONNX Runtime warns of others"
     first, second, trees, together = (len(onnx.load_from_string(each).graph.node) for each in (*parts, whole))
     assert together < first + trees, (first, second, trees, together)
 
