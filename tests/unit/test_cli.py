@@ -107,7 +107,7 @@ def test_validate_counts_warnings(
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["vaildate"], 2, "Did you mean 'validate'?"),
+        (["vaildate"], 2, "Did you mean 'validate'"),
         (["run", "--dat", "2026-03-01"], 2, "Did you mean '--date'?"),
         (["run"], 2, "Missing option '--date'"),
         (["run", "machine_fault", "--date", "2026-03-01"], 1, "Did you mean 'machine_faults'?"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
-    """Show the candidates with their costs and results, and the families with their parameters and defaults."""
+    """Show the candidates with costs and results, and all families."""
     from perennial.evaluate.track_record import MAX_DATES, track_records
 
     lake = chosen_lake(pipeline)

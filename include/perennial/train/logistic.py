@@ -61,8 +61,8 @@ def choose_strength(rows: MatrixFiles) -> float:
     Return the inverse strength of the penalty.
 
     It goes from a cautious value to the next as long as a fit without the window's last dates gains more than a standard error
-    on them. One bucket is enough: it is a random sample of a large window. A window of wide categories keeps the cautious value,
-    because its fits take many passes over the rows.
+    on them. A sample of the rows is enough. A window of wide categories keeps the cautious value, because its fits take many
+    passes over the rows.
     """
     at, *others = STRENGTHS
     early, late = _count_classes(rows)
@@ -79,9 +79,9 @@ def choose_strength(rows: MatrixFiles) -> float:
 
 
 def _count_classes(rows: MatrixFiles) -> tuple[list[int], list[int]]:
-    """Return the number of negative and positive rows of the first bucket before the window's last dates, and on them."""
+    """Return the number of negative and positive rows of a sample before the window's last dates, and on them."""
     counts = np.zeros(4, dtype=np.int64)
-    for _, y, late in rows.read(1):
+    for _, y, late in rows.read_some():
         counts += np.bincount(2 * late.astype(np.int8) + y, minlength=4)
     return counts[:2].tolist(), counts[2:].tolist()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from perennial.train.window import Records, Window
 
 PART_ROWS = 16_384
 """Rows in memory at once for a family that only adds sums over rows."""
+
+SOME_ROWS = 2 * PART_ROWS
+"""Rows by which a family compares parameters: more rows hardly change the choice, and cost more than the training itself."""
 
 
 class Part(NamedTuple):
@@ -58,16 +62,16 @@ class MatrixFiles:
         """Return the number of rows of each bucket."""
         return self.window.bucket_rows
 
-    def read(self, buckets: int | None = None) -> Iterator[Part]:
-        """
-        Yield the rows in order, at most PART_ROWS at once.
-
-        :param buckets: only of the first buckets; None: of all
-        """
-        for bucket in range(self.window.buckets if buckets is None else buckets):
+    def read(self) -> Iterator[Part]:
+        """Yield the rows in order, at most PART_ROWS at once."""
+        for bucket in range(self.window.buckets):
             with self._path(bucket).open("rb") as file:
                 while len(records := np.fromfile(file, _record(self), PART_ROWS)):
                     yield self._part(records)
+
+    def read_some(self) -> Iterator[Part]:
+        """Yield the first SOME_ROWS rows, a random sample of the window: rows are in the order of their hashes."""
+        return islice(self.read(), SOME_ROWS // PART_ROWS)
 
     def read_bucket(self, bucket: int) -> Part:
         """Return the rows of a bucket."""

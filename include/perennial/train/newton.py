@@ -42,7 +42,7 @@ def newton(matrix: MatrixFiles, strength: float, *, early: bool = False) -> tupl
     order of the rows, so that they have the same bits in each run.
 
     :param strength: the inverse strength of the penalty, scikit-learn's C; the intercept is not penalised
-    :param early: use the rows of the first bucket only, without those of the window's last dates
+    :param early: use some rows only, without those of the window's last dates
     """
     from scipy.linalg import solve
 
@@ -79,7 +79,7 @@ class _Rows:
     """
     The rows that a regression is fitted to.
 
-    :param early: only those of the first bucket, without the window's last dates
+    :param early: only some, without those of the window's last dates
     """
 
     matrix: MatrixFiles
@@ -104,7 +104,7 @@ class _Rows:
 
 
 def gain_on_late(matrix: MatrixFiles, before: Floats, after: Floats) -> tuple[float, float]:
-    """Return the mean gain in loss of other weights on late rows of the first bucket, and its standard error."""
+    """Return the mean gain in loss of other weights on some late rows, and its standard error."""
     count, total, squares = 0, 0.0, 0.0
     for x, labels in _slices(matrix, late=True):
         losses = [np.logaddexp(0, margin) - labels * margin for margin in (x @ before, x @ after)]
@@ -116,8 +116,8 @@ def gain_on_late(matrix: MatrixFiles, before: Floats, after: Floats) -> tuple[fl
 
 
 def _slices(matrix: MatrixFiles, *, early: bool = False, late: bool = False) -> Iterator[tuple[Floats, NDArray[np.int8]]]:
-    """Yield [rows, columns + 1], the last column of ones, and labels: of all rows, or of the first bucket only."""
-    for rows, y, is_late in matrix.read(1 if early or late else None):
+    """Yield [rows, columns + 1], the last column of ones, and labels: of all rows, or of some."""
+    for rows, y, is_late in matrix.read_some() if early or late else matrix.read():
         chosen = is_late if late else ~is_late if early else slice(None)
         columns, labels = rows.columns[chosen], y[chosen]
         x = np.ones((len(labels), matrix.columns + 1))

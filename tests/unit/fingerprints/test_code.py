@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from perennial.config.pipeline import Training
+from perennial.config.candidates import FAMILIES
 from perennial.fingerprints.closure import Modules
 from perennial.fingerprints.code import DECIDES_NOTHING, ENTRY_POINTS, code_digest, modules_of
 from perennial.fingerprints.known_sources import PACKAGE, known_sources
@@ -19,7 +19,7 @@ from perennial.fingerprints.source import Source, read_source
 from perennial.store.objects import sha256
 from perennial.train.candidates import module_of
 
-CANDIDATES = tuple(Training().candidates)
+CANDIDATES = tuple(FAMILIES)
 RESULTS: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in ENTRY_POINTS if name != "train"},
     **{candidate: ("train", module_of(candidate)) for candidate in CANDIDATES},
@@ -156,20 +156,20 @@ def test_what_decides_nothing_of_a_result_does_not(result: str, module: str) -> 
 def test_another_candidate_moves_no_fingerprint(package: Path) -> None:
     """It brings a module of its own, a line in the list of candidates, and what both share with nothing else."""
     before = digests(package)
-    (package / "train" / "trees.py").write_text(
-        "from perennial.train import tree_nodes\n\n\ndef fit(*_):\n    return tree_nodes.NODES\n"
+    (package / "train" / "forest.py").write_text(
+        "from perennial.train import forest_nodes\n\n\ndef fit(*_):\n    return forest_nodes.NODES\n"
     )
-    (package / "train" / "tree_nodes.py").write_text("NODES = []\n")
+    (package / "train" / "forest_nodes.py").write_text("NODES = []\n")
     registry = package / "train" / "candidates.py"
     body = registry.read_text(encoding="utf-8")
-    changed = body.replace('    "logistic":', '    "trees": _Candidate("perennial.train.trees", ("lightgbm",)),\n    "logistic":')
+    changed = body.replace('    "logistic":', '    "forest": _Family("perennial.train.forest", ("lightgbm",), 300),\n    "logistic":')
     assert changed != body
     registry.write_text(changed, encoding="utf-8")
     assert moved(before, digests(package)) == set()
-    closure = Modules(package, {}).closure([ENTRY_POINTS["train"].entry, "perennial.train.trees"], ENTRY_POINTS["train"].left_out)
-    assert {"perennial.train.trees", "perennial.train.tree_nodes"} == set(closure) - set(before["logistic"])
+    closure = Modules(package, {}).closure([ENTRY_POINTS["train"].entry, "perennial.train.forest"], ENTRY_POINTS["train"].left_out)
+    assert {"perennial.train.forest", "perennial.train.forest_nodes"} == set(closure) - set(before["logistic"])
     registry.write_text(body, encoding="utf-8")
-    for name in ("trees", "tree_nodes"):
+    for name in ("forest", "forest_nodes"):
         (package / "train" / f"{name}.py").unlink()
 
 
