@@ -162,7 +162,8 @@ def test_another_candidate_moves_no_fingerprint(package: Path) -> None:
     (package / "train" / "forest_nodes.py").write_text("NODES = []\n")
     registry = package / "train" / "candidates.py"
     body = registry.read_text(encoding="utf-8")
-    changed = body.replace('    "logistic":', '    "forest": _Family("perennial.train.forest", ("lightgbm",), 300),\n    "logistic":')
+    line = '    "forest": _Family("perennial.train.forest", ("lightgbm",), 300),\n'
+    changed = body.replace('    "logistic":', f'{line}    "logistic":')
     assert changed != body
     registry.write_text(changed, encoding="utf-8")
     assert moved(before, digests(package)) == set()
