@@ -167,7 +167,8 @@ def test_another_candidate_moves_no_fingerprint(package: Path) -> None:
     assert changed != body
     registry.write_text(changed, encoding="utf-8")
     assert moved(before, digests(package)) == set()
-    closure = Modules(package, {}).closure([ENTRY_POINTS["train"].entry, "perennial.train.forest"], ENTRY_POINTS["train"].left_out)
+    entries = [ENTRY_POINTS["train"].entry, "perennial.train.forest"]
+    closure = Modules(package, {}).closure(entries, ENTRY_POINTS["train"].left_out)
     assert {"perennial.train.forest", "perennial.train.forest_nodes"} == set(closure) - set(before["logistic"])
     registry.write_text(body, encoding="utf-8")
     for name in ("forest", "forest_nodes"):
