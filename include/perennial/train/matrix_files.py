@@ -20,7 +20,7 @@ PART_ROWS = 16_384
 """Rows in memory at once for a family that only adds sums over rows."""
 
 SOME_ROWS = 2 * PART_ROWS
-"""Rows by which a family compares parameters: more rows hardly change the choice, and cost more than the training itself."""
+"""Rows by which a family compares parameters: more rows rarely change the choice, and cost more than the training itself."""
 
 
 class Part(NamedTuple):
