@@ -17,6 +17,8 @@ from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import library_versions, make_fingerprint
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
+from perennial.lake.parts import is_read_at_once
+from perennial.lake.sample import limit_for
 from perennial.lake.tables import TableState, read_rows
 from perennial.models.scoring import score
 from perennial.signing.keys import read_keys
@@ -25,6 +27,9 @@ from perennial.signing.subject import Kind
 from perennial.store.json_value import Json
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import read_model
+
+_READ_ROWS = 1_000
+"""Rows of big dates, about, among which golden requests are chosen."""
 
 _ID = re.compile(r"(\d{4}-\d{2}-\d{2})-[0-9a-f]{12}")
 
@@ -181,7 +186,11 @@ def _check_origin(lake: Lake, plan: ReleasePlan) -> None:
 
 
 def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
-    """Return some of the newest features for golden requests, from dates on or after the champion's holdout."""
+    """
+    Return some of the newest features for golden requests, from dates on or after the champion's holdout.
+
+    Of big dates only the rows with the lowest hashes are read.
+    """
     state = plan.features
     if state.metadata_location is None or state.snapshot_id is None:
         return []
@@ -190,7 +199,9 @@ def _holdout_rows(lake: Lake, plan: ReleasePlan) -> list[Row]:
         name for name, field in plan.inputs.request.items() if name in todays.request and todays.request[name].type == field.type
     ]
     columns = sorted({"date", *row_key, *shared})
-    table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns)
+    count = sum(partition.rows for day in plan.asked if (partition := state.get(day)) is not None)
+    among = None if is_read_at_once(count) else (0, limit_for(_READ_ROWS, count))
+    table = read_rows(state.metadata_location, state.snapshot_id, plan.asked, columns, among=among)
     ordered = order_rows(table, row_key)
     rows: list[Row] = ordered.take(list(spread(ordered.num_rows))).to_pylist()
     return rows

@@ -12,17 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from lab import LAST, MACHINES, Lab, as_of, rate
+from lab import LAST, MACHINES, ROWS, Lab, as_of, rate
 
 from perennial.config.pipeline import Inputs
 from perennial.deploy import lookups
+from perennial.deploy import release as release_module
 from perennial.deploy.golden import UNSEEN, golden_records
 from perennial.deploy.release import build_release, plan_release, read_release
 from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import champion_of
 from perennial.evaluate.evaluate import evaluate
-from perennial.lake.tables import TableState
+from perennial.lake import parts
+from perennial.lake.tables import TableState, read_rows
 from perennial.serve.limits import Limits
 from perennial.serve.release import load_release
 from perennial.store.objects import sha256
@@ -67,6 +69,29 @@ def test_golden_answers_use_the_lookups_of_the_release_and_not_those_of_training
     logit = 0.1 * (record["temperature"] - 60) + rate(record["machine"], as_of(DAY))
     expected = 1 / (1 + math.exp(-logit))
     assert golden["probabilities"][0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_golden_requests_of_big_dates_are_chosen_from_few_rows(lab: Lab, monkeypatch: pytest.MonkeyPatch):
+    read: list[int] = []
+
+    def counting(*args: Any, **options: Any) -> pa.Table:
+        table = read_rows(*args, **options)
+        read.append(table.num_rows)
+        return table
+
+    released(lab)
+    chain = read_chain(lab.lake)
+    model = champion_of(chain, DAY).model
+    assert model is not None
+    plan = plan_release(lab.lake, chain, DAY, model)
+    monkeypatch.setattr(release_module, "read_rows", counting)
+    monkeypatch.setattr(release_module, "_READ_ROWS", 100)
+    whole = release_module._holdout_rows(lab.lake, plan)
+    monkeypatch.setattr(parts, "MAX_READ", 500)
+    some = release_module._holdout_rows(lab.lake, plan)
+    assert read[0] == 7 * ROWS
+    assert 50 < read[1] < 200
+    assert len(whole) == len(some) == 20
 
 
 def test_golden_requests_ask_for_unseen_keys_and_nulls(lab: Lab):
