@@ -19,6 +19,8 @@ class Measured(TypedDict):
 
     seconds: NotRequired[float]
     cpu_seconds: float
+    difference: NotRequired[float]
+    """The largest difference between the answers of the graph and of the library."""
 
 
 class ModelManifest(TypedDict):
@@ -28,14 +30,16 @@ class ModelManifest(TypedDict):
     A skipped training has `skipped`, the reason, and none of the fields that describe inputs or a model.
 
     The digests and counts of labels exist only if labels have a table of their own. Dates are ISO texts. Manifests of earlier
-    versions have no warnings. If only some rows of the holdout are judged, `judged_below` bounds their hash, except on dates of
-    few rows.
+    versions have no warnings and no settings. A blend names the manifests of its parts. If only some rows of the holdout are
+    judged, `judged_below` bounds their hash, except on dates of few rows.
     """
 
     format: int
     version: str
     skipped: NotRequired[str]
     candidate: str
+    settings: NotRequired[Json]
+    parts: NotRequired[list[str]]
     date: str
     key: str
     pipeline: str
