@@ -38,7 +38,7 @@ def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     for name, family in FAMILIES.items():
         label = ", ".join([name, *(alias for alias, of in ALIASES.items() if of == name)])
         for parameter, default in _defaults(family).items():
-            rows.append([label, parameter, "chosen by the window" if default is None else str(default)])
+            rows.append([label, parameter, "chosen by the window" if default is None else _format(default)])
             label = ""
     print_table(("family", "parameter", "default"), rows)
 
@@ -54,8 +54,12 @@ def _changed(settings: Family) -> str:
     """Return the parameters that differ from the defaults."""
     defaults = _defaults(type(settings))
     values = {name: value for name, value in settings.model_dump(mode="json").items() if name != "family"}
-    changed = [f"{name} {value}" for name, value in values.items() if value != defaults[name]]
+    changed = [f"{name} {_format(value)}" for name, value in values.items() if value != defaults[name]]
     return ", ".join(changed) or "defaults"
+
+
+def _format(value: JsonValue) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _defaults(family: type[Family]) -> dict[str, JsonValue]:

@@ -44,7 +44,8 @@ def run(
     """
     Run all stages of one date, without Airflow.
 
-    The stages are collect, clean, analyse, train, evaluate and deploy, and score if pipeline.yaml has `scoring`.
+    The stages are collect, clean, analyse, train, evaluate and deploy, blend if pipeline.yaml has a blend, and score if it has
+    `scoring`.
     Unchanged work is not done again.
     """
     from perennial.commands.os_user import get_os_user

@@ -11,7 +11,7 @@ from perennial.config.contract import Contract
 from perennial.config.values import Name, Problem, Some, doubled, refuse
 from perennial.errors import did_you_mean
 
-Rate = Annotated[float, Field(gt=0, le=1)]
+Rate = Annotated[float, Field(ge=1e-4, le=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
 Penalty = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -20,7 +20,7 @@ class Logistic(Contract):
     """Logistic regression."""
 
     family: Literal["logistic"] = "logistic"
-    C: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    C: Annotated[float, Field(ge=1e-6, le=1e4)] | None = None
     """Inverse strength of the penalty. None: 0.03, or a greater one that gains on the window's last dates."""
 
     bins: Annotated[int, Field(ge=0, le=64)] = 8
@@ -82,7 +82,7 @@ class Blend(Contract):
     """The mean of other candidates' margins, with equal weights. Their models become one graph."""
 
     family: Literal["blend"] = "blend"
-    of: Annotated[Some[Name], Field(min_length=2, max_length=10)]
+    of: Annotated[Some[Name], Field(min_length=2, max_length=19)]
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
@@ -114,6 +114,11 @@ def _by_name(value: Any) -> Any:
     refuse(_problems(value))
     entries = {name: _with_family(name, entry) for name, entry in value.items()}
     parts = [name for name, entry in entries.items() if not _is_blend(entry)]
+    refuse(
+        ((name,), f"a blend needs two other candidates or more, found {', '.join(parts) or 'none'}")
+        for name, entry in entries.items()
+        if _is_blend(entry) and len(parts) < 2
+    )
     entries |= {name: {"of": parts, **entry} for name, entry in entries.items() if _is_blend(entry)}
     refuse(
         ((name, "of", index), _unknown_part(part, parts))
@@ -140,7 +145,10 @@ def _problems(candidates: dict[str, Any]) -> Iterator[Problem]:
             yield (name,), f"{name!r} is the name of the model that serves. Choose another"
         elif family not in _NAMES:
             is_named = isinstance(entry, dict) and "family" in entry
-            yield ((name, "family") if is_named else (name,)), _unknown(family) if is_named else f"family: missing. {_allowed()}"
+            yield (
+                ((name, "family") if is_named else (name,)),
+                _unknown(family) if is_named else f"family: missing.{did_you_mean(str(name), _NAMES)} {_allowed()}",
+            )
 
 
 def _with_family(name: str, entry: Any) -> Any:

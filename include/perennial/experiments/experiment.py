@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
@@ -193,8 +193,7 @@ def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
         max_days = pipeline.calendar.data_days.max_within(settings.window_days) + training["holdout_days"]
         training["min_days"] = min(training["min_days"], max_days)
     if settings.candidates is not None:
-        known = training["candidates"]
-        training["candidates"] = {name: known.get(name) for name in settings.candidates}
+        training["candidates"] = _choose(training["candidates"], settings.candidates)
     if settings.margin is not None:
         gate["margin"] = {"log_loss": settings.margin, "roc_auc": settings.margin}
     try:
@@ -203,6 +202,15 @@ def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
         problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
         raise RefusedError("The experiment's settings are not valid", problems) from None
     return pipeline.model_copy(update=changed)
+
+
+def _choose(known: Mapping[str, dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Return the named candidates with their parameters. A blend is of those of its parts that are named."""
+    chosen: dict[str, Any] = {name: known.get(name) for name in names}
+    for name, settings in chosen.items():
+        if settings is not None and "of" in settings:
+            chosen[name] = {**settings, "of": [part for part in settings["of"] if part in chosen]}
+    return chosen
 
 
 def _format_settings(settings: ExperimentSettings) -> str:

@@ -35,6 +35,9 @@ from perennial.train.scratch import Scratch, delete_open, open_scratch
 
 log = logging.getLogger("perennial.train")
 
+_EQUAL = 1e-6
+"""Relative difference below which two losses are equal."""
+
 
 def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_scratch: int | None = None) -> str:
     """
@@ -137,7 +140,7 @@ def warn_of_constant(loss: float, y: NDArray[np.int8], base_rate: float) -> list
     :param base_rate: the constant: the share of positive rows of the window
     """
     constant = log_loss(y, np.full(len(y), base_rate))
-    if loss <= constant:
+    if loss <= constant * (1 + _EQUAL):
         return []
     text = (
         f"its log loss on the holdout is {loss:.4f}, and that of a constant forecast of {base_rate:.4f}, "

@@ -35,7 +35,8 @@ def coded_dense(keras: ModuleType) -> type[keras.layers.Dense]:
             begin = inputs.shape[-1] - len(self.sizes)
             columns, codes = inputs[:, :begin], tf.cast(inputs[:, begin:], tf.int32)
             kernel = tf.convert_to_tensor(self.kernel)
-            value = tf.matmul(columns, kernel[:begin]) + self.bias
+            # oneDNN ends the process at a product without columns.
+            value = tf.matmul(columns, kernel[:begin]) + self.bias if begin else self.bias
             for index, size in enumerate(self.sizes):
                 rows = tf.concat([kernel[begin : begin + size], tf.zeros((1, self.units))], axis=0)
                 value += tf.gather(rows, codes[:, index])

@@ -13,7 +13,6 @@ from perennial.train.graph import GraphBuilder
 from perennial.train.views import Encoded
 
 if TYPE_CHECKING:
-    from perennial.models.scoring import Probabilities
     from perennial.train.matrix import Matrix
 
 
@@ -31,11 +30,11 @@ class Network:
     """
     Dense layers, of which the last gives the margin.
 
-    :param answer: the answers of the library that trained them, [rows]
+    :param margins: the margins that the library that trained them gives, [rows]
     """
 
     layers: list[Layer]
-    answer: Callable[[Matrix], Probabilities]
+    margins: Callable[[Matrix], NDArray[np.float64]]
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
         """Add the nodes of the layers and return the margin, [rows, 1]."""

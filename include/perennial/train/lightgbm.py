@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import lightgbm
 
     from perennial.config.candidates import LightGBM
-    from perennial.models.scoring import Numbers, Probabilities
+    from perennial.models.scoring import Numbers
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.graph import GraphBuilder
     from perennial.train.matrix import Matrix
@@ -48,9 +48,9 @@ class Trees:
             raise ValueError("trees need columns")
         return add_trees(graph, view.columns, from_lightgbm(self.booster))
 
-    def answer(self, rows: Matrix) -> Probabilities:
-        """Return what LightGBM answers."""
-        return np.asarray(self.booster.predict(rows.columns, num_threads=1), dtype=np.float64)
+    def margins(self, rows: Matrix) -> NDArray[np.float64]:
+        """Return the margins of LightGBM."""
+        return np.asarray(self.booster.predict(rows.columns, raw_score=True, num_threads=1), dtype=np.float64)
 
 
 def prepare(window: Window, settings: LightGBM) -> Table:
@@ -82,7 +82,7 @@ def fit(
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.num_leaves or choose_leaves(strength),
         "min_data_in_leaf": settings.min_child_samples or choose_samples(strength),
-        "bagging_fraction": settings.subsample,
+        "bagging_fraction": max(settings.subsample, 1 / rows.rows),
         "bagging_freq": 1,
         "feature_fraction": settings.colsample_bytree,
         "lambda_l2": settings.reg_lambda,

@@ -15,7 +15,6 @@ from perennial.train.views import Dense
 
 if TYPE_CHECKING:
     from perennial.config.candidates import Logistic
-    from perennial.models.scoring import Probabilities
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.matrix import Matrix
     from perennial.train.matrix_files import MatrixFiles
@@ -53,7 +52,7 @@ def fit(
         weights, passes = (newton_on_cells if rows.sizes else newton)(rows, strength)
     log.info("Logistic regression: C %g, %s iterations", strength, passes)
     layer = Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), None)
-    return Network([layer], lambda some: _answer(weights, some))
+    return Network([layer], lambda some: _margins(weights, some))
 
 
 def choose_strength(rows: MatrixFiles) -> float:
@@ -86,14 +85,11 @@ def _count_classes(rows: MatrixFiles) -> tuple[list[int], list[int]]:
     return counts[:2].tolist(), counts[2:].tolist()
 
 
-def _answer(weights: Floats, rows: Matrix) -> Probabilities:
-    """Return the probabilities as scikit-learn computes them, from 64-bit weights."""
-    from scipy.special import expit
-
+def _margins(weights: Floats, rows: Matrix) -> Floats:
+    """Return the margins as scikit-learn computes them, from 64-bit weights."""
     begin = rows.columns.shape[1]
-    margin = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
+    margins: Floats = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
     for code, size in zip(rows.codes.T, rows.sizes, strict=True):
-        margin += np.append(weights[begin : begin + size], 0.0)[code]
+        margins += np.append(weights[begin : begin + size], 0.0)[code]
         begin += size
-    found: Probabilities = expit(margin)
-    return found
+    return margins

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.config.candidates import Mlp
-from perennial.models.scoring import Numbers, Probabilities
+from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Arrays, Checkpoints
 from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer, Network, from_safetensors
@@ -106,16 +106,20 @@ def fit(
         if epoch + 1 == epochs or (epoch + 1) % math.ceil(epochs / _LOGGED_EPOCHS) == 0:
             loss = total / sum(rows.bucket_rows[bucket] for bucket in order)
             log.info("epoch %s/%s: loss %.4f", epoch + 1, epochs, loss)
-    return Network(layers_of(model), lambda some: _answer(model, some))
+    return Network(layers_of(model), lambda some: _margins(model, some))
 
 
-def _answer(model: keras.Sequential, rows: Matrix) -> Probabilities:
-    """Return what Keras answers on the CPU: a GPU may round products to fewer digits."""
+def _margins(model: keras.Sequential, rows: Matrix) -> NDArray[np.float64]:
+    """Return the margins that Keras computes on the CPU: a GPU may round products to fewer digits."""
     import tensorflow as tf
 
     with tf.device("CPU:0"):
-        found: Probabilities = model(_rows(rows), training=False).numpy()[:, 0].astype(np.float64)
-    return found
+        value = tf.convert_to_tensor(_rows(rows))
+        for layer in model.layers[:-1]:
+            value = layer(value, training=False)
+        kernel, bias = model.layers[-1].get_weights()
+        margins: NDArray[np.float64] = (tf.matmul(value, kernel) + bias).numpy()[:, 0].astype(np.float64)
+    return margins
 
 
 def choose_batch(rows: int) -> int:

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import expit, logit
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from perennial.config.candidates import Family
 from perennial.models.scoring import Numbers, Probabilities, Texts
@@ -27,6 +28,8 @@ from perennial.train.window import Window
 log = logging.getLogger(__name__)
 
 
+Floats = NDArray[np.float64]
+
 MARGIN = "margin"
 """The value of each graph that holds the logarithm of the odds, [rows, 1]."""
 
@@ -41,8 +44,8 @@ class Fitted(Protocol):
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
         """Add the nodes of the model and return its margin, [rows, 1]: the logarithm of the odds."""
 
-    def answer(self, rows: Matrix) -> Probabilities:
-        """Return the probabilities that the library itself gives, [rows]."""
+    def margins(self, rows: Matrix) -> Floats:
+        """Return the margins that the library itself gives, [rows]: a probability near 1 has lost their digits."""
 
 
 class FamilyModule(Protocol):
@@ -84,8 +87,8 @@ class Model:
         view = ViewGraph(self.view)
 
         def answer(numbers: Numbers, texts: Texts) -> Probabilities:
-            found = self.fitted.answer(view.of(numbers, texts))
-            return expit(logit(found) + self.log_odds) if self.log_odds else found
+            found: Probabilities = expit(self.fitted.margins(view.of(numbers, texts)) + self.log_odds)
+            return found
 
         return answer
 

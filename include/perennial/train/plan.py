@@ -79,7 +79,13 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     """
     trainings = _Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
-    later = [d for d in dates if trainings.features.get_complete(d) is not None and not trainings.unlabelled(d)]
+    later = [
+        d
+        for d in dates
+        if trainings.features.get_complete(d) is not None
+        and not trainings.unlabelled(d)
+        and all(part.is_done(d) for part in trainings.parts)
+    ]
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 

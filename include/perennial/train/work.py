@@ -26,7 +26,8 @@ def plan_work(
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:
         return plan, None
     _check_parts(lake, day, candidate)
-    _check_needs(lake, plan, day)
+    if plan.window:  # a blend reads no window
+        _check_needs(lake, plan, day)
     ahead = plan_ahead(lake, day, until or day, candidate)
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
     return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.strength import MIDDLE, WEAK, strength_of
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import xgboost
 
     from perennial.config.candidates import XGBoost
-    from perennial.models.scoring import Probabilities
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.graph import GraphBuilder
     from perennial.train.matrix import Matrix
@@ -45,9 +45,9 @@ class Trees:
             raise ValueError("trees need columns")
         return add_trees(graph, view.columns, from_xgboost(self.booster))
 
-    def answer(self, rows: Matrix) -> Probabilities:
-        """Return what XGBoost answers."""
-        return np.asarray(self.booster.inplace_predict(rows.columns), dtype=np.float64)
+    def margins(self, rows: Matrix) -> NDArray[np.float64]:
+        """Return the margins of XGBoost."""
+        return np.asarray(self.booster.inplace_predict(rows.columns, predict_type="margin"), dtype=np.float64)
 
 
 def prepare(window: Window, settings: XGBoost) -> Table:

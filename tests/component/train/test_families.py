@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from perennial.evaluate.holdout import read_predictions
 from perennial.evaluate.track_record import track_records
 from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
+from perennial.runtime.choice import open_trainer
 from perennial.stages import Run, stages_of
 from perennial.train.plan import plan_training, read_model
+from perennial.train.work import plan_work
 
 CANDIDATES = {"logistic": None, "boosted": {"trees": 20}, "blend": None}
 
@@ -91,6 +94,17 @@ def test_a_blend_of_a_part_that_is_not_trained_says_which(lake_with: Callable[[A
     blend = next(stage for stage in stages_of(lake.pipeline) if stage.name == "blend")
     with pytest.raises(PerennialError, match=r"candidate 'logistic' of .* is not trained"):
         blend.run(Run(lake, LAST, "test"), "blend")
+
+
+def test_a_batch_of_a_blend_leaves_out_dates_whose_parts_are_not_trained(lake_with: Callable[[Any], Lake]) -> None:
+    lake, before = lake_with(CANDIDATES), LAST - timedelta(days=1)
+    for name in ("logistic", "boosted"):
+        _, work = plan_work(lake, before, name)
+        assert work is not None
+        open_trainer(lake).train(work)
+    _, work = plan_work(lake, before, "blend", until=LAST)
+    assert work is not None
+    assert len(work.jobs) == 1
 
 
 def test_a_blend_of_skipped_parts_is_skipped_for_their_reason(lab: Lab, lake_with: Callable[[Any], Lake]) -> None:

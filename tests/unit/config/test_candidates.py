@@ -54,8 +54,9 @@ def test_a_mapping_names_candidates_and_sets_parameters() -> None:
         ({"mlp": {"layers": 3}}, "mlp.mlp.layers", "not permitted"),
         ({"mlp": None, "logistic": None, "blend": {"of": ["mlp", "logstic"]}}, "blend.of.1", "Did you mean 'logistic'?"),
         ({"mlp": None, "logistic": None, "blend": {"of": ["mlp", "blend"]}}, "blend.of.1", "no candidate that can be blended"),
-        ({"mlp": None, "blend": None}, "blend.blend.of", "at least 2 items"),
-        ({"blend": {"of": 3}}, "blend.blend.of", "valid list"),
+        ({"mlp": None, "blend": None}, "blend", "needs two other candidates or more, found mlp"),
+        ({"lgistic": {"C": 1.0}}, "lgistic", "Did you mean 'logistic'?"),
+        ({"mlp": None, "logistic": None, "blend": {"of": 3}}, "blend.blend.of", "valid list"),
     ],
 )
 def test_a_problem_is_named_with_its_place(value: Any, place: str, text: str) -> None:

@@ -16,6 +16,7 @@ from steps import D1, D2, D3, decide, forced
 
 from perennial.calendar import DataDays, days
 from perennial.collect.collect import collect
+from perennial.config.candidates import Blend
 from perennial.errors import DropRefusedError, RefusedError
 from perennial.evaluate.chain_store import read_chain
 from perennial.experiments import experiment
@@ -34,6 +35,17 @@ from perennial.train.work import plan_work
 def lake(s3: Any, pipeline_factory: Callable[..., Any]) -> Lake:
     found: Lake = s3.open_lake(pipeline_factory())
     return found
+
+
+def test_an_experiment_blends_the_parts_that_it_names(s3: Any, pipeline_factory: Callable[..., Any]) -> None:
+    def edit(document: dict[str, Any]) -> None:
+        document["training"]["candidates"] = ["mlp", "logistic", "boosted", "blend"]
+
+    lake = s3.open_lake(pipeline_factory(edit))
+    own = open_experiment(lake, "pair", ExperimentSettings(candidates=("boosted", "logistic", "blend")))
+    assert own.pipeline.training.candidates["blend"] == Blend(of=["logistic", "boosted"])
+    with pytest.raises(RefusedError, match="needs two other candidates or more, found boosted"):
+        open_experiment(lake, "alone", ExperimentSettings(candidates=("boosted", "blend")))
 
 
 def test_an_experiment_changes_what_it_names_and_lives_apart(lake: Lake) -> None:

@@ -141,6 +141,15 @@ def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: Make
 
 
 @pytest.mark.tensorflow
+def test_mlp_learns_from_codes_alone(make_rows: MakeRows, window_of: WindowOf) -> None:
+    """oneDNN ended the process at a product without columns."""
+    inputs = Inputs.model_validate({"request": {"site": "category"}, "max_classes": 2})
+    rows = make_rows()
+    p = score(train_model(Mlp(), window_of(rows, inputs), seed=1).onnx, rows, inputs)
+    assert p.std() > 0.001
+
+
+@pytest.mark.tensorflow
 def test_mlp_learns_from_codes_what_it_learns_from_one_hot_columns(make_rows: MakeRows, monkeypatch, window_of: WindowOf) -> None:
     inputs = fitting({"site": "category", "shift": "category?"})
     window = window_of(make_rows(), inputs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,16 @@ def test_the_graph_of_each_family_answers_as_its_library_does(
     assert [some.kind for some in rows[:2]] == ["holdout", "window"]
     assert len(rows) == 2 + len(inputs.numbers) + 2 * len(inputs.texts)
     assert compare(model.onnx, model.answerer(), family, iter(rows)) < MAX_DIFFERENCE / 5
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("family", ["mlp", "logistic", "xgboost", "lightgbm"])
+def test_the_shift_of_a_sample_that_has_a_thousandth_of_the_negatives_is_exact_too(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout, family: str
+) -> None:
+    window = replace(window_of(make_rows(), inputs), log_odds=math.log(1000))
+    model = train_model(FAMILIES[family](), window, seed=1)
+    assert compare(model.onnx, model.answerer(), family, rows_to_compare(inputs, window, holdout, ROW_KEY)) < MAX_DIFFERENCE / 5
 
 
 def test_rows_that_differ_are_named(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout) -> None:
