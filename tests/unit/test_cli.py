@@ -335,10 +335,10 @@ def test_candidates_and_families_are_listed(call: Call, lake, capsys: pytest.Cap
     code, found = call("candidates")
     assert code == 0
     mlp, logistic = found["candidates"]
-    assert {name: mlp[name] for name in ("family", "dates", "best", "promoted", "log_loss", "roc_auc", "cpu_seconds")} == {
-        "family": "mlp", "dates": 1, "best": 1, "promoted": 1, "log_loss": 0.25, "roc_auc": None, "cpu_seconds": None,
+    assert {name: mlp[name] for name in ("family", "dates", "best", "passed", "log_loss", "roc_auc", "cpu_seconds")} == {
+        "family": "mlp", "dates": 1, "best": 1, "passed": 1, "log_loss": 0.25, "roc_auc": None, "cpu_seconds": None,
     }  # fmt: skip
-    assert (logistic["best"], logistic["promoted"], logistic["roc_auc"], logistic["bins"]) == (0, 0, 0.75, 8)
+    assert (logistic["best"], logistic["passed"], logistic["roc_auc"], logistic["bins"]) == (0, 0, 0.75, 8)
     assert found["families"]["xgboost"]["max_depth"] is None
     assert run_command(["candidates"]) == 0
     text = capsys.readouterr().out

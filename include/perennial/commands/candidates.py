@@ -28,11 +28,14 @@ def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
         families: JsonValue = {name: _defaults(family) for name, family in FAMILIES.items()}
         print_json({"pipeline": lake.pipeline.name, "candidates": known, "families": families, "aliases": ALIASES})
         return
-    columns = ("candidate", "family", "parameters", "dates", "best", "promoted", "log loss", "ROC AUC", "CPU-s")
+    columns = ("candidate", "family", "parameters", "dates", "best", "passed", "log loss", "ROC AUC", "CPU-s")
     print_table(
         columns, [[name, settings.family, _changed(settings), *_cells(records[name])] for name, settings in chosen.items()]
     )
-    print_line(f"Means over the newest {MAX_DATES} decisions at most; CPU-s is the median of a training.", style="dim")
+    print_line(
+        f"Means over the newest {MAX_DATES} decisions at most; passed: the gate would promote it; CPU-s: the median of a training.",
+        style="dim",
+    )
     print_line("")
     rows: list[list[JsonValue]] = []
     for name, family in FAMILIES.items():
@@ -47,7 +50,7 @@ def _cells(record: TrackRecord) -> list[JsonValue]:
     values = asdict(record)
     rounded = [None if values[name] is None else f"{values[name]:.4f}" for name in ("log_loss", "roc_auc")]
     cost = None if values["cpu_seconds"] is None else f"{values['cpu_seconds']:.1f}"
-    return [values["dates"], values["best"], values["promoted"], *rounded, cost]
+    return [values["dates"], values["best"], values["passed"], *rounded, cost]
 
 
 def _changed(settings: Family) -> str:

@@ -23,7 +23,7 @@ class TrackRecord:
     The newest dates of one candidate.
 
     :param dates: the number of decisions that judged it
-    :param promoted: how many of them promoted it
+    :param passed: on how many of them the gate would promote it
     :param best: on how many of them it had the lowest log loss
     :param log_loss: its mean over the dates; None: there is no date
     :param roc_auc: its mean over the dates on which it is defined
@@ -31,7 +31,7 @@ class TrackRecord:
     """
 
     dates: int
-    promoted: int
+    passed: int
     best: int
     log_loss: float | None
     roc_auc: float | None
@@ -60,7 +60,7 @@ def _track_record(lake: Lake, name: str, decisions: Sequence[StoredDecision]) ->
     known = [cost for cost in costs if cost is not None]
     return TrackRecord(
         dates=len(found),
-        promoted=sum(candidate.get("decision") == "PROMOTE" for candidate in found),
+        passed=sum(candidate.get("decision") == "PROMOTE" for candidate in found),
         best=best,
         log_loss=mean(map(_log_loss, found)) if found else None,
         roc_auc=mean(aucs) if aucs else None,
