@@ -32,10 +32,7 @@ def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     print_table(
         columns, [[name, settings.family, _changed(settings), *_cells(records[name])] for name, settings in chosen.items()]
     )
-    print_line(
-        f"Means over the newest {MAX_DATES} decisions at most; passed: the gate would promote it; CPU-s: the median of a training.",
-        style="dim",
-    )
+    print_line(f"Over the newest {MAX_DATES} decisions at most. Passed: the gate would promote it. CPU-s: median.", style="dim")
     print_line("")
     rows: list[list[JsonValue]] = []
     for name, family in FAMILIES.items():
