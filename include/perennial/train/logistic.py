@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +29,9 @@ _MIN_OF_CLASS = 10
 
 
 def prepare(window: Window, settings: Logistic) -> Dense:
-    """Return the dense view of a row."""
-    return Dense(window.inputs, fit_preprocessing(window, settings.bins))
+    """Return the dense view of a row. Beside wide categories it has no bins, which would be more cells in many passes."""
+    fitted = fit_preprocessing(window, settings.bins)
+    return Dense(window.inputs, replace(fitted, edges=[[] for _ in fitted.edges]) if fitted.codes else fitted)
 
 
 def fit(

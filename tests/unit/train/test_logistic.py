@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -85,3 +86,14 @@ def test_a_strength_of_the_yaml_is_kept(tmp_path: Path) -> None:
 def test_the_last_dates_have_a_quarter_of_the_rows(counts: list[int], expected: int | None) -> None:
     rows = {FIRST + timedelta(days=index): count for index, count in enumerate(counts)}
     assert first_late(rows) == (None if expected is None else FIRST + timedelta(days=expected))
+
+
+def test_a_window_with_codes_has_no_bins(
+    inputs: Inputs, make_rows: Callable[..., pa.Table], window_of: Callable[[pa.Table, Inputs], Window], monkeypatch
+) -> None:
+    stored = window_of(make_rows(), inputs)
+    assert any(logistic.prepare(stored, Logistic()).fitted.edges)
+    monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
+    view = logistic.prepare(stored, Logistic())
+    assert view.fitted.codes
+    assert not any(view.fitted.edges)
