@@ -103,6 +103,11 @@ _NAMES = [*FAMILIES, *ALIASES]
 _RESERVED = "champion"
 
 
+def parts_of(settings: Family) -> list[str]:
+    """Return the names of the candidates that a blend is made of. Other families have none."""
+    return settings.of if isinstance(settings, Blend) else []
+
+
 def _by_name(value: Any) -> Any:
     """Return candidates by name. A list names families, which are trained with their defaults."""
     if isinstance(value, list):

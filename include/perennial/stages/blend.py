@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from perennial.config.candidates import parts_of
 from perennial.stages.train import Train
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Blend(Train):
 
     def candidates(self, pipeline: Pipeline) -> tuple[str, ...]:
         """Return the blends of the pipeline."""
-        return tuple(name for name, settings in pipeline.training.candidates.items() if settings.family == "blend")
+        return tuple(name for name, settings in pipeline.training.candidates.items() if parts_of(settings))
 
     def find_effects(self, scope: Scope) -> list[Effect]:
         """Return nothing: the effects of the stage train contain those of blends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perennial.config.candidates import parts_of
 from perennial.lake.result import Outcome, Result, Skipped
 from perennial.stages.stage import Run, Stage
 from perennial.store.json_value import Json
@@ -32,7 +33,7 @@ class Train(Stage):
 
     def candidates(self, pipeline: Pipeline) -> tuple[str, ...]:
         """Return the candidates of the pipeline that are trained on rows."""
-        return tuple(name for name, settings in pipeline.training.candidates.items() if settings.family != "blend")
+        return tuple(name for name, settings in pipeline.training.candidates.items() if not parts_of(settings))
 
     def find(self, run: Run, moment: Lake) -> Result | None:
         """Return the models of the date, or the reason to skip its training, or None if it is not trained yet."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from onnx import TensorProto, helper, load_from_string
+from onnx import ModelProto, TensorProto, helper, load_from_string
 from scipy.special import expit
 
 from perennial.errors import PerennialError
@@ -23,11 +23,12 @@ def blend(models: Sequence[bytes], numbers: list[str], texts: list[str]) -> byte
     :param numbers: the numbers among the raw inputs
     :param texts: the texts among them
     """
-    known = [_categories(model) for model in models]
+    loaded = [load_from_string(model) for model in models]
+    known = [_categories(model) for model in loaded]
     if any(other != known[0] for other in known):
         raise PerennialError("The models of a blend know different categories: they were not trained on one window")
     graph = GraphBuilder(numbers, texts)
-    margins = [graph.include(model, MARGIN) for model in models]
+    margins = [graph.include(model.graph, MARGIN) for model in loaded]
     return finish(graph, graph.op("Mean", *margins), known[0])
 
 
@@ -50,7 +51,7 @@ def _with_margin(model: bytes) -> bytes:
     return bytes(loaded.SerializeToString(deterministic=True))
 
 
-def _categories(model: bytes) -> dict[str, JsonValue]:
-    found = {item.key: item.value for item in load_from_string(model).metadata_props}
+def _categories(model: ModelProto) -> dict[str, JsonValue]:
+    found = {item.key: item.value for item in model.metadata_props}
     known: dict[str, JsonValue] = json.loads(found["categories"])
     return known

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.train.matrix import Matrix
+from perennial.train.matrix import Floats, Matrix
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -23,8 +23,6 @@ _TOLERANCE = 1e-6
 _MAX_STEPS = 100
 _PART_ROWS = 16_384
 """Rows of which the cells are in memory at once. The results have the same bits with any number."""
-
-Floats = NDArray[np.float64]
 
 
 def newton_on_cells(matrix: MatrixFiles, strength: float) -> tuple[Floats, int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from onnx import NodeProto, TensorProto, checker, helper, load_from_string, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
 from perennial.store.json_value import JsonValue
 
@@ -63,13 +63,12 @@ class GraphBuilder:
         """Concatenate matrices side by side."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
 
-    def include(self, model: bytes, output: str) -> str:
+    def include(self, graph: GraphProto, output: str) -> str:
         """
-        Add the nodes of another model that compute one of its values, and return the name of that value here.
+        Add the nodes of the graph of a model that compute one of its values, and return the name of that value here.
 
         Nodes and constants that another included model has, too, are shared.
         """
-        graph = load_from_string(model).graph
         constants = {tensor.name: tensor for tensor in graph.initializer}
         names = {name: name for name in ("numbers", "texts")}
 

@@ -13,7 +13,7 @@ from perennial.train.graph import GraphBuilder
 from perennial.train.views import Encoded
 
 if TYPE_CHECKING:
-    from perennial.train.matrix import Matrix
+    from perennial.train.matrix import Floats, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Network:
     """
 
     layers: list[Layer]
-    margins: Callable[[Matrix], NDArray[np.float64]]
+    margins: Callable[[Matrix], Floats]
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
         """Add the nodes of the layers and return the margin, [rows, 1]."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,44 +12,22 @@ from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
 from perennial.train.lightgbm_trees import from_lightgbm
+from perennial.train.matrix_files import PART_ROWS
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.strength import MIDDLE, WEAK, strength_of
-from perennial.train.trees import add_trees
-from perennial.train.views import Encoded, Table
+from perennial.train.trees import Trees
+from perennial.train.views import Table
 
 if TYPE_CHECKING:
-    import lightgbm
-
     from perennial.config.candidates import LightGBM
     from perennial.models.scoring import Numbers
     from perennial.train.checkpoints import Checkpoints
-    from perennial.train.graph import GraphBuilder
-    from perennial.train.matrix import Matrix
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
 _CATEGORY_SMOOTHING = 30.0
-_READ_ROWS = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """A trained ensemble."""
-
-    booster: lightgbm.Booster
-    weights: None = None
-
-    def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the node of the trees and return the margin, [rows, 1]."""
-        if view.columns is None:
-            raise ValueError("trees need columns")
-        return add_trees(graph, view.columns, from_lightgbm(self.booster))
-
-    def margins(self, rows: Matrix) -> NDArray[np.float64]:
-        """Return the margins of LightGBM."""
-        return np.asarray(self.booster.predict(rows.columns, raw_score=True, num_threads=1), dtype=np.float64)
 
 
 def prepare(window: Window, settings: LightGBM) -> Table:
@@ -89,13 +66,17 @@ def fit(
         "cat_smooth": _CATEGORY_SMOOTHING,
     }
     categories = list(range(rows.columns - rows.categories, rows.columns))
-    buckets = range(len(rows.bucket_rows))
-    y = np.concatenate([rows.read_bucket(bucket).y for bucket in buckets])
-    data: Any = rows.read_bucket(0).rows.columns if len(buckets) == 1 else [_bucket_class()(rows, bucket) for bucket in buckets]
+    data: Any
+    if len(rows.bucket_rows) == 1:
+        whole = rows.read_bucket(0)
+        data, y = whole.rows.columns, whole.y
+    else:
+        data = [_bucket_class()(rows, bucket) for bucket in range(len(rows.bucket_rows))]
+        y = np.concatenate([part.y for part in rows.read()])
     labelled = lightgbm.Dataset(data, label=y, categorical_feature=categories, params=parameters, free_raw_data=True)
     booster = lightgbm.train(parameters, labelled, settings.trees)
     log.info("LightGBM: %s trees of at most %s leaves", settings.trees, parameters["num_leaves"])
-    return Trees(booster)
+    return Trees(booster, from_lightgbm, lambda some: booster.predict(some.columns, raw_score=True, num_threads=1))
 
 
 def choose_leaves(strength: float) -> int:
@@ -128,7 +109,7 @@ def _bucket_class() -> Any:
     import lightgbm
 
     class Bucket(lightgbm.Sequence):
-        batch_size = _READ_ROWS
+        batch_size = PART_ROWS
 
         def __init__(self, rows: MatrixFiles, bucket: int) -> None:
             self._rows, self._bucket = rows, bucket

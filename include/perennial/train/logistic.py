@@ -10,14 +10,14 @@ import numpy as np
 
 from perennial.train.cells import newton_on_cells
 from perennial.train.layers import Layer, Network
-from perennial.train.newton import Floats, gain_on_late, newton
+from perennial.train.newton import gain_on_late, newton
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
 if TYPE_CHECKING:
     from perennial.config.candidates import Logistic
     from perennial.train.checkpoints import Checkpoints
-    from perennial.train.matrix import Matrix
+    from perennial.train.matrix import Floats, Matrix
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.window import Window
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from perennial.models.scoring import Numbers
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True, slots=True)
 class Matrix:

@@ -19,7 +19,7 @@ from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Arrays, Checkpoints
 from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer, Network, from_safetensors
-from perennial.train.matrix import Matrix
+from perennial.train.matrix import Floats, Matrix
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -109,7 +109,7 @@ def fit(
     return Network(layers_of(model), lambda some: _margins(model, some))
 
 
-def _margins(model: keras.Sequential, rows: Matrix) -> NDArray[np.float64]:
+def _margins(model: keras.Sequential, rows: Matrix) -> Floats:
     """Return the margins that Keras computes on the CPU: a GPU may round products to fewer digits."""
     import tensorflow as tf
 
@@ -118,7 +118,7 @@ def _margins(model: keras.Sequential, rows: Matrix) -> NDArray[np.float64]:
         for layer in model.layers[:-1]:
             value = layer(value, training=False)
         kernel, bias = model.layers[-1].get_weights()
-        margins: NDArray[np.float64] = (tf.matmul(value, kernel) + bias).numpy()[:, 0].astype(np.float64)
+        margins: Floats = (tf.matmul(value, kernel) + bias).numpy()[:, 0].astype(np.float64)
     return margins
 
 

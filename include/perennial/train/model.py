@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from perennial.config.candidates import Family
@@ -19,7 +18,7 @@ from perennial.store.objects import canonical_json, sha256
 from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
-from perennial.train.matrix import Matrix
+from perennial.train.matrix import Floats, Matrix
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import amounts, warn_of_empty, warnings_of
 from perennial.train.views import Encoded, View, ViewGraph
@@ -27,8 +26,6 @@ from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
-
-Floats = NDArray[np.float64]
 
 MARGIN = "margin"
 """The value of each graph that holds the logarithm of the odds, [rows, 1]."""

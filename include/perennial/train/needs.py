@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from perennial.config.candidates import Family
+from perennial.config.candidates import Family, Logistic, parts_of
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import MIN_ROWS, Inputs, Pipeline
 from perennial.config.values import bytes_of
@@ -109,7 +109,7 @@ def estimate_needs(
     holdout = min(holdout, max_judged or holdout)
     buckets = count_buckets(chosen)
     numbers = len(amounts(inputs))
-    bins = numbers * getattr(settings, "bins", 0)
+    bins = numbers * (settings.bins if isinstance(settings, Logistic) else 0)
     columns = numbers + bins + min(_count_classes(inputs), MAX_COLUMNS)
     a_row = record_type(inputs).itemsize
     min_row = a_row + 4 * numbers + 2
@@ -141,7 +141,7 @@ def foresee_needs(lake: Lake, last: date) -> list[Needs]:
     return [
         estimate_needs(name, settings, pipeline.inputs, rows, window, training.max_rows, pipeline.gate.max_rows)
         for name, settings in training.candidates.items()
-        if settings.family != "blend"
+        if not parts_of(settings)
     ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.errors import PerennialError
+from perennial.train.matrix import Floats
 
 if TYPE_CHECKING:
     from perennial.train.matrix_files import MatrixFiles
@@ -20,8 +21,6 @@ _MAX_STEPS = 100
 _MAX_HALVINGS = 20
 _ARMIJO = 2.0**-11
 _EPSILON = 16 * float(np.finfo(np.float64).eps)
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import date
 from typing import ClassVar
 
 from perennial.calendar import DAY, Split
+from perennial.config.candidates import parts_of
 from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
@@ -179,7 +180,7 @@ class _Trainings:
         if reshaped:
             self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
-        self.parts = [_Trainings(lake, name, reshaped=reshaped) for name in getattr(self.settings, "of", [])]
+        self.parts = [_Trainings(lake, name, reshaped=reshaped) for name in parts_of(self.settings)]
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
         self._results: dict[date, ModelManifest | None] = {}

@@ -105,10 +105,10 @@ def first_late(rows: Mapping[date, int]) -> date | None:
 
     :param rows: the number of rows by date
     """
-    late, days = 0, sorted(rows)
+    late, total, days = 0, sum(rows.values()), sorted(rows)
     for day in reversed(days[1:]):
         late += rows[day]
-        if 4 * late >= sum(rows.values()):
+        if 4 * late >= total:
             return day
     return days[1] if len(days) > 1 else None
 

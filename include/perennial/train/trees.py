@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from perennial.errors import RefusedError
 from perennial.train.graph import GraphBuilder
+
+if TYPE_CHECKING:
+    from perennial.train.matrix import Floats, Matrix
+    from perennial.train.views import Encoded
 
 Comparison = Literal["<", "<=", ">", ">=", "=="]
 
@@ -95,6 +99,31 @@ class Ensemble:
                 yield f"column {node.column}: expected one of {self.columns} columns"
             elif not _is_float32(node.threshold):
                 yield f"threshold {node.threshold!r}: expected a 32-bit float"
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """
+    A trained booster.
+
+    :param read: returns the trees of a booster
+    :param predict: the margins that the library itself gives, [rows]
+    """
+
+    booster: Any
+    read: Callable[[Any], Ensemble]
+    predict: Callable[[Matrix], Any]
+    weights: None = None
+
+    def add(self, graph: GraphBuilder, view: Encoded) -> str:
+        """Add the node of the trees and return the margin, [rows, 1]."""
+        if view.columns is None:
+            raise ValueError("trees need columns")
+        return add_trees(graph, view.columns, self.read(self.booster))
+
+    def margins(self, rows: Matrix) -> Floats:
+        """Return the margins of the library in 64 bits."""
+        return np.asarray(self.predict(rows), dtype=np.float64)
 
 
 def add_trees(graph: GraphBuilder, table: str, ensemble: Ensemble) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 
+from perennial.config.candidates import parts_of
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake
 from perennial.runtime.trainer import TrainingWork
@@ -35,7 +36,7 @@ def plan_work(
 
 def _check_parts(lake: Lake, day: date, candidate: str) -> None:
     """Refuse a blend before its parts are trained."""
-    for part in getattr(lake.pipeline.training.candidates[candidate], "of", []):
+    for part in parts_of(lake.pipeline.training.candidates[candidate]):
         if plan_training(lake, day, part).job_uri is not None:
             raise PerennialError(
                 f"Pipeline {lake.pipeline.name!r}: candidate {part!r} of {day} is not trained, and {candidate!r} "

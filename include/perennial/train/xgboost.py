@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.strength import MIDDLE, WEAK, strength_of
-from perennial.train.trees import add_trees
-from perennial.train.views import Encoded, Table
+from perennial.train.trees import Trees
+from perennial.train.views import Table
 from perennial.train.xgboost_trees import from_xgboost
 
 if TYPE_CHECKING:
@@ -22,32 +20,12 @@ if TYPE_CHECKING:
 
     from perennial.config.candidates import XGBoost
     from perennial.train.checkpoints import Checkpoints
-    from perennial.train.graph import GraphBuilder
-    from perennial.train.matrix import Matrix
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
 _MAX_BINS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Trees:
-    """A trained ensemble."""
-
-    booster: xgboost.Booster
-    weights: None = None
-
-    def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the node of the trees and return the margin, [rows, 1]."""
-        if view.columns is None:
-            raise ValueError("trees need columns")
-        return add_trees(graph, view.columns, from_xgboost(self.booster))
-
-    def margins(self, rows: Matrix) -> NDArray[np.float64]:
-        """Return the margins of XGBoost."""
-        return np.asarray(self.booster.inplace_predict(rows.columns, predict_type="margin"), dtype=np.float64)
 
 
 def prepare(window: Window, settings: XGBoost) -> Table:
@@ -92,7 +70,7 @@ def fit(
     )
     booster = xgboost.train(parameters, data, settings.trees)
     log.info("XGBoost: %s trees of depth %s", settings.trees, parameters["max_depth"])
-    return Trees(booster)
+    return Trees(booster, from_xgboost, lambda some: booster.inplace_predict(some.columns, predict_type="margin"))
 
 
 def choose_depth(strength: float) -> int:
