@@ -20,6 +20,7 @@ from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
 from perennial.models.metrics import all_metrics, log_loss
+from perennial.models.scoring import Numbers, Probabilities, Texts
 from perennial.settings import get_settings, load_environment
 from perennial.store.objects import Objects
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
@@ -32,6 +33,7 @@ from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
 from perennial.train.prepare import read_examples, read_holdout, why_untrainable
 from perennial.train.scratch import Scratch, delete_open, open_scratch
+from perennial.train.window import Window
 
 log = logging.getLogger("perennial.train")
 
@@ -86,13 +88,11 @@ class _Work:
             log.info(message, examples.unlabelled, examples.unmatched)
         checkpoints = Checkpoints(self.objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
         model = train_model(job.settings, window, job.seed, checkpoints, _begin(self.objects, job))
-        rows = rows_to_compare(job.inputs, window, examples.holdout, job.row_key)
-        difference = compare(model.onnx, model.answerer(), job.candidate, rows)
         files = {"model.onnx": model.onnx}
         if model.weights is not None:
             files["weights.safetensors"] = model.weights
         facts = {**facts, "columns": model.columns, "warnings": model.warnings}
-        version = self._finish(files, facts, examples.holdout, difference)
+        version = self._finish(files, facts, examples.holdout, window, model.answerer())
         checkpoints.clear()
         return version
 
@@ -108,9 +108,7 @@ class _Work:
         models = [self.objects.read_existing(address).body for address in addresses]
         blended = blend(models, job.inputs.numbers, job.inputs.texts)
         holdout = read_holdout(job, self.scratch, self.reader)
-        rows = rows_to_compare(job.inputs, None, holdout, job.row_key)
-        difference = compare(blended, answerer(models), job.candidate, rows)
-        return self._finish({"model.onnx": blended}, {**facts, "columns": "", "warnings": []}, holdout, difference)
+        return self._finish({"model.onnx": blended}, {**facts, "columns": "", "warnings": []}, holdout, None, answerer(models))
 
     def _skip(self, reason: str, facts: Mapping[str, Any]) -> str:
         log.warning("Skipped %s of %s: %s", self.job.candidate, self.job.date, reason)
@@ -118,10 +116,23 @@ class _Work:
         publish(self.objects, self.job, {}, skipped, self.measure())
         return str(skipped["version"])
 
-    def _finish(self, files: dict[str, bytes], facts: Mapping[str, Any], holdout: StoredHoldout, difference: float) -> str:
-        """Predict the holdout, publish the model and return its version."""
-        job = self.job
-        predicted = predict(files["model.onnx"], holdout, job.inputs, job.row_key, self.scratch)
+    def _finish(
+        self,
+        files: dict[str, bytes],
+        facts: Mapping[str, Any],
+        holdout: StoredHoldout,
+        window: Window | None,
+        answer: Callable[[Numbers, Texts], Probabilities],
+    ) -> str:
+        """
+        Predict the holdout, compare the graph with the library, publish the model and return its version.
+
+        :param answer: the library
+        """
+        job, graph = self.job, files["model.onnx"]
+        predicted = predict(graph, holdout, job.inputs, job.row_key, self.scratch)
+        rows = rows_to_compare(job.inputs, window, holdout, job.row_key, predicted.p)
+        difference = compare(graph, answer, job.candidate, rows)
         metrics = all_metrics(predicted.y, predicted.p)
         warnings = [*facts["warnings"], *warn_of_constant(log_loss(predicted.y, predicted.p), predicted.y, facts["base_rate"])]
         files = {**files, "predictions.parquet": predicted.path.read_bytes()}

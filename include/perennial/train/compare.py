@@ -37,12 +37,14 @@ class Rows:
 
     :param kind: their origin, for a message
     :param names: the name of each row for a message; None: its number
+    :param found: the answers of the graph; None: they are not known yet
     """
 
     kind: str
     numbers: Numbers
     texts: Texts
     names: pa.Table | None = None
+    found: Probabilities | None = None
 
     def name(self, row: int) -> str:
         """Return the name of a row."""
@@ -68,7 +70,7 @@ def compare(
     exported = Graph(graph, "probability")
     largest, differing, count = 0.0, list[str](), 0
     for some in rows:
-        found = exported.run(some.numbers, some.texts).astype(np.float64)
+        found = exported.run(some.numbers, some.texts).astype(np.float64) if some.found is None else some.found
         expected = answer(some.numbers, some.texts)
         differences = np.abs(found - expected)
         differences[np.isnan(differences)] = np.inf
@@ -87,19 +89,25 @@ def compare(
     return largest
 
 
-def rows_to_compare(inputs: Inputs, window: Window | None, holdout: StoredHoldout, row_key: Sequence[str]) -> Iterator[Rows]:
+def rows_to_compare(
+    inputs: Inputs, window: Window | None, holdout: StoredHoldout, row_key: Sequence[str], found: Probabilities | None = None
+) -> Iterator[Rows]:
     """
     Yield all rows of the holdout, rows of the window, and some of these with each input null or unseen in turn.
 
     :param window: None: some rows of the holdout take their place
+    :param found: the answers of the graph for the holdout, in its order; None: they are not known yet
     """
     names = list(dict.fromkeys(["date", *row_key]))
     sample: Rows | None = None
+    done = 0
     for part in holdout.read():
         for begin in range(0, part.table.num_rows, SLICE_ROWS):
             table = part.table.slice(begin, SLICE_ROWS)
-            rows = Rows("holdout", *to_arrays(table, inputs), table.select(names))
+            known = None if found is None else found[done : done + table.num_rows]
+            rows = Rows("holdout", *to_arrays(table, inputs), table.select(names), known)
             yield rows
+            done += table.num_rows
             sample = sample or rows
     if window is not None:
         bucket = next(window.read())

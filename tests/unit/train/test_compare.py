@@ -15,7 +15,7 @@ from windows import LABEL
 from perennial.config.candidates import FAMILIES, Logistic
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.models.scoring import Numbers, Probabilities, Texts
+from perennial.models.scoring import Numbers, Probabilities, Texts, score
 from perennial.train.compare import MAX_DIFFERENCE, compare, rows_to_compare
 from perennial.train.holdout import HoldoutWriter, StoredHoldout
 from perennial.train.model import train_model
@@ -57,6 +57,21 @@ def test_the_shift_of_a_sample_that_has_a_thousandth_of_the_negatives_is_exact_t
     window = replace(window_of(make_rows(), inputs), log_odds=math.log(1000))
     model = train_model(FAMILIES[family](), window, seed=1)
     assert compare(model.onnx, model.answerer(), family, rows_to_compare(inputs, window, holdout, ROW_KEY)) < MAX_DIFFERENCE / 5
+
+
+def test_answers_that_are_known_are_compared_as_they_are(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout
+) -> None:
+    model = train_model(Logistic(), window_of(make_rows(), inputs), seed=1)
+    known = np.concatenate([score(model.onnx, part.table, inputs) for part in holdout.read()])
+    fresh, given = (
+        compare(model.onnx, model.answerer(), "net", rows_to_compare(inputs, None, holdout, ROW_KEY, found))
+        for found in (None, known)
+    )
+    assert fresh == given
+    known[7] += 1e-3
+    with pytest.raises(RefusedError, match="answers 1 rows otherwise"):
+        compare(model.onnx, model.answerer(), "net", rows_to_compare(inputs, None, holdout, ROW_KEY, known))
 
 
 def test_rows_that_differ_are_named(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout) -> None:
