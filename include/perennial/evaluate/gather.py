@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.errors import RefusedError
 from perennial.evaluate.comparison import Opponent
-from perennial.evaluate.holdout import open_predictions, read_holdout
+from perennial.evaluate.holdout import common_holdout, open_predictions, read_holdout
 from perennial.evaluate.judged import Categories, Codes, Holdout
 from perennial.evaluate.opponents import Scorer
 from perennial.evaluate.predictions import Predictions
@@ -27,6 +28,8 @@ from perennial.store.json_value import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,10 @@ class JudgedRows:
 
 def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequence[Scorer], reader: RowsReader) -> JudgedRows:
     """Read the holdout rows of all candidates, match their predictions, and score the rows with the opponents."""
-    row_key = lake.pipeline.row_key
-    labels: list[Integers] = []
-    predicted: dict[str, list[Floats]] = {name: [] for name in manifests}
-    scored: list[list[Floats | None]] = [[] for _ in opponents]
+    row_key, most = lake.pipeline.row_key, _count_features(lake, manifests)
+    labels = _Values(most, np.int8)
+    predicted = {name: _Values(most, np.float64) for name in manifests}
+    scored = [_Values(most, np.float64) for _ in opponents]
     rows, slices = Counter[date](), {column: _CategoriesWriter(column) for column in lake.pipeline.gate.slices}
     with ExitStack() as files:
         recorded = {
@@ -68,29 +71,31 @@ def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequen
             for name, predictions in recorded.items():
                 theirs, p = predictions.match(part.table, part.days, is_range=part.is_range)
                 y = theirs if y is None else _require_same(y, theirs, name)
-                predicted[name].append(p)
-            labels.append(y if y is not None else np.zeros(0, dtype=np.int8))
-            for found, opponent in zip(scored, opponents, strict=True):
-                found.append(opponent.score(part.table))
+                predicted[name].add(p)
+            if y is not None:
+                labels.add(y)
+            for values, opponent in zip(scored, opponents, strict=True):
+                if (p_theirs := opponent.score(part.table)) is not None:
+                    values.add(p_theirs)
             for column in slices.values():
                 column.add(part.table)
             rows.update(count_rows(part.table))
         for predictions in recorded.values():
             predictions.finish()
     days = sorted(rows)
-    holdout = Holdout(np.concatenate(labels), [rows[day] for day in days], {name: c.finish() for name, c in slices.items()})
-    judged = [opponent.judged(_join(found), days) for opponent, found in zip(opponents, scored, strict=True)]
-    return JudgedRows(
-        holdout, days, {name: np.concatenate(predicted.pop(name)) for name in manifests}, judged, _of_rows(lake, manifests)
-    )
+    holdout = Holdout(labels.filled, [rows[day] for day in days], {name: c.finish() for name, c in slices.items()})
+    judged = [
+        opponent.judged(values.filled if opponent.graph is not None else None, days)
+        for opponent, values in zip(opponents, scored, strict=True)
+    ]
+    is_all = "judged_below" not in next(iter(manifests.values()))
+    return JudgedRows(holdout, days, {n: v.filled for n, v in predicted.items()}, judged, None if is_all else most)
 
 
-def _of_rows(lake: Lake, manifests: Mapping[str, ModelManifest]) -> int | None:
-    manifest = next(iter(manifests.values()))
-    if "judged_below" not in manifest:
-        return None
-    partitions = lake.tables.state("features").partitions
-    return sum(partitions[day].rows for day in manifest["holdout"])
+def _count_features(lake: Lake, manifests: Mapping[str, ModelManifest]) -> int:
+    """Return the rows that the dates of the holdout have in the features table."""
+    state = lake.tables.state("features")
+    return sum(partition.rows for day in common_holdout(lake, manifests) if (partition := state.get(day)) is not None)
 
 
 def _require_same(y: Integers, theirs: Integers, name: str) -> Integers:
@@ -102,10 +107,20 @@ def _require_same(y: Integers, theirs: Integers, name: str) -> Integers:
     return y
 
 
-def _join(parts: list[Floats | None]) -> Floats | None:
-    known = [part for part in parts if part is not None]
-    parts.clear()
-    return np.concatenate(known) if known else None
+class _Values(Generic[T]):
+    """The values of a column, filled part by part: to join the parts at the end would take twice the memory."""
+
+    def __init__(self, most: int, dtype: type[T]) -> None:
+        self._values, self._rows = np.empty(most, dtype=dtype), 0
+
+    def add(self, part: NDArray[T]) -> None:
+        self._values[self._rows : self._rows + len(part)] = part
+        self._rows += len(part)
+
+    @property
+    def filled(self) -> NDArray[T]:
+        """Return the values so far."""
+        return self._values[: self._rows]
 
 
 class _CategoriesWriter:

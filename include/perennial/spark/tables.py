@@ -43,7 +43,7 @@ TABLE_PROPERTIES = {
     "write.metadata.previous-versions-max": "20",
     "commit.retry.num-retries": "10",
     # The smallest part of a file that a reader can skip, or hold.
-    "write.parquet.row-group-size-bytes": str(16 * 1024 * 1024),
+    "write.parquet.row-group-size-bytes": str(4 * 1024 * 1024),
 }
 
 FILE_OPEN_COST = 256 * 1024
