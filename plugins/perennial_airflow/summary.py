@@ -17,7 +17,14 @@ HEADLINE_TEMPLATE = f"{{{{ {HEADLINE} | default('', true) }}}}"
 MAX_CHARACTERS = 240
 """Airflow stores at most 250."""
 
-METRICS = {"roc_auc": "ROC AUC", "log_loss": "log loss"}
+METRICS = {
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "skill": "skill",
+    "squared_error": "squared error",
+    "absolute_error": "absolute error",
+    "pinball_loss": "pinball loss",
+}
 LINE_CHARACTERS = 110
 DIGITS = 4
 

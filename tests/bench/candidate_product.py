@@ -10,6 +10,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,8 @@ from candidate_sources import LABEL
 from candidate_splits import Places, Split
 from windows import store_window
 
-from perennial.config.candidates import FAMILIES, Blend
-from perennial.config.pipeline import Inputs, Label, Training
+from perennial.config.candidates import FAMILIES, Blend, default_candidates
+from perennial.config.pipeline import BinaryLabel, Inputs, Label, NumberLabel
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.models.scoring import Numbers, Texts, score, to_arrays
 from perennial.train.blend import answerer, blend
@@ -33,15 +34,16 @@ from perennial.train.window import Window
 
 PRODUCT: dict[str, frozenset[Task]] = {
     "logistic": frozenset({"binary"}),
-    "mlp": frozenset({"binary"}),
-    "lightgbm": frozenset({"binary"}),
-    "xgboost": frozenset({"binary"}),
-    "blend": frozenset({"binary"}),
+    "linear": frozenset({"regression"}),
+    "mlp": frozenset({"binary", "regression"}),
+    "lightgbm": frozenset({"binary", "regression"}),
+    "xgboost": frozenset({"binary", "regression"}),
+    "blend": frozenset({"binary", "regression"}),
 }
 """The families of the product, each with the tasks that it has. A new one is a line here."""
 
-DEFAULTS = Training().candidates
-DEFAULT_LIST: list[str] = [settings.family for settings in DEFAULTS.values()]
+DEFAULTS = {task: default_candidates(task, "mean") for task in ("binary", "regression")}
+DEFAULT_LIST: dict[Task, list[str]] = {task: [one.family for one in DEFAULTS.get(task, {}).values()] for task in get_args(Task)}
 _DAYS = 28
 
 
@@ -80,8 +82,9 @@ class Product:
             spent = time.process_time() - began
             test = self._table.take(split.test)
             rows = [Rows("test", *to_arrays(test, self._inputs))]
-            no_holdout = StoredHoldout(None, 0, Label(column=LABEL))
-            parity = compare(graph, answer, family, chain(rows, rows_to_compare(self._inputs, window, no_holdout, [])))
+            no_holdout = StoredHoldout(None, 0, window.target.label)
+            compared = chain(rows, rows_to_compare(self._inputs, window, no_holdout, []))
+            parity = compare(graph, answer, family, compared, window.target.spread)
         return Answers(score(graph, test, self._inputs), spent, parity)
 
     def _window(self, folder: Path, rows: Places) -> Window:
@@ -90,7 +93,8 @@ class Product:
         dates = np.datetime64("2026-01-01") + order * _DAYS // len(rows)
         table = self._table.take(rows).append_column("date", pa.array(dates.astype("datetime64[D]")))
         counts = Counter(table["date"].to_pylist())
-        return store_window(folder, table, self._inputs, Label(column=LABEL), first_late(counts))
+        label: Label = NumberLabel(column=LABEL, predict="mean") if self._data.task == "regression" else BinaryLabel(column=LABEL)
+        return store_window(folder, table, self._inputs, label, first_late(counts))
 
 
 def train(family: str, window: Window, seed: int) -> tuple[bytes, Callable[[Numbers, Texts], Floats]]:
@@ -98,10 +102,12 @@ def train(family: str, window: Window, seed: int) -> tuple[bytes, Callable[[Numb
     if family != "blend":
         model = train_model(FAMILIES[family](), window, seed=seed)
         return model.onnx, model.answerer()
-    settings = DEFAULTS["blend"]
+    label = window.target.label
+    defaults = DEFAULTS[label.task]
+    settings = defaults["blend"]
     assert isinstance(settings, Blend)
-    parts = [train_model(DEFAULTS[name], window, seed=seed).onnx for name in settings.of]
-    return blend(parts, window.inputs.numbers, window.inputs.texts), answerer(parts)
+    parts = [train_model(defaults[name], window, seed=seed).onnx for name in settings.of]
+    return blend(parts, window.inputs.numbers, window.inputs.texts, label), answerer(parts, label)
 
 
 def make_inputs(data: CandidateSet) -> Inputs:
@@ -121,7 +127,7 @@ def make_table(data: CandidateSet) -> pa.Table:
 
 def describe_code(family: str) -> dict[str, str]:
     """Return what decides a family's trainings: a digest of the product's code, and the versions of its libraries."""
-    parts = [one.family for one in DEFAULTS.values()] if family == "blend" else [family]
+    parts = [part for task in DEFAULT_LIST.values() for part in task] if family == "blend" else [family]
     return {name: value for part in parts for name, value in {part: code_for(part), **versions_for(part)}.items()}
 
 
@@ -130,6 +136,8 @@ def _warm_up(family: str) -> None:
     """Import the libraries of a family, so that their seconds do not count."""
     import pandas as pd
 
-    frame = to_typed(pd.DataFrame({"x": np.arange(200.0), LABEL: np.arange(200) % 3 == 0}))
-    data = CandidateSet("warm up", "binary", "", frame, [], None, 1, has_trend=False)
+    task: Task = "binary" if "binary" in PRODUCT[family] else "regression"
+    y = np.arange(200) % 3 == 0 if task == "binary" else np.arange(200.0)
+    frame = to_typed(pd.DataFrame({"x": np.arange(200.0), LABEL: y}))
+    data = CandidateSet("warm up", task, "", frame, [], None, 1, has_trend=False)
     Product(data)._answer(family, Split(np.arange(150), np.arange(150, 200)), seed=0)

@@ -73,7 +73,7 @@ def make_key(name: str, family: str, path: str) -> str:
     """Return a digest of what decides a record: the set, the code and the libraries."""
     frozen = read_frozen()["sets"][name]
     code: Mapping[str, object] = describe_code(family) if path == "product" else _describe_direct(family)
-    is_default = {"is_default": family in DEFAULT_LIST} if path == "product" else {}
+    is_default = {"is_default": family in DEFAULT_LIST[frozen["task"]]} if path == "product" else {}
     return sha256(canonical_json({"set": frozen, "code": dict(code), **is_default}))
 
 
@@ -105,7 +105,7 @@ def _measure_product(data: CandidateSet, family: str) -> Record:
         losses.append(row_losses(data.task, data.y[split.test], answers.predictions))
         seconds.append(answers.cpu_seconds)
         parities.append(answers.parity)
-        if family in DEFAULT_LIST:
+        if family in DEFAULT_LIST[data.task]:
             inner = split_for_choice(split)
             predictions = product.answer(family, inner, seed).predictions
             validation.append(float(row_losses(data.task, data.y[inner.test], predictions).mean()))

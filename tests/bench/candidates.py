@@ -66,7 +66,7 @@ def main() -> int:
             measure_set(sets[name], arguments.families, records, console, again=arguments.again)
         measured = read_set(sets[name], records)
         if measured.product or measured.direct:
-            verdicts[name] = judge(measured, [family for family in DEFAULT_LIST if has(sets[name].task, family, "product")])
+            verdicts[name] = judge(measured, DEFAULT_LIST[sets[name].task])
             write_report(results, sets, verdicts, speed)
     show(sets, verdicts, console)
     misses = find_misses(verdicts, sets)

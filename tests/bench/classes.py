@@ -26,7 +26,7 @@ from rich.console import Console
 from windows import store_window
 
 from perennial.config.candidates import FAMILIES
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.pipeline import BinaryLabel, Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.settings import var_folder
 from perennial.train.model import train_model
@@ -38,7 +38,7 @@ AMOUNTS = 12
 MAX_RATIO = 1.5
 RUNS = 5
 FIRST = date(2026, 1, 1)
-LABEL = Label(column="late")
+LABEL = BinaryLabel(column="late")
 
 
 def main() -> int:

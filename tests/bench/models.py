@@ -36,6 +36,7 @@ from perennial.config.pipeline import Pipeline, Training
 from perennial.demo.feed import feed
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake, open_lake
+from perennial.lake.manifests import constant_of
 from perennial.models.metrics import all_metrics
 from perennial.runtime.process_training import train
 from perennial.settings import var_folder
@@ -76,7 +77,7 @@ def main() -> int:
     base = next(iter(models.values())).pop("base")
     for one in models.values():
         one.pop("base", None)
-    report = {"protocol": protocol(lake.pipeline, dates), "models": {**models, "base_rate": base}}
+    report = {"protocol": protocol(lake.pipeline, dates), "models": {**models, "constant": base}}
     results.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     show(report, console)
     mlp = models["mlp"]
@@ -118,7 +119,7 @@ def judge(lake: Lake, candidate: str, dates: list[date], console: Console) -> di
     manifests = [read_model(lake, plan.manifest_uri) for plan in plans if plan.manifest_uri is not None]
     assert [manifest["holdout"] for manifest in manifests] == [[day.isoformat()] for day in dates]
     predictions = [read_predictions(lake, manifest) for manifest in manifests]
-    constant = [np.full(len(p), manifest["base_rate"]) for p, manifest in zip(predictions, manifests, strict=True)]
+    constant = [np.full(len(p), constant_of(manifest)) for p, manifest in zip(predictions, manifests, strict=True)]
     pooled = pa.concat_tables(predictions)
     y = pooled["y"].to_numpy()
     return {

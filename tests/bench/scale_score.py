@@ -77,6 +77,7 @@ class MadeUpRelease:
             known={name: known for _, name, known in known_categories(session, inputs)},
             golden=self._golden,
             answers=answers,
+            spread=1.0,
             onnxruntime=onnxruntime.__version__,
             row_key=self._pipeline.row_key,
         )
@@ -101,6 +102,7 @@ class MadeUpRelease:
             inputs=self._pipeline.inputs.model_dump(mode="json"),
             golden={name: column.to_pylist() for name, column in (golden | days).items()},
             answers=self._answers,
+            spread=1.0,
             onnxruntime=onnxruntime.__version__,
         )
         wanted = {self._day.isoformat(): DayToScore("key", self.rows, None)}

@@ -28,7 +28,7 @@ from pyiceberg.transforms import IdentityTransform
 from rich.console import Console
 
 from perennial.config.candidates import FAMILIES
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.pipeline import BinaryLabel, Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
 from perennial.settings import var_folder
 from perennial.store.objects import sha256
@@ -115,7 +115,7 @@ def measure(folder: Path, rows: int) -> Iterator[tuple[str, dict[str, Any]]]:
         path.write_bytes(body)
         command = [sys.executable, __file__, "--child", str(path)]
         cost = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
-        needs = estimate_needs(candidate, job.settings, job.inputs, job.features.rows, job.features.window, None)
+        needs = estimate_needs(candidate, job.settings, job.inputs, job.label, job.features.rows, job.features.window, None)
         yield (
             kind,
             {
@@ -188,7 +188,7 @@ def training_job(candidate: str, fields: Inputs, location: str, snapshot: int, r
             rows=dict.fromkeys(dates, rows),
         ),
         inputs=fields,
-        label=Label(column="is_late", positive=True),
+        label=BinaryLabel(column="is_late", positive=True),
         row_key=["order_id"],
         versions=versions_for(candidate),
         code=code_for(candidate),

@@ -26,7 +26,7 @@ from perennial.lake.labelled import label_columns
 from perennial.lake.lake import Lake
 from perennial.lake.tables import read_rows
 from perennial.report.page import page
-from perennial.report.walk_forward import BASE, FROZEN, walk_forward
+from perennial.report.walk_forward import FROZEN, walk_forward
 from perennial.train.__main__ import run_job
 from perennial.train.plan import plan_ahead, plan_training, read_model
 
@@ -157,7 +157,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     report = walk_forward(serial.lake, FIRST, LAST)
     assert [day.date for day in report.days if day.positives is None] == list(days(LAST - LATER + timedelta(days=1), LAST))
     assert "Dates without known labels: 2 (2026-03-08, 2026-03-09)." in page(report)
-    assert [set(day.scores) for day in report.days] == [{"logistic", FROZEN, BASE}, set(), set()]
+    assert [set(day.scores) for day in report.days] == [{"logistic", FROZEN, "base rate"}, set(), set()]
 
     # The batch shows a query the days after those of its rows; one that does not bound its reads is refused.
     unbounded = serial.lake.pipeline.folder / "labels.sql"

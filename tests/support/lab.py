@@ -175,7 +175,7 @@ class Lab:
             "inputs": inputs.model_dump(mode="json"),
             "label": self.lake.pipeline.label.model_dump(mode="json", include={"column", "positive"}),
             "metrics": all_metrics(y, p),
-            "base_rate": 0.4,
+            "constant": 0.4,
             "measured": {"cpu_seconds": 1.5},
             "digests": {d.isoformat(): state.partitions[d.isoformat()].digest for d in split.holdout},
             **manifest,

@@ -64,6 +64,7 @@ def make_release(**changes: Any) -> Scorer:
         "known": {"carrier": frozenset(["AA", "B6", "DL", "UA"])},
         "golden": model_table([RECORD], INPUTS, {}),
         "answers": [ANSWER],
+        "spread": 1.0,
         "onnxruntime": onnxruntime.__version__,
         "row_key": ["id"],
     }

@@ -8,14 +8,14 @@ from tempfile import mkdtemp
 
 import pyarrow as pa
 
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.pipeline import BinaryLabel, Inputs, Label
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.scratch import Scratch
 from perennial.train.views import Dense
 from perennial.train.window import Window, WindowWriter
 
-LABEL = Label(column="failed", positive=True)
+LABEL = BinaryLabel(column="failed", positive=True)
 
 
 def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = LABEL, late: date | None = None) -> Window:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake
 from perennial.commands.output import print_json, print_line, print_table
 from perennial.config.candidates import ALIASES, FAMILIES, Family
+from perennial.display.metrics import label_of
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
@@ -17,18 +18,28 @@ if TYPE_CHECKING:
 def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """Show the candidates with costs and results, and all families."""
     from perennial.evaluate.track_record import MAX_DATES, track_records
+    from perennial.tasks.task import task_of
 
     lake = chosen_lake(pipeline)
     chosen = lake.pipeline.training.candidates
     records = track_records(lake, list(chosen))
     if as_json:
         known: list[JsonValue] = [
-            {"name": name, **settings.model_dump(mode="json"), **asdict(records[name])} for name, settings in chosen.items()
+            {"name": name, **settings.model_dump(mode="json"), **_flat(records[name])} for name, settings in chosen.items()
         ]
         families: JsonValue = {name: _defaults(family) for name, family in FAMILIES.items()}
         print_json({"pipeline": lake.pipeline.name, "candidates": known, "families": families, "aliases": ALIASES})
         return
-    columns = ("candidate", "family", "parameters", "dates", "best", "passed", "log loss", "ROC AUC", "CPU-s")
+    columns = (
+        "candidate",
+        "family",
+        "parameters",
+        "dates",
+        "best",
+        "passed",
+        *map(label_of, task_of(lake.pipeline.label).shown),
+        "CPU-s",
+    )
     print_table(
         columns, [[name, settings.family, _changed(settings), *_cells(records[name])] for name, settings in chosen.items()]
     )
@@ -44,10 +55,15 @@ def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 
 
 def _cells(record: TrackRecord) -> list[JsonValue]:
+    rounded = [None if value is None else f"{value:.4f}" for value in record.metrics.values()]
+    cost = None if record.cpu_seconds is None else f"{record.cpu_seconds:.1f}"
+    return [record.dates, record.best, record.passed, *rounded, cost]
+
+
+def _flat(record: TrackRecord) -> dict[str, JsonValue]:
     values = asdict(record)
-    rounded = [None if values[name] is None else f"{values[name]:.4f}" for name in ("log_loss", "roc_auc")]
-    cost = None if values["cpu_seconds"] is None else f"{values['cpu_seconds']:.1f}"
-    return [values["dates"], values["best"], values["passed"], *rounded, cost]
+    metrics: dict[str, JsonValue] = values.pop("metrics")
+    return {**values, **metrics}
 
 
 def _changed(settings: Family) -> str:

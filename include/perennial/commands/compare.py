@@ -9,6 +9,7 @@ import typer
 
 from perennial.commands.arguments import AsJson, chosen_date, chosen_lake
 from perennial.commands.output import print_json, print_line, print_table, problems
+from perennial.display.metrics import label_of
 
 if TYPE_CHECKING:
     from perennial.evaluate.bootstrap import Interval
@@ -31,17 +32,30 @@ def compare(
     with problems.status("Judging every date with the champion of each policy"):
         comparison = compare_policies({name: of_space(lake, name) for name in names}, chosen_date(first), chosen_date(last))
     if as_json:
-        policies = [{**asdict(policy), "worse": numbers(policy.worse)} for policy in comparison.policies]
+        scores = [policy.score.to_json(comparison.task) for policy in comparison.policies]
+        policies = [
+            {**asdict(policy), "score": score, "worse": numbers(policy.worse)}
+            for policy, score in zip(comparison.policies, scores, strict=True)
+        ]
         print_json({"pipeline": lake.pipeline.name, "dates": comparison.dates, "policies": policies})
         return
     print_line(f"{comparison.dates} dates on which every policy has a champion, each judged on its own rows")
-    columns = ("policy", "log loss", "above the best (90 %)", "ROC AUC", "decided", "promotions", "trainings", "CPU-s")
+    columns = (
+        "policy",
+        label_of(comparison.task.loss_name),
+        "above the best (90 %)",
+        "ROC AUC",
+        "decided",
+        "promotions",
+        "trainings",
+        "CPU-s",
+    )
     print_table(
         columns,
         (
             [
                 policy.name,
-                f"{policy.score.log_loss:.4f}",
+                f"{policy.score.loss:.4f}",
                 _format_interval(policy.worse),
                 _format_metric(policy.score.roc_auc),
                 policy.decided,

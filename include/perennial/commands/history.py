@@ -181,6 +181,23 @@ def _describe(release: ListedRelease, endpoint: Endpoint) -> str:
     return "; ".join(text for text in (serves, release.why_barred) if text)
 
 
+METRICS = (
+    "roc_auc",
+    "pr_auc",
+    "log_loss",
+    "accuracy",
+    "brier",
+    "calibration_error",
+    "skill",
+    "squared_error",
+    "absolute_error",
+    "pinball_loss",
+    "bias",
+    "coverage",
+)
+"""All metrics of all tasks, in the order of a table."""
+
+
 def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) -> None:
     from perennial.display.forced import describe_force
 
@@ -196,7 +213,8 @@ def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) 
         print_line(f"  {force}", style="yellow")
     for reason in body["reasons"]:
         print_line(f"  {reason}")
-    columns = ("name", "version", "decision", "roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "calibration_error")
+    metrics = [name for name in METRICS if any(candidate.get(name) is not None for candidate in body["candidates"])]
+    columns = ("name", "version", "decision", *metrics)
     rows = [
         [*(_round(candidate.get(column)) for column in columns), "barred" if candidate["version"] in barred else ""]
         for candidate in body["candidates"]

@@ -39,7 +39,7 @@ def predict(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send records to the endpoint and show the probabilities."""
+    """Send records to the endpoint and show the predictions."""
     if sum((record is not None, file is not None, example)) != 1:
         names = pipeline_names() if pipeline is None else [pipeline]
         which = f"the name of a pipeline ({', '.join(names)}) and " if len(names) > 1 else ""
@@ -56,18 +56,20 @@ def predict(
     outcome = _describe_outcome(lake_of(target), answer["release"])
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
-        print_line(f"P({outcome}) = {prediction['probability']:.4f}{unseen}")
+        if "value" in prediction:
+            print_line(f"{outcome} = {prediction['value']:.4g}{unseen}")
+        else:
+            print_line(f"P({outcome}) = {prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")
 
 
 def _describe_outcome(lake: Lake, release: str) -> str:
-    """Return the label and the positive value of the model of a release: the pipeline's own may have changed since."""
+    """Return the predicted outcome of the model of a release in words: the pipeline's own may have changed since."""
+    from perennial.config.label import read_label
     from perennial.deploy.release import read_release
     from perennial.train.plan import read_model
 
-    label = read_model(lake, read_release(lake, release)["model"])["label"]
-    positive = label["positive"]
-    return f"{label['column']} = {json.dumps(positive) if isinstance(positive, bool) else positive}"
+    return read_label(read_model(lake, read_release(lake, release)["model"])["label"]).outcome
 
 
 def _shell_commands(pipeline: Pipeline, records: list[JsonValue]) -> list[str]:

@@ -41,7 +41,7 @@ def report(
     path.write_text(html, encoding="utf-8")
     keep(lake, days[0].date, days[-1].date, html)
     if as_json:
-        pooled = {name: {"log_loss": score.log_loss, "roc_auc": score.roc_auc} for name, score in result.pooled.items()}
+        pooled = {name: score.to_json(result.task) for name, score in result.pooled.items()}
         print_json(
             {
                 "pipeline": result.pipeline,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -16,9 +16,13 @@ Width = Annotated[int, Field(ge=1, le=4096)]
 Penalty = Annotated[float, Field(ge=0, le=1e6)]
 
 
+ALL_TASKS = frozenset({"binary", "regression"})
+
+
 class Logistic(Contract):
     """Logistic regression."""
 
+    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
     family: Literal["logistic"] = "logistic"
     C: Annotated[float, Field(ge=1e-6, le=1e4)] | None = None
     """Inverse strength of the penalty. None: 0.03, or a greater one that gains on the window's last dates."""
@@ -27,9 +31,22 @@ class Logistic(Contract):
     """Bins of each amount, each with a slope of its own. 0: one slope for the amount."""
 
 
+class Linear(Contract):
+    """Linear regression with a penalty on the squares of its weights (ridge). It predicts the mean alone."""
+
+    TASKS: ClassVar[frozenset[str]] = frozenset({"regression"})
+    family: Literal["linear"] = "linear"
+    alpha: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    """Strength of the penalty. None: 30, or a smaller one that gains on the window's last dates."""
+
+    bins: Annotated[int, Field(ge=0, le=64)] = 8
+    """Bins of each amount, each with a slope of its own. 0: one slope for the amount."""
+
+
 class Mlp(Contract):
     """A network of dense layers with ReLU, trained with AdamW and a cosine of the learning rate."""
 
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["mlp"] = "mlp"
     units: list[Width] = Field(default=[128, 64, 32], min_length=1, max_length=10)
     """Units of each hidden layer."""
@@ -47,6 +64,7 @@ class Mlp(Contract):
 class XGBoost(Contract):
     """Gradient boosted trees of XGBoost. The defaults of depth and weight follow the number of rows and the base rate."""
 
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["xgboost"] = "xgboost"
     trees: Annotated[int, Field(ge=1, le=5000)] = 200
     learning_rate: Rate = 0.05
@@ -64,6 +82,7 @@ class XGBoost(Contract):
 class LightGBM(Contract):
     """Gradient boosted trees of LightGBM. The defaults of leaves follow the number of rows and the base rate."""
 
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["lightgbm"] = "lightgbm"
     trees: Annotated[int, Field(ge=1, le=5000)] = 200
     learning_rate: Rate = 0.05
@@ -81,16 +100,18 @@ class LightGBM(Contract):
 class Blend(Contract):
     """The mean of other candidates' margins, with equal weights. Their models become one graph."""
 
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["blend"] = "blend"
     of: Annotated[Some[Name], Field(min_length=2, max_length=19)]
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
-Family = Logistic | Mlp | XGBoost | LightGBM | Blend
+Family = Logistic | Linear | Mlp | XGBoost | LightGBM | Blend
 Candidate = Annotated[Family, Field(discriminator="family")]
 
 FAMILIES: Mapping[str, type[Family]] = {
     "logistic": Logistic,
+    "linear": Linear,
     "mlp": Mlp,
     "xgboost": XGBoost,
     "lightgbm": LightGBM,
@@ -178,3 +199,23 @@ DEFAULT_CANDIDATES: dict[str, Family] = {
     "mlp": Mlp(),
     "blend": Blend(of=["logistic", "boosted", "mlp"]),
 }
+
+
+def default_candidates(task: str, predict: object) -> dict[str, Family]:
+    """Return the candidates of a pipeline that names none. A linear regression predicts the mean alone."""
+    if task == "binary":
+        return DEFAULT_CANDIDATES
+    others: dict[str, Family] = {"boosted": XGBoost(), "mlp": Mlp()}
+    single = {"linear": Linear(), **others} if predict == "mean" else others
+    return {**single, "blend": Blend(of=list(single))}
+
+
+def unfit_candidates(candidates: Mapping[str, Family], task: str, predict: object) -> Iterator[Problem]:
+    """Yield a problem for each candidate whose family cannot learn a task."""
+    for name, settings in candidates.items():
+        known = [family for family, kind in FAMILIES.items() if task in kind.TASKS]
+        if task not in settings.TASKS:
+            yield (name,), f"{settings.family} cannot learn task: {task}. Families that can: {', '.join(known)}"
+        elif isinstance(settings, Linear) and predict != "mean":
+            known.remove("linear")
+            yield (name,), f"linear predicts the mean, and label.predict is {predict}. Families that can: {', '.join(known)}"

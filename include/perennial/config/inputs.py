@@ -1,4 +1,4 @@
-"""The contract of the inputs and the label of a model: request fields, lookups, derived inputs, label."""
+"""The contract of the inputs of a model: request fields, lookups, derived inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from perennial.config.contract import Contract
 from perennial.config.derived import FUNCTIONS, parse_derived
 from perennial.config.limits import MAX_FIELDS
-from perennial.config.values import Column, Distinct, Expression, FieldName, Problem, Scalar, Some, TableName, refuse
+from perennial.config.values import Column, Distinct, Expression, FieldName, Problem, Some, TableName, refuse
 
 
 def _short_field(value: Any) -> Any:
@@ -18,15 +18,6 @@ def _short_field(value: Any) -> Any:
     if isinstance(value, str):
         return {"type": value.removesuffix("?"), "nullable": value.endswith("?")}
     return value
-
-
-class Label(Contract):
-    """The column to predict and its positive value. The column is in features.sql, or in labels.sql if it is known later."""
-
-    column: Column
-    positive: Scalar = True
-    known_after_days: Annotated[int, Field(ge=0, le=60)] = 0
-    """Days after its date until a label is known. If more than 0, labels.sql computes the label."""
 
 
 class RequestField(Contract):

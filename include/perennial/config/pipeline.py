@@ -12,9 +12,10 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from perennial.calendar import DAY, Calendar
 from perennial.config.calendar import FeedCalendar
-from perennial.config.candidates import DEFAULT_CANDIDATES, Candidates
+from perennial.config.candidates import DEFAULT_CANDIDATES, Candidates, default_candidates, unfit_candidates
 from perennial.config.contract import Contract
-from perennial.config.inputs import Inputs, Label, Lookup, RequestField, not_categories
+from perennial.config.inputs import Inputs, Lookup, RequestField, not_categories
+from perennial.config.label import BinaryLabel, Label, LabelField, NumberLabel, give_task, task_of
 from perennial.config.tables import ColumnContract, Reference, Source
 from perennial.config.text import file_names, read_text, sql_names
 from perennial.config.values import (
@@ -43,6 +44,7 @@ from perennial.config.values import (
 from perennial.errors import did_you_mean
 
 __all__ = [
+    "BinaryLabel",
     "ColumnContract",
     "Contract",
     "Deployment",
@@ -52,6 +54,7 @@ __all__ = [
     "Label",
     "Lookup",
     "Margin",
+    "NumberLabel",
     "Pipeline",
     "Reference",
     "RequestField",
@@ -156,12 +159,17 @@ class Margin(Contract):
 
     log_loss: Annotated[float, Field(ge=0, le=100)] = 0.02
     roc_auc: Share = 0.02
+    skill: Share | None = None
+    """Of a regression: a share of the loss of a constant forecast. None: 0.1, or 0.05 for a quantile other than the median."""
 
 
 class Floors(Contract):
     """The minimum that every challenger must reach on the holdout, independent of the incumbent."""
 
     roc_auc: Share = 0.60
+    skill: Share | None = None
+    """Of a regression: the share of a constant forecast's loss that a model must save. None: any."""
+
     rows: Count = 100
     positives: Count = 20
 
@@ -245,12 +253,12 @@ class Pipeline(Contract):
 
     sources: Annotated[dict[TableName, Source], Field(min_length=1)]
     references: dict[TableName, Reference] = {}
-    label: Label
+    label: LabelField
     row_key: Some[FieldName]
     """Columns of features.sql that, with the date, identify one row."""
 
     inputs: Inputs
-    task: Literal["binary"] = "binary"
+    task: Literal["binary", "regression"] = "binary"
     runtime: Literal["process", "kubernetes"] = "process"
     """The place where training runs and models serve; PERENNIAL_RUNTIME overrides it."""
 
@@ -262,8 +270,21 @@ class Pipeline(Contract):
 
     tags: Annotated[Distinct[Tag], Field(max_length=20)] = []
 
-    folder: Path = Field(default=Path(), exclude=True, strict=False)
+    folder: Path = Field(default=Path(), exclude=True, strict=False, repr=False)
     """The folder of the SQL files. load_pipeline sets it; the YAML must not."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_task(cls, pipeline: Any) -> Any:
+        """Give the label its task, and a pipeline that names no candidates those of its task."""
+        pipeline = give_task(pipeline)
+        if isinstance(pipeline, dict) and isinstance(label := pipeline.get("label"), dict):
+            training = pipeline.get("training", {})
+            if isinstance(training, dict) and "candidates" not in training and (task := task_of(pipeline)) != "binary":
+                chosen = default_candidates(task, label.get("predict"))
+                values = {name: settings.model_dump(mode="json") for name, settings in chosen.items()}
+                return {**pipeline, "training": {**training, "candidates": values}}
+        return pipeline
 
     @field_validator("end")
     @classmethod
@@ -347,6 +368,17 @@ class Pipeline(Contract):
 
     @field_validator("training")
     @classmethod
+    def _check_task(cls, training: Training, info: ValidationInfo) -> Training:
+        label = info.data.get("label")
+        if label is not None:
+            predict = label.predict if isinstance(label, NumberLabel) else None
+            refuse((("candidates", *at), text) for at, text in unfit_candidates(training.candidates, label.task, predict))
+            if training.sample == "balanced" and not isinstance(label, BinaryLabel):
+                refuse([(("sample",), "balanced chooses rows by two classes, and the label is a number. Use uniform")])
+        return training
+
+    @field_validator("training")
+    @classmethod
     def _check_min_days(cls, training: Training, info: ValidationInfo) -> Training:
         feed = info.data.get("feed")
         if feed is None:
@@ -382,6 +414,20 @@ class Pipeline(Contract):
                 "short for the gate, and no date could ever be promoted. Lower gate.min_days, or raise training.holdout_days"
             )
             refuse([(("min_days",), text)])
+        return gate
+
+    @field_validator("gate")
+    @classmethod
+    def _check_metrics(cls, gate: Gate, info: ValidationInfo) -> Gate:
+        """Refuse metrics of another task than the pipeline's."""
+        label = info.data.get("label")
+        if label is not None:
+            foreign = {"skill"} if isinstance(label, BinaryLabel) else {"log_loss", "roc_auc", "positives"}
+            refuse(
+                ((part, name), f"it does not apply to task: {label.task}")
+                for part, values in (("margin", gate.margin), ("floors", gate.floors))
+                for name in sorted(values.model_fields_set & foreign)
+            )
         return gate
 
     @field_validator("gate")

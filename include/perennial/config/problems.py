@@ -15,6 +15,7 @@ from perennial.config.pipeline import Pipeline
 from perennial.config.yaml_reader import Document, Place
 from perennial.errors import did_you_mean
 
+_DISCRIMINATORS = ("family", "task")
 _MAPPING = "expected a mapping of keys"
 _TEXTS = {
     "missing": "missing",
@@ -103,7 +104,7 @@ def _find(at: Place) -> tuple[Place, Any]:
     """
     Return the place in the document of a place in the contract, and its type, None if the contract has none.
 
-    In a union of families, pydantic adds the family's name to the place.
+    In a union of families or of labels, pydantic adds the name of the member to the place.
     """
     current: Any = Pipeline
     place: Place = ()
@@ -131,15 +132,18 @@ def _below(current: Any, part: str) -> Any:
 
 
 def _families(current: Any) -> dict[str, type[BaseModel]]:
-    """Return the members of a union by their families."""
+    """Return the members of a union by their families or tasks."""
     members = typing.get_args(current) if typing.get_origin(current) is types.UnionType else ()
-    return {str(member.model_fields["family"].default): member for member in members if issubclass(member, BaseModel)}
+    models = [member for member in members if issubclass(member, BaseModel)]
+    return {
+        str(model.model_fields[name].default): model for model in models for name in _DISCRIMINATORS if name in model.model_fields
+    }
 
 
 def _keys(current: Any) -> list[str]:
-    """Return the keys that the contract allows in a mapping of a type."""
+    """Return the keys that the contract allows in a mapping of a type. A field that is not shown is set by the code."""
     if isinstance(current, type) and issubclass(current, BaseModel):
-        return [_key(name, field) for name, field in current.model_fields.items() if name != "folder"]
+        return [_key(name, field) for name, field in current.model_fields.items() if field.repr]
     return []
 
 

@@ -29,6 +29,7 @@ from perennial.errors import (
 from perennial.evaluate.chain import is_barred
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.holdout import read_file
+from perennial.lake.golden import read_golden_answers
 from perennial.lake.lake import Lake
 from perennial.runtime.base import EndpointMissingError, Runtime
 from perennial.settings import describe_missing, get_settings
@@ -134,8 +135,8 @@ def way_back(lake: Lake, was: Active) -> str | None:
 def read_golden(lake: Lake, release: str) -> Golden:
     """Return the golden requests of a release."""
     manifest = read_release(lake, release)
-    golden = json.loads(read_file(lake, manifest, "golden.json"))
-    return Golden(release, golden["records"], golden["probabilities"], manifest["p99_ms"])
+    golden = read_golden_answers(json.loads(read_file(lake, manifest, "golden.json")))
+    return Golden(release, golden, manifest["p99_ms"])
 
 
 def _staged_check(lake: Lake, runtime: Runtime, golden: Golden) -> Numbers:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 from perennial.config.pipeline import Inputs
 from perennial.deploy.golden import Row, golden_records, model_table, spread
 from perennial.deploy.lookups import freeze, lookup_states, store_lookup
@@ -15,12 +17,13 @@ from perennial.evaluate.chain import Chain, Model
 from perennial.evaluate.holdout import order_rows, read_file
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import library_versions, make_fingerprint
+from perennial.lake.golden import GoldenAnswers
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest, ReleaseManifest
 from perennial.lake.parts import is_read_at_once
 from perennial.lake.sample import limit_for
 from perennial.lake.tables import TableState, read_rows
-from perennial.models.scoring import score
+from perennial.models.scoring import Graph, to_arrays
 from perennial.signing.keys import read_keys
 from perennial.signing.objects import REMEDY, is_signed, key_to_sign, read_verified, sign_object
 from perennial.signing.subject import Kind
@@ -104,8 +107,9 @@ def build_release(lake: Lake, plan: ReleasePlan) -> str:
     lookups = {name: freeze(state, plan.as_of, plan.inputs.lookups[name]) for name, state in plan.lookups.items()}
     records = golden_records(_holdout_rows(lake, plan), plan.inputs, plan.day)
     graph = read_file(lake, plan.manifest, "model.onnx")
-    probabilities = [float(p) for p in score(graph, model_table(records, plan.inputs, lookups), plan.inputs)]
-    golden: Json = {"records": records, "probabilities": probabilities}
+    scored = Graph(graph)
+    answers = scored.run(*to_arrays(model_table(records, plan.inputs, lookups), plan.inputs)).astype(np.float64).tolist()
+    golden = GoldenAnswers(records, answers, scored.output, plan.manifest.get("spread", 1.0)).to_json()
     files = dict(store_lookup(lake, name, lookup) for name, lookup in lookups.items())
     for name, body in {"model.onnx": graph, "golden.json": canonical_json(golden)}.items():
         lake.objects.create(lake.layout.blob(sha256(body)), body)

@@ -13,9 +13,9 @@ import httpx
 
 from perennial.deploy.latency import CHANCE, too_slow
 from perennial.errors import ReleaseFailedError, ReleaseUnprovenError
+from perennial.lake.golden import GoldenAnswers
 from perennial.store.json_value import Json
 
-TOLERANCE = 1e-5
 MAX_BATCH = 2**20
 """Bytes of golden records in one request. A longer record is sent alone."""
 
@@ -39,9 +39,13 @@ class Golden:
     """Requests with the answers that a release must give."""
 
     release: str
-    records: Sequence[Json]
-    probabilities: Sequence[float]
+    expected: GoldenAnswers
     p99_ms: float
+
+    @property
+    def records(self) -> Sequence[Json]:
+        """Return the records."""
+        return self.expected.records
 
 
 @dataclass(slots=True)
@@ -165,16 +169,17 @@ def _ask(client: httpx.Client, golden: Golden, indices: Sequence[int]) -> tuple[
 def _find_problems(answer: httpx.Response, golden: Golden, indices: Sequence[int], asked: str) -> list[str]:
     if answer.status_code != httpx.codes.OK:
         return [f"{asked}: HTTP {answer.status_code}: {answer.text[:300]}"]
+    expected = golden.expected
     try:
-        probabilities = [float(item["probability"]) for item in answer.json()["predictions"]]
+        answers = [float(item[expected.output]) for item in answer.json()["predictions"]]
     except (ValueError, KeyError, TypeError) as error:
         return [f"{asked}: not the answer of a model server ({type(error).__name__}: {error}): {answer.text[:200]}"]
-    if len(probabilities) != len(indices):
-        return [f"{asked}: {len(probabilities)} answers for {len(indices)} records"]
+    if len(answers) != len(indices):
+        return [f"{asked}: {len(answers)} answers for {len(indices)} records"]
     return [
-        f"golden request {index}: probability {p:.6f}, expected {golden.probabilities[index]:.6f}, for {golden.records[index]}"
-        for index, p in zip(indices, probabilities, strict=True)
-        if not math.isclose(p, golden.probabilities[index], rel_tol=0, abs_tol=TOLERANCE)
+        f"golden request {index}: {expected.output} {p:.6f}, expected {expected.answers[index]:.6f}, for {golden.records[index]}"
+        for index, p in zip(indices, answers, strict=True)
+        if not expected.is_close(index, p)
     ]
 
 

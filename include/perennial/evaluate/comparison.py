@@ -1,25 +1,38 @@
 """
 Compare one challenger with one opponent on the same rows: the difference and its confidence interval. Pure.
 
-A positive difference always means that the challenger is better: log loss is incumbent - challenger, ROC AUC is
-challenger - incumbent.
+A positive difference always means that the challenger is better: the loss is incumbent - challenger, in units of the task, and
+ROC AUC, which is for classes alone, is challenger - incumbent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from perennial.config.pipeline import Gate, Margin
+from perennial.config.pipeline import Gate
 from perennial.evaluate.bootstrap import CONFIDENCE, Interval, auc_difference, interval, mean_difference, ordered_pairs
 from perennial.evaluate.judged import Holdout, Selection, sorted_by_class
-from perennial.models.metrics import Floats, Integers, losses
+from perennial.models.metrics import Floats, Labels
 from perennial.models.sums import add_in_order
 from perennial.store.json_value import JsonValue
+from perennial.tasks.task import LearningTask
 
 Verdict = Literal["PROMOTE", "HOLD", "REJECT"]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """One candidate: its predictions on the holdout rows, in order, its metrics, and the constant forecast of its window."""
+
+    name: str
+    version: str
+    p: Floats
+    metrics: Mapping[str, float | None]
+    constant: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +48,42 @@ class Opponent:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The result of a comparison on all rows (slice '') or on one slice. UNKNOWN: it could not be judged; `why` is the reason."""
+    """
+    The result of a comparison on all rows (slice '') or on one slice. UNKNOWN: it could not be judged; `why` is the reason.
+
+    :param metric: the name of the difference of losses
+    :param loss: that difference
+    """
 
     against: str
     version: str
     verdict: Verdict | Literal["UNKNOWN"]
-    log_loss: Interval | None = None
+    metric: str = "log_loss"
+    loss: Interval | None = None
     roc_auc: Interval | None = None
     slice: str = ""
     rows: int = 0
     why: str = ""
 
-    def reason(self, margin: Margin) -> str:
-        """Describe the result in one line."""
+    def reason(self, margin: float, of_auc: float) -> str:
+        """
+        Describe the result in one line.
+
+        :param margin: the allowed loss
+        :param of_auc: the allowed loss of ROC AUC
+        """
         where = f" on {self.slice}" if self.slice else ""
-        if self.log_loss is None:
+        if self.loss is None:
             return f"the {self.against} {self.version} cannot be judged{where}: {self.why}"
-        text = f"against the {self.against} {self.version}{where}: log loss {_format_interval(self.log_loss, margin.log_loss)}"
-        return text if self.roc_auc is None else f"{text}, ROC AUC {_format_interval(self.roc_auc, margin.roc_auc)}"
+        metric = self.metric.replace("_", " ")
+        text = f"against the {self.against} {self.version}{where}: {metric} {_format_interval(self.loss, margin)}"
+        return text if self.roc_auc is None else f"{text}, ROC AUC {_format_interval(self.roc_auc, of_auc)}"
+
+    @property
+    def intervals(self) -> dict[str, JsonValue]:
+        """Return the differences by name."""
+        found: dict[str, JsonValue] = {self.metric: numbers(self.loss)}
+        return {**found, "roc_auc": numbers(self.roc_auc)} if self.metric == "log_loss" else found
 
     def stored(self) -> dict[str, JsonValue]:
         """Return the form that a decision stores."""
@@ -62,8 +93,7 @@ class Comparison:
             "slice": self.slice or None,
             "rows": self.rows,
             "decision": self.verdict,
-            "log_loss": numbers(self.log_loss),
-            "roc_auc": numbers(self.roc_auc),
+            **self.intervals,
             "why": self.why,
         }
 
@@ -79,44 +109,56 @@ def by_rule(found: Interval, margin: float) -> Verdict:
     return "REJECT" if found.high < -margin else "HOLD"
 
 
-def compare(ours: Floats, opponent: Opponent, holdout: Holdout, gate: Gate, seed: int) -> list[Comparison]:
+def compare(ours: Challenger, opponent: Opponent, holdout: Holdout, gate: Gate, seed: int) -> list[Comparison]:
     """Compare on all rows and, with the incumbent, on every slice. A slice with too few rows is UNKNOWN."""
+    metric = holdout.task.difference
     if opponent.p is None:
-        return [Comparison(opponent.role, opponent.version, "UNKNOWN", why=opponent.why)]
-    comparisons = [_compare(ours, opponent, opponent.p, holdout.y, holdout.all_rows, gate, seed, "")]
+        return [Comparison(opponent.role, opponent.version, "UNKNOWN", metric, why=opponent.why)]
+    comparisons = [_compare(ours, opponent, opponent.p, holdout, holdout.all_rows, gate, seed, "")]
     for column in holdout.slices if opponent.role == "incumbent" else ():
         for value, rows, selection in holdout.slices_of(column, gate.slice_min_rows):
             label = f"{column}={value}"
             if selection is None:
                 why = f"{rows} rows, at least {gate.slice_min_rows} are needed"
-                comparisons.append(Comparison(opponent.role, opponent.version, "UNKNOWN", slice=label, rows=rows, why=why))
+                comparisons.append(
+                    Comparison(opponent.role, opponent.version, "UNKNOWN", metric, slice=label, rows=rows, why=why)
+                )
             else:
-                comparisons.append(_compare(ours, opponent, opponent.p, holdout.y, selection, gate, seed, label))
+                comparisons.append(_compare(ours, opponent, opponent.p, holdout, selection, gate, seed, label))
     return comparisons
 
 
 def _compare(
-    ours: Floats, opponent: Opponent, theirs: Floats, y: Integers, selection: Selection, gate: Gate, seed: int, label: str
+    challenger: Challenger,
+    opponent: Opponent,
+    theirs: Floats,
+    holdout: Holdout,
+    selection: Selection,
+    gate: Gate,
+    seed: int,
+    label: str,
 ) -> Comparison:
-    days = len(selection.dates)
-    rows, positives, gains = np.zeros(days), np.zeros(days), np.zeros(days)
+    task, y, ours, days = holdout.task, holdout.y, challenger.p, len(selection.dates)
+    rows, positives, gains, units = np.zeros(days), np.zeros(days), np.zeros(days), np.zeros(days)
     for day, values in enumerate(zip(*map(selection.by_date, (y, ours, theirs)), strict=True)):
         rows[day], positives[day] = len(values[0]), np.count_nonzero(values[0] == 1)
-        gains[day] = _sum_gains(*values)
-    log_loss = interval(mean_difference(gains, rows), days, seed)
-    verdict = by_rule(log_loss, gate.margin.log_loss)
+        gains[day] = _sum_gains(task, *values)
+        units[day] = task.unit(values[0], challenger.constant)
+    unit = float(units @ rows / rows.sum())
+    loss = interval(mean_difference(gains / unit, rows), days, seed)
+    verdict = by_rule(loss, task.margin(gate))
     roc_auc: Interval | None = None
-    if 0 < positives.sum() < rows.sum():
+    if task.is_classes and 0 < positives.sum() < rows.sum():
         wins = ordered_pairs(sorted_by_class(y, ours, selection)) - ordered_pairs(sorted_by_class(y, theirs, selection))
         roc_auc = _within_one(interval(auc_difference(wins, positives, rows - positives), days, seed))
         if by_rule(roc_auc, gate.margin.roc_auc) == "REJECT":
             verdict = "REJECT"
-    return Comparison(opponent.role, opponent.version, verdict, log_loss, roc_auc, label, int(rows.sum()))
+    return Comparison(opponent.role, opponent.version, verdict, task.difference, loss, roc_auc, label, int(rows.sum()))
 
 
-def _sum_gains(y: Integers, ours: Floats, theirs: Floats) -> float:
+def _sum_gains(task: LearningTask, y: Labels, ours: Floats, theirs: Floats) -> float:
     """Return how much lower the sum of our losses is."""
-    return add_in_order(lambda part: losses(y[part], theirs[part]) - losses(y[part], ours[part]), len(y))
+    return add_in_order(lambda part: task.losses(y[part], theirs[part]) - task.losses(y[part], ours[part]), len(y))
 
 
 def _within_one(found: Interval) -> Interval:

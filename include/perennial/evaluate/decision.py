@@ -10,17 +10,17 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent, is_barred
-from perennial.evaluate.comparison import Opponent, Verdict, numbers
+from perennial.evaluate.comparison import Challenger, Opponent, Verdict
 from perennial.evaluate.force import Force, reject_barred, settle
-from perennial.evaluate.gate import Challenger, Judgement, judge, stored
+from perennial.evaluate.gate import Judgement, judge, stored
 from perennial.evaluate.gather import gather
+from perennial.evaluate.judged import Holdout
 from perennial.evaluate.opponents import find_opponents
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import Fingerprint, library_versions, make_fingerprint
 from perennial.lake.lake import Lake
-from perennial.lake.manifests import ModelManifest
+from perennial.lake.manifests import ModelManifest, constant_of
 from perennial.lake.tables import RowsReader
-from perennial.models.metrics import Integers, all_metrics
 from perennial.store.json_value import Json
 from perennial.store.objects import sha256
 from perennial.train.plan import read_model
@@ -96,9 +96,10 @@ def decide(
     manifests = {name: read_model(lake, uri) for name, uri in models.items()}
     gathered = gather(lake, manifests, find_opponents(lake, day, chain), reader)
     holdout, met, p = gathered.holdout, gathered.opponents, gathered.predicted
+    constant = constant_of(next(iter(manifests.values())))
     seed = int(sha256(f"{pipeline.name}/{day}/gate".encode())[:12], 16)
     judgements = [
-        judge(Challenger(n, m["version"], p[n], m["metrics"], m["base_rate"]), met, holdout, gate, seed)
+        judge(Challenger(n, m["version"], p[n], m["metrics"], constant_of(m)), met, holdout, gate, seed)
         for n, m in manifests.items()
     ]
     barred = {j.version for j in judgements if is_barred(chain, j.version, day)}
@@ -118,9 +119,9 @@ def decide(
         "champion": champion.version if champion else None,
         "incumbent": current.version if current else None,
         "anchor": base.version if base else None,
-        "gate": gate.model_dump(mode="json", exclude_none=True),
+        "gate": holdout.task.settings_of(gate),
         "holdout": gathered.facts,
-        "opponents": [_opponent(o, holdout.y) for o in met],
+        "opponents": [_opponent(o, holdout, constant) for o in met],
         "candidates": [_candidate(j, manifests[j.name]) for j in judgements],
     }
     return Decided(
@@ -136,12 +137,13 @@ def decide(
 def _candidate(judgement: Judgement, manifest: ModelManifest) -> Json:
     metrics = {name: _finite(value) for name, value in manifest["metrics"].items()}
     against = next((c for c in judgement.comparisons if c.against == "incumbent" and not c.slice), None)
-    delta = {"log_loss": numbers(against.log_loss), "roc_auc": numbers(against.roc_auc)} if against else None
+    delta = against.intervals if against else None
     return {**stored(judgement), "training": manifest["key"], **metrics, "delta": delta}
 
 
-def _opponent(opponent: Opponent, y: Integers) -> Json:
-    metrics = all_metrics(y, opponent.p) if opponent.p is not None else {}
+def _opponent(opponent: Opponent, holdout: Holdout, constant: float) -> Json:
+    """Return the form that a decision stores. A skill is over the constant forecast of the first candidate's window."""
+    metrics = holdout.task.metrics(holdout.y, opponent.p, constant) if opponent.p is not None else {}
     return {
         "role": opponent.role,
         "version": opponent.version,

@@ -52,7 +52,8 @@ def settle(
     verdict, winner = overall(judgements), choose(judgements)
     reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
     if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
-        reasons.append(f"{winner.name} has the lowest log loss of the candidates that may be promoted: {winner.log_loss:.4f}")
+        loss = winner.metric.replace("_", " ")
+        reasons.append(f"{winner.name} has the lowest {loss} of the candidates that may be promoted: {winner.loss:.4f}")
     if force is None:
         return verdict, winner, reasons
     reasons.insert(0, f"forced to {force.decision}: {force.reason} (the gate says {verdict})")
@@ -64,4 +65,4 @@ def settle(
             f"force_decision PROMOTE: {', '.join(j.version for j in judgements)} are barred, and no other version was trained",
             remedy="Change the inputs of the training (the SQL, the YAML, a repaired drop) to train another version.",
         )
-    return "PROMOTE", winner or min(allowed, key=lambda j: j.log_loss), reasons
+    return "PROMOTE", winner or min(allowed, key=lambda j: j.loss), reasons

@@ -6,27 +6,14 @@ docs/adr/0006-the-promotion-gate.md explains each rule and the reason for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from perennial.config.pipeline import Gate
-from perennial.evaluate.comparison import Comparison, Opponent, Verdict, compare
+from perennial.evaluate.comparison import Challenger, Comparison, Opponent, Verdict, compare
 from perennial.evaluate.judged import Holdout
-from perennial.models.metrics import Floats, log_loss
+from perennial.models.sums import mean
 from perennial.store.json_value import JsonValue
-
-
-@dataclass(frozen=True, slots=True)
-class Challenger:
-    """One candidate: its probabilities on the holdout rows, in order, its metrics, and the share of positives in its window."""
-
-    name: str
-    version: str
-    p: Floats
-    metrics: Mapping[str, float | None]
-    base_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +25,22 @@ class Judgement:
     verdict: Verdict
     reasons: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
-    log_loss: float
+    metric: str
+    loss: float
     is_better: bool
 
 
 def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdout, gate: Gate, seed: int) -> Judgement:
     """Judge one challenger: check the size of the holdout and the floors, then compare with incumbent, slices and anchor."""
-    unsupported, failed = _check_support(holdout, gate), _check_floors(challenger, holdout, gate)
-    comparisons = [item for opponent in opponents for item in compare(challenger.p, opponent, holdout, gate, seed)]
+    task, y, p = holdout.task, holdout.y, challenger.p
+    unsupported = _check_support(holdout, gate)
+    failed = task.failed_floors(y, p, challenger.metrics, challenger.constant, gate)
+    comparisons = [item for opponent in opponents for item in compare(challenger, opponent, holdout, gate, seed)]
     rejected = [c for c in comparisons if c.verdict == "REJECT"]
     undecided = [c for c in comparisons if c.verdict in {"HOLD", "UNKNOWN"} and not c.slice]
     aged = [o for o in opponents if o.role == "incumbent" and o.age_days > gate.max_age_days]
-    reasons = [*unsupported, *failed, *(c.reason(gate.margin) for c in (*rejected, *undecided))]
+    margins = task.margin(gate), gate.margin.roc_auc
+    reasons = [*unsupported, *failed, *(c.reason(*margins) for c in (*rejected, *undecided))]
     verdict: Verdict = "PROMOTE"
     if unsupported:
         verdict = "HOLD"
@@ -63,24 +54,25 @@ def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdou
     elif undecided:
         verdict = "HOLD"
     elif opponents:
-        reasons.extend(c.reason(gate.margin) for c in comparisons if not c.slice)
+        reasons.extend(c.reason(*margins) for c in comparisons if not c.slice)
     else:
         reasons.append("no incumbent: only the floors decide")
-    judged = [c.log_loss for c in comparisons if not c.slice and c.log_loss is not None]
+    judged = [c.loss for c in comparisons if not c.slice and c.loss is not None]
     return Judgement(
         challenger.name,
         challenger.version,
         verdict,
         tuple(reasons),
         tuple(comparisons),
-        log_loss=log_loss(holdout.y, challenger.p),
+        metric=task.loss_name,
+        loss=mean(lambda part: task.losses(y[part], p[part]), len(y)),
         is_better=all(delta.low > 0 for delta in judged),
     )
 
 
 def choose(judgements: Sequence[Judgement]) -> Judgement | None:
-    """Return the promotable challenger with the lowest log loss; the first one wins a tie."""
-    return min((j for j in judgements if j.verdict == "PROMOTE"), key=lambda j: j.log_loss, default=None)
+    """Return the promotable challenger with the lowest loss; the first one wins a tie."""
+    return min((j for j in judgements if j.verdict == "PROMOTE"), key=lambda j: j.loss, default=None)
 
 
 def overall(judgements: Sequence[Judgement]) -> Verdict:
@@ -105,24 +97,6 @@ def _check_support(holdout: Holdout, gate: Gate) -> list[str]:
     needed = (
         ("rows", len(holdout.y), gate.floors.rows),
         ("days", len(holdout.rows), gate.min_days),
-        ("positives", int(holdout.y.sum()), gate.floors.positives),
-        ("negatives", int((holdout.y == 0).sum()), 1),
+        *holdout.task.lacking(holdout.y, gate),
     )
     return [f"the holdout has {count} {what}, at least {least} are needed" for what, count, least in needed if count < least]
-
-
-def _check_floors(challenger: Challenger, holdout: Holdout, gate: Gate) -> list[str]:
-    auc = challenger.metrics.get("roc_auc")
-    if auc is None or np.isnan(auc):
-        return ["ROC AUC is undefined: the holdout has only one class"]
-    failed = []
-    if auc < gate.floors.roc_auc:
-        failed.append(f"ROC AUC {auc:.4f}, the floor is {gate.floors.roc_auc:.4f}")
-    loss = log_loss(holdout.y, challenger.p)
-    constant = log_loss(holdout.y, np.broadcast_to(challenger.base_rate, len(holdout.y)))
-    if not loss < constant:
-        failed.append(
-            f"log loss {loss:.4f}, not below the {constant:.4f} "
-            f"of the constant base rate {challenger.base_rate:.4f} of the window"
-        )
-    return failed

@@ -22,9 +22,10 @@ from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.parts import count_rows
 from perennial.lake.tables import RowsReader
-from perennial.models.metrics import Floats, Integers
+from perennial.models.metrics import Floats, Labels
 from perennial.models.scoring import encode_texts
 from perennial.store.json_value import Json
+from perennial.tasks.task import task_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +36,7 @@ T = TypeVar("T", bound=np.generic)
 @dataclass(frozen=True, slots=True)
 class JudgedRows:
     """
-    The rows of a holdout with the probabilities of all models, in the same order.
+    The rows of a holdout with the predictions of all models, in the same order.
 
     :param of_rows: the rows that the dates have in the features table, if only some of them are judged
     """
@@ -50,24 +51,25 @@ class JudgedRows:
     def facts(self) -> Json:
         """Return the facts that a decision stores."""
         y = self.holdout.y
-        facts: Json = {"days": [day.isoformat() for day in self.days], "rows": len(y), "positives": int(y.sum())}
+        facts: Json = {"days": [day.isoformat() for day in self.days], "rows": len(y), **self.holdout.task.facts(y)}
         return facts if self.of_rows is None else {**facts, "of_rows": self.of_rows}
 
 
 def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequence[Scorer], reader: RowsReader) -> JudgedRows:
     """Read the holdout rows of all candidates, match their predictions, and score the rows with the opponents."""
     row_key, most = lake.pipeline.row_key, _count_features(lake, manifests)
-    labels = _Values(most, np.int8)
-    predicted = {name: _Values(most, np.float64) for name in manifests}
-    scored = [_Values(most, np.float64) for _ in opponents]
+    task = task_of(lake.pipeline.label)
+    labels = _Values(most, np.dtype(task.label_type))
+    predicted = {name: _Values(most, np.dtype(np.float64)) for name in manifests}
+    scored = [_Values(most, np.dtype(np.float64)) for _ in opponents]
     rows, slices = Counter[date](), {column: _CategoriesWriter(column) for column in lake.pipeline.gate.slices}
     with ExitStack() as files:
         recorded = {
-            name: Predictions(files.enter_context(open_predictions(lake, manifest)), row_key, name)
+            name: Predictions(files.enter_context(open_predictions(lake, manifest)), row_key, name, task)
             for name, manifest in manifests.items()
         }
         for part in read_holdout(lake, manifests, reader):
-            y: Integers | None = None
+            y: Labels | None = None
             for name, predictions in recorded.items():
                 theirs, p = predictions.match(part.table, part.days, is_range=part.is_range)
                 y = theirs if y is None else _require_same(y, theirs, name)
@@ -83,7 +85,7 @@ def gather(lake: Lake, manifests: Mapping[str, ModelManifest], opponents: Sequen
         for predictions in recorded.values():
             predictions.finish()
     days = sorted(rows)
-    holdout = Holdout(labels.filled, [rows[day] for day in days], {name: c.finish() for name, c in slices.items()})
+    holdout = Holdout(task, labels.filled, [rows[day] for day in days], {name: c.finish() for name, c in slices.items()})
     judged = [
         opponent.judged(values.filled if opponent.graph is not None else None, days)
         for opponent, values in zip(opponents, scored, strict=True)
@@ -98,7 +100,7 @@ def _count_features(lake: Lake, manifests: Mapping[str, ModelManifest]) -> int:
     return sum(partition.rows for day in common_holdout(lake, manifests) if (partition := state.get(day)) is not None)
 
 
-def _require_same(y: Integers, theirs: Integers, name: str) -> Integers:
+def _require_same(y: Labels, theirs: Labels, name: str) -> Labels:
     if not np.array_equal(y, theirs):
         raise RefusedError(
             f"Candidate {name!r}: its labels differ from those of the other candidates on the same rows. "
@@ -110,7 +112,7 @@ def _require_same(y: Integers, theirs: Integers, name: str) -> Integers:
 class _Values(Generic[T]):
     """The values of a column, filled part by part: to join the parts at the end would take twice the memory."""
 
-    def __init__(self, most: int, dtype: type[T]) -> None:
+    def __init__(self, most: int, dtype: np.dtype[T]) -> None:
         self._values, self._rows = np.empty(most, dtype=dtype), 0
 
     def add(self, part: NDArray[T]) -> None:

@@ -1,4 +1,4 @@
-"""The rows on which all models are judged, in order of date. Pure. A model's probabilities come in the same order."""
+"""The rows on which all models are judged, in order of date. Pure. A model's predictions come in the same order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.models.metrics import Floats, Integers
+from perennial.models.metrics import Floats, Labels
+from perennial.tasks.task import LearningTask
 
 Codes = NDArray[np.unsignedinteger]
 
@@ -38,9 +39,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """The labels of all rows, the number of rows of each date, and the columns to slice by."""
+    """The task, the labels of all rows, the number of rows of each date, and the columns to slice by."""
 
-    y: Integers
+    task: LearningTask
+    y: Labels
     rows: Sequence[int]
     slices: Mapping[str, Categories] = field(default_factory=dict)
 
@@ -63,7 +65,7 @@ class Holdout:
             yield word, rows, Selection(found, categories.codes, code)
 
 
-def sorted_by_class(y: Integers, p: Floats, selection: Selection) -> list[tuple[Floats, Floats]]:
+def sorted_by_class(y: Labels, p: Floats, selection: Selection) -> list[tuple[Floats, Floats]]:
     """Return, by date, the sorted probabilities of the selected negatives and positives."""
     days = zip(selection.by_date(y), selection.by_date(p), strict=True)
     return [(np.sort(some[labels == 0]), np.sort(some[labels == 1])) for labels, some in days]

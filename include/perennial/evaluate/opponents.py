@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
+from perennial.config.label import read_label
 from perennial.config.pipeline import Inputs, Pipeline
 from perennial.evaluate.chain import Chain, Model, anchor, incumbent
 from perennial.evaluate.comparison import Opponent
@@ -40,12 +40,12 @@ class Scorer:
     why: str = ""
 
     def score(self, rows: pa.Table) -> Floats | None:
-        """Return the probabilities of some rows, or None if it cannot be judged."""
+        """Return the predictions of some rows, or None if it cannot be judged."""
         return None if self.graph is None else score(self.graph, rows, self.inputs)
 
     def judged(self, p: Floats | None, days: Sequence[date]) -> Opponent:
         """
-        Return the opponent with its probabilities on all rows. It is not judged on dates of its training.
+        Return the opponent with its predictions on all rows. It is not judged on dates of its training.
 
         :param days: the dates that have rows
         """
@@ -81,12 +81,9 @@ def unfit(manifest: ModelManifest, theirs: Inputs, pipeline: Pipeline) -> str:
 
     :param theirs: the inputs of the manifest
     """
-    predicted, label = manifest["label"], pipeline.label
-    if (predicted["column"], predicted["positive"]) != (label.column, label.positive):
-        return (
-            f"it predicts {predicted['column']} = {json.dumps(predicted['positive'])}, "
-            f"and today's label is {label.column} = {json.dumps(label.positive)}"
-        )
+    predicted, label = read_label(manifest["label"]), pipeline.label
+    if predicted.settings != label.settings:
+        return f"it predicts {predicted.describe()}, and today's label is {label.describe()}"
     todays = pipeline.inputs
     lacking = [
         f"{name} ({wanted.type})"

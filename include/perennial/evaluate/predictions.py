@@ -10,8 +10,9 @@ import numpy as np
 
 from perennial.errors import RefusedError
 from perennial.evaluate.row_keys import find_duplicates, format_key, key_columns, keys
-from perennial.models.metrics import Floats, Integers
+from perennial.models.metrics import Floats, Labels
 from perennial.models.scoring import in_order
+from perennial.tasks.task import LearningTask
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,16 +25,17 @@ class Predictions:
     :param file: an open Parquet file
     """
 
-    def __init__(self, file: BinaryIO, row_key: Sequence[str], who: str) -> None:
+    def __init__(self, file: BinaryIO, row_key: Sequence[str], who: str, task: LearningTask) -> None:
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(file)
         self._row_key = row_key
         self._who = who
+        self._task = task
         self._next = 0
         self._rest = self._file.schema_arrow.empty_table()
 
-    def match(self, rows: pa.Table, days: Sequence[date], *, is_range: bool) -> tuple[Integers, Floats]:
+    def match(self, rows: pa.Table, days: Sequence[date], *, is_range: bool) -> tuple[Labels, Floats]:
         """
         Return (y, p) of the next predictions in the order of the holdout's rows. Each row must be predicted exactly once.
 
@@ -42,7 +44,7 @@ class Predictions:
         """
         # A range without labelled rows has no part in the file: the next part is that of a later range.
         taken = self._rest.slice(0, 0) if is_range and not rows.num_rows else self._take(days, is_range=is_range)
-        return match(rows, taken, self._row_key, self._who)
+        return match(rows, taken, self._row_key, self._who, self._task)
 
     def finish(self) -> None:
         """Refuse predictions of rows that are not in the holdout."""
@@ -78,7 +80,7 @@ class Predictions:
         return first
 
 
-def match(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str], who: str) -> tuple[Integers, Floats]:
+def match(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str], who: str, task: LearningTask) -> tuple[Labels, Floats]:
     """Return (y, p) of the predictions in the order of the holdout rows. Each row must be predicted exactly once."""
     ordered = in_order(predictions, row_key)
     if not all(_is_equal(ordered[name], rows[name]) for name in key_columns(row_key)):
@@ -86,10 +88,10 @@ def match(rows: pa.Table, predictions: pa.Table, row_key: Sequence[str], who: st
             f"Candidate {who!r}: its predictions do not match the {rows.num_rows} holdout rows",
             _find_mismatches(rows, ordered, row_key),
         )
-    y = ordered["y"].to_numpy().astype(np.int8)
+    y = ordered["y"].to_numpy().astype(task.label_type)
     p = ordered["p"].to_numpy().astype(np.float64)
-    if not (np.isin(y, (0, 1)).all() and np.isfinite(p).all() and ((p >= 0) & (p <= 1)).all()):
-        raise RefusedError(f"Candidate {who!r}: its predictions hold a label other than 0 and 1, or a probability outside 0..1")
+    if not task.are_valid(y, p):
+        raise RefusedError(f"Candidate {who!r}: its predictions hold {task.invalid}")
     return y, p
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import mean, median
@@ -12,6 +12,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import StoredDecision
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
+from perennial.tasks.task import task_of
 
 MAX_DATES = 28
 """The newest decisions that a track record covers."""
@@ -24,17 +25,15 @@ class TrackRecord:
 
     :param dates: the number of decisions that judged it
     :param passed: on how many of them the gate would promote it
-    :param best: on how many of them it had the lowest log loss
-    :param log_loss: its mean over the dates; None: there is no date
-    :param roc_auc: its mean over the dates on which it is defined
+    :param best: on how many of them it had the lowest loss
+    :param metrics: the loss and another metric by name, each the mean over the dates on which it is defined; None: there is none
     :param cpu_seconds: the median of its trainings
     """
 
     dates: int
     passed: int
     best: int
-    log_loss: float | None
-    roc_auc: float | None
+    metrics: Mapping[str, float | None]
     cpu_seconds: float | None
 
 
@@ -49,27 +48,29 @@ def _track_record(lake: Lake, name: str, decisions: Sequence[StoredDecision]) ->
     found: list[Any] = []
     best = 0
     costs = []
+    task = task_of(lake.pipeline.label)
     for decision in decisions:
-        losses = {candidate["name"]: _log_loss(candidate) for candidate in decision["candidates"]}
+        # A decision on another task has another loss: it is left out.
+        losses = {item["name"]: value for item in decision["candidates"] if (value := _value(item, task.loss_name)) is not None}
         for candidate in decision["candidates"]:
-            if candidate["name"] == name:
+            if candidate["name"] == name and name in losses:
                 found.append(candidate)
                 best += losses[name] == min(losses.values())
                 costs.append(_cpu_seconds(lake, name, decision["date"], candidate.get("training")))
-    aucs = [candidate["roc_auc"] for candidate in found if candidate.get("roc_auc") is not None]
+    metrics = {key: [value for item in found if (value := _value(item, key)) is not None] for key in task.shown}
     known = [cost for cost in costs if cost is not None]
     return TrackRecord(
         dates=len(found),
         passed=sum(candidate.get("decision") == "PROMOTE" for candidate in found),
         best=best,
-        log_loss=mean(map(_log_loss, found)) if found else None,
-        roc_auc=mean(aucs) if aucs else None,
+        metrics={key: mean(values) if values else None for key, values in metrics.items()},
         cpu_seconds=median(known) if known else None,
     )
 
 
-def _log_loss(candidate: Any) -> float:
-    return float(candidate["log_loss"])
+def _value(candidate: Any, name: str) -> float | None:
+    value: float | None = candidate.get(name)
+    return value
 
 
 def _cpu_seconds(lake: Lake, name: str, day: str, key: str | None) -> float | None:

@@ -14,7 +14,7 @@ from perennial.lake.lake import Lake
 from perennial.report.models import Models
 from perennial.report.rows import rows_by_day
 from perennial.report.tally import Pool, Score, Tally
-from perennial.train.labels import read_labels
+from perennial.tasks.task import LearningTask, task_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Policy:
     The result of one policy.
 
     :param score: the score of its champions, over all rows of the dates on which every policy has a champion
-    :param worse: the difference between its log loss and that of the best policy on these dates, with the gate's interval;
+    :param worse: the difference between its loss and that of the best policy on these dates, with the gate's interval;
         None: it is the best
     :param cpu_seconds: CPU seconds of all its trainings in the range
     """
@@ -39,8 +39,9 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Policies, the best first, and the number of dates on which they are compared."""
+    """The task, policies, the best first, and the number of dates on which they are compared."""
 
+    task: LearningTask
     dates: int
     policies: tuple[Policy, ...]
 
@@ -58,10 +59,11 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
     chains = {name: read_chain(lake) for name, lake in lakes.items()}
     models = {name: Models(lake) for name, lake in lakes.items()}
     pool, any_lake = Pool(), next(iter(lakes.values()))
+    task = task_of(any_lake.pipeline.label)
     for day, parts in rows_by_day(any_lake, any_lake.pipeline.calendar.dates(first, last)):
         series = dict[str, Tally]()
         for part in parts:
-            y = read_labels(part.known, any_lake.pipeline.label)
+            y = task.read_labels(part.known)
             if not len(y):
                 continue  # no label is known yet
             for name, chain in chains.items():
@@ -69,14 +71,14 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
                 if champion is None:
                     continue
                 if (p := models[name].predict(models[name].manifest(champion.manifest), day, part.known)) is not None:
-                    series.setdefault(name, Tally()).add(y, p)
+                    series.setdefault(name, Tally(task)).add(y, p)
         if series.keys() == lakes.keys():
             pool.add(series)
     if not pool.dates:
         decided = [f"{name}: {len(chain.days)} dates have a decision" for name, chain in chains.items()]
         raise RefusedError(f"No date from {first} to {last} on which all policies have a champion", decided)
     scores = pool.scores()
-    best = min(scores, key=lambda name: scores[name].log_loss)
+    best = min(scores, key=lambda name: scores[name].loss)
     policies = []
     for name, chain in chains.items():
         entries = {day: chain.entries[day.isoformat()] for day in chain.days if first <= day <= last}
@@ -89,4 +91,4 @@ def compare(lakes: Mapping[str, Lake], first: date, last: date) -> Comparison:
         seconds = sum(float(manifest["measured"]["cpu_seconds"]) for manifest in manifests)
         worse = None if name == best else pool.difference(best, name)
         policies.append(Policy(name, scores[name], worse, len(entries), promotions, len(manifests), round(seconds, 1)))
-    return Comparison(pool.dates, tuple(sorted(policies, key=lambda policy: policy.score.log_loss)))
+    return Comparison(task, pool.dates, tuple(sorted(policies, key=lambda policy: policy.score.loss)))

@@ -195,7 +195,8 @@ def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
     if settings.candidates is not None:
         training["candidates"] = _choose(training["candidates"], settings.candidates)
     if settings.margin is not None:
-        gate["margin"] = {"log_loss": settings.margin, "roc_auc": settings.margin}
+        names = ("log_loss", "roc_auc") if pipeline.task == "binary" else ("skill",)
+        gate["margin"] = dict.fromkeys(names, settings.margin)
     try:
         changed = {"training": Training.model_validate(training), "gate": Gate.model_validate(gate)}
     except ValidationError as error:

@@ -11,6 +11,7 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import barred_versions, champion_of, champions
 from perennial.evaluate.holdout import read_predictions
 from perennial.lake.lake import Lake
+from perennial.lake.manifests import constant_of
 from perennial.train.plan import read_model
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def champion_row(lake: Lake) -> pa.Table:
         "why": (champion.why, pa.string()),
         "window_rows": (manifest["rows"]["window"], pa.int64()),
         "holdout_rows": (manifest["rows"]["holdout"], pa.int64()),
-        "base_rate": (manifest["base_rate"], pa.float64()),
+        "constant": (constant_of(manifest), pa.float64()),
         **{name: (value, pa.float64()) for name, value in manifest["metrics"].items()},
     }
     return pa.table({name: pa.array([value], kind) for name, (value, kind) in columns.items()})

@@ -148,7 +148,8 @@ class PipelineData:
         """
         Return the predictions of a candidate on the holdout of a date, as the gate judged them.
 
-        Columns: `date`, the row key, `y` (1 if the label is the positive one, else 0), `p` (the predicted probability, 0 to 1).
+        Columns: `date`, the row key, `y` (the label: 1 if it is the positive one, else 0, or a number), `p` (the prediction:
+        the probability of the positive one, or a number).
         Ordered by date and row key. No row of the holdout was in the training of the model.
         """
         from perennial.frames.decisions import prediction_rows
@@ -167,7 +168,7 @@ class PipelineData:
         """
         Return the scores of the rows of some dates: `date`, `release`, row key, `p`, `unseen`.
 
-        `p` is the probability that the model server would answer, and `unseen` names, separated by commas, the fields of the row
+        `p` is the prediction that the model server would answer, and `unseen` names, separated by commas, the fields of the row
         whose values the model had never seen. Ordered by date, release and row key.
 
         :param release: only the scores by this release; None: those by every release that scored the dates
@@ -183,7 +184,7 @@ class PipelineData:
         Return one row: the champion now, after all decisions and rollbacks.
 
         Columns: `version`, `candidate`, `date` (of its training), `since` (the date that promoted it), `why`, `window_rows`,
-        `holdout_rows`, `base_rate` (share of positives in its window), and its metrics on its own holdout (`roc_auc`, …).
+        `holdout_rows`, `constant` (the constant forecast of its window), and its metrics on its own holdout (`roc_auc`, …).
 
         :raises RefusedError: if no version has been promoted, or all are barred
         """

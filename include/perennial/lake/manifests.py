@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
 from perennial.store.json_value import Json
 
@@ -60,7 +61,12 @@ class ModelManifest(TypedDict):
     unlabelled_rows: NotRequired[int]
     unmatched_labels: NotRequired[int]
     rows: dict[str, int]
-    base_rate: float
+    constant: float
+    """The constant forecast of the window."""
+
+    spread: NotRequired[float]
+    """The standard deviation of the labels of the window; 1 for classes."""
+
     metrics: dict[str, float | None]
     measured: Measured
 
@@ -81,3 +87,9 @@ class ReleaseManifest(TypedDict):
     row_key: list[str]
     p99_ms: float
     decision: str
+
+
+def constant_of(manifest: ModelManifest) -> float:
+    """Return the constant forecast of a model's window. Earlier versions called it the base rate."""
+    stored: Mapping[str, Any] = manifest
+    return float(stored["constant"] if "constant" in stored else stored["base_rate"])

@@ -6,6 +6,8 @@ They are exact for any number of rows. Beside y and p, they hold 8 bytes a row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ from perennial.models.sums import mean, parts_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
+Labels = NDArray[Any]
+"""Labels of rows: 0 and 1, or numbers."""
 
 SMALLEST = float(np.finfo(np.float64).eps)
 """Minimum distance of a probability from 0 and 1 before a logarithm, as in scikit-learn's log_loss."""

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
+from perennial.models.metrics import Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Numbers = NDArray[np.float32]
 Texts = NDArray[np.object_]
-Probabilities = NDArray[np.float64]
 
 SLICE_ROWS = 10_000
 """
@@ -72,25 +72,29 @@ def text_objects(table: pa.Table, name: str, null: str | None) -> NDArray[np.obj
     return np.array([null if word is None else word for word in words], dtype=object)[positions]
 
 
-def score(model: bytes, table: pa.Table, inputs: Inputs) -> Probabilities:
-    """Return the probability of each row of a features table, computed by the same graph that serves."""
-    graph = Graph(model, "probability")
+def score(model: bytes, table: pa.Table, inputs: Inputs) -> Floats:
+    """Return the prediction for each row of a features table, computed by the same graph that serves."""
+    graph = Graph(model)
     # A table without rows is one slice without rows: its columns are checked too.
     slices = [table.slice(begin, SLICE_ROWS) for begin in range(0, max(table.num_rows, 1), SLICE_ROWS)]
     return np.concatenate([graph.run(*to_arrays(rows, inputs)) for rows in slices]).astype(np.float64)
 
 
 class Graph:
-    """A graph in ONNX Runtime, and one of its outputs. It has one thread, so that every machine adds in the same order."""
+    """
+    A graph in ONNX Runtime, and one of its outputs. It has one thread, so that every machine adds in the same order.
 
-    def __init__(self, model: bytes, output: str) -> None:
+    :param output: the name of the output; None: the first one
+    """
+
+    def __init__(self, model: bytes, output: str | None = None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._output = output
+        self.output = output or self._session.get_outputs()[0].name
 
     def run(self, numbers: Numbers, texts: Texts) -> Numbers:
         """Return the output for some rows."""
@@ -106,7 +110,7 @@ class Graph:
         return result
 
     def _run(self, numbers: Numbers, texts: Texts) -> Numbers:
-        found = self._session.run([self._output], {"numbers": numbers, "texts": texts})
+        found = self._session.run([self.output], {"numbers": numbers, "texts": texts})
         return np.asarray(found[0], dtype=np.float32)
 
 

@@ -39,7 +39,7 @@ class Models:
         return self.manifest(addresses[0])
 
     def predict(self, manifest: ModelManifest, day: date, rows: pa.Table) -> Floats | None:
-        """Return the probabilities of a day's rows, or None if the model saw the day or lacks an input."""
+        """Return the predictions of a day's rows, or None if the model saw the day or lacks an input."""
         inputs = Inputs.model_validate(manifest["inputs"])
         if day.isoformat() in manifest["window"] or unfit(manifest, inputs, self._lake.pipeline):
             return None

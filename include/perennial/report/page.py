@@ -8,15 +8,19 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from perennial.calendar import DAY
+from perennial.display.metrics import label_of
 from perennial.display.showable import make_html
 from perennial.report.drift import REFERENCE_DAYS
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, Day, WalkForward
+from perennial.report.tally import Score
+from perennial.report.walk_forward import CHAMPION, FROZEN, Day, WalkForward
+from perennial.tasks.task import LearningTask
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 COLOURS = {"PROMOTE": "#2a9d4e", "HOLD": "#e0a100", "REJECT": "#c8372d"}
-LINES = {CHAMPION: ("#14213d", "solid", 2.5), FROZEN: ("#8d5fd3", "dash", 1.5), BASE: ("#9a9a9a", "dot", 1.5)}
+LINES = {CHAMPION: ("#14213d", "solid", 2.5), FROZEN: ("#8d5fd3", "dash", 1.5)}
+LINE_OF_CONSTANT = ("#9a9a9a", "dot", 1.5)
 CHALLENGERS = ("#2176c7", "#d1661f", "#1d8a8a", "#b3387a")
 SOURCES = ("#5b7a99", "#a3b8cc", "#7d6b91", "#c2b5d1")
 MAX_REASON = 160
@@ -24,9 +28,7 @@ MAX_LISTED = 10
 FEW_DATES = 30
 """Maximum number of dates for which a line has markers. A single date has no line."""
 DRIFT = "Drift (median PSI of the inputs)"
-PANELS = (
-    "Log loss (lower is better)",
-    "ROC AUC",
+OTHER_PANELS = (
     "Decisions",
     "Clean rows",
     "Rows in quarantine",
@@ -49,7 +51,7 @@ td:first-child, th:first-child {{ text-align: left }} th {{ border-bottom: 1px s
 </style></head><body>
 <h1>{title}</h1>
 <p>{summary}</p>
-<table><tr><th>over the same {pooled} dates</th><th>log loss</th><th>ROC AUC</th></tr>{rows}</table>
+<table><tr><th>over the same {pooled} dates</th><th>{loss}</th><th>{second}</th></tr>{rows}</table>
 <p class="note">Each date is judged on its own rows.
 The champion is the model that resulted from the dates before it: this model would have answered the requests of that day.
 Over a week or two, a difference means little: <code>perennial compare</code> gives intervals.
@@ -57,7 +59,7 @@ A candidate is the model trained for the date itself; its window ends before the
 The anchor is the last champion that was clearly better than every version it met.
 Challengers are compared with it too, so that many small allowed losses cannot add up to a large one.
 A barred version was rolled back, or its release failed: it is not champion from that date on.
-The base rate predicts the share of positives in the window for every row.
+The {base} predicts one number for every row: {constant}.
 Drift is the population stability index of the numeric inputs against the 28 dates before: the median of all inputs.
 Point at it to see the input that moved most. Inputs that are the same all day, such as weather, move every day.
 CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates of each job,
@@ -80,21 +82,37 @@ def page(report: WalkForward) -> str:
         summary += " The table is empty: it starts on the date after the first champion."
     if report.undecided:
         summary += f" Dates in between without a decision: {len(report.undecided)} ({_list_dates(report.undecided)})."
-    if unlabelled := [day.date for day in report.days if day.positives is None]:
+    if unlabelled := [day.date for day in report.days if not day.labelled]:
         summary += f" Dates without known labels: {len(unlabelled)} ({_list_dates(unlabelled)})."
     summary += f" Champion after {last}: {report.days[-1].champion or 'none'}."
     if report.barred:
         summary += f" Barred: {'; '.join(report.barred[:MAX_LISTED])}{' and others' if len(report.barred) > MAX_LISTED else ''}."
-    ranked = sorted(report.pooled.items(), key=lambda item: item[1].log_loss)
+    ranked = sorted(report.pooled.items(), key=lambda item: item[1].loss)
+    base = report.pooled.get(report.task.constant_name)
     rows = "".join(
-        f"<tr><td>{make_html(name)}</td><td>{score.log_loss:.4f}</td><td>{_format_number(score.roc_auc)}</td></tr>"
+        f"<tr><td>{make_html(name)}</td><td>{score.loss:.4f}</td>"
+        f"<td>{_format_number(_second(report.task, score, base))}</td></tr>"
         for name, score in ranked
     )
-    figure = _figure(report.days).to_html(
+    figure = _figure(report.days, report.task).to_html(
         full_html=False, include_plotlyjs=True, config={"displaylogo": False, "responsive": True}
     )
     title = f"{report.pipeline}, {first} to {last}"
-    return _PAGE.format(title=make_html(title), summary=make_html(summary), pooled=report.pooled_dates, rows=rows, figure=figure)
+    return _PAGE.format(
+        title=make_html(title),
+        summary=make_html(summary),
+        pooled=report.pooled_dates,
+        rows=rows,
+        figure=figure,
+        **_words(report.task),
+    )
+
+
+def _words(task: LearningTask) -> dict[str, str]:
+    """Return the words of the page that depend on the task."""
+    loss, second = map(label_of, task.shown)
+    constant = "the share of positives in the window" if task.is_classes else "the mean, median or quantile of the window"
+    return {"loss": loss, "second": second, "base": task.constant_name, "constant": constant}
 
 
 def _list_dates(dates: Sequence[date]) -> str:
@@ -110,29 +128,44 @@ def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _titles(days: Sequence[Day]) -> list[str]:
+def _titles(days: Sequence[Day], task: LearningTask) -> list[str]:
     """Return the titles of the panels, with the reason if the drift panel is empty."""
     why = (
         "" if any(day.drift for day in days) else f": none, because it needs more than {REFERENCE_DAYS} dates and a numeric input"
     )
-    return [panel + why if panel == DRIFT else panel for panel in PANELS]
+    loss, second = map(label_of, task.shown)
+    first = f"{loss[0].upper()}{loss[1:]} (lower is better)", second[0].upper() + second[1:]
+    return [*first, *(panel + why if panel == DRIFT else panel for panel in OTHER_PANELS)]
 
 
-def _figure(days: tuple[Day, ...]) -> go.Figure:
+def _second(task: LearningTask, score: Score | None, base: Score | None) -> float | None:
+    """Return the second metric of a series: ROC AUC, or the share of the constant forecast's loss that it saves."""
+    if task.is_classes or score is None:
+        return score.roc_auc if score else None
+    return 1 - score.loss / base.loss if base is not None and base.loss > 0 else None
+
+
+def _figure(days: tuple[Day, ...], task: LearningTask) -> go.Figure:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
     figure = make_subplots(
-        rows=len(PANELS), cols=1, shared_xaxes=False, vertical_spacing=0.03, row_heights=HEIGHTS, subplot_titles=_titles(days)
+        rows=len(HEIGHTS),
+        cols=1,
+        shared_xaxes=False,
+        vertical_spacing=0.03,
+        row_heights=HEIGHTS,
+        subplot_titles=_titles(days, task),
     )
+    lines = {**LINES, task.constant_name: LINE_OF_CONSTANT}
     dates = [day.date for day in days]
-    challengers = sorted({name for day in days for name in (*day.scores, *day.costs)} - LINES.keys() - STAGES.keys())
+    challengers = sorted({name for day in days for name in (*day.scores, *day.costs)} - lines.keys() - STAGES.keys())
 
     def colour_of(challenger: str) -> str:
         return CHALLENGERS[challengers.index(challenger) % len(CHALLENGERS)]
 
     def line(panel: int, name: str, values: Iterable[float | None], *, legend: bool = True) -> None:
-        colour, dash, width = LINES.get(name) or (colour_of(name), "solid", 1)
+        colour, dash, width = lines.get(name) or (colour_of(name), "solid", 1)
         trace = go.Scatter(
             x=dates,
             y=list(values),
@@ -148,11 +181,11 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         trace = go.Bar(x=dates, y=list(values), name=make_html(name), showlegend=False, marker={"color": colour})
         figure.add_trace(trace, row=panel, col=1)
 
-    for name in (CHAMPION, *challengers, FROZEN, BASE):
+    for name in (CHAMPION, *challengers, FROZEN, task.constant_name):
         scores = [day.scores.get(name) for day in days]
-        line(1, name, (score.log_loss if score else None for score in scores))
-        if name != BASE:
-            line(2, name, (score.roc_auc if score else None for score in scores), legend=False)
+        line(1, name, (score.loss if score else None for score in scores))
+        if name != task.constant_name:
+            line(2, name, (_second(task, day.scores.get(name), day.scores.get(task.constant_name)) for day in days), legend=False)
     for decision, colour in COLOURS.items():
         marked = [day for day in days if day.decision == decision]
         text = [
@@ -193,7 +226,7 @@ def _figure(days: tuple[Day, ...]) -> go.Figure:
         bars(8, name, colour, (cost.seconds if cost else None for cost in costs))
     figure.update_yaxes(categoryorder="array", categoryarray=["REJECT", "HOLD", "PROMOTE"], row=3, col=1)
     figure.update_xaxes(type="date", range=[days[0].date - DAY, days[-1].date + DAY])
-    for panel in range(2, len(PANELS) + 1):
+    for panel in range(2, len(HEIGHTS) + 1):
         figure.update_xaxes(matches="x", row=panel, col=1)
         figure.update_xaxes(showticklabels=False, row=panel - 1, col=1)
     figure.update_layout(

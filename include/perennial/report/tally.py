@@ -1,7 +1,7 @@
 """
 The score of a series of predictions, added up part by part: memory does not grow with rows.
 
-Log loss is exact. ROC AUC is exact up to MAX_VALUES different probabilities as 32-bit floats, which is what models give.
+The loss is exact. ROC AUC is exact up to MAX_VALUES different probabilities as 32-bit floats, which is what models give.
 Beyond, the last bits of all are left out, so neighbours count as ties: ten million rows lost seven bits in a trial, and ROC AUC
 moved by less than 1e-9.
 """
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from perennial.evaluate.bootstrap import Interval, interval, mean_difference
 from perennial.models import ranks
-from perennial.models.metrics import Floats, Integers, losses
+from perennial.models.metrics import Floats, Labels
+from perennial.store.json_value import JsonValue
+from perennial.tasks.task import LearningTask
 
 MAX_VALUES = 1 << 20
 """Maximum number of different probabilities that a tally holds: 20 bytes each."""
@@ -29,16 +31,22 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The metrics of one model on some rows; ROC AUC is None if all rows have one class."""
+    """The metrics of one model on some rows; ROC AUC is None if all rows have one class, or if labels are no classes."""
 
-    log_loss: float
+    loss: float
     roc_auc: float | None
+
+    def to_json(self, task: LearningTask) -> dict[str, JsonValue]:
+        """Return the metrics by their names in a task."""
+        found: dict[str, JsonValue] = {task.loss_name: self.loss}
+        return {**found, "roc_auc": self.roc_auc} if task.is_classes else found
 
 
 @dataclass(slots=True)
 class Tally:
-    """The rows of a series so far: the sum of their losses, and the positives and negatives of each probability."""
+    """The rows of a series so far: the sum of their losses, and of classes the positives and negatives of each probability."""
 
+    task: LearningTask
     rows: int = 0
     loss: float = 0.0
     _shift: int = 0
@@ -46,10 +54,12 @@ class Tally:
     _counts: Counts = field(default_factory=lambda: np.zeros((2, 0), dtype=np.int64))
     _new: list[tuple[NDArray[np.uint32], Counts]] = field(default_factory=list)
 
-    def add(self, y: Integers, p: Floats) -> None:
+    def add(self, y: Labels, p: Floats) -> None:
         """Add rows."""
         self.rows += len(y)
-        self.loss += float(losses(y, p).sum())
+        self.loss += float(self.task.losses(y, p).sum())
+        if not self.task.is_classes:
+            return
         keys = (np.asarray(p, dtype=np.float32) + np.float32(0)).view(np.uint32) >> np.uint32(self._shift)
         self._append(keys, np.array([y == 0, y == 1], dtype=np.int64))
 
@@ -111,7 +121,7 @@ class Pool:
         """Add a date."""
         self.rows.append(next(iter(series.values())).rows)
         for name, tally in series.items():
-            self.tallies.setdefault(name, Tally()).add_tally(tally)
+            self.tallies.setdefault(name, Tally(tally.task)).add_tally(tally)
             self.losses.setdefault(name, []).append(tally.loss)
 
     def scores(self) -> dict[str, Score]:
@@ -119,6 +129,6 @@ class Pool:
         return {name: tally.score for name, tally in self.tallies.items()}
 
     def difference(self, better: str, worse: str) -> Interval:
-        """Return the log loss of `worse` minus that of `better`, with the gate's paired bootstrap over dates."""
+        """Return the loss of `worse` minus that of `better`, with the gate's paired bootstrap over dates."""
         sums = np.array(self.losses[worse]) - np.array(self.losses[better])
         return interval(mean_difference(sums, np.array(self.rows, dtype=np.float64)), self.dates, seed=0)

@@ -22,19 +22,19 @@ from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.champions import Champion, barred_versions, champion_of, describe_bar
 from perennial.evaluate.decision import StoredDecision
 from perennial.lake.lake import Lake
-from perennial.lake.manifests import ModelManifest
+from perennial.lake.manifests import ModelManifest, constant_of
 from perennial.models.metrics import Floats
 from perennial.report.costs import Cost, spark_costs, training_cost
 from perennial.report.drift import Drift, DriftMeter
 from perennial.report.models import Models
 from perennial.report.rows import rows_by_day
 from perennial.report.tally import Pool, Score, Tally
-from perennial.train.labels import read_labels
+from perennial.tasks.task import LearningTask, task_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHAMPION, FROZEN, BASE = "champion", "frozen at the start", "base rate"
+CHAMPION, FROZEN = "champion", "frozen at the start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Day:
     One decided date.
 
     :param champion: the champion after the date; `note` is the reason if its decision named another version
-    :param scores: by series: champion, frozen at the start, base rate, and each candidate of the date; empty if no label is known
-    :param positives: the share of positive labels; None: no label is known
+    :param scores: by series: champion, frozen at the start, constant forecast, and each candidate; empty without labels
+    :param labelled: the number of rows whose label is known
     :param quarantined: rows that broke the contract, by source; `rows` holds the clean ones
     :param drift: None: too few days before, or no numeric input
     :param costs: the costs of its stages: clean, analyse, and the training of each candidate
@@ -58,7 +58,7 @@ class Day:
     stale: bool
     rows: Mapping[str, int]
     quarantined: Mapping[str, int]
-    positives: float | None
+    labelled: int
     scores: Mapping[str, Score]
     drift: Drift | None
     costs: Mapping[str, Cost]
@@ -74,6 +74,7 @@ class WalkForward:
     """
 
     pipeline: str
+    task: LearningTask
     days: tuple[Day, ...]
     undecided: tuple[date, ...]
     barred: tuple[str, ...]
@@ -93,43 +94,48 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     if not decided:
         known = f"Decisions exist from {chain.days[0]} to {chain.days[-1]}." if chain.days else "No decision exists yet."
         raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision from {first} to {last}", remedy=known)
+    task = task_of(lake.pipeline.label)
     models, drift, pool, days = Models(lake), DriftMeter(lake.pipeline.inputs), Pool(), []
     frozen = next((model for day in decided if (model := incumbent(chain, day)) is not None), None)
     spent = spark_costs(lake, first, last)
-    names = {CHAMPION, FROZEN, BASE, *lake.pipeline.training.candidates}
+    names = {CHAMPION, FROZEN, task.constant_name, *lake.pipeline.training.candidates}
     for day, parts in rows_by_day(lake, decided):
         body: StoredDecision = lake.objects.read_existing(chain.entries[day.isoformat()].uri).json()
         candidates = {item["name"]: models.manifest_of(item["name"], day, item["version"]) for item in body["candidates"]}
-        series, positives, labelled = dict[str, Tally](), 0, 0
+        series, labelled = dict[str, Tally](), 0
         for part in parts:
             drift.add(part.rows)
-            y = read_labels(part.known, lake.pipeline.label)
-            positives, labelled = positives + int(y.sum()), labelled + len(y)
+            y = task.read_labels(part.known)
+            labelled += len(y)
             if len(y):
-                for name, p in _predict(models, chain, day, part.known, frozen, candidates).items():
-                    series.setdefault(name, Tally()).add(y, p)
+                for name, p in _predict(task, models, chain, day, part.known, frozen, candidates).items():
+                    series.setdefault(name, Tally(task)).add(y, p)
         if series.keys() == names:
             pool.add(series)
         costs = spent.get(day, {}) | {name: training_cost(manifest) for name, manifest in candidates.items()}
-        share = positives / labelled if labelled else None
         scores = {name: tally.score for name, tally in series.items()}
-        days.append(_build_day(lake, champion_of(chain, day), body, share, scores, drift.finish_day(), costs))
+        days.append(_build_day(lake, champion_of(chain, day), body, labelled, scores, drift.finish_day(), costs))
     undecided = tuple(sorted(set(lake.pipeline.calendar.dates(decided[0], decided[-1])) - set(decided)))
     bars = [item for item in barred_versions(chain, decided[-1]).values() if item.date >= decided[0].isoformat()]
     barred = tuple(describe_bar(item) for item in bars)
-    return WalkForward(lake.pipeline.name, tuple(days), undecided, barred, pool.scores(), pool.dates)
+    return WalkForward(lake.pipeline.name, task, tuple(days), undecided, barred, pool.scores(), pool.dates)
 
 
 def _predict(
-    models: Models, chain: Chain, day: date, rows: pa.Table, frozen: Model | None, candidates: Mapping[str, ModelManifest]
+    task: LearningTask,
+    models: Models,
+    chain: Chain,
+    day: date,
+    rows: pa.Table,
+    frozen: Model | None,
+    candidates: Mapping[str, ModelManifest],
 ) -> dict[str, Floats]:
-    """Return the probabilities of the day's rows for each series, without models that saw them or lack an input."""
+    """Return the predictions of the day's rows for each series, without models that saw them or lack an input."""
     predicted: dict[str, Floats | None] = {name: models.predict(manifest, day, rows) for name, manifest in candidates.items()}
     for name, model in ((CHAMPION, incumbent(chain, day)), (FROZEN, frozen)):
         predicted[name] = models.predict(models.manifest(model.manifest), day, rows) if model is not None else None
     if candidates:
-        share = float(next(iter(candidates.values()))["base_rate"])
-        predicted[BASE] = np.full(rows.num_rows, share)
+        predicted[task.constant_name] = np.full(rows.num_rows, constant_of(next(iter(candidates.values()))))
     return {name: p for name, p in predicted.items() if p is not None}
 
 
@@ -137,7 +143,7 @@ def _build_day(
     lake: Lake,
     champion: Champion,
     body: StoredDecision,
-    positives: float | None,
+    labelled: int,
     scores: Mapping[str, Score],
     drift: Drift | None,
     costs: Mapping[str, Cost],
@@ -152,7 +158,7 @@ def _build_day(
         stale=champion.stale,
         rows={name: partition.rows for name, partition in clean.items() if partition},
         quarantined={name: partition.quarantined for name, partition in clean.items() if partition},
-        positives=positives,
+        labelled=labelled,
         scores=scores,
         drift=drift,
         costs=costs,

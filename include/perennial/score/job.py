@@ -86,6 +86,7 @@ def open_scorer(spark: SparkSession, job: ScoreJob) -> Scorer:
         known={name: known for _, name, known in known_categories(session, inputs)},
         golden=_golden_rows(release, inputs),
         answers=release.answers,
+        spread=release.spread,
         onnxruntime=release.onnxruntime,
         row_key=job.row_key,
     )

@@ -251,6 +251,7 @@ def _pin(scoring: Scoring) -> PinnedRelease:
         large_lookups=forms("table"),
         inputs=manifest["inputs"],
         golden={name: column.to_pylist() for name, column in zip(rows.column_names, plain, strict=True)},
-        answers=list(golden.probabilities),
+        answers=list(golden.expected.answers),
+        spread=golden.expected.spread,
         onnxruntime=library_versions("onnxruntime")["onnxruntime"],
     )

@@ -26,12 +26,15 @@ from perennial.serve.lookups import Key, Lookup
 if TYPE_CHECKING:
     from perennial.config.inputs import Inputs
 
-PROBABILITY, UNSEEN, PROBLEM = "p", "unseen", "__problem"
+PREDICTION, UNSEEN, PROBLEM = "p", "unseen", "__problem"
 ROWS = 100_000
 """Rows for which the graph is opened once. A table of so many takes tens of megabytes."""
 
 TOLERANCE = 1e-5
 """The largest difference between an answer to a golden request and the stored one; the model server has the same."""
+
+ROUNDING = 2.0**-22
+"""Relative difference of two numbers that 32-bit floats can round apart; the model server has the same."""
 
 Batches = Iterator[pa.RecordBatch]
 Places = NDArray[np.integer]
@@ -55,7 +58,8 @@ class Scorer:
     :param files: by lookup, the name of the file that Spark sent to this machine; the others are in `lookups`
     :param known: the values of each category that the model has seen
     :param golden: rows of golden requests
-    :param answers: their probabilities
+    :param answers: their predictions
+    :param spread: the standard deviation of the labels of a regression; 1 for a probability
     :param row_key: the columns that are returned with each score
     """
 
@@ -67,13 +71,14 @@ class Scorer:
     known: Mapping[str, frozenset[str]]
     golden: pa.Table
     answers: Sequence[float]
+    spread: float
     onnxruntime: str
     row_key: Sequence[str]
 
 
 def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
     """
-    Return a function of batches of rows that yields row key, probability, fields never seen, and a problem in place of scores.
+    Return a function of batches of rows that yields row key, prediction, fields never seen, and a problem in place of scores.
 
     Each task first asks the golden requests, by the same function as the rows.
     """
@@ -89,9 +94,9 @@ def make_scorer(closed: Scorer) -> Callable[[Batches], Batches]:
                 problem = _find_infinite(scorer, rows, p)
             if problem is not None:
                 columns = {name: pa.nulls(1, rows[name].type) for name in scorer.row_key}
-                yield _to_batch({**columns, PROBABILITY: pa.nulls(1, pa.float32()), UNSEEN: pa.array([""]), PROBLEM: [problem]})
+                yield _to_batch({**columns, PREDICTION: pa.nulls(1, pa.float32()), UNSEEN: pa.array([""]), PROBLEM: [problem]})
                 return
-            scores = {PROBABILITY: pa.array(p), UNSEEN: unseen, PROBLEM: pa.nulls(rows.num_rows, pa.string())}
+            scores = {PREDICTION: pa.array(p), UNSEEN: unseen, PROBLEM: pa.nulls(rows.num_rows, pa.string())}
             yield _to_batch({**{name: rows[name] for name in scorer.row_key}, **scores})
 
     return score_batches
@@ -121,7 +126,8 @@ def find_wrong_golden(scorer: Scorer) -> str | None:
     if onnxruntime.__version__ != scorer.onnxruntime:
         return f"the worker has ONNX Runtime {onnxruntime.__version__}, expected {scorer.onnxruntime}"
     p, _ = answer(scorer, scorer.golden)
-    wrong = np.flatnonzero(~(np.abs(p - np.array(scorer.answers)) <= TOLERANCE))
+    expected = np.array(scorer.answers)
+    wrong = np.flatnonzero(~(np.abs(p - expected) <= TOLERANCE * scorer.spread + ROUNDING * np.abs(expected)))
     if not len(wrong):
         return None
     first = int(wrong[0])
@@ -129,7 +135,7 @@ def find_wrong_golden(scorer: Scorer) -> str | None:
 
 
 def answer(scorer: Scorer, rows: pa.Table) -> tuple[NDArray[np.float32], pa.Array]:
-    """Return the probability of each row, and as one text the fields whose values the model has never seen."""
+    """Return the prediction for each row, and as one text the fields whose values the model has never seen."""
     rows = rows.combine_chunks()
     texts = {name: _encode(rows, name) for name in scorer.columns.texts}
     never: list[tuple[Places, list[tuple[str, ...]]]] = []

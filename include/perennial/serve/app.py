@@ -153,15 +153,16 @@ class App:
 
     def _compute(self, route: Route, release: Release, body: bytes) -> Answer:
         request = read_json(body)
-        infer = read_infer(request, release.model.inputs, self._limits) if route.kind == "infer" else None
+        infer = read_infer(request, release.model, self._limits) if route.kind == "infer" else None
         answers = release.model.answer(request if infer is None else infer.records)
-        self.metrics.rows.inc(len(answers.probabilities))
+        self.metrics.rows.inc(len(answers.predictions))
         self.metrics.count_unseen(answers.unseen)
         if infer is not None:
             return _json(200, infer_answer(infer, self.pipeline, release, answers))
+        output = release.model.output
         predictions = ",".join(
-            f'{{"probability":{probability!r},"unseen":{json.dumps(fields) if fields else "[]"}}}'
-            for probability, fields in zip(answers.probabilities, answers.unseen, strict=True)
+            f'{{"{output}":{prediction!r},"unseen":{json.dumps(fields) if fields else "[]"}}}'
+            for prediction, fields in zip(answers.predictions, answers.unseen, strict=True)
         )
         return Answer(200, f'{{"predictions":[{predictions}],{release.facts}}}'.encode())
 

@@ -18,15 +18,18 @@ from perennial.serve.refusal import Refusal
 from perennial.store.json_value import JsonValue
 
 _NONE: tuple[str, ...] = ()
+OUTPUTS = ("probability", "value")
+"""The names of the outputs of graphs: a probability, or a number in the unit of the label."""
+
 _ROWS = 2_000
 """Rows that the graph computes at once: its memory grows with them, and its speed no longer does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """One probability a record, and the fields of each record whose values the model has never seen."""
+    """One prediction a record, and the fields of each record whose values the model has never seen."""
 
-    probabilities: list[float]
+    predictions: list[float]
     unseen: list[tuple[str, ...]]
 
 
@@ -42,7 +45,7 @@ class Model:
         options.log_severity_level = 3
         self._session = _open(graph, options)
         self.inputs = inputs
-        self._takes = _check_signature(self._session, inputs)
+        self._takes, self.output = _check_signature(self._session, inputs)
         self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
         self._reader = RecordReader(inputs, limits)
         self._known = known_categories(self._session, inputs)
@@ -52,11 +55,11 @@ class Model:
         numbers, texts = self._reader.read(records)
         unseen = [self._complete(number, text) for number, text in zip(numbers, texts, strict=True)]
         parts = [self._run(numbers[at : at + _ROWS], texts[at : at + _ROWS]) for at in range(0, len(numbers), _ROWS)]
-        probabilities = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if not np.isfinite(probabilities).all():
-            index = int(np.flatnonzero(~np.isfinite(probabilities))[0])
+        predictions = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if not np.isfinite(predictions).all():
+            index = int(np.flatnonzero(~np.isfinite(predictions))[0])
             raise Refusal(422, f"record {index}: the model cannot answer these values, its result is not a finite number")
-        return Answers(probabilities.tolist(), unseen)
+        return Answers(predictions.tolist(), unseen)
 
     def _run(self, numbers: list[list[float]], texts: list[list[str]]) -> NDArray[np.float32]:
         feed: dict[str, NDArray[np.float32] | NDArray[np.object_]] = {}
@@ -64,8 +67,8 @@ class Model:
             feed["numbers"] = np.array(numbers, dtype=np.float32).reshape(len(numbers), -1)
         if "texts" in self._takes:
             feed["texts"] = np.array(texts, dtype=object).reshape(len(texts), -1)
-        probabilities: NDArray[np.float32] = self._session.run(["probability"], feed)[0].ravel()
-        return probabilities
+        predictions: NDArray[np.float32] = self._session.run([self.output], feed)[0].ravel()
+        return predictions
 
     def _complete(self, numbers: list[float], texts: list[str]) -> tuple[str, ...]:
         """Append the values of the lookups to a row, and return the fields that were never seen."""
@@ -95,8 +98,8 @@ def _open(graph: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.Infe
         ) from error
 
 
-def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> frozenset[str]:
-    """Return the names of the graph's inputs. Raise RefusedError if the graph does not fit the declared inputs."""
+def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> tuple[frozenset[str], str]:
+    """Return the names of the graph's inputs and of its output. Raise RefusedError if it does not fit the declared inputs."""
     wanted = {"numbers": ("tensor(float)", len(inputs.numbers)), "texts": ("tensor(string)", len(inputs.texts))}
     problems = []
     for tensor in session.get_inputs():
@@ -105,11 +108,12 @@ def _check_signature(session: onnxruntime.InferenceSession, inputs: Inputs) -> f
             problems.append(f"unknown input {tensor.name!r}, expected numbers and texts")
         elif tensor.type != kind or len(tensor.shape) != 2 or (isinstance(tensor.shape[1], int) and tensor.shape[1] != width):
             problems.append(f"input {tensor.name!r} is {tensor.type} {tensor.shape}, expected {kind} [N, {width}]")
-    if "probability" not in {tensor.name for tensor in session.get_outputs()}:
-        problems.append("no output 'probability'")
+    outputs = [tensor.name for tensor in session.get_outputs() if tensor.name in OUTPUTS]
+    if not outputs:
+        problems.append(f"no output {' or '.join(map(repr, OUTPUTS))}")
     if problems:
         raise RefusedError("model.onnx does not fit the inputs of its release", problems)
-    return frozenset(tensor.name for tensor in session.get_inputs())
+    return frozenset(tensor.name for tensor in session.get_inputs()), outputs[0]
 
 
 def known_categories(session: onnxruntime.InferenceSession, inputs: Inputs) -> list[tuple[int, str, frozenset[str]]]:

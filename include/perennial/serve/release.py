@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import mmap
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from perennial.config.pipeline import Inputs
 from perennial.config.pipeline import Lookup as LookupSpec
 from perennial.errors import RefusedError
+from perennial.lake.golden import GoldenAnswers, read_golden_answers
 from perennial.lake.layout import Layout
 from perennial.lake.manifests import ReleaseManifest, StoredFile
 from perennial.serve.limits import Limits
@@ -24,12 +24,10 @@ from perennial.serve.model import Model
 from perennial.serve.refusal import Refusal
 from perennial.signing.objects import check_signature
 from perennial.signing.subject import Kind
-from perennial.store.json_value import JsonValue
 from perennial.store.objects import MAX_FILE_BYTES, Objects, sha256
 from perennial.store.scratch import scratch_file
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,79}")
-_TOLERANCE = 1e-5
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """Errors of a file that is not of its kind: missing members, other types, numbers beyond a float, lists nested too deeply."""
@@ -71,8 +69,8 @@ def load_release(objects: Objects, layout: Layout, release: str, limits: Limits)
             name: _open_lookup(objects, layout, release, files, name, spec, inputs) for name, spec in inputs.lookups.items()
         }
         model = Model(_blob(objects, layout, release, files, "model.onnx"), inputs, lookups, limits)
-        golden = json.loads(_blob(objects, layout, release, files, "golden.json"))
-        _ask_golden(release, model, golden["records"], golden["probabilities"], limits)
+        golden = read_golden_answers(json.loads(_blob(objects, layout, release, files, "golden.json")))
+        _ask_golden(release, model, golden, limits)
         return Release(release, str(manifest["version"]), str(manifest["as_of"]), model)
     except _MALFORMED as error:
         raise RefusedError(f"Release {release!r}: one of its files is malformed ({type(error).__name__}: {error})") from error
@@ -156,11 +154,11 @@ def _check(release: str, name: str, found: tuple[int, str], expected: tuple[int,
         )
 
 
-def _ask_golden(release: str, model: Model, records: Sequence[JsonValue], expected: list[float], limits: Limits) -> None:
-    problems = []
+def _ask_golden(release: str, model: Model, golden: GoldenAnswers, limits: Limits) -> None:
+    problems, records, expected = [], list(golden.records), golden.answers
     for first in range(0, len(records), limits.records):
         try:
-            probabilities = model.answer(records[first : first + limits.records]).probabilities
+            answers = model.answer(records[first : first + limits.records]).predictions
         except Refusal as refusal:
             raise RefusedError(
                 f"Release {release!r} refuses its own golden records", refusal.problems or [refusal.text]
@@ -168,10 +166,10 @@ def _ask_golden(release: str, model: Model, records: Sequence[JsonValue], expect
         except Exception as error:  # ONNX Runtime's errors have no class in common
             reason = f"{type(error).__name__}: {str(error)[:500]}"
             raise RefusedError(f"Release {release!r} fails on its own golden records", [reason]) from error
-        for index, (answer, wanted) in enumerate(zip(probabilities, expected[first:], strict=False), start=first):
-            if not math.isclose(answer, wanted, rel_tol=0, abs_tol=_TOLERANCE):
+        for index, (answer, wanted) in enumerate(zip(answers, expected[first:], strict=False), start=first):
+            if not golden.is_close(index, answer):
                 problems.append(f"golden record {index}: {answer}, expected {wanted}")
     if len(records) != len(expected) or not records:
-        problems.append(f"golden.json has {len(records)} records and {len(expected)} probabilities")
+        problems.append(f"golden.json has {len(records)} records and {len(expected)} answers")
     if problems:
         raise RefusedError(f"Release {release!r} does not give its golden answers", problems)

@@ -11,7 +11,7 @@ from perennial.config.limits import MAX_NUMBER
 from perennial.config.pipeline import Inputs
 from perennial.errors import MAX_PROBLEMS_SHOWN, did_you_mean
 from perennial.serve.limits import Limits
-from perennial.serve.model import Answers
+from perennial.serve.model import Answers, Model
 from perennial.serve.refusal import Refusal, quoted, shown, too_many_records
 from perennial.serve.release import Release
 from perennial.store.json_value import JsonValue
@@ -23,7 +23,7 @@ _INTEGERS = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in
 """The minimum and the maximum of each integer type."""
 _MAX_FLOAT = {"FP16": 65504.0, "FP32": MAX_NUMBER, "FP64": math.inf}
 _NUMBERS = {*_INTEGERS, *_MAX_FLOAT}
-_OUTPUTS = {"probability": "FP32", "unseen": "BYTES"}
+_UNSEEN = "unseen"
 _OPTIONAL_KEYS = {"id", "parameters", "outputs"}
 """Keys of a request that may be null, which means absent: clients of the protocol write all of its fields."""
 _REQUEST_KEYS = {*_OPTIONAL_KEYS, "inputs"}
@@ -45,7 +45,7 @@ def model_metadata(pipeline: str, release: Release) -> dict[str, JsonValue]:
             }
             for name, field in release.model.inputs.request.items()
         ],
-        "outputs": [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in _OUTPUTS.items()],
+        "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in _outputs(release.model).items()],
         "parameters": {"model_version": release.version, "as_of": release.as_of},
     }
 
@@ -59,8 +59,9 @@ class InferRequest:
     outputs: list[str]
 
 
-def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferRequest:
+def read_infer(request: JsonValue, model: Model, limits: Limits) -> InferRequest:
     """Turn an infer request into records. The record reader checks their values, as for /predict."""
+    inputs, known = model.inputs, list(_outputs(model))
     if not isinstance(request, dict):
         raise Refusal(422, f"Expected an object with inputs, found {shown(request)}")
     asked: dict[str, Any] = {key: value for key, value in request.items() if value is not None or key not in _OPTIONAL_KEYS}
@@ -68,7 +69,7 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
     problems = [f"unknown key {quoted(key)}.{did_you_mean(key[:80], _REQUEST_KEYS)}" for key in unknown]
     if not isinstance(asked.get("id", ""), str) or len(asked.get("id", "")) > limits.text_characters:
         problems.append(f"id: expected a text of at most {limits.text_characters} characters, found {shown(asked['id'])}")
-    problems += _output_problems(asked.get("outputs", []))
+    problems += _output_problems(asked.get("outputs", []), known)
     tensors = asked.get("inputs")
     if not isinstance(tensors, list):
         problems.append(
@@ -91,18 +92,22 @@ def read_infer(request: JsonValue, inputs: Inputs, limits: Limits) -> InferReque
     return InferRequest(
         id=asked.get("id"),
         records=[dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
-        outputs=[output["name"] for output in asked.get("outputs", [])] or list(_OUTPUTS),
+        outputs=[output["name"] for output in asked.get("outputs", [])] or known,
     )
 
 
 def infer_answer(request: InferRequest, pipeline: str, release: Release, answers: Answers) -> dict[str, JsonValue]:
     """Return the answer to an infer request: the requested outputs, or all."""
-    data: dict[str, JsonValue] = {"probability": answers.probabilities, "unseen": [",".join(fields) for fields in answers.unseen]}
-    rows = len(answers.probabilities)
+    data: dict[str, JsonValue] = {
+        release.model.output: answers.predictions,
+        _UNSEEN: [",".join(fields) for fields in answers.unseen],
+    }
+    kinds = _outputs(release.model)
+    rows = len(answers.predictions)
     answer: dict[str, JsonValue] = {
         "model_name": pipeline,
         "model_version": release.id,
-        "outputs": [{"name": name, "datatype": _OUTPUTS[name], "shape": [rows], "data": data[name]} for name in request.outputs],
+        "outputs": [{"name": name, "datatype": kinds[name], "shape": [rows], "data": data[name]} for name in request.outputs],
         "parameters": {"model_version": release.version, "as_of": release.as_of},
     }
     return answer if request.id is None else {"id": request.id, **answer}
@@ -147,14 +152,19 @@ def _fits(value: JsonValue, datatype: str) -> bool:
     return abs(value) <= _MAX_FLOAT[datatype]
 
 
-def _output_problems(outputs: JsonValue) -> list[str]:
+def _outputs(model: Model) -> dict[str, str]:
+    """Return the outputs of a model with their types."""
+    return {model.output: "FP32", _UNSEEN: "BYTES"}
+
+
+def _output_problems(outputs: JsonValue, known: list[str]) -> list[str]:
     if not isinstance(outputs, list):
         return [f"outputs: expected a list, found {shown(outputs)}"]
-    names = [output.get("name") if isinstance(output, dict) else None for output in outputs[: len(_OUTPUTS) + 1]]
+    names = [output.get("name") if isinstance(output, dict) else None for output in outputs[: len(known) + 1]]
     problems = [
-        f"outputs[{index}]: expected one of {', '.join(_OUTPUTS)}, found {shown(name)}"
+        f"outputs[{index}]: expected one of {', '.join(known)}, found {shown(name)}"
         for index, name in enumerate(names)
-        if not isinstance(name, str) or name not in _OUTPUTS
+        if not isinstance(name, str) or name not in known
     ]
     return problems or (["outputs: each may be listed once"] if len(outputs) > len(set(names)) else [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from perennial.config.pipeline import Label, Lookup, RequestField
+from perennial.config.pipeline import Label, Lookup, NumberLabel, RequestField
 from perennial.sql.types import Wanted
 
 _NUMBERS = frozenset(("whole number", "fraction"))
@@ -51,7 +51,10 @@ def request_types(request: dict[str, RequestField], names: Iterable[str]) -> dic
 
 
 def label_type(label: Label) -> dict[str, Wanted]:
-    """Return the type of the label: that of label.positive."""
+    """Return the type of the label: that of label.positive, or a number."""
+    if isinstance(label, NumberLabel):
+        remedies = {**_REQUEST["number"][2], "boolean": "Write CAST(… AS INT), or set task: binary"}
+        return {label.column: Wanted(_NUMBERS, "task: regression predicts a number", remedies)}
     positive = label.positive
     if isinstance(positive, bool):
         family, value, kind = "boolean", str(positive).lower(), "a boolean"

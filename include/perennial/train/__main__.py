@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.tables import DATES_AT_ONCE, RowsReader
-from perennial.models.metrics import all_metrics, log_loss
-from perennial.models.scoring import Numbers, Probabilities, Texts
+from perennial.models.metrics import Floats, Labels
+from perennial.models.scoring import Numbers, Texts
+from perennial.models.sums import mean
 from perennial.settings import get_settings, load_environment
 from perennial.store.objects import Objects
+from perennial.tasks.task import LearningTask, task_of
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
 from perennial.train.blend import answerer, blend
 from perennial.train.candidates import code_for, versions_for
@@ -106,9 +107,11 @@ class _Work:
         log.info("Blending %s of %s", ", ".join(part["version"] for part in parts), job.date)
         addresses = [f"{job.output.blobs}{part['files']['model.onnx']['sha256']}" for part in parts]
         models = [self.objects.read_existing(address).body for address in addresses]
-        blended = blend(models, job.inputs.numbers, job.inputs.texts)
+        blended = blend(models, job.inputs.numbers, job.inputs.texts, job.label)
         holdout = read_holdout(job, self.scratch, self.reader)
-        return self._finish({"model.onnx": blended}, {**facts, "columns": "", "warnings": []}, holdout, None, answerer(models))
+        return self._finish(
+            {"model.onnx": blended}, {**facts, "columns": "", "warnings": []}, holdout, None, answerer(models, job.label)
+        )
 
     def _skip(self, reason: str, facts: Mapping[str, Any]) -> str:
         log.warning("Skipped %s of %s: %s", self.job.candidate, self.job.date, reason)
@@ -122,7 +125,7 @@ class _Work:
         facts: Mapping[str, Any],
         holdout: StoredHoldout,
         window: Window | None,
-        answer: Callable[[Numbers, Texts], Probabilities],
+        answer: Callable[[Numbers, Texts], Floats],
     ) -> str:
         """
         Predict the holdout, compare the graph with the library, publish the model and return its version.
@@ -132,9 +135,10 @@ class _Work:
         job, graph = self.job, files["model.onnx"]
         predicted = predict(graph, holdout, job.inputs, job.row_key, self.scratch)
         rows = rows_to_compare(job.inputs, window, holdout, job.row_key, predicted.p)
-        difference = compare(graph, answer, job.candidate, rows)
-        metrics = all_metrics(predicted.y, predicted.p)
-        warnings = [*facts["warnings"], *warn_of_constant(log_loss(predicted.y, predicted.p), predicted.y, facts["base_rate"])]
+        task, constant = task_of(job.label), facts["constant"]
+        difference = compare(graph, answer, job.candidate, rows, facts["spread"])
+        metrics = task.metrics(predicted.y, predicted.p, constant)
+        warnings = [*facts["warnings"], *warn_of_constant(task, metrics[task.loss_name], predicted.y, constant)]
         files = {**files, "predictions.parquet": predicted.path.read_bytes()}
         manifest = build_manifest(job, files, {**facts, "warnings": warnings}, metrics)
         publish(self.objects, job, files, manifest, {**self.measure(), "difference": difference})
@@ -143,19 +147,19 @@ class _Work:
         return str(manifest["version"])
 
 
-def warn_of_constant(loss: float, y: NDArray[np.int8], base_rate: float) -> list[str]:
+def warn_of_constant(task: LearningTask, loss: float | None, y: Labels, constant: float) -> list[str]:
     """
-    Return a warning if a constant forecast has a lower log loss on the holdout.
+    Return a warning if the constant forecast has a lower loss on the holdout.
 
-    :param loss: the log loss of the model
-    :param base_rate: the constant: the share of positive rows of the window
+    :param loss: the loss of the model
+    :param constant: the constant forecast of the window
     """
-    constant = log_loss(y, np.full(len(y), base_rate))
-    if loss <= constant * (1 + _EQUAL):
+    of_constant = mean(lambda part: task.losses(y[part], np.full(len(y[part]), constant)), len(y))
+    if loss is None or loss <= of_constant * (1 + _EQUAL):
         return []
     text = (
-        f"its log loss on the holdout is {loss:.4f}, and that of a constant forecast of {base_rate:.4f}, "
-        f"the share of positive rows of the window, is {constant:.4f}: the model knows less than that share"
+        f"its {task.loss_name.replace('_', ' ')} on the holdout is {loss:.4f}, and that of the constant forecast of the window, "
+        f"{constant:.4f}, is {of_constant:.4f}: the model knows less than that number"
     )
     log.warning("%s", text)
     return [text]

@@ -13,14 +13,15 @@ from perennial.train.prepare import Examples
 log = logging.getLogger(__name__)
 
 
-FACTS = ("rows", "base_rate", "unlabelled_rows", "unmatched_labels")
+FACTS = ("rows", "constant", "spread", "unlabelled_rows", "unmatched_labels")
 """The fields of a manifest about the rows of a training. A blend has those of the models that it is made of."""
 
 
 def facts_of(job: TrainingJob, examples: Examples) -> dict[str, JsonValue]:
     """Return the fields of a manifest about the rows of a training."""
     window, holdout = examples.window.rows, examples.holdout.rows
-    facts: dict[str, JsonValue] = {"rows": {"window": window, "holdout": holdout}, "base_rate": examples.base_rate}
+    facts: dict[str, JsonValue] = {"rows": {"window": window, "holdout": holdout}, "constant": examples.constant}
+    facts["spread"] = examples.window.target.spread
     if job.labels is not None:
         facts |= {"unlabelled_rows": examples.unlabelled, "unmatched_labels": examples.unmatched}
     return facts

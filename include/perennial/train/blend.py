@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, load_from_string
-from scipy.special import expit
 
+from perennial.config.label import Label
 from perennial.errors import PerennialError
-from perennial.models.scoring import Graph, Numbers, Probabilities, Texts
+from perennial.models.metrics import Floats
+from perennial.models.scoring import Graph, Numbers, Texts
 from perennial.store.json_value import JsonValue
 from perennial.train.graph import GraphBuilder
-from perennial.train.model import MARGIN, finish
+from perennial.train.model import MARGIN, finish, predict
 
 
-def blend(models: Sequence[bytes], numbers: list[str], texts: list[str]) -> bytes:
+def blend(models: Sequence[bytes], numbers: list[str], texts: list[str], label: Label) -> bytes:
     """
     Return the graph of the mean of some models' margins. Nodes that models have in common are there once.
 
@@ -29,17 +30,16 @@ def blend(models: Sequence[bytes], numbers: list[str], texts: list[str]) -> byte
         raise PerennialError("The models of a blend know different categories: they were not trained on one window")
     graph = GraphBuilder(numbers, texts)
     margins = [graph.include(model.graph, MARGIN) for model in loaded]
-    return finish(graph, graph.op("Mean", *margins), known[0])
+    return finish(graph, graph.op("Mean", *margins), label, known[0])
 
 
-def answerer(models: Sequence[bytes]) -> Callable[[Numbers, Texts], Probabilities]:
+def answerer(models: Sequence[bytes], label: Label) -> Callable[[Numbers, Texts], Floats]:
     """Return the function that answers by the models one by one."""
     graphs = [Graph(_with_margin(model), MARGIN) for model in models]
 
-    def answer(numbers: Numbers, texts: Texts) -> Probabilities:
+    def answer(numbers: Numbers, texts: Texts) -> Floats:
         margins = [graph.run(numbers, texts)[:, 0].astype(np.float64) for graph in graphs]
-        found: Probabilities = expit(np.mean(margins, axis=0))
-        return found
+        return predict(label, np.mean(margins, axis=0))
 
     return answer
 

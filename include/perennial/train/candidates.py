@@ -37,6 +37,7 @@ _FAMILIES = {
     "logistic": _Family(
         "perennial.train.logistic", ("scipy",), 380, reads_parts=True
     ),  # needs no warm start: it converges in three steps
+    "linear": _Family("perennial.train.linear", ("scipy",), 380, reads_parts=True),
     "blend": _Family("perennial.train.blend", (), 300),
     "lightgbm": _Family("perennial.train.lightgbm", ("lightgbm",), 300, row_bytes=150),
     "xgboost": _Family("perennial.train.xgboost", ("xgboost-cpu",), 300, row_bytes=90),

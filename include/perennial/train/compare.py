@@ -10,7 +10,8 @@ import numpy as np
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.models.scoring import SLICE_ROWS, Graph, Numbers, Probabilities, Texts, to_arrays
+from perennial.models.metrics import Floats
+from perennial.models.scoring import SLICE_ROWS, Graph, Numbers, Texts, to_arrays
 from perennial.train.holdout import StoredHoldout
 from perennial.train.window import Window
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_DIFFERENCE = 1e-5
-"""Of a probability. 32-bit floats that are added in another order differ by about a tenth of it."""
+"""Of a probability, or of a label's standard deviation. 32-bit floats that are added in another order differ by a tenth of it."""
+
+_ROUNDING = 2.0**-22
+"""Relative difference of two numbers that 32-bit floats can round apart. For a probability it is far below MAX_DIFFERENCE."""
 
 _WINDOW_ROWS = 5_000
 _ODD_ROWS = 200
@@ -44,7 +48,7 @@ class Rows:
     numbers: Numbers
     texts: Texts
     names: pa.Table | None = None
-    found: Probabilities | None = None
+    found: Floats | None = None
 
     def name(self, row: int) -> str:
         """Return the name of a row."""
@@ -56,26 +60,29 @@ class Rows:
 
 def compare(
     graph: bytes,
-    answer: Callable[[Numbers, Texts], Probabilities],
+    answer: Callable[[Numbers, Texts], Floats],
     candidate: str,
     rows: Iterator[Rows],
+    spread: float = 1.0,
 ) -> float:
     """
     Return the largest difference between the answers of the graph and those of the library that trained it.
 
     :param answer: the library
     :param candidate: its name, for the message
+    :param spread: the standard deviation of the labels of a regression: the difference is given in it
     :raises RefusedError: they differ by more than MAX_DIFFERENCE
     """
-    exported = Graph(graph, "probability")
+    exported = Graph(graph)
     largest, differing, count = 0.0, list[str](), 0
     for some in rows:
         found = exported.run(some.numbers, some.texts).astype(np.float64) if some.found is None else some.found
         expected = answer(some.numbers, some.texts)
-        differences = np.abs(found - expected)
+        differences = np.abs(found - expected) / spread
         differences[np.isnan(differences)] = np.inf
         largest = max(largest, float(differences.max(initial=0.0)))
-        wrong = np.flatnonzero(differences > MAX_DIFFERENCE).tolist()
+        allowed = MAX_DIFFERENCE + _ROUNDING * np.abs(np.nan_to_num(expected)) / spread
+        wrong = np.flatnonzero(differences > allowed).tolist()
         count += len(wrong)
         for row in wrong[: max(_MAX_NAMED - len(differing), 0)]:
             differing.append(f"{some.name(row)}: library {expected[row]:.7f}, graph {found[row]:.7f}")
@@ -90,7 +97,7 @@ def compare(
 
 
 def rows_to_compare(
-    inputs: Inputs, window: Window | None, holdout: StoredHoldout, row_key: Sequence[str], found: Probabilities | None = None
+    inputs: Inputs, window: Window | None, holdout: StoredHoldout, row_key: Sequence[str], found: Floats | None = None
 ) -> Iterator[Rows]:
     """
     Yield all rows of the holdout, rows of the window, and some of these with each input null or unseen in turn.

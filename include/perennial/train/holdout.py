@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.config.pipeline import Inputs, Label
-from perennial.models.scoring import Probabilities, in_order, score
-from perennial.train.labels import read_labels
+from perennial.models.metrics import Floats, Labels
+from perennial.models.scoring import in_order, score
+from perennial.tasks.task import task_of
 from perennial.train.scratch import Scratch
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class Rows:
     """Rows in order of (date, row key), and their labels."""
 
     table: pa.Table
-    y: NDArray[np.int8]
+    y: Labels
 
 
 def order_and_label(table: pa.Table, row_key: Sequence[str], label: Label) -> Rows:
     """Return rows in order, with their labels."""
     ordered = in_order(table, row_key)
-    return Rows(ordered, read_labels(ordered, label))
+    return Rows(ordered, task_of(label).read_labels(ordered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class StoredHoldout:
         with pa.OSFile(str(self.path)) as source, pa.ipc.open_file(source) as file:
             for part in range(file.num_record_batches):
                 table = pa.Table.from_batches([file.get_batch(part)])
-                yield Rows(table, read_labels(table, self.label))
+                yield Rows(table, task_of(self.label).read_labels(table))
 
 
 class HoldoutWriter:
@@ -91,10 +91,10 @@ class HoldoutWriter:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """The labels and the probabilities of all rows of a holdout, and the file that holds them with their keys."""
+    """The labels and the predictions of all rows of a holdout, and the file that holds them with their keys."""
 
-    y: NDArray[np.int8]
-    p: Probabilities
+    y: Labels
+    p: Floats
     path: Path
 
 
@@ -103,15 +103,15 @@ def predict(graph: bytes, holdout: StoredHoldout, inputs: Inputs, row_key: Seque
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    y: list[NDArray[np.int8]] = []
-    p: list[Probabilities] = []
+    y: list[Labels] = []
+    p: list[Floats] = []
     path = scratch.folder / "predictions.parquet"
     writer: pq.ParquetWriter | None = None
     for rows in holdout.read():
         y.append(rows.y)
         p.append(score(graph, rows.table, inputs))
         table = rows.table.select(list(dict.fromkeys(["date", *row_key])))
-        table = table.append_column("y", pa.array(rows.y, pa.int8())).append_column("p", pa.array(p[-1], pa.float64()))
+        table = table.append_column("y", pa.array(rows.y)).append_column("p", pa.array(p[-1], pa.float64()))
         writer = writer or pq.ParquetWriter(path, table.schema.remove_metadata(), compression="zstd")
         writer.write_table(table.replace_schema_metadata(None), row_group_size=table.num_rows)
         scratch.count(path)

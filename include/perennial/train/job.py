@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from perennial.config.candidates import Candidate
-from perennial.config.pipeline import Contract, Inputs, Label
+from perennial.config.label import LabelField
+from perennial.config.pipeline import Contract, Inputs
 from perennial.errors import RefusedError
 from perennial.store.content_name import check_job_name
 from perennial.store.objects import Objects, canonical_json
@@ -64,7 +65,7 @@ class TrainingJob(Contract):
     """None: the features hold the label."""
 
     inputs: Inputs
-    label: Label
+    label: LabelField
     row_key: list[str]
     sample: Sample | None = None
     """None: train on all rows."""

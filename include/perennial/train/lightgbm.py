@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from perennial.models.scoring import Numbers
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.matrix_files import MatrixFiles
+    from perennial.train.target import Target
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,9 @@ def fit(
     LightGBM keeps the bins of all rows in memory, a byte a value, and reads the rows bucket by bucket.
     """
     lightgbm = _load()
-    strength = strength_of(rows.rows, rows.window.positives)
+    strength = strength_of(rows.rows, rows.window.target)
     parameters = {
-        "objective": "binary",
+        **_objective(rows.window.target),
         "num_threads": 1,
         "deterministic": True,
         "force_row_wise": True,
@@ -77,6 +78,15 @@ def fit(
     booster = lightgbm.train(parameters, labelled, settings.trees)
     log.info("LightGBM: %s trees of at most %s leaves", settings.trees, parameters["num_leaves"])
     return Trees(booster, from_lightgbm, lambda some: booster.predict(some.columns, raw_score=True, num_threads=1))
+
+
+def _objective(target: Target) -> dict[str, str | float]:
+    """Return the loss of a target, as LightGBM names it."""
+    if target.is_classes:
+        return {"objective": "binary"}
+    if target.quantile is None:
+        return {"objective": "regression"}
+    return {"objective": "regression_l1"} if target.quantile == 0.5 else {"objective": "quantile", "alpha": target.quantile}
 
 
 def choose_leaves(strength: float) -> int:

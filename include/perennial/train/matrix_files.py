@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.config.label import BinaryLabel
+from perennial.models.metrics import Labels
 from perennial.models.scoring import SLICE_ROWS
 from perennial.train.matrix import Matrix
 from perennial.train.views import View, ViewGraph
@@ -25,13 +27,13 @@ SOME_ROWS = 2 * PART_ROWS
 
 class Part(NamedTuple):
     """
-    Some rows of a window, and their labels.
+    Some rows of a window, and their labels as `Target` scales them.
 
     :param late: whether a row is of the last dates of the window
     """
 
     rows: Matrix
-    y: NDArray[np.int8]
+    y: Labels
     late: NDArray[np.bool_]
 
 
@@ -95,7 +97,7 @@ def store_matrix(window: Window, view: View) -> MatrixFiles:
     window.scratch.check("its matrix", window.rows, _record(stored).itemsize)
     for index, bucket in enumerate(window.read()):
         records = np.empty(len(bucket.y), dtype=_record(stored))
-        records["y"], records["late"] = bucket.y, bucket.late
+        records["y"], records["late"] = window.target.scale(bucket.y), bucket.late
         for begin in range(0, len(bucket.y), SLICE_ROWS):
             some = slice(begin, begin + SLICE_ROWS)
             matrix = graph.of(bucket.numbers[some], bucket.texts[some])
@@ -109,4 +111,4 @@ def store_matrix(window: Window, view: View) -> MatrixFiles:
 def _record(files: MatrixFiles) -> np.dtype[Any]:
     amounts, flags, codes = files.amounts, files.columns - files.amounts, len(files.sizes)
     columns = [("amounts", "<f4", (amounts,)), ("flags", "u1", (flags,)), ("codes", "<i4", (codes,))]
-    return np.dtype([*columns, ("y", "i1"), ("late", "?")])
+    return np.dtype([*columns, ("y", "i1" if isinstance(files.window.target.label, BinaryLabel) else "<f4"), ("late", "?")])

@@ -1,4 +1,4 @@
-"""The family `mlp`: a Sequential network of dense layers with ReLU and one sigmoid, trained with AdamW."""
+"""The family `mlp`: a Sequential network of dense layers with ReLU and one answer, trained with AdamW."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # load_keras imports these after it has set their environment
     import tensorflow as tf
 
     from perennial.train.matrix_files import MatrixFiles
+    from perennial.train.target import Target
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,16 @@ _THREADS = 1
 """A second thread does not shorten the training on a month of flights, and costs a fifth more CPU time."""
 _MAX_NETWORKS = 8
 
-_Shape = tuple[int, tuple[int, ...], tuple[int, ...], float, float]
+Loss = str | float
+"""A loss by its name, or the quantile of a pinball loss."""
+
+LOG_LOSS, SQUARED_ERROR = "log_loss", "squared_error"
+
+_Shape = tuple[int, tuple[int, ...], tuple[int, ...], float, float, object]
 """
 The number of inputs, the number of classes of each of the last of them, which are codes, and what else the network is built by.
 
-That is the units of each layer, the dropout and the weight decay.
+That is the units of each layer, the dropout, the weight decay and the loss.
 """
 
 _networks: dict[_Shape, keras.Sequential] = {}
@@ -87,9 +93,9 @@ def fit(
     # Leave the garbage to Python: collecting it at once costs an eighth of a training.
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    inputs = rows.columns + len(rows.sizes)
-    shape = (inputs, rows.sizes, tuple(settings.units), settings.dropout, settings.weight_decay)
-    model = _reuse_traced(build(inputs, rows.sizes, settings, epochs * steps, rate), shape)
+    inputs, loss = rows.columns + len(rows.sizes), loss_of(rows.window.target)
+    shape = (inputs, rows.sizes, tuple(settings.units), settings.dropout, settings.weight_decay, loss)
+    model = _reuse_traced(build(inputs, rows.sizes, settings, epochs * steps, rate, loss), shape)
     if begin is not None:
         for layer, weights in zip(_dense(model), from_safetensors(begin), strict=True):
             layer.set_weights([weights.kernel, weights.bias])
@@ -191,7 +197,9 @@ def _reuse_traced(fresh: keras.Sequential, shape: _Shape) -> keras.Sequential:
     return model
 
 
-def build(columns: int, sizes: tuple[int, ...], settings: Mlp, steps: int, rate: float) -> keras.Sequential:
+def build(
+    columns: int, sizes: tuple[int, ...], settings: Mlp, steps: int, rate: float, loss: Loss = LOG_LOSS
+) -> keras.Sequential:
     """
     Build the network with its optimizer. The learning rate falls from `rate` along a cosine over all `steps`.
 
@@ -205,15 +213,17 @@ def build(columns: int, sizes: tuple[int, ...], settings: Mlp, steps: int, rate:
         is_coded = bool(sizes) and not hidden
         layer = coded_dense(keras)(units, sizes, activation="relu") if is_coded else dense(units, activation="relu")
         hidden += [layer, keras.layers.Dropout(settings.dropout)]
-    model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid")])
+    model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid" if loss == LOG_LOSS else None)])
     model.schedule = _cosine()(steps, rate)
     model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=settings.weight_decay)
     model.optimizer.build(model.trainable_variables)
-    model.epoch = _epoch(model, columns)
+    model.epoch = _epoch(model, columns, loss)
     return model
 
 
-def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor]:
+def _epoch(
+    model: keras.Sequential, columns: int, loss: Loss
+) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor]:
     """
     Return a function that trains on rows in a given order and returns the sum of their losses, in one call into TensorFlow.
 
@@ -225,7 +235,6 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Ten
     """
     import tensorflow as tf
 
-    keras = load_keras()
     matrix, labels = tf.TensorSpec((None, columns), tf.float32), tf.TensorSpec((None,), tf.float32)
 
     @tf.function(input_signature=[matrix, labels, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int32)])  # type: ignore[untyped-decorator, unused-ignore]
@@ -236,14 +245,32 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Ten
             places = order[begin : begin + batch]
             chosen, targets = tf.gather(x, places), tf.gather(y, places)
             with tf.GradientTape() as tape:
-                probability = model(chosen, training=True)[:, 0]
-                loss = keras.losses.binary_crossentropy(targets, probability)
-            model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-            total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
+                mean = _mean_loss(loss, targets, model(chosen, training=True)[:, 0])
+            model.optimizer.apply(tape.gradient(mean, model.trainable_variables), model.trainable_variables)
+            total += mean * tf.cast(tf.shape(targets)[0], tf.float32)
         return total
 
     traced: Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor] = epoch
     return traced
+
+
+def loss_of(target: Target) -> Loss:
+    """Return the loss of a target: the log loss, the squared error, or the quantile of a pinball loss."""
+    if target.is_classes:
+        return LOG_LOSS
+    return SQUARED_ERROR if target.quantile is None else target.quantile
+
+
+def _mean_loss(loss: Loss, targets: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
+    """Return the mean loss of a batch."""
+    import tensorflow as tf
+
+    if loss == LOG_LOSS:
+        return load_keras().losses.binary_crossentropy(targets, answers)
+    error = targets - answers
+    if isinstance(loss, str):
+        return tf.reduce_mean(tf.square(error))
+    return tf.reduce_mean(tf.maximum(loss * error, (loss - 1) * error))
 
 
 @cache

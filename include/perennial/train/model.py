@@ -12,15 +12,18 @@ import numpy as np
 from scipy.special import expit
 
 from perennial.config.candidates import Family
-from perennial.models.scoring import Numbers, Probabilities, Texts
+from perennial.config.label import BinaryLabel, Label
+from perennial.models.scoring import Numbers, Texts
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import canonical_json, sha256
+from perennial.tasks.task import task_of
 from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
 from perennial.train.matrix import Floats, Matrix
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import amounts, warn_of_empty, warnings_of
+from perennial.train.target import Target
 from perennial.train.views import Encoded, View, ViewGraph
 from perennial.train.window import Window
 
@@ -28,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 MARGIN = "margin"
-"""The value of each graph that holds the logarithm of the odds, [rows, 1]."""
+"""The value of each graph that holds the margin, [rows, 1]: the logarithm of the odds, or a number in the unit of the label."""
 
 
 class Fitted(Protocol):
@@ -39,7 +42,7 @@ class Fitted(Protocol):
         """Return the weights as safetensors, from which the training of another date can start. None: it cannot."""
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
-        """Add the nodes of the model and return its margin, [rows, 1]: the logarithm of the odds."""
+        """Add the nodes of the model and return its margin, [rows, 1]: log odds, or a number as `Target` scales it."""
 
     def margins(self, rows: Matrix) -> Floats:
         """Return the margins that the library itself gives, [rows]: a probability near 1 has lost their digits."""
@@ -68,6 +71,7 @@ class Model:
     The files of a model as bytes, and what its graph is compared with.
 
     :param columns: a digest of the meaning of the view's columns: a warm start needs weights of the same columns
+    :param target: the labels as the family learnt them
     :param log_odds: the logarithm of the odds that is added to the fitted margin
     """
 
@@ -77,15 +81,16 @@ class Model:
     warnings: list[str]
     view: View
     fitted: Fitted
+    target: Target
     log_odds: float
 
-    def answerer(self) -> Callable[[Numbers, Texts], Probabilities]:
+    def answerer(self) -> Callable[[Numbers, Texts], Floats]:
         """Return the function that gives the library's own answers to raw inputs."""
         view = ViewGraph(self.view)
 
-        def answer(numbers: Numbers, texts: Texts) -> Probabilities:
-            found: Probabilities = expit(self.fitted.margins(view.of(numbers, texts)) + self.log_odds)
-            return found
+        def answer(numbers: Numbers, texts: Texts) -> Floats:
+            margins = self.fitted.margins(view.of(numbers, texts)) + self.log_odds
+            return predict(self.target.label, self.target.unscale(margins))
 
         return answer
 
@@ -125,7 +130,8 @@ def train_model(
     fitted = family.fit(store_matrix(window, view), settings, seed, checkpoints, weights)
     # The odds of the sample are not those of the window: a constant makes up for it, in any kind of model.
     log_odds = -window.log_odds
-    return Model(export(view, fitted, log_odds), fitted.weights, columns, warnings, view, fitted, log_odds)
+    onnx = export(view, fitted, window.target, log_odds)
+    return Model(onnx, fitted.weights, columns, warnings, view, fitted, window.target, log_odds)
 
 
 def _digest_columns(view: View) -> str:
@@ -138,7 +144,7 @@ def _digest_columns(view: View) -> str:
     return sha256(canonical_json(parts))[:16]
 
 
-def export(view: View, fitted: Fitted, log_odds: float = 0.0) -> bytes:
+def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0) -> bytes:
     """
     Return the graph. Its metadata lists the known categories of the text inputs, so that a server can flag unseen ones.
 
@@ -148,11 +154,28 @@ def export(view: View, fitted: Fitted, log_odds: float = 0.0) -> bytes:
     margin = fitted.add(graph, view.add(graph))
     if log_odds:
         margin = graph.op("Add", margin, graph.constant(log_odds))
-    return finish(graph, margin, {name: item.known for name, item in view.fitted.text_classes.items()})
+    if not isinstance(target.label, BinaryLabel):
+        margin = graph.op("Add", graph.op("Mul", margin, graph.constant(target.spread)), graph.constant(target.center))
+    return finish(graph, margin, target.label, {name: item.known for name, item in view.fitted.text_classes.items()})
 
 
-def finish(graph: GraphBuilder, margin: str, categories: Mapping[str, JsonValue]) -> bytes:
-    """Return the model that answers with the probability of a margin."""
-    probability = graph.op("Sigmoid", graph.op("Identity", margin, output=MARGIN))
-    output = graph.op("Reshape", probability, graph.constant([-1], np.int64), output="probability")
+def finish(graph: GraphBuilder, margin: str, label: Label, categories: Mapping[str, JsonValue]) -> bytes:
+    """Return the model that answers with the probability of a margin, or with the margin within the range of the label."""
+    answer = graph.op("Identity", margin, output=MARGIN)
+    if isinstance(label, BinaryLabel):
+        answer = graph.op("Sigmoid", answer)
+    elif label.range is not None:
+        answer = graph.op("Clip", answer, *(graph.constant(bound) for bound in label.range))
+    output = graph.op("Reshape", answer, graph.constant([-1], np.int64), output=task_of(label).output)
     return graph.model(output, ["rows"], {"categories": dict(categories)})
+
+
+def predict(label: Label, margins: Floats) -> Floats:
+    """Return the predictions of margins as `finish` computes them."""
+    found: Floats = margins
+    if isinstance(label, BinaryLabel):
+        found = expit(margins)
+    elif label.range is not None:
+        least, most = label.range
+        found = np.clip(margins, least, most)
+    return found

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from perennial.config.candidates import Family, Logistic, parts_of
 from perennial.config.derived import parse_derived
-from perennial.config.pipeline import MIN_ROWS, Inputs, Pipeline
+from perennial.config.pipeline import MIN_ROWS, Inputs, Label, Pipeline
 from perennial.config.values import bytes_of
 from perennial.errors import RefusedError
 from perennial.lake.lake import Lake
@@ -90,6 +90,7 @@ def estimate_needs(
     candidate: str,
     settings: Family,
     inputs: Inputs,
+    label: Label,
     rows: Mapping[date, int],
     window: Sequence[date],
     max_rows: int | None = None,
@@ -111,7 +112,7 @@ def estimate_needs(
     numbers = len(amounts(inputs))
     bins = numbers * (settings.bins if isinstance(settings, Logistic) else 0)
     columns = numbers + bins + min(_count_classes(inputs), MAX_COLUMNS)
-    a_row = record_type(inputs).itemsize
+    a_row = record_type(inputs, label).itemsize
     min_row = a_row + 4 * numbers + 2
     row_scratch = min_row + 4 * bins + columns - numbers - bins
     judged, bucket = _JUDGED_BYTES * holdout, -(-chosen // buckets)
@@ -139,7 +140,7 @@ def foresee_needs(lake: Lake, last: date) -> list[Needs]:
     rows, window = known
     pipeline, training = lake.pipeline, lake.pipeline.training
     return [
-        estimate_needs(name, settings, pipeline.inputs, rows, window, training.max_rows, pipeline.gate.max_rows)
+        estimate_needs(name, settings, pipeline.inputs, pipeline.label, rows, window, training.max_rows, pipeline.gate.max_rows)
         for name, settings in training.candidates.items()
         if not parts_of(settings)
     ]

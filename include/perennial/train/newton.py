@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from perennial.errors import PerennialError
+from perennial.models.metrics import Labels
 from perennial.train.matrix import Floats
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def gain_on_late(matrix: MatrixFiles, before: Floats, after: Floats) -> tuple[fl
     return mean, math.sqrt(variance / count)
 
 
-def _slices(matrix: MatrixFiles, *, early: bool = False, late: bool = False) -> Iterator[tuple[Floats, NDArray[np.int8]]]:
+def _slices(matrix: MatrixFiles, *, early: bool = False, late: bool = False) -> Iterator[tuple[Floats, Labels]]:
     """Yield [rows, columns + 1], the last column of ones, and labels: of all rows, or of some."""
     for rows, y, is_late in matrix.read_some() if early or late else matrix.read():
         chosen = is_late if late else ~is_late if early else slice(None)

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from perennial.calendar import DAY, Split
 from perennial.config.candidates import parts_of
-from perennial.config.pipeline import Label
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
@@ -245,7 +244,7 @@ class _Trainings:
                 },
                 configuration={
                     "inputs": pipeline.inputs.model_dump(mode="json"),
-                    "label": _label_settings(pipeline.label),
+                    "label": pipeline.label.settings,
                     "row_key": pipeline.row_key,
                     "candidate": self.settings.model_dump(mode="json"),
                     **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
@@ -356,15 +355,6 @@ class _Trainings:
         return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
 
 
-def _label_settings(label: Label) -> dict[str, JsonValue]:
-    """
-    Return the settings of a label that decide a model.
-
-    The day on which it is known is not among them: it shows in the dates and digests of the fingerprint.
-    """
-    return {"column": label.column, "positive": label.positive}
-
-
 def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:
     """Return the manifest of a training."""
     manifest: ModelManifest = lake.objects.read_existing(manifest_uri).json()
@@ -385,7 +375,7 @@ class Trained(Result):
     """
 
     WHERE_KNOWN: ClassVar[frozenset[str]] = frozenset({"unlabelled_rows", "unmatched_labels"})
-    SHOWN: ClassVar[frozenset[str]] = frozenset({"rows", "unlabelled_rows", "unmatched_labels", "roc_auc", "log_loss"})
+    SHOWN: ClassVar[frozenset[str]] = frozenset({"rows", "unlabelled_rows", "unmatched_labels", "roc_auc", "log_loss", "skill"})
 
     candidate: str
     version: str

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perennial.config.label import BinaryLabel
 from perennial.config.pipeline import Inputs, Label
 from perennial.errors import RefusedError
 from perennial.lake.labelled import Labelled, join_labels, label_columns
 from perennial.lake.parts import count_rows, divide, is_read_at_once
 from perennial.lake.sample import ALL, SAMPLE, filter_below, judged_limits
 from perennial.lake.tables import RowsReader, of_days, read_rows
+from perennial.tasks.task import task_of
 from perennial.train.holdout import HoldoutWriter, StoredHoldout
 from perennial.train.job import TrainingJob
-from perennial.train.labels import read_labels
 from perennial.train.sampling import ALL_ROWS, Bounds, Classes, choose_balanced, choose_uniform
 from perennial.train.scratch import Scratch
 from perennial.train.window import Window, WindowWriter
@@ -45,10 +46,11 @@ class Examples:
     classes: Classes | None = None
 
     @property
-    def base_rate(self) -> float:
-        """Return the share of positive rows of the window's dates."""
-        found = self.classes or Classes(self.window.rows - self.window.positives, self.window.positives)
-        return found.positives / (found.negatives + found.positives)
+    def constant(self) -> float:
+        """Return the constant forecast of the window's dates: of classes, the share of positive rows."""
+        if self.classes is None:
+            return self.window.target.constant
+        return self.classes.positives / (self.classes.negatives + self.classes.positives)
 
 
 def read_examples(job: TrainingJob, scratch: Scratch, reader: RowsReader | None = None) -> Examples:
@@ -123,7 +125,7 @@ def _choose(job: TrainingJob, rows: int, reader: RowsReader | None) -> tuple[Bou
     limits = dict.fromkeys(job.features.window, ALL)
     for part in _read(job, limits, _key_columns(job), reader if is_small(job) else None):
         labelled = _join(job, part)
-        counts += np.bincount(read_labels(labelled.table, job.label), minlength=2)
+        counts += np.bincount(task_of(job.label).read_labels(labelled.table), minlength=2)
     classes = Classes(*counts.tolist())
     return choose_balanced(job.sample, classes), classes
 
@@ -192,13 +194,19 @@ def check_rows(counts: Mapping[date, int], expected: Mapping[date, int], what: s
 
 
 def why_untrainable(examples: Examples) -> str | None:
-    """Return the reason not to train: a window of one class, or a holdout without rows. None: a model can be trained."""
+    """Return the reason not to train: a window of equal labels, or a holdout without rows. None: a model can be trained."""
     if not examples.holdout.rows:
         return (
             "the holdout has no rows with a label. Check what features.sql (and labels.sql, if it exists) selects for its dates"
         )
-    positives, rows = examples.window.positives, examples.window.rows
-    if 0 < positives < rows:
-        return None
-    found = f"{rows} rows, all of them {'positive' if positives else 'negative'}" if rows else "no rows with a label"
-    return f"the training window has {found}: a model needs both classes. Check label.positive, or lengthen training.window_days"
+    target, rows = examples.window.target, examples.window.rows
+    if isinstance(target.label, BinaryLabel):
+        if 0 < target.constant < 1:
+            return None
+        equal, needed = "positive" if target.constant else "negative", "both classes. Check label.positive"
+    else:
+        if target.spread > 0:
+            return None
+        equal, needed = f"with the label {target.constant:g}", "different labels. Check the SQL of the label"
+    found = f"{rows} rows, all of them {equal}" if rows else "no rows with a label"
+    return f"the training window has {found}: a model needs {needed}, or lengthen training.window_days"

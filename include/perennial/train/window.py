@@ -17,12 +17,15 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.label import BinaryLabel, Label
+from perennial.config.pipeline import Inputs
 from perennial.lake.sample import SAMPLE, SAMPLE_BITS
+from perennial.models.metrics import Labels
 from perennial.models.scoring import Numbers, Texts, encode_texts, number_columns
-from perennial.train.labels import read_labels
+from perennial.tasks.task import task_of
 from perennial.train.sampling import ALL_ROWS, Bounds
 from perennial.train.scratch import Scratch
+from perennial.train.target import Target, find_target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,14 +48,14 @@ def count_buckets(rows: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """
-    Some rows of a window: the two inputs of the graph, and the labels 0 and 1.
+    Some rows of a window: the two inputs of the graph, and the labels.
 
     :param late: whether a row is of the last dates of the window, on which a family may compare its own parameters
     """
 
     numbers: Numbers
     texts: Texts
-    y: NDArray[np.int8]
+    y: Labels
     late: NDArray[np.bool_]
 
 
@@ -62,6 +65,7 @@ class Window:
     The rows of a window on scratch disk.
 
     :param bucket_rows: the number of rows of each bucket
+    :param target: the labels as a family learns them
     :param words: by text input, its texts, sorted; the code of a text is its place
     :param counts: by text input, the number of rows of each of its texts; "" is null
     :param empty: the inputs that are null in all rows
@@ -71,7 +75,7 @@ class Window:
     scratch: Scratch
     inputs: Inputs
     bucket_rows: list[int]
-    positives: int
+    target: Target
     words: list[list[str]]
     counts: Mapping[str, Mapping[str, int]]
     empty: list[str]
@@ -87,11 +91,16 @@ class Window:
         """Return the number of rows."""
         return sum(self.bucket_rows)
 
+    @property
+    def positives(self) -> int:
+        """Return the number of positive rows, if labels are classes."""
+        return round(self.target.constant * self.rows)
+
     def read(self) -> Iterator[Bucket]:
         """Yield all buckets in order, each with its rows in the order of their hashes."""
         words = [np.array(known, dtype=object) for known in self.words]
         for bucket in range(self.buckets):
-            records = np.fromfile(_path(self.scratch, bucket), dtype=record_type(self.inputs))
+            records = np.fromfile(_path(self.scratch, bucket), dtype=record_type(self.inputs, self.target.label))
             texts = np.empty(records["codes"].shape, dtype=object)
             for place, known in enumerate(words):
                 texts[:, place] = known[records["codes"][:, place]]
@@ -123,24 +132,24 @@ class WindowWriter:
         self._label = label
         self._bounds = bounds
         self._late = late
-        scratch.check("the window", rows, record_type(inputs).itemsize)
+        scratch.check("the window", rows, record_type(inputs, label).itemsize)
         buckets = count_buckets(rows)
+        self._positives = 0
         self._shift = SAMPLE_BITS - (buckets.bit_length() - 1)
         self._codes = [{"": 0} for _ in inputs.texts]
         self._counts = [np.zeros(1, dtype=np.int64) for _ in inputs.texts]
         self._has_number = np.zeros(len(inputs.numbers), dtype=bool)
         self._bucket_rows = np.zeros(buckets, dtype=np.int64)
-        self._positives = 0
         _allow_open_files(buckets)
         self._files: list[IO[bytes]] = [_path(scratch, bucket).open("wb") for bucket in range(buckets)]
 
     def add(self, table: pa.Table) -> None:
         """Write those of the rows of the features table that the bounds choose, with their labels, in any order."""
-        y = read_labels(table, self._label)
+        y = task_of(self._label).read_labels(table)
         if self._bounds != ALL_ROWS:
             chosen = self._bounds.choose(table[SAMPLE].to_numpy(), y)
             table, y = table.filter(chosen), y[chosen]
-        records = np.empty(table.num_rows, dtype=record_type(self._inputs))
+        records = np.empty(table.num_rows, dtype=record_type(self._inputs, self._label))
         records["hash"] = table[SAMPLE].to_numpy()
         records["y"] = y
         records["late"] = self._find_late(table)
@@ -148,6 +157,8 @@ class WindowWriter:
         self._has_number |= ~np.isnan(records["numbers"]).all(axis=0)
         for place, name in enumerate(self._inputs.texts):
             records["codes"][:, place] = self._encode(table, place, name)
+        if isinstance(self._label, BinaryLabel):
+            self._positives += int(records["y"].sum())
         bucket = records["hash"] >> self._shift
         order = np.argsort(bucket, kind="stable")
         ends = np.searchsorted(bucket[order], np.arange(len(self._files) + 1))
@@ -155,7 +166,6 @@ class WindowWriter:
         for index, file in enumerate(self._files):
             self._scratch.append(file, records[ends[index] : ends[index + 1]])
         self._bucket_rows += np.diff(ends)
-        self._positives += int(records["y"].sum())
 
     def finish(self) -> Window:
         """Sort each bucket and return the window."""
@@ -170,12 +180,17 @@ class WindowWriter:
         empty += [name for name, found in counts.items() if found.keys() <= {""}]
         words = [sorted(codes) for codes in self._codes]
         rows, log_odds = self._bucket_rows.tolist(), self._bounds.log_odds
-        return Window(self._scratch, self._inputs, rows, self._positives, words, counts, empty, log_odds)
+        target = find_target(self._label, sum(rows), self._positives, self._read_labels)
+        return Window(self._scratch, self._inputs, rows, target, words, counts, empty, log_odds)
+
+    def _read_labels(self) -> Iterator[Labels]:
+        for bucket in range(len(self._bucket_rows)):
+            yield np.fromfile(_path(self._scratch, bucket), dtype=record_type(self._inputs, self._label))["y"]
 
     def _sort(self, bucket: int) -> None:
         """Sort the rows of a bucket, and give each text its place among the sorted texts as its code."""
         path = _path(self._scratch, bucket)
-        records = np.fromfile(path, dtype=record_type(self._inputs))
+        records = np.fromfile(path, dtype=record_type(self._inputs, self._label))
         for place, codes in enumerate(self._codes):
             ranks = np.empty(len(codes), dtype=np.uint32)
             ranks[[codes[text] for text in sorted(codes)]] = np.arange(len(codes), dtype=np.uint32)
@@ -197,10 +212,10 @@ class WindowWriter:
         return found
 
 
-def record_type(inputs: Inputs) -> np.dtype[Any]:
+def record_type(inputs: Inputs, label: Label) -> np.dtype[Any]:
     """Return the type of a row on disk."""
-    numbers, texts = len(inputs.numbers), len(inputs.texts)
-    return np.dtype([("hash", "<u4"), ("y", "i1"), ("late", "?"), ("numbers", "<f4", (numbers,)), ("codes", "<u4", (texts,))])
+    columns = [("numbers", "<f4", (len(inputs.numbers),)), ("codes", "<u4", (len(inputs.texts),))]
+    return np.dtype([("hash", "<u4"), ("y", task_of(label).label_type), ("late", "?"), *columns])
 
 
 def _path(scratch: Scratch, bucket: int) -> Path:

@@ -52,6 +52,6 @@ def _check_needs(lake: Lake, plan: TrainingPlan, day: date) -> None:
     pipeline = lake.pipeline
     limits = pipeline.training.max_rows, pipeline.gate.max_rows
     settings = pipeline.training.candidates[plan.candidate]
-    needs = estimate_needs(plan.candidate, settings, pipeline.inputs, plan.rows, plan.window, *limits)
+    needs = estimate_needs(plan.candidate, settings, pipeline.inputs, pipeline.label, plan.rows, plan.window, *limits)
     log.info("The training of %s takes, by estimate: %s", day, needs.describe())
     check_needs(needs, Limits.of(pipeline), f"Pipeline {pipeline.name!r}: the training of {plan.candidate} for {day}")

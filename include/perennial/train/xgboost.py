@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perennial.config.candidates import XGBoost
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.matrix_files import MatrixFiles
+    from perennial.train.target import Target
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,9 @@ def fit(
     """
     import xgboost
 
-    strength = strength_of(rows.rows, rows.window.positives)
+    strength = strength_of(rows.rows, rows.window.target)
     parameters = {
-        "objective": "binary:logistic",
+        **_objective(rows.window.target),
         "tree_method": "hist",
         "max_bin": _MAX_BINS,
         "nthread": 1,
@@ -71,6 +72,15 @@ def fit(
     booster = xgboost.train(parameters, data, settings.trees)
     log.info("XGBoost: %s trees of depth %s", settings.trees, parameters["max_depth"])
     return Trees(booster, from_xgboost, lambda some: booster.inplace_predict(some.columns, predict_type="margin"))
+
+
+def _objective(target: Target) -> dict[str, str | float]:
+    """Return the loss of a target, as XGBoost names it."""
+    if target.is_classes:
+        return {"objective": "binary:logistic"}
+    if target.quantile is None:
+        return {"objective": "reg:squarederror"}
+    return {"objective": "reg:quantileerror", "quantile_alpha": target.quantile}
 
 
 def choose_depth(strength: float) -> int:

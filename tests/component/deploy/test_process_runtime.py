@@ -69,7 +69,7 @@ def test_the_real_server_follows_a_deploy_and_a_rollback(lab: Lab, runtime: Proc
         answer = httpx.post(f"{runtime._url}/predict", json=list(golden.records), trust_env=False)
         assert answer.headers["x-release"] == second.released != first.released
         found = [item["probability"] for item in answer.json()["predictions"]]
-        assert found == pytest.approx(list(golden.probabilities), abs=1e-5)
+        assert found == pytest.approx(list(golden.expected.answers), abs=1e-5)
         back = rollback(lab.lake, reason="it flags every machine", who="ann", runtime=runtime)
         assert back.version == good
         assert httpx.get(f"{runtime._url}/v2", trust_env=False).headers["x-release"] == back.released

@@ -169,7 +169,7 @@ def test_a_release_with_a_large_lookup_gives_the_same_answers(lab: Lab, monkeypa
     assert set(large["files"]) == {"model.onnx", "lookups/machine_rates.table", "golden.json"}
     assert others == {"golden.json": files["golden.json"]}
     server = load_release(lab.lake.objects, lab.lake.layout, release, Limits())
-    assert server.model.answer(others["golden.json"]["records"]).probabilities == others["golden.json"]["probabilities"]
+    assert server.model.answer(others["golden.json"]["records"]).predictions == others["golden.json"]["probabilities"]
 
 
 def test_a_lookup_file_that_the_store_has_is_not_written_again(lab: Lab) -> None:

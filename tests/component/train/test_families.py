@@ -53,7 +53,7 @@ def test_a_blend_is_trained_after_its_parts_and_judged_beside_them(lake_with: Ca
     found = read_predictions(lake, manifests["blend"])["p"].to_numpy()
     np.testing.assert_allclose(np.log(found / (1 - found)), np.mean([np.log(p / (1 - p)) for p in parts], axis=0), atol=1e-5)
     assert manifests["blend"]["rows"] == manifests["logistic"]["rows"]
-    assert manifests["blend"]["base_rate"] == manifests["logistic"]["base_rate"]
+    assert manifests["blend"]["constant"] == manifests["logistic"]["constant"]
     assert {name: list(manifest["files"]) for name, manifest in manifests.items()} == {
         "logistic": ["model.onnx", "predictions.parquet", "weights.safetensors"],
         "boosted": ["model.onnx", "predictions.parquet"],
@@ -76,7 +76,7 @@ def test_a_model_that_loses_to_the_constant_forecast_says_so(lake_with: Callable
     results = run_stages(lake_with({"good": good, "wild": {**wild, "min_child_weight": 0.0, "max_depth": 12}}))
     assert results["good"].warnings == []
     (warning,) = results["wild"].warnings
-    assert "that of a constant forecast of 0." in warning
+    assert "that of the constant forecast of the window, 0." in warning
 
 
 def test_a_parameter_makes_its_own_candidate_and_the_blend_stale(lake_with: Callable[[Any], Lake]) -> None:

@@ -8,22 +8,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from perennial.config.pipeline import Floors, Gate, Margin
+from perennial.config.pipeline import BinaryLabel, Floors, Gate, Margin
 from perennial.errors import RefusedError
 from perennial.evaluate.bootstrap import Interval
-from perennial.evaluate.comparison import Comparison, Opponent, by_rule, compare
+from perennial.evaluate.comparison import Challenger, Comparison, Opponent, by_rule, compare
 from perennial.evaluate.force import read_force, reject_barred, settle
-from perennial.evaluate.gate import Challenger, Judgement, choose, judge, overall
+from perennial.evaluate.gate import Judgement, choose, judge, overall
 from perennial.evaluate.judged import Categories, Holdout
 from perennial.models.metrics import all_metrics
+from perennial.tasks.task import task_of
 
 SEED, DAYS, ROWS = 11, 7, 300
+TASK = task_of(BinaryLabel(column="late"))
 RNG = np.random.default_rng(5)
 TRUTH = RNG.normal(-1.0, 1.2, DAYS * ROWS)
 Y = (RNG.random(DAYS * ROWS) < 1 / (1 + np.exp(-TRUTH))).astype(np.int_)
 DAY = np.repeat(np.arange(DAYS), ROWS)
 GATE = Gate(margin=Margin(log_loss=0.02, roc_auc=0.02), floors=Floors(roc_auc=0.6, rows=100, positives=20), min_days=7)
-HOLDOUT = Holdout(Y, [ROWS] * DAYS)
+HOLDOUT = Holdout(TASK, Y, [ROWS] * DAYS)
 
 
 def predict(noise: float, seed: int = 1, shift: float = 0.0) -> np.ndarray:
@@ -36,8 +38,8 @@ def categories(texts: np.ndarray) -> Categories:
     return Categories(words.tolist(), codes.astype(np.uint8))
 
 
-def challenger(p: np.ndarray, name: str = "mlp", base_rate: float = 0.3, y: np.ndarray = Y) -> Challenger:
-    return Challenger(name, f"{name}-new", p, all_metrics(y, p), base_rate)
+def challenger(p: np.ndarray, name: str = "mlp", constant: float = 0.3, y: np.ndarray = Y) -> Challenger:
+    return Challenger(name, f"{name}-new", p, all_metrics(y, p), constant)
 
 
 def incumbent(p: np.ndarray | None, age_days: int = 1, why: str = "") -> Opponent:
@@ -86,8 +88,8 @@ def test_roc_auc_alone_can_reject():
     sharp = 1 / (1 + np.exp(-(3.2 * TRUTH)))
     found = judge(challenger(worse_order), [incumbent(sharp)], HOLDOUT, GATE, SEED)
     comparison = found.comparisons[0]
-    assert comparison.log_loss is not None
-    assert by_rule(comparison.log_loss, GATE.margin.log_loss) == "PROMOTE"
+    assert comparison.loss is not None
+    assert by_rule(comparison.loss, GATE.margin.log_loss) == "PROMOTE"
     assert found.verdict == "REJECT"
 
 
@@ -108,7 +110,7 @@ def test_too_small_a_holdout_holds_even_without_an_incumbent(gate: Mapping[str, 
 
 def test_a_holdout_of_one_class_holds():
     y = np.ones_like(Y)
-    found = judge(challenger(GOOD, y=y), [incumbent(EQUAL)], Holdout(y, [ROWS] * DAYS), GATE, SEED)
+    found = judge(challenger(GOOD, y=y), [incumbent(EQUAL)], Holdout(TASK, y, [ROWS] * DAYS), GATE, SEED)
     assert found.verdict == "HOLD"
     assert "0 negatives, at least 1" in " ".join(found.reasons)
 
@@ -121,7 +123,7 @@ def test_the_floor_of_roc_auc_rejects():
 
 
 def test_a_model_no_better_than_the_constant_base_rate_is_rejected():
-    found = judge(challenger(predict(0.1, shift=4.0), base_rate=float(Y.mean())), [], HOLDOUT, GATE, SEED)
+    found = judge(challenger(predict(0.1, shift=4.0), constant=float(Y.mean())), [], HOLDOUT, GATE, SEED)
     assert found.verdict == "REJECT"
     assert "constant base rate" in found.reasons[0]
 
@@ -169,11 +171,11 @@ def test_a_slice_that_got_worse_rejects_and_one_without_support_is_unknown():
 
 def test_slices_are_compared_with_the_incumbent_only():
     sliced = replace(HOLDOUT, slices={"origin": categories(np.full(len(Y), "JFK"))})
-    assert len(compare(GOOD, Opponent("anchor", "a", EQUAL, 1), sliced, GATE, SEED)) == 1
+    assert len(compare(challenger(GOOD), Opponent("anchor", "a", EQUAL, 1), sliced, GATE, SEED)) == 1
 
 
 def judgement(name: str, verdict: str, log_loss: float) -> Judgement:
-    return Judgement(name, f"{name}-1", verdict, (), (), log_loss, False)  # type: ignore[arg-type]
+    return Judgement(name, f"{name}-1", verdict, (), (), "log_loss", log_loss, False)  # type: ignore[arg-type]
 
 
 def test_the_lowest_log_loss_wins_and_a_tie_goes_to_the_order_of_the_yaml():
@@ -233,8 +235,8 @@ def test_a_force_without_a_reason_or_with_another_word_is_refused(decision: str,
 )
 def test_a_reason_names_the_interval_and_says_in_words_where_it_has_no_bound(low: float, high: float, text: str):
     """Case 18."""
-    found = Comparison("incumbent", "mlp-old", "HOLD", Interval(low, 0.0, high))
-    reason = found.reason(Margin(log_loss=0.02, roc_auc=0.02))
+    found = Comparison("incumbent", "mlp-old", "HOLD", "log_loss", Interval(low, 0.0, high))
+    reason = found.reason(0.02, 0.02)
     assert reason == f"against the incumbent mlp-old: log loss 0.0000 better (90 % interval: {text}; up to 0.02 worse is allowed)"
     assert "inf" not in reason.replace("incumbent", "")
 
@@ -259,8 +261,8 @@ def test_a_difference_of_roc_auc_is_never_said_to_be_beyond_one():
     chance = np.random.default_rng(0)
     y = np.isin(np.arange(210), [d * 30 + chance.integers(0, 30) for d in (1, 4, 5)]).astype(np.int_)
     p, q = (np.clip(0.1 + lift * y + chance.normal(0, 0.2, 210), 0.01, 0.99) for lift in (0.5, 0.0))
-    found = compare(q, incumbent(p), Holdout(y, [30] * 7), GATE, 3)[0]
+    found = compare(challenger(q, y=y), incumbent(p), Holdout(TASK, y, [30] * 7), GATE, 3)[0]
     assert found.roc_auc is not None
     assert (found.roc_auc.low, found.roc_auc.high) == (-1.0, 1.0)
     assert found.verdict == "HOLD"
-    assert "ROC AUC" in found.reason(GATE.margin)
+    assert "ROC AUC" in found.reason(0.02, 0.02)

@@ -7,11 +7,15 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
+from perennial.config.pipeline import BinaryLabel
 from perennial.errors import RefusedError
 from perennial.evaluate.holdout import order_rows
 from perennial.evaluate.predictions import match
+from perennial.tasks.task import task_of
 
 FIRST, SECOND = date(2026, 3, 1), date(2026, 3, 2)
+
+TASK = task_of(BinaryLabel(column="y"))
 
 
 def rows(*keys: tuple[date, str | None, int]) -> pa.Table:
@@ -40,7 +44,7 @@ def test_keys_of_predictions_are_compared_by_value(names: pa.Array, says: str | 
     ordered = order_rows(rows((FIRST, "a", 1)), ["name", "n"])
     predictions = ordered.set_column(1, "name", names).append_column("y", [[1]]).append_column("p", [[0.5]])
     if says is None:
-        assert [part.tolist() for part in match(ordered, predictions, ["name", "n"], "mlp")] == [[1], [0.5]]
+        assert [part.tolist() for part in match(ordered, predictions, ["name", "n"], "mlp", TASK)] == [[1], [0.5]]
     else:
         with pytest.raises(RefusedError, match=says):
-            match(ordered, predictions, ["name", "n"], "mlp")
+            match(ordered, predictions, ["name", "n"], "mlp", TASK)

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from perennial.config.pipeline import BinaryLabel
 from perennial.errors import RefusedError
 from perennial.evaluate.predictions import Predictions
+from perennial.tasks.task import task_of
 
 FIRST = date(2026, 3, 1)
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
@@ -31,7 +33,7 @@ def written(*parts: pa.Table) -> Predictions:
     with pq.ParquetWriter(file, parts[0].schema) as writer:
         for part in parts:
             writer.write_table(part)
-    return Predictions(file, ["n"], "mlp")
+    return Predictions(file, ["n"], "mlp", task_of(BinaryLabel(column="y")))
 
 
 def p_of(found: Predictions, part: pa.Table, days: Sequence[date], *, is_range: bool = False) -> list[float]:

@@ -148,7 +148,7 @@ def test_policies_are_compared_on_the_dates_that_all_have_a_champion_for(lab: La
     }
     assert found.dates == (LAST - D2).days
     assert [one.name for one in found.policies] == sorted(expected, key=lambda name: expected[name])
-    assert {one.name: one.score.log_loss for one in found.policies} == pytest.approx(expected)
+    assert {one.name: one.score.loss for one in found.policies} == pytest.approx(expected)
     best, other = found.policies
     assert best.worse is None
     assert other.worse is not None

@@ -25,7 +25,7 @@ from perennial.report import drift as drift_module
 from perennial.report.drift import Drift, DriftMeter
 from perennial.report.page import page
 from perennial.report.rows import rows_by_day
-from perennial.report.walk_forward import BASE, CHAMPION, FROZEN, WalkForward, walk_forward
+from perennial.report.walk_forward import CHAMPION, FROZEN, WalkForward, walk_forward
 
 GOOD = 0.1
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -52,17 +52,17 @@ def loss(lab: Lab, day: date, weight: float) -> float:
 
 def test_the_champion_of_a_date_is_what_the_dates_before_it_left(report: WalkForward, lab: Lab) -> None:
     assert [day.date for day in report.days] == [D1, D2, D3]
-    assert set(report.days[0].scores) == {"mlp", "logistic", FROZEN, BASE}
+    assert set(report.days[0].scores) == {"mlp", "logistic", FROZEN, "base rate"}
     for day in report.days[1:]:
-        assert day.scores[CHAMPION].log_loss == pytest.approx(loss(lab, day.date, GOOD))
-        assert day.scores["mlp"].log_loss == pytest.approx(loss(lab, day.date, 0.05))
+        assert day.scores[CHAMPION].loss == pytest.approx(loss(lab, day.date, GOOD))
+        assert day.scores["mlp"].loss == pytest.approx(loss(lab, day.date, 0.05))
 
 
 def test_all_series_are_pooled_over_the_same_dates(report: WalkForward) -> None:
     assert report.pooled_dates == 2
-    assert set(report.pooled) == {CHAMPION, FROZEN, BASE, "mlp", "logistic"}
+    assert set(report.pooled) == {CHAMPION, FROZEN, "base rate", "mlp", "logistic"}
     assert report.pooled[CHAMPION] == report.pooled[FROZEN]
-    assert report.pooled[BASE].roc_auc == 0.5
+    assert report.pooled["base rate"].roc_auc == 0.5
 
 
 def test_a_stretch_without_decisions_says_which_there_are(report: WalkForward, lab: Lab) -> None:

@@ -29,7 +29,7 @@ def test_each_row_gets_the_answer_of_the_model_server_to_the_bit() -> None:
     scored, served = score(to_rows(RECORDS)), serve(RECORDS)
 
     assert scored["id"].to_pylist() == list(range(len(RECORDS)))
-    assert scored["p"].to_numpy().tobytes() == np.array(served.probabilities, np.float32).tobytes()
+    assert scored["p"].to_numpy().tobytes() == np.array(served.predictions, np.float32).tobytes()
     assert scored["unseen"].to_pylist() == [",".join(fields) for fields in served.unseen]
     assert len(set(scored["unseen"].to_pylist())) > 5, "the rows differ in what was never seen"
     assert scored[PROBLEM].null_count == len(RECORDS)

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from windows import store_window
 
 from perennial.config.candidates import FAMILIES
+from perennial.config.label import BinaryLabel, NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import score
@@ -20,13 +21,16 @@ from perennial.store.objects import sha256
 from perennial.train import lightgbm, window, xgboost
 from perennial.train.model import train_model
 from perennial.train.strength import strength_of
+from perennial.train.target import Target
 
 MakeRows = Callable[..., pa.Table]
 
 
 def test_strength_is_the_rows_times_the_balance_of_classes() -> None:
-    assert strength_of(1000, 500) == 1000
-    assert strength_of(1000, 10) == pytest.approx(39.6)
+    label = BinaryLabel(column="late")
+    assert strength_of(1000, Target(label, 0.5)) == 1000
+    assert strength_of(1000, Target(label, 0.01)) == pytest.approx(39.6)
+    assert strength_of(1000, Target(NumberLabel(column="minutes", predict="mean"), 0.01)) == 1000
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_logistic_graph_of_codes_agrees_with_scikit_learn(
     assert len(matrix.sizes) == len(inputs.texts)
     columns, y = dense(ViewGraph(view).of(*to_arrays(rows, inputs))).astype(float), rows["failed"].to_numpy()
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
-    found = score(export(view, logistic.fit(matrix, Logistic(), 0)), rows, inputs)
+    found = score(export(view, logistic.fit(matrix, Logistic(), 0), matrix.window.target), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -135,7 +135,7 @@ def test_mlp_graph_of_codes_agrees_with_keras_on_one_hot_columns(make_rows: Make
         started=lambda n: pa.array([(None, 3, 1000)[i % 3] for i in range(n)], pa.int32()),
     )
     expected = network.predict(dense(ViewGraph(view).of(*to_arrays(rows, inputs))), verbose=0)[:, 0]
-    found = score(export(view, fitted), rows, inputs)
+    found = score(export(view, fitted, matrix.window.target), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.std() > 0.001
 

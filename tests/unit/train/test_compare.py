@@ -15,7 +15,8 @@ from windows import LABEL
 from perennial.config.candidates import FAMILIES, Logistic
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
-from perennial.models.scoring import Numbers, Probabilities, Texts, score
+from perennial.models.metrics import Floats
+from perennial.models.scoring import Numbers, Texts, score
 from perennial.train.compare import MAX_DIFFERENCE, compare, rows_to_compare
 from perennial.train.holdout import HoldoutWriter, StoredHoldout
 from perennial.train.model import train_model
@@ -80,7 +81,7 @@ def test_rows_that_differ_are_named(inputs: Inputs, make_rows: MakeRows, window_
     answer = model.answerer()
     pressure = inputs.numbers.index("pressure")
 
-    def with_error(numbers: Numbers, texts: Texts) -> Probabilities:
+    def with_error(numbers: Numbers, texts: Texts) -> Floats:
         """Answer like a library that treats a null in another way."""
         return answer(numbers, texts) + 2e-5 * np.isnan(numbers[:, pressure])
 
@@ -98,7 +99,7 @@ def test_an_answer_that_is_no_number_is_refused(
 ) -> None:
     model = train_model(Logistic(), window_of(make_rows(), inputs), seed=1)
 
-    def no_number(numbers: Numbers, texts: Texts) -> Probabilities:
+    def no_number(numbers: Numbers, texts: Texts) -> Floats:
         return np.full(len(numbers), np.nan)
 
     with pytest.raises(RefusedError, match="by up to inf"):

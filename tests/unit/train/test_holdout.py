@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from perennial.config.candidates import Logistic
-from perennial.config.pipeline import Inputs, Label
+from perennial.config.pipeline import BinaryLabel, Inputs
 from perennial.errors import RefusedError
 from perennial.models.scoring import in_order, score
+from perennial.tasks.task import task_of
 from perennial.train.holdout import HoldoutWriter, Predicted, StoredHoldout, predict
-from perennial.train.labels import read_labels
 from perennial.train.model import train_model
 from perennial.train.scratch import Scratch
 
-LABEL, ROW_KEY = Label(column="failed", positive=True), ["machine", "slot"]
+LABEL, ROW_KEY = BinaryLabel(column="failed", positive=True), ["machine", "slot"]
 
 
 def written(scratch: Scratch, *parts: pa.Table) -> StoredHoldout:
@@ -50,7 +50,7 @@ def test_one_part_gives_the_bytes_of_a_table_written_at_once(
     rows = make_rows()
     ordered = in_order(rows, ROW_KEY)
     predicted = predicted_of(graph, inputs, tmp_path, rows)
-    y, p = read_labels(ordered, LABEL), score(graph, ordered, inputs)
+    y, p = task_of(LABEL).read_labels(ordered), score(graph, ordered, inputs)
     table = ordered.select(["date", *ROW_KEY]).append_column("y", pa.array(y, pa.int8())).append_column("p", pa.array(p))
     expected = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(None), expected, compression="zstd")

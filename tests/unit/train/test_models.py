@@ -47,7 +47,7 @@ def test_mlp_graph_agrees_with_keras(inputs: Inputs, make_rows: MakeRows, window
     network = mlp.build(matrix.columns, (), Mlp(), 5, 1e-3)
     network.set_weights([array for layer in found.layers for array in (layer.kernel, layer.bias)])
     expected = network.predict(ViewGraph(view).of(*to_arrays(rows, inputs)).columns, verbose=0)[:, 0]
-    probabilities = score(export(view, found), rows, inputs)
+    probabilities = score(export(view, found, matrix.window.target), rows, inputs)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert probabilities.std() > 0.01
 
@@ -95,7 +95,7 @@ def test_logistic_graph_agrees_with_scikit_learn(inputs: Inputs, make_rows: Make
     view, matrix = prepare(window_of(rows, inputs))
     columns, y = ViewGraph(view).of(*to_arrays(rows, inputs)).columns.astype(float), rows["failed"].to_numpy()
     expected = LogisticRegression(C=0.03, max_iter=2000, tol=1e-8).fit(columns, y).predict_proba(columns)[:, 1]
-    found = score(export(view, logistic.fit(matrix, Logistic(), 0)), rows, inputs)
+    found = score(export(view, logistic.fit(matrix, Logistic(), 0), matrix.window.target), rows, inputs)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from windows import LABEL
 
 from perennial.config.candidates import FAMILIES, Mlp
 from perennial.config.load import load_pipeline
@@ -22,7 +23,7 @@ GIB = 2**30
 
 
 def needs(rows: int, inputs: Inputs, candidate: str = "logistic", **options: Any) -> Needs:
-    return estimate_needs(candidate, FAMILIES[candidate](), inputs, dict.fromkeys(DATES, rows), DATES[:28], **options)
+    return estimate_needs(candidate, FAMILIES[candidate](), inputs, LABEL, dict.fromkeys(DATES, rows), DATES[:28], **options)
 
 
 def limits(scratch: int = 2**50, memory: int = 2**50) -> Limits:
@@ -43,7 +44,9 @@ def test_rows_and_buckets_are_those_of_the_commits_and_the_sample(inputs: Inputs
 
 
 def test_memory_does_not_grow_with_the_window(inputs: Inputs) -> None:
-    few, many = (estimate_needs("mlp", Mlp(), inputs, {DATES[0]: rows, DATES[1]: 1000}, DATES[:1]) for rows in (2**20, 2**28))
+    few, many = (
+        estimate_needs("mlp", Mlp(), inputs, LABEL, {DATES[0]: rows, DATES[1]: 1000}, DATES[:1]) for rows in (2**20, 2**28)
+    )
     assert few.memory == many.memory
     assert needs(1000, inputs, "mlp").memory > needs(1000, inputs).memory
 

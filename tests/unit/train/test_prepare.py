@@ -8,15 +8,15 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 
-from perennial.config.pipeline import Label
+from perennial.config.pipeline import BinaryLabel
 from perennial.errors import RefusedError
 from perennial.lake.tables import of_days
+from perennial.tasks.task import task_of
 from perennial.train.holdout import order_and_label
-from perennial.train.labels import read_labels
 from perennial.train.prepare import check_rows
 
 FIRST = date(2024, 2, 26)
-LABEL = Label(column="failed", positive=True)
+LABEL = BinaryLabel(column="failed", positive=True)
 ROW_KEY = ["machine", "slot"]
 
 
@@ -34,17 +34,17 @@ def test_rows_come_in_order_of_date_and_key(make_rows: Callable[..., pa.Table]) 
     ids=["boolean", "integer", "text"],
 )
 def test_labels(values: list[bool | int | str], positive: bool | int | str, expected: list[int]) -> None:
-    assert read_labels(pa.table({"y": values}), Label(column="y", positive=positive)).tolist() == expected
+    assert task_of(BinaryLabel(column="y", positive=positive)).read_labels(pa.table({"y": values})).tolist() == expected
 
 
 def test_missing_labels_are_counted() -> None:
     with pytest.raises(RefusedError, match="2 of 3 rows"):
-        read_labels(pa.table({"y": [True, None, None]}), Label(column="y"))
+        task_of(BinaryLabel(column="y")).read_labels(pa.table({"y": [True, None, None]}))
 
 
 def test_label_of_another_type_is_refused() -> None:
     with pytest.raises(RefusedError, match=r"holds int, but label\.positive is True"):
-        read_labels(pa.table({"y": [0, 1]}), Label(column="y", positive=True))
+        task_of(BinaryLabel(column="y", positive=True)).read_labels(pa.table({"y": [0, 1]}))
 
 
 def test_row_counts_are_compared_with_the_commit() -> None:

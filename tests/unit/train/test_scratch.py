@@ -37,7 +37,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_window_that_cannot_fit_is_refused_before_it_is_written(inputs: Inputs, temporary: Path) -> None:
-    size = record_type(inputs).itemsize
+    size = record_type(inputs, LABEL).itemsize
     with open_scratch(999 * size) as scratch, pytest.raises(RefusedError) as refused:
         WindowWriter(scratch, inputs, LABEL, 1000)
     assert f"the window takes {1000 * size:,} bytes: 1,000 rows of {size} bytes" in str(refused.value)
@@ -55,14 +55,14 @@ def test_a_window_that_the_disk_cannot_hold_is_refused_with_both_reasons(inputs:
 
 
 def test_more_rows_than_were_expected_are_refused_at_the_limit(inputs: Inputs, make_rows: MakeRows, temporary: Path) -> None:
-    size = record_type(inputs).itemsize
+    size = record_type(inputs, LABEL).itemsize
     with pytest.raises(RefusedError, match=f"need more than {400 * size:,} bytes"), open_scratch(400 * size) as scratch:
         WindowWriter(scratch, inputs, LABEL, 400).add(make_rows())
     assert list(temporary.iterdir()) == []
 
 
 def test_a_matrix_that_no_longer_fits_is_refused(inputs: Inputs, make_rows: MakeRows) -> None:
-    size = record_type(inputs).itemsize
+    size = record_type(inputs, LABEL).itemsize
     with open_scratch(500 * size) as scratch:
         writer = WindowWriter(scratch, inputs, LABEL, 480)
         writer.add(make_rows())

@@ -1,0 +1,114 @@
+"""The label of a pipeline: the column to predict, and for each task how it is read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, TypeAdapter
+
+from perennial.config.contract import Contract
+from perennial.config.values import Column, Range, Scalar, refuse
+
+_QUANTILE = r"quantile 0?\.[0-9]*[1-9][0-9]*"
+PREDICTIONS = "mean, median, or a quantile such as quantile 0.9"
+
+
+class _Label(Contract):
+    """A column to predict. It is in features.sql, or in labels.sql if it is known later."""
+
+    column: Column
+    known_after_days: Annotated[int, Field(ge=0, le=60)] = 0
+    """Days after its date until a label is known. If more than 0, labels.sql computes the label."""
+
+
+class BinaryLabel(_Label):
+    """The column to predict and its positive value."""
+
+    task: Literal["binary"] = Field(default="binary", repr=False)
+    positive: Scalar = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that decide a model, which are part of its fingerprint."""
+        return {"column": self.column, "positive": self.positive}
+
+    @property
+    def outcome(self) -> str:
+        """Return the outcome in words, as `perennial predict` shows it."""
+        return f"{self.column} = {json.dumps(self.positive) if isinstance(self.positive, bool) else self.positive}"
+
+    def describe(self) -> str:
+        """Return the predicted outcome in words."""
+        return f"{self.column} = {json.dumps(self.positive, ensure_ascii=False)}"
+
+
+def _prediction(value: Any) -> Any:
+    """Refuse a text that names no prediction with the list of those that exist: a pattern would not help."""
+    if isinstance(value, str) and value not in ("mean", "median") and not re.fullmatch(_QUANTILE, value):
+        raise ValueError(f"expected {PREDICTIONS}")
+    return value
+
+
+class NumberLabel(_Label):
+    """
+    The column of numbers to predict.
+
+    `predict` fixes the loss by which models are trained and judged, and the constant forecast that they must beat: a model of the
+    mean is judged by squared error, of the median by absolute error, of a quantile by its pinball loss.
+    """
+
+    task: Literal["regression"] = Field(default="regression", repr=False)
+    predict: Annotated[str, BeforeValidator(_prediction)]
+    range: Range | None = None
+    """The least and the greatest value of a label. Predictions keep to it."""
+
+    @property
+    def quantile(self) -> float | None:
+        """Return the quantile to predict, 0.5 for the median; None for the mean."""
+        if self.predict == "mean":
+            return None
+        return 0.5 if self.predict == "median" else float(self.predict.split()[1])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that decide a model, which are part of its fingerprint."""
+        found: dict[str, Any] = {"column": self.column, "predict": self.predict}
+        return found if self.range is None else {**found, "range": self.range}
+
+    @property
+    def outcome(self) -> str:
+        """Return the outcome in words, as `perennial predict` shows it."""
+        return f"{self.predict} of {self.column}"
+
+    def describe(self) -> str:
+        """Return the predicted number in words."""
+        return f"the {self.predict} of {self.column}" + (f" within {self.range}" if self.range else "")
+
+
+Label = BinaryLabel | NumberLabel
+TASKS: Mapping[str, type[Label]] = {"binary": BinaryLabel, "regression": NumberLabel}
+LabelField = Annotated[Label, Field(discriminator="task")]
+
+
+def read_label(stored: Mapping[str, Any]) -> Label:
+    """Return a stored label. Those of earlier versions are binary and do not say so."""
+    label: Label = TypeAdapter(LabelField).validate_python({"task": "binary", **stored})
+    return label
+
+
+def give_task(pipeline: Any) -> Any:
+    """Return a pipeline whose label has the pipeline's task, by which it is read."""
+    if not isinstance(pipeline, dict) or not isinstance(label := pipeline.get("label"), dict):
+        return pipeline
+    if "task" in label:
+        refuse([(("label", "task"), "`task` belongs beside `label`, not into it")])
+    return {**pipeline, "label": {**label, "task": task_of(pipeline)}}
+
+
+def task_of(pipeline: Mapping[str, Any]) -> str:
+    """Return the task of a pipeline that is not checked yet."""
+    task = pipeline.get("task", "binary")
+    return task if isinstance(task, str) and task in TASKS else "binary"

@@ -1,0 +1,1 @@
+"""The learning tasks: how labels are read, and predictions answered and judged."""

@@ -1,0 +1,163 @@
+"""
+The task `regression`: a number, predicted by its mean, its median or another quantile.
+
+A model answers the question that its loss asks: trained on squared error it can be worse than the window's median by absolute
+error. So `label.predict` fixes the loss of training, the loss by which models are judged, and the constant forecast together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from perennial.config.label import NumberLabel
+from perennial.config.pipeline import Gate
+from perennial.errors import RefusedError
+from perennial.models.metrics import Floats, Labels
+from perennial.models.sums import mean
+from perennial.store.json_value import Json
+from perennial.tasks.labels import known_labels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LOSSES = {"mean": "squared_error", "median": "absolute_error"}
+_MARGIN, _MARGIN_OF_QUANTILE = 0.1, 0.05
+"""About the standard deviation of the weekly difference of two families, as a share of the constant forecast's loss."""
+
+_BOTH = ("squared_error", "absolute_error")
+
+
+@dataclass(frozen=True, slots=True)
+class RegressionTask:
+    """Labels are numbers. The constant forecast is the window's own mean, median or quantile."""
+
+    label: NumberLabel
+    output: ClassVar[str] = "value"
+    is_classes: ClassVar[bool] = False
+    constant_name: ClassVar[str] = "constant forecast"
+    label_type: ClassVar[str] = "<f8"
+    invalid: ClassVar[str] = "a label or a value that is not finite"
+    difference: ClassVar[str] = "skill"
+
+    @property
+    def loss_name(self) -> str:
+        """Return the name of the loss among the metrics."""
+        return _LOSSES.get(self.label.predict, "pinball_loss")
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Return the loss and the skill."""
+        return self.loss_name, "skill"
+
+    def read_labels(self, table: pa.Table) -> Labels:
+        """Return the labels as 64-bit floats. Refuse a row without a label, and one that is not finite or out of its range."""
+        import pyarrow as pa
+
+        label = self.label
+        column = known_labels(table, label)
+        if pa.types.is_boolean(column.type) or not (_is_number(column.type)):
+            raise RefusedError(
+                f"Label {label.column!r}: the column is of type {column.type}, but task: regression predicts numbers",
+                remedy="Select a number in the SQL, such as CAST(… AS DOUBLE), or set task: binary.",
+            )
+        y = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+        wrong = ~np.isfinite(y.astype(np.float32))
+        allowed = "a finite 32-bit number"
+        if label.range is not None:
+            wrong |= (y < label.range[0]) | (y > label.range[1])
+            allowed = f"a number from {label.range[0]:g} to {label.range[1]:g}, as label.range says"
+        if wrong.any():
+            raise RefusedError(
+                f"Label {label.column!r}: {int(wrong.sum())} of {len(y)} rows have a label that is not {allowed}; "
+                f"the first is {y[np.argmax(wrong)]:g}",
+                remedy="Leave these rows out in the SQL of the label, limit it with LEAST and GREATEST, or widen label.range.",
+            )
+        return y
+
+    def losses(self, y: Labels, p: Floats) -> Floats:
+        """Return the squared error of each row, its absolute error, or its pinball loss."""
+        return _losses(self.loss_name, y, p, self.label.quantile)
+
+    def metrics(self, y: Labels, p: Floats, constant: float) -> dict[str, float | None]:
+        """
+        Return the loss, the skill (the share of the constant forecast's loss that the model saves) and other metrics, by name.
+
+        `bias` is the mean of prediction minus label, and `coverage` the share of labels at or below the predicted quantile.
+        """
+        names = dict.fromkeys((self.loss_name, *_BOTH)) if self.loss_name in _BOTH else {self.loss_name: None}
+        found: dict[str, float | None] = {"skill": self._skill(y, p, constant)}
+        for name in names:
+            found[name] = mean(lambda part, name=name: _losses(name, y[part], p[part], self.label.quantile), len(y))  # type: ignore[misc]
+        if self.loss_name in _BOTH:
+            found["bias"] = mean(lambda part: p[part] - y[part], len(y))
+        else:
+            found["coverage"] = mean(lambda part: (y[part] <= p[part]).astype(np.float64), len(y))
+        return found
+
+    def are_valid(self, y: Labels, p: Floats) -> bool:
+        """Return whether labels and predictions are finite."""
+        return bool(np.isfinite(y).all() and np.isfinite(p).all())
+
+    def facts(self, y: Labels) -> Json:
+        """Return the mean label."""
+        return {"mean_label": round(float(mean(lambda part: y[part], len(y))), 9) if len(y) else None}
+
+    def unit(self, y: Labels, constant: float) -> float:
+        """Return the loss of the constant forecast, so that one margin fits labels of any unit; 1 if that loss is zero."""
+        return self._loss(y, np.broadcast_to(constant, len(y))) or 1.0
+
+    def margin(self, gate: Gate) -> float:
+        """Return the margin as a share of the constant forecast's loss."""
+        if gate.margin.skill is not None:
+            return gate.margin.skill
+        return _MARGIN if self.loss_name in _BOTH else _MARGIN_OF_QUANTILE
+
+    def settings_of(self, gate: Gate) -> Json:
+        """Return the settings of the gate without those of classes."""
+        stored = gate.model_dump(mode="json", exclude_none=True)
+        return {
+            **stored,
+            "margin": {"skill": self.margin(gate)},
+            "floors": {name: value for name, value in stored["floors"].items() if name in ("rows", "skill")},
+        }
+
+    def lacking(self, y: Labels, gate: Gate) -> list[tuple[str, int, int]]:
+        """Return nothing: any labels can be judged."""
+        return []
+
+    def failed_floors(self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: float, gate: Gate) -> list[str]:
+        """Return the floors that a challenger does not reach: that of skill, and the constant forecast."""
+        loss, of_constant = self._loss(y, p), self._loss(y, np.broadcast_to(constant, len(y)))
+        name = self.loss_name.replace("_", " ")
+        if not loss < of_constant:
+            return [f"{name} {loss:.4g}, not below the {of_constant:.4g} of the constant forecast {constant:.4g} of the window"]
+        skill, least = 1 - loss / of_constant, gate.floors.skill
+        if least is not None and skill < least:
+            return [f"skill {skill:.4f}, the floor is {least:.4f}"]
+        return []
+
+    def _loss(self, y: Labels, p: Floats) -> float:
+        return mean(lambda part: self.losses(y[part], p[part]), len(y))
+
+    def _skill(self, y: Labels, p: Floats, constant: float) -> float | None:
+        of_constant = self._loss(y, np.broadcast_to(constant, len(y)))
+        return 1 - self._loss(y, p) / of_constant if of_constant > 0 and np.isfinite(of_constant) else None
+
+
+def _losses(name: str, y: Labels, p: Floats, quantile: float | None) -> Floats:
+    error = np.asarray(y, dtype=np.float64) - np.asarray(p, dtype=np.float64)
+    if name == "squared_error":
+        return error**2
+    if name == "absolute_error" or quantile is None:
+        return np.abs(error)
+    return np.maximum(quantile * error, (quantile - 1) * error)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

@@ -1,0 +1,156 @@
+"""Each family learns numbers: better than the constant forecast, exactly as its library, and with the same bits twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from windows import store_window
+
+from perennial.config.candidates import FAMILIES, Linear
+from perennial.config.label import NumberLabel
+from perennial.config.pipeline import Inputs
+from perennial.models.scoring import score
+from perennial.tasks.task import task_of
+from perennial.train import linear
+from perennial.train import window as window_module
+from perennial.train.blend import answerer, blend
+from perennial.train.compare import MAX_DIFFERENCE, Rows, compare
+from perennial.train.holdout import StoredHoldout
+from perennial.train.model import Model, train_model
+from perennial.train.prepare import Examples, why_untrainable
+from perennial.train.window import Window
+
+MakeRows = Callable[..., pa.Table]
+FAMILIES_OF_NUMBERS = ["linear", "mlp", "xgboost", "lightgbm"]
+LEARNT = [(family, "mean") for family in FAMILIES_OF_NUMBERS]
+LEARNT += [(family, predict) for family in FAMILIES_OF_NUMBERS[1:] for predict in ("median", "quantile 0.9")]
+
+
+def with_minutes(table: pa.Table, center: float = 40.0, spread: float = 12.0) -> pa.Table:
+    """Return rows with a label that follows the load and the site, with noise that is larger on one side."""
+    load, west = table["load"].to_numpy(), np.array(table["site"].to_pylist()) == "west"
+    noise = np.random.default_rng(3).gamma(2.0, 0.3, table.num_rows)
+    return table.append_column("minutes", pa.array(center + spread * ((load - 50) / 10 + west + noise)))
+
+
+def make_window(folder: Path, table: pa.Table, inputs: Inputs, predict: str, **changes: Any) -> Window:
+    return store_window(folder, table, inputs, NumberLabel(column="minutes", predict=predict, **changes))
+
+
+def check(model: Model, window: Window, inputs: Inputs) -> float:
+    """Return the largest difference of graph and library on the rows of the window."""
+    buckets = (Rows("window", bucket.numbers, bucket.texts) for bucket in window.read())
+    return compare(model.onnx, model.answerer(), "one", buckets, window.target.spread)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("family", "predict"), LEARNT)
+def test_each_family_beats_the_constant_and_answers_as_its_library(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, family: str, predict: str
+) -> None:
+    window = make_window(tmp_path, with_minutes(make_rows()), inputs, predict)
+    model = train_model(FAMILIES[family](), window, seed=1)
+    assert train_model(FAMILIES[family](), window, seed=1).onnx == model.onnx
+    assert check(model, window, inputs) < MAX_DIFFERENCE / 5
+    unseen = with_minutes(make_rows(seed=9))
+    metrics = task_of(window.target.label).metrics(
+        unseen["minutes"].to_numpy(), score(model.onnx, unseen, inputs), window.target.constant
+    )
+    assert metrics["skill"] is not None
+    assert metrics["skill"] > 0.3
+    if predict == "quantile 0.9":
+        assert 0.75 < float(metrics["coverage"] or 0) < 0.99
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("family", FAMILIES_OF_NUMBERS)
+@pytest.mark.parametrize(("center", "spread"), [(0.0, 1e-6), (1e6, 50.0), (-3e7, 1e7)], ids=str)
+def test_labels_of_any_unit_are_learnt_and_exported_exactly(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, family: str, center: float, spread: float
+) -> None:
+    window = make_window(tmp_path, with_minutes(make_rows(), center, spread), inputs, "mean")
+    model = train_model(FAMILIES[family](), window, seed=1)
+    check(model, window, inputs)
+    unseen = with_minutes(make_rows(seed=9), center, spread)
+    metrics = task_of(window.target.label).metrics(
+        unseen["minutes"].to_numpy(), score(model.onnx, unseen, inputs), window.target.constant
+    )
+    assert float(metrics["skill"] or 0) > 0.5
+
+
+def test_the_target_is_exact_in_any_number_of_buckets(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = with_minutes(make_rows())
+    y = table["minutes"].to_numpy()
+    for predict, constant in (("mean", y.mean()), ("median", np.median(y)), ("quantile 0.25", np.quantile(y, 0.25))):
+        whole = make_window(tmp_path, table, inputs, predict).target
+        with monkeypatch.context() as patched:
+            patched.setattr(window_module, "BUCKET_ROWS", 64)
+            window = make_window(tmp_path, table, inputs, predict)
+        assert window.buckets > 4
+        assert (whole.constant, whole.spread) == (pytest.approx(constant), pytest.approx(y.std()))
+        assert window.target == replace(
+            whole, constant=pytest.approx(whole.constant), center=pytest.approx(whole.center), spread=pytest.approx(whole.spread)
+        )
+
+
+def test_linear_is_scikit_learns_ridge_in_any_number_of_buckets(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.linear_model import Ridge
+    from windows import prepare
+
+    table = with_minutes(make_rows())
+    monkeypatch.setattr(window_module, "BUCKET_ROWS", 64)
+    _, matrix = prepare(make_window(tmp_path, table, inputs, "mean"))
+    parts = list(matrix.read())
+    x, y = np.concatenate([part.rows.columns for part in parts]), np.concatenate([part.y for part in parts])
+    found = linear.fit(matrix, Linear(alpha=3.0), 0).layers[0]
+    expected = Ridge(alpha=3.0).fit(x.astype(float), y.astype(float))
+    np.testing.assert_allclose(found.kernel[:, 0], expected.coef_, atol=1e-5)
+    assert found.bias[0] == pytest.approx(expected.intercept_, abs=1e-5)
+
+
+def test_wide_categories_have_the_same_weights_as_columns(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = with_minutes(make_rows())
+    columns = train_model(Linear(alpha=3.0), make_window(tmp_path, table, inputs, "mean"), seed=1)
+    monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
+    codes = train_model(Linear(alpha=3.0), make_window(tmp_path, table, inputs, "mean"), seed=1)
+    assert codes.view.fitted.codes
+    np.testing.assert_allclose(score(codes.onnx, table, inputs), score(columns.onnx, table, inputs), rtol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_predictions_keep_to_the_range_and_a_blend_is_the_mean(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    table = with_minutes(make_rows())
+    y = table["minutes"].to_numpy()
+    least, most = float(np.floor(y.min())), float(np.ceil(y.max()))
+    window = make_window(tmp_path, table, inputs, "mean", range=[least, most])
+    models = [train_model(FAMILIES[family](), window, seed=1).onnx for family in FAMILIES_OF_NUMBERS]
+    label = window.target.label
+    whole = blend(models, inputs.numbers, inputs.texts, label)
+    far = table.set_column(table.schema.get_field_index("load"), "load", pa.array(np.full(table.num_rows, 1e6)))
+    assert score(models[0], far, inputs).max() == most
+    found = score(whole, table, inputs)
+    np.testing.assert_allclose(found, np.mean([score(model, table, inputs) for model in models], axis=0), atol=0.05)
+    (bucket,) = window.read()
+    np.testing.assert_allclose(answerer(models, label)(bucket.numbers, bucket.texts).mean(), found.mean(), rtol=1e-6)
+
+
+def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    table = make_rows().append_column("minutes", pa.array(np.full(480, 7.0)))
+    window = make_window(tmp_path, table, inputs, "median")
+    reason = why_untrainable(Examples(window, StoredHoldout(None, 1, window.target.label), 0, 0))
+    assert reason is not None
+    assert "480 rows, all of them with the label 7: a model needs different labels" in reason
+    assert not math.isnan(window.target.constant)
