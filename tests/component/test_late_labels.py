@@ -155,7 +155,7 @@ def test_nothing_is_learned_or_judged_before_it_could_be_known(
     # A report judges the dates whose labels are known by now, by models that had not seen them.
     monkeypatch.setattr("perennial.report.walk_forward.spark_costs", lambda lake, first, last: {})
     report = walk_forward(serial.lake, FIRST, LAST)
-    assert [day.date for day in report.days if day.positives is None] == list(days(LAST - LATER + timedelta(days=1), LAST))
+    assert [day.date for day in report.days if not day.labelled] == list(days(LAST - LATER + timedelta(days=1), LAST))
     assert "Dates without known labels: 2 (2026-03-08, 2026-03-09)." in page(report)
     assert [set(day.scores) for day in report.days] == [{"logistic", FROZEN, "base rate"}, set(), set()]
 

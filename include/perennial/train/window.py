@@ -91,11 +91,6 @@ class Window:
         """Return the number of rows."""
         return sum(self.bucket_rows)
 
-    @property
-    def positives(self) -> int:
-        """Return the number of positive rows, if labels are classes."""
-        return round(self.target.constant * self.rows)
-
     def read(self) -> Iterator[Bucket]:
         """Yield all buckets in order, each with its rows in the order of their hashes."""
         words = [np.array(known, dtype=object) for known in self.words]

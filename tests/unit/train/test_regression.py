@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from perennial.train.prepare import Examples, why_untrainable
 from perennial.train.window import Window
 
 MakeRows = Callable[..., pa.Table]
+FIRST = date(2024, 2, 26)
 FAMILIES_OF_NUMBERS = ["linear", "mlp", "xgboost", "lightgbm"]
 LEARNT = [(family, "mean") for family in FAMILIES_OF_NUMBERS]
 LEARNT += [(family, predict) for family in FAMILIES_OF_NUMBERS[1:] for predict in ("median", "quantile 0.9")]
@@ -154,3 +156,23 @@ def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRow
     assert reason is not None
     assert "480 rows, all of them with the label 7: a model needs different labels" in reason
     assert not math.isnan(window.target.constant)
+
+
+@pytest.mark.tensorflow
+def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "perennial.train.mlp")
+    table = make_rows(days=8)
+    rng = np.random.default_rng(4)
+    certain = pa.array(table["load"].to_numpy() ** 2 / 50)
+    for y, least in ((certain, "3000"), (pa.array(rng.normal(0, 1, table.num_rows)), "300")):
+        window = store_window(
+            tmp_path,
+            table.append_column("minutes", y),
+            inputs,
+            NumberLabel(column="minutes", predict="mean"),
+            late=FIRST + timedelta(days=6),
+        )
+        train_model(FAMILIES["mlp"](), window, seed=1)
+        assert [text for text in caplog.messages if text.startswith("Network")][-1] == f"Network: at least {least} batches"
