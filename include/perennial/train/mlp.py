@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.config.candidates import Mlp
-from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Arrays, Checkpoints
 from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer, Network, from_safetensors
@@ -79,7 +78,7 @@ def fit(
     :param begin: weights of a training with the same columns; they are trained for one more epoch
     """
     batch = settings.batch or choose_batch(rows.rows)
-    steps = _count_steps(rows, batch)
+    steps = count_steps(rows, batch)
     epochs, rate = settings.epochs or choose_epochs(steps), settings.learning_rate
     if begin is not None:
         epochs, rate = _WARM_EPOCHS, _WARM_LEARNING_RATE
@@ -99,7 +98,7 @@ def fit(
         order = np.random.default_rng([seed, epoch]).permutation(buckets).tolist()[done - epoch * buckets :]
         total = 0.0
         for bucket in order:
-            total += _train_bucket(model, rows, bucket, [seed, epoch, bucket], batch)
+            total += train_bucket(model, rows, bucket, [seed, epoch, bucket], batch)
             done += 1
             if checkpoints is not None:
                 checkpoints.save(done, lambda: _arrays(model))
@@ -114,7 +113,7 @@ def _margins(model: keras.Sequential, rows: Matrix) -> Floats:
     import tensorflow as tf
 
     with tf.device("CPU:0"):
-        value = tf.convert_to_tensor(_rows(rows))
+        value = tf.convert_to_tensor(rows.as_floats())
         for layer in model.layers[:-1]:
             value = layer(value, training=False)
         kernel, bias = model.layers[-1].get_weights()
@@ -133,21 +132,16 @@ def choose_epochs(steps: int) -> int:
     return max(_MIN_EPOCHS, math.ceil(_MIN_STEPS / steps))
 
 
-def _train_bucket(model: keras.Sequential, matrix: MatrixFiles, bucket: int, seed: list[int], batch: int) -> float:
+def train_bucket(model: keras.Model, matrix: MatrixFiles, bucket: int, seed: list[int], batch: int) -> float:
     """Train on the rows of a bucket in a random order, and return the sum of their losses."""
     rows, y, _ = matrix.read_bucket(bucket)
     order = np.random.default_rng(seed).permutation(len(y))
-    return float(model.epoch(_rows(rows), y.astype(np.float32), order, np.int32(batch)))
+    return float(model.epoch(rows.as_floats(), y.astype(np.float32), order, np.int32(batch)))
 
 
-def _count_steps(matrix: MatrixFiles, batch: int) -> int:
+def count_steps(matrix: MatrixFiles, batch: int) -> int:
     """Return the number of batches in an epoch: the last of each bucket may be smaller."""
     return sum(math.ceil(rows / batch) for rows in matrix.bucket_rows)
-
-
-def _rows(matrix: Matrix) -> Numbers:
-    """Return the rows of a matrix with their codes as the last columns: a float holds every code exactly."""
-    return np.hstack([matrix.columns, matrix.codes.astype(np.float32)]) if matrix.sizes else matrix.columns
 
 
 def _resume(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
@@ -206,14 +200,16 @@ def build(columns: int, sizes: tuple[int, ...], settings: Mlp, steps: int, rate:
         layer = coded_dense(keras)(units, sizes, activation="relu") if is_coded else dense(units, activation="relu")
         hidden += [layer, keras.layers.Dropout(settings.dropout)]
     model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid")])
-    model.schedule = _cosine()(steps, rate)
+    model.schedule = cosine()(steps, rate)
     model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=settings.weight_decay)
     model.optimizer.build(model.trainable_variables)
-    model.epoch = _epoch(model, columns)
+    model.epoch = make_epoch(model, columns, keras.losses.binary_crossentropy)
     return model
 
 
-def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor]:
+def make_epoch(
+    model: keras.Model, columns: int, measure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor]:
     """
     Return a function that trains on rows in a given order and returns the sum of their losses, in one call into TensorFlow.
 
@@ -222,10 +218,11 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Ten
     Each batch picks its rows: rows in the order of an epoch would be a second copy of the window.
 
     Keras' own fit builds a data set and callbacks for each epoch, which costs as much as an epoch on a month of flights.
+
+    :param measure: the mean loss of some labels and outputs of the model
     """
     import tensorflow as tf
 
-    keras = load_keras()
     matrix, labels = tf.TensorSpec((None, columns), tf.float32), tf.TensorSpec((None,), tf.float32)
 
     @tf.function(input_signature=[matrix, labels, tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int32)])  # type: ignore[untyped-decorator, unused-ignore]
@@ -236,8 +233,7 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Ten
             places = order[begin : begin + batch]
             chosen, targets = tf.gather(x, places), tf.gather(y, places)
             with tf.GradientTape() as tape:
-                probability = model(chosen, training=True)[:, 0]
-                loss = keras.losses.binary_crossentropy(targets, probability)
+                loss = measure(targets, model(chosen, training=True)[:, 0])
             model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
         return total
@@ -247,7 +243,7 @@ def _epoch(model: keras.Sequential, columns: int) -> Callable[[tf.Tensor, tf.Ten
 
 
 @cache
-def _cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
+def cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
     """
     Return the class of the learning rate's schedule.
 
