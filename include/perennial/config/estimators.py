@@ -29,8 +29,8 @@ _REFUSED: Mapping[str, str] = MappingProxyType(
     {
         "HistGradientBoostingClassifier": "skl2onnx cannot convert it. Use the family boosted, which is of the same kind",
         "LinearDiscriminantAnalysis": "its graph answers otherwise than it does, by up to 0.15. Use the family logistic",
-        "GaussianProcessClassifier": "its graph needs the operator Solve, which ONNX does not have. Use sklearn.svm.SVC with "
-        "probability: true",
+        "GaussianProcessClassifier": "its graph needs the operator Solve, which ONNX does not have. Use mlp or "
+        "sklearn.neighbors.KNeighborsClassifier",
         "CategoricalNB": _NEGATIVE,
         "ComplementNB": _NEGATIVE,
         "MultinomialNB": _NEGATIVE,

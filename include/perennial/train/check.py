@@ -9,9 +9,14 @@ from perennial.config.text import read_text
 from perennial.config.yaml_reader import parse_yaml
 
 
-def candidate_problems(pipeline: Pipeline) -> list[str]:
-    """Return what is wrong with the candidates of the family `sklearn`, with the lines of the YAML."""
-    chosen = {name: item for name, item in pipeline.training.candidates.items() if isinstance(item, Sklearn)}
+def candidate_problems(pipeline: Pipeline, *names: str) -> list[str]:
+    """
+    Return what is wrong with the candidates of the family `sklearn`, with the lines of the YAML.
+
+    :param names: the candidates to check; all when none is given
+    """
+    candidates = pipeline.training.candidates
+    chosen = {name: item for name in names or candidates if isinstance(item := candidates[name], Sklearn)}
     if not chosen:
         return []
     from perennial.train.estimators import estimator_problems

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from perennial.train.matrix import Floats, Matrix
     from perennial.train.views import Encoded
 
-_MIN_PROBABILITY = 1e-7
-"""A forest may answer 0, which has no logarithm of odds. 32-bit floats near 1 cannot hold a smaller distance from it."""
+_MIN_PROBABILITY = 1e-6
+"""A forest may answer 0, which has no logarithm of odds. The graph adds its trees in 32 bits, and may answer 6e-7 instead."""
 
 _REMEDY = "Choose another estimator: docs/reference/candidates.md lists those that become exact graphs."
 

@@ -181,7 +181,7 @@ class _Trainings:
         if reshaped:
             self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
-        self.source = lake.pipeline.candidate_files()[candidate] if has_file(self.settings) else None
+        self.source = lake.pipeline.candidate_file(candidate) if has_file(self.settings) else None
         self.parts = [_Trainings(lake, name, reshaped=reshaped) for name in parts_of(self.settings)]
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}

@@ -39,7 +39,7 @@ def _check_settings(lake: Lake, candidate: str) -> None:
     """Refuse a candidate whose library does not accept its settings."""
     from perennial.train.check import candidate_problems
 
-    if problems := [text for text in candidate_problems(lake.pipeline) if f": training.candidates.{candidate}." in text]:
+    if problems := candidate_problems(lake.pipeline, candidate):
         raise PipelineRefusedError(f"{lake.pipeline.folder}", problems, "See docs/reference/candidates.md.")
 
 

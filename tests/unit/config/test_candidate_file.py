@@ -74,7 +74,8 @@ def test_python_of_candidates_runs_only_for_pipelines_that_the_installation_trus
             assert f"candidates/{name}.py: this installation does not run Python of pipeline 'machine_faults'" in text
         assert f"add its name to {TRUST}; otherwise name a family of Perennial" in text
     monkeypatch.setenv(TRUST, "other, machine_faults")
-    assert read_pipeline(yaml).candidate_files() == {"net": BUILD, "file": FIT}
+    pipeline = read_pipeline(yaml)
+    assert [pipeline.candidate_file(name) for name in ("net", "file")] == [BUILD, FIT]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from authors import FOREST, NETWORK, author_of, train
 from windows import LABEL, prepare
 
+from perennial.config.candidate_file import FUNCTIONS, candidate_problems
 from perennial.config.candidates import FAMILIES, Sklearn
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
@@ -244,3 +245,19 @@ def test_a_file_gets_named_columns_and_labels(inputs: Inputs, make_rows: MakeRow
     assert files.names == view.names
     assert author_of("logistic") is None
     assert set(NEW) < set(FAMILIES)
+
+
+@pytest.mark.parametrize(("family", "place"), [("keras", 0), ("file", 1)])
+def test_the_documented_files_can_be_trained(
+    inputs: Inputs,
+    make_rows: MakeRows,
+    window_of: WindowOf,
+    difference: Difference,
+    documented: Callable[[str, str], list[str]],
+    family: str,
+    place: int,
+) -> None:
+    source = documented("docs/how-to/bring-your-own-model.md", "python")[place]
+    assert candidate_problems(source, FUNCTIONS[family]) == []
+    window = window_of(make_rows(), inputs)
+    assert difference(train(family, window, source=source), window) < MAX_DIFFERENCE / 2
