@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,6 +76,12 @@ class Estimator:
         logs = np.log(np.clip(np.asarray(shares, dtype=np.float64), _MIN_PROBABILITY, 1.0))
         margins: Floats = logs[:, 1] - logs[:, 0]
         return margins
+
+
+def seed_libraries(seed: int) -> None:
+    """Seed the random numbers of Python and NumPy, for code that takes no seed."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def make_estimator(settings: Sklearn, seed: int) -> Any:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import onnxruntime
-from onnx import defs
+from onnx import GraphProto, ModelProto, NodeProto, defs, helper
 
 from perennial.errors import RefusedError
 from perennial.train.graph import OPSETS, GraphBuilder, nodes_of
-
-if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto
 
 
 def include_model(graph: GraphBuilder, model: ModelProto, output: str, matrix: str, what: str, remedy: str) -> str:
@@ -22,7 +17,7 @@ def include_model(graph: GraphBuilder, model: ModelProto, output: str, matrix: s
     :param what: the model in an error
     :raises RefusedError: it has an operator that ONNX, or ONNX Runtime, does not have
     """
-    nodes = nodes_of(model.graph, output)
+    nodes = _order(nodes_of(model.graph, output), output)
     if unknown := sorted({node.op_type for node in nodes if not _is_known(node)}):
         raise _refusal(what, [f"operator {name}: ONNX {OPSETS['']} has none of this name" for name in unknown], remedy)
     if nested := sorted({node.op_type for node in nodes if any(_reads_outside(body) for body in _bodies(node))}):
@@ -32,7 +27,29 @@ def include_model(graph: GraphBuilder, model: ModelProto, output: str, matrix: s
     except Exception as error:  # ONNX Runtime has a class for each kind of failure, and none for all
         raise _refusal(what, [f"ONNX Runtime: {' '.join(str(error).split())[:500]}"], remedy) from None
     (name,) = [value.name for value in model.graph.input]
-    return graph.include(model.graph, output, {name: matrix})
+    ordered = helper.make_graph(nodes, "foreign", model.graph.input, model.graph.output, model.graph.initializer)
+    return graph.include(ordered, output, {name: matrix})
+
+
+def _order(nodes: list[NodeProto], output: str) -> list[NodeProto]:
+    """
+    Return nodes in the order in which a walk from an output leaves them.
+
+    tf2onnx orders nodes by their names, which count all networks of the process, so the same network has several orders.
+    """
+    by_output = {name: place for place, node in enumerate(nodes) for name in node.output}
+    ordered, left, todo = list[NodeProto](), set[int](), [(by_output[output], False)]
+    while todo:
+        place, is_left = todo.pop()
+        if place in left:
+            continue
+        if is_left:
+            left.add(place)
+            ordered.append(nodes[place])
+            continue
+        todo.append((place, True))
+        todo += [(by_output[name], False) for name in reversed(nodes[place].input) if name in by_output]
+    return ordered
 
 
 def _is_known(node: NodeProto) -> bool:

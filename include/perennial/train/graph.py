@@ -22,9 +22,9 @@ def nodes_of(graph: GraphProto, output: str) -> list[NodeProto]:
     needed, nodes = {output}, list[NodeProto]()
     for node in reversed(graph.node):
         if needed.intersection(node.output):
-            nodes.insert(0, node)
+            nodes.append(node)
             needed.update(node.input)
-    return nodes
+    return nodes[::-1]
 
 
 class GraphBuilder:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perennial.train.author import Author, Task
+from perennial.train.author import Author
+from perennial.train.author_code import Task, call
 from perennial.train.keras_model import KerasModel, as_margin
 from perennial.train.mlp import choose_batch, choose_epochs, cosine, count_steps, load_keras, make_epoch, train_bucket
 from perennial.train.preprocess import fit_preprocessing
@@ -46,7 +47,7 @@ def fit(
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
     columns = len(rows.names)
-    model: Any = as_margin(author.call("build", rows.names, Task()), columns, author, "build")
+    model: Any = as_margin(call(author, "build", rows.names, Task()), columns, author, "build")
     batch = settings.batch or choose_batch(rows.rows)
     steps = count_steps(rows, batch)
     epochs = settings.epochs or choose_epochs(steps)

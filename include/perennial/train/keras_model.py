@@ -15,6 +15,7 @@ from onnx import load
 from perennial.errors import RefusedError
 from perennial.store.scratch import scratch_folder
 from perennial.train.author import Author
+from perennial.train.author_code import refuse_result
 from perennial.train.graph import OPSETS, GraphBuilder
 from perennial.train.mlp import load_keras
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from perennial.train.matrix import Floats, Matrix
     from perennial.train.views import Encoded
 
-_ACTIVATIONS = "Use relu, silu, tanh or another activation that ONNX has."
+_ACTIVATIONS = "Use layers and activations that ONNX has: dense and normalising layers, attention, relu, silu, tanh."
 _LAST = 'End the network with keras.layers.Dense(1), or with keras.layers.Dense(1, activation="sigmoid").'
 
 
@@ -48,6 +49,8 @@ class KerasModel:
 
         signature = [tf.TensorSpec((None, view.width + len(view.codes)), tf.float32, name="matrix")]
         logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+        for layer in self.model._flatten_layers():
+            layer.activity_regularizer = None  # a loss, which tf2onnx cannot convert
         with tempfile.TemporaryDirectory(dir=scratch_folder()) as folder, tf.device("CPU:0"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             path = Path(folder) / "model.onnx"
@@ -79,22 +82,24 @@ def as_margin(model: Any, columns: int, author: Author, function: str) -> keras.
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, columns))
     if not isinstance(model, keras.Model) or not hasattr(model, "outputs"):  # a subclass of Model has none
-        raise author.refuse(
-            function, f"{type(model).__name__}, expected a network of Keras, Sequential or with the functional API", _LAST
+        raise refuse_result(
+            author, function, f"{type(model).__name__}, expected a network of Keras, Sequential or with the functional API", _LAST
         )
     # A network that its author has trained may name the rows of a batch.
     inputs, outputs = ([tuple(value.shape[1:]) for value in values] for values in (model.inputs, model.outputs))
     if inputs != [(columns,)]:
-        raise author.refuse(function, f"a network with inputs {inputs}, expected [({columns},)]", "Use the number of columns.")
+        raise refuse_result(
+            author, function, f"a network with inputs {inputs}, expected [({columns},)]", "Use the number of columns."
+        )
     if outputs != [(1,)]:
-        raise author.refuse(function, f"a network with outputs {outputs}, expected [(1,)]", _LAST)
+        raise refuse_result(author, function, f"a network with outputs {outputs}, expected [(1,)]", _LAST)
     last = _last_layer(model)
     activation = getattr(last, "activation", None)
     if activation is keras.activations.sigmoid:
         last.activation = keras.activations.linear
     elif activation is not keras.activations.linear:
         name = getattr(activation, "__name__", "none")
-        raise author.refuse(function, f"a network that ends with {type(last).__name__} and the activation {name}", _LAST)
+        raise refuse_result(author, function, f"a network that ends with {type(last).__name__} and the activation {name}", _LAST)
     return model
 
 

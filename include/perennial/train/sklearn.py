@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.train.author import seed_libraries
-from perennial.train.estimators import Estimator, make_estimator
+from perennial.train.estimators import Estimator, make_estimator, seed_libraries
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -45,7 +44,7 @@ def fit(
         warnings.simplefilter("default")
         try:
             model.fit(whole.rows.columns, whole.y.astype(np.int64))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             cause = " ".join(str(error).split())[:1000]
             raise RefusedError(f"{settings.estimator} cannot be fitted to this window", [cause], "Change its params.") from error
     for text in dict.fromkeys(" ".join(str(item.message).split()) for item in caught):

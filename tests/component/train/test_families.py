@@ -133,9 +133,9 @@ def test_a_batch_of_a_blend_leaves_out_dates_whose_parts_are_not_trained(lake_wi
     assert len(work.jobs) == 1
 
 
-def test_a_blend_of_skipped_parts_is_skipped_for_their_reason(lab: Lab, lake_with: Callable[[Any], Lake]) -> None:
+def test_a_blend_of_skipped_parts_is_skipped_for_their_reason(lab: Lab, own_lake: Lake) -> None:
     lab.write_table("features", of_one_class(LAST), "date")
-    results = run_stages(lake_with(CANDIDATES))
+    results = run_stages(own_lake)
     assert all(isinstance(result, Skipped) for result in results.values()), results
     assert len({result.reason for result in results.values()}) == 1
 

@@ -71,6 +71,24 @@ def fit(rows, task, seed):
     model.fit(rows.x, rows.y, epochs=2, verbose=0)
     return model
 """
+ATTENTION = """
+from __future__ import annotations
+from dataclasses import dataclass
+import keras
+
+
+@dataclass
+class Size:
+    units: int = 4
+
+
+def build(columns, task):
+    rows = keras.Input((len(columns),))
+    parts = keras.layers.Dense(Size().units, activity_regularizer="l2")(keras.layers.Reshape((len(columns), 1))(rows))
+    parts = keras.layers.LayerNormalization()(keras.layers.MultiHeadAttention(2, 4)(parts, parts))
+    end = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")])
+    return keras.Model(rows, end(parts))
+"""
 INDICATOR = """
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -121,6 +139,15 @@ def test_a_file_may_return_a_model_of_each_library(
     model = train("file", window, source=source, view=view)
     assert difference(model, window) < MAX_DIFFERENCE / 5
     assert train("file", window, source=source, view=view).onnx == model.onnx
+
+
+def test_a_network_of_many_layers_has_the_same_graph_twice(
+    inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, difference: Difference
+) -> None:
+    window = window_of(make_rows(), inputs)
+    models = [train("keras", window, source=source, epochs=1) for source in (ATTENTION, NETWORK, ATTENTION)]
+    assert models[0].onnx == models[2].onnx
+    assert difference(models[0], window) < MAX_DIFFERENCE / 5
 
 
 @pytest.mark.parametrize(
@@ -181,6 +208,9 @@ def test_the_signal_is_learnt_from_few_rows_with_a_constant_column(
         ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVC()\n", "SVC without predict_proba"),
         ("file", FOREST.replace("ExtraTrees", "HistGradientBoosting").replace("20, ", ""), "HistGradientBoostingClassifier"),
         ("file", "def fit(rows, task, seed):\n    raise SystemExit('no')\n", "line 2.*SystemExit: no"),
+        ("file", FOREST.replace("fit(rows.x,", "fit(rows.x[:, :3],"), "a model of 3 columns, expected 41"),
+        ("file", LIGHTGBM.replace("fit(rows.x,", "fit(rows.x[:, :3],"), "a model of 3 columns, expected 41"),
+        ("file", XGBOOST.replace("rows.x[", "rows.x[:, :3]["), "a model of 3 columns, expected 41"),
         ("file", LIGHTGBM.replace("LGBMClassifier(", "LGBMRegressor("), "another objective than binary"),
         ("file", XGBOOST.replace("40, ", "40, objective='binary:hinge', "), "another objective than binary:logistic"),
     ],
