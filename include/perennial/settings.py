@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     trusted_pipelines: str | None = _variable(
         "PERENNIAL_TRUSTED_PIPELINES",
         None,
-        "Names of the pipelines whose Python (`sources/*.py`) may run, separated by commas; none when it is not set.",
+        "Names of the pipelines whose Python (`sources/*.py`, `candidates/*.py`) may run, separated by commas; none when it "
+        "is not set.",
     )
     landing: str | None = _variable(
         "PERENNIAL_LANDING",

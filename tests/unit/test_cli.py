@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import yaml
 
 from perennial import settings
 from perennial.cli import app, run_command
@@ -28,6 +29,7 @@ from perennial.deploy.rollback import ListedRelease
 from perennial.errors import DropUnreadableError, PipelineRefusedError
 from perennial.evaluate.chain import Entry, Intervention, Model, enter, intervene
 from perennial.evaluate.chain_store import update_chain
+from perennial.lake.lake import Lake
 from perennial.settings import load_environment
 from perennial.store.objects import canonical_json
 from stack.config import REPO
@@ -344,6 +346,31 @@ def test_candidates_and_families_are_listed(call: Call, lake, capsys: pytest.Cap
     text = capsys.readouterr().out
     assert "xgboost, boosted  trees" in text
     assert "chosen by the window" in text
+
+
+def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
+    lake: Lake, documented: Callable[[str, str], list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The YAML, the files and the commands of the how-to."""
+    page = "docs/how-to/bring-your-own-model.md"
+    folder = lake.pipeline.folder
+    document = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    candidates = [yaml.safe_load(block)["training"]["candidates"] for block in documented(page, "yaml")]
+    document["training"]["candidates"] = {name: entry for entries in candidates for name, entry in entries.items()}
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    (folder / "candidates").mkdir()
+    for name, source in zip(("wide", "stack"), documented(page, "python"), strict=True):
+        (folder / "candidates" / f"{name}.py").write_text(source)
+    trust, commands = documented(page, "sh")
+    monkeypatch.setenv(*trust.strip().split("="))
+    for line in commands.strip().splitlines():
+        program, *words = line.split()
+        assert program == ".venv/bin/perennial"
+        assert run_command(words) == 0
+    text = capsys.readouterr().out
+    assert "✓ machine_faults" in text
+    assert "estimator sklearn.ensemble.RandomForestClassifier, params n_estimators 200, min_samples_leaf 20" in text
+    assert "sklearn estimator required params none" in " ".join(text.split())
 
 
 BAR = "mlp-1 is barred from 2026-03-09 on, rolled back by me: [too slow]"

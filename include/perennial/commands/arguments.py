@@ -70,9 +70,12 @@ def chosen_lake(name: str | None) -> Lake:
 def checked_lake(name: str | None) -> Lake:
     """Open the lake of a pipeline as `chosen_lake` does, but refuse at once all that `perennial validate` refuses."""
     from perennial.sql.check import check_sql, require_valid
+    from perennial.train.check import candidate_problems
 
     pipeline = chosen(name)
-    require_valid(pipeline, check_sql(pipeline))
+    findings = check_sql(pipeline)
+    findings.problems.extend(candidate_problems(pipeline))
+    require_valid(pipeline, findings)
     return lake_of(pipeline)
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from perennial.evaluate.track_record import TrackRecord
 
 
+_REQUIRED = {"of": "the other candidates", "estimator": "required"}
+
+
 def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
     """Show the candidates with costs and results, and all families."""
     from perennial.evaluate.track_record import MAX_DATES, track_records
@@ -75,13 +78,15 @@ def _changed(settings: Family) -> str:
 
 
 def _format(value: JsonValue) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_format(item)}" for name, item in value.items()) or "none"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _defaults(family: type[Family]) -> dict[str, JsonValue]:
     """Return the parameters of a family with their defaults; that of a parameter without one is a text."""
     return {
-        name: "the other candidates" if field.is_required() else field.get_default(call_default_factory=True)
+        name: _REQUIRED[name] if field.is_required() else field.get_default(call_default_factory=True)
         for name, field in family.model_fields.items()
         if name != "family"
     }

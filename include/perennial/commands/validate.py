@@ -58,11 +58,13 @@ def _count_doubts(findings: Findings) -> str:
 def _check(name: str) -> tuple[str | None, Findings]:
     """Return the refusal of a pipeline, if any, and the findings in its SQL."""
     from perennial.sql.check import Findings, check_sql, require_valid
+    from perennial.train.check import candidate_problems
 
     findings = Findings()
     try:
         pipeline = load_pipeline(name)
         findings = check_sql(pipeline)
+        findings.problems.extend(candidate_problems(pipeline))
         require_valid(pipeline, findings)
     except PipelineRefusedError as error:
         return str(error), findings

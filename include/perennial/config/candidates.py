@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from perennial.config.candidate_file import FUNCTIONS
 from perennial.config.contract import Contract
+from perennial.config.estimators import MANAGED, check_estimator, check_parameter
 from perennial.config.values import Name, Problem, Some, doubled, refuse
 from perennial.errors import did_you_mean
 
@@ -97,6 +99,47 @@ class LightGBM(Contract):
     reg_lambda: Penalty = 5.0
 
 
+def _refuse_managed(params: dict[str, Any]) -> dict[str, Any]:
+    refuse(((name,), f"{name}: {MANAGED[name]}. Remove it") for name in params if name in MANAGED)
+    return params
+
+
+class Sklearn(Contract):
+    """A classifier of scikit-learn. It holds all rows of the window at once."""
+
+    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    family: Literal["sklearn"] = "sklearn"
+    estimator: Annotated[str, AfterValidator(check_estimator)]
+    """Its import path."""
+
+    params: Annotated[
+        dict[str, Annotated[Any, BeforeValidator(check_parameter)]], Field(max_length=50), AfterValidator(_refuse_managed)
+    ] = Field(default={})
+    """Parameters of its constructor. The others have scikit-learn's defaults."""
+
+
+class Keras(Contract):
+    """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+
+    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    family: Literal["keras"] = "keras"
+    learning_rate: Rate = 1e-3
+    batch: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Rows of a batch. None: as for `mlp`."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """None: as for `mlp`."""
+
+
+class File(Contract):
+    """A model that `fit` of the pipeline's file `candidates/<name>.py` trains. It gets all rows of the window at once."""
+
+    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    family: Literal["file"] = "file"
+    view: Literal["matrix", "table"] = "matrix"
+    """The view of the rows that `fit` gets."""
+
+
 class Blend(Contract):
     """The mean of other candidates' margins, with equal weights. Their models become one graph."""
 
@@ -106,7 +149,7 @@ class Blend(Contract):
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
-Family = Logistic | Linear | Mlp | XGBoost | LightGBM | Blend
+Family = Logistic | Linear | Mlp | XGBoost | LightGBM | Sklearn | Keras | File | Blend
 Candidate = Annotated[Family, Field(discriminator="family")]
 
 FAMILIES: Mapping[str, type[Family]] = {
@@ -115,6 +158,9 @@ FAMILIES: Mapping[str, type[Family]] = {
     "mlp": Mlp,
     "xgboost": XGBoost,
     "lightgbm": LightGBM,
+    "sklearn": Sklearn,
+    "keras": Keras,
+    "file": File,
     "blend": Blend,
 }
 ALIASES = {"boosted": "xgboost"}
@@ -127,6 +173,24 @@ _RESERVED = "champion"
 def parts_of(settings: Family) -> list[str]:
     """Return the names of the candidates that a blend is made of. Other families have none."""
     return settings.of if isinstance(settings, Blend) else []
+
+
+def functions_of_files(value: Any) -> dict[str, str]:
+    """
+    Return the function of each candidate that has a file `candidates/<name>.py`, by the candidate's name.
+
+    :param value: `training.candidates` as it is in the YAML, valid or not
+    """
+    entries = dict.fromkeys(name for name in value if isinstance(name, str)) if isinstance(value, list) else value
+    if not isinstance(entries, dict):
+        return {}
+    families = {name: entry.get("family", name) if isinstance(entry, dict) else name for name, entry in entries.items()}
+    return {name: FUNCTIONS[family] for name, family in families.items() if isinstance(family, str) and family in FUNCTIONS}
+
+
+def has_file(settings: Family) -> bool:
+    """Return whether a candidate has a file `candidates/<name>.py`."""
+    return settings.family in FUNCTIONS
 
 
 def _by_name(value: Any) -> Any:

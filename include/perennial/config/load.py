@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from perennial.config.candidate_file import candidate_problems
+from perennial.config.candidates import functions_of_files
 from perennial.config.clean_step import step_problems
 from perennial.config.landing import place_problem
 from perennial.config.pipeline import Pipeline
@@ -100,6 +102,7 @@ def _file_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]
     for lookup in lookups:
         if lookup not in files["lookups"]:
             yield document.line(("inputs", "lookups", lookup)), f"lookup {lookup!r} has no file lookups/{lookup}.sql"
+    yield from _candidate_problems(folder, document)
     tables = [*_keys(document.value, "sources"), *_keys(document.value, "references")]
     named = [("lookups/{}.sql", files["lookups"], "lookup", lookups)]
     named += [("sources/{}.sql", files["sources"], "source or reference", tables)]
@@ -159,13 +162,45 @@ def _step_problems(folder: Path, stem: str, sql: Collection[str]) -> Iterator[tu
     if stem in sql:
         yield _LAST, f"{file}: sources/{stem}.sql cleans the same source. Remove one of them"
     if text is not None:
-        yield from ((_LAST, f"{file}{', ' if text.startswith('line') else ': '}{text}") for text in step_problems(text))
+        yield from _describe_problems(file, step_problems(text))
+    yield from _trust_problems(folder, file, "write SQL")
+
+
+def _candidate_problems(folder: Path, document: Document) -> Iterator[tuple[int, str]]:
+    """Yield the mismatches between the candidates of the YAML and the files in `candidates`, and the problems of these files."""
+    training = document.value.get("training")
+    functions = functions_of_files(training.get("candidates") if isinstance(training, dict) else None)
+    stems, problems = _try_read(folder, lambda: file_names(folder, "candidates", ".py"))
+    yield from problems
+    for name, function in functions.items():
+        if stems is not None and name not in stems:
+            place = ("training", "candidates", name)
+            yield document.line(place), f"training.candidates.{name} has no file candidates/{name}.py that defines {function}"
+    for stem in stems or []:
+        file = f"candidates/{stem}.py"
+        text, problems = _try_read(folder, lambda file=file: read_text(folder, file))  # type: ignore[misc]
+        yield from problems
+        yield from _name_problems(file, stem)
+        if stem in functions and text is not None:
+            yield from _describe_problems(file, candidate_problems(text, functions[stem]))
+        elif NAME.fullmatch(stem) and stem not in functions:
+            hint = did_you_mean(stem, list(functions))
+            yield _LAST, f"{file}: the YAML has no candidate {stem!r} of the family keras or file.{hint}"
+        yield from _trust_problems(folder, file, "name a family of Perennial")
+
+
+def _trust_problems(folder: Path, file: str, otherwise: str) -> Iterator[tuple[int, str]]:
+    """Yield a problem if this installation does not run Python of the pipeline's authors."""
     if folder.name not in get_settings().trusted_names:
         yield (
             _LAST,
             f"{file}: this installation does not run Python of pipeline {shown(Path(folder.name))!r}. "
-            "If you trust its authors, add its name to PERENNIAL_TRUSTED_PIPELINES; otherwise write SQL",
+            f"If you trust its authors, add its name to PERENNIAL_TRUSTED_PIPELINES; otherwise {otherwise}",
         )
+
+
+def _describe_problems(file: str, texts: Collection[str]) -> Iterator[tuple[int, str]]:
+    yield from ((_LAST, f"{file}{', ' if text.startswith('line') else ': '}{text}") for text in texts)
 
 
 def _name_problems(file: str, stem: str) -> Iterator[tuple[int, str]]:

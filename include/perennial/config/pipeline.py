@@ -485,3 +485,7 @@ class Pipeline(Contract):
     def clean_steps(self) -> dict[str, str]:
         """Return {name: text} of the cleaning steps in Python, sources/<name>.py; raise PipelineRefusedError if unreadable."""
         return {name: read_text(self.folder, f"sources/{name}.py") for name in file_names(self.folder, "sources", ".py")}
+
+    def candidate_file(self, name: str) -> str:
+        """Return the text of a candidate's file, candidates/<name>.py; raise PipelineRefusedError if it cannot be read."""
+        return read_text(self.folder, f"candidates/{name}.py")

@@ -33,6 +33,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.lake.lake": "the context of a stage; its values that decide a result are parts of the fingerprints",
         "perennial.store.objects": "moves bytes; fingerprints use its canonical JSON, so another form of it changes them already",
         "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",
+        "perennial.config.candidates": "the allowed parameters of candidates; their values are parts of the fingerprints",
         "perennial.config.contract": "strictness in reading pipeline.yaml and job files",
         "perennial.config.values": "the allowed values in pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.signing.keys": "reads keys; the bytes that they sign are the same",

@@ -25,10 +25,11 @@ from perennial.settings import get_settings, load_environment
 from perennial.store.objects import Objects
 from perennial.tasks.task import LearningTask, task_of
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
+from perennial.train.author import Author
 from perennial.train.blend import answerer, blend
 from perennial.train.candidates import code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
-from perennial.train.compare import compare, rows_to_compare
+from perennial.train.compare import check_size, compare, rows_to_compare
 from perennial.train.holdout import StoredHoldout, predict
 from perennial.train.job import TrainingJob, read_job
 from perennial.train.model import Begin, train_model
@@ -88,7 +89,8 @@ class _Work:
             message = "%s rows of window and holdout have no label and are left out; %s labels match no row"
             log.info(message, examples.unlabelled, examples.unmatched)
         checkpoints = Checkpoints(self.objects, f"{job.output.manifest.removesuffix('.json')}.checkpoints/")
-        model = train_model(job.settings, window, job.seed, checkpoints, _begin(self.objects, job))
+        author = None if job.source is None else Author(f"candidates/{job.candidate}.py", job.source)
+        model = train_model(job.settings, window, job.seed, checkpoints, _begin(self.objects, job), author)
         files = {"model.onnx": model.onnx}
         if model.weights is not None:
             files["weights.safetensors"] = model.weights
@@ -133,6 +135,7 @@ class _Work:
         :param answer: the library
         """
         job, graph = self.job, files["model.onnx"]
+        check_size(graph, job.candidate)
         predicted = predict(graph, holdout, job.inputs, job.row_key, self.scratch)
         rows = rows_to_compare(job.inputs, window, holdout, job.row_key, predicted.p)
         task, constant = task_of(job.label), facts["constant"]

@@ -22,6 +22,7 @@ class _Family:
     :param is_warm: True if it can start from the weights of another date
     :param reads_parts: True if it holds a part of a bucket in memory, not a whole one
     :param row_bytes: memory of each row of the window
+    :param copies: about how many copies of all rows of the matrix it holds at once; 0: it learns from a part of them at a time
     """
 
     module: str
@@ -30,6 +31,7 @@ class _Family:
     is_warm: bool = False
     reads_parts: bool = False
     row_bytes: int = 0
+    copies: int = 0
 
 
 _FAMILIES = {
@@ -41,6 +43,17 @@ _FAMILIES = {
     "blend": _Family("perennial.train.blend", (), 300),
     "lightgbm": _Family("perennial.train.lightgbm", ("lightgbm",), 300, row_bytes=150),
     "xgboost": _Family("perennial.train.xgboost", ("xgboost-cpu",), 300, row_bytes=90),
+    # One copy is the matrix, two are one in 64 bits, which most estimators make.
+    "sklearn": _Family("perennial.train.sklearn", ("scipy", "skl2onnx"), 350, reads_parts=True, row_bytes=64, copies=3),
+    "keras": _Family("perennial.train.keras", ("keras", "tensorflow", "tf2onnx"), 900),
+    "file": _Family(
+        "perennial.train.file",
+        ("keras", "lightgbm", "scipy", "skl2onnx", "tensorflow", "tf2onnx", "xgboost-cpu"),
+        450,
+        reads_parts=True,
+        row_bytes=64,
+        copies=3,
+    ),
 }
 
 
@@ -67,6 +80,11 @@ def memory_of(family: str, rows: int) -> int:
 def reads_parts(family: str) -> bool:
     """Return whether a family holds a part of a bucket in memory, not a whole one."""
     return _FAMILIES[family].reads_parts
+
+
+def copies_of(family: str) -> int:
+    """Return about how many copies of all rows of the matrix a family holds at once; 0: it learns from a part at a time."""
+    return _FAMILIES[family].copies
 
 
 def is_warm(family: str) -> bool:

@@ -24,6 +24,9 @@ MAX_DIFFERENCE = 1e-5
 _ROUNDING = 2.0**-22
 """Relative difference of two numbers that 32-bit floats can round apart. For a probability it is far below MAX_DIFFERENCE."""
 
+MAX_GRAPH_BYTES = 50_000_000
+"""A server holds the graphs of two releases, and the object store sends one to each server."""
+
 _WINDOW_ROWS = 5_000
 _ODD_ROWS = 200
 """Rows for each input that is null or unseen."""
@@ -56,6 +59,17 @@ class Rows:
             return f"{self.kind}, row {row}"
         values = self.names.slice(row, 1).to_pylist()[0]
         return f"{self.kind}, {', '.join(f'{key} {value}' for key, value in values.items())}"
+
+
+def check_size(graph: bytes, candidate: str) -> None:
+    """Refuse a graph that is too large to serve."""
+    if len(graph) > MAX_GRAPH_BYTES:
+        raise RefusedError(
+            f"{candidate}: the exported graph has {len(graph) / 1e6:,.1f} MB, "
+            f"at most {MAX_GRAPH_BYTES / 1e6:,.0f} MB are allowed",
+            remedy="Train a smaller model: fewer trees, more rows in a leaf (min_samples_leaf), fewer leaves (max_leaf_nodes), "
+            "or a window of fewer rows (training.max_rows).",
+        )
 
 
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,18 @@ from onnx import GraphProto, NodeProto, TensorProto, checker, helper, numpy_help
 from perennial.store.json_value import JsonValue
 
 # Both ONNX Runtime 1.32 and older servers run these opsets. Opset 17 is also the default of the conversion libraries.
-_OPSETS = {"": 17, "ai.onnx.ml": 3}
+OPSETS = {"": 17, "ai.onnx.ml": 3}
 _IR_VERSION = 8
+
+
+def nodes_of(graph: GraphProto, output: str) -> list[NodeProto]:
+    """Return the nodes of a graph that compute one of its values, in order."""
+    needed, nodes = {output}, list[NodeProto]()
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    return nodes[::-1]
 
 
 class GraphBuilder:
@@ -24,7 +35,7 @@ class GraphBuilder:
         self._texts = texts
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
-        self._shared: dict[tuple[Any, ...], str] = {}
+        self._shared: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def constant(self, values: ArrayLike, dtype: type[np.generic] = np.float32) -> str:
         """Add a constant and return its name."""
@@ -63,45 +74,46 @@ class GraphBuilder:
         """Concatenate matrices side by side."""
         return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
 
-    def include(self, graph: GraphProto, output: str) -> str:
+    def include(self, graph: GraphProto, output: str, inputs: Mapping[str, str] | None = None) -> str:
         """
         Add the nodes of the graph of a model that compute one of its values, and return the name of that value here.
 
         Nodes and constants that another included model has, too, are shared.
+
+        :param inputs: the values here that its inputs have, by their names; None: it has the inputs of this graph
         """
         constants = {tensor.name: tensor for tensor in graph.initializer}
-        names = {name: name for name in ("numbers", "texts")}
+        names = {"": "", **(inputs or {name: name for name in ("numbers", "texts")})}
 
         def found(name: str) -> str:
             if name not in names:
                 names[name] = self._share_constant(constants[name])
             return names[name]
 
-        for node in graph.node:
+        for node in nodes_of(graph, output):
             args = tuple(map(found, node.input))
             attributes = tuple(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
             key = (node.op_type, node.domain, args, attributes)
             if key not in self._shared:
                 self._shared[key] = self._copy(node, args)
-            names[node.output[0]] = self._shared[key]
-            if node.output[0] == output:
-                break
-        return names[output]
+            names.update(zip(node.output, self._shared[key], strict=True))
+        return found(output)
 
     def _share_constant(self, tensor: TensorProto) -> str:
         values = numpy_helper.to_array(tensor)
         key = ("constant", tensor.data_type, tuple(tensor.dims), values.tobytes())
         if key not in self._shared:
-            self._shared[key] = self.constant(values, values.dtype.type)
-        return self._shared[key]
+            self._shared[key] = (self.constant(values, values.dtype.type),)
+        return self._shared[key][0]
 
-    def _copy(self, node: NodeProto, args: tuple[str, ...]) -> str:
+    def _copy(self, node: NodeProto, args: tuple[str, ...]) -> tuple[str, ...]:
         copy = NodeProto()
         copy.CopyFrom(node)
-        name = f"v{len(self._nodes)}"
-        copy.name, copy.input[:], copy.output[:] = f"{node.op_type}_{len(self._nodes)}", args, [name]
+        first = f"v{len(self._nodes)}"
+        names = (first, *(f"{first}_{place}" for place in range(1, len(node.output))))
+        copy.name, copy.input[:], copy.output[:] = f"{node.op_type}_{len(self._nodes)}", args, names
         self._nodes.append(copy)
-        return name
+        return names
 
     def model(self, output: str, shape: list[str | int], metadata: dict[str, JsonValue] | None = None) -> bytes:
         """Return the model that computes `output`. Metadata values are written as JSON."""
@@ -111,7 +123,7 @@ class GraphBuilder:
         ]
         outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)]
         graph = helper.make_graph(self._nodes, "perennial", inputs, outputs, self._constants)
-        opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS.items()]
+        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, producer_name="perennial", opset_imports=opsets, ir_version=_IR_VERSION)
         helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in sorted((metadata or {}).items())})
         checker.check_model(model)

@@ -73,6 +73,9 @@ class TrainingJob(Contract):
     judged_below: int | None = None
     """The limit of the hash below which rows of the holdout are judged, but for dates of few rows. None: all rows."""
 
+    source: str | None = None
+    """The text of the candidate's file, `candidates/<candidate>.py`. None: it has none."""
+
     parts: list[str] = Field(default=[])
     """Manifests of the models that a blend is made of."""
 

@@ -27,3 +27,7 @@ class Matrix:
     columns: Numbers
     codes: NDArray[np.int32]
     sizes: tuple[int, ...]
+
+    def as_floats(self) -> Numbers:
+        """Return the rows with their codes as the last columns: a float holds every code exactly."""
+        return np.hstack([self.columns, self.codes.astype(np.float32)]) if self.sizes else self.columns

@@ -46,6 +46,7 @@ class MatrixFiles:
     :param columns: the number of columns
     :param sizes: the number of classes of each code
     :param categories: how many of the last columns hold the places of classes
+    :param names: the names of the columns and of the codes after them
     """
 
     window: Window
@@ -53,6 +54,7 @@ class MatrixFiles:
     columns: int
     sizes: tuple[int, ...]
     categories: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -79,6 +81,17 @@ class MatrixFiles:
         """Return the rows of a bucket."""
         return self._part(np.fromfile(self._path(bucket), _record(self)))
 
+    def read_whole(self) -> Part:
+        """Return all rows at once, with their codes as the last columns, for a library that cannot learn from a part of them."""
+        columns = np.empty((self.rows, self.columns + len(self.sizes)), dtype=np.float32)
+        y, late = np.empty(self.rows, dtype=np.int8), np.empty(self.rows, dtype=np.bool_)
+        done = 0
+        for part in self.read():
+            some = slice(done, done + len(part.y))
+            columns[some], y[some], late[some] = part.rows.as_floats(), part.y, part.late
+            done = some.stop
+        return Part(Matrix(columns, np.empty((self.rows, 0), dtype=np.int32), ()), y, late)
+
     def _path(self, bucket: int) -> Path:
         return self.window.scratch.folder / f"{bucket}.matrix"
 
@@ -93,7 +106,7 @@ class MatrixFiles:
 def store_matrix(window: Window, view: View) -> MatrixFiles:
     """Compute a view of a window with its graph, and write it beside the window's files."""
     graph = ViewGraph(view)
-    stored = MatrixFiles(window, view.amounts, view.width, graph.sizes, view.categories)
+    stored = MatrixFiles(window, view.amounts, view.width, graph.sizes, view.categories, view.names)
     window.scratch.check("its matrix", window.rows, _record(stored).itemsize)
     for index, bucket in enumerate(window.read()):
         records = np.empty(len(bucket.y), dtype=_record(stored))

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perennial.config.candidates import Mlp
-from perennial.models.scoring import Numbers
 from perennial.train.checkpoints import Arrays, Checkpoints
 from perennial.train.coded_dense import coded_dense
 from perennial.train.layers import Layer, Network, from_safetensors
@@ -28,6 +27,7 @@ if TYPE_CHECKING:  # load_keras imports these after it has set their environment
     import tensorflow as tf
 
     from perennial.models.metrics import Labels
+    from perennial.models.scoring import Numbers
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.target import Target
     from perennial.train.window import Window
@@ -92,7 +92,7 @@ def fit(
     :param begin: weights of a training with the same columns; they are trained for one more epoch
     """
     batch, loss = settings.batch or choose_batch(rows.rows), loss_of(rows.window.target)
-    steps, least = _count_steps(rows, batch), _MIN_STEPS
+    steps, least = count_steps(rows, batch), _MIN_STEPS
     if loss != LOG_LOSS and settings.epochs is None and begin is None:
         least, settings = choose_effort(rows, settings, seed, loss)
     epochs, rate = settings.epochs or choose_epochs(steps, least), settings.learning_rate
@@ -108,7 +108,7 @@ def fit(
         order = np.random.default_rng([seed, epoch]).permutation(buckets).tolist()[done - epoch * buckets :]
         total = 0.0
         for bucket in order:
-            total += _train_bucket(model, rows, bucket, [seed, epoch, bucket], batch)
+            total += train_bucket(model, rows, bucket, [seed, epoch, bucket], batch)
             done += 1
             if checkpoints is not None:
                 checkpoints.save(done, lambda: _arrays(model))
@@ -137,7 +137,7 @@ def choose_effort(rows: MatrixFiles, settings: Mlp, seed: int, loss: Loss) -> tu
     standard error on them. A sample of the rows is enough. Where labels are nearly certain, few batches cost a factor of loss.
     """
     parts = list(rows.read_some())
-    x, y, late = (np.concatenate(values) for values in zip(*((_rows(p.rows), p.y, p.late) for p in parts), strict=True))
+    x, y, late = (np.concatenate(values) for values in zip(*((p.rows.as_floats(), p.y, p.late) for p in parts), strict=True))
     least, chosen = _MIN_STEPS, settings
     if min(late.sum(), (~late).sum()) < _MIN_COMPARED:
         return least, chosen
@@ -175,7 +175,7 @@ def _margins(model: keras.Sequential, rows: Matrix) -> Floats:
     import tensorflow as tf
 
     with tf.device("CPU:0"):
-        value = tf.convert_to_tensor(_rows(rows))
+        value = tf.convert_to_tensor(rows.as_floats())
         for layer in model.layers[:-1]:
             value = layer(value, training=False)
         kernel, bias = model.layers[-1].get_weights()
@@ -194,21 +194,16 @@ def choose_epochs(steps: int, least: int = _MIN_STEPS) -> int:
     return max(_MIN_EPOCHS, math.ceil(least / steps))
 
 
-def _train_bucket(model: keras.Sequential, matrix: MatrixFiles, bucket: int, seed: list[int], batch: int) -> float:
+def train_bucket(model: keras.Model, matrix: MatrixFiles, bucket: int, seed: list[int], batch: int) -> float:
     """Train on the rows of a bucket in a random order, and return the sum of their losses."""
     rows, y, _ = matrix.read_bucket(bucket)
     order = np.random.default_rng(seed).permutation(len(y))
-    return float(model.epoch(_rows(rows), y.astype(np.float32), order, np.int32(batch)))
+    return float(model.epoch(rows.as_floats(), y.astype(np.float32), order, np.int32(batch)))
 
 
-def _count_steps(matrix: MatrixFiles, batch: int) -> int:
+def count_steps(matrix: MatrixFiles, batch: int) -> int:
     """Return the number of batches in an epoch: the last of each bucket may be smaller."""
     return sum(math.ceil(rows / batch) for rows in matrix.bucket_rows)
-
-
-def _rows(matrix: Matrix) -> Numbers:
-    """Return the rows of a matrix with their codes as the last columns: a float holds every code exactly."""
-    return np.hstack([matrix.columns, matrix.codes.astype(np.float32)]) if matrix.sizes else matrix.columns
 
 
 def _resume(model: keras.Sequential, checkpoints: Checkpoints | None) -> int:
@@ -269,15 +264,15 @@ def build(
         layer = coded_dense(keras)(units, sizes, activation="relu") if is_coded else dense(units, activation="relu")
         hidden += [layer, keras.layers.Dropout(settings.dropout)]
     model = keras.Sequential([keras.Input((columns,)), *hidden, dense(1, activation="sigmoid" if loss == LOG_LOSS else None)])
-    model.schedule = _cosine()(steps, rate)
+    model.schedule = cosine()(steps, rate)
     model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=settings.weight_decay)
     model.optimizer.build(model.trainable_variables)
-    model.epoch = _epoch(model, columns, loss)
+    model.epoch = make_epoch(model, columns, partial(_mean_loss, loss))
     return model
 
 
-def _epoch(
-    model: keras.Sequential, columns: int, loss: Loss
+def make_epoch(
+    model: keras.Model, columns: int, measure: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 ) -> Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor]:
     """
     Return a function that trains on rows in a given order and returns the sum of their losses, in one call into TensorFlow.
@@ -287,6 +282,8 @@ def _epoch(
     Each batch picks its rows: rows in the order of an epoch would be a second copy of the window.
 
     Keras' own fit builds a data set and callbacks for each epoch, which costs as much as an epoch on a month of flights.
+
+    :param measure: the mean loss of some labels and outputs of the model
     """
     import tensorflow as tf
 
@@ -300,9 +297,9 @@ def _epoch(
             places = order[begin : begin + batch]
             chosen, targets = tf.gather(x, places), tf.gather(y, places)
             with tf.GradientTape() as tape:
-                mean = _mean_loss(loss, targets, model(chosen, training=True)[:, 0])
-            model.optimizer.apply(tape.gradient(mean, model.trainable_variables), model.trainable_variables)
-            total += mean * tf.cast(tf.shape(targets)[0], tf.float32)
+                loss = measure(targets, model(chosen, training=True)[:, 0])
+            model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+            total += loss * tf.cast(tf.shape(targets)[0], tf.float32)
         return total
 
     traced: Callable[[tf.Tensor, tf.Tensor, NDArray[np.int64], np.int32], tf.Tensor] = epoch
@@ -329,7 +326,7 @@ def _mean_loss(loss: Loss, targets: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
 
 
 @cache
-def _cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
+def cosine() -> type[keras.optimizers.schedules.LearningRateSchedule]:
     """
     Return the class of the learning rate's schedule.
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from scipy.special import expit
@@ -17,6 +17,7 @@ from perennial.models.scoring import Numbers, Texts
 from perennial.store.json_value import JsonValue
 from perennial.store.objects import canonical_json, sha256
 from perennial.tasks.task import task_of
+from perennial.train.author import Author
 from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
@@ -65,6 +66,21 @@ class FamilyModule(Protocol):
         """
 
 
+class AuthoredModule(FamilyModule, Protocol):
+    """The module of a family whose candidates have a file of the pipeline's author."""
+
+    def fit(
+        self,
+        rows: MatrixFiles,
+        settings: Any,
+        seed: int,
+        checkpoints: Checkpoints | None = None,
+        begin: bytes | None = None,
+        author: Author | None = None,
+    ) -> Fitted:
+        """Fit the model as the author's file says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """
@@ -105,16 +121,23 @@ class Begin:
 
 
 def train_model(
-    settings: Family, window: Window, seed: int, checkpoints: Checkpoints | None = None, begin: Begin | None = None
+    settings: Family,
+    window: Window,
+    seed: int,
+    checkpoints: Checkpoints | None = None,
+    begin: Begin | None = None,
+    author: Author | None = None,
 ) -> Model:
     """
     Fit preprocessing and candidate on the window and return the model. A long training resumes from its last checkpoint.
 
     If a category appeared or disappeared since `begin` was trained, the training starts from random weights.
+
+    :param author: the file of a candidate whose family runs one
     """
     # Import only the libraries that the family needs.
-    family: FamilyModule = import_module(module_of(settings.family))
-    view = family.prepare(window, settings)
+    module = import_module(module_of(settings.family))
+    view: View = module.prepare(window, settings)
     columns = _digest_columns(view)
     warnings = [*warnings_of(view.inputs, view.fitted), *warn_of_empty(window)]
     for text in warnings:
@@ -127,7 +150,12 @@ def train_model(
         log.info(
             "Starting from random weights: the columns differ from those of %s, a category appeared or disappeared", begin.version
         )
-    fitted = family.fit(store_matrix(window, view), settings, seed, checkpoints, weights)
+    files = store_matrix(window, view)
+    fitted: Fitted = (
+        cast(FamilyModule, module).fit(files, settings, seed, checkpoints, weights)
+        if author is None
+        else cast(AuthoredModule, module).fit(files, settings, seed, checkpoints, weights, author)
+    )
     # The odds of the sample are not those of the window: a constant makes up for it, in any kind of model.
     log_odds = -window.log_odds
     onnx = export(view, fitted, window.target, log_odds)

@@ -19,7 +19,7 @@ from perennial.runtime.kind import runtime_of
 from perennial.store.cgroups import find_memory
 from perennial.store.json_value import JsonValue
 from perennial.store.scratch import scratch_folder
-from perennial.train.candidates import memory_of, reads_parts
+from perennial.train.candidates import copies_of, memory_of, reads_parts
 from perennial.train.classes import MAX_COLUMNS
 from perennial.train.matrix_files import PART_ROWS
 from perennial.train.plan import rows_to_train
@@ -54,6 +54,7 @@ class Needs:
     :param memory: bytes of memory
     :param min_memory: those of them without libraries, whose pages the kernel can drop, and without guesses
     :param judged_memory: those of them for the rows of the holdout
+    :param whole_memory: those of them for the rows of the window, which the family holds all at once; 0: it does not
     """
 
     candidate: str
@@ -65,6 +66,7 @@ class Needs:
     memory: int
     min_memory: int
     judged_memory: int
+    whole_memory: int = 0
 
     def describe(self) -> str:
         """Describe the needs as a clause."""
@@ -119,6 +121,8 @@ def estimate_needs(
     if reads_parts(settings.family):
         bucket = min(bucket, PART_ROWS)
     fixed = _READ_BYTES * at_once + judged
+    copies = copies_of(settings.family)
+    whole_matrix = 4 * numbers * chosen if copies else 0
     return Needs(
         candidate,
         chosen,
@@ -127,9 +131,10 @@ def estimate_needs(
         scratch=chosen * row_scratch + holdout * (a_row + _KEPT_BYTES),
         min_scratch=chosen * min_row,
         # A bucket is held as the matrix, beside the file that it is read from.
-        memory=memory_of(settings.family, chosen) + fixed + bucket * (4 * columns + row_scratch),
-        min_memory=fixed + bucket * (4 * numbers + min_row),
+        memory=memory_of(settings.family, chosen) + fixed + bucket * (4 * columns + row_scratch) + 4 * columns * copies * chosen,
+        min_memory=fixed + bucket * (4 * numbers + min_row) + whole_matrix,
         judged_memory=judged,
+        whole_memory=whole_matrix,
     )
 
 
@@ -198,12 +203,22 @@ class Limits:
                 + (f", or set training.max_rows to {fitting:,} or less" if fitting >= MIN_ROWS else "")
             )
         if needs.min_memory > MAX_ERROR * self.memory.size:
+            window = f"all {needs.rows:,} rows of the window at once and " if needs.whole_memory else ""
             problems.append(
-                f"memory: needs about {_gigabytes(needs.min_memory)} with {needs.holdout_rows:,} rows of the holdout, "
+                f"memory: needs about {_gigabytes(needs.min_memory)} with {window}{needs.holdout_rows:,} rows of the holdout, "
                 f"{self.memory.source} {_gigabytes(self.memory.size)}. {self.memory.remedy}"
+                + self._fewer_rows(needs)
                 + (", or set gate.max_rows" if 2 * needs.judged_memory > needs.min_memory else "")
             )
         return problems
+
+    def _fewer_rows(self, needs: Needs) -> str:
+        """Return the remedy for a family that holds all rows of the window at once, as the end of a sentence."""
+        if not needs.whole_memory:
+            return ""
+        left = self.memory.size - (needs.min_memory - needs.whole_memory)
+        fitting = left * needs.rows // needs.whole_memory
+        return f", or set training.max_rows to {fitting:,} or less" if fitting >= MIN_ROWS else ""
 
 
 def check_needs(needs: Needs, limits: Limits, what: str) -> None:

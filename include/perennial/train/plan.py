@@ -8,10 +8,11 @@ from datetime import date
 from typing import ClassVar
 
 from perennial.calendar import DAY, Split
-from perennial.config.candidates import parts_of
+from perennial.config.candidates import has_file, parts_of
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
+from perennial.fingerprints.source import read_source
 from perennial.lake.lake import Lake
 from perennial.lake.manifests import ModelManifest
 from perennial.lake.result import Outcome, Result, Skipped
@@ -179,6 +180,7 @@ class _Trainings:
         if reshaped:
             self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
+        self.source = lake.pipeline.candidate_file(candidate) if has_file(self.settings) else None
         self.parts = [_Trainings(lake, name, reshaped=reshaped) for name in parts_of(self.settings)]
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
@@ -247,6 +249,8 @@ class _Trainings:
                     "label": pipeline.label.settings,
                     "row_key": pipeline.row_key,
                     "candidate": self.settings.model_dump(mode="json"),
+                    # As for Perennial's own code, comments and layout do not count.
+                    **({f"candidates/{self.candidate}.py": read_source(self.source.encode()).digest} if self.source else {}),
                     **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
                     **({"judged_below": below} if (below := self._judged_below(split)) is not None else {}),
                 },
@@ -321,6 +325,7 @@ class _Trainings:
             row_key=pipeline.row_key,
             sample=self._sample(),
             judged_below=self._judged_below(split),
+            source=self.source,
             parts=[part.manifest(day) for part in self.parts],
             begins=None if earlier is None else self.manifest(earlier),
             versions=versions_for(self.settings.family),

@@ -117,9 +117,7 @@ class Trees:
 
     def add(self, graph: GraphBuilder, view: Encoded) -> str:
         """Add the node of the trees and return the margin, [rows, 1]."""
-        if view.columns is None:
-            raise ValueError("trees need columns")
-        return add_trees(graph, view.columns, self.read(self.booster))
+        return add_trees(graph, view.as_floats(graph), self.read(self.booster))
 
     def margins(self, rows: Matrix) -> Floats:
         """Return the margins of the library in 64 bits."""

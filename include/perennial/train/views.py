@@ -36,6 +36,11 @@ class Encoded:
     width: int
     codes: list[tuple[str, int]]
 
+    def as_floats(self, graph: GraphBuilder) -> str:
+        """Add the nodes that make one matrix of the columns and, after them, the codes: a float holds every code exactly."""
+        parts = [graph.op("Cast", code, to=1) for code, _ in self.codes]
+        return graph.beside(*([self.columns] if self.columns else []), *parts)
+
 
 class View(Protocol):
     """
@@ -44,6 +49,7 @@ class View(Protocol):
     :param amounts: the number of columns that hold any number; the columns after them hold 0 and 1
     :param width: the number of columns
     :param categories: how many of the last columns hold the places of classes
+    :param names: the names of the columns and of the codes after them
     """
 
     @property
@@ -60,6 +66,9 @@ class View(Protocol):
 
     @property
     def categories(self) -> int: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     def add(self, graph: GraphBuilder) -> Encoded:
         """Add the nodes that compute the view from raw inputs."""
@@ -91,6 +100,17 @@ class Dense:
     def categories(self) -> int:
         """Return 0: classes have columns of their own, or codes."""
         return 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return a name for each column and code, such as "load", "load, bin 1", "load is null", "site = north", "site"."""
+        fitted, columns = self.fitted, amounts(self.inputs)
+        bins = [f"{name}, bin {bin}" for name, edges in zip(columns, fitted.edges, strict=True) for bin in range(1, len(edges))]
+        nulls = [f"{columns[place]} is null" for place in fitted.nullable]
+        classes: list[tuple[str, list[Any]]] = [(name, item.own) for name, item in fitted.number_classes.items()]
+        classes += [(name, item.own) for name, item in fitted.text_classes.items()]
+        one_hot = [f"{name} = {value}" for name, own in classes if name not in fitted.codes for value in own]
+        return (*columns, *bins, *nulls, *one_hot, *(name for name, _ in classes if name in fitted.codes and fitted.sizes[name]))
 
     def add(self, graph: GraphBuilder) -> Encoded:
         """Add the nodes of the matrix."""
@@ -151,6 +171,11 @@ class Table:
         """Return the number of categories."""
         return len(self.fitted.sizes)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the amounts and of the categories."""
+        return (*amounts(self.inputs), *self.fitted.sizes)
+
     def add(self, graph: GraphBuilder) -> Encoded:
         """Add the nodes of the table."""
         parts = [add_raw(graph, self.inputs, amounts(self.inputs))] if self.fitted.means else []
@@ -170,9 +195,7 @@ class ViewGraph:
     def __init__(self, view: View) -> None:
         graph = GraphBuilder(view.inputs.numbers, view.inputs.texts)
         encoded = view.add(graph)
-        # A float holds every code exactly.
-        parts = [graph.op("Cast", code, to=1) for code, _ in encoded.codes]
-        output = graph.op("Identity", graph.beside(*([encoded.columns] if encoded.columns else []), *parts), output="matrix")
+        output = graph.op("Identity", encoded.as_floats(graph), output="matrix")
         self._graph = Graph(graph.model(output, ["rows", "columns"]), output)
         self._width = encoded.width
         self.sizes = tuple(size for _, size in encoded.codes)

@@ -6,7 +6,7 @@ import logging
 from datetime import date
 
 from perennial.config.candidates import parts_of
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, PipelineRefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import TrainingPlan, plan_ahead, plan_training
@@ -26,12 +26,21 @@ def plan_work(
     plan = plan_training(lake, day, candidate, recompute=recompute)
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:
         return plan, None
+    _check_settings(lake, candidate)
     _check_parts(lake, day, candidate)
     if plan.window:  # a blend reads no window
         _check_needs(lake, plan, day)
     ahead = plan_ahead(lake, day, until or day, candidate)
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
     return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))
+
+
+def _check_settings(lake: Lake, candidate: str) -> None:
+    """Refuse a candidate whose library does not accept its settings."""
+    from perennial.train.check import candidate_problems
+
+    if problems := candidate_problems(lake.pipeline, candidate):
+        raise PipelineRefusedError(f"{lake.pipeline.folder}", problems, "See docs/reference/candidates.md.")
 
 
 def _check_parts(lake: Lake, day: date, candidate: str) -> None:

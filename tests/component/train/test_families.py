@@ -9,20 +9,36 @@ from typing import Any
 
 import numpy as np
 import pytest
+from authors import FOREST, NETWORK
 from lab import LAST, Lab, of_one_class
+from scipy.special import expit, logit
 
 from perennial.config.pipeline import Training
-from perennial.errors import PerennialError
+from perennial.errors import PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
 from perennial.evaluate.holdout import read_predictions
 from perennial.evaluate.track_record import track_records
+from perennial.fingerprints.causes import explain
+from perennial.fingerprints.fingerprint import Category, StaleCause
+from perennial.fingerprints.recipes import recipe_of
 from perennial.lake.lake import Lake
 from perennial.lake.result import Skipped
 from perennial.runtime.choice import open_trainer
 from perennial.stages import Run, stages_of
+from perennial.train import needs
 from perennial.train.plan import plan_training, read_model
 from perennial.train.work import plan_work
 
+OWN = {
+    "forest": {
+        "family": "sklearn",
+        "estimator": "sklearn.ensemble.RandomForestClassifier",
+        "params": {"n_estimators": 10, "min_samples_leaf": 5},
+    },
+    "net": {"family": "keras", "epochs": 2},
+    "own": {"family": "file"},
+    "blend": None,
+}
 CANDIDATES = {"logistic": None, "boosted": {"trees": 20}, "blend": None}
 
 
@@ -34,6 +50,16 @@ def lake_with(lab: Lab) -> Callable[[Any], Lake]:
         return replace(lab.lake, pipeline=lab.pipeline.model_copy(update={"training": training}))
 
     return make
+
+
+@pytest.fixture
+def own_lake(lab: Lab, lake_with: Callable[[Any], Lake]) -> Lake:
+    """Return a lake whose pipeline has candidates of scikit-learn, Keras and an author's file."""
+    folder = lab.pipeline.folder / "candidates"
+    folder.mkdir()
+    (folder / "net.py").write_text(NETWORK)
+    (folder / "own.py").write_text(FOREST)
+    return lake_with(OWN)
 
 
 def run_stages(lake: Lake, *, recompute: bool = False) -> dict[str, Any]:
@@ -107,9 +133,9 @@ def test_a_batch_of_a_blend_leaves_out_dates_whose_parts_are_not_trained(lake_wi
     assert len(work.jobs) == 1
 
 
-def test_a_blend_of_skipped_parts_is_skipped_for_their_reason(lab: Lab, lake_with: Callable[[Any], Lake]) -> None:
+def test_a_blend_of_skipped_parts_is_skipped_for_their_reason(lab: Lab, own_lake: Lake) -> None:
     lab.write_table("features", of_one_class(LAST), "date")
-    results = run_stages(lake_with(CANDIDATES))
+    results = run_stages(own_lake)
     assert all(isinstance(result, Skipped) for result in results.values()), results
     assert len({result.reason for result in results.values()}) == 1
 
@@ -119,3 +145,58 @@ def test_trees_and_blends_give_the_same_bits_again(lake_with: Callable[[Any], La
     first = run_stages(lake)
     again = run_stages(lake, recompute=True)  # refused, should a bit differ
     assert [result.version for result in again.values()] == [result.version for result in first.values()]
+
+
+@pytest.mark.tensorflow
+def test_candidates_of_other_libraries_are_trained_and_blended(own_lake: Lake) -> None:
+    first = run_stages(own_lake)
+    assert list(first) == list(OWN)
+    manifests = {name: read_model(own_lake, result.manifest) for name, result in first.items()}
+    assert {tuple(manifest["files"]) for manifest in manifests.values()} == {("model.onnx", "predictions.parquet")}
+    parts = np.array([read_predictions(own_lake, manifests[name])["p"].to_numpy() for name in ("forest", "net", "own")])
+    found = read_predictions(own_lake, manifests["blend"])["p"].to_numpy()
+    is_far = (np.abs(parts - 0.5) < 0.499).all(axis=0)  # a stored probability near 0 or 1 has lost the digits of its odds
+    assert is_far.mean() > 0.9
+    np.testing.assert_allclose(found[is_far], expit(logit(parts[:, is_far]).mean(axis=0)), atol=1e-5)
+
+
+def test_an_edit_of_a_file_makes_its_own_candidate_and_the_blend_stale(own_lake: Lake) -> None:
+    def keys() -> dict[str, Any]:
+        return {name: plan_training(own_lake, LAST, name).key for name in OWN}
+
+    file = own_lake.pipeline.folder / "candidates" / "own.py"
+    before = keys()
+    assert "candidates/own.py" in before["own"].parts.configuration
+    file.write_text(f'"""Trees."""\n{FOREST}    # a comment\n')
+    assert keys() == before
+    file.write_text(FOREST.replace("20", "21"))
+    after = keys()
+    assert [name for name in before if before[name] != after[name]] == ["own", "blend"]
+    assert explain(after["own"], before["own"], [recipe_of(before["own"])]) == [
+        StaleCause(Category.CONFIGURATION, "candidates/own.py changed")
+    ]
+
+
+def test_an_author_whose_file_fails_learns_file_and_line_from_the_refusal(own_lake: Lake) -> None:
+    file = own_lake.pipeline.folder / "candidates" / "own.py"
+    file.write_text("def fit(rows, task, seed):\n    return rows.nothing\n")
+    _, work = plan_work(own_lake, LAST, "own")
+    assert work is not None
+    with pytest.raises(RefusedError, match=r"candidates/own\.py, line 2: AttributeError: .* in `return rows\.nothing`"):
+        open_trainer(own_lake).train(work)
+
+
+def test_settings_and_windows_that_cannot_be_trained_are_refused_by_the_plan(
+    own_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(needs, "find_memory", lambda: 60_000)
+    with pytest.raises(RefusedError, match=r"the training of own for .* does not fit: memory: .* rows of the window at once"):
+        plan_work(own_lake, LAST, "own")
+    monkeypatch.undo()
+    chosen = own_lake.pipeline.training.candidates
+    wrong = chosen["forest"].model_copy(update={"params": {"n_estimator": 10}})
+    training = own_lake.pipeline.training.model_copy(update={"candidates": {**chosen, "forest": wrong}})
+    lake = replace(own_lake, pipeline=own_lake.pipeline.model_copy(update={"training": training}))
+    with pytest.raises(RefusedError, match=r"training\.candidates\.forest\.params\.n_estimator: unknown parameter"):
+        plan_work(lake, LAST, "forest")
+    assert plan_work(lake, LAST, "net")[1] is not None

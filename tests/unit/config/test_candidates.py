@@ -12,6 +12,10 @@ from perennial.config.candidates import ALIASES, FAMILIES, Blend, Mlp, XGBoost
 from perennial.config.pipeline import Training
 from stack.config import REPO
 
+FOREST = "sklearn.ensemble.RandomForestClassifier"
+HISTOGRAM = "sklearn.ensemble.HistGradientBoostingClassifier"
+DISCRIMINANT = "sklearn.discriminant_analysis.LinearDiscriminantAnalysis"
+
 
 def candidates(value: Any) -> dict[str, Any]:
     return dict(Training.model_validate({"candidates": value}).candidates)
@@ -57,6 +61,16 @@ def test_a_mapping_names_candidates_and_sets_parameters() -> None:
         ({"mlp": None, "blend": None}, "blend", "needs two other candidates or more, found mlp"),
         ({"lgistic": {"C": 1.0}}, "lgistic", "Did you mean 'logistic'?"),
         ({"mlp": None, "logistic": None, "blend": {"of": 3}}, "blend.blend.of", "valid list"),
+        (["sklearn"], "sklearn.sklearn.estimator", "required"),
+        ({"sklearn": {"estimator": "os.system"}}, "sklearn.sklearn.estimator", "expected the import path of a classifier"),
+        ({"sklearn": {"estimator": "sklearn._private.Thing"}}, "sklearn.sklearn.estimator", "found 'sklearn._private.Thing'"),
+        ({"sklearn": {"estimator": DISCRIMINANT}}, "sklearn.sklearn.estimator", "by up to 0.15. Use the family logistic"),
+        ({"sklearn": {"estimator": HISTOGRAM}}, "sklearn.sklearn.estimator", "Use the family boosted"),
+        ({"sklearn": {"estimator": FOREST, "params": {"n_jobs": 2}}}, "sklearn.sklearn.params.n_jobs", "trains on one thread"),
+        ({"sklearn": {"estimator": FOREST, "params": {"random_state": 2}}}, "sklearn.sklearn.params.random_state", "sets it"),
+        ({"sklearn": {"estimator": FOREST, "params": {"x": {"y": 1}}}}, "sklearn.sklearn.params.x", "expected a text, a number"),
+        ({"keras": {"epochs": 0}}, "keras.keras.epochs", "greater than or equal to 1"),
+        ({"file": {"view": "rows"}}, "file.file.view", "'matrix' or 'table'"),
     ],
 )
 def test_a_problem_is_named_with_its_place(value: Any, place: str, text: str) -> None:
@@ -73,7 +87,8 @@ def test_the_reference_lists_every_family_and_parameter_with_its_default() -> No
         section = text.split(f"### `{name}`")[1].split("\n#")[0]
         for parameter, field in family.model_fields.items():
             default = field.get_default(call_default_factory=True) if not field.is_required() else None
-            shown = "all candidates that are no blend" if field.is_required() else "chosen" if default is None else default
+            required = {"of": "all candidates that are no blend", "estimator": "required"}
+            shown = required[parameter] if field.is_required() else "chosen" if default is None else default
             cell = f"`{shown}`" if isinstance(shown, list) else str(shown)
             if parameter != "family" and f"| `{parameter}` | {cell} |" not in section:
                 missing.append(f"{name}.{parameter}: {cell}")

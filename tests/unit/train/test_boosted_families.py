@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from authors import train as train_family
 from sklearn.metrics import roc_auc_score
 from windows import store_window
 
@@ -48,14 +49,15 @@ def test_trees_grow_with_the_strength(strength: float, depth: int, weight: float
     assert (lightgbm.choose_leaves(strength), lightgbm.choose_samples(strength)) == (leaves, samples)
 
 
-@pytest.mark.parametrize("family", ["xgboost", "lightgbm"])
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("family", ["xgboost", "lightgbm", "sklearn", "keras", "file"])
 def test_a_window_of_many_buckets_is_trained_with_the_same_bits_twice(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, later = make_rows(), make_rows(seed=6, per_day=500)
 
     def train() -> bytes:
-        return train_model(FAMILIES[family](), store_window(tmp_path, rows, inputs), seed=1).onnx
+        return train_family(family, store_window(tmp_path, rows, inputs)).onnx
 
     alone = train()
     monkeypatch.setattr(window, "BUCKET_ROWS", 64)

@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
+from authors import train
 from windows import prepare
 
-from perennial.config.candidates import FAMILIES, Logistic, Mlp
+from perennial.config.candidates import Logistic, Mlp
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score, to_arrays
 from perennial.train import logistic, mlp
@@ -167,14 +168,14 @@ def test_mlp_learns_from_codes_what_it_learns_from_one_hot_columns(make_rows: Ma
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("candidate", ["mlp", "logistic"])
+@pytest.mark.parametrize("candidate", ["mlp", "logistic", "sklearn", "keras", "file"])
 def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_warning(
     make_rows: MakeRows, caplog: pytest.LogCaptureFixture, candidate: str, window_of: WindowOf
 ) -> None:
     inputs = fitting({"site": "category"}, max_classes=100)
     table = make_rows(site=identifiers)
     with caplog.at_level(logging.WARNING, logger="perennial.train"):
-        model = train_model(FAMILIES[candidate](), window_of(table, inputs), seed=7)
+        model = train(candidate, window_of(table, inputs), seed=7)
     values = len(set(table["site"].to_pylist()))
     warning = (
         f"site: {values} classes, more than inputs.max_classes 100. The 99 most frequent have a class each, "
@@ -183,7 +184,8 @@ def test_an_identifier_as_category_is_trained_twice_with_the_same_bits_and_a_war
     )
     assert model.warnings == [warning]
     assert warning in caplog.messages
-    again = train_model(FAMILIES[candidate](), window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
+    assert len(model.view.names) == len(set(model.view.names)) == model.view.width + len(model.view.fitted.codes)
+    again = train(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
     assert (again.onnx, again.weights, again.warnings) == (model.onnx, model.weights, model.warnings)
     metadata = {item.key: json.loads(item.value) for item in onnx.load_from_string(model.onnx).metadata_props}
     assert set(metadata["categories"]["site"]) == set(table["site"].to_pylist())

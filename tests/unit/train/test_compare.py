@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from authors import TRAINED, train
 from windows import LABEL
 
-from perennial.config.candidates import FAMILIES, Logistic
+from perennial.config.candidates import Logistic
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
 from perennial.models.metrics import Floats
@@ -38,12 +39,12 @@ def holdout(make_rows: MakeRows, tmp_path: Path) -> StoredHoldout:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("family", ["mlp", "logistic", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("family", TRAINED)
 def test_the_graph_of_each_family_answers_as_its_library_does(
     inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout, family: str
 ) -> None:
     window = window_of(make_rows(), inputs)
-    model = train_model(FAMILIES[family](), window, seed=1)
+    model = train(family, window)
     rows = list(rows_to_compare(inputs, window, holdout, ROW_KEY))
     assert [some.kind for some in rows[:2]] == ["holdout", "window"]
     assert len(rows) == 2 + len(inputs.numbers) + 2 * len(inputs.texts)
@@ -51,12 +52,12 @@ def test_the_graph_of_each_family_answers_as_its_library_does(
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("family", ["mlp", "logistic", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("family", TRAINED)
 def test_the_shift_of_a_sample_that_has_a_thousandth_of_the_negatives_is_exact_too(
     inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, holdout: StoredHoldout, family: str
 ) -> None:
     window = replace(window_of(make_rows(), inputs), log_odds=math.log(1000))
-    model = train_model(FAMILIES[family](), window, seed=1)
+    model = train(family, window)
     assert compare(model.onnx, model.answerer(), family, rows_to_compare(inputs, window, holdout, ROW_KEY)) < MAX_DIFFERENCE / 5
 
 

@@ -17,6 +17,7 @@ import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from authors import TRAINED, train
 from sklearn.metrics import log_loss
 from windows import LABEL, prepare, store_window
 
@@ -149,7 +150,7 @@ def test_a_short_training_writes_no_checkpoint(inputs: Inputs, make_rows: MakeRo
     assert list(s3.objects.list(prefix)) == []
 
 
-@pytest.mark.parametrize("candidate", ["mlp", "logistic", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("candidate", TRAINED)
 def test_rerun_in_another_process_gives_the_same_bytes(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, candidate: str, window_of: WindowOf
 ) -> None:
@@ -161,25 +162,24 @@ def test_rerun_in_another_process_gives_the_same_bytes(
         command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=True
     )
     # The other order of the rows, and a model trained just before, must not matter.
-    train_model(FAMILIES[candidate](), window_of(make_rows(seed=8), inputs), seed=4)
-    assert other.stdout.split() == digests(
-        train_model(FAMILIES[candidate](), window_of(table.take(list(range(479, -1, -1))), inputs), seed=7)
-    )
+    train(candidate, window_of(make_rows(seed=8), inputs), seed=4)
+    assert other.stdout.split() == digests(train(candidate, window_of(table.take(list(range(479, -1, -1))), inputs), seed=7))
 
 
 def digests_of(folder: str, candidate: str) -> list[str]:
     """Train on the rows in a folder; what the other process runs."""
     inputs = Inputs.model_validate_json((Path(folder) / "inputs.json").read_text())
     window = store_window(Path(folder), pq.read_table(Path(folder) / "rows.parquet"), inputs)
-    return digests(train_model(FAMILIES[candidate](), window, seed=7))
+    return digests(train(candidate, window, seed=7))
 
 
 def digests(model: Model) -> list[str]:
     return [sha256(model.onnx), sha256(model.weights or b"")]
 
 
-def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:
-    model = train_model(Logistic(), window_of(make_rows(), inputs), seed=1)
+@pytest.mark.parametrize("candidate", TRAINED)
+def test_unseen_classes_and_nulls_are_answered(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf, candidate: str) -> None:
+    model = train(candidate, window_of(make_rows(), inputs))
     nulls = {name: (lambda n: pa.array([None] * n, pa.float64())) for name in ("pressure", "machines__age")}
     unseen = make_rows(site=lambda n: pa.array(["moon"] * n), shift=lambda n: pa.array([None] * n, pa.string()), **nulls)
     p = score(model.onnx, unseen, inputs)
@@ -194,11 +194,14 @@ def test_graph_names_the_known_categories(inputs: Inputs, make_rows: MakeRows, w
     assert [item.name for item in model.graph.output] == ["probability"]
 
 
+@pytest.mark.parametrize("candidate", TRAINED)
 @pytest.mark.parametrize("inputs_alone", [{"load": "number"}, {"site": "category"}], ids=["numbers", "texts"])
-def test_one_kind_of_input_is_enough(make_rows: MakeRows, inputs_alone: dict[str, str], window_of: WindowOf) -> None:
+def test_one_kind_of_input_is_enough(
+    make_rows: MakeRows, inputs_alone: dict[str, str], window_of: WindowOf, candidate: str
+) -> None:
     inputs = Inputs.model_validate({"request": inputs_alone})
     rows = make_rows()
-    p, y = score(train_model(Logistic(), window_of(rows, inputs), seed=1).onnx, rows, inputs), rows["failed"].to_numpy()
+    p, y = score(train(candidate, window_of(rows, inputs)).onnx, rows, inputs), rows["failed"].to_numpy()
     assert p.shape == (480,)
     assert p[y].mean() > p[~y].mean()
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from authors import settings_of
 from windows import LABEL
 
 from perennial.config.candidates import FAMILIES, Mlp
@@ -77,6 +78,23 @@ def test_categories_with_two_classes_fit_where_the_estimate_expects_many_more() 
     found = needs(150_000, inputs, max_judged=50_000)
     assert found.scratch > 1.3 * 2 * GIB
     assert limits(scratch=2 * GIB).find_problems(found) == []
+
+
+@pytest.mark.parametrize("family", ["sklearn", "file"])
+def test_a_family_that_holds_all_rows_at_once_is_refused_with_numbers_and_the_rows_that_fit(inputs: Inputs, family: str) -> None:
+    settings = settings_of(family)
+    found = estimate_needs(family, settings, inputs, LABEL, dict.fromkeys(DATES, 10_000_000), DATES[:28], max_judged=50_000)
+    (problem,) = limits(memory=4 * GIB).find_problems(found)
+    assert f"memory: needs about {found.min_memory / 1e9:,.2f} GB with all 280,000,000 rows of the window at once" in problem
+    assert "training.resources.memory allows 4.29 GB. Raise it, or set training.max_rows to " in problem
+    fitting = int(problem.split("training.max_rows to ")[1].split(" ")[0].replace(",", ""))
+    fits = estimate_needs(
+        family, settings, inputs, LABEL, dict.fromkeys(DATES, 10_000_000), DATES[:28], max_rows=fitting, max_judged=50_000
+    )
+    assert limits(memory=4 * GIB).find_problems(fits) == []
+    assert fits.memory > 4 * fits.rows * 3
+    in_parts = needs(10_000_000, inputs, "logistic", max_judged=50_000)
+    assert limits(memory=4 * GIB).find_problems(in_parts) == []
 
 
 def test_the_libraries_of_a_candidate_refuse_nothing(inputs: Inputs) -> None:

@@ -1,0 +1,82 @@
+"""Runs the Python of a pipeline's author, `candidates/<name>.py`, and tells its failures with file and line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from perennial.config.python_file import imported
+from perennial.errors import RefusedError
+
+if TYPE_CHECKING:
+    from perennial.models.scoring import Numbers
+    from perennial.train.author import Author
+
+_MAX_TEXT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """
+    The task of a candidate.
+
+    :param name: "binary": the probability of a positive label
+    """
+
+    name: str = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorRows:
+    """
+    The rows of a window, in a random order that is the same in each training.
+
+    :param x: [rows, columns]
+    :param y: the label: 1 for positive, 0 for negative
+    :param late: whether a row is of the last quarter of the window's dates
+    :param columns: the names of the columns of x
+    :param categories: the positions of columns that hold the places of classes, and not amounts
+    """
+
+    x: Numbers
+    y: NDArray[np.int8]
+    late: NDArray[np.bool_]
+    columns: tuple[str, ...]
+    categories: tuple[int, ...]
+
+
+def imports_one_of(author: Author, *packages: str) -> bool:
+    """Return whether a file imports one of some packages."""
+    return not imported(author.source).isdisjoint(packages)
+
+
+def call(author: Author, function: str, *args: object) -> Any:
+    """Execute a file and return what one of its functions returns; raise RefusedError with file and line if it fails."""
+    name = f"perennial_candidate_{author.file.rpartition('/')[2].removesuffix('.py')}"
+    sys.modules[name] = module = ModuleType(name)  # dataclasses look their module up
+    try:
+        exec(compile(author.source, author.file, "exec", dont_inherit=True), vars(module))  # noqa: S102
+        return vars(module)[function](*args)
+    except (Exception, SystemExit) as error:
+        raise _describe(author, error) from error
+
+
+def refuse_result(author: Author, function: str, problem: str, remedy: str) -> RefusedError:
+    """Return the refusal of what a function of a file returned."""
+    return RefusedError(f"{author.file}: {function} returned {problem}", remedy=remedy)
+
+
+def _describe(author: Author, error: BaseException) -> RefusedError:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == author.file]
+    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    lines = author.source.splitlines()
+    code = f", in `{lines[line - 1].strip()[:200]}`" if line is not None and 0 < line <= len(lines) else ""
+    text = " ".join(str(error).split())[:_MAX_TEXT]
+    cause = f"{type(error).__name__}{f': {text}' if text else ''}{code}"
+    return RefusedError(f"{author.file}, line {line}" if line else author.file, [cause], "Change the file.")

@@ -1,0 +1,149 @@
+"""Estimators of scikit-learn: by import path, as a part of a model's graph, and what is wrong with the settings of one."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perennial.config.candidates import Sklearn
+from perennial.config.estimators import MANAGED
+from perennial.config.values import Problem
+from perennial.errors import RefusedError, did_you_mean
+from perennial.train.graph import OPSETS, GraphBuilder
+
+if TYPE_CHECKING:
+    from perennial.train.matrix import Floats, Matrix
+    from perennial.train.views import Encoded
+
+_MIN_PROBABILITY = 1e-6
+"""A forest may answer 0, which has no logarithm of odds. The graph adds its trees in 32 bits, and may answer 6e-7 instead."""
+
+_REMEDY = "Choose another estimator: docs/reference/candidates.md lists those that become exact graphs."
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """
+    A fitted classifier of scikit-learn with the classes 0 and 1.
+
+    :param what: its name in errors
+    """
+
+    model: Any
+    what: str
+    weights: None = None
+
+    def add(self, graph: GraphBuilder, view: Encoded) -> str:
+        """Add the nodes that skl2onnx makes of it, and return the margin, [rows, 1]."""
+        from skl2onnx import convert_sklearn
+        from skl2onnx.common.data_types import FloatTensorType
+
+        from perennial.train.foreign import include_model
+
+        width = view.width + len(view.codes)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                converted = convert_sklearn(
+                    self.model,
+                    initial_types=[("matrix", FloatTensorType([None, width]))],
+                    target_opset=dict(OPSETS),
+                    options={"zipmap": False},
+                )
+        except Exception as error:  # skl2onnx has no class for the failures of its converters
+            cause = f"skl2onnx: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise RefusedError(f"{self.what} cannot become a graph", [cause], _REMEDY) from None
+        output = converted.graph.output[-1].name
+        shares = include_model(graph, converted, output, view.as_floats(graph), self.what, _REMEDY)
+        logs = graph.op("Log", graph.op("Clip", shares, graph.constant(_MIN_PROBABILITY), graph.constant(1.0)))
+        # The probability of the negative class has the digits that a probability near 1 has lost.
+        return graph.op("Sub", graph.columns(logs, [1]), graph.columns(logs, [0]))
+
+    def margins(self, rows: Matrix) -> Floats:
+        """Return the margins by the probabilities of scikit-learn."""
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shares = self.model.predict_proba(rows.as_floats())
+        logs = np.log(np.clip(np.asarray(shares, dtype=np.float64), _MIN_PROBABILITY, 1.0))
+        margins: Floats = logs[:, 1] - logs[:, 0]
+        return margins
+
+
+def seed_libraries(seed: int) -> None:
+    """Seed the random numbers of Python and NumPy, for code that takes no seed."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def make_estimator(settings: Sklearn, seed: int) -> Any:
+    """Return the estimator of a candidate, not fitted; raise RefusedError with all problems of its settings."""
+    if problems := [f"{'.'.join(map(str, place))}: {text}" for place, text in estimator_problems(settings)]:
+        raise RefusedError(f"{settings.estimator} cannot be a candidate", problems, "See docs/reference/candidates.md.")
+    kind = _find(settings.estimator)
+    seeded = {"random_state": seed} if "random_state" in signature(kind).parameters else {}
+    return kind(**settings.params, **seeded)
+
+
+def estimator_problems(settings: Sklearn) -> Iterator[Problem]:
+    """Yield what is wrong with the settings of a candidate, each with its place. It imports scikit-learn."""
+    kind, path = _find(settings.estimator), settings.estimator
+    if kind is None:
+        yield ("estimator",), f"scikit-learn has no {path}.{did_you_mean(path, _paths_of_classifiers())}"
+        return
+    if not _is_classifier(kind):
+        yield ("estimator",), f"{path} is no classifier"
+        return
+    known = signature(kind).parameters
+    if missing := [name for name, item in known.items() if item.default is Parameter.empty and name not in settings.params]:
+        yield ("estimator",), f"{path} needs {', '.join(missing)}: other estimators belong in a file: family: file"
+        return
+    allowed = [name for name in known if name not in MANAGED]
+    unknown = [name for name in settings.params if name not in known]
+    for name in unknown:
+        yield ("params", name), f"unknown parameter.{did_you_mean(name, allowed)} Allowed: {', '.join(allowed)}"
+    if unknown:
+        return
+    model = kind(**settings.params)
+    try:
+        model._validate_params()
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        yield ("params", *(name for name in settings.params if f"'{name}' parameter" in text)), text
+        return
+    if not hasattr(model, "predict_proba"):
+        yield ("estimator",), f"{path} has no predict_proba with these params. Choose others, such as probability: true, or loss"
+
+
+def _find(path: str) -> Any:
+    """Return the class of an import path, or None."""
+    module, _, name = path.rpartition(".")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return getattr(import_module(module), name, None)
+    except ImportError:
+        return None
+
+
+def _is_classifier(kind: Any) -> bool:
+    from sklearn.base import ClassifierMixin
+
+    return isinstance(kind, type) and issubclass(kind, ClassifierMixin)
+
+
+def _paths_of_classifiers() -> list[str]:
+    from sklearn.utils import all_estimators
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = all_estimators(type_filter="classifier")
+    return [f"{'.'.join(part for part in kind.__module__.split('.') if not part.startswith('_'))}.{name}" for name, kind in found]
