@@ -183,8 +183,8 @@ chaos-history: setup ## Kill processes of a backfill and compare with a clean on
 fuzz: setup ## Edit a small pipeline in sequences of three, and compare with lakes built from the final pipeline (EDITS=60 sequences; SEED=7 is the first)
 	$(call timed,Edits of a pipeline,EDIT_SEQUENCES=$(or $(EDITS),60) EDIT_FIRST_SEED=$(or $(SEED),0) .venv/bin/python -m pytest --timeout 3600 tests/component/evolve)
 
-demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running
-	$(call timed,Demo,.venv/bin/python -m stack.demo)
+demo: setup ## Land real flights, retrain for two dates, ask the live model; leaves the stack running (PIPELINE=arrival_minutes: another one)
+	$(call timed,Demo,.venv/bin/python -m stack.demo $(PIPELINE))
 
 images: image-server image-trainer image-spark image-airflow ## Build the four images with docker
 	@docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' | grep -E '^perennial-(server|trainer|spark|airflow):$(IMAGE_TAG)'

@@ -1,8 +1,14 @@
-"""`make demo`: real flights land, Airflow retrains for two dates, the live model answers, and a summary lists the results."""
+"""
+`make demo`: real flights land, Airflow retrains for two dates, the live model answers, and a summary lists the results.
+
+`python -m stack.demo NAME` runs another pipeline of include/demos, which it copies beside the others.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +24,9 @@ from perennial.access.token_file import token_headers
 from perennial.backfill.airflow_access import open_airflow
 from perennial.backfill.airflow_client import AirflowClient, TaskState
 from perennial.calendar import DAY
-from perennial.config.load import load_pipeline
+from perennial.config.load import load_pipeline, pipelines_folder
+from perennial.deploy.active import read_active
+from perennial.deploy.protocol import read_golden
 from perennial.display.console import ShowableConsole
 from perennial.errors import PerennialError
 from perennial.lake.lake import Lake, open_lake
@@ -26,14 +34,16 @@ from perennial.runtime.endpoints import endpoint_url
 from perennial.settings import load_environment
 from perennial.store.json_value import JsonValue
 from stack.__main__ import main as stack
-from stack.config import StackConfig
+from stack.config import REPO, StackConfig
 from stack.demo_flight import flight_record
 from stack.demo_report import print_report, run_report
 from stack.errors import StackError
 from stack.files import write_file
 
 PIPELINE = "flight_delays"
-DAG = f"retrain_{PIPELINE}"
+OTHERS = REPO / "include" / "demos"
+"""Pipelines that are no part of a new checkout's lake until a person asks for them."""
+
 FIRST, FIRST_RUN = date(2013, 1, 1), date(2013, 2, 12)
 SECOND_RUN = FIRST_RUN + DAY
 RUN_SECONDS = 1200
@@ -43,37 +53,43 @@ out = ShowableConsole(width=None if sys.stdout.isatty() else 120)
 MARKS = {"success": "[green]✓[/]", "skipped": "[yellow]-[/]", "failed": "[red]✗[/]", "up_for_retry": "[yellow]↻[/]"}
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the demo. Return 0 if everything succeeded, else 1."""
+    names = [PIPELINE, *sorted(folder.name for folder in OTHERS.iterdir())]
+    parser = argparse.ArgumentParser(prog="python -m stack.demo", description="Run the demo of a pipeline.")
+    parser.add_argument("pipeline", nargs="?", choices=names, default=PIPELINE, help=f"one of {', '.join(names)}")
+    pipeline = parser.parse_args(argv).pipeline
     begin = time.monotonic()
     config = StackConfig.from_environment()
     out.print("Real flights of 2013, two dates, one live model: about four minutes on two cores, longer on a busy machine.")
+    if pipeline != PIPELINE:
+        _add(pipeline)
     if stack(["up"]) != 0:
         return 1
     load_environment()
-    lake = open_lake(load_pipeline(PIPELINE))
+    lake, dag = open_lake(load_pipeline(pipeline)), f"retrain_{pipeline}"
     summary: dict[str, Any] = {
-        "pipeline": PIPELINE,
+        "pipeline": pipeline,
         "setup_seconds": _setup_seconds(config),
         "run_seconds": None,
         "airflow_url": config.airflow_url,
-        "endpoint": endpoint_url(PIPELINE),
+        "endpoint": endpoint_url(pipeline),
         "runs": [],
         "prediction": None,
     }
     file = config.var / "demo" / "summary.json"
     try:
         with open_airflow() as airflow:
-            airflow.wait_for_dag(DAG)
-            airflow.unpause(DAG)
+            airflow.wait_for_dag(dag)
+            airflow.unpause(dag)
             _feed(lake, FIRST, FIRST_RUN)
-            summary["runs"].append(_run(airflow, FIRST_RUN))
+            summary["runs"].append(_run(airflow, dag, FIRST_RUN))
             _feed(lake, SECOND_RUN, SECOND_RUN)
-            summary["runs"].append(_run(airflow, SECOND_RUN))
-            summary["prediction"] = _predict(endpoint_url(PIPELINE), flight_record(SECOND_RUN + DAY))
+            summary["runs"].append(_run(airflow, dag, SECOND_RUN))
+            summary["prediction"] = _predict(endpoint_url(pipeline), _record(lake))
             summary["run_seconds"] = round(time.monotonic() - begin, 1)
             out.print("\n[bold]The same date again[/]: nothing has changed, so the first task ends the run")
-            summary["runs"].append(_run(airflow, SECOND_RUN))
+            summary["runs"].append(_run(airflow, dag, SECOND_RUN))
     except PerennialError as error:
         out.print("[red]✗[/]", end=" ")
         out.print(str(error), markup=False)
@@ -90,6 +106,25 @@ def main() -> int:
     return 0
 
 
+def _add(pipeline: str) -> None:
+    """Copy a pipeline beside the others, unless it is there. Its folder belongs to the person from then on."""
+    folder = pipelines_folder() / pipeline
+    if folder.exists():
+        return
+    shutil.copytree(OTHERS / pipeline, folder)
+    out.print(f"Added {folder.relative_to(REPO)}, a copy of {(OTHERS / pipeline).relative_to(REPO)}. Delete it to go back.")
+
+
+def _record(lake: Lake) -> dict[str, JsonValue]:
+    """Return a request: a flight of the next day, or for another pipeline one of the golden requests of its release."""
+    if lake.pipeline.name == PIPELINE:
+        return flight_record(SECOND_RUN + DAY)
+    release = read_active(lake).release
+    if release is None:
+        raise StackError(f"{lake.pipeline.name}: the gate released no model; `perennial decisions` shows the reasons.")
+    return dict(read_golden(lake, release).records[0])
+
+
 def _feed(lake: Lake, first: date, last: date) -> None:
     from perennial.demo.feed import feed
 
@@ -100,18 +135,18 @@ def _feed(lake: Lake, first: date, last: date) -> None:
     out.print(f"\n[bold]Upstream lands {span}[/]: {rows} ({done['outcome']}, {time.monotonic() - begin:.1f} s)")
 
 
-def _run(airflow: AirflowClient, day: date) -> dict[str, Any]:
+def _run(airflow: AirflowClient, dag: str, day: date) -> dict[str, Any]:
     """Trigger the DAG for a date as a user does, print its tasks as they end, and return the results of the run."""
     out.print(f"\n[bold]Airflow runs {day}[/]")
     begin = time.monotonic()
-    run_id = airflow.trigger(DAG, {"date": day.isoformat()}, f"demo__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
+    run_id = airflow.trigger(dag, {"date": day.isoformat()}, f"demo__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
     with out.status(f"{day}: waiting for the scheduler") as status:
-        state, tasks = airflow.wait(DAG, run_id, RUN_SECONDS, _show_change(status.update, begin))
+        state, tasks = airflow.wait(dag, run_id, RUN_SECONDS, _show_change(status.update, begin))
     seconds = round(time.monotonic() - begin, 1)
     if state != "success":
-        raise StackError(_failure(airflow, run_id, tasks))
-    out.print(f"  {day} {state}, {seconds} s: {airflow.run_url(DAG, run_id)}")
-    report = run_report(airflow, DAG, run_id, day, state, seconds, tasks)
+        raise StackError(_failure(airflow, dag, run_id, tasks))
+    out.print(f"  {day} {state}, {seconds} s: {airflow.run_url(dag, run_id)}")
+    report = run_report(airflow, dag, run_id, day, state, seconds, tasks)
     if all(stage["outcome"] == "unchanged" for stage in report["stages"].values()):
         out.print(f"  {', '.join(report['stages'])}: plan_run found them unchanged, so their tasks are skipped")
     return report
@@ -130,11 +165,11 @@ def _show_change(update: Callable[[str], None], begin: float) -> Callable[[TaskS
     return show
 
 
-def _failure(airflow: AirflowClient, run_id: str, tasks: list[TaskState]) -> str:
-    texts = [f"Run {run_id} failed. See {airflow.run_url(DAG, run_id)} and docs/runbooks/run-failed.md."]
+def _failure(airflow: AirflowClient, dag: str, run_id: str, tasks: list[TaskState]) -> str:
+    texts = [f"Run {run_id} failed. See {airflow.run_url(dag, run_id)} and docs/runbooks/run-failed.md."]
     for task in tasks:
         if task.state == "failed":
-            texts.append(f"The end of the log of {task.name}:\n" + "\n".join(airflow.log(DAG, run_id, task).splitlines()[-15:]))
+            texts.append(f"The end of the log of {task.name}:\n" + "\n".join(airflow.log(dag, run_id, task).splitlines()[-15:]))
     return "\n".join(texts)
 
 

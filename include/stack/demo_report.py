@@ -16,6 +16,7 @@ from perennial.stages import STAGES
 from stack.config import StackConfig
 
 Facts = dict[str, Any]
+METRICS = ("roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "skill", "absolute_error", "bias")
 
 
 def run_report(
@@ -92,7 +93,7 @@ def print_report(out: Console, summary: Facts, config: StackConfig, file: Path) 
 
 
 def _print_models(out: Console, run: Facts) -> None:
-    metrics = ("roc_auc", "pr_auc", "log_loss", "accuracy", "brier")
+    metrics = [name for name in METRICS if any(candidate.get(name) is not None for candidate in run["candidates"])]
     models = Table(title=f"\nCandidates of {run['date']}", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("name", *metrics, "gate"):
         models.add_column(column)
@@ -106,11 +107,9 @@ def _print_models(out: Console, run: Facts) -> None:
 
 def _print_prediction(out: Console, prediction: Facts) -> None:
     record, answer = prediction["request"][0], prediction["response"]
-    flight = (
-        f"{record['carrier']} {record['flight']} {record['origin']}-{record['dest']}, {record['date']} {record['sched_dep_time']}"
-    )
-    probability = answer["predictions"][0]["probability"]
-    out.print(
-        f"\n[bold]Prediction[/] {flight}: late with probability {probability:.3f}, answered in {prediction['latency_ms']} ms"
-    )
+    first = answer["predictions"][0]
+    when = f"{record['date']} {record['sched_dep_time']}"
+    flight = f"{record['carrier']} {record.get('flight', '')} {record['origin']}-{record['dest']}, {when}"
+    outcome = f"{first['value']:.1f} minutes late" if "value" in first else f"late with probability {first['probability']:.3f}"
+    out.print(f"\n[bold]Prediction[/] {flight}: {outcome}, answered in {prediction['latency_ms']} ms")
     out.print(f"  by {answer['model_version']}, release {answer['release']}, data before {answer['as_of']}")

@@ -83,7 +83,8 @@ def wrong_golden_answers(lab: Lab, patch: pytest.MonkeyPatch) -> Lake:
         golden = read_golden(lake, release)
         if read_release(lake, release)["date"] != D2.isoformat() or "mlp" not in read_release(lake, release)["version"]:
             return golden
-        return replace(golden, probabilities=[p + 0.25 for p in golden.probabilities])
+        wrong = [p + 0.25 for p in golden.expected.answers]
+        return replace(golden, expected=replace(golden.expected, answers=wrong))
 
     patch.setattr(protocol, "read_golden", shifted)
     return lab.lake

@@ -49,7 +49,7 @@ class Server:
         assert self.release is not None
         if self.release not in self._known:
             golden = read_golden(self.lake, self.release)
-            pairs = zip(golden.records, golden.probabilities, strict=True)
+            pairs = zip(golden.records, golden.expected.answers, strict=True)
             self._known[self.release] = {json.dumps(record, sort_keys=True): p for record, p in pairs}
         known = self._known[self.release]
         found = [{"probability": known[json.dumps(record, sort_keys=True)] + self.shift} for record in records]

@@ -175,7 +175,7 @@ def test_each_row_gets_the_answer_of_the_model_server_to_the_bit(said: Any) -> N
     assert problem is None
     first, served = [row for row in scores if row[0] == DAY], serve(RECORDS)
     assert [row[:3] for row in first] == [[DAY, RELEASE, number] for number in range(ROWS)]
-    assert np.array([row[3] for row in first], np.float32).tobytes() == np.array(served.probabilities, np.float32).tobytes()
+    assert np.array([row[3] for row in first], np.float32).tobytes() == np.array(served.predictions, np.float32).tobytes()
     assert [row[4] for row in first] == [",".join(fields) for fields in served.unseen]
 
 
@@ -238,4 +238,4 @@ def test_rows_of_a_clean_table_are_cast_to_the_request(said: Any) -> None:
     problem, scores = said["clean"]
     assert problem is None
     rounded = [{**record, "distance": round(record["distance"], 3)} for record in RECORDS]
-    assert np.allclose([row[3] for row in scores], serve(rounded).probabilities, rtol=0, atol=1e-6)
+    assert np.allclose([row[3] for row in scores], serve(rounded).predictions, rtol=0, atol=1e-6)

@@ -108,7 +108,7 @@ def test_a_run_is_scored_once_by_the_release_that_is_active_then(lake: Lake, ses
     assert frame["reading_id"].tolist() == features["reading_id"].tolist()
     records = [{name: None if pd.isna(row[name]) else row[name] for name in request} for row in features.to_dict("records")]
     served = load_release(lake.objects, lake.layout, RELEASE, Limits()).model.answer(records)
-    assert frame["p"].to_numpy(np.float32).tobytes() == np.array(served.probabilities, np.float32).tobytes()
+    assert frame["p"].to_numpy(np.float32).tobytes() == np.array(served.predictions, np.float32).tobytes()
     assert frame["unseen"].tolist() == [",".join(fields) for fields in served.unseen]
     assert {"", "machine"} == set(frame["unseen"])
 

@@ -52,5 +52,5 @@ def test_a_worker_without_the_package_gives_the_same_answers(tmp_path: Path) -> 
     served = serve(make_records(200))
     p, unseen, is_telemetry_off = json.loads(worker.stdout)
     assert is_telemetry_off == "1"
-    assert np.array(p, np.float32).tobytes() == np.array(served.probabilities, np.float32).tobytes()
+    assert np.array(p, np.float32).tobytes() == np.array(served.predictions, np.float32).tobytes()
     assert unseen == [",".join(fields) for fields in served.unseen]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from perennial.config.load import read_pipeline
+from perennial.config.load import load_pipeline, read_pipeline
 from perennial.config.pipeline import BinaryLabel, NumberLabel, Pipeline
 from perennial.errors import PipelineRefusedError
 
@@ -121,3 +121,8 @@ def test_refuses(folder: Path, changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(PipelineRefusedError) as caught:
         read(folder, **changes)
     assert problem in str(caught.value)
+
+
+def test_the_other_demos_are_valid() -> None:
+    found = [load_pipeline(folder.name, folder.parent) for folder in (REPO / "include" / "demos").iterdir()]
+    assert [(one.name, one.task) for one in found] == [("arrival_minutes", "regression")]
