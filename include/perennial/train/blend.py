@@ -53,5 +53,6 @@ def _with_margin(model: bytes) -> bytes:
 
 def _categories(model: ModelProto) -> dict[str, JsonValue]:
     found = {item.key: item.value for item in model.metadata_props}
-    known: dict[str, JsonValue] = json.loads(found["categories"])
-    return known
+    known: dict[str, list[str]] = json.loads(found["categories"])
+    # Each family has an order of its own.
+    return {name: sorted(values) for name, values in known.items()}

@@ -102,6 +102,22 @@ class Window:
             y, late = np.ascontiguousarray(records["y"]), np.ascontiguousarray(records["late"])
             yield Bucket(np.ascontiguousarray(records["numbers"]), texts, y, late)
 
+    def mean_labels(self) -> dict[str, dict[str, float]]:
+        """Return by text input the mean label of the rows of each of its texts; "" is null."""
+        sums = [np.zeros(len(known)) for known in self.words]
+        for bucket in range(self.buckets):
+            records = np.fromfile(_path(self.scratch, bucket), dtype=record_type(self.inputs, self.target.label))
+            for place, found in enumerate(sums):
+                found += np.bincount(records["codes"][:, place], weights=records["y"], minlength=len(found))
+        return {
+            name: {
+                word: float(total) / self.counts[name][word]
+                for word, total in zip(known, found, strict=True)
+                if word in self.counts[name]
+            }
+            for name, known, found in zip(self.inputs.texts, self.words, sums, strict=True)
+        }
+
 
 class WindowWriter:
     """

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 from windows import store_window
 
-from perennial.config.candidates import FAMILIES, Linear
+from perennial.config.candidates import FAMILIES, Linear, XGBoost
 from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score
 from perennial.tasks.task import task_of
-from perennial.train import linear
+from perennial.train import linear, xgboost
 from perennial.train import window as window_module
 from perennial.train.blend import answerer, blend
 from perennial.train.compare import MAX_DIFFERENCE, Rows, compare
@@ -176,3 +176,17 @@ def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
         )
         train_model(FAMILIES["mlp"](), window, seed=1)
         assert [text for text in caplog.messages if text.startswith("Network")][-1] == f"Network: at least {least} batches"
+
+
+def test_classes_are_in_the_order_of_their_mean_labels(
+    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level = {"north": 5.0, "south": -2.0, "west": 1.0}
+    table = make_rows(days=1)
+    y = np.array([level[site] for site in table["site"].to_pylist()]) + np.arange(120) / 1000
+    monkeypatch.setattr(window_module, "BUCKET_ROWS", 16)
+    window = make_window(tmp_path, table.append_column("minutes", pa.array(y)), inputs, "median")
+    means = window.mean_labels()["site"]
+    for site in level:
+        assert means[site] == pytest.approx(y[np.array(table["site"].to_pylist()) == site].mean())
+    assert xgboost.prepare(window, XGBoost()).fitted.text_classes["site"].own == ["south", "west", "north"]
