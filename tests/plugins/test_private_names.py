@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from multiprocessing import SimpleQueue
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from airflow.executors.local_executor import LocalExecutor
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from sklearn.linear_model import LogisticRegression
 from sqlglot.optimizer.annotate_types import TypeAnnotator
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -39,6 +41,12 @@ def calls(made: type, name: str) -> bool:
     return f"self.{name}(" in "".join(inspect.getsource(base) for base in made.__mro__[:-1])
 
 
+def in_keras(file: str, text: str) -> bool:
+    """Tell whether a source file of Keras holds a text. Importing it would take seconds."""
+    spec = find_spec("keras")
+    return spec is not None and spec.origin is not None and text in (Path(spec.origin).parent / "src" / file).read_text()
+
+
 GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     (SPARK_STAGE, "_hook"): lambda: sets(SparkSubmitOperator, "_hook"),
     (SPARK_STAGE, "_spark_binary"): lambda: sets(SparkSubmitOperator, "_spark_binary"),
@@ -50,6 +58,9 @@ GUARDED: dict[tuple[str, str], Callable[[], bool]] = {
     (EXECUTOR, "_reader"): lambda: hasattr(SimpleQueue(), "_reader"),
     ("include/perennial/serve/plain_http.py", "_start_asgi_task"): lambda: calls(HttpToolsProtocol, "_start_asgi_task"),
     ("include/perennial/sql/type_rules.py", "_set_type"): lambda: callable(TypeAnnotator._set_type),
+    ("include/perennial/train/estimators.py", "_validate_params"): lambda: callable(LogisticRegression._validate_params),
+    ("include/perennial/train/keras_model.py", "_flatten_layers"): lambda: in_keras("layers/layer.py", "def _flatten_layers"),
+    ("include/perennial/train/keras_model.py", "_keras_history"): lambda: in_keras("ops/node.py", "._keras_history = "),
     ("include/perennial/store/objects.py", "_session"): lambda: hasattr(boto3.Session()._session, "get_component"),
 }
 BRIDGES = {"_gateway", "_jvm", "_jdf", "_jsc", "_jsparkSession"}

@@ -161,6 +161,7 @@ def make_job(folder: Path) -> dict[str, Any]:
             "inputs": INPUTS.model_dump(mode="json"),
             "golden": golden,
             "answers": [ANSWER],
+            "spread": 1.0,
             "onnxruntime": onnxruntime.__version__,
         },
         "days": {
