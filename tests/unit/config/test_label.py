@@ -98,11 +98,25 @@ TRAINING = {"window_days": 4, "holdout_days": 2, "min_days": 5}
         ({"label": {**MINUTES, "range": [5, 1]}}, "label.range"),
         (
             {"training": {**TRAINING, "candidates": ["logistic"]}},
-            "logistic cannot learn task: regression. Families that can: linear, mlp, xgboost, lightgbm, blend",
+            "logistic cannot learn task: regression. Families that can: linear, mlp, xgboost, lightgbm, sklearn, keras, file, "
+            "blend",
         ),
         (
             {"training": {**TRAINING, "candidates": ["linear"]}},
-            "linear predicts the mean, and label.predict is median. Families that can: mlp, xgboost, lightgbm, blend",
+            "linear predicts the mean, and label.predict is median. Families that can: mlp, xgboost, "
+            "lightgbm, sklearn, keras, file, blend",
+        ),
+        (
+            {"training": {**TRAINING, "candidates": {"sklearn": {"estimator": "sklearn.ensemble.ExtraTreesClassifier"}}}},
+            "sklearn.estimator: sklearn.ensemble.ExtraTreesClassifier is a classifier, and task: regression needs a regressor",
+        ),
+        (
+            {
+                "task": "binary",
+                "label": {"column": "fault"},
+                "training": {**TRAINING, "candidates": {"sklearn": {"estimator": "sklearn.ensemble.ExtraTreesRegressor"}}},
+            },
+            "sklearn.estimator: sklearn.ensemble.ExtraTreesRegressor is a regressor, and task: binary needs a classifier",
         ),
         (
             {"training": {**TRAINING, "candidates": ["boosted"], "max_rows": 100_000, "sample": "balanced"}},

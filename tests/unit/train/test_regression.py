@@ -19,7 +19,7 @@ from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score
 from perennial.tasks.task import task_of
-from perennial.train import linear
+from perennial.train import linear, mlp
 from perennial.train import window as window_module
 from perennial.train.blend import answerer, blend
 from perennial.train.compare import MAX_DIFFERENCE, Rows, compare
@@ -147,15 +147,22 @@ def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRow
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("family", ["mlp", "keras"])
+@pytest.mark.parametrize(("family", "efforts"), [("mlp", mlp._EFFORTS), ("keras", mlp._EFFORTS[:1])])
 def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
-    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, caplog: pytest.LogCaptureFixture, family: str
+    inputs: Inputs,
+    make_rows: MakeRows,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    efforts: tuple[tuple[int, float], ...],
 ) -> None:
+    monkeypatch.setattr(mlp, "_EFFORTS", efforts)
     caplog.set_level("INFO", "perennial.train.mlp")
     table = make_rows(days=8)
     rng = np.random.default_rng(4)
     certain = pa.array(table["load"].to_numpy() ** 2 / 50)
-    for y, least in ((certain, "3000"), (pa.array(rng.normal(0, 1, table.num_rows)), "300")):
+    for y, least in ((certain, efforts[-1][0]), (pa.array(rng.normal(0, 1, table.num_rows)), 300)):
         window = store_window(
             tmp_path,
             table.append_column("minutes", y),
@@ -163,5 +170,5 @@ def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
             NumberLabel(column="minutes", predict="mean"),
             late=FIRST + timedelta(days=6),
         )
-        train(family, window)
+        train(family, window, learning_rate=0.001)
         assert [text for text in caplog.messages if text.startswith("Network")][-1] == f"Network: at least {least} batches"
