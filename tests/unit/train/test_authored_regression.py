@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 from authors import FOREST, NETWORK, NETWORK_OF_NUMBERS, train
 from windows import store_minutes, with_minutes
 
 from perennial.config.candidate_file import FUNCTIONS, candidate_problems
 from perennial.config.candidates import Sklearn
 from perennial.config.label import NumberLabel
-from perennial.config.pipeline import Inputs
+from perennial.config.pipeline import Inputs, Training
 from perennial.errors import RefusedError
 from perennial.train.compare import MAX_DIFFERENCE, compare, rows_to_compare
 from perennial.train.estimators import estimator_problems
@@ -207,6 +208,10 @@ def test_the_documented_files_can_be_trained(
 ) -> None:
     source = documented("docs/how-to/predict-a-number.md", "python")[place]
     assert candidate_problems(source, FUNCTIONS[family]) == []
+    (block,) = documented("docs/how-to/predict-a-number.md", "yaml")[1:]
+    candidates = Training.model_validate(yaml.safe_load(block)["training"]).candidates
+    assert [item.family for item in candidates.values()] == ["xgboost", "sklearn", "keras", "file"]
+    assert list(estimator_problems(candidates["high"], "regression")) == []
     rows = window("quantile 0.9")
     options = {"epochs": 2} if family == "keras" else {}
     assert difference(train(family, rows, source=source, **options), rows) < MAX_DIFFERENCE / 2
