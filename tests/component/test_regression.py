@@ -14,7 +14,7 @@ import pytest
 from lab import LAST, Lab, features_table
 from steps import D2, D3
 
-from perennial.config.candidates import Blend, Linear, default_candidates
+from perennial.config.candidates import Blend, Linear, Sklearn, default_candidates
 from perennial.config.pipeline import Floors, NumberLabel
 from perennial.deploy.deploy import deploy
 from perennial.evaluate.chain_store import read_chain
@@ -49,7 +49,12 @@ def lake(lab: Lab) -> Lake:
     lab.write_table("features", with_wear(), "date")
     candidates = default_candidates("regression", "mean")
     # A network adds half a minute here: the tests of families train it.
-    chosen = {"linear": candidates["linear"], "boosted": candidates["boosted"], "blend": Blend(of=["linear", "boosted"])}
+    chosen = {
+        "linear": candidates["linear"],
+        "boosted": candidates["boosted"],
+        "huber": Sklearn(estimator="sklearn.linear_model.HuberRegressor", params={"max_iter": 300}),
+        "blend": Blend(of=["linear", "boosted", "huber"]),
+    }
     training = lab.pipeline.training.model_copy(update={"candidates": chosen})
     changes = {
         "task": "regression",
@@ -83,7 +88,7 @@ def runtime(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_a_number_is_trained_judged_released_and_served(lake: Lake, runtime: ProcessRuntime) -> None:
     first, second = run_day(lake, D2), run_day(lake, D3)
     assert first.decision == "PROMOTE", first.reasons
-    assert [candidate["name"] for candidate in first.candidates] == ["linear", "boosted", "blend"]
+    assert [candidate["name"] for candidate in first.candidates] == ["linear", "boosted", "huber", "blend"]
     assert all(0.5 < candidate["skill"] < 1 and "roc_auc" not in candidate for candidate in first.candidates), first.candidates
     assert second.decision in ("PROMOTE", "HOLD"), second.reasons
     assert any("skill" in reason for reason in second.reasons)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from perennial.config.candidates import FAMILIES, Family, Sklearn
+from windows import LABEL
+
+from perennial.config.candidates import FAMILIES, Family, Keras, Sklearn
+from perennial.config.label import BinaryLabel, Label, NumberLabel
 from perennial.train.author import Author
 from perennial.train.model import Model, train_model
 from perennial.train.window import Window
@@ -28,23 +31,48 @@ def fit(rows, task, seed):
     return ExtraTreesClassifier(20, min_samples_leaf=5, random_state=seed).fit(rows.x, rows.y)
 """
 
+NETWORK_OF_NUMBERS = NETWORK.replace(', activation="sigmoid"', "")
+
+FOREST_OF_NUMBERS = """
+from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor
+
+
+def fit(rows, task, seed):
+    assert task.name == "regression"
+    if task.predict == "mean":
+        return ExtraTreesRegressor(20, min_samples_leaf=5, random_state=seed).fit(rows.x, rows.y)
+    return GradientBoostingRegressor(loss="quantile", alpha=task.quantile, random_state=seed).fit(rows.x, rows.y)
+"""
+
 TRAINED = ["mlp", "logistic", "xgboost", "lightgbm", "sklearn", "keras", "file"]
-"""The families that are trained."""
+"""The families that are trained on classes."""
+
+TRAINED_ON_NUMBERS = ["linear", "mlp", "xgboost", "lightgbm", "sklearn", "keras", "file"]
+"""The families that are trained on numbers."""
 
 _FILES = {"keras": NETWORK, "file": FOREST}
+_FILES_OF_NUMBERS = {"keras": NETWORK_OF_NUMBERS, "file": FOREST_OF_NUMBERS}
 _FOREST = Sklearn(
     estimator="sklearn.ensemble.RandomForestClassifier", params={"n_estimators": 20, "min_samples_leaf": 5, "max_depth": 8}
 )
 
 
-def settings_of(family: str) -> Family:
+def settings_of(family: str, label: Label = LABEL) -> Family:
     """Return settings of a family: its defaults, but for what it requires."""
-    return _FOREST if family == "sklearn" else FAMILIES[family]()
+    if family == "keras" and isinstance(label, NumberLabel):
+        return Keras(learning_rate=0.01)
+    if family != "sklearn":
+        return FAMILIES[family]()
+    if isinstance(label, BinaryLabel):
+        return _FOREST
+    loss = {"loss": "squared_error"} if label.quantile is None else {"loss": "quantile", "alpha": label.quantile}
+    return Sklearn(estimator="sklearn.ensemble.GradientBoostingRegressor", params=loss)
 
 
-def author_of(family: str, source: str | None = None) -> Author | None:
+def author_of(family: str, source: str | None = None, label: Label = LABEL) -> Author | None:
     """Return the file of a candidate of a family; None if the family has none."""
-    text = _FILES.get(family) if source is None else source
+    files = _FILES if isinstance(label, BinaryLabel) else _FILES_OF_NUMBERS
+    text = files.get(family) if source is None else source
     return None if text is None else Author(f"candidates/{family}.py", text)
 
 
@@ -55,6 +83,7 @@ def train(family: str, window: Window, seed: int = 1, source: str | None = None,
     :param source: the text of its file
     :param options: settings
     """
-    settings = settings_of(family)
+    label = window.target.label
+    settings = settings_of(family, label)
     chosen = type(settings).model_validate({**settings.model_dump(), **options})
-    return train_model(chosen, window, seed, author=author_of(family, source))
+    return train_model(chosen, window, seed, author=author_of(family, source, label))

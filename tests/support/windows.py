@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from perennial.config.pipeline import BinaryLabel, Inputs, Label
+from perennial.config.label import BinaryLabel, Label, NumberLabel
+from perennial.config.pipeline import Inputs
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.scratch import Scratch
@@ -23,6 +26,18 @@ def store_window(folder: Path, table: pa.Table, inputs: Inputs, label: Label = L
     writer = WindowWriter(Scratch(Path(mkdtemp(dir=folder))), inputs, label, table.num_rows, late=late)
     writer.add(table)
     return writer.finish()
+
+
+def with_minutes(table: pa.Table, center: float = 40.0, spread: float = 12.0) -> pa.Table:
+    """Return rows with a label that follows the load and the site, with noise that is larger on one side."""
+    load, west = table["load"].to_numpy(), np.array(table["site"].to_pylist()) == "west"
+    noise = np.random.default_rng(3).gamma(2.0, 0.3, table.num_rows)
+    return table.append_column("minutes", pa.array(center + spread * ((load - 50) / 10 + west + noise)))
+
+
+def store_minutes(folder: Path, table: pa.Table, inputs: Inputs, predict: str, **changes: Any) -> Window:
+    """Write all rows of a table as a window whose label is its column `minutes`."""
+    return store_window(folder, table, inputs, NumberLabel(column="minutes", predict=predict, **changes))
 
 
 def prepare(window: Window) -> tuple[Dense, MatrixFiles]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from perennial.commands.arguments import AsJson, PipelineName, chosen_lake
 from perennial.commands.output import print_json, print_line, print_table
 from perennial.config.candidates import ALIASES, FAMILIES, Family
-from perennial.display.metrics import label_of
+from perennial.display.metrics import format_metric, label_of
 from perennial.store.json_value import JsonValue
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def candidates(pipeline: PipelineName = None, as_json: AsJson = False) -> None:
 
 
 def _cells(record: TrackRecord) -> list[JsonValue]:
-    rounded = [None if value is None else f"{value:.4f}" for value in record.metrics.values()]
+    rounded = [None if value is None else format_metric(value) for value in record.metrics.values()]
     cost = None if record.cpu_seconds is None else f"{record.cpu_seconds:.1f}"
     return [record.dates, record.best, record.passed, *rounded, cost]
 

@@ -9,7 +9,7 @@ import typer
 
 from perennial.commands.arguments import AsJson, chosen_date, chosen_lake
 from perennial.commands.output import print_json, print_line, print_table, problems
-from perennial.display.metrics import label_of
+from perennial.display.metrics import format_metric, label_of
 
 if TYPE_CHECKING:
     from perennial.evaluate.bootstrap import Interval
@@ -40,11 +40,12 @@ def compare(
         print_json({"pipeline": lake.pipeline.name, "dates": comparison.dates, "policies": policies})
         return
     print_line(f"{comparison.dates} dates on which every policy has a champion, each judged on its own rows")
+    second = ["ROC AUC"] if comparison.task.is_classes else []
     columns = (
         "policy",
         label_of(comparison.task.loss_name),
         "above the best (90 %)",
-        "ROC AUC",
+        *second,
         "decided",
         "promotions",
         "trainings",
@@ -55,9 +56,9 @@ def compare(
         (
             [
                 policy.name,
-                f"{policy.score.loss:.4f}",
+                format_metric(policy.score.loss),
                 _format_interval(policy.worse),
-                _format_metric(policy.score.roc_auc),
+                *([_format_metric(policy.score.roc_auc)] if comparison.task.is_classes else []),
                 policy.decided,
                 policy.promotions,
                 policy.trainings,

@@ -11,6 +11,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake, served_lake
 from perennial.commands.endpoint import Endpoint, look
 from perennial.commands.output import print_json, print_line, print_table, stale_text
+from perennial.display.metrics import format_metric
 from perennial.errors import PipelineRefusedError, RefusedError
 from perennial.store.json_value import JsonValue
 
@@ -223,4 +224,4 @@ def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) 
 
 
 def _round(value: JsonValue) -> JsonValue:
-    return f"{value:.4f}" if isinstance(value, float) else value
+    return format_metric(value) if isinstance(value, float) else value

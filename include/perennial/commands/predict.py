@@ -57,7 +57,7 @@ def predict(
     for prediction in answer["predictions"]:
         unseen = f"  unseen: {', '.join(prediction['unseen'])}" if prediction["unseen"] else ""
         if "value" in prediction:
-            print_line(f"{outcome} = {prediction['value']:.4g}{unseen}")
+            print_line(f"{outcome} = {prediction['value']:.8g}{unseen}")
         else:
             print_line(f"P({outcome}) = {prediction['probability']:.4f}{unseen}")
     print_line(f"{answer['model_version']}, release {answer['release']}, data before {answer['as_of']}", style="dim")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from perennial.config.candidate_file import FUNCTIONS
 from perennial.config.contract import Contract
-from perennial.config.estimators import MANAGED, check_estimator, check_parameter
+from perennial.config.estimators import MANAGED, check_estimator, check_parameter, find_other_kind
 from perennial.config.values import Name, Problem, Some, doubled, refuse
 from perennial.errors import did_you_mean
 
@@ -105,9 +105,9 @@ def _refuse_managed(params: dict[str, Any]) -> dict[str, Any]:
 
 
 class Sklearn(Contract):
-    """A classifier of scikit-learn. It holds all rows of the window at once."""
+    """A classifier or regressor of scikit-learn, as the task needs. It holds all rows of the window at once."""
 
-    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["sklearn"] = "sklearn"
     estimator: Annotated[str, AfterValidator(check_estimator)]
     """Its import path."""
@@ -121,7 +121,7 @@ class Sklearn(Contract):
 class Keras(Contract):
     """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
 
-    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["keras"] = "keras"
     learning_rate: Rate = 1e-3
     batch: Annotated[int, Field(ge=1, le=65_536)] | None = None
@@ -134,7 +134,7 @@ class Keras(Contract):
 class File(Contract):
     """A model that `fit` of the pipeline's file `candidates/<name>.py` trains. It gets all rows of the window at once."""
 
-    TASKS: ClassVar[frozenset[str]] = frozenset({"binary"})
+    TASKS: ClassVar[frozenset[str]] = ALL_TASKS
     family: Literal["file"] = "file"
     view: Literal["matrix", "table"] = "matrix"
     """The view of the rows that `fit` gets."""
@@ -275,11 +275,13 @@ def default_candidates(task: str, predict: object) -> dict[str, Family]:
 
 
 def unfit_candidates(candidates: Mapping[str, Family], task: str, predict: object) -> Iterator[Problem]:
-    """Yield a problem for each candidate whose family cannot learn a task."""
+    """Yield a problem for each candidate that cannot learn a task, as far as the names of its family and estimator tell."""
     for name, settings in candidates.items():
         known = [family for family, kind in FAMILIES.items() if task in kind.TASKS]
         if task not in settings.TASKS:
             yield (name,), f"{settings.family} cannot learn task: {task}. Families that can: {', '.join(known)}"
+        elif isinstance(settings, Sklearn) and (problem := find_other_kind(settings.estimator, task)):
+            yield (name, "estimator"), problem
         elif isinstance(settings, Linear) and predict != "mean":
             known.remove("linear")
             yield (name,), f"linear predicts the mean, and label.predict is {predict}. Families that can: {', '.join(known)}"

@@ -10,6 +10,9 @@ from typing import Any
 
 _PATH = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]{0,60}")
 
+KINDS: Mapping[str, str] = MappingProxyType({"binary": "classifier", "regression": "regressor"})
+"""The kind of estimator that each task needs."""
+
 MANAGED: Mapping[str, str] = MappingProxyType(
     {
         "random_state": "Perennial sets it, to the seed of the training",
@@ -23,18 +26,34 @@ MANAGED: Mapping[str, str] = MappingProxyType(
 _NEGATIVE = "it refuses the negative numbers of the dense matrix. Use sklearn.naive_bayes.GaussianNB"
 _NO_CONVERTER = "skl2onnx has no converter for it. Use sklearn.neighbors.KNeighborsClassifier or another classifier"
 _OTHERS = "it is made of other estimators, which the YAML cannot name. Return it from a file: family: file"
+_NO_REGRESSOR = "Use sklearn.neighbors.KNeighborsRegressor or another regressor"
+_SEVERAL = "it predicts several labels at once. Use sklearn.linear_model.Lasso or ElasticNet"
+NEGATIVE_LABELS = "it takes no negative labels, and a candidate learns labels that are scaled to both sides of 0"
 _NO_PROBABILITY = "it has no predict_proba. Use sklearn.linear_model.LogisticRegression"
 
 _REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        "HistGradientBoostingClassifier": "skl2onnx cannot convert it. Use the family boosted, which is of the same kind",
+        **dict.fromkeys(
+            ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
+            "skl2onnx cannot convert it. Use the family boosted, which is of the same kind",
+        ),
         "LinearDiscriminantAnalysis": "its graph answers otherwise than it does, by up to 0.15. Use the family logistic",
         "GaussianProcessClassifier": "its graph needs the operator Solve, which ONNX does not have. Use mlp or "
         "sklearn.neighbors.KNeighborsClassifier",
         "CategoricalNB": _NEGATIVE,
         "ComplementNB": _NEGATIVE,
         "MultinomialNB": _NEGATIVE,
-        "DummyClassifier": "skl2onnx has no converter for it. The gate compares each model with the constant forecast",
+        **dict.fromkeys(
+            ("DummyClassifier", "DummyRegressor"),
+            "skl2onnx has no converter for it. The gate compares each model with the constant forecast",
+        ),
+        "GammaRegressor": f"{NEGATIVE_LABELS}. Use sklearn.linear_model.TweedieRegressor without power",
+        "PoissonRegressor": f"{NEGATIVE_LABELS}. Use sklearn.linear_model.TweedieRegressor without power",
+        "IsotonicRegression": "it learns from one column. Use boosted",
+        "KernelRidge": "skl2onnx has no converter for it. Use sklearn.svm.SVR",
+        "RadiusNeighborsRegressor": f"it has no answer for a row without neighbours. {_NO_REGRESSOR}",
+        "TransformedTargetRegressor": "skl2onnx has no converter for it. Use its regressor: labels are scaled already",
+        **dict.fromkeys(("MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV"), _SEVERAL),
         "LabelPropagation": _NO_CONVERTER,
         "LabelSpreading": _NO_CONVERTER,
         "RadiusNeighborsClassifier": "it has no answer for a row without neighbours. Use sklearn.neighbors.KNeighborsClassifier",
@@ -52,15 +71,19 @@ _REFUSED: Mapping[str, str] = MappingProxyType(
                 "HalvingGridSearchCV",
                 "HalvingRandomSearchCV",
                 "MultiOutputClassifier",
+                "MultiOutputRegressor",
                 "OneVsOneClassifier",
                 "OneVsRestClassifier",
                 "OutputCodeClassifier",
                 "Pipeline",
                 "RandomizedSearchCV",
+                "RegressorChain",
                 "SelfTrainingClassifier",
                 "StackingClassifier",
+                "StackingRegressor",
                 "TunedThresholdClassifierCV",
                 "VotingClassifier",
+                "VotingRegressor",
             ),
             _OTHERS,
         ),
@@ -73,12 +96,19 @@ def check_estimator(path: str) -> str:
     """Return the import path of an estimator; raise ValueError if no estimator of scikit-learn can have it."""
     if not _PATH.fullmatch(path):
         raise ValueError(
-            "expected the import path of a classifier of scikit-learn, such as sklearn.ensemble.RandomForestClassifier, "
-            f"found {path[:80]!r}. Other code belongs in a file: family: file"
+            "expected the import path of a classifier or regressor of scikit-learn, such as "
+            f"sklearn.ensemble.RandomForestClassifier, found {path[:80]!r}. Other code belongs in a file: family: file"
         )
     if reason := _REFUSED.get(path.rpartition(".")[2]):
         raise ValueError(f"{path} cannot be a candidate: {reason}")
     return path
+
+
+def find_other_kind(path: str, task: str) -> str | None:
+    """Return why an estimator is of the wrong kind for a task, by its name; None: it is not, or its name does not tell."""
+    name = path.rpartition(".")[2]
+    kinds = [kind for kind in KINDS.values() if name.removesuffix("CV").endswith(kind.title())]
+    return f"{path} is a {kinds[0]}, and task: {task} needs a {KINDS[task]}" if kinds and KINDS[task] not in kinds else None
 
 
 def check_parameter(value: Any) -> Any:

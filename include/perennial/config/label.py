@@ -12,8 +12,11 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from perennial.config.contract import Contract
 from perennial.config.values import Column, Range, Scalar, refuse
 
-_QUANTILE = r"quantile 0?\.[0-9]*[1-9][0-9]*"
-PREDICTIONS = "mean, median, or a quantile such as quantile 0.9"
+_QUANTILE = r"quantile 0?\.[0-9]{1,9}"
+LEAST_QUANTILE = 0.01
+"""Fewer rows than one in a hundred say nothing about a quantile on a holdout of a few thousand."""
+
+PREDICTIONS = "mean, median, or a quantile from 0.01 to 0.99 such as quantile 0.9"
 
 
 class _Label(Contract):
@@ -46,10 +49,13 @@ class BinaryLabel(_Label):
 
 
 def _prediction(value: Any) -> Any:
-    """Refuse a text that names no prediction with the list of those that exist: a pattern would not help."""
-    if isinstance(value, str) and value not in ("mean", "median") and not re.fullmatch(_QUANTILE, value):
+    """Return a prediction in its only form. Refuse others with the list of those that exist: a pattern would not help."""
+    if not isinstance(value, str) or value in ("mean", "median"):
+        return value
+    quantile = float(value.split()[1]) if re.fullmatch(_QUANTILE, value) else 0.0
+    if not LEAST_QUANTILE <= quantile <= 1 - LEAST_QUANTILE:
         raise ValueError(f"expected {PREDICTIONS}")
-    return value
+    return "median" if quantile == 0.5 else f"quantile {quantile:g}"
 
 
 class NumberLabel(_Label):

@@ -26,7 +26,6 @@ from perennial.store.objects import Listed, Objects, canonical_json, sha256
 
 log = logging.getLogger(__name__)
 
-PIPELINE = "flight_delays"
 DROPS = {"flights": ("flights.csv.zip", "flights.csv.gz"), "weather": ("weather.csv", "weather.csv")}
 """By source: the file in the package, and the file of a drop. The columns year, month and day give the local date of a line."""
 REFERENCES = {"planes": "planes.csv"}
@@ -70,7 +69,7 @@ def drop_rows(source: str, day: date) -> list[dict[str, str]]:
 def _refuse_foreign(pipeline: Pipeline, names: Sequence[str]) -> None:
     """Refuse tables that are not the demo's: a table of a user may have the same name."""
     tables = pipeline.tables
-    demo = [name for name in (*DROPS, *REFERENCES) if name in tables and _is_demo(name, tables[name])]
+    demo = [name for name in (*DROPS, *REFERENCES) if name in tables and _is_demo(pipeline.name, name, tables[name])]
     if names and all(name in demo for name in names):
         return
     raise RefusedError(
@@ -87,9 +86,9 @@ def _refuse_foreign(pipeline: Pipeline, names: Sequence[str]) -> None:
     )
 
 
-def _is_demo(name: str, table: Reference) -> bool:
-    """Return whether a table is the demo's: its address, in any bucket, and the columns of the package's file."""
-    place = f"/{PIPELINE}/{name}/" + (REFERENCES[name] if name in REFERENCES else "date={date}/")
+def _is_demo(pipeline: str, name: str, table: Reference) -> bool:
+    """Return whether a table is the demo's: its address, below its pipeline in any bucket, and the columns of its file."""
+    place = f"/{pipeline}/{name}/" + (REFERENCES[name] if name in REFERENCES else "date={date}/")
     return table.uri.endswith(place) and not header_problems(
         next(csv.reader([_header(name)])), table.columns, may_lack=table.columns
     )

@@ -8,3 +8,8 @@ _LABELS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
 def label_of(metric: str) -> str:
     """Return the name of a metric in words."""
     return _LABELS.get(metric, metric.replace("_", " "))
+
+
+def format_metric(value: float) -> str:
+    """Return a metric with four decimals, or four digits if it is small."""
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.4g}"

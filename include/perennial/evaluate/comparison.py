@@ -114,7 +114,9 @@ def compare(ours: Challenger, opponent: Opponent, holdout: Holdout, gate: Gate, 
     metric = holdout.task.difference
     if opponent.p is None:
         return [Comparison(opponent.role, opponent.version, "UNKNOWN", metric, why=opponent.why)]
-    comparisons = [_compare(ours, opponent, opponent.p, holdout, holdout.all_rows, gate, seed, "")]
+    # One unit for all comparisons: a slice or a day whose labels vary little would have a unit of next to nothing.
+    unit = holdout.task.unit(holdout.y, ours.constant)
+    comparisons = [_compare(ours, opponent, opponent.p, holdout, unit, holdout.all_rows, gate, seed, "")]
     for column in holdout.slices if opponent.role == "incumbent" else ():
         for value, rows, selection in holdout.slices_of(column, gate.slice_min_rows):
             label = f"{column}={value}"
@@ -124,7 +126,7 @@ def compare(ours: Challenger, opponent: Opponent, holdout: Holdout, gate: Gate, 
                     Comparison(opponent.role, opponent.version, "UNKNOWN", metric, slice=label, rows=rows, why=why)
                 )
             else:
-                comparisons.append(_compare(ours, opponent, opponent.p, holdout, selection, gate, seed, label))
+                comparisons.append(_compare(ours, opponent, opponent.p, holdout, unit, selection, gate, seed, label))
     return comparisons
 
 
@@ -133,18 +135,17 @@ def _compare(
     opponent: Opponent,
     theirs: Floats,
     holdout: Holdout,
+    unit: float,
     selection: Selection,
     gate: Gate,
     seed: int,
     label: str,
 ) -> Comparison:
     task, y, ours, days = holdout.task, holdout.y, challenger.p, len(selection.dates)
-    rows, positives, gains, units = np.zeros(days), np.zeros(days), np.zeros(days), np.zeros(days)
+    rows, positives, gains = np.zeros(days), np.zeros(days), np.zeros(days)
     for day, values in enumerate(zip(*map(selection.by_date, (y, ours, theirs)), strict=True)):
         rows[day], positives[day] = len(values[0]), np.count_nonzero(values[0] == 1)
         gains[day] = _sum_gains(task, *values)
-        units[day] = task.unit(values[0], challenger.constant)
-    unit = float(units @ rows / rows.sum())
     loss = interval(mean_difference(gains / unit, rows), days, seed)
     verdict = by_rule(loss, task.margin(gate))
     roc_auc: Interval | None = None

@@ -46,6 +46,9 @@ class StoredDecision(TypedDict):
     candidates: list[StoredCandidate]
 
 
+_SMALL = 1e-3
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision object, and the values that the decision log needs."""
@@ -154,4 +157,7 @@ def _opponent(opponent: Opponent, holdout: Holdout, constant: float) -> Json:
 
 
 def _finite(value: float | None) -> float | None:
-    return round(float(value), 9) if value is not None and np.isfinite(value) else None
+    """Return a metric with nine decimals, or nine digits if it is small: labels may be tiny numbers."""
+    if value is None or not np.isfinite(value):
+        return None
+    return round(float(value), 9) if abs(value) >= _SMALL else float(f"{value:.9g}")

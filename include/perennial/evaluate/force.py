@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from perennial.display.metrics import format_metric
 from perennial.errors import RefusedError
 from perennial.evaluate.comparison import Verdict
 from perennial.evaluate.gate import Judgement, choose, overall
@@ -53,7 +54,9 @@ def settle(
     reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
     if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
         loss = winner.metric.replace("_", " ")
-        reasons.append(f"{winner.name} has the lowest {loss} of the candidates that may be promoted: {winner.loss:.4f}")
+        reasons.append(
+            f"{winner.name} has the lowest {loss} of the candidates that may be promoted: {format_metric(winner.loss)}"
+        )
     if force is None:
         return verdict, winner, reasons
     reasons.insert(0, f"forced to {force.decision}: {force.reason} (the gate says {verdict})")

@@ -33,7 +33,7 @@ class Judgement:
 def judge(challenger: Challenger, opponents: Sequence[Opponent], holdout: Holdout, gate: Gate, seed: int) -> Judgement:
     """Judge one challenger: check the size of the holdout and the floors, then compare with incumbent, slices and anchor."""
     task, y, p = holdout.task, holdout.y, challenger.p
-    unsupported = _check_support(holdout, gate)
+    unsupported = [*_check_support(holdout, gate), *task.unsupported(y, challenger.constant)]
     failed = task.failed_floors(y, p, challenger.metrics, challenger.constant, gate)
     comparisons = [item for opponent in opponents for item in compare(challenger, opponent, holdout, gate, seed)]
     rejected = [c for c in comparisons if c.verdict == "REJECT"]

@@ -8,6 +8,7 @@ from datetime import date
 from statistics import mean, median
 from typing import Any
 
+from perennial.config.label import read_label
 from perennial.evaluate.chain_store import read_chain
 from perennial.evaluate.decision import StoredDecision
 from perennial.lake.lake import Lake
@@ -50,13 +51,17 @@ def _track_record(lake: Lake, name: str, decisions: Sequence[StoredDecision]) ->
     costs = []
     task = task_of(lake.pipeline.label)
     for decision in decisions:
-        # A decision on another task has another loss: it is left out.
+        # A decision on another label, before a change of the task, is left out.
         losses = {item["name"]: value for item in decision["candidates"] if (value := _value(item, task.loss_name)) is not None}
         for candidate in decision["candidates"]:
-            if candidate["name"] == name and name in losses:
-                found.append(candidate)
-                best += losses[name] == min(losses.values())
-                costs.append(_cpu_seconds(lake, name, decision["date"], candidate.get("training")))
+            if candidate["name"] != name or name not in losses:
+                continue
+            manifest = _read_training(lake, name, decision["date"], candidate.get("training"))
+            if manifest is not None and read_label(manifest["label"]).settings != lake.pipeline.label.settings:
+                continue
+            found.append(candidate)
+            best += losses[name] == min(losses.values())
+            costs.append(None if manifest is None else manifest["measured"]["cpu_seconds"])
     metrics = {key: [value for item in found if (value := _value(item, key)) is not None] for key in task.shown}
     known = [cost for cost in costs if cost is not None]
     return TrackRecord(
@@ -73,12 +78,12 @@ def _value(candidate: Any, name: str) -> float | None:
     return value
 
 
-def _cpu_seconds(lake: Lake, name: str, day: str, key: str | None) -> float | None:
-    """Return what a training cost; None: its decision or its manifest is of an earlier version, or has been removed."""
+def _read_training(lake: Lake, name: str, day: str, key: str | None) -> ModelManifest | None:
+    """Return the manifest of a training; None: its decision is of an earlier version, or it has been removed."""
     if key is None:
         return None
     stored = lake.objects.read(lake.layout.model_manifest(name, date.fromisoformat(day), key))
     if stored is None:
         return None
     manifest: ModelManifest = stored.json()
-    return manifest["measured"]["cpu_seconds"]
+    return manifest

@@ -24,7 +24,8 @@ from perennial.clean.plan import finish_clean, plan_clean
 from perennial.clean.refusals import refused_dates
 from perennial.collect.collect import collect
 from perennial.collect.drops import complete_dates
-from perennial.config.pipeline import Gate, Pipeline, Training
+from perennial.config.candidates import unfit_candidates
+from perennial.config.pipeline import Gate, NumberLabel, Pipeline, Training
 from perennial.errors import DropRefusedError, PerennialError, RefusedError
 from perennial.evaluate.evaluate import evaluate
 from perennial.lake.lake import Lake
@@ -198,11 +199,15 @@ def _apply(pipeline: Pipeline, settings: ExperimentSettings) -> Pipeline:
         names = ("log_loss", "roc_auc") if pipeline.task == "binary" else ("skill",)
         gate["margin"] = dict.fromkeys(names, settings.margin)
     try:
-        changed = {"training": Training.model_validate(training), "gate": Gate.model_validate(gate)}
+        new_training, new_gate = Training.model_validate(training), Gate.model_validate(gate)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)]
         raise RefusedError("The experiment's settings are not valid", problems) from None
-    return pipeline.model_copy(update=changed)
+    label = pipeline.label
+    predict = label.predict if isinstance(label, NumberLabel) else None
+    if unfit := [text for _, text in unfit_candidates(new_training.candidates, label.task, predict)]:
+        raise RefusedError("The experiment's settings are not valid", unfit)
+    return pipeline.model_copy(update={"training": new_training, "gate": new_gate})
 
 
 def _choose(known: Mapping[str, dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:

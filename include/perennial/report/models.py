@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from perennial.config.label import read_label
 from perennial.config.pipeline import Inputs
 from perennial.errors import PerennialError
 from perennial.evaluate.holdout import read_file
@@ -37,6 +38,10 @@ class Models:
         if not addresses:
             raise PerennialError(f"{prefix}….json: no such manifest, but the decision of {day} names {version}.")
         return self.manifest(addresses[0])
+
+    def is_of_present_label(self, manifest: ModelManifest) -> bool:
+        """Return whether a model answers the question of the pipeline's present label."""
+        return read_label(manifest["label"]).settings == self._lake.pipeline.label.settings
 
     def predict(self, manifest: ModelManifest, day: date, rows: pa.Table) -> Floats | None:
         """Return the predictions of a day's rows, or None if the model saw the day or lacks an input."""

@@ -8,7 +8,7 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING
 
 from perennial.calendar import DAY
-from perennial.display.metrics import label_of
+from perennial.display.metrics import format_metric, label_of
 from perennial.display.showable import make_html
 from perennial.report.drift import REFERENCE_DAYS
 from perennial.report.tally import Score
@@ -90,7 +90,7 @@ def page(report: WalkForward) -> str:
     ranked = sorted(report.pooled.items(), key=lambda item: item[1].loss)
     base = report.pooled.get(report.task.constant_name)
     rows = "".join(
-        f"<tr><td>{make_html(name)}</td><td>{score.loss:.4f}</td>"
+        f"<tr><td>{make_html(name)}</td><td>{format_metric(score.loss)}</td>"
         f"<td>{_format_number(_second(report.task, score, base))}</td></tr>"
         for name, score in ranked
     )

@@ -96,7 +96,9 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
         raise RefusedError(f"Pipeline {lake.pipeline.name!r}: no decision from {first} to {last}", remedy=known)
     task = task_of(lake.pipeline.label)
     models, drift, pool, days = Models(lake), DriftMeter(lake.pipeline.inputs), Pool(), []
-    frozen = next((model for day in decided if (model := incumbent(chain, day)) is not None), None)
+    # A champion of another label, before a change of the task, has no scores here.
+    champions = (model for day in decided if (model := incumbent(chain, day)) is not None)
+    frozen = next((model for model in champions if models.is_of_present_label(models.manifest(model.manifest))), None)
     spent = spark_costs(lake, first, last)
     names = {CHAMPION, FROZEN, task.constant_name, *lake.pipeline.training.candidates}
     for day, parts in rows_by_day(lake, decided):
@@ -134,8 +136,9 @@ def _predict(
     predicted: dict[str, Floats | None] = {name: models.predict(manifest, day, rows) for name, manifest in candidates.items()}
     for name, model in ((CHAMPION, incumbent(chain, day)), (FROZEN, frozen)):
         predicted[name] = models.predict(models.manifest(model.manifest), day, rows) if model is not None else None
-    if candidates:
-        predicted[task.constant_name] = np.full(rows.num_rows, constant_of(next(iter(candidates.values()))))
+    first = next(iter(candidates.values()), None)
+    if first is not None and models.is_of_present_label(first):
+        predicted[task.constant_name] = np.full(rows.num_rows, constant_of(first))
     return {name: p for name, p in predicted.items() if p is not None}
 
 

@@ -47,6 +47,9 @@ class BinaryTask:
             )
         return np.asarray(pc.equal(column, label.positive).to_numpy(), dtype=np.int8)
 
+    def check_range(self, y: Labels) -> None:
+        """Accept all labels: classes have no range."""
+
     def losses(self, y: Labels, p: Floats) -> Floats:
         """Return the log loss of each row."""
         return losses(y, p)
@@ -78,6 +81,10 @@ class BinaryTask:
     def lacking(self, y: Labels, gate: Gate) -> list[tuple[str, int, int]]:
         """Return the numbers of rows of both classes, found and needed."""
         return [("positives", int(y.sum()), gate.floors.positives), ("negatives", int((y == 0).sum()), 1)]
+
+    def unsupported(self, y: Labels, constant: float) -> list[str]:
+        """Return nothing: the loss of a single row is bounded."""
+        return []
 
     def failed_floors(self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: float, gate: Gate) -> list[str]:
         """Return the floors that a challenger does not reach: that of ROC AUC, and the constant forecast."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Gate
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 _LOSSES = {"mean": "squared_error", "median": "absolute_error"}
 _MARGIN, _MARGIN_OF_QUANTILE = 0.1, 0.05
 """About the standard deviation of the weekly difference of two families, as a share of the constant forecast's loss."""
+
+_MAX_SHARE = 0.5
+"""Maximum share of the loss of a constant forecast that one row of a holdout may make up."""
+
+_EQUAL = 1e-9
+"""Relative difference below which two losses are equal."""
 
 _BOTH = ("squared_error", "absolute_error")
 
@@ -54,7 +61,7 @@ class RegressionTask:
         return self.loss_name, "skill"
 
     def read_labels(self, table: pa.Table) -> Labels:
-        """Return the labels as 64-bit floats. Refuse a row without a label, and one that is not finite or out of its range."""
+        """Return the labels as 64-bit floats. Refuse a row without a label, and one that is not finite."""
         import pyarrow as pa
 
         label = self.label
@@ -64,19 +71,24 @@ class RegressionTask:
                 f"Label {label.column!r}: the column is of type {column.type}, but task: regression predicts numbers",
                 remedy="Select a number in the SQL, such as CAST(… AS DOUBLE), or set task: binary.",
             )
-        y = np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
-        wrong = ~np.isfinite(y.astype(np.float32))
-        allowed = "a finite 32-bit number"
-        if label.range is not None:
-            wrong |= (y < label.range[0]) | (y > label.range[1])
-            allowed = f"a number from {label.range[0]:g} to {label.range[1]:g}, as label.range says"
+        y = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            self._refuse(y, ~np.isfinite(y.astype(np.float32)), "a finite 32-bit number")
+        return y
+
+    def check_range(self, y: Labels) -> None:
+        """Refuse labels outside of the range. Reports read labels of a time when it was wider."""
+        if self.label.range is not None:
+            least, most = self.label.range
+            self._refuse(y, (y < least) | (y > most), f"a number from {least!r} to {most!r}, as label.range says")
+
+    def _refuse(self, y: Labels, wrong: NDArray[np.bool_], allowed: str) -> None:
         if wrong.any():
             raise RefusedError(
-                f"Label {label.column!r}: {int(wrong.sum())} of {len(y)} rows have a label that is not {allowed}; "
-                f"the first is {y[np.argmax(wrong)]:g}",
+                f"Label {self.label.column!r}: {int(wrong.sum())} of {len(y)} rows have a label that is not {allowed}; "
+                f"the first is {float(y[np.argmax(wrong)])!r}",
                 remedy="Leave these rows out in the SQL of the label, limit it with LEAST and GREATEST, or widen label.range.",
             )
-        return y
 
     def losses(self, y: Labels, p: Floats) -> Floats:
         """Return the squared error of each row, its absolute error, or its pinball loss."""
@@ -129,11 +141,26 @@ class RegressionTask:
         """Return nothing: any labels can be judged."""
         return []
 
+    def unsupported(self, y: Labels, constant: float) -> list[str]:
+        """Refuse labels that all equal the constant forecast, and those of which one row decides the loss of all."""
+        losses = self.losses(y, np.broadcast_to(constant, len(y)))
+        total = float(losses.sum())
+        if not total > 0:
+            return [f"all labels of the holdout equal the constant forecast {constant:g} of the window"] if len(y) else []
+        largest = int(losses.argmax())
+        if losses[largest] <= _MAX_SHARE * total:
+            return []
+        share = round(100 * float(losses[largest]) / total)
+        return [
+            f"one row of the holdout, with the label {float(y[largest])!r}, makes up {share} % of the loss of the constant "
+            "forecast. Limit labels by label.range or in the SQL (LEAST, GREATEST)"
+        ]
+
     def failed_floors(self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: float, gate: Gate) -> list[str]:
         """Return the floors that a challenger does not reach: that of skill, and the constant forecast."""
         loss, of_constant = self._loss(y, p), self._loss(y, np.broadcast_to(constant, len(y)))
         name = self.loss_name.replace("_", " ")
-        if not loss < of_constant:
+        if not loss < of_constant * (1 - _EQUAL):
             return [f"{name} {loss:.4g}, not below the {of_constant:.4g} of the constant forecast {constant:.4g} of the window"]
         skill, least = 1 - loss / of_constant, gate.floors.skill
         if least is not None and skill < least:

@@ -61,6 +61,9 @@ class LearningTask(Protocol):
     def read_labels(self, table: pa.Table) -> Labels:
         """Return the labels of rows. Refuse a row without one, and a label that does not fit the label's settings."""
 
+    def check_range(self, y: Labels) -> None:
+        """Refuse labels of a training that are outside of the label's range."""
+
     def losses(self, y: Labels, p: Floats) -> Floats:
         """Return the loss of each row."""
 
@@ -88,6 +91,9 @@ class LearningTask(Protocol):
 
     def lacking(self, y: Labels, gate: Gate) -> list[tuple[str, int, int]]:
         """Return the names, numbers and least numbers of the kinds of rows that a verdict needs."""
+
+    def unsupported(self, y: Labels, constant: float) -> list[str]:
+        """Return why the labels of a holdout support no verdict, although there are enough of them."""
 
     def failed_floors(self, y: Labels, p: Floats, metrics: Metrics, constant: float, gate: Gate) -> list[str]:
         """Return the floors of the gate that a challenger does not reach, in words."""

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from perennial.config.label import BinaryLabel
 from perennial.config.python_file import imported
 from perennial.errors import RefusedError
 
 if TYPE_CHECKING:
+    from perennial.models.metrics import Labels
     from perennial.models.scoring import Numbers
     from perennial.train.author import Author
+    from perennial.train.target import Target
 
 _MAX_TEXT = 1000
 
@@ -26,10 +29,20 @@ class Task:
     """
     The task of a candidate.
 
-    :param name: "binary": the probability of a positive label
+    :param name: "binary": the probability of a positive label; "regression": a number
+    :param predict: the number to predict, of a regression: "mean", "median", or a quantile such as "quantile 0.9"
+    :param quantile: its quantile, 0.5 for the median; None: the mean, or a probability
     """
 
-    name: str = "binary"
+    name: str
+    predict: str | None = None
+    quantile: float | None = None
+
+    @classmethod
+    def of(cls, target: Target) -> Task:
+        """Return the task that a window's labels are for."""
+        label = target.label
+        return cls(label.task) if isinstance(label, BinaryLabel) else cls(label.task, label.predict, label.quantile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +51,21 @@ class AuthorRows:
     The rows of a window, in a random order that is the same in each training.
 
     :param x: [rows, columns]
-    :param y: the label: 1 for positive, 0 for negative
+    :param y: the label: 1 for positive, 0 for negative; for a regression (label - center) / spread, as a 32-bit float
     :param late: whether a row is of the last quarter of the window's dates
     :param columns: the names of the columns of x
     :param categories: the positions of columns that hold the places of classes, and not amounts
+    :param center: the mean of the labels, or the quantile to predict; 0 for classes
+    :param spread: the standard deviation of the labels; 1 for classes
     """
 
     x: Numbers
-    y: NDArray[np.int8]
+    y: Labels
     late: NDArray[np.bool_]
     columns: tuple[str, ...]
     categories: tuple[int, ...]
+    center: float
+    spread: float
 
 
 def imports_one_of(author: Author, *packages: str) -> bool:

@@ -11,7 +11,7 @@ from perennial.config.yaml_reader import parse_yaml
 
 def candidate_problems(pipeline: Pipeline, *names: str) -> list[str]:
     """
-    Return what is wrong with the candidates of the family `sklearn`, with the lines of the YAML.
+    Return the problems of the candidates of the family `sklearn`, with the lines of the YAML.
 
     :param names: the candidates to check; all when none is given
     """
@@ -24,7 +24,7 @@ def candidate_problems(pipeline: Pipeline, *names: str) -> list[str]:
     document = parse_yaml(FILE, read_text(pipeline.folder, FILE))
     problems = []
     for name, settings in chosen.items():
-        for place, text in estimator_problems(settings):
+        for place, text in estimator_problems(settings, pipeline.label.task):
             at = ("training", "candidates", name, *map(str, place))
             problems.append((document.line(at), f"{'.'.join(at)}: {text}"))
     return [f"{FILE}, line {line}: {text}" for line, text in sorted(problems)]

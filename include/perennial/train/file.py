@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from perennial.config.estimators import KINDS
 from perennial.train.author import Author
 from perennial.train.author_code import AuthorRows, Task, call, imports_one_of, refuse_result
-from perennial.train.estimators import Estimator, seed_libraries
+from perennial.train.estimators import Classifier, Regressor, seed_libraries
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.trees import Trees
 from perennial.train.views import Dense, Table, View
@@ -17,11 +20,17 @@ if TYPE_CHECKING:
     from perennial.train.checkpoints import Checkpoints
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.model import Fitted
+    from perennial.train.target import Target
     from perennial.train.window import Window
 
 log = logging.getLogger(__name__)
 
-_REMEDY = "Return a fitted classifier of scikit-learn, a model of LightGBM or XGBoost, or a network of Keras."
+_LIGHTGBM = {"classifier": ("binary",), "regressor": ("regression", "regression_l1", "quantile")}
+_XGBOOST = {
+    "classifier": ("binary:logistic",),
+    "regressor": ("reg:squarederror", "reg:absoluteerror", "reg:quantileerror"),
+}
+"""Objectives by the kind of model that a task needs."""
 
 
 def prepare(window: Window, settings: File) -> View:
@@ -46,38 +55,57 @@ def fit(
         from perennial.train.mlp import load_keras
 
         load_keras().utils.set_random_seed(seed)
-    whole, width = rows.read_whole(), len(rows.names)
+    whole, width, target = rows.read_whole(), len(rows.names), rows.window.target
     categories = tuple(range(width - rows.categories - len(rows.sizes), width))
+    given = AuthorRows(whole.rows.columns, whole.y, whole.late, rows.names, categories, target.center, target.spread)
     seed_libraries(seed)
     with threadpool_limits(1):
-        model = call(author, "fit", AuthorRows(whole.rows.columns, whole.y, whole.late, rows.names, categories), Task(), seed)
+        model = call(author, "fit", given, Task.of(target), seed)
     log.info("%s: %s on %s rows", author.file, type(model).__name__, rows.rows)
-    return _read(model, width, author)
+    return _read(model, width, target, author)
 
 
-def _read(model: Any, width: int, author: Author) -> Fitted:
+def _read(model: Any, width: int, target: Target, author: Author) -> Fitted:
     """Return the model by its library. A class of LightGBM or XGBoost for scikit-learn is also one of scikit-learn."""
     libraries = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    kind = KINDS[target.label.task]
     if "lightgbm" in libraries:
         booster = getattr(model, "booster_", model)
         _require_columns(booster.num_feature(), width, author)
-        return _read_lightgbm(booster, author)
+        return _read_lightgbm(booster, kind, author)
     if "xgboost" in libraries:
         booster = model.get_booster() if hasattr(model, "get_booster") else model
         _require_columns(booster.num_features(), width, author)
-        return _read_xgboost(booster, author)
+        return _read_xgboost(booster, kind, author)
     if "keras" in libraries:
         from perennial.train.keras_model import KerasModel, as_margin
 
-        return KerasModel(as_margin(model, width, author, "fit"), author.file)
-    if "sklearn" not in libraries:
-        raise refuse_result(author, "fit", type(model).__name__, _REMEDY)
+        return KerasModel(as_margin(model, width, target.is_classes, author, "fit"), author.file)
+    problem = _estimator_problem(model, kind) if "sklearn" in libraries else type(model).__name__
+    if problem is not None:
+        remedy = f"Return a fitted {kind} of scikit-learn, a model of LightGBM or XGBoost, or a network of Keras."
+        raise refuse_result(author, "fit", problem, remedy)
+    _require_columns(model.n_features_in_, width, author)
+    if kind == "regressor" and (answers := np.shape(model.predict(np.zeros((2, width), np.float32)))) not in {(2,), (2, 1)}:
+        raise refuse_result(author, "fit", f"a regressor with {answers[-1]} answers a row", "Fit it to rows.y.")
+    return (Classifier if kind == "classifier" else Regressor)(model, f"{author.file}: {type(model).__name__}")
+
+
+def _estimator_problem(model: Any, kind: str) -> str | None:
+    """Return what is wrong with a model of scikit-learn that must be a fitted classifier, or a fitted regressor."""
+    from sklearn.base import is_classifier, is_regressor
+
+    name = type(model).__name__
+    if (is_regressor if kind == "classifier" else is_classifier)(model):
+        return f"{name}, which is no {kind}"
+    if kind == "regressor":
+        if not is_regressor(model):
+            return f"{name}, which is no regressor"
+        return None if hasattr(model, "n_features_in_") else f"{name}, which is not fitted"
     classes = getattr(model, "classes_", None)
     if not hasattr(model, "predict_proba") or classes is None or list(classes) != [0, 1]:
-        kind = f"{type(model).__name__} without predict_proba, or not fitted to the labels 0 and 1"
-        raise refuse_result(author, "fit", kind, _REMEDY)
-    _require_columns(model.n_features_in_, width, author)
-    return Estimator(model, f"{author.file}: {type(model).__name__}")
+        return f"{name} without predict_proba, or not fitted to the labels 0 and 1"
+    return None
 
 
 def _require_columns(found: int, width: int, author: Author) -> None:
@@ -85,22 +113,32 @@ def _require_columns(found: int, width: int, author: Author) -> None:
         raise refuse_result(author, "fit", f"a model of {found} columns, expected {width}", "Fit it to all columns of rows.x.")
 
 
-def _read_lightgbm(booster: Any, author: Author) -> Trees:
+def _require_objective(library: str, found: str, allowed: tuple[str, ...], author: Author) -> None:
+    if found not in allowed:
+        problem = f"a model of {library} with the objective {found}, expected {' or '.join(allowed)}"
+        raise refuse_result(author, "fit", problem, "Set objective.")
+
+
+def _read_lightgbm(booster: Any, kind: str, author: Author) -> Trees:
     from perennial.train.lightgbm_trees import from_lightgbm
 
-    if not str(booster.dump_model().get("objective", "none")).startswith("binary"):
-        raise refuse_result(author, "fit", "a model of LightGBM with another objective than binary", "Set objective: binary.")
+    objective = str(booster.dump_model().get("objective", "none"))
+    _require_objective("LightGBM", objective.partition(" ")[0], _LIGHTGBM[kind], author)
     return Trees(booster, from_lightgbm, lambda rows: booster.predict(rows.as_floats(), raw_score=True, num_threads=1))
 
 
-def _read_xgboost(booster: Any, author: Author) -> Trees:
+def _read_xgboost(booster: Any, kind: str, author: Author) -> Trees:
     import json
 
     from perennial.train.xgboost_trees import from_xgboost
 
-    if json.loads(booster.save_config())["learner"]["objective"]["name"] != "binary:logistic":
-        raise refuse_result(author, "fit", "a model of XGBoost with another objective than binary:logistic", "Set objective.")
+    learner = json.loads(booster.save_config())["learner"]
+    _require_objective("XGBoost", learner["objective"]["name"], _XGBOOST[kind], author)
+    if (answers := int(learner["learner_model_param"]["num_target"])) > 1:
+        raise refuse_result(
+            author, "fit", f"a model of XGBoost with {answers} answers a row", "Fit it to rows.y and one quantile."
+        )
     if (best := booster.attr("best_iteration")) is not None:
-        booster = booster[: int(best) + 1]  # as its own classifier predicts
+        booster = booster[: int(best) + 1]  # as its own scikit-learn class predicts
     booster.set_param({"nthread": 1, "device": "cpu"})
     return Trees(booster, from_xgboost, lambda rows: booster.inplace_predict(rows.as_floats(), predict_type="margin"))

@@ -74,7 +74,9 @@ class HoldoutWriter:
 
         if not table.num_rows:
             return
-        rows = order_and_label(table, self._row_key, self._label).table
+        ordered = order_and_label(table, self._row_key, self._label)
+        task_of(self._label).check_range(ordered.y)
+        rows = ordered.table
         if self._file is None:
             self._file = pa.ipc.new_file(str(self._path), rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
         self._file.write_table(rows)

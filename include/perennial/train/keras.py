@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,20 @@ import numpy as np
 from perennial.train.author import Author
 from perennial.train.author_code import Task, call
 from perennial.train.keras_model import KerasModel, as_margin
-from perennial.train.mlp import choose_batch, choose_epochs, cosine, count_steps, load_keras, make_epoch, train_bucket
+from perennial.train.mlp import (
+    LOG_LOSS,
+    MIN_STEPS,
+    choose_batch,
+    choose_effort,
+    choose_epochs,
+    cosine,
+    count_steps,
+    load_keras,
+    loss_of,
+    make_epoch,
+    mean_loss,
+    train_bucket,
+)
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -43,24 +57,38 @@ def fit(
     """
     if author is None:
         raise ValueError("a network needs its author's file")
+    make = partial(_make, rows, settings, seed, author)
+    batch, loss = settings.batch or choose_batch(rows.rows), loss_of(rows.window.target)
+    steps, least = count_steps(rows, batch), MIN_STEPS
+    if loss != LOG_LOSS and settings.epochs is None:
+        least, _ = choose_effort(rows, settings.batch, seed, loss, make)
+    epochs = settings.epochs or choose_epochs(steps, least)
+    model = make(epochs * steps)
+    total = 0.0
+    for epoch in range(epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(len(rows.bucket_rows)).tolist()
+        total = sum(train_bucket(model, rows, bucket, [seed, epoch, bucket], batch) for bucket in order) / rows.rows
+    log.info("%s: %s epochs, loss %.4f", author.file, epochs, total)
+    return KerasModel(model, author.file)
+
+
+def _make(rows: MatrixFiles, settings: Keras, seed: int, author: Author, steps: int, share: float = 1.0) -> Any:
+    """
+    Return the network that the author's `build` makes, with its optimizer for a number of batches.
+
+    :param share: of dropout and decay; those of this network are the author's
+    """
     keras = load_keras()
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
-    columns = len(rows.names)
-    model: Any = as_margin(call(author, "build", rows.names, Task()), columns, author, "build")
-    batch = settings.batch or choose_batch(rows.rows)
-    steps = count_steps(rows, batch)
-    epochs = settings.epochs or choose_epochs(steps)
-    model.optimizer = keras.optimizers.Adam(cosine()(epochs * steps, settings.learning_rate))
+    columns, target = len(rows.names), rows.window.target
+    built = call(author, "build", rows.names, Task.of(target))
+    model: Any = as_margin(built, columns, target.is_classes, author, "build")
+    model.optimizer = keras.optimizers.Adam(cosine()(steps, settings.learning_rate))
     model.optimizer.build(model.trainable_variables)
 
     def measure(targets: Any, margins: Any) -> Any:
-        return keras.losses.binary_crossentropy(targets, margins, from_logits=True) + sum(model.losses)
+        return mean_loss(loss_of(target), targets, margins, from_logits=True) + sum(model.losses)
 
     model.epoch = make_epoch(model, columns, measure)
-    loss = 0.0
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(rows.bucket_rows)).tolist()
-        loss = sum(train_bucket(model, rows, bucket, [seed, epoch, bucket], batch) for bucket in order) / rows.rows
-    log.info("%s: %s epochs, loss %.4f", author.file, epochs, loss)
-    return KerasModel(model, author.file)
+    return model

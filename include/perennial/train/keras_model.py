@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from perennial.train.views import Encoded
 
 _ACTIVATIONS = "Use layers and activations that ONNX has: dense and normalising layers, attention, relu, silu, tanh."
-_LAST = 'End the network with keras.layers.Dense(1), or with keras.layers.Dense(1, activation="sigmoid").'
+_LAST = "End the network with keras.layers.Dense(1)"
+_REMEDIES = {
+    True: f'{_LAST}, or with keras.layers.Dense(1, activation="sigmoid").',
+    False: f"{_LAST}: it learns labels on both sides of 0, without bounds.",
+}
+"""Remedies by whether the labels are classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +77,26 @@ class KerasModel:
         return margins
 
 
-def as_margin(model: Any, columns: int, author: Author, function: str) -> keras.Model:
+def as_margin(model: Any, columns: int, is_classes: bool, author: Author, function: str) -> keras.Model:
     """
-    Return a network whose output is the margin: a sigmoid at its end is taken off, because it loses digits near 0 and 1.
+    Return a network whose output is the margin.
+
+    For classes a sigmoid at its end is taken off, because it loses digits near 0 and 1. Any other activation is refused: the
+    labels of a regression are scaled, so a bound, also that of relu at 0, would cut its answers off.
 
     :param columns: the number of its inputs
+    :param is_classes: whether it predicts a probability, and not a number
     """
     keras = load_keras()
+    remedy = _REMEDIES[is_classes]
     if isinstance(model, keras.Sequential) and not model.built:
         model.build((None, columns))
     if not isinstance(model, keras.Model) or not hasattr(model, "outputs"):  # a subclass of Model has none
         raise refuse_result(
-            author, function, f"{type(model).__name__}, expected a network of Keras, Sequential or with the functional API", _LAST
+            author,
+            function,
+            f"{type(model).__name__}, expected a network of Keras, Sequential or with the functional API",
+            remedy,
         )
     # A network that its author has trained may name the rows of a batch.
     inputs, outputs = ([tuple(value.shape[1:]) for value in values] for values in (model.inputs, model.outputs))
@@ -92,14 +105,14 @@ def as_margin(model: Any, columns: int, author: Author, function: str) -> keras.
             author, function, f"a network with inputs {inputs}, expected [({columns},)]", "Use the number of columns."
         )
     if outputs != [(1,)]:
-        raise refuse_result(author, function, f"a network with outputs {outputs}, expected [(1,)]", _LAST)
+        raise refuse_result(author, function, f"a network with outputs {outputs}, expected [(1,)]", remedy)
     last = _last_layer(model)
     activation = getattr(last, "activation", None)
-    if activation is keras.activations.sigmoid:
+    if is_classes and activation is keras.activations.sigmoid:
         last.activation = keras.activations.linear
     elif activation is not keras.activations.linear:
         name = getattr(activation, "__name__", "none")
-        raise refuse_result(author, function, f"a network that ends with {type(last).__name__} and the activation {name}", _LAST)
+        raise refuse_result(author, function, f"a network that ends with {type(last).__name__} and the activation {name}", remedy)
     return model
 
 

@@ -85,6 +85,13 @@ def from_safetensors(body: bytes) -> list[Layer]:
     ]
 
 
+def move_margins(body: bytes, factor: float, shift: float) -> bytes:
+    """Return weights that give margins * factor + shift."""
+    *hidden, last = from_safetensors(body)
+    moved = Layer((last.kernel * factor).astype(np.float32), (last.bias * factor + shift).astype(np.float32), last.activation)
+    return to_safetensors([*hidden, moved])
+
+
 def to_safetensors(layers: list[Layer]) -> bytes:
     """Return the weights as safetensors, which hold data and no code. The same weights give the same bytes."""
     from safetensors.numpy import save

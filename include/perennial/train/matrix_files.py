@@ -84,7 +84,7 @@ class MatrixFiles:
     def read_whole(self) -> Part:
         """Return all rows at once, with their codes as the last columns, for a library that cannot learn from a part of them."""
         columns = np.empty((self.rows, self.columns + len(self.sizes)), dtype=np.float32)
-        y, late = np.empty(self.rows, dtype=np.int8), np.empty(self.rows, dtype=np.bool_)
+        y, late = np.empty(self.rows, dtype=_label_type(self)), np.empty(self.rows, dtype=np.bool_)
         done = 0
         for part in self.read():
             some = slice(done, done + len(part.y))
@@ -124,4 +124,9 @@ def store_matrix(window: Window, view: View) -> MatrixFiles:
 def _record(files: MatrixFiles) -> np.dtype[Any]:
     amounts, flags, codes = files.amounts, files.columns - files.amounts, len(files.sizes)
     columns = [("amounts", "<f4", (amounts,)), ("flags", "u1", (flags,)), ("codes", "<i4", (codes,))]
-    return np.dtype([*columns, ("y", "i1" if isinstance(files.window.target.label, BinaryLabel) else "<f4"), ("late", "?")])
+    return np.dtype([*columns, ("y", _label_type(files)), ("late", "?")])
+
+
+def _label_type(files: MatrixFiles) -> str:
+    """Return numpy's type of labels as `Target.scale` returns them."""
+    return "i1" if isinstance(files.window.target.label, BinaryLabel) else "<f4"

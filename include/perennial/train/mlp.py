@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _MIN_BATCH, _MAX_BATCH = 32, 512
 _BATCHES = 50
 _MIN_EPOCHS = 5
-_MIN_STEPS = 300
+MIN_STEPS = 300
 _EFFORTS = ((1000, 0.5), (3000, 0.25))
 """More steps for a regression, each with the share of dropout and decay that is left."""
 
@@ -92,9 +92,11 @@ def fit(
     :param begin: weights of a training with the same columns; they are trained for one more epoch
     """
     batch, loss = settings.batch or choose_batch(rows.rows), loss_of(rows.window.target)
-    steps, least = count_steps(rows, batch), _MIN_STEPS
+    steps, least = count_steps(rows, batch), MIN_STEPS
     if loss != LOG_LOSS and settings.epochs is None and begin is None:
-        least, settings = choose_effort(rows, settings, seed, loss)
+        make = partial(_make_relaxed, rows, settings, loss, seed)
+        least, share = choose_effort(rows, settings.batch, seed, loss, make)
+        settings = _relax(settings, share)
     epochs, rate = settings.epochs or choose_epochs(steps, least), settings.learning_rate
     if begin is not None:
         epochs, rate = _WARM_EPOCHS, _WARM_LEARNING_RATE
@@ -129,40 +131,59 @@ def _make(rows: MatrixFiles, settings: Mlp, steps: int, rate: float, loss: Loss,
     return _reuse_traced(build(inputs, rows.sizes, settings, steps, rate, loss), shape)
 
 
-def choose_effort(rows: MatrixFiles, settings: Mlp, seed: int, loss: Loss) -> tuple[int, Mlp]:
+def _make_relaxed(rows: MatrixFiles, settings: Mlp, loss: Loss, seed: int, steps: int, share: float) -> keras.Sequential:
+    """Return a network with a share of the dropout and decay."""
+    return _make(rows, _relax(settings, share), steps, settings.learning_rate, loss, seed)
+
+
+def _relax(settings: Mlp, share: float) -> Mlp:
+    return settings.model_copy(update={"dropout": settings.dropout * share, "weight_decay": settings.weight_decay * share})
+
+
+def choose_effort(
+    rows: MatrixFiles, batch: int | None, seed: int, loss: Loss, make: Callable[[int, float], keras.Model]
+) -> tuple[int, float]:
     """
-    Return the least number of batches of a regression, and the settings with less dropout and decay for more of them.
+    Return the least number of batches of a regression, and the share of dropout and decay that is left for more of them.
 
     It goes from few batches to more as long as a network that is trained without the window's last dates gains more than a
     standard error on them. A sample of the rows is enough. Where labels are nearly certain, few batches cost a factor of loss.
+
+    :param batch: rows of a batch; None: chosen by the number of rows
+    :param make: returns a new network for a number of batches, and a share of dropout and decay
     """
     parts = list(rows.read_some())
     x, y, late = (np.concatenate(values) for values in zip(*((p.rows.as_floats(), p.y, p.late) for p in parts), strict=True))
-    least, chosen = _MIN_STEPS, settings
+    least, chosen = MIN_STEPS, 1.0
     if min(late.sum(), (~late).sum()) < _MIN_COMPARED:
         return least, chosen
-    before = _late_losses(rows, (x, y, late), settings, _MIN_STEPS, seed, loss)
+    measure = partial(_late_losses, (x, y, late), batch or choose_batch(int((~late).sum())), seed, loss, make)
+    before = measure(MIN_STEPS, 1.0)
     for steps, share in _EFFORTS:
-        freer = settings.model_copy(update={"dropout": settings.dropout * share, "weight_decay": settings.weight_decay * share})
-        after = _late_losses(rows, (x, y, late), freer, steps, seed, loss)
+        after = measure(steps, share)
         gains = before - after
         if gains.mean() <= gains.std(ddof=1) / math.sqrt(len(gains)):
             break
-        least, chosen, before = steps, freer, after
+        least, chosen, before = steps, share, after
     log.info("Network: at least %s batches", least)
     return least, chosen
 
 
 def _late_losses(
-    rows: MatrixFiles, some: tuple[Numbers, Labels, NDArray[np.bool_]], settings: Mlp, least: int, seed: int, loss: Loss
+    some: tuple[Numbers, Labels, NDArray[np.bool_]],
+    batch: int,
+    seed: int,
+    loss: Loss,
+    make: Callable[[int, float], keras.Model],
+    least: int,
+    share: float,
 ) -> Floats:
     """Return the losses on late rows of a network that is trained on the others."""
     x, y, late = some
     early, labels = x[~late], y[~late].astype(np.float32)
-    batch = settings.batch or choose_batch(len(early))
     steps = math.ceil(len(early) / batch)
     epochs = choose_epochs(steps, least)
-    model = _make(rows, settings, epochs * steps, settings.learning_rate, loss, seed)
+    model = make(epochs * steps, share)
     for epoch in range(epochs):
         model.epoch(early, labels, np.random.default_rng([seed, epoch]).permutation(len(early)), np.int32(batch))
     error = y[late] - np.asarray(model(x[late], training=False))[:, 0].astype(np.float64)
@@ -189,7 +210,7 @@ def choose_batch(rows: int) -> int:
     return min(max(1 << max(power, 0), _MIN_BATCH), _MAX_BATCH)
 
 
-def choose_epochs(steps: int, least: int = _MIN_STEPS) -> int:
+def choose_epochs(steps: int, least: int = MIN_STEPS) -> int:
     """Return the number of epochs, each of a number of steps: at least 5, and as many as give the least number of steps."""
     return max(_MIN_EPOCHS, math.ceil(least / steps))
 
@@ -267,7 +288,7 @@ def build(
     model.schedule = cosine()(steps, rate)
     model.optimizer = keras.optimizers.AdamW(model.schedule, weight_decay=settings.weight_decay)
     model.optimizer.build(model.trainable_variables)
-    model.epoch = make_epoch(model, columns, partial(_mean_loss, loss))
+    model.epoch = make_epoch(model, columns, partial(mean_loss, loss))
     return model
 
 
@@ -313,12 +334,16 @@ def loss_of(target: Target) -> Loss:
     return SQUARED_ERROR if target.quantile is None else target.quantile
 
 
-def _mean_loss(loss: Loss, targets: tf.Tensor, answers: tf.Tensor) -> tf.Tensor:
-    """Return the mean loss of a batch."""
+def mean_loss(loss: Loss, targets: tf.Tensor, answers: tf.Tensor, *, from_logits: bool = False) -> tf.Tensor:
+    """
+    Return the mean loss of a batch.
+
+    :param from_logits: for the log loss, the answers are margins, and not probabilities
+    """
     import tensorflow as tf
 
     if loss == LOG_LOSS:
-        return load_keras().losses.binary_crossentropy(targets, answers)
+        return load_keras().losses.binary_crossentropy(targets, answers, from_logits=from_logits)
     error = targets - answers
     if isinstance(loss, str):
         return tf.reduce_mean(tf.square(error))

@@ -21,10 +21,11 @@ from perennial.train.author import Author
 from perennial.train.candidates import module_of
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.graph import GraphBuilder
+from perennial.train.layers import move_margins
 from perennial.train.matrix import Floats, Matrix
 from perennial.train.matrix_files import MatrixFiles, store_matrix
 from perennial.train.preprocess import amounts, warn_of_empty, warnings_of
-from perennial.train.target import Target
+from perennial.train.target import Target, warn_of_target
 from perennial.train.views import Encoded, View, ViewGraph
 from perennial.train.window import Window
 
@@ -113,11 +114,24 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The model of an earlier date, as a warm start."""
+    """
+    The model of an earlier date, as a warm start.
+
+    :param center: that of its labels, as in its `Target`
+    :param spread: likewise
+    """
 
     version: str
     columns: str
     weights: bytes
+    center: float = 0.0
+    spread: float = 1.0
+
+    def scaled(self, target: Target) -> bytes:
+        """Return the weights for labels that another window scales otherwise."""
+        if target.is_classes or (self.center, self.spread) == (target.center, target.spread):
+            return self.weights
+        return move_margins(self.weights, self.spread / target.spread, (self.center - target.center) / target.spread)
 
 
 def train_model(
@@ -139,13 +153,13 @@ def train_model(
     module = import_module(module_of(settings.family))
     view: View = module.prepare(window, settings)
     columns = _digest_columns(view)
-    warnings = [*warnings_of(view.inputs, view.fitted), *warn_of_empty(window)]
+    warnings = [*warnings_of(view.inputs, view.fitted), *warn_of_empty(window), *warn_of_target(window.target)]
     for text in warnings:
         log.warning("%s", text)
     weights = None
     if begin is not None and begin.columns == columns:
         log.info("Starting from the weights of %s", begin.version)
-        weights = begin.weights
+        weights = begin.scaled(window.target)
     elif begin is not None:
         log.info(
             "Starting from random weights: the columns differ from those of %s, a category appeared or disappeared", begin.version

@@ -1,4 +1,4 @@
-"""The family `sklearn`: a classifier of scikit-learn by its import path."""
+"""The family `sklearn`: a classifier or regressor of scikit-learn by its import path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.errors import RefusedError
-from perennial.train.estimators import Estimator, make_estimator, seed_libraries
+from perennial.train.estimators import Classifier, Regressor, make_estimator, seed_libraries
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -33,21 +33,23 @@ def fit(
     seed: int,
     checkpoints: Checkpoints | None = None,
     begin: bytes | None = None,
-) -> Estimator:
+) -> Classifier | Regressor:
     """Fit the estimator to all rows at once, on one thread. It ignores checkpoints and the weights of another training."""
     from threadpoolctl import threadpool_limits
 
-    model = make_estimator(settings, seed)
+    target = rows.window.target
+    model = make_estimator(settings, target.label.task, seed)
     whole = rows.read_whole()
+    labels = whole.y.astype(np.int64) if target.is_classes else whole.y
     seed_libraries(seed)  # estimators inside of others take no seed
     with threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         try:
-            model.fit(whole.rows.columns, whole.y.astype(np.int64))
+            model.fit(whole.rows.columns, labels)
         except (TypeError, ValueError) as error:
             cause = " ".join(str(error).split())[:1000]
             raise RefusedError(f"{settings.estimator} cannot be fitted to this window", [cause], "Change its params.") from error
     for text in dict.fromkeys(" ".join(str(item.message).split()) for item in caught):
         log.warning("%s: %s", settings.estimator, text)
     log.info("scikit-learn: %s on %s rows", settings.estimator, rows.rows)
-    return Estimator(model, settings.estimator)
+    return (Classifier if target.is_classes else Regressor)(model, settings.estimator)

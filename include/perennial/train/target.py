@@ -10,6 +10,9 @@ import numpy as np
 from perennial.config.label import BinaryLabel, Label
 from perennial.models.metrics import Floats, Labels
 
+_MAX_RATIO = 1e4
+"""Largest ratio of the labels to their spread. 32-bit floats have seven digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -49,6 +52,16 @@ class Target:
         return margins if isinstance(self.label, BinaryLabel) else margins * self.spread + self.center
 
 
+def warn_of_target(target: Target) -> list[str]:
+    """Return a warning if 32-bit floats cannot tell the labels of a window apart well."""
+    if target.is_classes or abs(target.center) <= _MAX_RATIO * target.spread:
+        return []
+    return [
+        f"label {target.label.column}: its values are about {target.center:.6g} and differ by about {target.spread:.3g}: "
+        "answers are 32-bit floats, which cannot tell such numbers apart. Subtract a constant in the SQL of the label"
+    ]
+
+
 def find_target(label: Label, rows: int, positives: int, read: Callable[[], Iterator[Labels]]) -> Target:
     """
     Return the target of a window. The sums are added in the order of its buckets, so they have the same bits in each run.
@@ -63,6 +76,8 @@ def find_target(label: Label, rows: int, positives: int, read: Callable[[], Iter
     if not rows:
         return Target(label, 0.0, 0.0, 0.0)
     mean = sum(float(y.sum()) for y in read()) / rows
+    if min(float(y.min()) for y in read() if len(y)) == max(float(y.max()) for y in read() if len(y)):
+        return Target(label, mean, mean, 0.0)
     spread = float(np.sqrt(sum(float(((y - mean) ** 2).sum()) for y in read()) / rows))
     if label.quantile is None:
         return Target(label, mean, mean, spread)

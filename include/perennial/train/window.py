@@ -156,7 +156,9 @@ class WindowWriter:
 
     def add(self, table: pa.Table) -> None:
         """Write those of the rows of the features table that the bounds choose, with their labels, in any order."""
-        y = task_of(self._label).read_labels(table)
+        task = task_of(self._label)
+        y = task.read_labels(table)
+        task.check_range(y)
         if self._bounds != ALL_ROWS:
             chosen = self._bounds.choose(table[SAMPLE].to_numpy(), y)
             table, y = table.filter(chosen), y[chosen]

@@ -65,6 +65,8 @@ def test_a_mapping_names_candidates_and_sets_parameters() -> None:
         ({"sklearn": {"estimator": "os.system"}}, "sklearn.sklearn.estimator", "expected the import path of a classifier"),
         ({"sklearn": {"estimator": "sklearn._private.Thing"}}, "sklearn.sklearn.estimator", "found 'sklearn._private.Thing'"),
         ({"sklearn": {"estimator": DISCRIMINANT}}, "sklearn.sklearn.estimator", "by up to 0.15. Use the family logistic"),
+        ({"sklearn": {"estimator": "sklearn.linear_model.PoissonRegressor"}}, "sklearn.sklearn.estimator", "no negative labels"),
+        ({"sklearn": {"estimator": "sklearn.kernel_ridge.KernelRidge"}}, "sklearn.sklearn.estimator", "Use sklearn.svm.SVR"),
         ({"sklearn": {"estimator": HISTOGRAM}}, "sklearn.sklearn.estimator", "Use the family boosted"),
         ({"sklearn": {"estimator": FOREST, "params": {"n_jobs": 2}}}, "sklearn.sklearn.params.n_jobs", "trains on one thread"),
         ({"sklearn": {"estimator": FOREST, "params": {"random_state": 2}}}, "sklearn.sklearn.params.random_state", "sets it"),

@@ -84,7 +84,7 @@ TRAINING = {"window_days": 4, "holdout_days": 2, "min_days": 5}
         ({"label": {"column": "minutes"}}, "label.predict: missing"),
         (
             {"label": {"column": "minutes", "predict": "quantile 2"}},
-            "label.predict: expected mean, median, or a quantile such as quantile 0.9, found 'quantile 2'",
+            "label.predict: expected mean, median, or a quantile from 0.01 to 0.99 such as quantile 0.9, found 'quantile 2'",
         ),
         (
             {"label": {"column": "minutes", "predict": "mean", "positive": True}},
@@ -98,11 +98,25 @@ TRAINING = {"window_days": 4, "holdout_days": 2, "min_days": 5}
         ({"label": {**MINUTES, "range": [5, 1]}}, "label.range"),
         (
             {"training": {**TRAINING, "candidates": ["logistic"]}},
-            "logistic cannot learn task: regression. Families that can: linear, mlp, xgboost, lightgbm, blend",
+            "logistic cannot learn task: regression. Families that can: linear, mlp, xgboost, lightgbm, sklearn, keras, file, "
+            "blend",
         ),
         (
             {"training": {**TRAINING, "candidates": ["linear"]}},
-            "linear predicts the mean, and label.predict is median. Families that can: mlp, xgboost, lightgbm, blend",
+            "linear predicts the mean, and label.predict is median. Families that can: mlp, xgboost, "
+            "lightgbm, sklearn, keras, file, blend",
+        ),
+        (
+            {"training": {**TRAINING, "candidates": {"sklearn": {"estimator": "sklearn.ensemble.ExtraTreesClassifier"}}}},
+            "sklearn.estimator: sklearn.ensemble.ExtraTreesClassifier is a classifier, and task: regression needs a regressor",
+        ),
+        (
+            {
+                "task": "binary",
+                "label": {"column": "fault"},
+                "training": {**TRAINING, "candidates": {"sklearn": {"estimator": "sklearn.ensemble.ExtraTreesRegressor"}}},
+            },
+            "sklearn.estimator: sklearn.ensemble.ExtraTreesRegressor is a regressor, and task: binary needs a classifier",
         ),
         (
             {"training": {**TRAINING, "candidates": ["boosted"], "max_rows": 100_000, "sample": "balanced"}},
@@ -121,6 +135,19 @@ def test_refuses(folder: Path, changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(PipelineRefusedError) as caught:
         read(folder, **changes)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"), [("quantile .90", "quantile 0.9"), ("quantile 0.5", "median"), ("quantile 0.010", "quantile 0.01")]
+)
+def test_a_prediction_has_one_form(written: str, read_as: str) -> None:
+    assert NumberLabel(column="minutes", predict=written).predict == read_as
+
+
+@pytest.mark.parametrize("written", ["quantile 0.9999999999", "quantile 0.001", "quantile 0", "quantile 1", "mode"])
+def test_a_quantile_that_few_rows_can_judge_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"from 0\.01 to 0\.99"):
+        NumberLabel(column="minutes", predict=written)
 
 
 def test_the_other_demos_are_valid() -> None:

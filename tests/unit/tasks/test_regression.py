@@ -13,7 +13,7 @@ from perennial.config.pipeline import Floors, Gate, NumberLabel
 from perennial.errors import RefusedError
 from perennial.evaluate.comparison import Challenger, Opponent
 from perennial.evaluate.gate import Judgement, judge
-from perennial.evaluate.judged import Holdout
+from perennial.evaluate.judged import Categories, Holdout
 from perennial.tasks.regression import RegressionTask
 from perennial.tasks.task import task_of
 
@@ -60,7 +60,6 @@ def test_metrics_are_in_the_unit_of_the_label_and_skill_is_a_share() -> None:
         ([1.0, None], {}, "1 of 2 rows have no label"),
         ([1.0, float("inf")], {}, "1 of 2 rows have a label that is not a finite 32-bit number; the first is inf"),
         ([1.0, 1e300], {}, "not a finite 32-bit number"),
-        ([-1.0, 3.0, 9.0], {"range": [0, 5]}, "2 of 3 rows have a label that is not a number from 0 to 5"),
         (["a"], {}, "the column is of type string, but task: regression predicts numbers"),
         ([True], {}, "the column is of type bool"),
     ],
@@ -76,9 +75,20 @@ def test_whole_numbers_and_decimals_are_labels() -> None:
         assert task("mean").read_labels(pa.table({"minutes": pa.array([1, 2], kind)})).tolist() == [1, 2]
 
 
+def test_a_label_out_of_its_range_is_refused_by_a_training_and_read_by_a_report() -> None:
+    bounded = task("mean", range=[0, 5])
+    y = bounded.read_labels(pa.table({"minutes": [-1.0, 3.0, 9.0]}))
+    with pytest.raises(RefusedError, match=r"2 of 3 rows have a label that is not a number from 0 to 5.*the first is -1\.0"):
+        bounded.check_range(y)
+
+
+def test_whole_numbers_beyond_64_bit_floats_are_rounded() -> None:
+    assert task("mean").read_labels(pa.table({"minutes": [2**53 + 1]})).tolist() == [2**53]
+
+
 def judged(y: np.ndarray, ours: np.ndarray, theirs: np.ndarray | None, gate: Gate = GATE, predict: str = "mean") -> Judgement:
     learning = task_of(NumberLabel(column="minutes", predict=predict))
-    constant = float(np.quantile(y, 0.9) if predict == "quantile 0.9" else y.mean())
+    constant = float({"mean": y.mean(), "median": np.median(y)}.get(predict, np.quantile(y, 0.9)))
     metrics = learning.metrics(y, ours, constant)
     opponents = [] if theirs is None else [Opponent("incumbent", "old", theirs, 1)]
     holdout = Holdout(learning, y, [len(y) // DAYS] * DAYS)
@@ -127,6 +137,36 @@ def test_a_worse_model_is_rejected_and_a_better_one_is_promoted() -> None:
     assert "up to 0.1 worse is allowed" in worse.reasons[0]
     assert better.comparisons[0].stored().keys() >= {"skill", "rows", "decision"}
     assert "roc_auc" not in better.comparisons[0].stored()
+
+
+def test_equal_labels_of_a_day_or_a_slice_do_not_change_the_unit() -> None:
+    signal, y = rows(1)
+    y[:ROWS] = y[ROWS : 2 * ROWS] = np.median(y)
+    noise = np.random.default_rng(2).normal(0, 9, len(y))
+    shut = Categories(["open", "shut"], np.repeat([1, 1, *[0] * (DAYS - 2)], ROWS).astype(np.uint8))
+    gate = GATE.model_copy(update={"slices": ["mode"], "slice_min_rows": 200})
+    found = []
+    for unit in (1.0, 1e-4, 1e4):
+        learning = task_of(NumberLabel(column="minutes", predict="median"))
+        holdout = Holdout(learning, y * unit, [ROWS] * DAYS, {"mode": shut})
+        ours, constant = (signal + noise) * unit, float(np.median(y)) * unit
+        challenger = Challenger("mlp", "new", ours, learning.metrics(y * unit, ours, constant), constant)
+        found.append(judge(challenger, [Opponent("incumbent", "old", signal * unit, 1)], holdout, gate, 3))
+    assert len({tuple(c.verdict for c in one.comparisons) for one in found}) == 1
+    assert found[0].verdict == "HOLD"
+    mids = [[c.loss.mid for c in one.comparisons if c.loss] for one in found]
+    np.testing.assert_allclose(mids, [mids[0]] * 3)
+
+
+def test_one_row_that_decides_the_loss_of_all_holds() -> None:
+    signal, y = rows(1)
+    y[5] = 1e7
+    found = judged(y, signal, None, predict="median")
+    assert found.verdict == "HOLD"
+    assert "one row of the holdout, with the label 10000000.0, makes up 100 %" in found.reasons[0]
+    found = judged(np.full(len(y), 5.0), np.full(len(y), 5.0), None)
+    assert found.verdict == "HOLD"
+    assert found.reasons[0] == "all labels of the holdout equal the constant forecast 5 of the window"
 
 
 @cache

@@ -211,8 +211,9 @@ def test_the_signal_is_learnt_from_few_rows_with_a_constant_column(
         ("file", FOREST.replace("fit(rows.x,", "fit(rows.x[:, :3],"), "a model of 3 columns, expected 41"),
         ("file", LIGHTGBM.replace("fit(rows.x,", "fit(rows.x[:, :3],"), "a model of 3 columns, expected 41"),
         ("file", XGBOOST.replace("rows.x[", "rows.x[:, :3]["), "a model of 3 columns, expected 41"),
-        ("file", LIGHTGBM.replace("LGBMClassifier(", "LGBMRegressor("), "another objective than binary"),
-        ("file", XGBOOST.replace("40, ", "40, objective='binary:hinge', "), "another objective than binary:logistic"),
+        ("file", LIGHTGBM.replace("LGBMClassifier(", "LGBMRegressor("), "the objective regression, expected binary"),
+        ("file", XGBOOST.replace("40, ", "40, objective='binary:hinge', "), "the objective binary:hinge, expected"),
+        ("file", "import sklearn.svm\ndef fit(rows, task, seed):\n    return sklearn.svm.SVR()\n", "SVR, which is no classifier"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_candidate_is_refused_with_its_cause(
@@ -237,7 +238,7 @@ def test_a_graph_that_is_too_large_is_refused_with_numbers() -> None:
         ("ensemble.RandomForestClassifier", {"n_estimators": 0}, "params.n_estimators", "must be an int in the range"),
         ("ensemble.RandomForestClasifier", {}, "estimator", "Did you mean 'sklearn.ensemble.RandomForestClassifier'?"),
         ("nothing.RandomForestClassifier", {}, "estimator", "Did you mean 'sklearn.ensemble.RandomForestClassifier'?"),
-        ("linear_model.Ridge", {}, "estimator", "is no classifier"),
+        ("linear_model.Ridge", {}, "estimator", "is a regressor, and task: binary needs a classifier"),
         ("linear_model.SGDClassifier", {}, "estimator", "has no predict_proba with these params"),
         ("svm.SVC", {}, "estimator", "has no predict_proba with these params"),
     ],
@@ -245,10 +246,11 @@ def test_a_graph_that_is_too_large_is_refused_with_numbers() -> None:
 def test_settings_that_scikit_learn_does_not_accept_are_named_with_their_place(
     estimator: str, params: dict[str, Any], place: str, text: str
 ) -> None:
-    found = list(estimator_problems(Sklearn(estimator=f"sklearn.{estimator}", params=params)))
+    found = list(estimator_problems(Sklearn(estimator=f"sklearn.{estimator}", params=params), "binary"))
     assert [".".join(map(str, at)) for at, _ in found] == [place]
     assert text in found[0][1]
-    assert list(estimator_problems(Sklearn(estimator="sklearn.linear_model.SGDClassifier", params={"loss": "log_loss"}))) == []
+    allowed = Sklearn(estimator="sklearn.linear_model.SGDClassifier", params={"loss": "log_loss"})
+    assert list(estimator_problems(allowed, "binary")) == []
 
 
 def test_a_window_that_the_estimator_refuses_is_told(inputs: Inputs, make_rows: MakeRows, window_of: WindowOf) -> None:

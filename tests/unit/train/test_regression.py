@@ -7,43 +7,32 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from windows import store_window
+from authors import TRAINED_ON_NUMBERS, train
+from windows import store_minutes, store_window, with_minutes
 
-from perennial.config.candidates import FAMILIES, Linear, XGBoost
+from perennial.config.candidates import Linear, Mlp, XGBoost
 from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Inputs
 from perennial.models.scoring import score
 from perennial.tasks.task import task_of
-from perennial.train import linear, xgboost
+from perennial.train import linear, mlp, xgboost
 from perennial.train import window as window_module
 from perennial.train.blend import answerer, blend
 from perennial.train.compare import MAX_DIFFERENCE, Rows, compare
 from perennial.train.holdout import StoredHoldout
-from perennial.train.model import Model, train_model
+from perennial.train.model import Begin, Model, train_model
 from perennial.train.prepare import Examples, why_untrainable
+from perennial.train.target import warn_of_target
 from perennial.train.window import Window
 
 MakeRows = Callable[..., pa.Table]
 FIRST = date(2024, 2, 26)
-FAMILIES_OF_NUMBERS = ["linear", "mlp", "xgboost", "lightgbm"]
-LEARNT = [(family, "mean") for family in FAMILIES_OF_NUMBERS]
-LEARNT += [(family, predict) for family in FAMILIES_OF_NUMBERS[1:] for predict in ("median", "quantile 0.9")]
-
-
-def with_minutes(table: pa.Table, center: float = 40.0, spread: float = 12.0) -> pa.Table:
-    """Return rows with a label that follows the load and the site, with noise that is larger on one side."""
-    load, west = table["load"].to_numpy(), np.array(table["site"].to_pylist()) == "west"
-    noise = np.random.default_rng(3).gamma(2.0, 0.3, table.num_rows)
-    return table.append_column("minutes", pa.array(center + spread * ((load - 50) / 10 + west + noise)))
-
-
-def make_window(folder: Path, table: pa.Table, inputs: Inputs, predict: str, **changes: Any) -> Window:
-    return store_window(folder, table, inputs, NumberLabel(column="minutes", predict=predict, **changes))
+LEARNT = [(family, "mean") for family in TRAINED_ON_NUMBERS]
+LEARNT += [(family, predict) for family in TRAINED_ON_NUMBERS[1:] for predict in ("median", "quantile 0.9")]
 
 
 def check(model: Model, window: Window, inputs: Inputs) -> float:
@@ -57,9 +46,9 @@ def check(model: Model, window: Window, inputs: Inputs) -> float:
 def test_each_family_beats_the_constant_and_answers_as_its_library(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, family: str, predict: str
 ) -> None:
-    window = make_window(tmp_path, with_minutes(make_rows()), inputs, predict)
-    model = train_model(FAMILIES[family](), window, seed=1)
-    assert train_model(FAMILIES[family](), window, seed=1).onnx == model.onnx
+    window = store_minutes(tmp_path, with_minutes(make_rows()), inputs, predict)
+    model = train(family, window)
+    assert train(family, window).onnx == model.onnx
     assert check(model, window, inputs) < MAX_DIFFERENCE / 5
     unseen = with_minutes(make_rows(seed=9))
     metrics = task_of(window.target.label).metrics(
@@ -72,13 +61,13 @@ def test_each_family_beats_the_constant_and_answers_as_its_library(
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("family", FAMILIES_OF_NUMBERS)
+@pytest.mark.parametrize("family", TRAINED_ON_NUMBERS)
 @pytest.mark.parametrize(("center", "spread"), [(0.0, 1e-6), (1e6, 50.0), (-3e7, 1e7)], ids=str)
 def test_labels_of_any_unit_are_learnt_and_exported_exactly(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, family: str, center: float, spread: float
 ) -> None:
-    window = make_window(tmp_path, with_minutes(make_rows(), center, spread), inputs, "mean")
-    model = train_model(FAMILIES[family](), window, seed=1)
+    window = store_minutes(tmp_path, with_minutes(make_rows(), center, spread), inputs, "mean")
+    model = train(family, window)
     check(model, window, inputs)
     unseen = with_minutes(make_rows(seed=9), center, spread)
     metrics = task_of(window.target.label).metrics(
@@ -93,10 +82,10 @@ def test_the_target_is_exact_in_any_number_of_buckets(
     table = with_minutes(make_rows())
     y = table["minutes"].to_numpy()
     for predict, constant in (("mean", y.mean()), ("median", np.median(y)), ("quantile 0.25", np.quantile(y, 0.25))):
-        whole = make_window(tmp_path, table, inputs, predict).target
+        whole = store_minutes(tmp_path, table, inputs, predict).target
         with monkeypatch.context() as patched:
             patched.setattr(window_module, "BUCKET_ROWS", 64)
-            window = make_window(tmp_path, table, inputs, predict)
+            window = store_minutes(tmp_path, table, inputs, predict)
         assert window.buckets > 4
         assert (whole.constant, whole.spread) == (pytest.approx(constant), pytest.approx(y.std()))
         assert window.target == replace(
@@ -112,7 +101,7 @@ def test_linear_is_scikit_learns_ridge_in_any_number_of_buckets(
 
     table = with_minutes(make_rows())
     monkeypatch.setattr(window_module, "BUCKET_ROWS", 64)
-    _, matrix = prepare(make_window(tmp_path, table, inputs, "mean"))
+    _, matrix = prepare(store_minutes(tmp_path, table, inputs, "mean"))
     parts = list(matrix.read())
     x, y = np.concatenate([part.rows.columns for part in parts]), np.concatenate([part.y for part in parts])
     found = linear.fit(matrix, Linear(alpha=3.0), 0).layers[0]
@@ -125,9 +114,9 @@ def test_wide_categories_have_the_same_weights_as_columns(
     inputs: Inputs, make_rows: MakeRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = with_minutes(make_rows())
-    columns = train_model(Linear(alpha=3.0), make_window(tmp_path, table, inputs, "mean"), seed=1)
+    columns = train_model(Linear(alpha=3.0), store_minutes(tmp_path, table, inputs, "mean"), seed=1)
     monkeypatch.setattr("perennial.train.classes.MAX_COLUMNS", 0)
-    codes = train_model(Linear(alpha=3.0), make_window(tmp_path, table, inputs, "mean"), seed=1)
+    codes = train_model(Linear(alpha=3.0), store_minutes(tmp_path, table, inputs, "mean"), seed=1)
     assert codes.view.fitted.codes
     np.testing.assert_allclose(score(codes.onnx, table, inputs), score(columns.onnx, table, inputs), rtol=1e-5)
 
@@ -137,8 +126,8 @@ def test_predictions_keep_to_the_range_and_a_blend_is_the_mean(inputs: Inputs, m
     table = with_minutes(make_rows())
     y = table["minutes"].to_numpy()
     least, most = float(np.floor(y.min())), float(np.ceil(y.max()))
-    window = make_window(tmp_path, table, inputs, "mean", range=[least, most])
-    models = [train_model(FAMILIES[family](), window, seed=1).onnx for family in FAMILIES_OF_NUMBERS]
+    window = store_minutes(tmp_path, table, inputs, "mean", range=[least, most])
+    models = [train(family, window).onnx for family in TRAINED_ON_NUMBERS]
     label = window.target.label
     whole = blend(models, inputs.numbers, inputs.texts, label)
     far = table.set_column(table.schema.get_field_index("load"), "load", pa.array(np.full(table.num_rows, 1e6)))
@@ -151,7 +140,7 @@ def test_predictions_keep_to_the_range_and_a_blend_is_the_mean(inputs: Inputs, m
 
 def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
     table = make_rows().append_column("minutes", pa.array(np.full(480, 7.0)))
-    window = make_window(tmp_path, table, inputs, "median")
+    window = store_minutes(tmp_path, table, inputs, "median")
     reason = why_untrainable(Examples(window, StoredHoldout(None, 1, window.target.label), 0, 0))
     assert reason is not None
     assert "480 rows, all of them with the label 7: a model needs different labels" in reason
@@ -159,14 +148,22 @@ def test_a_window_of_one_value_trains_nothing(inputs: Inputs, make_rows: MakeRow
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize(("family", "efforts"), [("mlp", mlp._EFFORTS), ("keras", mlp._EFFORTS[:1])])
 def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
-    inputs: Inputs, make_rows: MakeRows, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    inputs: Inputs,
+    make_rows: MakeRows,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    family: str,
+    efforts: tuple[tuple[int, float], ...],
 ) -> None:
+    monkeypatch.setattr(mlp, "_EFFORTS", efforts)
     caplog.set_level("INFO", "perennial.train.mlp")
     table = make_rows(days=8)
     rng = np.random.default_rng(4)
     certain = pa.array(table["load"].to_numpy() ** 2 / 50)
-    for y, least in ((certain, "3000"), (pa.array(rng.normal(0, 1, table.num_rows)), "300")):
+    for y, least in ((certain, efforts[-1][0]), (pa.array(rng.normal(0, 1, table.num_rows)), 300)):
         window = store_window(
             tmp_path,
             table.append_column("minutes", y),
@@ -174,7 +171,7 @@ def test_a_network_takes_more_steps_where_labels_are_nearly_certain(
             NumberLabel(column="minutes", predict="mean"),
             late=FIRST + timedelta(days=6),
         )
-        train_model(FAMILIES["mlp"](), window, seed=1)
+        train(family, window, learning_rate=0.001)
         assert [text for text in caplog.messages if text.startswith("Network")][-1] == f"Network: at least {least} batches"
 
 
@@ -185,8 +182,40 @@ def test_classes_are_in_the_order_of_their_mean_labels(
     table = make_rows(days=1)
     y = np.array([level[site] for site in table["site"].to_pylist()]) + np.arange(120) / 1000
     monkeypatch.setattr(window_module, "BUCKET_ROWS", 16)
-    window = make_window(tmp_path, table.append_column("minutes", pa.array(y)), inputs, "median")
+    window = store_minutes(tmp_path, table.append_column("minutes", pa.array(y)), inputs, "median")
     means = window.mean_labels()["site"]
     for site in level:
         assert means[site] == pytest.approx(y[np.array(table["site"].to_pylist()) == site].mean())
     assert xgboost.prepare(window, XGBoost()).fitted.text_classes["site"].own == ["south", "west", "north"]
+
+
+@pytest.mark.tensorflow
+def test_a_warm_start_moves_to_the_scale_of_the_window(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    table = with_minutes(make_rows())
+    first = store_minutes(tmp_path, table, inputs, "mean")
+    before = train("mlp", first)
+    assert before.weights is not None
+    outlier = table["minutes"].to_numpy().copy()
+    outlier[0] = 3000.0
+    moved = table.set_column(table.schema.get_field_index("minutes"), "minutes", pa.array(outlier))
+    window = store_minutes(tmp_path, moved, inputs, "mean")
+    assert window.target.spread > 5 * first.target.spread
+    begin = Begin("mlp-before", before.columns, before.weights, first.target.center, first.target.spread)
+    warm = train_model(Mlp(), window, 7, begin=begin)
+    unseen = with_minutes(make_rows(seed=9))
+    found, known = (score(model.onnx, unseen, inputs) for model in (warm, before))
+    np.testing.assert_allclose(found, known, atol=3 * first.target.spread / 10)
+    same = begin.scaled(first.target)
+    assert same == before.weights
+
+
+def test_a_window_of_equal_fractions_trains_nothing(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    table = make_rows().append_column("minutes", pa.array(np.full(480, 0.1)))
+    assert store_minutes(tmp_path, table, inputs, "mean").target.spread == 0
+
+
+def test_labels_that_are_large_against_their_spread_are_named(inputs: Inputs, make_rows: MakeRows, tmp_path: Path) -> None:
+    window = store_minutes(tmp_path, with_minutes(make_rows(), 1.7e9, 10.0), inputs, "mean")
+    (warning,) = warn_of_target(window.target)
+    assert "label minutes: its values are about 1.7e+09" in warning
+    assert warn_of_target(store_minutes(tmp_path, with_minutes(make_rows()), inputs, "mean").target) == []
