@@ -153,7 +153,7 @@ def test_equal_labels_of_a_day_or_a_slice_do_not_change_the_unit() -> None:
         challenger = Challenger("mlp", "new", ours, learning.metrics(y * unit, ours, constant), constant)
         found.append(judge(challenger, [Opponent("incumbent", "old", signal * unit, 1)], holdout, gate, 3))
     assert len({tuple(c.verdict for c in one.comparisons) for one in found}) == 1
-    assert found[0].verdict == "HOLD"
+    assert found[0].verdict == "REJECT"
     mids = [[c.loss.mid for c in one.comparisons if c.loss] for one in found]
     np.testing.assert_allclose(mids, [mids[0]] * 3)
 
