@@ -237,5 +237,5 @@ def test_a_sample_is_the_same_rows_however_they_are_read(
     rows = [[(bucket.numbers.tobytes(), bucket.y.tolist()) for bucket in found.window.read()] for found in (whole, divided)]
     assert rows[0] == rows[1]
     assert 40 < whole.window.rows < 80
-    assert (whole.base_rate, whole.window.log_odds) == (divided.base_rate, divided.window.log_odds)
+    assert (whole.constant, whole.window.log_odds) == (divided.constant, divided.window.log_odds)
     assert (whole.window.log_odds != 0) == (kind == "balanced")
