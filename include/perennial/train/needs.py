@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from perennial.config.candidates import Family, Logistic, parts_of
+from perennial.config.candidates import Family, Linear, Logistic, parts_of
 from perennial.config.derived import parse_derived
 from perennial.config.pipeline import MIN_ROWS, Inputs, Label, Pipeline
 from perennial.config.values import bytes_of
@@ -112,7 +112,7 @@ def estimate_needs(
     holdout = min(holdout, max_judged or holdout)
     buckets = count_buckets(chosen)
     numbers = len(amounts(inputs))
-    bins = numbers * (settings.bins if isinstance(settings, Logistic) else 0)
+    bins = numbers * (settings.bins if isinstance(settings, Logistic | Linear) else 0)
     columns = numbers + bins + min(_count_classes(inputs), MAX_COLUMNS)
     a_row = record_type(inputs, label).itemsize
     min_row = a_row + 4 * numbers + 2
