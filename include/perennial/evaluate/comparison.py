@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from perennial.config.pipeline import Gate
+from perennial.display.metrics import label_of
 from perennial.evaluate.bootstrap import CONFIDENCE, Interval, auc_difference, interval, mean_difference, ordered_pairs
 from perennial.evaluate.judged import Holdout, Selection, sorted_by_class
 from perennial.models.metrics import Floats, Labels
@@ -75,7 +76,7 @@ class Comparison:
         where = f" on {self.slice}" if self.slice else ""
         if self.loss is None:
             return f"the {self.against} {self.version} cannot be judged{where}: {self.why}"
-        metric = self.metric.replace("_", " ")
+        metric = label_of(self.metric)
         text = f"against the {self.against} {self.version}{where}: {metric} {_format_interval(self.loss, margin)}"
         return text if self.roc_auc is None else f"{text}, ROC AUC {_format_interval(self.roc_auc, of_auc)}"
 

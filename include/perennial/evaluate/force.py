@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from perennial.display.metrics import format_metric
+from perennial.display.metrics import format_metric, label_of
 from perennial.errors import RefusedError
 from perennial.evaluate.comparison import Verdict
 from perennial.evaluate.gate import Judgement, choose, overall
@@ -53,7 +53,7 @@ def settle(
     verdict, winner = overall(judgements), choose(judgements)
     reasons = [f"{j.name}: {reason}" for j in judgements for reason in j.reasons]
     if winner is not None and sum(j.verdict == "PROMOTE" for j in judgements) > 1:
-        loss = winner.metric.replace("_", " ")
+        loss = label_of(winner.metric)
         reasons.append(
             f"{winner.name} has the lowest {loss} of the candidates that may be promoted: {format_metric(winner.loss)}"
         )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from perennial.config.label import NumberLabel
 from perennial.config.pipeline import Gate
+from perennial.display.metrics import label_of
 from perennial.errors import RefusedError
 from perennial.models.metrics import Floats, Labels
 from perennial.models.sums import mean
@@ -159,7 +160,7 @@ class RegressionTask:
     def failed_floors(self, y: Labels, p: Floats, metrics: Mapping[str, float | None], constant: float, gate: Gate) -> list[str]:
         """Return the floors that a challenger does not reach: that of skill, and the constant forecast."""
         loss, of_constant = self._loss(y, p), self._loss(y, np.broadcast_to(constant, len(y)))
-        name = self.loss_name.replace("_", " ")
+        name = label_of(self.loss_name)
         if not loss < of_constant * (1 - _EQUAL):
             return [f"{name} {loss:.4g}, not below the {of_constant:.4g} of the constant forecast {constant:.4g} of the window"]
         skill, least = 1 - loss / of_constant, gate.floors.skill

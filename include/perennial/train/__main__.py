@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from perennial.display.metrics import format_metric
+from perennial.display.metrics import format_metric, label_of
 from perennial.display.showable import make_logs_showable
 from perennial.errors import REFUSED_EXIT_CODE, PerennialError, RefusedError
 from perennial.lake.manifests import ModelManifest, constant_of
@@ -161,7 +161,7 @@ def warn_of_constant(task: LearningTask, loss: float | None, y: Labels, constant
     of_constant = mean(lambda part: task.losses(y[part], np.full(len(y[part]), constant)), len(y))
     if loss is None or loss <= of_constant * (1 + _EQUAL):
         return []
-    metric = task.loss_name.replace("_", " ")
+    metric = label_of(task.loss_name)
     text = (
         f"its {metric} on the holdout is {format_metric(loss)}, and that of the constant forecast of the window, "
         f"{format_metric(constant)}, is {format_metric(of_constant)}: the model knows less than that number"
@@ -179,9 +179,8 @@ def _begin(objects: Objects, job: TrainingJob) -> Begin | None:
         log.info("Starting from random weights: the training of %s was skipped", manifest["date"])
         return None
     weights = objects.read_existing(f"{job.output.blobs}{manifest['files']['weights.safetensors']['sha256']}").body
-    is_number = manifest["label"].get("task") == "regression"  # then the constant forecast is the center
-    center, spread = (constant_of(manifest), manifest.get("spread", 1.0)) if is_number else (0.0, 1.0)
-    return Begin(manifest["version"], manifest["columns"], weights, center, spread)
+    # The constant forecast of numbers is their center; classes have none to move to.
+    return Begin(manifest["version"], manifest["columns"], weights, constant_of(manifest), manifest.get("spread", 1.0))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -46,6 +46,25 @@ class Network:
         return to_safetensors(self.layers)
 
 
+def linear_network(weights: Floats) -> Network:
+    """
+    Return 64-bit weights [columns, classes of the codes, intercept] as one layer, whose library's answers are in 64 bits.
+
+    Products and sums are those of scikit-learn's linear models.
+    """
+
+    def margins(rows: Matrix) -> Floats:
+        begin = rows.columns.shape[1]
+        found: Floats = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
+        for code, size in zip(rows.codes.T, rows.sizes, strict=True):
+            found += np.append(weights[begin : begin + size], 0.0)[code]
+            begin += size
+        return found
+
+    layer = Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), None)
+    return Network([layer], margins)
+
+
 def add_layers(graph: GraphBuilder, view: Encoded, layers: list[Layer]) -> str:
     """Add the nodes of some layers and return their output."""
     value = ""

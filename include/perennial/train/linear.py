@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from perennial.train.layers import Layer, Network
+from perennial.train.layers import Network, linear_network
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
 
@@ -56,8 +56,7 @@ def fit(
         alpha = choose_alpha(rows) if settings.alpha is None else settings.alpha
         weights = _solve_in_passes(rows, alpha) if rows.sizes else _solve(_sums(rows.read(), rows), alpha)
     log.info("Linear regression: alpha %g", alpha)
-    layer = Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), None)
-    return Network([layer], lambda some: _answers(some, weights))
+    return linear_network(weights)
 
 
 def choose_alpha(rows: MatrixFiles) -> float:
@@ -115,7 +114,8 @@ def _solve(sums: _Sums, alpha: float) -> Floats:
 
 def _errors(parts: list[tuple[Matrix, Labels]], weights: Floats) -> Floats:
     """Return the squared errors of some rows."""
-    return np.concatenate([(y - _answers(matrix, weights)) ** 2 for matrix, y in parts])
+    network = linear_network(weights)
+    return np.concatenate([(y - network.margins(matrix)) ** 2 for matrix, y in parts])
 
 
 def _chosen(part: Part, chosen: Labels) -> tuple[Matrix, Labels]:
@@ -127,18 +127,8 @@ def _with_ones(rows: Matrix) -> Floats:
     return np.hstack([rows.columns.astype(np.float64), np.ones((len(rows.columns), 1))])
 
 
-def _answers(rows: Matrix, weights: Floats) -> Floats:
-    """Return the answers to some rows of the weights [columns, classes of the codes, intercept]."""
-    begin = rows.columns.shape[1]
-    answers: Floats = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
-    for code, size in zip(rows.codes.T, rows.sizes, strict=True):
-        answers += np.append(weights[begin : begin + size], 0.0)[code]
-        begin += size
-    return answers
-
-
 def _add_up(rows: Matrix, values: Floats) -> Floats:
-    """Return the sum of a value of each row over the rows of each weight: the transpose of `_answers`."""
+    """Return the sum of a value of each row over the rows of each weight: the transpose of `linear_network`."""
     parts = [rows.columns.astype(np.float64).T @ values]
     for code, size in zip(rows.codes.T, rows.sizes, strict=True):
         parts.append(np.asarray(np.bincount(code, weights=values, minlength=size + 1)[:size], dtype=np.float64))
@@ -154,7 +144,8 @@ def _solve_in_passes(rows: MatrixFiles, alpha: float) -> Floats:
     penalty = np.append(np.full(rows.columns + sum(rows.sizes), alpha), 0.0)
 
     def multiply(weights: Floats) -> Floats:
-        return penalty * weights + sum(_add_up(part.rows, _answers(part.rows, weights)) for part in rows.read())
+        network = linear_network(weights)
+        return penalty * weights + sum(_add_up(part.rows, network.margins(part.rows)) for part in rows.read())
 
     residual: Floats = np.asarray(sum(_add_up(part.rows, part.y.astype(np.float64)) for part in rows.read()))
     weights, direction, size = np.zeros(len(penalty)), residual, float(residual @ residual)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from perennial.train.cells import newton_on_cells
-from perennial.train.layers import Layer, Network
+from perennial.train.layers import Network, linear_network
 from perennial.train.newton import gain_on_late, newton
 from perennial.train.preprocess import fit_preprocessing
 from perennial.train.views import Dense
@@ -17,7 +17,6 @@ from perennial.train.views import Dense
 if TYPE_CHECKING:
     from perennial.config.candidates import Logistic
     from perennial.train.checkpoints import Checkpoints
-    from perennial.train.matrix import Floats, Matrix
     from perennial.train.matrix_files import MatrixFiles
     from perennial.train.window import Window
 
@@ -53,8 +52,7 @@ def fit(
         strength = choose_strength(rows) if settings.C is None else settings.C
         weights, passes = (newton_on_cells if rows.sizes else newton)(rows, strength)
     log.info("Logistic regression: C %g, %s iterations", strength, passes)
-    layer = Layer(weights[:-1, None].astype(np.float32), weights[-1:].astype(np.float32), None)
-    return Network([layer], lambda some: _margins(weights, some))
+    return linear_network(weights)
 
 
 def choose_strength(rows: MatrixFiles) -> float:
@@ -85,13 +83,3 @@ def _count_classes(rows: MatrixFiles) -> tuple[list[int], list[int]]:
     for _, y, late in rows.read_some():
         counts += np.bincount(2 * late.astype(np.int8) + y, minlength=4)
     return counts[:2].tolist(), counts[2:].tolist()
-
-
-def _margins(weights: Floats, rows: Matrix) -> Floats:
-    """Return the margins as scikit-learn computes them, from 64-bit weights."""
-    begin = rows.columns.shape[1]
-    margins: Floats = rows.columns.astype(np.float64) @ weights[:begin] + weights[-1]
-    for code, size in zip(rows.codes.T, rows.sizes, strict=True):
-        margins += np.append(weights[begin : begin + size], 0.0)[code]
-        begin += size
-    return margins

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from perennial.config.label import BinaryLabel
 from perennial.models.metrics import Labels
 from perennial.models.scoring import SLICE_ROWS
 from perennial.train.matrix import Matrix
@@ -129,4 +128,4 @@ def _record(files: MatrixFiles) -> np.dtype[Any]:
 
 def _label_type(files: MatrixFiles) -> str:
     """Return numpy's type of labels as `Target.scale` returns them."""
-    return "i1" if isinstance(files.window.target.label, BinaryLabel) else "<f4"
+    return "i1" if files.window.target.is_classes else "<f4"

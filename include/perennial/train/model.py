@@ -196,7 +196,7 @@ def export(view: View, fitted: Fitted, target: Target, log_odds: float = 0.0) ->
     margin = fitted.add(graph, view.add(graph))
     if log_odds:
         margin = graph.op("Add", margin, graph.constant(log_odds))
-    if not isinstance(target.label, BinaryLabel):
+    if not target.is_classes:
         margin = graph.op("Add", graph.op("Mul", margin, graph.constant(target.spread)), graph.constant(target.center))
     return finish(graph, margin, target.label, {name: item.known for name, item in view.fitted.text_classes.items()})
 

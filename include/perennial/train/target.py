@@ -42,14 +42,14 @@ class Target:
 
     def scale(self, y: Labels) -> Labels:
         """Return labels as a family learns them."""
-        if isinstance(self.label, BinaryLabel):
+        if self.is_classes:
             return np.asarray(y, dtype=np.int8)
         scaled: Labels = ((y - self.center) / (self.spread or 1.0)).astype(np.float32)
         return scaled
 
     def unscale(self, margins: Floats) -> Floats:
         """Return a family's answers in the unit of the label."""
-        return margins if isinstance(self.label, BinaryLabel) else margins * self.spread + self.center
+        return margins if self.is_classes else margins * self.spread + self.center
 
 
 def warn_of_target(target: Target) -> list[str]:
@@ -75,8 +75,10 @@ def find_target(label: Label, rows: int, positives: int, read: Callable[[], Iter
         return Target(label, positives / rows if rows else 0.0)
     if not rows:
         return Target(label, 0.0, 0.0, 0.0)
-    mean = sum(float(y.sum()) for y in read()) / rows
-    if min(float(y.min()) for y in read() if len(y)) == max(float(y.max()) for y in read() if len(y)):
+    facts = [(float(y.sum()), float(y.min()), float(y.max())) for y in read() if len(y)]
+    sums, least, most = zip(*facts, strict=True)
+    mean = sum(sums) / rows
+    if min(least) == max(most):
         return Target(label, mean, mean, 0.0)
     spread = float(np.sqrt(sum(float(((y - mean) ** 2).sum()) for y in read()) / rows))
     if label.quantile is None:
