@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from perennial.backfill.airflow_client import AirflowClient, TaskState
+from perennial.display.metrics import found_in
 from perennial.stages import STAGES
 from stack.config import StackConfig
 
@@ -93,7 +94,7 @@ def print_report(out: Console, summary: Facts, config: StackConfig, file: Path) 
 
 
 def _print_models(out: Console, run: Facts) -> None:
-    metrics = [name for name in METRICS if any(candidate.get(name) is not None for candidate in run["candidates"])]
+    metrics = found_in(run["candidates"], METRICS)
     models = Table(title=f"\nCandidates of {run['date']}", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("name", *metrics, "gate"):
         models.add_column(column)

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 
 from perennial.deploy.standing import Standing, read_standing
 from perennial.display.forced import describe_force
+from perennial.display.metrics import found_in, label_of
 from perennial.display.showable import make_html
 from perennial.errors import PerennialError
 from perennial.evaluate.chain_store import read_chain
@@ -83,8 +84,8 @@ def _format_run(lake: Lake, day: date | None) -> str:
 
 def _format_candidates(body: Mapping[str, Any]) -> str:
     """Format the candidates of a decision, with their metrics, as an HTML table."""
-    columns = ("version", "decision", *METRICS)
-    head = "".join(f"<th align=left>{METRICS.get(column, column)}&emsp;</th>" for column in columns)
+    columns = ("version", "decision", *found_in(body["candidates"], METRICS))
+    head = "".join(f"<th align=left>{label_of(column)}&emsp;</th>" for column in columns)
     rows = "".join(
         "<tr>" + "".join(f"<td>{make_html(_format_cell(candidate.get(column)))}&emsp;</td>" for column in columns) + "</tr>"
         for candidate in body["candidates"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from perennial.display.forced import describe_force
+from perennial.display.metrics import label_of
 from perennial.display.showable import make_showable
 
 HEADLINE = "headline"
@@ -17,14 +18,7 @@ HEADLINE_TEMPLATE = f"{{{{ {HEADLINE} | default('', true) }}}}"
 MAX_CHARACTERS = 240
 """Airflow stores at most 250."""
 
-METRICS = {
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "skill": "skill",
-    "squared_error": "squared error",
-    "absolute_error": "absolute error",
-    "pinball_loss": "pinball loss",
-}
+METRICS = ("roc_auc", "log_loss", "skill", "squared_error", "absolute_error", "pinball_loss")
 LINE_CHARACTERS = 110
 DIGITS = 4
 
@@ -51,7 +45,7 @@ def describe_decision(result: Mapping[str, Any]) -> str:
         return f"skipped: {result['reason']}"
     candidates = [
         f"{candidate['name']} "
-        + " ".join(f"{label} {candidate[name]:.{DIGITS}f}" for name, label in METRICS.items() if candidate.get(name) is not None)
+        + " ".join(f"{label_of(name)} {candidate[name]:.{DIGITS}f}" for name in METRICS if candidate.get(name) is not None)
         for candidate in result["candidates"]
     ]
     return "; ".join(filter(None, [result["decision"], describe_force(result.get("forced")), *candidates]))

@@ -11,7 +11,7 @@ import typer
 from perennial.commands.arguments import AsJson, PipelineName, chosen_date, chosen_lake, served_lake
 from perennial.commands.endpoint import Endpoint, look
 from perennial.commands.output import print_json, print_line, print_table, stale_text
-from perennial.display.metrics import format_metric
+from perennial.display.metrics import format_metric, found_in
 from perennial.errors import PipelineRefusedError, RefusedError
 from perennial.store.json_value import JsonValue
 
@@ -214,7 +214,7 @@ def _show_decision(body: dict[str, Any], barred: Container[str], as_json: bool) 
         print_line(f"  {force}", style="yellow")
     for reason in body["reasons"]:
         print_line(f"  {reason}")
-    metrics = [name for name in METRICS if any(candidate.get(name) is not None for candidate in body["candidates"])]
+    metrics = found_in(body["candidates"], METRICS)
     columns = ("name", "version", "decision", *metrics)
     rows = [
         [*(_round(candidate.get(column)) for column in columns), "barred" if candidate["version"] in barred else ""]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 _LABELS = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
 
 
 def label_of(metric: str) -> str:
     """Return the name of a metric in words."""
     return _LABELS.get(metric, metric.replace("_", " "))
+
+
+def found_in(candidates: Iterable[Mapping[str, Any]], names: Iterable[str]) -> list[str]:
+    """Return those metrics that any candidate of a decision has: each task has its own."""
+    held = {name for candidate in candidates for name, value in candidate.items() if value is not None}
+    return [name for name in names if name in held]
 
 
 def format_metric(value: float) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
+from perennial.lake.golden import ROUNDING
 from perennial.models.metrics import Floats
 from perennial.models.scoring import SLICE_ROWS, Graph, Numbers, Texts, to_arrays
 from perennial.train.holdout import StoredHoldout
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 MAX_DIFFERENCE = 1e-5
 """Of a probability, or of a label's standard deviation. 32-bit floats that are added in another order differ by a tenth of it."""
-
-_ROUNDING = 2.0**-22
-"""Relative difference of two numbers that 32-bit floats can round apart. For a probability it is far below MAX_DIFFERENCE."""
 
 MAX_GRAPH_BYTES = 50_000_000
 """A server holds the graphs of two releases, and the object store sends one to each server."""
@@ -95,7 +93,7 @@ def compare(
         differences = np.abs(found - expected) / spread
         differences[np.isnan(differences)] = np.inf
         largest = max(largest, float(differences.max(initial=0.0)))
-        allowed = MAX_DIFFERENCE + _ROUNDING * np.abs(np.nan_to_num(expected)) / spread
+        allowed = MAX_DIFFERENCE + ROUNDING * np.abs(np.nan_to_num(expected)) / spread
         wrong = np.flatnonzero(differences > allowed).tolist()
         count += len(wrong)
         for row in wrong[: max(_MAX_NAMED - len(differing), 0)]:
