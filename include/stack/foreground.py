@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -26,6 +27,9 @@ def run_part(config: StackConfig, name: str) -> int:
     """
     config.write_environment()  # the folder must exist: the plan depends on its permissions
     part = _part(config, name)
+    prepared = _prepared(config, part)
+    prepared.parent.mkdir(parents=True, exist_ok=True)
+    prepared.unlink(missing_ok=True)  # of the part's earlier process
     keep_places(config)
     if part.before and (note := part.before(config)):
         sys.stdout.write(f"{note}\n")
@@ -41,13 +45,19 @@ def run_part(config: StackConfig, name: str) -> int:
     _await_ready(part.service, process)
     if part.after:
         part.after(config)
+    prepared.touch()
     return process.wait()
 
 
 def is_healthy(config: StackConfig, name: str) -> bool:
-    """Return whether a part's service answers."""
+    """Return whether a part's service answers and holds what other parts expect in it, such as buckets or databases."""
     part = _part(config, name)
-    return part.service is not None and part.service.is_ready()
+    return part.service is not None and _prepared(config, part).exists() and part.service.is_ready()
+
+
+def _prepared(config: StackConfig, part: Part) -> Path:
+    """Return the file that says that a part is ready for those which wait for its health."""
+    return config.run / f"{part.name}.prepared"
 
 
 def _part(config: StackConfig, name: str) -> Part:

@@ -97,7 +97,11 @@ def stack(pipelines: Path) -> Iterator[AirflowClient]:
     compose("down", "--volumes")  # of a run that was killed
     began = time.monotonic()
     try:
-        compose("up", "--detach", "--wait", "--wait-timeout", "600")
+        try:
+            compose("up", "--detach", "--wait", "--wait-timeout", "600")
+        except AssertionError:
+            say(compose("logs", "--no-color", "--tail", "25"))
+            raise
         say(f"healthy after {time.monotonic() - began:.0f} s")
         password = compose("exec", "-T", "airflow-api", "cat", "/var/lib/perennial/secrets/airflow_admin").strip()
         with AirflowClient(f"http://127.0.0.1:{AIRFLOW_PORT}", password) as client:

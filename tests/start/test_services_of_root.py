@@ -52,13 +52,16 @@ def config(
     clones: Clones, place: Path, free_offset: Callable[[], str], finish: Callable[[Path, User], None]
 ) -> Iterator[tuple[StackConfig, User]]:
     """Make a clone that every user may read, with the small pipeline of the tests; return its stack, and root."""
-    shutil.copytree(REPO / "tests/pipelines" / PIPELINE, place / "pipelines" / PIPELINE)
-    root = User(environment={"PERENNIAL_PORT_OFFSET": free_offset(), "PERENNIAL_PIPELINES": str(place / "pipelines")})
+    folder = place / "pipelines" / PIPELINE
+    shutil.copytree(REPO / "tests/pipelines" / PIPELINE, folder)
+    with (folder / FILE).open("a") as file:
+        file.write(f"\nend: {DAY}\n")  # a scheduled run that waits for the drop of yesterday would hold up the one of the test
+    root = User(environment={"PERENNIAL_PORT_OFFSET": free_offset(), "PERENNIAL_PIPELINES": str(folder.parent)})
     (place / "services").mkdir(mode=0o700)
     clone = clones.make(place / "services" / "clone", python=python_of_everybody())
     finish(clone, root)
     offset = int(root.environment["PERENNIAL_PORT_OFFSET"])
-    yield StackConfig(clone, clone / "var", offset, place / "pipelines"), root
+    yield StackConfig(clone, clone / "var", offset, folder.parent), root
     (place / "services").chmod(0o755)
 
 
