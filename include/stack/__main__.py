@@ -24,7 +24,7 @@ from perennial.settings import load_settings
 from stack import doctor, status
 from stack.config import REPO, StackConfig
 from stack.errors import StackError
-from stack.foreground import is_healthy, run_part
+from stack.foreground import run_part
 from stack.leftovers import end_leftovers
 from stack.lock import LOCK, alone
 from stack.machine import Finding
@@ -54,8 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return serve(config, options.pipeline)
         if options.command == "run":
             return run_part(config, options.part)
-        if options.command == "healthy":
-            return 0 if is_healthy(config, options.part) else 1
         if options.command == "status":
             return show_status(config, only, options.json)
         if options.command == "doctor":
@@ -79,7 +77,7 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             command.add_argument("--restart", action="store_true", help="stop only if the settings allow the next start")
         if name in ("status", "doctor"):
             command.add_argument("--json", action="store_true", help="machine-readable output")
-        if name in ("run", "healthy"):
+        if name == "run":
             command.add_argument("part", help="one part, for example s3")
         if name == "serve":
             command.add_argument("pipeline", help="name of the pipeline")
@@ -107,7 +105,6 @@ COMMANDS = {
     "clean": "Stop everything and remove the stack's data.",
     "doctor": "Show the problems that would keep the stack from starting, each with its fix.",
     "run": "Run one part in the foreground, as a container does.",
-    "healthy": "Exit with 0 if a part answers, else with 1.",
     "prepare": "Fetch Spark's jars, build its launcher, read the sources for fingerprints; a part of `make setup`.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import suppress
 from types import FrameType
 
 import psutil
@@ -18,18 +18,22 @@ from stack.process import Service
 from stack.server import keep_places
 from stack.waiting import await_ready
 
+CHECK_SECONDS = 5.0
+
 
 def run_part(config: StackConfig, name: str) -> int:
     """
     Prepare a part, run it until it ends or receives SIGTERM, and return its exit code.
 
-    A part without a service (preparation for other parts) is done when this returns.
+    A part without a service (preparation for other parts) is done when this returns. While a service answers, the time of
+    `<part>.healthy` in the folder of run records is the present: the check of a container looks at it, because a process for
+    each check would cost half a CPU second. The file is there once other parts find their buckets or databases.
     """
     config.write_environment()  # the folder must exist: the plan depends on its permissions
     part = _part(config, name)
-    prepared = _prepared(config, part)
-    prepared.parent.mkdir(parents=True, exist_ok=True)
-    prepared.unlink(missing_ok=True)  # of the part's earlier process
+    healthy = config.run / f"{part.name}.healthy"
+    healthy.parent.mkdir(parents=True, exist_ok=True)
+    healthy.unlink(missing_ok=True)  # of the part's earlier process
     keep_places(config)
     if part.before and (note := part.before(config)):
         sys.stdout.write(f"{note}\n")
@@ -45,19 +49,12 @@ def run_part(config: StackConfig, name: str) -> int:
     _await_ready(part.service, process)
     if part.after:
         part.after(config)
-    prepared.touch()
-    return process.wait()
-
-
-def is_healthy(config: StackConfig, name: str) -> bool:
-    """Return whether a part's service answers and holds what other parts expect in it, such as buckets or databases."""
-    part = _part(config, name)
-    return part.service is not None and _prepared(config, part).exists() and part.service.is_ready()
-
-
-def _prepared(config: StackConfig, part: Part) -> Path:
-    """Return the file that says that a part is ready for those which wait for its health."""
-    return config.run / f"{part.name}.prepared"
+    while process.poll() is None:
+        if part.service.is_ready():
+            healthy.touch()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(CHECK_SECONDS)
+    return process.returncode
 
 
 def _part(config: StackConfig, name: str) -> Part:

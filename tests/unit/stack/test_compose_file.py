@@ -53,6 +53,12 @@ def test_executors_find_the_driver() -> None:
     assert SERVICES["net"]["networks"]["spark"] == {"aliases": [DRIVER]}
 
 
+def test_each_part_of_the_stack_is_checked_by_its_own_record() -> None:
+    checked = {name: service["healthcheck"]["test"] for name, service in SERVICES.items() if "healthcheck" in service}
+    by_record = {name: test[-1] for name, test in checked.items() if FILE["x-is-recent"] in test}
+    assert by_record == {name: name for name in ("s3", "postgres", "metastore", *AIRFLOW - {"airflow-database"})}
+
+
 def test_ports_are_published_on_this_machine_alone() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published.keys() == {"net", "server"}
