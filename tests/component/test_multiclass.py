@@ -1,4 +1,4 @@
-"""A pipeline that predicts one of several classes, from its training to the answers of its server, and in all that reads its results."""
+"""A pipeline that predicts one of several classes, from its training to the answers of its server and its reports."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def lake(lab: Lab) -> Lake:
     """The lake of a pipeline that predicts the heat."""
     lab.write_table("features", with_heat(), "date")
     # A network adds half a minute here: the tests of families train it.
-    chosen = {
-        name: settings for name, settings in default_candidates("multiclass", None).items() if name in ("logistic", "boosted")
-    }
+    chosen = {name: default_candidates("multiclass", None)[name] for name in ("logistic", "boosted")}
     chosen["neighbours"] = Sklearn(estimator="sklearn.neighbors.KNeighborsClassifier", params={"n_neighbors": 25})
     training = lab.pipeline.training.model_copy(update={"candidates": {**chosen, "blend": Blend(of=list(chosen))}})
     changes = {

@@ -13,7 +13,7 @@ from perennial.config.contract import Contract
 from perennial.config.values import Column, Distinct, Range, Scalar, TextOrWhole, refuse
 
 Constant = float | Sequence[float]
-"""The constant forecast of a window: the share of positive rows, a number in the unit of the label, or the share of each class."""
+"""The constant forecast of a window: the share of positive rows, or of each class, or a number in the unit of the label."""
 
 _QUANTILE = r"quantile 0?\.[0-9]{1,9}"
 LEAST_QUANTILE = 0.01

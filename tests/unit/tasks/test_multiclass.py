@@ -62,8 +62,14 @@ def test_a_class_of_few_rows_has_no_roc_auc() -> None:
 
 @pytest.mark.parametrize(
     ("y", "p"),
-    [([3], [[0.5, 0.25, 0.25]]), ([-1], [[0.5, 0.25, 0.25]]), ([0], [[0.5, 0.5, 0.5]]), ([0], [[np.nan, 0.5, 0.5]]), ([0], [[1.5, -0.5, 0]])],
-)  # fmt: skip
+    [
+        ([3], [[0.5, 0.25, 0.25]]),
+        ([-1], [[0.5, 0.25, 0.25]]),
+        ([0], [[0.5, 0.5, 0.5]]),
+        ([0], [[np.nan, 0.5, 0.5]]),
+        ([0], [[1.5, -0.5, 0]]),
+    ],
+)
 def test_impossible_predictions_are_not_valid(y: list[int], p: list[list[float]]) -> None:
     assert TASK.are_valid(np.array([0]), np.array([[0.5, 0.25, 0.25]]))
     assert not TASK.are_valid(np.array(y), np.array(p))
