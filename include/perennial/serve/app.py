@@ -174,6 +174,9 @@ class App:
 
 def _shower(model: Model) -> Callable[[Any], str]:
     """Return the function that writes a prediction as members of a JSON object."""
+    if model.numbers:
+        members = ",".join(f'"{name}":{{!r}}' for name in model.numbers)
+        return lambda prediction: members.format(*prediction)
     if not model.classes:
         return f'"{model.output}":{{!r}}'.format
     names = [json.dumps(name) for name in model.classes]

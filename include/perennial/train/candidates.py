@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from perennial.config.label import Label, NumberLabel
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import library_versions
 from perennial.store.objects import canonical_json, sha256
+
+INTERVALS = "perennial.train.interval"
+"""The module that fits the quantiles of intervals."""
 
 _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "scikit-learn")
 
@@ -62,14 +66,20 @@ def module_of(family: str) -> str:
     return _FAMILIES[family].module
 
 
-def code_for(family: str) -> str:
-    """Return a digest of the code that decides a family's training."""
-    return code_digest("train", module_of(family))
+def code_for(family: str, label: Label) -> str:
+    """Return a digest of the code that decides a family's training on a label."""
+    return code_digest("train", module_of(family), *([INTERVALS] if _has_interval(family, label) else []))
 
 
-def versions_for(family: str) -> dict[str, str]:
-    """Return the installed versions of the libraries that decide the bytes of a family's model."""
-    return library_versions(*_SHARED_LIBRARIES, *_FAMILIES[family].libraries)
+def versions_for(family: str, label: Label) -> dict[str, str]:
+    """Return the installed versions of the libraries that decide the bytes of a family's model of a label."""
+    others = _FAMILIES["xgboost"].libraries if _has_interval(family, label) else ()
+    return library_versions(*dict.fromkeys((*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *others)))
+
+
+def _has_interval(family: str, label: Label) -> bool:
+    """Return whether a training fits the quantiles of an interval. A blend takes those of its parts."""
+    return isinstance(label, NumberLabel) and label.interval is not None and family != "blend"
 
 
 def memory_of(family: str, rows: int) -> int:
