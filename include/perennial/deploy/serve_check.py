@@ -186,7 +186,7 @@ def _find_problems(answer: httpx.Response, golden: Golden, indices: Sequence[int
 
 
 def _prediction(item: Any, expected: GoldenAnswers) -> Answer:
-    """Return a prediction in numbers: the probabilities of classes in their order, or a number with the bounds of its interval."""
+    """Return a prediction: the probabilities of classes in their order, or a number with the bounds of its interval."""
     answer = item[expected.output]
     if isinstance(answer, dict):
         return [float(share) for share in answer.values()]
