@@ -25,8 +25,12 @@ OUTPUTS = ("probability", "probabilities", "value")
 INTERVAL, _BOUNDS = "interval", ("low", "high")
 """The output of a graph with the bounds of intervals, and the names of these bounds in answers."""
 
-_SHARE_BYTES = 80
-"""Upper bound of the memory of one probability of several: as a number in a list, and as text."""
+_NUMBER_BYTES, _DIGITS, _COPIES = 40, 26, 3
+"""
+Upper bounds of one probability of several: the bytes of a number in a list, and the characters of its text beside its name.
+
+The text of an answer is there three times at once: of a record, of all of them, and as bytes.
+"""
 
 _ROWS = 2_000
 """Rows that the graph computes at once: its memory grows with them, and its speed no longer does."""
@@ -61,7 +65,7 @@ class Model:
         """The names of a number and of the bounds of its interval; empty without an interval."""
 
         self.classes: list[str] = read_metadata(self._session, "classes", [])
-        self.answer_bytes = sum(_SHARE_BYTES + len(json.dumps(name)) for name in self.classes)
+        self.answer_bytes = sum(_NUMBER_BYTES + _COPIES * (len(json.dumps(name)) + _DIGITS) for name in self.classes)
         """Upper bound of the memory that the probabilities of one record take, beyond that of one number."""
         self._lookups = [lookups[name] for name in sorted(inputs.lookups)]  # as in inputs.numbers
         self._reader = RecordReader(inputs, limits)
