@@ -17,7 +17,7 @@ from perennial.stages import STAGES
 from stack.config import StackConfig
 
 Facts = dict[str, Any]
-METRICS = ("roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "skill", "absolute_error", "bias")
+METRICS = ("roc_auc", "pr_auc", "log_loss", "accuracy", "brier", "skill", "absolute_error", "bias", "interval_coverage")
 
 
 def run_report(

@@ -195,6 +195,8 @@ METRICS = (
     "pinball_loss",
     "bias",
     "coverage",
+    "interval_coverage",
+    "interval_width",
 )
 """All metrics of all tasks, in the order of a table."""
 

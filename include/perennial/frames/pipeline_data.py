@@ -148,8 +148,9 @@ class PipelineData:
         """
         Return the predictions of a candidate on the holdout of a date, as the gate judged them.
 
-        Columns: `date`, the row key, `y` (the label: 1 if it is the positive one, else 0, or a number), `p` (the prediction:
-        the probability of the positive one, or a number).
+        Columns: `date`, the row key, `y` (the label: 1 if it is the positive one, else 0; the place of its class in
+        `label.classes`; or a number), `p` (the prediction: the probability of the positive one, the list of those of all
+        classes, or a number), and with `label.interval` its bounds `low` and `high`.
         Ordered by date and row key. No row of the holdout was in the training of the model.
         """
         from perennial.frames.decisions import prediction_rows
