@@ -191,6 +191,8 @@ def test_a_search_that_chose_is_compared_on_the_holdout_of_its_date(lake_with: C
     assert record.holdout_chosen == chosen["metrics"]["log_loss"]
     plain = train(lake_with(None), SEARCHED)  # it is there already
     assert record.holdout_yaml == plain["metrics"]["log_loss"]
+    assert record.cells[:3] == ["boosted", "2026-03-13", "4"]
+    assert record.cells[5:7] == [f"{record.holdout_yaml:.4f}", f"{record.holdout_chosen:.4f}"]
 
 
 @pytest.fixture
@@ -211,6 +213,8 @@ def test_a_limit_of_cpu_seconds_ends_a_search_without_a_result_and_a_higher_one_
     assert "Stopped after 3 trials and 3 CPU seconds" in caplog.text
     record = lake.objects.read_existing(stopped_address(address, 3)).json()
     assert (record["stopped"], len(record["trials"]), record["chosen"]) == (True, 3, {})
+    (shown,) = search_records(lake, LAST, LAST)
+    assert shown.cells[2:5] == ["stopped after 3", "those of the YAML", None]
     stopped = plan_training(lake, LAST, "boosted")
     assert stopped.key == plan_training(lake_with(None), LAST, "boosted").key
     assert plan_search(lake, [LAST], "boosted") is None
