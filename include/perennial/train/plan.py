@@ -39,7 +39,7 @@ class TrainingPlan:
     :param job_uri: the address of the job file; None: there is no work
     :param manifest_uri: the address of the model's manifest, which the work creates; None: the training is skipped
     :param before: the jobs of earlier dates that must run first, because the training starts from the weights of the last of them
-    :param rows: by date of window and holdout, the rows that its commit records; empty: there is no work
+    :param rows: by date of window and holdout, the rows that its commit records; empty: there is nothing to train
     :param window: the dates of the window
     :param searches_on: the date of the search that must run first, because it chooses the parameters; None: they are known
     """
@@ -134,8 +134,17 @@ def _plan(trainings: Trainings, day: date, *, recompute: bool = False) -> Traini
     _require_analysed(trainings, day)
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
     if trainings.search is not None and trainings.settings_on(day) is None:
-        searches_on = trainings.search.date_for(day)
-        return TrainingPlan(candidate, None, None, None, unchanged=False, key=key, searches_on=searches_on)
+        return TrainingPlan(
+            candidate,
+            None,
+            None,
+            None,
+            unchanged=False,
+            key=key,
+            rows=trainings.rows(day),
+            window=trainings.split(day).window,
+            searches_on=trainings.search.date_for(day),
+        )
     if not recompute and (reason := trainings.skipped(day)):
         return TrainingPlan(candidate, reason, None, None, unchanged=False, key=key)
     if not recompute and trainings.is_done(day):

@@ -23,15 +23,19 @@ def plan_search(lake: Lake, dates: Sequence[date], candidate: str) -> TrainingWo
     It must be done before the trainings are planned, because their fingerprints contain the parameters.
 
     :param dates: in order; a failed search fails the work only if the first date needs it
+    :raises RefusedError: the training of the first date does not fit into the disk or the memory that it may take
     """
     searches = plan_searches(lake, dates, candidate)
     if not searches:
         return None
+    plan = plan_training(lake, dates[0], candidate)
+    if plan.searches_on is not None:
+        _check_needs(lake, plan, dates[0])
     _log_search(lake, candidate, searches)
-    wanted = [item.result for item in plan_searches(lake, dates[:1], candidate)]
-    first = searches[0]
-    jobs = [item.job for item in searches]
-    return TrainingWork(candidate, first.date.isoformat(), first.key, wanted, jobs, len(jobs) > len(wanted), is_search=True)
+    wanted = [item.result for item in searches if item.date == plan.searches_on]
+    first, jobs = searches[0], [item.job for item in searches]
+    has_ahead = len(jobs) > len(wanted)
+    return TrainingWork(candidate, first.date.isoformat(), first.key, wanted, jobs, has_ahead=has_ahead, is_search=True)
 
 
 def plan_work(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from lab import LAST, START, Lab, features_table
 
 from perennial.config.pipeline import Training
 from perennial.lake.lake import Lake
+from perennial.lake.sample import SAMPLE
 from perennial.runtime.trainer import trainer_arguments
 from perennial.settings import training_environment
 from perennial.stages import Run, stages_of
@@ -34,7 +36,7 @@ SEARCHED = date(2026, 3, 13)
 """The date of the search whose parameters LAST has: the periods begin on START, a day before."""
 
 RANGES = {"learning_rate": [0.01, 0.5], "max_depth": [2, 3, 4], "trees": [5, 20]}
-SEARCH = {"trials": 4, "every_days": EVERY, "ranges": RANGES}
+SEARCH: dict[str, Any] = {"trials": 4, "every_days": EVERY, "ranges": RANGES}
 
 
 @pytest.fixture
@@ -133,6 +135,29 @@ def test_a_search_never_reads_the_holdout(lab: Lab, lake_with: Callable[..., Lak
     lab.write_table("features", table.set_column(table.schema.get_field_index("fault"), "fault", poisoned), "date")
     assert search(lake)[0] == address
     assert without_costs(lake.objects.read_existing(address).json()) == without_costs(clean)
+
+
+def test_a_search_knows_no_label_that_its_date_does_not_know(lab: Lab, lake_with: Callable[..., Lake]) -> None:
+    lake = lake_with({**SEARCH, "trials": 2})
+    late = lake.pipeline.model_copy(update={"label": lake.pipeline.label.model_copy(update={"known_after_days": 1})})
+    lab.write_table("labels", features_table().select(["date", "reading_id", "fault", SAMPLE]), "date")
+    lab.write_table("features", features_table().drop_columns("fault"), "date")
+    lake = replace(lake, pipeline=late)
+    (planned,) = plan_searches(lake, [LAST], "boosted")
+    job = read_job(lake.objects, planned.job)
+    # The labels of 13 March are not known on that date, and 12 March is its holdout.
+    assert job.features.holdout[-1] == SEARCHED - timedelta(days=2)
+    assert job.labels is not None
+    assert len(search(lake)[1]["trials"]) == 2
+
+
+def test_two_searches_at_once_agree(lake_with: Callable[..., Lake]) -> None:
+    lake = lake_with(SEARCH)
+    (planned,) = plan_searches(lake, [LAST], "boosted")
+    with ThreadPoolExecutor(2) as pool:
+        for ended in [pool.submit(trainer_module.run_job, lake.objects, planned.job) for _ in range(2)]:
+            ended.result()
+    assert len(objects_of(lake)) == 1 + SEARCH["trials"]
 
 
 def test_a_killed_search_resumes_and_has_the_result_of_one_that_was_not(lake_with: Callable[..., Lake]) -> None:
