@@ -33,7 +33,7 @@ BLOCK = 28
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """
-    The work for one candidate of one date. There is none if `skipped` is set or `unchanged` is True.
+    The work for one candidate of one date. There is none if `skipped` or `searches_on` is set, or `unchanged` is True.
 
     :param skipped: the reason to skip the training, or None
     :param job_uri: the address of the job file; None: there is no work

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perennial.config.search import Search, Searchable, Value, is_whole, with_parameters
+from perennial.config.search import Search, Searchable, Value, is_whole, with_parameters, without_search
 from perennial.display.metrics import format_metric, label_of
 from perennial.errors import RefusedError
 from perennial.lake.tables import RowsReader
@@ -97,22 +97,27 @@ def run_search(objects: Objects, job: TrainingJob, search: Search, scratch: Scra
     examples = read_examples(job, scratch, reader)
     if reason := why_untrainable(examples):
         log.warning("Keeping the parameters of the YAML: %s", reason)
-        _publish(objects, job.output.manifest, {**_identity(job), "reason": reason, "trials": [], "chosen": {}}, 0.0)
+        _publish(objects, job.output.manifest, {**_identity(job, search), "reason": reason, "trials": [], "chosen": {}}, 0.0)
         return
-    trials = list(_stored_trials(objects, job))
+    trials = list(_read_trials(objects, job))
     if trials:
         log.info("Resuming after %s trials", len(trials))
     while len(trials) < search.trials:
-        if trials and (spent := _cost(trials)) >= search.cpu_seconds:
+        if trials and (spent := _add_costs(trials)) >= search.cpu_seconds:
             log.warning("Stopped after %s trials and %.0f CPU seconds: the parameters before stay", len(trials), spent)
-            record = {**_identity(job), "stopped": True, "trials": _summaries(trials), "chosen": _kept(objects, job, search)}
+            record = {
+                **_identity(job, search),
+                "stopped": True,
+                "trials": _summarise(trials),
+                "chosen": _read_kept(objects, job, search),
+            }
             objects.create(stopped, canonical_json({**record, "measured": {"cpu_seconds": round(spent, 2)}}))
             return
         trials.append(_store(objects, job, _try(job, search, trials, examples.window, examples.holdout)))
         _log(job, trials)
-    result = {**_identity(job), "trials": _summaries(trials), **choose(trials)}
+    result = {**_identity(job, search), "trials": _summarise(trials), **choose(trials)}
     log.info("The search of %s for %s chose %s", job.candidate, job.date, _describe(choose(trials)["chosen"]))
-    _publish(objects, job.output.manifest, result, _cost(trials))
+    _publish(objects, job.output.manifest, result, _add_costs(trials))
 
 
 def choose(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def suggest(settings: Searchable, search: Search, trials: Sequence[Trial], seed:
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=own_seed, multivariate=False))
     for trial in trials:
         if trial.losses:
-            known = trial.parameters or _inside(settings, search)
+            known = trial.parameters or _select_inside(settings, search)
             study.add_trial(
                 optuna.trial.create_trial(
                     params=dict(known), distributions={name: space[name] for name in known}, value=trial.loss
@@ -171,19 +176,14 @@ def _distribution(family: type[Searchable], name: str, values: Sequence[Value]) 
     )
 
 
-def _inside(settings: Searchable, search: Search) -> dict[str, Value]:
+def _select_inside(settings: Searchable, search: Search) -> dict[str, Value]:
     """Return the parameters of the YAML that are in their ranges. A parameter that the window decides has no value."""
     found = {name: getattr(settings, name) for name in search.ranges}
-    return {
-        name: value
-        for name, value in found.items()
-        if value is not None
-        and (
-            value in search.ranges[name]
-            if len(search.ranges[name]) > 2
-            else min(search.ranges[name]) <= value <= max(search.ranges[name])
-        )
-    }
+    return {name: value for name, value in found.items() if value is not None and _holds(search.ranges[name], value)}
+
+
+def _holds(values: Sequence[Value], value: Value) -> bool:
+    return value in values if len(values) > 2 else values[0] <= value <= values[1]
 
 
 def _try(job: TrainingJob, search: Search, trials: Sequence[Trial], window: Window, late: StoredHoldout) -> Trial:
@@ -217,7 +217,7 @@ def _judge(job: TrainingJob, graph: bytes, late: StoredHoldout) -> Losses:
     return {day: float(np.concatenate(parts).mean()) for day, parts in sorted(found.items())}
 
 
-def _stored_trials(objects: Objects, job: TrainingJob) -> Iterator[Trial]:
+def _read_trials(objects: Objects, job: TrainingJob) -> Iterator[Trial]:
     """Yield the trials that earlier processes have stored, in order."""
     number = 0
     while (stored := objects.read(_address(job, number))) is not None:
@@ -232,7 +232,7 @@ def _store(objects: Objects, job: TrainingJob, trial: Trial) -> Trial:
         return trial
     existing = objects.read_existing(address).json()
     if {**existing, "measured": None} != {**trial.to_json(), "measured": None}:
-        raise _differs(address)
+        raise _refuse_difference(address)
     return Trial.read(existing)
 
 
@@ -241,10 +241,10 @@ def _publish(objects: Objects, address: str, result: dict[str, JsonValue], cpu_s
         return
     existing = objects.read_existing(address).json()
     if {**existing, "measured": None} != {**result, "measured": None}:
-        raise _differs(address)
+        raise _refuse_difference(address)
 
 
-def _differs(address: str) -> RefusedError:
+def _refuse_difference(address: str) -> RefusedError:
     return RefusedError(
         f"{address} exists and differs",
         remedy="Searches with one fingerprint must give one result. The existing one is kept; "
@@ -252,29 +252,33 @@ def _differs(address: str) -> RefusedError:
     )
 
 
-def _kept(objects: Objects, job: TrainingJob, search: Search) -> dict[str, JsonValue]:
+def _read_kept(objects: Objects, job: TrainingJob, search: Search) -> dict[str, JsonValue]:
     """Return the parameters that the search before has chosen, or kept; none if it has not ended."""
     outcome = None if job.before is None else read_outcome(objects, job.before, search.cpu_seconds)
     return {} if outcome is None else dict(outcome["chosen"])
 
 
-def _identity(job: TrainingJob) -> dict[str, JsonValue]:
-    echoed = job.model_dump(mode="json", include={"candidate", "date", "key", "pipeline", "settings", "label"})
-    dates: dict[str, JsonValue] = {
+def _identity(job: TrainingJob, search: Search) -> dict[str, JsonValue]:
+    """Return the fields of a result that say what was searched. All of them are in its fingerprint."""
+    return {
+        "format": 1,
+        **job.model_dump(mode="json", include={"candidate", "date", "key", "pipeline", "label", "seed", "versions"}),
+        "settings": without_search(job.settings).model_dump(mode="json"),
+        "ranges": {name: list(values) for name, values in search.ranges.items()},
         "early": [day.isoformat() for day in job.features.window],
         "late": [day.isoformat() for day in job.features.holdout],
+        "loss": task_of(job.label).loss_name,
     }
-    return {"format": 1, **echoed, **dates, "loss": task_of(job.label).loss_name}
 
 
-def _summaries(trials: Sequence[Trial]) -> list[JsonValue]:
+def _summarise(trials: Sequence[Trial]) -> list[JsonValue]:
     return [
         {"parameters": dict(trial.parameters), "loss": trial.loss if trial.losses else None, "refused": trial.refused}
         for trial in trials
     ]
 
 
-def _cost(trials: Sequence[Trial]) -> float:
+def _add_costs(trials: Sequence[Trial]) -> float:
     return sum(trial.cpu_seconds for trial in trials)
 
 

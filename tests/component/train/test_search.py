@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
@@ -20,6 +20,7 @@ from lab import LAST, START, Lab, features_table
 from perennial.config.pipeline import Training
 from perennial.lake.lake import Lake
 from perennial.lake.sample import SAMPLE
+from perennial.runtime import process_training
 from perennial.runtime.trainer import trainer_arguments
 from perennial.settings import training_environment
 from perennial.stages import Run, stages_of
@@ -91,8 +92,16 @@ def forget(lake: Lake) -> None:
         lake.objects.delete(uri)
 
 
-def test_a_date_is_trained_with_the_parameters_of_the_search_of_its_period(lake_with: Callable[..., Lake]) -> None:
+def test_a_date_is_trained_with_the_parameters_of_the_search_of_its_period(
+    lake_with: Callable[..., Lake], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake = lake_with(SEARCH)
+
+    def train_here(jobs: Sequence[str], **_: Any) -> None:  # two processes would only take longer
+        for job in jobs:
+            trainer_module.run_job(lake.objects, job)
+
+    monkeypatch.setattr(process_training, "train", train_here)
     pending = plan_training(lake, LAST, "boosted")
     assert (pending.jobs, pending.searches_on) == ([], SEARCHED)
     next(stage for stage in stages_of(lake.pipeline) if stage.name == "train").run(Run(lake, LAST, "test"), "boosted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from perennial.config.candidates import ALIASES, FAMILIES, Blend, Mlp, XGBoost
 from perennial.config.pipeline import Training
+from perennial.config.search import Searchable
 from stack.config import REPO
 
 FOREST = "sklearn.ensemble.RandomForestClassifier"
@@ -127,4 +129,7 @@ def test_the_reference_lists_every_family_and_parameter_with_its_default() -> No
             if parameter not in ("family", "search") and f"| `{parameter}` | {cell} |" not in section:
                 missing.append(f"{name}.{parameter}: {cell}")
     assert missing == []
+    (sentence,) = [line for line in text.splitlines() if "on a logarithmic scale" in line]
+    scaled = {name for family in FAMILIES.values() if issubclass(family, Searchable) for name in family.LOG_SCALE}
+    assert set(re.findall("`([a-zA-Z_]+)`", sentence)) == scaled
     assert all(f"`{alias}`" in text for alias in ALIASES)
