@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from lab import LAST, START, Lab, features_table
 
+from perennial.config.label import ClassesLabel, NumberLabel
 from perennial.config.pipeline import Training
 from perennial.lake.lake import Lake
 from perennial.lake.sample import SAMPLE
@@ -158,6 +159,22 @@ def test_a_search_knows_no_label_that_its_date_does_not_know(lab: Lab, lake_with
     assert job.features.holdout[-1] == SEARCHED - timedelta(days=2)
     assert job.labels is not None
     assert len(search(lake)[1]["trials"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("label", "loss"),
+    [
+        (ClassesLabel(column="mode", classes=["idle", "normal", "boost"]), "log_loss"),
+        (NumberLabel(column="temperature", predict="median"), "absolute_error"),
+    ],
+    ids=["multiclass", "regression"],
+)
+def test_a_search_compares_the_loss_of_its_task(lake_with: Callable[..., Lake], label: Any, loss: str) -> None:
+    lake = lake_with({**SEARCH, "trials": 2})
+    _, result = search(replace(lake, pipeline=lake.pipeline.model_copy(update={"label": label})))
+    assert result["loss"] == loss
+    # Both labels are among the inputs, so more trees always gain.
+    assert result["chosen"] != {}
 
 
 def test_two_searches_at_once_agree(lake_with: Callable[..., Lake]) -> None:
