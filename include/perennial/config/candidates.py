@@ -303,13 +303,19 @@ def unfit_candidates(candidates: Mapping[str, Family], task: str, predict: objec
             yield (name,), f"linear predicts the mean, and label.predict is {predict}. Families that can: {', '.join(known)}"
 
 
+_MIN_SEARCHED = 9
+"""Dates to search on: a quarter of them are the three on which trials are judged at least."""
+
+
 def hasty_searches(candidates: Mapping[str, Family], window_days: int) -> Iterator[Problem]:
     """Yield a problem for each search whose period leaves too few dates that all windows of the period share."""
+    least = max(_MIN_SEARCHED, window_days // 2)
     for name, settings in candidates.items():
         search = search_of(settings)
-        if search is not None and 2 * search.every_days > window_days:
+        if search is not None and (shared := window_days - search.every_days + 1) < least:
             yield (
                 (name, "search", "every_days"),
-                f"{search.every_days} is more than half of window_days {window_days}: a search learns from the dates that the "
-                "windows of all dates until the next one share. Lower it, or raise window_days",
+                f"{search.every_days} leaves {max(shared, 0)} of window_days {window_days} to search on, expected at least "
+                f"{least}: a search learns from the dates that the windows of all dates until the next one share. "
+                "Lower every_days, or raise window_days",
             )

@@ -55,6 +55,12 @@ def test_a_search_is_a_part_of_its_candidate_and_of_no_other() -> None:
     assert "search" not in found["logistic"].model_dump()
 
 
+def test_a_search_needs_three_dates_to_judge_on() -> None:
+    with pytest.raises(ValidationError, match="3 leaves 8 of window_days 10 to search on, expected at least 9"):
+        Training.model_validate({"candidates": searched(3, max_depth=[3, 4]), "window_days": 10})
+    assert Training.model_validate({"candidates": searched(2, max_depth=[3, 4]), "window_days": 10})
+
+
 def test_networks_that_start_warm_are_not_searched() -> None:
     network = {"mlp": {"search": {"ranges": {"dropout": [0, 0.5]}}}}
     with pytest.raises(ValidationError, match="mlp: a search trains networks from random weights"):
@@ -106,7 +112,11 @@ def test_networks_that_start_warm_are_not_searched() -> None:
         (searched(max_depth=[4, 3]), f"{SEARCHED}.max_depth", "the first number must be less than the second"),
         (searched(max_depth=[3, 4, 3]), f"{SEARCHED}.max_depth.2", "3 is listed twice"),
         (searched(reg_lambda=[0, 9]), f"{SEARCHED}.reg_lambda", "so it must begin above 0"),
-        (searched(15, max_depth=[3, 4]), "boosted.search.every_days", "more than half of window_days 28"),
+        (
+            searched(16, max_depth=[3, 4]),
+            "boosted.search.every_days",
+            "leaves 13 of window_days 28 to search on, expected at least 14",
+        ),
     ],
 )
 def test_a_problem_is_named_with_its_place(value: Any, place: str, text: str) -> None:
