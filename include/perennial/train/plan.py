@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from perennial.calendar import DAY, Split
 from perennial.config.candidates import Family, has_file, parts_of, search_of
+from perennial.config.label import Label
 from perennial.config.search import Searchable, without_search
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
@@ -301,7 +302,7 @@ class Trainings:
                 of=self.identity(day),
                 code=code_for(self.settings.family, self.lake.pipeline.label),
                 data=self.data(window=split.window, holdout=split.holdout),
-                configuration=self.configuration(settings or self.settings, split.holdout),
+                configuration=self.configuration(settings or self.settings, self.lake.pipeline.label, split.holdout),
                 libraries=versions_for(self.settings.family, self.lake.pipeline.label),
                 dependencies={
                     "begins": None if earlier is None else self.key(earlier),
@@ -327,7 +328,7 @@ class Trainings:
         labels = {d.isoformat(): (known.digest if (known := self.labels.get_complete(d)) else None) for d in every}
         return {**features, "labels": labels}
 
-    def configuration(self, settings: Family, judged: Sequence[date]) -> dict[str, JsonValue]:
+    def configuration(self, settings: Family, label: Label, judged: Sequence[date]) -> dict[str, JsonValue]:
         """
         Return the settings that decide a result, for its fingerprint.
 
@@ -336,7 +337,7 @@ class Trainings:
         pipeline = self.lake.pipeline
         return {
             "inputs": pipeline.inputs.model_dump(mode="json"),
-            "label": pipeline.label.settings,
+            "label": label.settings,
             "row_key": pipeline.row_key,
             "candidate": settings.model_dump(mode="json"),
             # As for Perennial's own code, comments and layout do not count.
@@ -387,6 +388,7 @@ class Trainings:
             settings or self.settings,
             day,
             self.key(day),
+            self.lake.pipeline.label,
             split.window,
             split.holdout,
             parts=[part.manifest(day) for part in self.parts],
@@ -397,7 +399,14 @@ class Trainings:
         )
 
     def job(
-        self, settings: Family, day: date, key: str, window: Sequence[date], holdout: Sequence[date], **more: Any
+        self,
+        settings: Family,
+        day: date,
+        key: str,
+        label: Label,
+        window: Sequence[date],
+        holdout: Sequence[date],
+        **more: Any,
     ) -> TrainingJob:
         """
         Return the job that learns from some dates and judges on others.
@@ -430,7 +439,7 @@ class Trainings:
                 rows=_rows(self.labels, every),
             ),
             inputs=pipeline.inputs,
-            label=pipeline.label,
+            label=label,
             row_key=pipeline.row_key,
             sample=self._sample(),
             judged_below=self._judged_below(holdout),

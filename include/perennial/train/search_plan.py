@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from perennial.calendar import DAY
 from perennial.config.candidates import Family, SearchableFamily
+from perennial.config.label import NumberLabel
 from perennial.config.search import Search, with_parameters
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.store.objects import sha256
@@ -60,6 +61,9 @@ class Searches:
         self._trainings = trainings
         self._settings = settings
         self._search = search
+        label = trainings.lake.pipeline.label
+        # Trials are compared by their predictions. The interval is the same for all of them.
+        self._label = label.model_copy(update={"interval": None}) if isinstance(label, NumberLabel) else label
         self._dates: dict[date, Dates | None] = {}
         self._keys: dict[date, Fingerprint] = {}
         self._outcomes: dict[date, Any] = {}
@@ -123,7 +127,7 @@ class Searches:
                 code=search_code_for(self._settings.family),
                 data=trainings.data(early=dates.early, late=dates.late),
                 configuration={
-                    **trainings.configuration(trainings.settings, dates.late),
+                    **trainings.configuration(trainings.settings, self._label, dates.late),
                     # The period and the limit of CPU seconds decide which searches end, not how they do.
                     "search": self._search.model_dump(mode="json", include={"trials", "ranges"}),
                     "log_scale": sorted(type(self._settings).LOG_SCALE & self._search.ranges.keys()),
@@ -140,6 +144,7 @@ class Searches:
             self._settings,
             begin,
             key,
+            self._label,
             dates.early,
             dates.late,
             before=self._result(before) if before >= trainings.lake.pipeline.start and self.dates(before) else None,
@@ -162,4 +167,4 @@ class Searches:
         return dates
 
     def _versions(self) -> dict[str, str]:
-        return versions_for(self._settings.family, self._trainings.lake.pipeline.label, *SEARCH_LIBRARIES)
+        return versions_for(self._settings.family, self._label, *SEARCH_LIBRARIES)

@@ -166,8 +166,9 @@ def test_a_search_knows_no_label_that_its_date_does_not_know(lab: Lab, lake_with
     [
         (ClassesLabel(column="mode", classes=["idle", "normal", "boost"]), "log_loss"),
         (NumberLabel(column="temperature", predict="median"), "absolute_error"),
+        (NumberLabel(column="temperature", predict="median", interval=0.9), "absolute_error"),
     ],
-    ids=["multiclass", "regression"],
+    ids=["multiclass", "regression", "interval"],
 )
 def test_a_search_compares_the_loss_of_its_task(lake_with: Callable[..., Lake], label: Any, loss: str) -> None:
     lake = lake_with({**SEARCH, "trials": 2})
