@@ -32,6 +32,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     objects = SimpleNamespace(exists=lambda uri: uri in world.written)
     inputs = Inputs.model_validate({"request": {"amount": "number"}})
     pipeline = SimpleNamespace(name="p", runtime="process", training=Training(), gate=Gate(), inputs=inputs)
+    pipeline.calendar = SimpleNamespace(dates=lambda first, last: [first, last])
     lake = SimpleNamespace(objects=objects, pipeline=pipeline)
 
     def train(jobs: list[str], **_: Any) -> None:

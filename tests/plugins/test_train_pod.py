@@ -36,8 +36,11 @@ PLAN = TrainingPlan("mlp", skipped=None, job_uri="s3://job", manifest_uri=MODEL,
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A lake with the models in `written`, a cluster, a plan with its work, and results that are the manifest's address."""
-    world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK), skipped=None)
-    pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()))
+    world = SimpleNamespace(
+        written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK), skipped=None, search=None
+    )
+    calendar = SimpleNamespace(dates=lambda first, last: [first, last])
+    pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()), calendar=calendar)
 
     def finish(_: Any, plan: TrainingPlan) -> Trained | Skipped:
         if plan.skipped or world.skipped:
@@ -46,6 +49,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     lake = SimpleNamespace(pipeline=pipeline, objects=SimpleNamespace(exists=world.written.__contains__))
     monkeypatch.setattr(train_pod, "lake_of", lambda _: lake)
+    monkeypatch.setattr(train_pod, "plan_search", lambda *_: world.search)
     monkeypatch.setattr(train_pod, "plan_work", lambda *_, **__: world.planned)
     monkeypatch.setattr(train_pod, "finish_training", finish)
     monkeypatch.setattr(pod_training, "Cluster", lambda _: world.cluster)
@@ -125,6 +129,23 @@ def test_the_result_is_that_of_the_model_that_the_pod_was_told_to_train(
     world.planned = (replace(PLAN, manifest_uri="s3://lake/models/of-today.json"), None)
     task.operator.trigger_reentry(task.context, event)
     assert (task.pushed["return_value"]["outcome"], task.pushed["return_value"]["manifest"]) == ("done", MODEL)
+
+
+def test_a_search_for_parameters_has_a_pod_of_its_own_before_that_of_the_training(
+    world: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.search = replace(WORK, key="fedcba9876543210" * 4, jobs=["s3://search"], is_search=True)
+    task = Task()
+    event = task.defer()
+    monkeypatch.setattr(KubernetesPodOperator, "trigger_reentry", lambda *_: None)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.operator.trigger_reentry(task.context, event)
+    assert [pod["spec"]["containers"][0]["args"] for pod in world.cluster.made] == [
+        ["--job", "s3://search"],
+        ["--job", "s3://job"],
+    ]
+    task.operator.trigger_reentry(task.context, event_of(deferred.value))
+    assert task.pushed["return_value"]["manifest"] == MODEL
 
 
 @pytest.mark.parametrize("lost", [is_in("Failed", reason="Evicted"), vanishes], ids=["evicted", "deleted"])

@@ -348,6 +348,25 @@ def test_candidates_and_families_are_listed(call: Call, lake, capsys: pytest.Cap
     assert "chosen by the window" in text
 
 
+def test_the_documented_search_is_valid_and_listed(
+    lake: Lake, documented: Callable[[str, str], list[str]], call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The YAML and the command of the how-to."""
+    page = "docs/how-to/search-parameters.md"
+    folder = lake.pipeline.folder
+    document = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    (training,) = (yaml.safe_load(block)["training"] for block in documented(page, "yaml"))
+    document["training"] |= training | {"window_days": 28}
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    (command,) = documented(page, "sh")
+    assert run_command(command.split()[1:]) == 0
+    assert "searched: trees learning_rate max_depth min_child_weight" in capsys.readouterr().out
+    _, found = call("candidates")
+    assert found["searches"] == []
+    assert "search" not in found["families"]["xgboost"]
+    assert next(item for item in found["candidates"] if item["name"] == "boosted")["search"]["trials"] == 20
+
+
 def test_the_documented_candidates_of_ones_own_are_valid_and_listed(
     lake: Lake, documented: Callable[[str, str], list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from perennial.config.candidate_file import FUNCTIONS
 from perennial.config.contract import Contract
 from perennial.config.estimators import MANAGED, check_estimator, check_parameter, find_other_kind
+from perennial.config.search import Search, Searchable
 from perennial.config.values import Name, Problem, Some, doubled, refuse
 from perennial.errors import did_you_mean
 
@@ -21,10 +22,11 @@ Penalty = Annotated[float, Field(ge=0, le=1e6)]
 ALL_TASKS = frozenset({"binary", "multiclass", "regression"})
 
 
-class Logistic(Contract):
+class Logistic(Searchable):
     """Logistic regression."""
 
     TASKS: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass"})
+    LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"C"})
     family: Literal["logistic"] = "logistic"
     C: Annotated[float, Field(ge=1e-6, le=1e4)] | None = None
     """Inverse strength of the penalty. None: 0.03, or a greater one that gains on the window's last dates."""
@@ -33,10 +35,11 @@ class Logistic(Contract):
     """Bins of each amount, each with a slope of its own. 0: one slope for the amount."""
 
 
-class Linear(Contract):
+class Linear(Searchable):
     """Linear regression with a penalty on the squares of its weights (ridge). It predicts the mean alone."""
 
     TASKS: ClassVar[frozenset[str]] = frozenset({"regression"})
+    LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"alpha"})
     family: Literal["linear"] = "linear"
     alpha: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
     """Strength of the penalty. None: 30, or a smaller one that gains on the window's last dates."""
@@ -45,10 +48,11 @@ class Linear(Contract):
     """Bins of each amount, each with a slope of its own. 0: one slope for the amount."""
 
 
-class Mlp(Contract):
+class Mlp(Searchable):
     """A network of dense layers with ReLU, trained with AdamW and a cosine of the learning rate."""
 
     TASKS: ClassVar[frozenset[str]] = ALL_TASKS
+    LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"learning_rate", "weight_decay", "batch", "epochs"})
     family: Literal["mlp"] = "mlp"
     units: list[Width] = Field(default=[128, 64, 32], min_length=1, max_length=10)
     """Units of each hidden layer."""
@@ -63,10 +67,11 @@ class Mlp(Contract):
     """None: 5, and as many as give 300 batches."""
 
 
-class XGBoost(Contract):
+class XGBoost(Searchable):
     """Gradient boosted trees of XGBoost. The defaults of depth and weight follow the number of rows and the base rate."""
 
     TASKS: ClassVar[frozenset[str]] = ALL_TASKS
+    LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"trees", "learning_rate", "min_child_weight", "reg_lambda"})
     family: Literal["xgboost"] = "xgboost"
     trees: Annotated[int, Field(ge=1, le=5000)] = 200
     learning_rate: Rate = 0.05
@@ -81,10 +86,11 @@ class XGBoost(Contract):
     reg_lambda: Penalty = 5.0
 
 
-class LightGBM(Contract):
+class LightGBM(Searchable):
     """Gradient boosted trees of LightGBM. The defaults of leaves follow the number of rows and the base rate."""
 
     TASKS: ClassVar[frozenset[str]] = ALL_TASKS
+    LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"trees", "learning_rate", "num_leaves", "min_child_samples", "reg_lambda"})
     family: Literal["lightgbm"] = "lightgbm"
     trees: Annotated[int, Field(ge=1, le=5000)] = 200
     learning_rate: Rate = 0.05
@@ -118,10 +124,11 @@ class Sklearn(Contract):
     """Parameters of its constructor. The others have scikit-learn's defaults."""
 
 
-class Keras(Contract):
+class Keras(Searchable):
     """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
 
     TASKS: ClassVar[frozenset[str]] = ALL_TASKS
+    LOG_SCALE: ClassVar[frozenset[str]] = frozenset({"learning_rate", "batch", "epochs"})
     family: Literal["keras"] = "keras"
     learning_rate: Rate = 1e-3
     batch: Annotated[int, Field(ge=1, le=65_536)] | None = None
@@ -149,7 +156,8 @@ class Blend(Contract):
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
-Family = Logistic | Linear | Mlp | XGBoost | LightGBM | Sklearn | Keras | File | Blend
+SearchableFamily = Logistic | Linear | Mlp | XGBoost | LightGBM | Keras
+Family = SearchableFamily | Sklearn | File | Blend
 Candidate = Annotated[Family, Field(discriminator="family")]
 
 FAMILIES: Mapping[str, type[Family]] = {
@@ -173,6 +181,11 @@ _RESERVED = "champion"
 def parts_of(settings: Family) -> list[str]:
     """Return the names of the candidates that a blend is made of. Other families have none."""
     return settings.of if isinstance(settings, Blend) else []
+
+
+def search_of(settings: Family) -> Search | None:
+    """Return the search for the parameters of a candidate. None: it has those of the YAML."""
+    return settings.search if isinstance(settings, Searchable) else None
 
 
 def functions_of_files(value: Any) -> dict[str, str]:
@@ -239,6 +252,9 @@ def _problems(candidates: dict[str, Any]) -> Iterator[Problem]:
                 ((name, "family") if is_named else (name,)),
                 _unknown(family) if is_named else f"family: missing.{did_you_mean(str(name), _NAMES)} {_allowed()}",
             )
+        elif isinstance(entry, dict) and "search" in entry and not issubclass(FAMILIES[ALIASES.get(family, family)], Searchable):
+            known = [name for name, kind in FAMILIES.items() if issubclass(kind, Searchable)]
+            yield (name, "search"), f"{family} has no parameters that can be searched. Families that have: {', '.join(known)}"
 
 
 def _with_family(name: str, entry: Any) -> Any:
@@ -285,3 +301,21 @@ def unfit_candidates(candidates: Mapping[str, Family], task: str, predict: objec
         elif isinstance(settings, Linear) and predict != "mean":
             known.remove("linear")
             yield (name,), f"linear predicts the mean, and label.predict is {predict}. Families that can: {', '.join(known)}"
+
+
+_MIN_SEARCHED = 9
+"""Dates to search on: a quarter of them are the three on which trials are judged at least."""
+
+
+def hasty_searches(candidates: Mapping[str, Family], window_days: int) -> Iterator[Problem]:
+    """Yield a problem for each search whose period leaves too few dates that all windows of the period share."""
+    least = max(_MIN_SEARCHED, window_days // 2)
+    for name, settings in candidates.items():
+        search = search_of(settings)
+        if search is not None and (shared := window_days - search.every_days + 1) < least:
+            yield (
+                (name, "search", "every_days"),
+                f"{search.every_days} leaves {max(shared, 0)} of window_days {window_days} to search on, expected at least "
+                f"{least}: a search learns from the dates that the windows of all dates until the next one share. "
+                "Lower every_days, or raise window_days",
+            )

@@ -12,7 +12,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from perennial.calendar import DAY, Calendar
 from perennial.config.calendar import FeedCalendar
-from perennial.config.candidates import DEFAULT_CANDIDATES, Candidates, default_candidates, unfit_candidates
+from perennial.config.candidates import (
+    DEFAULT_CANDIDATES,
+    Candidates,
+    Family,
+    Mlp,
+    default_candidates,
+    hasty_searches,
+    unfit_candidates,
+)
 from perennial.config.contract import Contract
 from perennial.config.inputs import Inputs, Lookup, RequestField, not_categories
 from perennial.config.label import BinaryLabel, ClassesLabel, Label, LabelField, NumberLabel, give_task, task_of
@@ -143,6 +151,24 @@ class Training(Contract):
     """The rows to choose: each with the same chance, or half of them of the rarer class."""
 
     resources: Resources = Resources()
+
+    @field_validator("candidates")
+    @classmethod
+    def _check_searches(cls, candidates: dict[str, Family], info: ValidationInfo) -> dict[str, Family]:
+        if (window_days := info.data.get("window_days")) is not None:
+            refuse(hasty_searches(candidates, window_days))
+        return candidates
+
+    @field_validator("warm_start")
+    @classmethod
+    def _check_warm_start(cls, warm_start: bool, info: ValidationInfo) -> bool:
+        searched = [name for name, item in info.data.get("candidates", {}).items() if isinstance(item, Mlp) and item.search]
+        if warm_start and searched:
+            raise ValueError(
+                f"{', '.join(searched)}: a search trains networks from random weights, so it tells nothing about a warm start. "
+                "Remove search or warm_start"
+            )
+        return warm_start
 
     @field_validator("min_days")
     @classmethod

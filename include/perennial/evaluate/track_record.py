@@ -38,6 +38,11 @@ class TrackRecord:
     cpu_seconds: float | None
 
 
+def newest_decisions(lake: Lake) -> list[date]:
+    """Return the dates that track records cover, in order."""
+    return [date.fromisoformat(day) for day in sorted(read_chain(lake).entries)[-MAX_DATES:]]
+
+
 def track_records(lake: Lake, names: Sequence[str]) -> dict[str, TrackRecord]:
     """Return the track record of some candidates over the newest decisions."""
     entries = sorted(read_chain(lake).entries.items(), reverse=True)[:MAX_DATES]

@@ -37,6 +37,7 @@ from perennial.spark.submit import submit
 from perennial.stages import stages_of
 from perennial.store.objects import canonical_json, sha256
 from perennial.train.plan import plan_training
+from perennial.train.work import plan_search
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +179,8 @@ def _make_tables(lake: Lake, first: date, last: date) -> None:
 def _train(lake: Lake, days: Sequence[date]) -> None:
     trainer = open_trainer(lake, candidates_at_once=1)
     for candidate in [name for stage in stages_of(lake.pipeline) for name in stage.candidates(lake.pipeline)]:
+        if (search := plan_search(lake, days, candidate)) is not None:
+            trainer.train(replace(search, key=sha256(canonical_json(list(search.jobs))), has_ahead=False))
         plans = [plan_training(lake, day, candidate) for day in days]
         jobs = list(dict.fromkeys(job for plan in plans for job in plan.jobs))
         if jobs:

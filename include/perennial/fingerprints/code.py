@@ -34,6 +34,7 @@ DECIDES_NOTHING: Mapping[str, str] = MappingProxyType(
         "perennial.store.objects": "moves bytes; fingerprints use its canonical JSON, so another form of it changes them already",
         "perennial.config.pipeline": "the allowed content of pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.config.candidates": "the allowed parameters of candidates; their values are parts of the fingerprints",
+        "perennial.config.search": "the allowed settings of searches; their values are parts of the fingerprints",
         "perennial.config.contract": "strictness in reading pipeline.yaml and job files",
         "perennial.config.values": "the allowed values in pipeline.yaml; its actual values are parts of the fingerprints",
         "perennial.signing.keys": "reads keys; the bytes that they sign are the same",
@@ -90,7 +91,10 @@ ENTRY_POINTS: Mapping[str, EntryPoint] = MappingProxyType(
                 "perennial.analyse.merged": "looks only at features",
             },
         ),
-        "train": EntryPoint("perennial.train.__main__"),
+        "train": EntryPoint(
+            "perennial.train.__main__", {"perennial.train.search": "chooses parameters, which are parts of the fingerprints"}
+        ),
+        "search": EntryPoint("perennial.train.search"),
         "evaluate": EntryPoint("perennial.evaluate.decision"),
         "release": EntryPoint("perennial.deploy.release"),
         "score": EntryPoint(

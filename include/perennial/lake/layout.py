@@ -75,6 +75,14 @@ class Layout:
         """Return the address of the manifest of one trained candidate; the manifest is written last."""
         return f"{self.root}/models/{candidate}/{day}/{key}.json"
 
+    def searches(self, candidate: str) -> str:
+        """Return the prefix of the searches for a candidate's parameters."""
+        return f"{self.root}/searches/{candidate}/"
+
+    def search(self, candidate: str, day: date, key: str) -> str:
+        """Return the address of the result of one search. Its trials are below it, without the suffix."""
+        return f"{self.searches(candidate)}{day}/{key}.json"
+
     def blob(self, digest: str) -> str:
         """Return the address of a file named by its content."""
         return f"{self.root}/blobs/{digest}"

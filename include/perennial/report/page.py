@@ -14,6 +14,7 @@ from perennial.report.drift import REFERENCE_DAYS
 from perennial.report.tally import Score
 from perennial.report.walk_forward import CHAMPION, FROZEN, Day, WalkForward
 from perennial.tasks.task import LearningTask
+from perennial.train.search_record import COLUMNS, LEGEND, SearchRecord
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -71,6 +72,7 @@ Drift is the population stability index of the numeric inputs against the 28 dat
 Point at it to see the input that moved most. Inputs that are the same all day, such as weather, move every day.
 CPU seconds and seconds are those of the Spark jobs of clean and analyse, divided among the dates of each job,
 and of each candidate's training.</p>
+{searches}
 {figure}
 </body></html>
 """
@@ -112,6 +114,7 @@ def page(report: WalkForward) -> str:
         pooled=report.pooled_dates,
         rows=rows,
         figure=figure,
+        searches=_searches(report.searches),
         **_words(report.task),
     )
 
@@ -127,6 +130,16 @@ def _describe_intervals(report: WalkForward) -> str:
         f" Intervals of the champions held {held / rows:.1%} of the labels of {len(shares)} dates, "
         f"from {least:.1%} to {most:.1%} by date."
     )
+
+
+def _searches(searches: Sequence[SearchRecord]) -> str:
+    """Return the table of the searches for parameters, empty if there are none."""
+    if not searches:
+        return ""
+    header = "".join(f"<th>{make_html(name)}</th>" for name in COLUMNS)
+    cells = [[make_html("-" if cell is None else cell) for cell in item.cells] for item in searches]
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+    return f'<table><tr>{header}</tr>{rows}</table>\n<p class="note">{make_html(LEGEND)}</p>'
 
 
 def _words(task: LearningTask) -> dict[str, str]:

@@ -31,6 +31,7 @@ from perennial.report.models import Models
 from perennial.report.rows import rows_by_day
 from perennial.report.tally import Pool, Score, Tally
 from perennial.tasks.task import LearningTask, task_of
+from perennial.train.search_record import SearchRecord, search_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +75,7 @@ class WalkForward:
 
     :param undecided: the dates with data between the first and the last of them that have no decision
     :param barred: descriptions of the bars on these dates, the newest first
+    :param searches: the searches for parameters whose results these dates have
     """
 
     pipeline: str
@@ -83,6 +85,7 @@ class WalkForward:
     barred: tuple[str, ...]
     pooled: Mapping[str, Score]
     pooled_dates: int
+    searches: tuple[SearchRecord, ...] = ()
 
 
 def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
@@ -125,7 +128,8 @@ def walk_forward(lake: Lake, first: date, last: date) -> WalkForward:
     undecided = tuple(sorted(set(lake.pipeline.calendar.dates(decided[0], decided[-1])) - set(decided)))
     bars = [item for item in barred_versions(chain, decided[-1]).values() if item.date >= decided[0].isoformat()]
     barred = tuple(describe_bar(item) for item in bars)
-    return WalkForward(lake.pipeline.name, task, tuple(days), undecided, barred, pool.scores(), pool.dates)
+    searches = tuple(search_records(lake, decided[0], decided[-1]))
+    return WalkForward(lake.pipeline.name, task, tuple(days), undecided, barred, pool.scores(), pool.dates, searches)
 
 
 def _predict(

@@ -33,6 +33,9 @@ class TrainingWork:
     has_ahead: bool = False
     """True if jobs of later dates follow the jobs of the wanted models."""
 
+    is_search: bool = False
+    """True if the jobs search for parameters: results of searches take the place of models, and the trainings follow."""
+
     def is_done(self, objects: Objects) -> bool:
         """Return whether all wanted models exist."""
         return all(objects.exists(manifest) for manifest in self.manifests)

@@ -53,10 +53,13 @@ class Train(Stage):
         """Train a candidate for the date and for the other dates of its batch."""
         from perennial.runtime.choice import open_trainer
         from perennial.train.plan import finish_training
-        from perennial.train.work import plan_work
+        from perennial.train.work import plan_search, plan_work
 
         if candidate is None:
             raise ValueError(f"{self.name} needs a candidate: it trains one at a time")
+        search = plan_search(run.lake, run.lake.pipeline.calendar.dates(run.day, run.last), candidate)
+        if search is not None:
+            open_trainer(run.lake).train(search)
         plan, work = plan_work(run.lake, run.day, candidate, until=run.until, recompute=run.recompute)
         if work is not None:
             open_trainer(run.lake).train(work)

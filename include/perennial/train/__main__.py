@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from perennial.config.candidates import search_of
 from perennial.config.label import Constant, NumberLabel
 from perennial.display.metrics import format_constant, format_metric, label_of
 from perennial.display.showable import make_logs_showable
@@ -29,7 +30,7 @@ from perennial.train.artefacts import FACTS, build_manifest, build_skipped, fact
 from perennial.train.author import Author
 from perennial.train.blend import answerer, blend
 from perennial.train.calibration import QUANTILES, set_shift
-from perennial.train.candidates import code_for, versions_for
+from perennial.train.candidates import SEARCH_LIBRARIES, code_for, search_code_for, versions_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.compare import check_size, compare, rows_to_compare
 from perennial.train.graph import with_output
@@ -51,7 +52,7 @@ _EQUAL = 1e-6
 
 def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_scratch: int | None = None) -> str:
     """
-    Run one training job and return the version of the model.
+    Run one training job and return the version of the model. A job may also be a search for parameters: it has no model.
 
     A training from whose rows nothing can be learned is skipped: its manifest holds the reason, and no model.
 
@@ -66,6 +67,11 @@ def run_job(objects: Objects, uri: str, reader: RowsReader | None = None, max_sc
         return {"cpu_seconds": round(time.process_time() - started, 2), "seconds": round(time.monotonic() - began, 2)}
 
     with open_scratch(max_scratch) as scratch:
+        if (search := search_of(job.settings)) is not None:
+            from perennial.train.search import run_search
+
+            run_search(objects, job, search, scratch, reader)
+            return ""
         work = _Work(objects, job, scratch, reader, measure)
         return work.blend() if job.parts else work.train()
 
@@ -238,13 +244,15 @@ def _exit(code: int) -> NoReturn:
 
 def _check_build(job: TrainingJob) -> None:
     """Refuse a job whose fingerprint was computed for other libraries or other code than this trainer has."""
-    installed = versions_for(job.settings.family, job.label)
+    is_search = search_of(job.settings) is not None
+    installed = versions_for(job.settings.family, job.label, *SEARCH_LIBRARIES * is_search)
     differing = [
         f"{name}: {installed.get(name)} is installed, the job needs {version}"
         for name, version in job.versions.items()
         if installed.get(name) != version
     ]
-    if code_for(job.settings.family, job.label) != job.code:
+    code = search_code_for(job.settings.family) if is_search else code_for(job.settings.family, job.label)
+    if code != job.code:
         differing.append("the code of the trainer differs")
     if differing:
         raise RefusedError(

@@ -13,6 +13,8 @@ INTERVALS = "perennial.train.interval"
 """The module that fits the quantiles of intervals."""
 
 _SHARED_LIBRARIES = ("numpy", "onnx", "onnxruntime", "pyarrow", "safetensors", "scikit-learn")
+SEARCH_LIBRARIES = ("optuna",)
+"""Libraries that decide a search, in addition to those of its family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,19 @@ def code_for(family: str, label: Label) -> str:
     return code_digest("train", module_of(family), *([INTERVALS] if _has_interval(family, label) else []))
 
 
-def versions_for(family: str, label: Label) -> dict[str, str]:
-    """Return the installed versions of the libraries that decide the bytes of a family's model of a label."""
+def search_code_for(family: str) -> str:
+    """Return a digest of the code that decides a search for a family's parameters."""
+    return code_digest("search", module_of(family))
+
+
+def versions_for(family: str, label: Label, *more: str) -> dict[str, str]:
+    """
+    Return the installed versions of the libraries that decide the bytes of a family's model of a label.
+
+    :param more: other libraries
+    """
     others = _FAMILIES["xgboost"].libraries if _has_interval(family, label) else ()
-    return library_versions(*dict.fromkeys((*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *others)))
+    return library_versions(*dict.fromkeys((*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *others, *more)))
 
 
 def _has_interval(family: str, label: Label) -> bool:

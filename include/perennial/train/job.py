@@ -50,7 +50,12 @@ class Sample(Contract):
 
 
 class TrainingJob(Contract):
-    """One training of one candidate."""
+    """
+    One training of one candidate, or one search for its parameters.
+
+    Settings with `search` make it a search: its window and holdout are dates of a training's window, and its manifest is the
+    result of the search.
+    """
 
     format: Literal[1] = 1
     pipeline: str
@@ -81,6 +86,9 @@ class TrainingJob(Contract):
 
     begins: str | None = None
     """Manifest of the model whose weights the training starts from."""
+
+    before: str | None = None
+    """Result of the search before this one. None: this is the first one, or no search."""
 
     versions: dict[str, str]
     code: str

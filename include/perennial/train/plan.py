@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from perennial.calendar import DAY, Split
-from perennial.config.candidates import has_file, parts_of
+from perennial.config.candidates import Family, has_file, parts_of, search_of
+from perennial.config.label import Label
+from perennial.config.search import Searchable, without_search
 from perennial.errors import PerennialError
 from perennial.fingerprints.fingerprint import Fingerprint, make_fingerprint
 from perennial.fingerprints.recipes import keep_recipes
@@ -23,6 +25,7 @@ from perennial.store.objects import sha256
 from perennial.train.candidates import code_for, is_warm, seed_for, versions_for
 from perennial.train.history import explain_skip, labels_state, split_features
 from perennial.train.job import Features, Labels, Output, Sample, TrainingJob
+from perennial.train.search_plan import PlannedSearch, Searches
 
 BLOCK = 28
 """Days in a block of warm starts. The first training of each block starts from random weights, which bounds the chain."""
@@ -31,14 +34,15 @@ BLOCK = 28
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """
-    The work for one candidate of one date. There is none if `skipped` is set or `unchanged` is True.
+    The work for one candidate of one date. There is none if `skipped` or `searches_on` is set, or `unchanged` is True.
 
     :param skipped: the reason to skip the training, or None
     :param job_uri: the address of the job file; None: there is no work
     :param manifest_uri: the address of the model's manifest, which the work creates; None: the training is skipped
     :param before: the jobs of earlier dates that must run first, because the training starts from the weights of the last of them
-    :param rows: by date of window and holdout, the rows that its commit records; empty: there is no work
+    :param rows: by date of window and holdout, the rows that its commit records; empty: there is nothing to train
     :param window: the dates of the window
+    :param searches_on: the date of the search that must run first, because it chooses the parameters; None: they are known
     """
 
     candidate: str
@@ -50,6 +54,7 @@ class TrainingPlan:
     before: tuple[str, ...] = ()
     rows: Mapping[date, int] = field(default_factory=dict)
     window: Sequence[date] = ()
+    searches_on: date | None = None
 
     @property
     def jobs(self) -> list[str]:
@@ -59,7 +64,7 @@ class TrainingPlan:
 
 def skipped_before(lake: Lake, day: date) -> str | None:
     """Return the reason for which a training of a date on its present rows was skipped, or None."""
-    reasons = (_Trainings(lake, name).skipped(day) for name in lake.pipeline.training.candidates)
+    reasons = (Trainings(lake, name).skipped(day) for name in lake.pipeline.training.candidates)
     return next((reason for reason in reasons if reason), None)
 
 
@@ -69,7 +74,7 @@ def plan_training(lake: Lake, day: date, candidate: str, *, recompute: bool = Fa
 
     With `recompute`, a finished training is planned again; its result must be identical.
     """
-    return _plan(_Trainings(lake, candidate), day, recompute=recompute)
+    return _plan(Trainings(lake, candidate), day, recompute=recompute)
 
 
 def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
@@ -78,7 +83,7 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
 
     A date with insufficient history has no job.
     """
-    trainings = _Trainings(lake, candidate)
+    trainings = Trainings(lake, candidate)
     dates = lake.pipeline.calendar.dates(day + DAY, until)
     later = [
         d
@@ -90,12 +95,57 @@ def plan_ahead(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
     return list(dict.fromkeys(job for d in later for job in _plan(trainings, d).jobs))
 
 
-def _plan(trainings: _Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
+def plan_searches(lake: Lake, dates: Iterable[date], candidate: str) -> list[PlannedSearch]:
+    """Return the searches whose results decide the parameters of some dates and do not exist yet, and write their job files."""
+    if search_of(lake.pipeline.training.candidates[candidate]) is None:
+        return []
+    trainings = Trainings(lake, candidate)
+    trainable = [
+        d
+        for d in dates
+        if trainings.features.get_complete(d) is not None
+        and not trainings.split(d).too_little
+        and not trainings.unlabelled(d)
+        and trainings.settings_on(d) is None
+    ]
+    return [] if trainings.search is None else trainings.search.plan(trainable)
+
+
+def plan_comparisons(lake: Lake, day: date, until: date, candidate: str) -> list[str]:
+    """
+    Return the jobs of the trainings with the parameters of the YAML, on the dates of searches that chose others.
+
+    Both models of such a date are judged on its holdout, which no search has seen.
+    """
+    if search_of(lake.pipeline.training.candidates[candidate]) is None:
+        return []
+    searched, plain = Trainings(lake, candidate), Trainings(lake, candidate, is_searched=False)
+    dates = [
+        d
+        for d in lake.pipeline.calendar.dates(day, until)
+        if searched.is_compared(d) and searched.features.get_complete(d) is not None and not searched.unlabelled(d)
+    ]
+    return [job for d in dates for job in _plan(plain, d).jobs]
+
+
+def _plan(trainings: Trainings, day: date, *, recompute: bool = False) -> TrainingPlan:
     candidate = trainings.candidate
     if reason := trainings.split(day).too_little:
         return TrainingPlan(candidate, explain_skip(trainings.lake, day, reason), None, None, unchanged=False)
     _require_analysed(trainings, day)
     manifest_uri, key = trainings.manifest(day), trainings.key(day)
+    if trainings.search is not None and trainings.settings_on(day) is None:
+        return TrainingPlan(
+            candidate,
+            None,
+            None,
+            None,
+            unchanged=False,
+            key=key,
+            rows=trainings.rows(day),
+            window=trainings.split(day).window,
+            searches_on=trainings.search.date_for(day),
+        )
     if not recompute and (reason := trainings.skipped(day)):
         return TrainingPlan(candidate, reason, None, None, unchanged=False, key=key)
     if not recompute and trainings.is_done(day):
@@ -120,14 +170,14 @@ def rows_to_train(lake: Lake, last: date) -> tuple[Mapping[date, int], Sequence[
 
     None: there is no such training.
     """
-    trainings = _Trainings(lake, next(iter(lake.pipeline.training.candidates)))
+    trainings = Trainings(lake, next(iter(lake.pipeline.training.candidates)))
     for day in sorted((date.fromisoformat(text) for text in trainings.features.partitions), reverse=True):
         if day <= last and trainings.features.get_complete(day) is not None and not trainings.unlabelled(day):
             return None if trainings.split(day).too_little else (trainings.rows(day), trainings.split(day).window)
     return None
 
 
-def _require_analysed(trainings: _Trainings, day: date) -> None:
+def _require_analysed(trainings: Trainings, day: date) -> None:
     """Raise if the features of a date, or labels that its training reads, are missing."""
     pipeline, features = trainings.lake.pipeline.name, trainings.features
     if features.get_complete(day) is None or features.metadata_location is None or features.snapshot_id is None:
@@ -144,7 +194,7 @@ def warm_start_origins(lake: Lake, dates: Sequence[date]) -> dict[date, date]:
     Without a warm start, that is the date itself.
     """
     origins = {day: day for day in dates}
-    for trainings in [_Trainings(lake, candidate) for candidate in lake.pipeline.training.candidates]:
+    for trainings in [Trainings(lake, candidate) for candidate in lake.pipeline.training.candidates]:
         for day in dates:
             origin = day
             while (earlier := trainings.weights_from(origin)) is not None:
@@ -160,28 +210,33 @@ def training_fingerprints(lake: Lake, candidate: str, dates: Iterable[date]) -> 
     Features with earlier columns count too, because they are computed again before the training.
     No model has the fingerprint of a training that reads them, or that reads labels which do not exist yet.
     """
-    trainings = _Trainings(lake, candidate, reshaped=True)
+    trainings = Trainings(lake, candidate, reshaped=True)
     trainable = [d for d in dates if trainings.features.get(d) is not None and not trainings.split(d).too_little]
     return {d: (trainings.key(d), trainings.split(d)) for d in trainable}
 
 
-class _Trainings:
+class Trainings:
     """
     The trainings of one candidate by date, all planned from the features at one moment. Answers are cached.
 
     :param reshaped: treat dates whose rows have earlier columns like all other dates
+    :param is_searched: False: all dates have the parameters of the YAML
     """
 
-    def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False) -> None:
+    def __init__(self, lake: Lake, candidate: str, *, reshaped: bool = False, is_searched: bool = True) -> None:
         self.lake = lake
         self.candidate = candidate
-        self.settings = lake.pipeline.training.candidates[candidate]
+        declared = lake.pipeline.training.candidates[candidate]
+        self.settings = without_search(declared)
         self.features, self.labels = lake.tables.state("features"), labels_state(lake)
         if reshaped:
             self.features = replace(self.features, reshaped=frozenset())
             self.labels = self.labels and replace(self.labels, reshaped=frozenset())
         self.source = lake.pipeline.candidate_file(candidate) if has_file(self.settings) else None
-        self.parts = [_Trainings(lake, name, reshaped=reshaped) for name in parts_of(self.settings)]
+        self.search: Searches | None = None
+        if is_searched and isinstance(declared, Searchable) and declared.search is not None:
+            self.search = Searches(self, declared, declared.search)
+        self.parts = [Trainings(lake, name, reshaped=reshaped) for name in parts_of(self.settings)]
         self._splits: dict[date, Split] = {}
         self._keys: dict[date, Fingerprint] = {}
         self._results: dict[date, ModelManifest | None] = {}
@@ -192,6 +247,14 @@ class _Trainings:
         if day not in self._splits:
             self._splits[day] = split_features(self.lake.pipeline.calendar, self.features, self.labels, day)
         return self._splits[day]
+
+    def settings_on(self, day: date) -> Family | None:
+        """Return the parameters of a date. None: the search that chooses them has not ended yet."""
+        return self.settings if self.search is None else self.search.settings_on(day)
+
+    def is_compared(self, day: date) -> bool:
+        """Return whether a date is that of a search that chose other parameters than those of the YAML."""
+        return self.search is not None and self.search.date_for(day) == day and self.settings_on(day) not in (None, self.settings)
 
     def unlabelled(self, day: date) -> list[date]:
         """Return the dates of window and holdout that the table of labels lacks; none if the features hold the label."""
@@ -226,41 +289,62 @@ class _Trainings:
         return untrained
 
     def key(self, day: date) -> Fingerprint:
-        """Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before."""
+        """
+        Return the fingerprint of a training. With a warm start, it includes the fingerprint of the training before.
+
+        While its parameters are not known, it includes the fingerprint of the search for them. No model has such a fingerprint.
+        """
         if day not in self._keys:
-            pipeline, split = self.lake.pipeline, self.split(day)
+            split, settings = self.split(day), self.settings_on(day)
             earlier = self.weights_from(day)
-            digests = self._digests(self.features, split)
             self._keys[day] = make_fingerprint(
                 "train",
-                of={
-                    "date": day.isoformat(),
-                    "candidate": self.candidate,
-                    "seed": seed_for(pipeline.name, day.isoformat(), self.candidate),
-                },
-                code=code_for(self.settings.family, pipeline.label),
-                data={
-                    "window": [[d.isoformat(), digests[d]] for d in split.window],
-                    "holdout": [[d.isoformat(), digests[d]] for d in split.holdout],
-                    **self._label_digests(split),
-                },
-                configuration={
-                    "inputs": pipeline.inputs.model_dump(mode="json"),
-                    "label": pipeline.label.settings,
-                    "row_key": pipeline.row_key,
-                    "candidate": self.settings.model_dump(mode="json"),
-                    # As for Perennial's own code, comments and layout do not count.
-                    **({f"candidates/{self.candidate}.py": read_source(self.source.encode()).digest} if self.source else {}),
-                    **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
-                    **({"judged_below": below} if (below := self._judged_below(split)) is not None else {}),
-                },
-                libraries=versions_for(self.settings.family, pipeline.label),
+                of=self.identity(day),
+                code=code_for(self.settings.family, self.lake.pipeline.label),
+                data=self.data(window=split.window, holdout=split.holdout),
+                configuration=self.configuration(settings or self.settings, self.lake.pipeline.label, split.holdout),
+                libraries=versions_for(self.settings.family, self.lake.pipeline.label),
                 dependencies={
                     "begins": None if earlier is None else self.key(earlier),
                     **({"parts": [part.key(day) for part in self.parts]} if self.parts else {}),
+                    **({"search": self.search.key_for(day)} if settings is None and self.search is not None else {}),
                 },
             )
         return self._keys[day]
+
+    def identity(self, day: date) -> dict[str, JsonValue]:
+        """Return the identity of a result of a date, for its fingerprint."""
+        name = self.lake.pipeline.name
+        return {"date": day.isoformat(), "candidate": self.candidate, "seed": seed_for(name, day.isoformat(), self.candidate)}
+
+    def data(self, **dates: Sequence[date]) -> dict[str, JsonValue]:
+        """Return the digests of the rows of some dates and, if they have their own table, of their labels, for a fingerprint."""
+        every = [d for some in dates.values() for d in some]
+        digests = _digests(self.features, every)
+        features: dict[str, JsonValue] = {name: [[d.isoformat(), digests[d]] for d in some] for name, some in dates.items()}
+        if self.labels is None:
+            return features
+        # Labels that do not exist yet have no digest. No model has a fingerprint with a missing digest.
+        labels = {d.isoformat(): (known.digest if (known := self.labels.get_complete(d)) else None) for d in every}
+        return {**features, "labels": labels}
+
+    def configuration(self, settings: Family, label: Label, judged: Sequence[date]) -> dict[str, JsonValue]:
+        """
+        Return the settings that decide a result, for its fingerprint.
+
+        :param judged: the dates whose rows are judged
+        """
+        pipeline = self.lake.pipeline
+        return {
+            "inputs": pipeline.inputs.model_dump(mode="json"),
+            "label": label.settings,
+            "row_key": pipeline.row_key,
+            "candidate": settings.model_dump(mode="json"),
+            # As for Perennial's own code, comments and layout do not count.
+            **({f"candidates/{self.candidate}.py": read_source(self.source.encode()).digest} if self.source else {}),
+            **({"sample": sample.model_dump(mode="json")} if (sample := self._sample()) else {}),
+            **({"judged_below": below} if (below := self._judged_below(judged)) is not None else {}),
+        }
 
     def manifest(self, day: date) -> str:
         """Return the address of the manifest of a date's model."""
@@ -269,6 +353,11 @@ class _Trainings:
     def is_done(self, day: date) -> bool:
         """Return whether the training of a date has a result."""
         return self._result(day) is not None
+
+    def metric(self, day: date, name: str) -> float | None:
+        """Return a metric of a date's model on the holdout; None: there is no model."""
+        result = self._result(day)
+        return None if result is None or "skipped" in result else result["metrics"].get(name)
 
     def skipped(self, day: date) -> str | None:
         """Return the reason for which the training of a date was skipped, if its rows showed that nothing can be learned."""
@@ -294,70 +383,89 @@ class _Trainings:
         return self._jobs[day]
 
     def _job(self, day: date) -> TrainingJob:
-        pipeline, layout, split, features = self.lake.pipeline, self.lake.layout, self.split(day), self.features
-        earlier = self.weights_from(day)
+        split, settings, earlier = self.split(day), self.settings_on(day), self.weights_from(day)
+        return self.job(
+            settings or self.settings,
+            day,
+            self.key(day),
+            self.lake.pipeline.label,
+            split.window,
+            split.holdout,
+            parts=[part.manifest(day) for part in self.parts],
+            begins=None if earlier is None else self.manifest(earlier),
+            versions=versions_for(self.settings.family, self.lake.pipeline.label),
+            code=code_for(self.settings.family, self.lake.pipeline.label),
+            output=Output(manifest=self.manifest(day), blobs=self.lake.layout.blob("")),
+        )
+
+    def job(
+        self,
+        settings: Family,
+        day: date,
+        key: str,
+        label: Label,
+        window: Sequence[date],
+        holdout: Sequence[date],
+        **more: Any,
+    ) -> TrainingJob:
+        """
+        Return the job that learns from some dates and judges on others.
+
+        :param more: the other fields of the job
+        """
+        pipeline, every = self.lake.pipeline, [*window, *holdout]
         return TrainingJob(
             pipeline=pipeline.name,
-            space=layout.space,
+            space=self.lake.layout.space,
             candidate=self.candidate,
-            settings=self.settings,
+            settings=settings,
             date=day,
-            key=self.key(day),
+            key=key,
             seed=seed_for(pipeline.name, day.isoformat(), self.candidate),
             features=Features(
-                metadata_location=str(features.metadata_location),
-                snapshot_id=int(features.snapshot_id or 0),
-                window=list(split.window),
-                holdout=list(split.holdout),
-                digests=self._digests(features, split),
-                rows=self._rows(features, split),
+                metadata_location=str(self.features.metadata_location),
+                snapshot_id=int(self.features.snapshot_id or 0),
+                window=list(window),
+                holdout=list(holdout),
+                digests=_digests(self.features, every),
+                rows=_rows(self.features, every),
             ),
             labels=None
             if self.labels is None
             else Labels(
                 metadata_location=str(self.labels.metadata_location),
                 snapshot_id=int(self.labels.snapshot_id or 0),
-                digests=self._digests(self.labels, split),
-                rows=self._rows(self.labels, split),
+                digests=_digests(self.labels, every),
+                rows=_rows(self.labels, every),
             ),
             inputs=pipeline.inputs,
-            label=pipeline.label,
+            label=label,
             row_key=pipeline.row_key,
             sample=self._sample(),
-            judged_below=self._judged_below(split),
+            judged_below=self._judged_below(holdout),
             source=self.source,
-            parts=[part.manifest(day) for part in self.parts],
-            begins=None if earlier is None else self.manifest(earlier),
-            versions=versions_for(self.settings.family, pipeline.label),
-            code=code_for(self.settings.family, pipeline.label),
-            output=Output(manifest=self.manifest(day), blobs=layout.blob("")),
+            **more,
         )
 
     def _sample(self) -> Sample | None:
         training = self.lake.pipeline.training
         return None if training.max_rows is None else Sample(max_rows=training.max_rows, kind=training.sample)
 
-    def _judged_below(self, split: Split) -> int | None:
-        rows = sum(self.features.partitions[d.isoformat()].rows for d in split.holdout)
-        return judged_below(self.lake.pipeline.gate.max_rows, rows)
-
-    def _label_digests(self, split: Split) -> dict[str, JsonValue]:
-        """Return the digests of the labels if they have their own table, as a part of the fingerprint."""
-        if self.labels is None:
-            return {}
-        # Labels that do not exist yet have no digest. No model has a fingerprint with a missing digest.
-        partitions = {d: self.labels.get_complete(d) for d in (*split.window, *split.holdout)}
-        return {"labels": {d.isoformat(): labels.digest if labels else None for d, labels in partitions.items()}}
+    def _judged_below(self, judged: Sequence[date]) -> int | None:
+        return judged_below(self.lake.pipeline.gate.max_rows, sum(_rows(self.features, judged).values()))
 
     def rows(self, day: date) -> dict[date, int]:
         """Return the rows of the features by date of window and holdout."""
-        return self._rows(self.features, self.split(day))
+        split = self.split(day)
+        return _rows(self.features, [*split.window, *split.holdout])
 
-    def _digests(self, state: TableState, split: Split) -> dict[date, str]:
-        return {d: state.partitions[d.isoformat()].digest for d in (*split.window, *split.holdout)}
 
-    def _rows(self, state: TableState, split: Split) -> dict[date, int]:
-        return {d: state.partitions[d.isoformat()].rows for d in (*split.window, *split.holdout)}
+def _digests(state: TableState, dates: Iterable[date]) -> dict[date, str]:
+    return {d: state.partitions[d.isoformat()].digest for d in dates}
+
+
+def _rows(state: TableState, dates: Iterable[date]) -> dict[date, int]:
+    return {d: state.partitions[d.isoformat()].rows for d in dates}
 
 
 def read_model(lake: Lake, manifest_uri: str) -> ModelManifest:

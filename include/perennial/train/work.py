@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 
-from perennial.config.candidates import parts_of
+from perennial.config.candidates import parts_of, search_of
 from perennial.errors import PerennialError, PipelineRefusedError
 from perennial.lake.lake import Lake
 from perennial.runtime.trainer import TrainingWork
-from perennial.train.plan import TrainingPlan, plan_ahead, plan_training
+from perennial.train.plan import TrainingPlan, plan_ahead, plan_comparisons, plan_searches, plan_training
+from perennial.train.search_plan import PlannedSearch
 
 log = logging.getLogger(__name__)
+
+
+def plan_search(lake: Lake, dates: Sequence[date], candidate: str) -> TrainingWork | None:
+    """
+    Return the work that finds the parameters of one candidate for some dates; None: they are known.
+
+    It must be done before the trainings are planned, because their fingerprints contain the parameters.
+
+    :param dates: in order; a failed search fails the work only if the first date needs it
+    :raises RefusedError: the training of the first date does not fit into the disk or the memory that it may take
+    """
+    searches = plan_searches(lake, dates, candidate)
+    if not searches:
+        return None
+    plan = plan_training(lake, dates[0], candidate)
+    if plan.searches_on is not None:
+        _check_needs(lake, plan, dates[0])
+    _log_search(lake, candidate, searches)
+    wanted = [item.result for item in searches if item.date == plan.searches_on]
+    first, jobs = searches[0], [item.job for item in searches]
+    has_ahead = len(jobs) > len(wanted)
+    return TrainingWork(candidate, first.date.isoformat(), first.key, wanted, jobs, has_ahead=has_ahead, is_search=True)
 
 
 def plan_work(
@@ -24,6 +48,11 @@ def plan_work(
     :raises RefusedError: the training does not fit into the disk or the memory that it may take
     """
     plan = plan_training(lake, day, candidate, recompute=recompute)
+    if plan.searches_on is not None:
+        raise PerennialError(
+            f"Pipeline {lake.pipeline.name!r}: the search of {plan.searches_on} for parameters of {candidate!r} has not ended. "
+            f"Run train of {day} again."
+        )
     if plan.job_uri is None or plan.key is None or plan.manifest_uri is None:
         return plan, None
     _check_settings(lake, candidate)
@@ -31,6 +60,7 @@ def plan_work(
     if plan.window:  # a blend reads no window
         _check_needs(lake, plan, day)
     ahead = plan_ahead(lake, day, until or day, candidate)
+    ahead = [*ahead, *plan_comparisons(lake, day, until or day, candidate)]
     jobs = list(dict.fromkeys([*plan.jobs, *ahead]))
     return plan, TrainingWork(candidate, day.isoformat(), plan.key, [plan.manifest_uri], jobs, has_ahead=bool(ahead))
 
@@ -46,11 +76,24 @@ def _check_settings(lake: Lake, candidate: str) -> None:
 def _check_parts(lake: Lake, day: date, candidate: str) -> None:
     """Refuse a blend before its parts are trained."""
     for part in parts_of(lake.pipeline.training.candidates[candidate]):
-        if plan_training(lake, day, part).job_uri is not None:
+        plan = plan_training(lake, day, part)
+        if plan.skipped is None and not plan.unchanged:
             raise PerennialError(
                 f"Pipeline {lake.pipeline.name!r}: candidate {part!r} of {day} is not trained, and {candidate!r} "
                 f"is a blend of it. Run train of {day} first."
             )
+
+
+def _log_search(lake: Lake, candidate: str, searches: Sequence[PlannedSearch]) -> None:
+    """Log what searches take."""
+    if (search := search_of(lake.pipeline.training.candidates[candidate])) is not None:
+        log.info(
+            "Searching for parameters of %s for %s: each search takes about %s trainings, and ends after %s CPU seconds at most",
+            candidate,
+            ", ".join(str(item.date) for item in searches),
+            search.trials,
+            search.cpu_seconds,
+        )
 
 
 def _check_needs(lake: Lake, plan: TrainingPlan, day: date) -> None:

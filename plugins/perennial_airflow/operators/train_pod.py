@@ -18,7 +18,7 @@ from perennial.lake.result import Result, Skipped
 from perennial.runtime.pod_training import PodTrainer
 from perennial.runtime.trainer import TrainingWork
 from perennial.train.plan import TrainingPlan, finish_training
-from perennial.train.work import plan_work
+from perennial.train.work import plan_search, plan_work
 from perennial_airflow.lake import lake_of
 from perennial_airflow.tasks import skip
 
@@ -59,15 +59,22 @@ class TrainPodOperator(KubernetesPodOperator):
         """Plan the training, then start its pod or follow the existing one, and defer until the pod has ended."""
         self._start(context, restarts=0)
 
-    def _start(self, context: Context, *, restarts: int) -> None:
+    def _start(self, context: Context, *, restarts: int, is_searched: bool = False) -> None:
+        """
+        Start a search for parameters if one is due, or the training, and defer.
+
+        :param is_searched: the search has ended
+        """
         lake = lake_of(self.pipeline)
         day, until = date.fromisoformat(self.day), date.fromisoformat(self.until)
-        plan, work = plan_work(lake, day, self.candidate, until=until, recompute=bool(context["params"]["recompute"]))
-        if plan.skipped is not None:
-            skip(context["ti"], Skipped(candidate=plan.candidate, reason=plan.skipped))
+        work = None if is_searched else plan_search(lake, lake.pipeline.calendar.dates(day, until), self.candidate)
         if work is None:
-            self._report(context, finish_training(lake, plan))
-            return
+            plan, work = plan_work(lake, day, self.candidate, until=until, recompute=bool(context["params"]["recompute"]))
+            if plan.skipped is not None:
+                skip(context["ti"], Skipped(candidate=plan.candidate, reason=plan.skipped))
+            if work is None:
+                self._report(context, finish_training(lake, plan))
+                return
         resources = lake.pipeline.training.resources
         self.schedule_timeout_seconds = resources.schedule_seconds
         self.startup_timeout_seconds = resources.start_seconds
@@ -97,6 +104,10 @@ class TrainPodOperator(KubernetesPodOperator):
                 self.pod = self.pod_request_obj = None
                 self._start(context, restarts=event["restarts"] + 1)
                 return
+        if work.is_search:
+            self.pod = self.pod_request_obj = None
+            self._start(context, restarts=0, is_searched=True)
+            return
         # The result is that of this pod's jobs, even if a new plan would differ now.
         done = TrainingPlan(self.candidate, skipped=None, job_uri=None, manifest_uri=work.manifests[0], unchanged=False)
         self._report(context, finish_training(lake, done))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,19 @@ from pydantic import ValidationError
 
 from perennial.config.candidates import ALIASES, FAMILIES, Blend, Mlp, XGBoost
 from perennial.config.pipeline import Training
+from perennial.config.search import Searchable
 from stack.config import REPO
 
 FOREST = "sklearn.ensemble.RandomForestClassifier"
 HISTOGRAM = "sklearn.ensemble.HistGradientBoostingClassifier"
 DISCRIMINANT = "sklearn.discriminant_analysis.LinearDiscriminantAnalysis"
+
+
+SEARCHED = "boosted.xgboost.search.ranges"
+
+
+def searched(every_days: int = 7, **ranges: Any) -> dict[str, Any]:
+    return {"boosted": {"search": {"every_days": every_days, "ranges": ranges}}}
 
 
 def candidates(value: Any) -> dict[str, Any]:
@@ -37,6 +46,26 @@ def test_a_list_names_families_with_their_defaults() -> None:
 def test_a_mapping_names_candidates_and_sets_parameters() -> None:
     found = candidates({"small": {"family": "mlp", "units": [8]}, "boosted": None, "both": {"family": "blend"}})
     assert found == {"small": Mlp(units=[8]), "boosted": XGBoost(), "both": Blend(of=["small", "boosted"])}
+
+
+def test_a_search_is_a_part_of_its_candidate_and_of_no_other() -> None:
+    found = candidates({"boosted": {"search": {"ranges": {"max_depth": [3, 4]}}}, "logistic": None})
+    search = found["boosted"].search
+    assert (search.trials, search.every_days, search.cpu_seconds, search.ranges) == (20, 7, 600, {"max_depth": [3, 4]})
+    assert "search" not in found["logistic"].model_dump()
+
+
+def test_a_search_needs_three_dates_to_judge_on() -> None:
+    with pytest.raises(ValidationError, match="3 leaves 8 of window_days 10 to search on, expected at least 9"):
+        Training.model_validate({"candidates": searched(3, max_depth=[3, 4]), "window_days": 10})
+    assert Training.model_validate({"candidates": searched(2, max_depth=[3, 4]), "window_days": 10})
+
+
+def test_networks_that_start_warm_are_not_searched() -> None:
+    network = {"mlp": {"search": {"ranges": {"dropout": [0, 0.5]}}}}
+    with pytest.raises(ValidationError, match="mlp: a search trains networks from random weights"):
+        Training.model_validate({"candidates": network, "warm_start": True})
+    assert Training.model_validate({"candidates": searched(max_depth=[3, 4]), "warm_start": True}).warm_start
 
 
 @pytest.mark.parametrize(
@@ -73,6 +102,21 @@ def test_a_mapping_names_candidates_and_sets_parameters() -> None:
         ({"sklearn": {"estimator": FOREST, "params": {"x": {"y": 1}}}}, "sklearn.sklearn.params.x", "expected a text, a number"),
         ({"keras": {"epochs": 0}}, "keras.keras.epochs", "greater than or equal to 1"),
         ({"file": {"view": "rows"}}, "file.file.view", "'matrix' or 'table'"),
+        ({"sklearn": {"estimator": FOREST, "search": {}}}, "sklearn.search", "no parameters that can be searched. Families that"),
+        ({"mlp": None, "boosted": None, "blend": {"search": {}}}, "blend.search", "blend has no parameters"),
+        ({"boosted": {"search": {}}}, "boosted.xgboost.search.ranges", "required"),
+        (searched(max_dept=[3, 4]), f"{SEARCHED}.max_dept", "Did you mean 'max_depth'?"),
+        ({"mlp": {"search": {"ranges": {"units": [8, 16]}}}}, "mlp.mlp.search.ranges.units", "no number that can be searched"),
+        (searched(max_depth=[3, 4, 40]), f"{SEARCHED}.max_depth.2", "less than or equal to 16"),
+        (searched(trees=[50, 99.5]), f"{SEARCHED}.trees.1", "valid integer"),
+        (searched(max_depth=[4, 3]), f"{SEARCHED}.max_depth", "the first number must be less than the second"),
+        (searched(max_depth=[3, 4, 3]), f"{SEARCHED}.max_depth.2", "3 is listed twice"),
+        (searched(reg_lambda=[0, 9]), f"{SEARCHED}.reg_lambda", "so it must begin above 0"),
+        (
+            searched(16, max_depth=[3, 4]),
+            "boosted.search.every_days",
+            "leaves 13 of window_days 28 to search on, expected at least 14",
+        ),
     ],
 )
 def test_a_problem_is_named_with_its_place(value: Any, place: str, text: str) -> None:
@@ -92,7 +136,10 @@ def test_the_reference_lists_every_family_and_parameter_with_its_default() -> No
             required = {"of": "all candidates that are no blend", "estimator": "required"}
             shown = required[parameter] if field.is_required() else "chosen" if default is None else default
             cell = f"`{shown}`" if isinstance(shown, list) else str(shown)
-            if parameter != "family" and f"| `{parameter}` | {cell} |" not in section:
+            if parameter not in ("family", "search") and f"| `{parameter}` | {cell} |" not in section:
                 missing.append(f"{name}.{parameter}: {cell}")
     assert missing == []
+    (sentence,) = [line for line in text.splitlines() if "on a logarithmic scale" in line]
+    scaled = {name for family in FAMILIES.values() if issubclass(family, Searchable) for name in family.LOG_SCALE}
+    assert set(re.findall("`([a-zA-Z_]+)`", sentence)) == scaled
     assert all(f"`{alias}`" in text for alias in ALIASES)

@@ -93,6 +93,21 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
     "wrong word": ("type: timestamp", "type: timestmp", ["Did you mean 'timestamp'?"]),
     "task": ("task: binary", "task: ranking", ["task: expected 'binary', 'multiclass' or 'regression', found 'ranking'"]),
     "candidate": ("[mlp, logistic]", "[mlp, logistics]", ["Did you mean 'logistic'?"]),
+    "searched parameter": (
+        "[mlp, logistic]",
+        "{boosted: {search: {ranges: {max_dept: [3, 5]}}}}",
+        ["training.candidates.boosted.search.ranges.max_dept: 'max_dept' is no number", "Did you mean 'max_depth'?"],
+    ),
+    "searched value": (
+        "[mlp, logistic]",
+        "{boosted: {search: {ranges: {max_depth: [3, 50]}}}}",
+        ["line 40: training.candidates.boosted.search.ranges.max_depth: expected at most 16, found 50"],
+    ),
+    "search of a blend": (
+        "[mlp, logistic]",
+        "{mlp: {}, boosted: {}, blend: {search: {}}}",
+        ["training.candidates.blend.search: blend has no parameters that can be searched. Families that have: logistic"],
+    ),
     "candidate twice": ("[mlp, logistic]", "[mlp, mlp]", ["training.candidates: 'mlp' is listed twice"]),
     "time zone": ("time_zone: UTC", "time_zone: Mars/Olympus", ["no such time zone"]),
     "zone that counts leap seconds": ("time_zone: UTC", "time_zone: right/UTC", ["no such time zone"]),

@@ -26,6 +26,7 @@ from perennial.report.drift import Drift, DriftMeter
 from perennial.report.page import page
 from perennial.report.rows import rows_by_day
 from perennial.report.walk_forward import CHAMPION, FROZEN, WalkForward, walk_forward
+from perennial.train.search_record import SearchRecord
 
 GOOD = 0.1
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -140,6 +141,16 @@ def test_the_page_shows_what_people_wrote_as_text(lab: Lab) -> None:
     assert json.loads('"' + html.partition("forced to PROMOTE: ")[2].partition(" (the gate says")[0] + '"') == (
         "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;"
     )
+
+
+def test_the_page_shows_the_searches_for_parameters(report: WalkForward) -> None:
+    assert "Gain in window" not in page(report)
+    chosen = {"max_depth": 6, "learning_rate": 0.1}
+    search = SearchRecord("boosted", D1, 20, False, chosen, "log_loss", 0.01, 0.004, 0.39, 0.385, 31.25)
+    html = page(replace(report, searches=(search,)))
+    cells = ["boosted", str(D1), "20", "max_depth 6, learning_rate 0.1", "0.01 ± 0.004", "0.3900", "0.3850", "31.2"]
+    assert f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" in html
+    assert "which flatters it" in html
 
 
 def test_the_page_opens_without_a_network(report: WalkForward) -> None:
