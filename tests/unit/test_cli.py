@@ -80,7 +80,7 @@ def test_validate_says_what_is_wrong_and_fails(
     monkeypatch.setenv("PERENNIAL_PIPELINES", str(tmp_path / "pipelines"))
     code, found = call("validate")
     assert code == 1
-    assert "expected 'binary' or 'regression', found 'ternary'" in found["pipelines"][0]["problem"]
+    assert "expected 'binary', 'multiclass' or 'regression', found 'ternary'" in found["pipelines"][0]["problem"]
 
 
 def test_validate_shows_the_place_of_a_probable_syntax_error(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from perennial.config.label import BinaryLabel
 from perennial.fingerprints import closure
 from perennial.fingerprints.closure import Modules
 from perennial.fingerprints.known_sources import PACKAGE, keep_sources, known_sources
@@ -119,8 +120,12 @@ def test_a_module_in_the_middle_of_an_edit_spoils_nothing_for_the_others(package
 def test_the_package_gives_the_same_wherever_it_is_installed(tmp_path: Path) -> None:
     """The trainer's image compares its own code with the one that the control plane planned for."""
     shutil.copytree(PACKAGE, tmp_path / "perennial", ignore=shutil.ignore_patterns("__pycache__"))
-    show = "from perennial.train.candidates import code_for; print(code_for('mlp'), code_for('logistic'))"
+    show = (
+        "from perennial.config.label import BinaryLabel; from perennial.train.candidates import code_for; "
+        "label = BinaryLabel(column='late'); print(code_for('mlp', label), code_for('logistic', label))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", show], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True
     )
-    assert run.stdout.split() == [code_for("mlp"), code_for("logistic")]
+    label = BinaryLabel(column="late")
+    assert run.stdout.split() == [code_for("mlp", label), code_for("logistic", label)]
