@@ -18,7 +18,58 @@ if TYPE_CHECKING:
 
 _MAX_PASSES = 1000
 _GRADIENT = 1e-6
-"""Largest part of the gradient of the mean loss at the solution: it moves a probability by less than 1e-4."""
+"""Largest part of the gradient at the solution, in the coordinates of `_Scale`: its square is about what the loss can still gain."""
+
+_CURVATURE = 0.25
+"""Upper bound of the second derivative of a row's loss by one of its margins."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """
+    Coordinates in which the loss has about the same curvature in all directions, so that few passes find its minimum.
+
+    Correlated columns, such as the bins of one amount, would take a thousand passes otherwise.
+
+    :param triangle: [columns + 1, columns + 1], the Cholesky factor of their squares and penalty, the column of ones last
+    :param codes: [classes of the codes], the same for each of them alone
+    """
+
+    triangle: Floats
+    codes: Floats
+
+    @classmethod
+    def of(cls, rows: MatrixFiles, strength: float, *, early: bool) -> _Scale:
+        """Return the scale of some rows, from one pass over them."""
+        width = rows.columns + 1
+        squares, counts, count = np.zeros((width, width)), np.zeros(sum(rows.sizes)), 0
+        for part in _some(rows, early=early):
+            x = np.hstack([part.rows.columns.astype(np.float64), np.ones((len(part.y), 1))])
+            squares += x.T @ x
+            sums = add_up(part.rows, np.ones(len(part.y)))
+            counts += sums[rows.columns : -1]
+            count += len(part.y)
+        penalty = np.append(np.full(rows.columns, 1 / strength), 0.0)
+        triangle = np.linalg.cholesky((_CURVATURE * squares + np.diag(penalty)) / count)
+        return cls(triangle, np.sqrt((_CURVATURE * counts + 1 / strength) / count))
+
+    def to_weights(self, scaled: Floats) -> Floats:
+        """Return the weights [columns, classes of the codes, intercept] at some coordinates."""
+        from scipy.linalg import solve_triangular
+
+        columns = solve_triangular(self.triangle.T, np.vstack([scaled[: self._columns], scaled[-1:]]), lower=False)
+        return np.vstack([columns[:-1], scaled[self._columns : -1] / self.codes[:, None], columns[-1:]])
+
+    def to_gradient(self, gradient: Floats) -> Floats:
+        """Return the gradient by the coordinates from that by the weights."""
+        from scipy.linalg import solve_triangular
+
+        columns = solve_triangular(self.triangle, np.vstack([gradient[: self._columns], gradient[-1:]]), lower=True)
+        return np.vstack([columns[:-1], gradient[self._columns : -1] / self.codes[:, None], columns[-1:]])
+
+    @property
+    def _columns(self) -> int:
+        return len(self.triangle) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +84,14 @@ class _Objective:
     rows: MatrixFiles
     strength: float
     early: bool
+    scale: _Scale
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.rows.columns + sum(self.rows.sizes) + 1, self.rows.window.target.outputs
 
     def __call__(self, flat: Floats) -> tuple[float, Floats]:
-        weights = flat.reshape(self.shape)
+        weights = self.scale.to_weights(flat.reshape(self.shape))
         penalty = np.full((len(weights), 1), 1 / self.strength)
         penalty[-1] = 0
         loss, count = float((penalty * weights**2).sum()) / 2, 0
@@ -53,7 +105,7 @@ class _Objective:
             errors[own] -= 1
             gradient += add_up(part.rows, errors)
             count += len(part.y)
-        return loss / count, (gradient / count).ravel()
+        return loss / count, self.scale.to_gradient(gradient / count).ravel()
 
 
 def fit_multinomial(rows: MatrixFiles, strength: float, *, early: bool = False) -> tuple[Floats, int]:
@@ -65,17 +117,15 @@ def fit_multinomial(rows: MatrixFiles, strength: float, *, early: bool = False) 
     """
     from scipy.optimize import minimize
 
-    objective = _Objective(rows, strength, early)
+    objective = _Objective(rows, strength, early, _Scale.of(rows, strength, early=early))
     options = {"maxiter": _MAX_PASSES, "maxfun": _MAX_PASSES, "gtol": _GRADIENT, "ftol": 0.0}
     found = minimize(objective, np.zeros(np.prod(objective.shape)), jac=True, method="L-BFGS-B", options=options)
     largest = float(np.abs(found.jac).max())
     # At a flat place rounding lets no step lower the loss further.
     if largest > 100 * _GRADIENT:
-        raise PerennialError(
-            f"Logistic regression: no solution after {found.nfev} passes, gradient {largest:.2g}: {found.message}"
-        )
-    weights: Floats = found.x.reshape(objective.shape)
-    return weights, found.nfev
+        cause = f"gradient {largest:.2g}: {found.message}"
+        raise PerennialError(f"Logistic regression: no solution after {found.nfev} passes, {cause}")
+    return objective.scale.to_weights(found.x.reshape(objective.shape)), found.nfev
 
 
 def late_losses(rows: MatrixFiles, weights: Floats) -> Floats:
