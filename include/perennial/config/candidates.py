@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from perennial.config.candidate_file import FUNCTIONS
+from perennial.config.candidate_file import RULES
 from perennial.config.contract import Contract
 from perennial.config.estimators import MANAGED, check_estimator, check_parameter, find_other_kind
 from perennial.config.values import Name, Problem, Some, doubled, refuse
@@ -118,17 +118,28 @@ class Sklearn(Contract):
     """Parameters of its constructor. The others have scikit-learn's defaults."""
 
 
-class Keras(Contract):
-    """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+class Network(Contract):
+    """A network: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
 
     TASKS: ClassVar[frozenset[str]] = ALL_TASKS
-    family: Literal["keras"] = "keras"
     learning_rate: Rate = 1e-3
     batch: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Rows of a batch. None: as for `mlp`."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     """None: as for `mlp`."""
+
+
+class Keras(Network):
+    """A network of Keras: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+
+    family: Literal["keras"] = "keras"
+
+
+class PyTorch(Network):
+    """A network of PyTorch: `build` of the pipeline's file `candidates/<name>.py` returns it, and Perennial trains it."""
+
+    family: Literal["pytorch"] = "pytorch"
 
 
 class File(Contract):
@@ -149,7 +160,7 @@ class Blend(Contract):
     """Names of the other candidates. In the YAML it may be left out: all that are no blends."""
 
 
-Family = Logistic | Linear | Mlp | XGBoost | LightGBM | Sklearn | Keras | File | Blend
+Family = Logistic | Linear | Mlp | XGBoost | LightGBM | Sklearn | Keras | PyTorch | File | Blend
 Candidate = Annotated[Family, Field(discriminator="family")]
 
 FAMILIES: Mapping[str, type[Family]] = {
@@ -160,6 +171,7 @@ FAMILIES: Mapping[str, type[Family]] = {
     "lightgbm": LightGBM,
     "sklearn": Sklearn,
     "keras": Keras,
+    "pytorch": PyTorch,
     "file": File,
     "blend": Blend,
 }
@@ -175,9 +187,9 @@ def parts_of(settings: Family) -> list[str]:
     return settings.of if isinstance(settings, Blend) else []
 
 
-def functions_of_files(value: Any) -> dict[str, str]:
+def families_of_files(value: Any) -> dict[str, str]:
     """
-    Return the function of each candidate that has a file `candidates/<name>.py`, by the candidate's name.
+    Return the family of each candidate that has a file `candidates/<name>.py`, by the candidate's name.
 
     :param value: `training.candidates` as it is in the YAML, valid or not
     """
@@ -185,12 +197,12 @@ def functions_of_files(value: Any) -> dict[str, str]:
     if not isinstance(entries, dict):
         return {}
     families = {name: entry.get("family", name) if isinstance(entry, dict) else name for name, entry in entries.items()}
-    return {name: FUNCTIONS[family] for name, family in families.items() if isinstance(family, str) and family in FUNCTIONS}
+    return {name: family for name, family in families.items() if isinstance(family, str) and family in RULES}
 
 
 def has_file(settings: Family) -> bool:
     """Return whether a candidate has a file `candidates/<name>.py`."""
-    return settings.family in FUNCTIONS
+    return settings.family in RULES
 
 
 def _by_name(value: Any) -> Any:

@@ -28,7 +28,7 @@ from perennial.tasks.task import LearningTask, task_of
 from perennial.train.artefacts import FACTS, build_manifest, build_skipped, facts_of, publish
 from perennial.train.author import Author
 from perennial.train.blend import answerer, blend
-from perennial.train.candidates import code_for, versions_for
+from perennial.train.candidates import code_for, installed_for
 from perennial.train.checkpoints import Checkpoints
 from perennial.train.compare import check_size, compare, rows_to_compare
 from perennial.train.holdout import StoredHoldout, predict
@@ -218,9 +218,9 @@ def _exit(code: int) -> NoReturn:
 
 def _check_build(job: TrainingJob) -> None:
     """Refuse a job whose fingerprint was computed for other libraries or other code than this trainer has."""
-    installed = versions_for(job.settings.family)
+    installed = installed_for(job.settings.family)
     differing = [
-        f"{name}: {installed.get(name)} is installed, the job needs {version}"
+        f"{name}: {installed.get(name, 'no version')} is installed, the job needs {version}"
         for name, version in job.versions.items()
         if installed.get(name) != version
     ]
@@ -230,7 +230,7 @@ def _check_build(job: TrainingJob) -> None:
         raise RefusedError(
             "This trainer does not match the job",
             differing,
-            "Use the trainer image of the Perennial version that planned the job.",
+            "Use the trainer image of the Perennial version that planned the job; on one machine, run `make setup`.",
         )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError
 
 from perennial.fingerprints.code import code_digest
 from perennial.fingerprints.fingerprint import library_versions
@@ -18,6 +21,7 @@ class _Family:
 
     :param module: it has `prepare` and `fit` (perennial.train.model.FamilyModule), but for that of the blend
     :param libraries: libraries that it uses in addition to those that all families use
+    :param apart: libraries of an environment of its own, which the planner of a training does not have, with their versions
     :param start_mib: memory of a training of few rows, in MiB: Python, and the libraries
     :param is_warm: True if it can start from the weights of another date
     :param reads_parts: True if it holds a part of a bucket in memory, not a whole one
@@ -32,6 +36,7 @@ class _Family:
     reads_parts: bool = False
     row_bytes: int = 0
     copies: int = 0
+    apart: Mapping[str, str] = field(default_factory=dict)
 
 
 _FAMILIES = {
@@ -46,6 +51,8 @@ _FAMILIES = {
     # One copy is the matrix, two are one in 64 bits, which most estimators make.
     "sklearn": _Family("perennial.train.sklearn", ("scipy", "skl2onnx"), 350, reads_parts=True, row_bytes=64, copies=3),
     "keras": _Family("perennial.train.keras", ("keras", "tensorflow", "tf2onnx"), 900),
+    # The version is that of include/images/trainer/requirements-torch.txt.
+    "pytorch": _Family("perennial.train.pytorch", (), 900, apart={"torch": "2.15.0"}),
     "file": _Family(
         "perennial.train.file",
         ("keras", "lightgbm", "scipy", "skl2onnx", "tensorflow", "tf2onnx", "xgboost-cpu"),
@@ -68,8 +75,18 @@ def code_for(family: str) -> str:
 
 
 def versions_for(family: str) -> dict[str, str]:
-    """Return the installed versions of the libraries that decide the bytes of a family's model."""
-    return library_versions(*_SHARED_LIBRARIES, *_FAMILIES[family].libraries)
+    """Return the versions of the libraries that decide the bytes of a family's model, for the plan of a training."""
+    return {**library_versions(*_SHARED_LIBRARIES, *_FAMILIES[family].libraries), **_FAMILIES[family].apart}
+
+
+def installed_for(family: str) -> dict[str, str]:
+    """Return the versions that this process has of the same libraries; one that it lacks is left out."""
+    names = (*_SHARED_LIBRARIES, *_FAMILIES[family].libraries, *_FAMILIES[family].apart)
+    found: dict[str, str] = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found |= library_versions(name)
+    return found
 
 
 def memory_of(family: str, rows: int) -> int:

@@ -12,7 +12,7 @@ import pytest
 from authors import FOREST, NETWORK, author_of, train
 from windows import LABEL, prepare
 
-from perennial.config.candidate_file import FUNCTIONS, candidate_problems
+from perennial.config.candidate_file import candidate_problems
 from perennial.config.candidates import FAMILIES, Sklearn
 from perennial.config.pipeline import Inputs
 from perennial.errors import RefusedError
@@ -290,6 +290,6 @@ def test_the_documented_files_can_be_trained(
     place: int,
 ) -> None:
     source = documented("docs/how-to/bring-your-own-model.md", "python")[place]
-    assert candidate_problems(source, FUNCTIONS[family]) == []
+    assert candidate_problems(source, family) == []
     window = window_of(make_rows(), inputs)
     assert difference(train(family, window, source=source), window) < MAX_DIFFERENCE / 2

@@ -1,0 +1,22 @@
+"""The versions of the libraries of a training: those of its plan, and those that the trainer has."""
+
+from __future__ import annotations
+
+import re
+
+from perennial.config.candidates import FAMILIES
+from perennial.train.candidates import installed_for, versions_for
+from stack.config import REPO
+
+
+def test_a_training_of_pytorch_is_planned_with_the_version_of_its_lock() -> None:
+    lock = (REPO / "include/images/trainer/requirements-torch.lock").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+    assert {name: pinned[name] for name in versions_for("pytorch")} == versions_for("pytorch")
+    assert "tensorflow-cpu" not in pinned
+
+
+def test_the_control_plane_has_the_libraries_of_all_other_families() -> None:
+    lacking = {name: versions_for(name).keys() - installed_for(name).keys() for name in FAMILIES}
+    assert {name: libraries for name, libraries in lacking.items() if libraries} == {"pytorch": {"torch"}}
+    assert all(versions_for(name) == installed_for(name) for name in FAMILIES if name != "pytorch")
