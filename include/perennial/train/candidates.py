@@ -52,7 +52,7 @@ _FAMILIES = {
     "sklearn": _Family("perennial.train.sklearn", ("scipy", "skl2onnx"), 350, reads_parts=True, row_bytes=64, copies=3),
     "keras": _Family("perennial.train.keras", ("keras", "tensorflow", "tf2onnx"), 900),
     # The version is that of include/images/trainer/requirements-torch.txt.
-    "pytorch": _Family("perennial.train.pytorch", (), 900, apart={"torch": "2.15.0"}),
+    "pytorch": _Family("perennial.train.pytorch", (), 1000, apart={"torch": "2.15.0"}),
     "file": _Family(
         "perennial.train.file",
         ("keras", "lightgbm", "scipy", "skl2onnx", "tensorflow", "tf2onnx", "xgboost-cpu"),

@@ -171,10 +171,7 @@ def torch_lake(lab: Lab, lake_with: Callable[[Any], Lake]) -> Lake:
     return lake_with({"logistic": None, "net": {"family": "pytorch"}, "blend": None})
 
 
-@pytest.mark.skipif(
-    environment.find_missing(environment.TORCH) is not None,
-    reason="PyTorch is not installed in .torch, as in CI, because it takes 5.7 GB: run `make torch`",
-)
+@pytest.mark.torch
 def test_a_network_of_pytorch_is_trained_in_its_own_environment_and_judged_beside_the_others(torch_lake: Lake) -> None:
     first = run_stages(torch_lake)
     manifests = {name: read_model(torch_lake, result.manifest) for name, result in first.items()}

@@ -104,7 +104,7 @@ TRAINING = {"window_days": 4, "holdout_days": 2, "min_days": 5}
         (
             {"training": {**TRAINING, "candidates": ["linear"]}},
             "linear predicts the mean, and label.predict is median. Families that can: mlp, xgboost, "
-            "lightgbm, sklearn, keras, file, blend",
+            "lightgbm, sklearn, keras, pytorch, file, blend",
         ),
         (
             {"training": {**TRAINING, "candidates": {"sklearn": {"estimator": "sklearn.ensemble.ExtraTreesClassifier"}}}},

@@ -1,8 +1,8 @@
 """
 Networks of PyTorch: exact and reproducible ones, and refused ones.
 
-They need the environment .torch of 5.7 GB, which CI does not install: run `make torch` before these tests. What holds without
-it is in tests/unit/train/test_pytorch_missing.py.
+They need the environment .torch of 5.7 GB, which CI does not install: run `make torch` before these tests. The refusals without
+it are tested with the other candidates.
 """
 
 from __future__ import annotations
@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from authors import TORCH_NETWORK
 from torch_cases import run_cases
 from windows import with_minutes
 
+from perennial.config.candidate_file import candidate_problems
 from perennial.config.pipeline import Inputs
-from perennial.runtime.environment import TORCH, find_missing
 from perennial.train.compare import MAX_DIFFERENCE
-
-pytestmark = pytest.mark.skipif(find_missing(TORCH) is not None, reason="PyTorch is not installed in .torch: run `make torch`")
 
 ATTENTION = """
 from __future__ import annotations
@@ -114,9 +111,18 @@ TRAINED: dict[str, dict[str, Any]] = {
 }
 
 
-def test_the_graph_answers_as_the_network(tmp_path: Path, make_rows: Callable[..., pa.Table], inputs: Inputs) -> None:
-    results = run_cases(tmp_path, with_minutes(make_rows()), inputs, list(TRAINED.values()))
-    found = dict(zip(TRAINED, results, strict=True))
+def test_the_graph_answers_as_the_network(
+    tmp_path: Path, make_rows: Callable[..., pa.Table], inputs: Inputs, documented: Callable[[str, str], list[str]]
+) -> None:
+    source = documented("docs/how-to/bring-your-own-model.md", "python")[1]
+    assert candidate_problems(source, "pytorch") == []
+    cases = {
+        **TRAINED,
+        "documented": {"source": source},
+        "documented, a number": {"source": source, "predict": "mean", "epochs": 2},
+    }
+    results = run_cases(tmp_path, with_minutes(make_rows()), inputs, list(cases.values()))
+    found = dict(zip(cases, results, strict=True))
     assert {name: result["error"] for name, result in found.items() if "error" in result} == {}
     assert all(result["difference"] < MAX_DIFFERENCE / 2 for result in results), found
     assert found["network"]["digest"] == found["again"]["digest"] != found["another seed"]["digest"]
