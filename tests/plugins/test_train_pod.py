@@ -17,6 +17,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException, TaskDeferred
 from scripted_cluster import Fate, ScriptedCluster, exits, is_in, vanishes
 
+from perennial.config.candidates import Mlp
 from perennial.config.pipeline import Resources
 from perennial.errors import PerennialError, RefusedError
 from perennial.lake.result import Outcome, Skipped
@@ -37,7 +38,7 @@ PLAN = TrainingPlan("mlp", skipped=None, job_uri="s3://job", manifest_uri=MODEL,
 def world(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A lake with the models in `written`, a cluster, a plan with its work, and results that are the manifest's address."""
     world = SimpleNamespace(written=set(), cluster=ScriptedCluster([is_in("Running")]), planned=(PLAN, WORK), skipped=None)
-    pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources()))
+    pipeline = SimpleNamespace(name="p", training=SimpleNamespace(resources=Resources(), candidates={"mlp": Mlp()}))
 
     def finish(_: Any, plan: TrainingPlan) -> Trained | Skipped:
         if plan.skipped or world.skipped:
